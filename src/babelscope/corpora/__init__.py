@@ -1,0 +1,12 @@
+"""What is said: parallel corpora of texts and recordings.
+
+A :class:`Corpus` is an immutable view on one table, one row a recording; a filter (:meth:`Corpus.select`) returns
+another. Each source is one file here, or one entry point of group ``babelscope.corpora`` in any installed package.
+"""
+
+from babelscope.audio import Recording
+from babelscope.corpora.corpus import COLUMNS, Corpus
+from babelscope.corpora.sources import GROUP, SOURCES, load, sources
+from babelscope.corpora.words import count_words
+
+__all__ = ["COLUMNS", "GROUP", "SOURCES", "Corpus", "Recording", "count_words", "load", "sources"]

@@ -1,0 +1,151 @@
+"""Telephone prompts of the Asterisk switchboard: five languages read by people, with transcripts.
+
+The transcripts are lists of ``id: text``. They are used as they are written (Spanish without accents), with these
+exceptions:
+
+- What stands whole in brackets, as ``[ascending tones]``, ``(2 seconds of silence)`` or ``<beep ascending>``, is a
+sound: left out, as
+  is anything that begins with such a bracket.
+- A sign explained in square brackets, as in ``at [@]``, is not spoken: removed. Words in square brackets inside a
+sentence are
+  spoken: the brackets are removed.
+- An id that is listed twice keeps its first text. It happens once: Spanish ``digits/0`` is "cero" and then, by a slip
+for
+  ``digits/10``, "diez".
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from pathlib import Path
+
+import pandas as pd
+
+from babelscope.audio import seconds_of_member
+from babelscope.corpora.corpus import COLUMNS, Corpus
+from babelscope.errors import DataError
+from babelscope.fetch import ASSETS, asset_folder
+
+#: Who reads each language; the same woman reads English and Spanish.
+READERS = {"en": "Allison", "es": "Allison", "fr": "June", "it": "Carlo", "ru": "IvrvoiceRU"}
+#: The second Italian reader, in the wording of the first.
+SECOND_READER = "Menardi"
+
+NOTES = (
+    "One reader a language, and one woman reads both English and Spanish: language and speaker are confounded.",
+    "Telephone prompts: short, one register, many share words.",
+    "Spanish transcripts are written without accents.",
+    "The second Italian reader was recorded at 8 kHz.",
+)
+
+# Upstream's own tarballs may hold older encodings than Debian's packages, which are all UTF-8.
+_OTHER_ENCODINGS = {"ru": "cp1251"}
+
+
+def load(*, languages: list[str] | None = None, second_reader: bool = True) -> Corpus:
+    """Load the corpus ``asterisk`` from the cache.
+
+    Parameters
+    ----------
+    languages : list of str, optional
+        Of en, es, fr, it, ru; all if left out.
+    second_reader : bool
+        Whether Italian cells have the second reader's recording behind the first, where there is one.
+
+    Returns
+    -------
+    Corpus
+        Every prompt that has a transcript and a recording in a language. 441 of them have both in all five.
+
+    Raises
+    ------
+    FetchError
+        If the asset was not fetched.
+    DataError
+        If a file of it is damaged.
+    """
+    folder = asset_folder("asterisk")
+    frames = []
+    for language, reader in READERS.items():
+        texts = read_transcript(folder / f"{language}.txt", language)
+        frames.append(_rows(folder / f"{language}.zip", language, reader, texts))
+        archive = folder / "it-menardi.zip"
+        if language == "it" and second_reader and archive.is_file():
+            spoken = set(frames[-1]["sentence"])
+            shared = {sentence: text for sentence, text in texts.items() if sentence in spoken}
+            frames.append(_rows(archive, language, SECOND_READER, shared))
+    table = pd.concat(frames, ignore_index=True)
+    # By id, so that a slice of the table is the same sentences in every language; recordings keep their order.
+    table = table.sort_values("sentence", kind="stable", ignore_index=True)
+    asset = ASSETS["asterisk"]
+    corpus = Corpus(
+        table,
+        name="asterisk",
+        title="Asterisk telephone prompts, read by people",
+        licence=asset.licence,
+        attribution=asset.attribution,
+        notes=NOTES,
+        languages=list(READERS),
+    )
+    return corpus.select(languages=languages, complete=False) if languages is not None else corpus
+
+
+def read_transcript(path: Path, language: str) -> dict[str, str]:
+    """Read one list of transcripts.
+
+    Parameters
+    ----------
+    path : Path
+        The list: ``id: text`` a line, ``;`` begins a comment, with or without a byte order mark.
+    language : str
+        For the encoding, where it is not UTF-8.
+
+    Returns
+    -------
+    dict
+        Id to what is spoken, without entries that are no speech.
+
+    Raises
+    ------
+    DataError
+        If the list is missing, or holds no transcript.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"transcripts {path} cannot be read ({error.strerror}): fetch 'asterisk' again") from error
+    try:
+        content = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        content = raw.decode(_OTHER_ENCODINGS.get(language, "cp1252"), "replace")
+    texts: dict[str, str] = {}
+    for line in content.splitlines():
+        name, colon, text = line.partition(":")
+        if not line.startswith(";") and colon and (spoken := _spoken(text)):
+            texts.setdefault(name.strip(), spoken)
+    if not texts:
+        raise DataError(f"transcripts {path} hold no line 'id: text': fetch 'asterisk' again")
+    return texts
+
+
+def _spoken(text: str) -> str:
+    text = text.strip()
+    if text[:1] in {"[", "(", "<"}:
+        return ""
+    text = re.sub(r"\[([^\]]*)\]", lambda match: match[1] if re.search(r"\w", match[1]) else "", text)
+    return " ".join(text.split())
+
+
+def _rows(archive: Path, language: str, reader: str, texts: dict[str, str]) -> pd.DataFrame:
+    rows = []
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            for info in opened.infolist():
+                sentence = info.filename.rpartition(".")[0]
+                if sentence in texts:
+                    seconds = seconds_of_member(info, opened)
+                    rows.append((sentence, language, texts[sentence], str(archive), info.filename, reader, seconds))
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DataError(f"recordings {archive} cannot be read ({error}): fetch 'asterisk' again") from error
+    return pd.DataFrame(rows, columns=list(COLUMNS))

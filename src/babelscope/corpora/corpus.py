@@ -1,0 +1,465 @@
+"""A parallel corpus: sentences x languages, each cell a text and any number of recordings."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from babelscope.audio import Recording
+from babelscope.cache import sha256_of
+from babelscope.corpora.words import count_words
+from babelscope.errors import DataError, UsageError, did_you_mean
+
+#: Columns of a corpus's table. One row is one recording; a cell without recordings is one row without ``audio``.
+COLUMNS: tuple[str, ...] = ("sentence", "language", "text", "audio", "member", "reader", "seconds")
+
+MODALITIES: tuple[str, ...] = ("text", "speech")
+
+_LOST_COLUMNS = ("filter", "language", "sentences")
+
+
+class _Cell(NamedTuple):
+    text: str | None
+    recordings: tuple[Recording, ...]
+
+
+class Corpus:
+    """An immutable view on one table of texts and recordings.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns :data:`COLUMNS`, one row a recording. ``sentence``, ``language``: str. ``text``: str, the same in all
+        rows of a cell, or missing. ``audio``: path of a file, or of a zip archive if ``member`` is given, or missing.
+        ``reader``: str or missing. ``seconds``: float, missing only without ``audio``. The first row of a cell is its
+        primary recording.
+    name, title, licence, attribution : str
+        What it is, for people; SPDX identifiers; whom to name.
+    notes : sequence of str
+        What to bear in mind with its results.
+    languages : sequence of str, optional
+        Their order; that of first appearance if left out.
+
+    Attributes
+    ----------
+    name, title, licence, attribution : str
+    notes : tuple of str
+    lost : DataFrame
+        What filters dropped: ``filter``, ``language`` (or "any"), ``sentences`` (how many lacked it in that language; a
+        sentence can be counted in several languages, and is counted once in "any").
+
+    Raises
+    ------
+    DataError
+        If the table has a duplicate row, two texts in one cell, or a cell with neither text nor recording.
+
+    Examples
+    --------
+    >>> from babelscope import corpora
+    >>> corpus = corpora.load("asterisk").select(languages=["en", "it"], min_words=4, n=20)  # doctest: +SKIP
+    >>> corpus.text("vm-goodbye", "it")  # doctest: +SKIP
+    'Arrivederci'
+    """
+
+    def __init__(
+        self,
+        table: pd.DataFrame,
+        *,
+        name: str,
+        title: str = "",
+        licence: str = "",
+        attribution: str = "",
+        notes: Sequence[str] = (),
+        languages: Sequence[str] | None = None,
+        lost: pd.DataFrame | None = None,
+    ) -> None:
+        self.name = name
+        self.title = title or name
+        self.licence = licence
+        self.attribution = attribution
+        self.notes = tuple(notes)
+        self._table = table.loc[:, list(COLUMNS)].reset_index(drop=True)
+        self._lost = lost if lost is not None else pd.DataFrame(columns=list(_LOST_COLUMNS))
+        self.languages: tuple[str, ...] = tuple(languages or dict.fromkeys(self._table["language"]))
+        self.sentences: tuple[str, ...] = tuple(dict.fromkeys(self._table["sentence"]))
+        self._cells = self._read_cells()
+
+    def _read_cells(self) -> dict[tuple[str, str], _Cell]:
+        texts: dict[tuple[str, str], str | None] = {}
+        spoken: dict[tuple[str, str], list[Recording]] = {}
+        seen: set[tuple[str, str, Any, Any]] = set()
+        columns = (self._table[column].tolist() for column in COLUMNS)
+        for sentence, language, text, audio, member, reader, seconds in zip(*columns, strict=True):
+            key = (sentence, language)
+            text, audio, member = _or_none(text), _or_none(audio), _or_none(member)
+            row = (*key, audio, member)
+            if row in seen:
+                what = "recording" if audio is not None else "text-only row"
+                raise DataError(
+                    f"corpus {self.name!r} has a {what} twice for sentence {sentence!r}, language {language!r}"
+                )
+            seen.add(row)
+            if text is not None and texts.get(key) not in (None, text):
+                raise DataError(
+                    f"corpus {self.name!r} has two texts for sentence {sentence!r}, language {language!r}: "
+                    f"{texts[key]!r} and {text!r}"
+                )
+            texts[key] = text if text is not None else texts.get(key)
+            recordings = spoken.setdefault(key, [])
+            if audio is not None:
+                who = _or_none(reader) or ""
+                recordings.append(Recording(Path(audio), member, float(seconds), str(who), sentence, language))
+        cells = {key: _Cell(text, tuple(spoken[key])) for key, text in texts.items()}
+        for (sentence, language), cell in cells.items():
+            if cell.text is None and not cell.recordings:
+                raise DataError(
+                    f"corpus {self.name!r}, sentence {sentence!r}, language {language!r} has neither text nor recording"
+                )
+        return cells
+
+    def __len__(self) -> int:
+        return len(self.sentences)
+
+    def __repr__(self) -> str:
+        recordings = int(self._table["audio"].notna().sum())
+        minutes = float(self._table["seconds"].sum()) / 60
+        languages = " ".join(self.languages[:12]) + (" …" if len(self.languages) > 12 else "")
+        return (
+            f"<Corpus {self.name!r}: {len(self)} sentences x {len(self.languages)} languages ({languages}), "
+            f"{recordings} recordings, {minutes:.1f} min>"
+        )
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The table, a copy."""
+        return self._table.copy()
+
+    @property
+    def lost(self) -> pd.DataFrame:
+        """What the filters dropped, a copy."""
+        return self._lost.copy()
+
+    @cached_property
+    def readers(self) -> dict[str, tuple[str, ...]]:
+        """Who reads each language, as far as it is known; primary readers first."""
+        found: dict[str, dict[str, None]] = {language: {} for language in self.languages}
+        for rank in (0, 1):
+            for (_, language), cell in self._cells.items():
+                for recording in cell.recordings[:1] if rank == 0 else cell.recordings[1:]:
+                    if recording.reader:
+                        found[language][recording.reader] = None
+        return {language: tuple(names) for language, names in found.items()}
+
+    def _check(self, sentence: str, language: str) -> None:
+        if language not in self.languages:
+            raise UsageError(
+                f"corpus {self.name!r} has no language {language!r}: {did_you_mean(language, self.languages)}"
+            )
+        if (sentence, language) not in self._cells and sentence not in self.sentences:
+            raise UsageError(
+                f"corpus {self.name!r} has no sentence {sentence!r}: {did_you_mean(sentence, self.sentences)}"
+            )
+
+    def text(self, sentence: str, language: str) -> str | None:
+        """Return what is written in a cell, or None.
+
+        Raises
+        ------
+        UsageError
+            If there is no such sentence or language.
+        """
+        self._check(sentence, language)
+        cell = self._cells.get((sentence, language))
+        return cell.text if cell else None
+
+    def recordings(self, sentence: str, language: str) -> tuple[Recording, ...]:
+        """Return the recordings of a cell; the first is the primary one.
+
+        Raises
+        ------
+        UsageError
+            If there is no such sentence or language.
+        """
+        self._check(sentence, language)
+        cell = self._cells.get((sentence, language))
+        return cell.recordings if cell else ()
+
+    def describe(self) -> pd.DataFrame:
+        """Return a row a language: ``texts``, ``recordings``, ``pairs`` (cells with both), ``minutes``, ``readers``."""
+        rows = []
+        for language in self.languages:
+            cells = [cell for (_, own), cell in self._cells.items() if own == language]
+            recordings = [recording for cell in cells for recording in cell.recordings]
+            rows.append(
+                {
+                    "language": language,
+                    "texts": sum(cell.text is not None for cell in cells),
+                    "recordings": len(recordings),
+                    "pairs": sum(cell.text is not None and bool(cell.recordings) for cell in cells),
+                    "minutes": sum(recording.seconds for recording in recordings) / 60,
+                    "readers": len(self.readers[language]),
+                }
+            )
+        columns = ["language", "texts", "recordings", "pairs", "minutes", "readers"]
+        return pd.DataFrame(rows, columns=columns).set_index("language")
+
+    def select(
+        self,
+        *,
+        languages: Sequence[str] | None = None,
+        ids: Iterable[str] | None = None,
+        min_words: int | None = None,
+        max_seconds: float | None = None,
+        distinct: bool = False,
+        n: int | None = None,
+        seed: int = 0,
+        modalities: Sequence[str] = MODALITIES,
+        complete: bool = True,
+    ) -> Corpus:
+        """Return the part of the corpus that passes every filter; what each one drops is in its :attr:`lost`.
+
+        The filters are applied in this order: ids, complete, min_words, max_seconds, distinct, n.
+
+        Parameters
+        ----------
+        languages : sequence of str, optional
+            These only, in this order.
+        ids : iterable of str, optional
+            These sentences only.
+        min_words : int, optional
+            Each text of a sentence has at least so many words, counted by :func:`babelscope.corpora.count_words`.
+        max_seconds : float, optional
+            Each primary recording of a sentence lasts at most so long.
+        distinct : bool
+            Of sentences that are worded alike in any chosen language (but for case, spaces and punctuation), keep the
+            first: nobody can retrieve the right one of two that are the same.
+        n : int, optional
+            So many sentences, drawn without replacement. Which ones depends on the ids and `seed` only, not on their
+            order.
+        seed : int
+            For `n`.
+        modalities : sequence of {"text", "speech"}
+            What `complete` asks of every cell.
+        complete : bool
+            Keep only sentences that have every modality in every language; otherwise those that have them in one at
+            least.
+
+        Returns
+        -------
+        Corpus
+
+        Raises
+        ------
+        UsageError
+            For an unknown language, id or modality, a filter out of range, or fewer than `n` sentences left.
+        DataError
+            If a language has no cell with every modality ("no pair"), or no sentence is left.
+        """
+        chosen = self._chosen_languages(languages)
+        wanted = tuple(dict.fromkeys(modalities))
+        for modality in wanted:
+            if modality not in MODALITIES:
+                raise UsageError(f"there is no modality {modality!r}: {did_you_mean(modality, MODALITIES)}")
+        if isinstance(modalities, str) or not wanted:
+            raise UsageError("modalities is a list of 'text' and 'speech'")
+        for key, value, least in (("min_words", min_words, 0), ("n", n, 1)):
+            if value is not None and value < least:
+                raise UsageError(f"{key} is {value}: it must be {least} or more")
+        if max_seconds is not None and not max_seconds > 0:
+            raise UsageError(f"max_seconds is {max_seconds}: it must be above 0")
+        self._refuse_unpaired(chosen, wanted)
+
+        left = [sentence for sentence in self.sentences if any((sentence, own) in self._cells for own in chosen)]
+        lost: list[tuple[str, str, int]] = []
+        if ids is not None:
+            keep = self._known_ids(ids)
+            lost.append(("ids", "any", sum(sentence not in keep for sentence in left)))
+            left = [sentence for sentence in left if sentence in keep]
+
+        def drop(name: str, fails: dict[str, set[str]], *, every: bool = True) -> None:
+            nonlocal left
+            gone = set().union(*fails.values()) if every else set.intersection(*fails.values())
+            lost.extend((name, language, len(failed)) for language, failed in fails.items())
+            lost.append((name, "any", len(gone)))
+            left = [sentence for sentence in left if sentence not in gone]
+
+        def failing(test: Any) -> dict[str, set[str]]:
+            return {own: {sentence for sentence in left if test(self._cells.get((sentence, own)))} for own in chosen}
+
+        drop("complete" if complete else "present", failing(lambda cell: not _has(cell, wanted)), every=complete)
+        if min_words is not None:
+            drop(f"min_words={min_words}", failing(lambda cell: _words(cell, min_words)))
+        if max_seconds is not None:
+            drop(f"max_seconds={max_seconds:g}", failing(lambda cell: _seconds(cell) > max_seconds))
+        if distinct:
+            drop("distinct", {language: self._repeated(left, language) for language in chosen})
+        if not left:
+            raise DataError(f"corpus {self.name!r}: no sentence passes the filters; {_costliest(lost)}")
+        if n is not None:
+            if n > len(left):
+                raise UsageError(
+                    f"corpus {self.name!r} has {len(left)} sentences after the filters, {n} were asked for; "
+                    f"{_costliest(lost)}"
+                )
+            drawn = set(sorted(left, key=lambda sentence: _draw(seed, sentence))[:n])
+            lost.append((f"n={n}", "any", len(left) - n))
+            left = [sentence for sentence in left if sentence in drawn]
+        table = pd.DataFrame(lost, columns=list(_LOST_COLUMNS))
+        rows = self._table["sentence"].isin(left) & self._table["language"].isin(chosen)
+        return Corpus(
+            self._table[rows],
+            name=self.name,
+            title=self.title,
+            licence=self.licence,
+            attribution=self.attribution,
+            notes=self.notes,
+            languages=chosen,
+            lost=pd.concat([self._lost, table], ignore_index=True) if len(self._lost) else table,
+        )
+
+    def _repeated(self, sentences: Sequence[str], language: str) -> set[str]:
+        seen: set[str] = set()
+        repeated: set[str] = set()
+        for sentence in sentences:
+            cell = self._cells.get((sentence, language))
+            if cell is None or cell.text is None:
+                continue
+            wording = "".join(character for character in cell.text.casefold() if character.isalnum()) or cell.text
+            (repeated if wording in seen else seen).add(sentence if wording in seen else wording)
+        return repeated
+
+    def _chosen_languages(self, languages: Sequence[str] | None) -> tuple[str, ...]:
+        if languages is None:
+            return self.languages
+        if isinstance(languages, str):
+            raise UsageError(f"languages is a list, as in [{languages!r}]")
+        for language in languages:
+            if language not in self.languages:
+                raise UsageError(
+                    f"corpus {self.name!r} has no language {language!r}: {did_you_mean(language, self.languages)}"
+                )
+        if len(set(languages)) < len(languages) or not languages:
+            raise UsageError(f"languages {list(languages)} names one twice, or none")
+        return tuple(languages)
+
+    def _known_ids(self, ids: Iterable[str]) -> set[str]:
+        if isinstance(ids, str):
+            raise UsageError(f"ids is a list, as in [{ids!r}]")
+        listed = list(ids)
+        known = set(self.sentences)
+        for sentence in listed:
+            if sentence not in known:
+                raise UsageError(
+                    f"corpus {self.name!r} has no sentence {sentence!r}: {did_you_mean(sentence, self.sentences)}"
+                )
+        if len(set(listed)) < len(listed):
+            twice = next(sentence for sentence in listed if listed.count(sentence) > 1)
+            raise UsageError(f"ids names {twice!r} twice")
+        return set(listed)
+
+    def _refuse_unpaired(self, languages: Sequence[str], modalities: Sequence[str]) -> None:
+        table = self.describe()
+        have = {"text": table["texts"], "speech": table["recordings"]}
+        counted = table["pairs"] if len(modalities) > 1 else have[modalities[0]]
+        for language in languages:
+            if counted[language]:
+                continue
+            texts, recordings = int(table["texts"][language]), int(table["recordings"][language])
+            good = [other for other in self.languages if counted[other]]
+            what = "no pair of text and recording" if len(modalities) > 1 else f"no {modalities[0]}"
+            raise DataError(
+                f"corpus {self.name!r}, language {language!r} has {what} ({texts} texts, {recordings} recordings): "
+                f"leave it out or ask for one modality; languages that have: {', '.join(good) or 'none'}"
+            )
+
+    def fingerprint(self) -> str:
+        """Return a sha256 over every text, reader and duration, and over the content of every recording.
+
+        Paths do not enter: the same corpus in another place has the same fingerprint. The order of cells does not enter
+        either; the order of a cell's recordings does, for the first is the one that studies use. Members of archives
+        count by CRC-32 and size, files by their own sha256.
+
+        Raises
+        ------
+        DataError
+            If a recording is missing.
+        """
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        contents = _Contents()
+        total = hashlib.sha256()
+        for (sentence, language), cell in sorted(self._cells.items()):
+            parts = [sentence, language, "\0" if cell.text is None else cell.text]
+            for recording in cell.recordings:
+                parts += [recording.reader, f"{recording.seconds:.3f}", contents.of(recording)]
+            for part in parts:
+                data = part.encode()
+                total.update(len(data).to_bytes(8, "little") + data)
+            total.update(b"\xff" * 8)
+        return total.hexdigest()
+
+
+class _Contents:
+    """Identifies the content of recordings, opening every archive once."""
+
+    def __init__(self) -> None:
+        self._archives: dict[Path, dict[str, str]] = {}
+
+    def of(self, recording: Recording) -> str:
+        if recording.member is None:
+            try:
+                return sha256_of(recording.path)
+            except OSError as error:
+                raise DataError(f"recording {recording} is missing or cannot be read ({error.strerror})") from error
+        if recording.path not in self._archives:
+            try:
+                with zipfile.ZipFile(recording.path) as archive:
+                    listed = {info.filename: f"{info.CRC:08x}:{info.file_size}" for info in archive.infolist()}
+            except (OSError, zipfile.BadZipFile) as error:
+                raise DataError(f"recording {recording}: its archive is missing or damaged ({error})") from error
+            self._archives[recording.path] = listed
+        try:
+            return self._archives[recording.path][recording.member]
+        except KeyError:
+            raise DataError(f"recording {recording} is missing: the archive has no such member") from None
+
+
+def _or_none(value: Any) -> Any:
+    return None if value is None or value is pd.NA or value != value else value
+
+
+def _has(cell: _Cell | None, modalities: Sequence[str]) -> bool:
+    return (
+        cell is not None
+        and ("text" not in modalities or cell.text is not None)
+        and ("speech" not in modalities or bool(cell.recordings))
+    )
+
+
+def _words(cell: _Cell | None, least: int) -> bool:
+    return cell is not None and cell.text is not None and count_words(cell.text) < least
+
+
+def _seconds(cell: _Cell | None) -> float:
+    return cell.recordings[0].seconds if cell is not None and cell.recordings else 0.0
+
+
+def _draw(seed: int, sentence: str) -> bytes:
+    return hashlib.sha256(f"{seed}\0{sentence}".encode()).digest()
+
+
+def _costliest(lost: Sequence[tuple[str, str, int]]) -> str:
+    name, _, cost = max(lost, key=lambda row: row[2] if row[1] == "any" else -1)
+    if not cost:
+        return "no filter dropped any"
+    own = [row for row in lost if row[0] == name and row[1] != "any"]
+    worst = f", most in {max(own, key=lambda row: row[2])[1]!r}" if len(own) > 1 else ""
+    return f"the filter that cost most is {name} ({cost} sentences{worst})"

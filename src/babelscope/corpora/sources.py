@@ -1,0 +1,82 @@
+"""Which corpora there are, and how one is loaded by name."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from babelscope.corpora.corpus import Corpus
+from babelscope.errors import BabelscopeError, UsageError, did_you_mean
+
+#: Name to ``module:function``. The function takes keyword options, ``path`` among them if it reads the user's own data.
+SOURCES: dict[str, str] = {
+    "asterisk": "babelscope.corpora.asterisk:load",
+    "tuxpaint": "babelscope.corpora.tuxpaint:load",
+    "manifest": "babelscope.corpora.manifest:load",
+}
+
+#: Entry-point group in which other packages offer corpora.
+GROUP = "babelscope.corpora"
+
+
+def sources() -> dict[str, str]:
+    """Return every known corpus: :data:`SOURCES` and what installed packages offer under other names."""
+    return {point.name: point.value for point in entry_points(group=GROUP)} | SOURCES
+
+
+def load(name: str, path: Path | str | None = None, **options: Any) -> Corpus:
+    """Load a corpus.
+
+    Parameters
+    ----------
+    name : str
+        One of :func:`sources`: ``asterisk``, ``tuxpaint``, ``manifest``, or what an installed package offers.
+    path : path, optional
+        The user's file, for ``manifest``.
+    **options
+        Of the source; see its own ``load``.
+
+    Returns
+    -------
+    Corpus
+
+    Raises
+    ------
+    UsageError
+        For an unknown name or option, or a path where none is taken.
+    DataError, FetchError
+        If the data are broken, or were not fetched yet.
+    """
+    known = sources()
+    if name not in known:
+        raise UsageError(f"there is no corpus {name!r}: {did_you_mean(name, known)}")
+    function = _resolve(name, known[name])
+    given = dict(options) if path is None else {"path": path, **options}
+    takes = inspect.signature(function).parameters
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes.values()):
+        for option in given:
+            if option not in takes:
+                raise UsageError(f"corpus {name!r} takes no {option!r}: {did_you_mean(option, takes)}")
+    for parameter in takes.values():
+        if (
+            parameter.default is parameter.empty
+            and parameter.kind is not parameter.VAR_KEYWORD
+            and parameter.name not in given
+        ):
+            raise UsageError(f"corpus {name!r} needs {parameter.name!r}")
+    return function(**given)
+
+
+def _resolve(name: str, reference: str) -> Callable[..., Corpus]:
+    module, _, attribute = reference.partition(":")
+    try:
+        function: Callable[..., Corpus] = getattr(importlib.import_module(module), attribute)
+    except BabelscopeError:
+        raise
+    except Exception as error:
+        raise UsageError(f"corpus {name!r} ({reference}) cannot be loaded: {type(error).__name__}: {error}") from error
+    return function
