@@ -1,0 +1,125 @@
+"""What comes in: NumPy arrays or torch tensors with sentences in rows, checked once, float64 from there on.
+
+torch is used only if the caller has imported it already; a tensor is computed on the device where it lies. The few functions here
+are all that differs between the two, the rest of the package uses what NumPy and torch spell alike.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Hashable
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from babelscope.errors import DataError
+
+#: A NumPy array or a torch tensor (of float64 once it has passed :func:`as_rows`).
+Array: TypeAlias = Any
+FloatArray: TypeAlias = npt.NDArray[np.float64]
+IntArray: TypeAlias = npt.NDArray[np.int64]
+
+
+def is_tensor(x: object) -> bool:
+    """Say whether `x` is a torch tensor, without importing torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(x, torch.Tensor)
+
+
+def to_numpy(x: Array) -> FloatArray:
+    """Return `x` as a float64 NumPy array, copied off its device if need be."""
+    if is_tensor(x):
+        return np.asarray(x.detach().cpu().double().numpy())
+    return np.asarray(x, dtype=np.float64)
+
+
+def like(values: npt.NDArray[Any], x: Array) -> Array:
+    """Return a NumPy array in the kind, and on the device, of `x`."""
+    if is_tensor(x):
+        return sys.modules["torch"].from_numpy(np.ascontiguousarray(values)).to(x.device)
+    return values
+
+
+def row_name(row: int) -> str:
+    """Return how a row is called in a message."""
+    return f"row {row} (counted from 0)"
+
+
+def as_rows(x: Any, name: Hashable = "x") -> tuple[Array, float]:
+    """Check a representation and widen it to float64.
+
+    Parameters
+    ----------
+    x : array_like or torch.Tensor, shape (n, d)
+        One row a sentence. Any real type; a vector of n numbers counts as one feature.
+    name : hashable
+        What to call it in an error.
+
+    Returns
+    -------
+    rows : numpy.ndarray or torch.Tensor of float64, shape (n, d)
+    resolution : float
+        Machine epsilon of the type it came in (float16 1e-3, float32 1e-7): below it, differences are rounding.
+
+    Raises
+    ------
+    DataError
+        If it is not a real matrix, has no sentence or no feature, or holds NaN or infinity; the row is named.
+    """
+    label = label_of(name)
+    if is_tensor(x):
+        torch = sys.modules["torch"]
+        if x.is_complex():
+            raise DataError(f"{label} is complex: representations are real numbers")
+        resolution = float(torch.finfo(x.dtype).eps) if x.is_floating_point() else float(np.finfo(np.float64).eps)
+        rows: Array = x.detach().double()
+        finite = torch.isfinite
+    else:
+        try:
+            given = np.asarray(x)
+            if given.dtype.kind not in "fiub":
+                raise TypeError
+            resolution = (
+                float(np.finfo(given.dtype).eps) if given.dtype.kind == "f" else float(np.finfo(np.float64).eps)
+            )
+            rows = given.astype(np.float64, copy=False)
+        except (TypeError, ValueError) as error:
+            raise DataError(
+                f"{label} is not a matrix of real numbers: give an array of sentences x features"
+            ) from error
+        finite = np.isfinite
+    if rows.ndim == 1:
+        rows = rows[:, None]
+    if rows.ndim != 2:
+        raise DataError(f"{label} has {rows.ndim} dimensions, not 2: pool it to one vector a sentence first")
+    if rows.shape[0] == 0 or rows.shape[1] == 0:
+        raise DataError(f"{label} is empty ({rows.shape[0]} sentences x {rows.shape[1]} features)")
+    ok = finite(rows)
+    if not bool(ok.all()):
+        bad = int(np.flatnonzero(~np.asarray(to_numpy(ok.all(1)), dtype=bool))[0])
+        value = to_numpy(rows[bad])
+        kind = "NaN" if np.isnan(value).any() else "infinity"
+        count = int(np.sum(~np.asarray(to_numpy(ok.all(1)), dtype=bool)))
+        raise DataError(
+            f"{label} holds {kind} in {row_name(bad)}"
+            + (f" and in {count - 1} more rows" if count > 1 else "")
+            + ": leave these sentences out on both sides, or encode them again"
+        )
+    return rows, resolution
+
+
+def label_of(name: Hashable) -> str:
+    """Return a label as text; the parts of a tuple are joined with ``/``."""
+    if isinstance(name, tuple):
+        return "/".join(str(part) for part in name)
+    return str(name)
+
+
+def same_sentences(n_x: int, n_y: int, name_x: Hashable = "x", name_y: Hashable = "y") -> None:
+    """Raise DataError unless both sides of a pair have the same number of sentences."""
+    if n_x != n_y:
+        raise DataError(
+            f"{label_of(name_x)} has {n_x} sentences and {label_of(name_y)} has {n_y}: "
+            "keep the sentences that both have, in the same order"
+        )

@@ -1,0 +1,434 @@
+"""Canonical correlations: CCA, SVCCA, PWCCA.
+
+With orthonormal bases U, V of the centred sides, the canonical correlations are the singular values of U'V. A basis is made once a
+representation; a pair costs one product and the eigenvalues of a k x k matrix.
+"""
+
+# ruff: noqa: D102  (what overrides do is documented in Measure)
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from babelscope.errors import UsageError
+from babelscope.similarity.arrays import Array, FloatArray, IntArray, is_tensor, like, to_numpy
+from babelscope.similarity.measure import Measure, chunks, count, make, one_of, register, share
+from babelscope.similarity.nulls import CentredSums, NullLaw, centred_moments, wachter
+from babelscope.similarity.representation import Representation
+
+#: Numbers kept at a time while permuting (float64), so that the working set stays in the tens of megabytes.
+BLOCK = 4_000_000
+
+
+@dataclass
+class Basis:
+    """An orthonormal basis of one side, and what its null needs."""
+
+    u: Array  # (n, k)
+    k: int
+    sums: CentredSums
+    damping: FloatArray | None = None  # (k,), google's epsilon
+    loadings: Array | None = None  # (k, d): u' x, for projection weights
+
+    @property
+    def n(self) -> int:
+        """Sentences."""
+        return int(self.u.shape[0])
+
+
+def kept_by_variance(s: FloatArray, variance: float, *, squared: bool = True) -> int:
+    """Return how many leading directions reach a share of the variance (of the plain singular values if not `squared`)."""
+    if variance >= 1:
+        return int(s.size)
+    energy = np.cumsum(s**2 if squared else s)
+    return int(min(np.searchsorted(energy, variance * energy[-1] * (1 - 1e-12)) + 1, s.size))
+
+
+def leading(
+    x: Representation, variance: float | None, k: int | None, *, squared: bool = True
+) -> tuple[Array, FloatArray]:
+    """Return the leading directions of a side, (n, k) orthonormal, and their singular values.
+
+    The Gram matrix serves where the directions kept stand far above its rounding; else the singular value decomposition.
+    """
+    if variance is None and k is None:
+        u, s, _ = x.svd
+        return u, s
+    u, s = x.directions
+    wanted = kept_by_variance(s, variance, squared=squared) if variance is not None else min(k or 1, s.size)
+    if s[wanted - 1] < 1e-4 * s[0] or wanted == s.size:
+        u, s, _ = x.svd
+        wanted = kept_by_variance(s, variance, squared=squared) if variance is not None else min(k or 1, s.size)
+    return u[:, :wanted], s[:wanted]
+
+
+def basis_of(u: Array, s: FloatArray, *, epsilon: float = 0.0, loadings: Array | None = None) -> Basis:
+    """Return a basis with the sums of its projector."""
+    k = int(u.shape[1])
+    leverages = to_numpy((u * u).sum(1))
+    damping = np.sqrt(s**2 / (s**2 + epsilon * s[0] ** 2)) if epsilon else None
+    u = u.contiguous() if is_tensor(u) else np.ascontiguousarray(u)
+    return Basis(u, k, CentredSums.of_projector(leverages, k), damping, loadings)
+
+
+def product(x: Basis, y: Basis) -> Array:
+    """Return U'V (with google's damping, if any), shape (kx, ky)."""
+    c = x.u.T @ y.u
+    if x.damping is not None and y.damping is not None:
+        c = c * like(x.damping, c)[:, None] * like(y.damping, c)[None, :]
+    return c
+
+
+def correlations(c: Array) -> FloatArray:
+    """Return the singular values of U'V by falling size, shape (..., min(kx, ky)).
+
+    By the eigenvalues of the smaller square; what rounding pushes out of [0, 1] (1e-12 at most) is brought back.
+    """
+    transposed = c.swapaxes(-1, -2)
+    square = c @ transposed if c.shape[-2] <= c.shape[-1] else transposed @ c
+    if is_tensor(c):
+        import torch
+
+        values = torch.linalg.eigvalsh(square).cpu().double().numpy()
+    else:
+        values = np.linalg.eigvalsh(square)
+    return np.asarray(np.sqrt(np.clip(values, 0.0, 1.0))[..., ::-1], dtype=np.float64)
+
+
+def permuted_products(x: Basis, y: Basis, orders: IntArray) -> Any:
+    """Yield U' P V for blocks of permutations, each of shape (block, kx, ky): one product a block."""
+    n, kx, ky = x.n, x.k, y.k
+    for part in chunks(len(orders), BLOCK // max(n * ky, 1)):
+        shuffled = y.u[like(orders[part], y.u)]  # (block, n, ky)
+        wide = shuffled.swapaxes(0, 1).reshape(n, -1)
+        c = (x.u.T @ wide).reshape(kx, -1, ky).swapaxes(0, 1)
+        if x.damping is not None and y.damping is not None:
+            c = c * like(x.damping, c)[:, None] * like(y.damping, c)[None, :]
+        yield part, c
+
+
+@dataclass(frozen=True)
+class _MeanCorrelation(Measure):
+    """What CCA and SVCCA share: a mean over canonical correlations."""
+
+    @property
+    def _squared(self) -> bool:
+        return bool(getattr(self, "squared", False))
+
+    @property
+    def _convention(self) -> str:
+        return str(getattr(self, "convention", "paper"))
+
+    @property
+    def null_kinds(self) -> tuple[str, ...]:
+        return ("exact", "permutation")
+
+    def value(self, x: Basis, y: Basis) -> float:
+        return float(self._mean(product(x, y)[None], x, y)[0])
+
+    def _mean(self, c: Array, x: Basis, y: Basis) -> FloatArray:
+        if self._squared:
+            total = to_numpy((c * c).sum((1, 2)))
+        else:
+            total = correlations(c).sum(-1)
+        return np.asarray(total / self._divisor(x, y), dtype=np.float64)
+
+    def _divisor(self, x: Basis, y: Basis) -> float:
+        return float(np.sqrt(x.k * y.k)) if self._convention == "netrep" else float(min(x.k, y.k))
+
+    def permuted(self, x: Basis, y: Basis, orders: IntArray) -> FloatArray:
+        out = np.empty(len(orders))
+        for part, c in permuted_products(x, y, orders):
+            out[part] = self._mean(c, x, y)
+        return out
+
+    def law(self, x: Basis, y: Basis) -> NullLaw | None:
+        mean_square, variance = centred_moments(x.sums, y.sums)
+        if self._squared:
+            return NullLaw(mean_square, variance**0.5).scaled(1 / self._divisor(x, y))
+        total, sd = wachter(x.k, y.k, x.n)
+        # Sentences of high leverage widen the permutation null beyond that of a random rotation: by how much is known exactly for
+        # the sum of squares, and the sum of correlations follows it.
+        n = x.n
+        rotation = [(n - 1) * m.square - m.trace**2 for m in (x.sums, y.sums)]
+        plain = 2 * rotation[0] * rotation[1] / ((n - 1) ** 2 * (n + 1) * (n - 2))
+        widening = (variance / plain) ** 0.5 if plain > 0 else 1.0
+        return NullLaw(total, sd * widening).scaled(1 / self._divisor(x, y))
+
+    def ranks(self, x: Basis, y: Basis) -> tuple[float, float]:
+        return float(x.k), float(y.k)
+
+    def notes(self, x: Basis, y: Basis) -> tuple[str, ...]:
+        return forced_note(x.k, y.k, x.n)
+
+
+def forced_note(kx: int, ky: int, n: int) -> tuple[str, ...]:
+    """Say how many correlations are 1 whatever the data."""
+    forced = min(kx + ky - (n - 1), kx, ky)
+    if forced <= 0:
+        return ()
+    every = " (all of them: the value says nothing)" if forced >= min(kx, ky) else ""
+    return (
+        f"saturated: {kx} + {ky} directions in the {n - 1} that {n} sentences span force {forced} of {min(kx, ky)} "
+        f"correlations to 1{every}; take more sentences or keep fewer directions",
+    )
+
+
+@register
+@dataclass(frozen=True)
+class CCA(_MeanCorrelation):
+    """Mean canonical correlation over all directions."""
+
+    name = "cca"
+    source = "Hotelling 1936; mean over min(rank): Raghu et al. 2017, arXiv 1706.05806"
+
+    squared: bool = False
+
+    @property
+    def convention_text(self) -> str:
+        what = "squared canonical correlations" if self.squared else "canonical correlations"
+        return f"mean of the {what} over min(rank x, rank y), all directions kept; both sides centred"
+
+    @property
+    def invariances(self) -> frozenset[str]:
+        return frozenset({"rotation", "scale", "shift", "linear"})
+
+    def prepare(self, x: Representation) -> Basis:
+        u, s = leading(x, None, None)
+        return basis_of(u, s)
+
+
+#: How published code differs from the paper's SVCCA.
+SVCCA_CONVENTIONS: dict[str, str] = {
+    "paper": "directions kept by their share of variance (squared singular values), mean over min(kx, ky)",
+    "google": "as the paper, with 1e-10 of the largest variance added to every variance before whitening (google/svcca, epsilon=1e-10)",
+    "anatome": "directions kept by their share of the *plain* singular values, which keeps several times more (anatome)",
+    "netrep": "as the paper, but the sum is divided by sqrt(kx ky) and not by min(kx, ky): below 1 on equal spans of unequal rank (netrep)",
+}
+
+
+@register
+@dataclass(frozen=True)
+class SVCCA(_MeanCorrelation):
+    """Mean canonical correlation between leading principal subspaces."""
+
+    name = "svcca"
+    source = "Raghu, Gilmer, Yosinski, Sohl-Dickstein 2017, arXiv 1706.05806"
+    shown = ("variance",)
+
+    variance: float = 0.99
+    k: int | None = None
+    squared: bool = False
+    convention: str = "paper"
+
+    def __post_init__(self) -> None:
+        share(self.name, "variance", self.variance)
+        count(self.name, "k", self.k)
+        one_of(self.name, "convention", self.convention, list(SVCCA_CONVENTIONS))
+        if self.squared and self.convention != "paper":
+            raise UsageError(f"svcca(squared=True) is defined for convention 'paper', not {self.convention!r}")
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return text.replace("variance=0.99, k=", "k=") if self.k is not None else text
+
+    @property
+    def convention_text(self) -> str:
+        kept = (
+            f"the {self.k} leading directions"
+            if self.k is not None
+            else f"leading directions with {self.variance:g} of the variance"
+        )
+        what = "squared canonical correlations" if self.squared else "canonical correlations"
+        return f"mean of the {what} between {kept} of each side; both centred; {self.convention}: {SVCCA_CONVENTIONS[self.convention]}"
+
+    @property
+    def invariances(self) -> frozenset[str]:
+        return frozenset({"rotation", "scale", "shift"})
+
+    @property
+    def null_kinds(self) -> tuple[str, ...]:
+        return ("exact", "permutation")
+
+    def prepare(self, x: Representation) -> Basis:
+        variance = None if self.k is not None else self.variance
+        u, s = leading(x, variance, self.k, squared=self.convention != "anatome")
+        return basis_of(u, s, epsilon=1e-10 if self.convention == "google" else 0.0)
+
+
+#: Whose variables weigh the canonical correlations of PWCCA.
+PWCCA_SIDES = ("mean", "x", "y")
+
+
+@register
+@dataclass(frozen=True)
+class PWCCA(Measure):
+    """Projection-weighted mean of the canonical correlations."""
+
+    name = "pwcca"
+    source = "Morcos, Raghu, Bengio 2018, arXiv 1806.05759"
+
+    side: str = "mean"
+    variance: float | None = 0.99
+
+    def __post_init__(self) -> None:
+        one_of(self.name, "side", self.side, PWCCA_SIDES)
+        share(self.name, "variance", self.variance)
+
+    @property
+    def convention_text(self) -> str:
+        kept = "all directions" if self.variance is None else f"directions with {self.variance:g} of the variance"
+        sides = {"mean": "mean of both sidings", "x": "sided on x", "y": "sided on y"}[self.side]
+        return f"canonical correlations weighted by sum over features of |<variate, feature>|, variates whitened, {kept}; {sides}; both centred"
+
+    @property
+    def symmetric(self) -> bool:
+        return self.side == "mean"
+
+    @property
+    def invariances(self) -> frozenset[str]:
+        return frozenset({"scale", "shift"})
+
+    def prepare(self, x: Representation) -> Basis:
+        u, s = leading(x, self.variance, None)
+        return basis_of(u, s, loadings=u.T @ x.centred)
+
+    def value(self, x: Basis, y: Basis) -> float:
+        return self._one(product(x, y), x, y)
+
+    def _one(self, c: Array, x: Basis, y: Basis) -> float:
+        if is_tensor(c):
+            import torch
+
+            left, rho, right = torch.linalg.svd(c, full_matrices=False)
+        else:
+            left, rho, right = np.linalg.svd(c, full_matrices=False)
+        r = np.clip(to_numpy(rho), 0.0, 1.0)
+        assert x.loadings is not None
+        assert y.loadings is not None
+        out = []
+        if self.side != "y":
+            weights = to_numpy(abs(left.T @ x.loadings).sum(1))
+            out.append(float(weights @ r / weights.sum()) if weights.sum() > 0 else 0.0)
+        if self.side != "x":
+            weights = to_numpy(abs(right @ y.loadings).sum(1))
+            out.append(float(weights @ r / weights.sum()) if weights.sum() > 0 else 0.0)
+        return float(np.mean(out))
+
+    def permuted(self, x: Basis, y: Basis, orders: IntArray) -> FloatArray:
+        out = np.empty(len(orders))
+        for part, products in permuted_products(x, y, orders):
+            out[part] = [self._one(c, x, y) for c in products]
+        return out
+
+    def ranks(self, x: Basis, y: Basis) -> tuple[float, float]:
+        return float(x.k), float(y.k)
+
+    def notes(self, x: Basis, y: Basis) -> tuple[str, ...]:
+        return forced_note(x.k, y.k, x.n)
+
+
+def cca(x: Any, y: Any, *, squared: bool = False) -> float:
+    """Mean canonical correlation.
+
+    Both sides are centred; directions at the level of rounding are dropped; the mean runs over min(rank x, rank y). With n sentences
+    and ranks that sum to more than n - 1, correlations are 1 by force: :func:`~babelscope.similarity.score` says so.
+
+    Parameters
+    ----------
+    x, y : array_like or torch.Tensor, shapes (n, dx), (n, dy)
+        One row a sentence, the same sentences in the same order.
+    squared : bool
+        Mean of the squared correlations.
+
+    Returns
+    -------
+    float
+        In [0, 1].
+
+    Raises
+    ------
+    DataError
+        If a side is constant, holds NaN, or has another number of sentences than the other, or fewer than 5.
+
+    References
+    ----------
+    Hotelling 1936. As `scipy.linalg.subspace_angles` (mean cosine), statsmodels `CanCorr`.
+    """
+    return make(CCA, squared=squared).between(x, y)
+
+
+def svcca(
+    x: Any, y: Any, *, variance: float = 0.99, k: int | None = None, squared: bool = False, convention: str = "paper"
+) -> float:
+    """SVCCA: mean canonical correlation between the leading principal subspaces of the two sides.
+
+    Its value for *unrelated* data is high and depends on n and on the spectrum (.3 to .97 on a few hundred sentences): read it beside its
+    null, with :func:`~babelscope.similarity.score`.
+
+    Parameters
+    ----------
+    x, y : array_like or torch.Tensor, shapes (n, dx), (n, dy)
+        One row a sentence, the same sentences in the same order.
+    variance : float
+        Keep the fewest leading directions with this share of the variance (squared singular values): .99 in the paper, .90 in
+        later work on speech.
+    k : int, optional
+        Keep this many directions instead.
+    squared : bool
+        Mean of the squared correlations: its null has exact moments.
+    convention : {"paper", "google", "anatome", "netrep"}
+        Whose number to reproduce; see :data:`SVCCA_CONVENTIONS`.
+
+    Returns
+    -------
+    float
+        In [0, 1].
+
+    Raises
+    ------
+    UsageError
+        For a parameter out of range.
+    DataError
+        If a side is constant, holds NaN, or has another number of sentences than the other, or fewer than 5.
+
+    References
+    ----------
+    Raghu, Gilmer, Yosinski, Sohl-Dickstein 2017, arXiv 1706.05806.
+    """
+    return make(SVCCA, variance=variance, k=k, squared=squared, convention=convention).between(x, y)
+
+
+def pwcca(x: Any, y: Any, *, side: str = "mean", variance: float | None = 0.99) -> float:
+    """Projection-weighted CCA by the paper's definition.
+
+    The i-th canonical correlation has the weight sum_j |<h_i, x_j>|, h_i being the whitened canonical variate and x_j the centred
+    features of the weighing side.
+
+    Parameters
+    ----------
+    x, y : array_like or torch.Tensor, shapes (n, dx), (n, dy)
+        One row a sentence, the same sentences in the same order.
+    side : {"mean", "x", "y"}
+        Whose features weigh; "mean" averages both, which makes it symmetric. The paper takes one side.
+    variance : float or None
+        Reduce each side first to the directions with this share of the variance. The paper reduces nothing (None), which saturates
+        as soon as the features outnumber the sentences.
+
+    Returns
+    -------
+    float
+        In [0, 1].
+
+    Raises
+    ------
+    UsageError, DataError
+        As :func:`svcca`.
+
+    References
+    ----------
+    Morcos, Raghu, Bengio 2018, arXiv 1806.05759, section 3. google/svcca omits the whitening and gives another number.
+    """
+    return make(PWCCA, side=side, variance=variance).between(x, y)

@@ -1,0 +1,194 @@
+"""Cross-validated CCA: directions found on some sentences, scored on sentences they have not seen.
+
+Fitting and scoring on the same sentences is what makes plain CCA high on unrelated data. Held out, unrelated data give 0.
+"""
+
+# ruff: noqa: D102  (what overrides do is documented in Measure)
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from babelscope.errors import UsageError
+from babelscope.similarity.arrays import Array, FloatArray, IntArray, like, to_numpy
+from babelscope.similarity.measure import Measure, count, make, register
+from babelscope.similarity.representation import Representation
+
+GRID = (1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120, 200)
+
+
+@dataclass
+class Fold:
+    """One split of one side: whitened principal coordinates, fitted on the training sentences only."""
+
+    train: FloatArray  # (n_train, k) orthonormal columns
+    choose: FloatArray  # (n_choose, k)
+    test: FloatArray  # (n_test, k)
+
+
+@dataclass
+class Folds:
+    """All splits of one side, and which sentences are in which part."""
+
+    folds: list[Fold]
+    parts: list[IntArray]
+    n: int
+
+
+@register
+@dataclass(frozen=True)
+class CVCCA(Measure):
+    """CCA scored on held-out sentences."""
+
+    name = "cv_cca"
+    source = "held-out CCA with a development part: Pasad, Chou, Livescu 2021, arXiv 2107.04734"
+
+    max_k: int = 20
+    folds: int = 5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        count(self.name, "max_k", self.max_k)
+        if self.folds < 3:
+            raise UsageError(f"cv_cca(folds={self.folds}): at least 3 parts are needed (fit, choose k, score)")
+
+    @property
+    def convention_text(self) -> str:
+        return (
+            f"mean correlation of canonical variates on held-out sentences, {self.folds} folds: fitted on {self.folds - 2} parts, "
+            f"number of principal directions (at most {self.max_k}) chosen by the summed correlation on one, scored on the last; "
+            "permuted within parts for the null"
+        )
+
+    @property
+    def range(self) -> tuple[float, float]:
+        return (-1.0, 1.0)
+
+    @property
+    def invariances(self) -> frozenset[str]:
+        return frozenset({"rotation", "scale", "shift"})
+
+    @property
+    def minimum_sentences(self) -> int:
+        return 6 * self.folds
+
+    def parts(self, n: int) -> list[IntArray]:
+        """Return the parts, the same for every representation of n sentences."""
+        order = np.random.default_rng([self.seed, n, self.folds]).permutation(n)
+        return [np.sort(part) for part in np.array_split(order, self.folds)]
+
+    def prepare(self, x: Representation) -> Folds:
+        parts = self.parts(x.n)
+        gram = x.gram
+        return Folds([self._fold(gram, parts, index) for index in range(self.folds)], parts, x.n)
+
+    def _roles(self, parts: list[IntArray], index: int) -> tuple[list[int], int, int]:
+        choose = (index + 1) % self.folds
+        return [i for i in range(self.folds) if i not in (index, choose)], choose, index
+
+    def _fold(self, gram: Array, parts: list[IntArray], index: int) -> Fold:
+        fit, choose, test = self._roles(parts, index)
+        rows = np.concatenate([parts[i] for i in fit])
+        at = like(rows, gram)
+        inside = to_numpy(gram[at][:, at])
+        means = inside.mean(0)
+        values, vectors = np.linalg.eigh(inside - means[None, :] - means[:, None] + means.mean())
+        values, vectors = values[::-1], vectors[:, ::-1]
+        limit = min(self.max_k, max(rows.size // 3, 1))
+        k = max(1, min(int((values > 1e-12 * max(float(values[0]), 1e-300)).sum()), limit))
+        s = np.sqrt(np.maximum(values[:k], 1e-300))
+
+        def held_out(part: IntArray) -> FloatArray:
+            cross = to_numpy(gram[like(part, gram)][:, at])
+            centred = cross - cross.mean(1)[:, None] - means[None, :] + means.mean()
+            return np.asarray(centred @ vectors[:, :k] / s**2)
+
+        return Fold(np.ascontiguousarray(vectors[:, :k]), held_out(parts[choose]) * s, held_out(parts[test]) * s)
+
+    def value(self, x: Folds, y: Folds) -> float:
+        return float(self._scores(x, y, None)[0][0])
+
+    def ranks(self, x: Folds, y: Folds) -> tuple[float, float]:
+        k = float(self._scores(x, y, None)[1][0])
+        return k, k
+
+    def permuted(self, x: Folds, y: Folds, orders: IntArray) -> FloatArray:
+        return self._scores(x, y, orders)[0]
+
+    def _scores(self, x: Folds, y: Folds, orders: IntArray | None) -> tuple[FloatArray, FloatArray]:
+        """Return scores and mean chosen k, one for each permutation."""
+        total, chosen = [], []
+        within = (
+            None if orders is None else [np.argsort(np.argsort(orders[:, part], axis=1), axis=1) for part in x.parts]
+        )
+        for index, (a, b) in enumerate(zip(x.folds, y.folds, strict=True)):
+            fit, choose, test = self._roles(x.parts, index)
+            if within is None:
+                train, dev, held = b.train[None], b.choose[None], b.test[None]
+            else:
+                starts = np.cumsum([0] + [x.parts[i].size for i in fit[:-1]])
+                rows = np.concatenate([within[i] + start for i, start in zip(fit, starts, strict=True)], axis=1)
+                train, dev, held = b.train[rows], b.choose[within[choose]], b.test[within[test]]
+            score, k = _held_out_score(a, train, dev, held)
+            total.append(score)
+            chosen.append(k)
+        return np.mean(total, axis=0), np.mean(chosen, axis=0)
+
+
+def _held_out_score(a: Fold, train: FloatArray, dev: FloatArray, held: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Fit, choose k and score one fold for a stack of arrangements of the second side; shapes (K,), (K,)."""
+    most = min(a.train.shape[1], train.shape[2])
+    grid = [k for k in GRID if k < most] + [most]
+    c = np.einsum("ni,knj->kij", a.train, train, optimize=True)
+    sums, means = [], []
+    for k in grid:
+        left, _, right = np.linalg.svd(c[:, :k, :k])
+        right = right.swapaxes(1, 2)
+        sums.append(_correlations(a.choose[:, :k] @ left, dev[:, :, :k] @ right).sum(1))
+        means.append(_correlations(a.test[:, :k] @ left, held[:, :, :k] @ right).mean(1))
+    best = np.argmax(sums, axis=0)
+    return np.asarray(means)[best, np.arange(best.size)], np.asarray(grid, dtype=np.float64)[best]
+
+
+def _correlations(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Return Pearson correlations of matching columns over sentences, shapes (K, m, k) -> (K, k); 0 where a side is constant."""
+    a, b = a - a.mean(1, keepdims=True), b - b.mean(1, keepdims=True)
+    norms = np.sqrt((a * a).sum(1) * (b * b).sum(1))
+    return np.asarray((a * b).sum(1) / np.where(norms > 0, norms, 1.0))
+
+
+def cv_cca(x: Any, y: Any, *, max_k: int = 20, folds: int = 5, seed: int = 0) -> float:
+    """CCA fitted on some sentences and scored on others.
+
+    In each fold, principal directions and canonical directions come from all parts but two, their number k from the part after (the
+    largest sum of held-out correlations), and the score, the mean held-out correlation of the k pairs of variates, from the
+    last. The score is the mean over folds.
+
+    Parameters
+    ----------
+    x, y : array_like or torch.Tensor, shapes (n, dx), (n, dy)
+        One row a sentence, the same sentences in the same order.
+    max_k : int
+        Most principal directions to fit; also at most a third of the training sentences.
+    folds : int
+        Parts; at least 3.
+    seed : int
+        Which sentence falls in which part.
+
+    Returns
+    -------
+    float
+        In [-1, 1]; 0 on average for unrelated data.
+
+    Raises
+    ------
+    UsageError, DataError
+        For an option out of range; for NaN, a constant side, unequal numbers of sentences or fewer than 6 a part.
+
+    References
+    ----------
+    Pasad, Chou, Livescu 2021, arXiv 2107.04734 (splits into fit, development and test parts).
+    """
+    return make(CVCCA, max_k=max_k, folds=folds, seed=seed).between(x, y)

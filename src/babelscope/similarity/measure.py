@@ -1,0 +1,332 @@
+"""What a measure is, and how one is named: ``"svcca(variance=0.90)"``.
+
+A :class:`Measure` is a frozen dataclass whose fields are its parameters. It splits the work the way a table of pairs needs it:
+:meth:`Measure.prepare` runs once a representation, :meth:`Measure.value` once a pair, :meth:`Measure.permuted` gives the score under
+many permutations without preparing anything again, and :meth:`Measure.law` gives the null in closed form where there is one.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+
+from babelscope.errors import DataError, UsageError, did_you_mean
+from babelscope.similarity.arrays import FloatArray, IntArray, label_of, same_sentences
+from babelscope.similarity.nulls import NullLaw
+from babelscope.similarity.representation import Representation
+
+#: What :meth:`Measure.prepare` returns: opaque to everyone but the measure.
+State = Any
+
+
+@dataclass(frozen=True)
+class Measure(ABC):
+    """One measure with its parameters.
+
+    Attributes
+    ----------
+    name : str
+        As written in a study.
+    source : str
+        Where it is defined.
+    invariances : frozenset of str
+        Of ``rotation`` (an orthogonal map of the features), ``scale`` (isotropic), ``shift`` (the same vector added to every
+        sentence), ``linear`` (any invertible map). Each holds for either side by itself. All measures are invariant to the
+        order of the sentences.
+    symmetric : bool
+        Whether f(x, y) = f(y, x).
+    same_space : bool
+        Whether the two sides must have the same features.
+    centres : bool
+        Whether the mean sentence is taken off each side first.
+    """
+
+    name: ClassVar[str]
+    source: ClassVar[str]
+    #: Parameters that are shown even where they have their default.
+    shown: ClassVar[tuple[str, ...]] = ()
+
+    # -- what it is -------------------------------------------------------------------------------------------------------------
+    @property
+    @abstractmethod
+    def convention_text(self) -> str:
+        """What exactly is computed, in one line."""
+
+    @property
+    def invariances(self) -> frozenset[str]:
+        """Which maps of one side leave the value as it is."""
+        return frozenset()
+
+    @property
+    def null_kinds(self) -> tuple[str, ...]:
+        """Which nulls there are: ``exact`` (closed form), ``permutation``."""
+        return ("permutation",)
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether f(x, y) = f(y, x)."""
+        return True
+
+    @property
+    def same_space(self) -> bool:
+        """Whether the two sides must have the same features."""
+        return False
+
+    @property
+    def centres(self) -> bool:
+        """Whether each side's mean is taken off first."""
+        return True
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether a larger value means more alike."""
+        return True
+
+    @property
+    def best(self) -> float:
+        """The value of perfect agreement."""
+        return 1.0
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Smallest and largest possible value."""
+        return (0.0, 1.0)
+
+    @property
+    def minimum_sentences(self) -> int:
+        """How many sentences it needs to be defined and to have a null."""
+        return 5
+
+    @property
+    def function(self) -> Callable[..., float]:
+        """The plain function ``f(x, y, ...) -> float`` of this measure."""
+        import babelscope.similarity as similarity
+
+        found: Callable[..., float] = getattr(similarity, self.name)
+        return found
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Names and values of all parameters."""
+        return {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+
+    def __str__(self) -> str:
+        """Return the canonical spelling, which :func:`parse_measure` reads back."""
+        parts = [
+            f"{item.name}={getattr(self, item.name)!r}"
+            for item in dataclasses.fields(self)
+            if getattr(self, item.name) != item.default or item.name in self.shown
+        ]
+        return f"{self.name}({', '.join(parts)})" if parts else self.name
+
+    # -- how it is computed -----------------------------------------------------------------------------------------------------
+    @abstractmethod
+    def prepare(self, x: Representation) -> State:
+        """Return what a pair needs of one side."""
+
+    @abstractmethod
+    def value(self, x: State, y: State) -> float:
+        """Return the score of a pair."""
+
+    @abstractmethod
+    def permuted(self, x: State, y: State, orders: IntArray) -> FloatArray:
+        """Return the score with the second side's sentences in each of `orders` (shape (K, n)); shape (K,)."""
+
+    def law(self, x: State, y: State) -> NullLaw | None:
+        """Return the null in closed form, or None where it has none or where it is not good enough."""
+        return None
+
+    def ranks(self, x: State, y: State) -> tuple[float, float]:
+        """Return how many directions of each side entered; NaN where that means nothing."""
+        return (math.nan, math.nan)
+
+    def notes(self, x: State, y: State) -> tuple[str, ...]:
+        """Return what the reader of this value must know."""
+        return ()
+
+    def values(self, xs: Sequence[State], ys: Sequence[State]) -> FloatArray | None:
+        """Return all scores of `xs` against `ys` in one product, shape (len(xs), len(ys)); None if there is no such shortcut."""
+        return None
+
+    # -- checks -----------------------------------------------------------------------------------------------------------------
+    def check(self, n: int, name: Hashable = "x") -> None:
+        """Raise DataError if n sentences are too few."""
+        if n < self.minimum_sentences:
+            raise DataError(
+                f"{self} needs at least {self.minimum_sentences} sentences, got {n} ({label_of(name)}): "
+                "take more sentences or another measure"
+            )
+
+    def check_pair(
+        self, x: Representation | tuple[int, int], y: Representation | tuple[int, int], names: Any = None
+    ) -> None:
+        """Raise DataError if the two sides do not fit together."""
+        (n_x, d_x), (n_y, d_y) = ((r.n, r.d) if isinstance(r, Representation) else r for r in (x, y))
+        name_x, name_y = names or ("x", "y")
+        same_sentences(n_x, n_y, name_x, name_y)
+        self.check(n_x, name_x)
+        if self.same_space and d_x != d_y:
+            raise DataError(
+                f"{self} compares vectors of one space, but {label_of(name_x)} has {d_x} features and {label_of(name_y)} has {d_y}: "
+                "take a measure that needs no common space (svcca, linear_cka, mutual_knn)"
+            )
+
+    def between(self, x: Any, y: Any) -> float:
+        """Return the score of two arrays."""
+        left, right = (r if isinstance(r, Representation) else Representation(r, n) for r, n in ((x, "x"), (y, "y")))
+        self.check_pair(left, right, (left.name, right.name))
+        return self.value(self.prepare(left), self.prepare(right))
+
+
+class Registry(Mapping[str, Measure]):
+    """Measures by name, each with its default parameters."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Measure] = {}
+
+    def __getitem__(self, name: str) -> Measure:
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def add(self, measure: Measure) -> None:
+        """Make a measure known under its name."""
+        self._known[measure.name] = measure
+
+
+#: Every measure by name, with default parameters.
+MEASURES = Registry()
+
+M = TypeVar("M", bound=type[Measure])
+
+
+def register(kind: M) -> M:
+    """Make a class of measures known (decorator)."""
+    MEASURES.add(kind())
+    return kind
+
+
+def parse_measure(text: str | Measure) -> Measure:
+    """Read a measure as it is written in a study.
+
+    Parameters
+    ----------
+    text : str or Measure
+        ``"svcca"``, ``"svcca(variance=0.90)"``, ``"retrieval(metric='euclidean', k=5)"``: keyword arguments with plain values only.
+        Nothing is evaluated but literals.
+
+    Returns
+    -------
+    Measure
+
+    Raises
+    ------
+    UsageError
+        For an unknown name or parameter (with what was probably meant), a value out of range, or another syntax.
+
+    Examples
+    --------
+    >>> from babelscope.similarity import parse_measure
+    >>> str(parse_measure("svcca( variance = 0.90 )"))
+    'svcca(variance=0.9)'
+    """
+    if isinstance(text, Measure):
+        return text
+    if not isinstance(text, str):
+        raise UsageError(f"a measure is named by text such as 'svcca(variance=0.99)', not by {text!r}")
+    spelling = f"cannot read the measure {text!r}: write a name, or a name with keywords such as svcca(variance=0.90)"
+    try:
+        node = ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        raise UsageError(spelling) from error
+    keywords: list[ast.keyword] = []
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.args:
+        name, keywords = node.func.id, node.keywords
+    elif isinstance(node, ast.Name):
+        name = node.id
+    else:
+        raise UsageError(spelling)
+    if name not in MEASURES:
+        raise UsageError(f"there is no measure {name!r}: {did_you_mean(name, MEASURES)}")
+    known = [item.name for item in dataclasses.fields(MEASURES[name])]
+    given: dict[str, Any] = {}
+    for keyword in keywords:
+        if keyword.arg is None:
+            raise UsageError(spelling)
+        if keyword.arg not in known:
+            raise UsageError(f"{name} has no parameter {keyword.arg!r}: {did_you_mean(keyword.arg, known)}")
+        try:
+            given[keyword.arg] = ast.literal_eval(keyword.value)
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
+            raise UsageError(f"the value of {keyword.arg} in {text!r} is not a plain number or word") from error
+    return make(type(MEASURES[name]), **given)
+
+
+def make(kind: type[Measure], **parameters: Any) -> Measure:
+    """Return a measure with checked parameters.
+
+    Raises
+    ------
+    UsageError
+        If a value has the wrong kind or is out of range.
+    """
+    for item in dataclasses.fields(kind):
+        if item.name in parameters:
+            parameters[item.name] = _fitting(kind.name, item.name, parameters[item.name], item.default)
+    return kind(**parameters)
+
+
+def _fitting(measure: str, parameter: str, value: Any, default: Any) -> Any:
+    """Bring a value to the kind of the parameter's default."""
+    where = f"{measure}({parameter}={value!r})"
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise UsageError(f"{where}: True or False is wanted")
+    elif isinstance(default, str):
+        if not isinstance(value, str):
+            raise UsageError(f"{where}: a word in quotes is wanted")
+    elif isinstance(default, int):
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise UsageError(f"{where}: a whole number is wanted")
+    elif isinstance(default, float):
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise UsageError(f"{where}: a number is wanted")
+        value = float(value)
+    return value
+
+
+def one_of(measure: str, parameter: str, value: str, choices: Sequence[str]) -> None:
+    """Raise UsageError unless `value` is one of `choices`."""
+    if value not in choices:
+        raise UsageError(f"{measure}({parameter}={value!r}): {did_you_mean(str(value), choices)}")
+
+
+def share(measure: str, parameter: str, value: float | None) -> None:
+    """Raise UsageError unless `value` is None or in (0, 1]."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1):
+        raise UsageError(f"{measure}({parameter}={value!r}): a share above 0 and at most 1 is wanted")
+
+
+def count(measure: str, parameter: str, value: int | None, least: int = 1) -> None:
+    """Raise UsageError unless `value` is None or a whole number of at least `least`."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+        raise UsageError(f"{measure}({parameter}={value!r}): a whole number of at least {least} is wanted")
+
+
+def chunks(total: int, size: int) -> Iterator[slice]:
+    """Yield slices that cover range(total)."""
+    for start in range(0, total, max(size, 1)):
+        yield slice(start, min(start + max(size, 1), total))

@@ -1,0 +1,309 @@
+"""What unrelated sentences would give, without drawing a permutation.
+
+Permuting the sentences of one side leaves each side as it is and breaks the pairing. Mean and variance over *all* n! permutations
+are finite sums for every score that is linear in the pairs of sentences:
+
+* ``tr(A P B P')`` with centred A, B (CKA, RV, the sum of squared canonical correlations): :func:`centred_moments`;
+* ``sum_ij a_ij b_pi(i)pi(j)`` off the diagonal (RSA, mutual k-NN, debiased CKA): :func:`offdiagonal_moments`;
+* ``sum_i w_i,pi(i)`` (retrieval, MEXA, neuron-wise correlation): :func:`assignment_moments`.
+
+The mean canonical correlation is no such sum; the law of large random projections stands in for it: :func:`wachter`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy.fft import dct
+from scipy.special import gammaincc, gammainccinv, ndtr, ndtri
+
+from babelscope.similarity.arrays import FloatArray
+from babelscope.similarity.permutation import Calibration, _against
+
+
+@dataclass(frozen=True)
+class NullLaw:
+    """The distribution of a score under permutation, from its moments.
+
+    Attributes
+    ----------
+    mean, sd : float
+    skewness : float
+        0: normal. Otherwise a Pearson type III law (a shifted gamma) with these three moments.
+    support, mass : ndarray or None
+        For a count (retrieval): its values and their probabilities; moments are then only reported.
+    """
+
+    mean: float
+    sd: float
+    skewness: float = 0.0
+    support: FloatArray | None = None
+    mass: FloatArray | None = None
+
+    def above(self, value: float) -> float:
+        """Return the probability of `value` or more."""
+        if self.support is not None and self.mass is not None:
+            return float(min(self.mass[self.support >= value - 1e-9].sum(), 1.0))
+        if self.sd <= 0:
+            return 1.0 if value <= self.mean + 1e-12 else 0.0
+        z = (value - self.mean) / self.sd
+        g = self.skewness
+        if abs(g) < 1e-4:
+            return float(ndtr(-z))
+        shape = 4.0 / (g * g)
+        x = max(shape + np.sign(g) * z * shape**0.5, 0.0)
+        tail = float(gammaincc(shape, x))
+        return tail if g > 0 else 1.0 - tail
+
+    def quantile(self, q: float) -> float:
+        """Return the smallest value with probability at least `q` at or below it."""
+        if self.support is not None and self.mass is not None:
+            at = min(int(np.searchsorted(np.cumsum(self.mass), q - 1e-12)), self.support.size - 1)
+            return float(self.support[at])
+        if self.sd <= 0:
+            return self.mean
+        g = self.skewness
+        if abs(g) < 1e-4:
+            return float(self.mean + self.sd * ndtri(q))
+        shape = 4.0 / (g * g)
+        x = float(gammainccinv(shape, 1 - q if g > 0 else q))
+        return float(self.mean + self.sd * np.sign(g) * (x - shape) / shape**0.5)
+
+    def scaled(self, factor: float, shift: float = 0.0) -> NullLaw:
+        """Return the law of ``factor * score + shift``."""
+        support, mass = self.support, self.mass
+        if support is not None and mass is not None:
+            support = factor * support + shift
+            if factor < 0:
+                support, mass = support[::-1], mass[::-1]
+        return NullLaw(
+            factor * self.mean + shift, abs(factor) * self.sd, float(np.sign(factor)) * self.skewness, support, mass
+        )
+
+    def calibrate(self, value: float, *, alpha: float = 0.05, best: float = 1.0, higher: bool = True) -> Calibration:
+        """Calibrate a score: as :func:`~babelscope.similarity.permutation.calibrate`, tau being this law's quantile."""
+        law = self if higher else self.scaled(-1.0)
+        sign = 1.0 if higher else -1.0
+        tau = law.quantile(1 - alpha)
+        calibrated, saturated = _against(sign * value, tau, sign * best)
+        p = 1.0 if saturated else law.above(sign * value)
+        return Calibration(self.mean, self.sd, sign * tau, sign * tau, calibrated, p, saturated)
+
+
+@dataclass(frozen=True)
+class CentredSums:
+    """What the null of a trace form needs of one centred symmetric matrix A, shape (n, n), rows summing to 0.
+
+    Attributes
+    ----------
+    n : int
+    trace : float
+        tr A.
+    square : float
+        tr A^2.
+    diagonal : float
+        Sum of squared diagonal entries.
+    """
+
+    n: int
+    trace: float
+    square: float
+    diagonal: float
+
+    @classmethod
+    def of(cls, a: FloatArray) -> CentredSums:
+        """Return the sums of a matrix."""
+        diagonal = np.diag(a)
+        return cls(a.shape[0], float(diagonal.sum()), float(np.vdot(a, a)), float(diagonal @ diagonal))
+
+    @classmethod
+    def of_projector(cls, leverages: FloatArray, k: int) -> CentredSums:
+        """Return the sums of U U' from the row sums of squares of an orthonormal centred U with k columns."""
+        return cls(leverages.size, float(k), float(k), float(leverages @ leverages))
+
+
+def centred_moments(a: CentredSums, b: CentredSums) -> tuple[float, float]:
+    """Return mean and variance of tr(A P B P') over all permutations P.
+
+    Exact. The first term of the variance is what a random rotation would give; the second is due to sentences with a large
+    diagonal (leverage).
+
+    Raises
+    ------
+    ValueError
+        If n is below 4.
+
+    References
+    ----------
+    Kazi-Aoual, Hitier, Sabatier, Lebreton 1995, "Refined approximations to permutation tests for multivariate inference".
+    """
+    n = a.n
+    if n < 4 or b.n != n:
+        raise ValueError("both matrices need the same n of at least 4")
+    mean = a.trace * b.trace / (n - 1)
+    left, right = (n - 1) * a.square - a.trace**2, (n - 1) * b.square - b.trace**2
+    rotation = 2 * left * right / ((n - 1) ** 2 * (n + 1) * (n - 2))
+    peaks = [n * (n + 1) * m.diagonal - (n - 1) * (m.trace**2 + 2 * m.square) for m in (a, b)]
+    leverage = peaks[0] * peaks[1] / ((n + 1) * n * (n - 1) * (n - 2) * (n - 3))
+    return mean, max(rotation + leverage, 0.0)
+
+
+@dataclass(frozen=True)
+class OffDiagonalSums:
+    """What the null of an off-diagonal form needs of one matrix (zero diagonal, not necessarily symmetric), shape (n, n)."""
+
+    n: int
+    total: float
+    square: float
+    reverse: float
+    by_row: float
+    by_column: float
+    by_both: float
+
+    @classmethod
+    def of(cls, a: FloatArray) -> OffDiagonalSums:
+        """Return the sums of a matrix with zero diagonal."""
+        rows, columns = a.sum(1), a.sum(0)
+        square, reverse = float(np.vdot(a, a)), float(np.vdot(a, a.T))
+        return cls(
+            a.shape[0],
+            float(rows.sum()),
+            square,
+            reverse,
+            float(rows @ rows) - square,
+            float(columns @ columns) - square,
+            float(rows @ columns) - reverse,
+        )
+
+
+def offdiagonal_moments(a: OffDiagonalSums, b: OffDiagonalSums) -> tuple[float, float]:
+    """Return mean and variance of sum_{i != j} a_ij b_pi(i)pi(j) over all permutations pi. Exact.
+
+    Raises
+    ------
+    ValueError
+        If n is below 4.
+
+    References
+    ----------
+    Mantel 1967, Cancer Research 27; Hubert & Schultz 1976 for matrices that are not symmetric.
+    """
+    n = a.n
+    if n < 4 or b.n != n:
+        raise ValueError("both matrices need the same n of at least 4")
+    mean = a.total * b.total / (n * (n - 1))
+
+    def apart(m: OffDiagonalSums) -> float:
+        return m.total**2 - m.square - m.reverse - m.by_row - m.by_column - 2 * m.by_both
+
+    second = (
+        (a.square * b.square + a.reverse * b.reverse) / (n * (n - 1))
+        + (a.by_row * b.by_row + a.by_column * b.by_column + 2 * a.by_both * b.by_both) / (n * (n - 1) * (n - 2))
+        + apart(a) * apart(b) / (n * (n - 1) * (n - 2) * (n - 3))
+    )
+    return mean, max(second - mean**2, 0.0)
+
+
+def assignment_moments(weights: FloatArray) -> tuple[float, float]:
+    """Return mean and variance of sum_i w_i,pi(i) over all permutations pi of an (n, n) matrix. Exact.
+
+    References
+    ----------
+    Hoeffding 1951, "A combinatorial central limit theorem".
+    """
+    n = weights.shape[0]
+    centred = weights - weights.mean(0) - weights.mean(1)[:, None] + weights.mean()
+    return float(weights.sum()) / n, float(np.vdot(centred, centred)) / max(n - 1, 1)
+
+
+def assignment_counts(weights: FloatArray, grain: int = 60) -> tuple[FloatArray, FloatArray]:
+    """Return the law of sum_i w_i,pi(i) where few cells carry weight (hits): a compound Poisson law.
+
+    A cell (i, j) is drawn with probability 1/n, and draws of few cells are nearly independent: with m_w cells of weight w the sum is
+    close to the sum over w of w * Poisson(m_w / n), to order 1/n (Chen-Stein).
+
+    Parameters
+    ----------
+    weights : ndarray, shape (n, n)
+        Not negative; rounded to multiples of 1/grain.
+    grain : int
+        60 holds halves, thirds, quarters, fifths and sixths (ties share a hit) exactly.
+
+    Returns
+    -------
+    support, mass : ndarray
+        Values and probabilities.
+    """
+    n = weights.shape[0]
+    steps = np.rint(weights[weights > 0] * grain).astype(np.int64)
+    sizes, cells = np.unique(steps[steps > 0], return_counts=True)
+    if sizes.size == 0:
+        return np.zeros(1), np.ones(1)
+    unit = int(np.gcd.reduce(sizes))
+    sizes = sizes // unit
+    rates = cells / n
+    mean, variance = float(rates @ sizes), float(rates @ sizes**2)
+    length = int(mean + 12 * variance**0.5 + 24 * sizes.max()) + 1
+    phase = np.exp(-2j * np.pi * np.arange(length)[:, None] * sizes / length)
+    mass = np.fft.ifft(np.exp((phase - 1) @ rates)).real
+    mass = np.maximum(mass, 0.0)
+    support = np.arange(length) * unit / grain
+    return support, mass / mass.sum()
+
+
+@lru_cache(maxsize=65536)
+def wachter(kx: int, ky: int, n: int) -> tuple[float, float]:
+    """Return mean and s.d. of the *sum* of canonical correlations between two random subspaces.
+
+    The subspaces have kx and ky dimensions in the n - 1 that centring leaves. The squared correlations follow the real Jacobi
+    ensemble; its limit (Wachter 1980) gives the mean to order n, the edge correction of the real ensemble the next order, and its
+    Gaussian fluctuations the s.d. Where kx + ky > n - 1, kx + ky - (n - 1) correlations are 1 by force and the rest are those of the
+    complements.
+
+    Parameters
+    ----------
+    kx, ky : int
+        Directions kept on each side.
+    n : int
+        Sentences.
+
+    Returns
+    -------
+    mean, sd : float
+        Of the sum; divide by min(kx, ky) for the mean correlation.
+
+    References
+    ----------
+    Wachter 1980, Annals of Statistics 8; Dumitriu & Paquette 2012, "Global fluctuations for linear statistics of beta-Jacobi
+    ensembles" (beta = 1: correction (delta_a + delta_b)/4 - arcsine/2, variance sum k c_k^2 / 2).
+    """
+    room = n - 1
+    forced = max(kx + ky - room, 0)
+    if forced:
+        kx, ky = room - ky, room - kx
+    k = min(kx, ky)
+    if k <= 0:
+        return float(forced), 0.0
+    c1, c2 = kx / room, ky / room
+    low = (np.sqrt(c1 * (1 - c2)) - np.sqrt(c2 * (1 - c1))) ** 2
+    high = (np.sqrt(c1 * (1 - c2)) + np.sqrt(c2 * (1 - c1))) ** 2
+    high = min(high, 1.0)
+    middle, half = (low + high) / 2, (high - low) / 2
+    nodes, weights = np.polynomial.legendre.leggauss(256)
+    theta = (nodes + 1) * np.pi / 2
+    x = np.clip(middle + half * np.cos(theta), 1e-300, 1.0)
+    density = (
+        half**2 * np.sin(theta) ** 2 / (2 * np.pi * (k / room) * x * np.maximum(1 - x, 1e-300)) * weights * np.pi / 2
+    )
+    root = np.sqrt(x)
+    mean = k * float(density @ root) / float(density.sum())
+    arcsine = float(root @ weights) / 2
+    mean += (np.sqrt(low) + np.sqrt(high)) / 4 - arcsine / 2
+    count = 2048
+    grid = (np.arange(count) + 0.5) * np.pi / count
+    coefficients = dct(np.sqrt(np.maximum(middle + half * np.cos(grid), 0.0)), type=2) / count
+    harmonics = np.arange(count)
+    variance = 0.5 * float(harmonics @ coefficients**2)
+    return forced + mean, float(np.sqrt(variance))

@@ -1,0 +1,483 @@
+"""All pairs: every measure, with null and interval, over a table of pairs; in blocks, in bounded memory, on all cores.
+
+A representation is read and prepared once a block; a pair costs a product of what was prepared. Work is shared among threads, each
+with a single BLAS thread: pair products are too small to be split further, and NumPy lets go of the interpreter while it computes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from threadpoolctl import threadpool_limits
+
+from babelscope.errors import DataError, UsageError, did_you_mean
+from babelscope.similarity.arrays import FloatArray, IntArray, is_tensor, label_of
+from babelscope.similarity.checkpoint import Checkpoint
+from babelscope.similarity.intervals import subsample_interval, subsamples
+from babelscope.similarity.measure import Measure, State, parse_measure
+from babelscope.similarity.permutation import permutations as draw
+from babelscope.similarity.representation import Representation
+from babelscope.similarity.score import INTERVALS, calibration_of, null_kind
+
+#: Numbers of the result, in order.
+VARIABLES = (
+    "value",
+    "null_mean",
+    "null_sd",
+    "null_q95",
+    "calibrated",
+    "p",
+    "low",
+    "high",
+    "n",
+    "kx",
+    "ky",
+    "saturated",
+)
+_AT = {name: index for index, name in enumerate(VARIABLES)}
+
+Pair = tuple[Hashable, Hashable]
+
+
+@dataclass
+class _Side:
+    """What is kept of one representation."""
+
+    n: int
+    d: int
+    states: list[State]
+    size: int
+    fingerprint: str
+
+
+@dataclass
+class _Sides:
+    """Prepared representations, the least recently used forgotten first."""
+
+    source: Mapping[Hashable, Any]
+    measures: Sequence[Measure]
+    budget: float
+    rows: dict[int, IntArray] | None = None  # n -> which sentences, for subsamples
+    seen: dict[Hashable, str] = field(default_factory=dict)
+    kept: OrderedDict[Hashable, _Side] = field(default_factory=OrderedDict)
+    _reading: threading.Lock = field(default_factory=threading.Lock)
+
+    def make(self, label: Hashable) -> _Side:
+        given = self.source[label]
+        if callable(given) and not is_tensor(given):
+            with self._reading:  # stores are not asked to be safe for threads
+                given = given()
+        x = Representation(given, label)
+        fingerprint = "" if is_tensor(x.rows) else _fingerprint(given)
+        known = self.seen.setdefault(label, fingerprint)
+        if known != fingerprint:
+            raise DataError(
+                f"{label_of(label)} has changed since the first part of this run: delete the checkpoint and run again"
+            )
+        n, d = x.n, x.d
+        if self.rows is not None:
+            x = x.subset(self.rows[n])
+        for measure in self.measures:
+            measure.check(x.n, label)
+        states = [measure.prepare(x) for measure in self.measures]
+        return _Side(n, d, states, sum(_size(state) for state in states), fingerprint)
+
+    def get(self, labels: Iterable[Hashable], pool: ThreadPoolExecutor) -> dict[Hashable, _Side]:
+        """Return the prepared sides, made in parallel where they are not kept."""
+        labels = list(dict.fromkeys(labels))
+        missing = [label for label in labels if label not in self.kept]
+        for label, side in zip(missing, pool.map(self.make, missing), strict=True):
+            self.kept[label] = side
+        for label in labels:
+            self.kept.move_to_end(label)
+        out = {label: self.kept[label] for label in labels}
+        while len(self.kept) > len(labels) and sum(side.size for side in self.kept.values()) > self.budget:
+            self.kept.popitem(last=False)
+        return out
+
+
+def _fingerprint(given: Any) -> str:
+    array = np.ascontiguousarray(np.asarray(given))
+    return hashlib.blake2b(
+        memoryview(array).cast("B"), digest_size=8, key=str((array.shape, array.dtype.str)).encode()[:64]
+    ).hexdigest()
+
+
+def _size(state: Any) -> int:
+    """Return the bytes of a prepared state."""
+    if isinstance(state, np.ndarray):
+        return int(state.nbytes)
+    if is_tensor(state):
+        return int(state.numel() * state.element_size())
+    if isinstance(state, (list, tuple)):
+        return sum(_size(item) for item in state)
+    return sum(_size(item) for item in vars(state).values()) if hasattr(state, "__dict__") else 64
+
+
+def pairwise(
+    representations: Mapping[Any, Any],
+    measures: Sequence[str | Measure] | str | Measure = ("svcca",),
+    *,
+    pairs: Sequence[tuple[Hashable, Hashable]] | None = None,
+    null: str | None = "auto",
+    permutations: int = 200,
+    seed: int = 0,
+    interval: str | None = None,
+    draws: int = 100,
+    share: float = 0.8,
+    alpha: float = 0.05,
+    keep_null: bool = False,
+    workers: int | None = None,
+    memory: float = 1e9,
+    progress: Callable[[int, int], None] | None = None,
+    checkpoint: Path | str | None = None,
+) -> xr.Dataset:
+    """Compare many pairs of representations under many measures.
+
+    Parameters
+    ----------
+    representations : mapping
+        Label -> array of sentences x features (NumPy or torch), or a function without arguments that returns one, so that a store on
+        the disk is read a block at a time.
+    measures : sequence of str or Measure
+        Such as ``["svcca(variance=0.90)", "linear_cka"]``.
+    pairs : sequence of (label, label), optional
+        All unordered pairs by default. Both sides of a pair need the same sentences; pairs may differ in theirs.
+    null : {"auto", "exact", "permutation", None}
+        As :func:`~babelscope.similarity.score`. One set of permutations serves all pairs with the same number of sentences.
+    permutations, seed, interval, draws, share, alpha
+        As :func:`~babelscope.similarity.score`. One set of subsamples serves all pairs.
+    keep_null : bool
+        Also return the permuted scores (``null_draws``), for a maximum over layers
+        (:func:`~babelscope.similarity.max_over`); needs null="permutation".
+    workers : int, optional
+        Threads; all cores by default. BLAS is held to one thread in each.
+    memory : float
+        Bytes for prepared representations; beyond, pairs are taken in blocks and representations prepared again.
+    progress : callable, optional
+        Called with (pairs done, pairs in all) after each block; subsamples count as further pairs.
+    checkpoint : path, optional
+        A folder that keeps each finished block. Called again with the same arguments, the run goes on from there.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dimensions pair and measure; coordinates ``a``, ``b`` (labels as text, tuples joined with ``/``) and ``measure`` (as given).
+        Variables ``value, null_mean, null_sd, null_q95, calibrated, p, low, high, n, kx, ky`` (NaN where they mean nothing) and
+        ``saturated``. Attributes: ``conventions``, ``null`` and ``higher_is_better`` by measure, ``seed``, ``permutations``, ``alpha``.
+
+    Raises
+    ------
+    UsageError
+        For an unknown measure, option or label.
+    DataError
+        For data a measure is not defined on; the label, or the pair, is named.
+    """
+    given = [measures] if isinstance(measures, (str, Measure)) else list(measures)
+    chosen = [parse_measure(item) for item in given]
+    names = [item if isinstance(item, str) else str(item) for item in given]
+    if not chosen:
+        raise UsageError("no measure was given: name at least one, such as 'svcca'")
+    if len(set(names)) < len(names):
+        raise UsageError(f"a measure is named twice in {', '.join(names)}")
+    kinds = [null_kind(measure, null) for measure in chosen]
+    if keep_null and any(kind == "exact" for kind in kinds):
+        raise UsageError("keep_null=True needs null='permutation': a closed form draws nothing")
+    if interval not in (None, *INTERVALS):
+        raise UsageError(f"there is no interval {interval!r}: {did_you_mean(str(interval), INTERVALS)}")
+    wanted = list(combinations(representations, 2)) if pairs is None else [(a, b) for a, b in pairs]
+    _known(wanted, representations)
+    run = _Run(
+        representations,
+        chosen,
+        kinds,
+        wanted,
+        permutations,
+        seed,
+        alpha,
+        keep_null,
+        _worker_count(workers),
+        memory,
+        progress,
+    )
+    run.total = len(wanted) * (1 + (draws if interval == "subsample" else 0))
+    if checkpoint is not None:
+        run.checkpoint = Checkpoint(checkpoint, run.plan(names, interval, draws, share))
+    with threadpool_limits(1), ThreadPoolExecutor(run.workers) as pool:
+        run.main(pool)
+        if interval == "subsample":
+            run.intervals(pool, draws, share)
+    return run.dataset(names)
+
+
+def cross_layer(
+    a: Mapping[Any, Any],
+    b: Mapping[Any, Any],
+    measures: Sequence[str | Measure] | str | Measure = ("svcca",),
+    **options: Any,
+) -> xr.Dataset:
+    """Compare every layer of one model or side with every layer of another.
+
+    Parameters
+    ----------
+    a, b : mapping
+        Layer -> array or function, as for :func:`pairwise`.
+    measures, **options
+        As :func:`pairwise`, but for `pairs`.
+
+    Returns
+    -------
+    xarray.Dataset
+        As :func:`pairwise`, with dimensions layer_a, layer_b and measure.
+
+    Raises
+    ------
+    UsageError, DataError
+        As :func:`pairwise`.
+    """
+    if "pairs" in options:
+        raise UsageError("cross_layer compares every layer with every layer: use pairwise to choose pairs")
+    sides = {("a", key): value for key, value in a.items()} | {("b", key): value for key, value in b.items()}
+    flat = pairwise(sides, measures, pairs=[(("a", i), ("b", j)) for i in a for j in b], **options)
+    shape = (len(a), len(b))
+    data = {
+        name: (("layer_a", "layer_b", *variable.dims[1:]), variable.values.reshape(*shape, *variable.shape[1:]))
+        for name, variable in flat.data_vars.items()
+    }
+    coordinates = {
+        "layer_a": [label_of(key) for key in a],
+        "layer_b": [label_of(key) for key in b],
+        "measure": flat["measure"].values,
+    }
+    return xr.Dataset(data, coords=coordinates, attrs=flat.attrs)
+
+
+def _known(wanted: Sequence[Pair], representations: Mapping[Any, Any]) -> None:
+    for pair in wanted:
+        for label in pair:
+            if label not in representations:
+                hint = did_you_mean(label_of(label), [label_of(key) for key in representations])
+                raise UsageError(f"there is no representation {label_of(label)!r}: {hint}")
+
+
+def _worker_count(workers: int | None) -> int:
+    if workers is None:
+        return max(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 1)
+    if workers < 1:
+        raise UsageError(f"workers={workers}: at least 1 is needed")
+    return workers
+
+
+@dataclass
+class _Run:
+    """One call of :func:`pairwise`."""
+
+    source: Mapping[Hashable, Any]
+    measures: list[Measure]
+    kinds: list[str]
+    pairs: list[Pair]
+    count: int
+    seed: int
+    alpha: float
+    keep_null: bool
+    workers: int
+    memory: float
+    progress: Callable[[int, int], None] | None
+    checkpoint: Checkpoint | None = None
+    total: int = 0
+    done: int = 0
+
+    def __post_init__(self) -> None:
+        shape = (len(self.pairs), len(self.measures))
+        self.table = np.full((*shape, len(VARIABLES)), np.nan)
+        self.drawn = np.full((*shape, self.count), np.nan) if self.keep_null else None
+        self.orders: dict[int, IntArray] = {}
+        self._drawing = threading.Lock()
+
+    def plan(self, names: list[str], interval: str | None, draws: int, share: float) -> dict[str, Any]:
+        """Return what decides the numbers."""
+        return {
+            "pairs": [[label_of(a), label_of(b)] for a, b in self.pairs],
+            "measures": [str(measure) for measure in self.measures],
+            "names": names,
+            "null": self.kinds,
+            "options": [self.count, self.seed, self.alpha, self.keep_null, interval, draws, share],
+            "memory": self.memory,
+        }
+
+    # -- blocks -----------------------------------------------------------------------------------------------------------------
+    def blocks(self, side_bytes: float) -> list[IntArray]:
+        """Return the pairs in blocks whose representations fit in memory together, in an order that reads few of them twice."""
+        labels = list(dict.fromkeys(label for pair in self.pairs for label in pair))
+        room = max(int(self.memory / max(side_bytes, 1.0)), 2)
+        group = max(room // 2, 1) if len(labels) > room else len(labels)
+        tile = {label: index // max(group, 1) for index, label in enumerate(labels)}
+        keyed: dict[tuple[int, int], list[int]] = {}
+        for index, (a, b) in enumerate(self.pairs):
+            keyed.setdefault((min(tile[a], tile[b]), max(tile[a], tile[b])), []).append(index)
+        out: list[IntArray] = []
+        for _, indices in sorted(keyed.items()):
+            # A block is also what progress and a checkpoint count in: not too long.
+            out.extend(np.array_split(np.asarray(indices), max(1, -(-len(indices) // 2048))))
+        return out
+
+    def main(self, pool: ThreadPoolExecutor) -> None:
+        """Fill the table."""
+        if not self.pairs:
+            return
+        sides = _Sides(self.source, self.measures, self.memory)
+        first = self.pairs[0][0]
+        for number, block in enumerate(self.blocks(sides.get([first], pool)[first].size)):
+            if not self._restore(f"block-{number:05d}", block, sides):
+                self._fill(block, sides, pool)
+                self._keep(f"block-{number:05d}", block, sides)
+            self._told(len(block))
+
+    def _restore(self, name: str, block: IntArray, sides: _Sides) -> bool:
+        found = self.checkpoint.load(name) if self.checkpoint else None
+        if found is None or not np.array_equal(found.get("index", ()), block):
+            return False
+        for label, fingerprint in zip(self._labels(block), found["fingerprints"], strict=True):
+            given = self.source[label]
+            now = "" if callable(given) or is_tensor(given) else _fingerprint(given)
+            if (now and str(fingerprint) != now) or sides.seen.setdefault(label, str(fingerprint)) != str(fingerprint):
+                raise DataError(
+                    f"{label_of(label)} has changed since the first part of this run: delete the checkpoint and run again"
+                )
+        self.table[block] = found["table"]
+        if self.drawn is not None:
+            self.drawn[block] = found["drawn"]
+        return True
+
+    def _keep(self, name: str, block: IntArray, sides: _Sides) -> None:
+        if self.checkpoint is None:
+            return
+        fingerprints = np.array([sides.seen[label] for label in self._labels(block)])
+        content = {"index": block, "table": self.table[block], "fingerprints": fingerprints}
+        if self.drawn is not None:
+            content["drawn"] = self.drawn[block]
+        self.checkpoint.save(name, content)
+
+    def _labels(self, block: IntArray) -> list[Hashable]:
+        return list(dict.fromkeys(label for index in block for label in self.pairs[index]))
+
+    def _told(self, count: int) -> None:
+        self.done += count
+        if self.progress is not None:
+            self.progress(self.done, self.total)
+
+    # -- numbers ----------------------------------------------------------------------------------------------------------------
+    def _fill(self, block: IntArray, sides: _Sides, pool: ThreadPoolExecutor) -> None:
+        held = sides.get(self._labels(block), pool)
+        for index in block:
+            a, b = self.pairs[index]
+            for measure in self.measures:
+                measure.check_pair((held[a].n, held[a].d), (held[b].n, held[b].d), (a, b))
+        together = self._products(block, held)
+        pieces = np.array_split(block, min(len(block), self.workers * 8))
+        list(pool.map(lambda piece: self._piece(piece, held, together), pieces))
+
+    def _products(self, block: IntArray, held: dict[Hashable, _Side]) -> dict[int, dict[Pair, float]]:
+        """Return the values of measures that have one product for a whole block."""
+        return {}
+
+    def _piece(self, piece: IntArray, held: dict[Hashable, _Side], together: dict[int, dict[Pair, float]]) -> None:
+        for index in piece:
+            a, b = self.pairs[index]
+            left, right = held[a], held[b]
+            for at, (measure, kind) in enumerate(zip(self.measures, self.kinds, strict=True)):
+                x, y = left.states[at], right.states[at]
+                known = together.get(at)
+                value = known[a, b] if known is not None else measure.value(x, y)
+                found, _, drawn = calibration_of(measure, x, y, value, kind, lambda n=left.n: self.order(n), self.alpha)
+                row = self.table[index, at]
+                row[_AT["value"]], row[_AT["n"]] = value, left.n
+                row[_AT["kx"]], row[_AT["ky"]] = measure.ranks(x, y)
+                row[_AT["saturated"]] = 0.0
+                if found is not None:
+                    row[1:6] = found.mean, found.sd, found.q95, found.calibrated, found.p
+                    row[_AT["saturated"]] = found.saturated
+                if self.drawn is not None and drawn is not None:
+                    self.drawn[index, at] = drawn
+
+    def order(self, n: int) -> IntArray:
+        """Return the permutations of n sentences."""
+        with self._drawing:
+            if n not in self.orders:
+                self.orders[n] = draw(n, self.count, self.seed)
+            return self.orders[n]
+
+    def intervals(self, pool: ThreadPoolExecutor, draws: int, share: float) -> None:
+        """Fill in the intervals."""
+        least = max(measure.minimum_sentences for measure in self.measures)
+        lengths = {int(n) for n in np.unique(self.table[:, 0, _AT["n"]])}
+        sets = {n: subsamples(n, draws, share, self.seed, least=least) for n in sorted(lengths)}
+        values = np.full((draws, len(self.pairs), len(self.measures)), np.nan)
+        for number in range(draws):
+            found = self.checkpoint.load(f"draw-{number:05d}") if self.checkpoint else None
+            if found is not None:
+                values[number] = found["values"]
+            else:
+                values[number] = self._drawn_values(pool, {n: rows[number] for n, rows in sets.items()})
+                if self.checkpoint is not None:
+                    self.checkpoint.save(f"draw-{number:05d}", {"values": values[number]})
+            self._told(len(self.pairs))
+        for index in range(len(self.pairs)):
+            n = int(self.table[index, 0, _AT["n"]])
+            for at, measure in enumerate(self.measures):
+                self.table[index, at, _AT["low"] : _AT["high"] + 1] = subsample_interval(
+                    self.table[index, at, _AT["value"]],
+                    values[:, index, at],
+                    n,
+                    sets[n].shape[1],
+                    alpha=self.alpha,
+                    within=measure.range,
+                )
+
+    def _drawn_values(self, pool: ThreadPoolExecutor, rows: dict[int, IntArray]) -> FloatArray:
+        part = _Run(
+            self.source, self.measures, ["none"] * len(self.measures), self.pairs, 1, self.seed, self.alpha, False, self.workers,
+            self.memory, None,
+        )  # fmt: skip
+        sides = _Sides(self.source, self.measures, self.memory, rows)
+        first = self.pairs[0][0]
+        for block in part.blocks(sides.get([first], pool)[first].size):
+            held = sides.get(part._labels(block), pool)
+            together = part._products(block, held)
+            pieces = np.array_split(block, min(len(block), self.workers * 8))
+            list(pool.map(lambda piece, held=held, together=together: part._piece(piece, held, together), pieces))
+        return np.asarray(part.table[:, :, _AT["value"]])
+
+    def dataset(self, names: list[str]) -> xr.Dataset:
+        """Return the table with its labels."""
+        data: dict[str, Any] = {name: (("pair", "measure"), self.table[:, :, at]) for name, at in _AT.items()}
+        data["saturated"] = (("pair", "measure"), self.table[:, :, _AT["saturated"]] == 1)
+        if self.drawn is not None:
+            data["null_draws"] = (("pair", "measure", "draw"), self.drawn)
+        return xr.Dataset(
+            data,
+            coords={
+                "a": ("pair", np.array([label_of(a) for a, _ in self.pairs], dtype=object).astype(str)),
+                "b": ("pair", np.array([label_of(b) for _, b in self.pairs], dtype=object).astype(str)),
+                "measure": names,
+            },
+            attrs={
+                "conventions": {name: m.convention_text for name, m in zip(names, self.measures, strict=True)},
+                "null": dict(zip(names, self.kinds, strict=True)),
+                "higher_is_better": {name: m.higher_is_better for name, m in zip(names, self.measures, strict=True)},
+                "permutations": self.count,
+                "seed": self.seed,
+                "alpha": self.alpha,
+            },
+        )

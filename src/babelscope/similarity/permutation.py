@@ -1,0 +1,125 @@
+"""The permutation null: one set of permutations for everything that is compared, and what follows from the permuted scores.
+
+A permutation pi pairs sentence i of the first side with sentence pi(i) of the second. The same set serves all pairs, layers and
+measures of a run, so that a maximum over layers can be taken draw by draw (Groeger et al. 2026, arXiv 2602.14486, Algorithm 2).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from babelscope.errors import UsageError
+from babelscope.similarity.arrays import FloatArray, IntArray
+
+
+def permutations(n: int, count: int, seed: int = 0) -> IntArray:
+    """Draw `count` permutations of n sentences.
+
+    Parameters
+    ----------
+    n : int
+        Sentences.
+    count : int
+        How many.
+    seed : int
+        Seed of :func:`numpy.random.default_rng`, together with `n`.
+
+    Returns
+    -------
+    numpy.ndarray of int, shape (count, n)
+        Drawn uniformly and independently; the identity may be among them.
+
+    Raises
+    ------
+    UsageError
+        If `count` is below 1.
+    """
+    if count < 1:
+        raise UsageError(f"permutations={count}: at least 1 is needed (200 is usual)")
+    rng = np.random.default_rng([seed, n])
+    return np.argsort(rng.random((count, n)), axis=1).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A score against its null.
+
+    Attributes
+    ----------
+    mean, sd : float
+        Of the null.
+    q95 : float
+        The null's quantile at 1 - alpha towards the better side (95 % for alpha = .05; the 5 % quantile where smaller is better).
+    threshold : float
+        tau, what a score must pass.
+    calibrated : float
+        (s - tau) / (best - tau), floored at 0 by definition; 0 where tau has reached the best possible score (`saturated`).
+    p : float
+        One-sided.
+    saturated : bool
+        The null reaches the best possible score: the measure cannot tell anything here.
+    """
+
+    mean: float
+    sd: float
+    q95: float
+    threshold: float
+    calibrated: float
+    p: float
+    saturated: bool
+
+
+def calibrate(
+    value: float, nulls: FloatArray, *, alpha: float = 0.05, best: float = 1.0, higher: bool = True
+) -> Calibration:
+    """Calibrate a score against permuted scores.
+
+    tau is the ceil((1 - alpha)(K + 1))-th order statistic of the K null scores and the observed one together; p is
+    (1 + #{null >= observed}) / (K + 1); the calibrated score is max((s - tau) / (best - tau), 0). **It is floored at 0 by
+    definition**: 0 says "not above chance", not "exactly at chance". Where smaller is better all three are mirrored.
+
+    Parameters
+    ----------
+    value : float
+        The observed score.
+    nulls : ndarray, shape (K,)
+        The score under K permutations of the second side's sentences.
+    alpha : float
+        Level of the threshold.
+    best : float
+        The best possible score.
+    higher : bool
+        Whether larger is better.
+
+    Returns
+    -------
+    Calibration
+
+    References
+    ----------
+    Groeger, Stoica, Brbic et al. 2026, arXiv 2602.14486, Algorithm 1; the same numbers as its package calibrated-similarity.
+    """
+    sign = 1.0 if higher else -1.0
+    s, null, top = sign * value, sign * np.asarray(nulls, dtype=np.float64), sign * best
+    count = null.size
+    pooled = np.sort(np.append(null, s))
+    rank = min(max(math.ceil((1 - alpha) * (count + 1) - 1e-9), 1), count + 1)
+    tau = float(pooled[rank - 1])
+    # A permuted score that equals the observed one but for the order of summation counts as reaching it.
+    slack = 1e-12 * max(1.0, abs(s))
+    p = (1 + int((null >= s - slack).sum())) / (count + 1)
+    calibrated, saturated = _against(s, tau, top)
+    sd = float(null.std(ddof=1)) if count > 1 else 0.0
+    q95 = float(np.sort(null)[min(max(math.ceil((1 - alpha) * count - 1e-9), 1), count) - 1])
+    return Calibration(float(nulls.mean()), sd, sign * q95, sign * tau, calibrated, 1.0 if saturated else p, saturated)
+
+
+def _against(s: float, tau: float, top: float) -> tuple[float, bool]:
+    """Return the calibrated score and whether the threshold has reached the top."""
+    room = top - tau
+    if room <= 1e-9 * max(1.0, abs(top)):
+        return 0.0, True
+    return max((s - tau) / room, 0.0), False

@@ -1,0 +1,206 @@
+"""One side of a comparison, with everything that is computed once a representation: centred rows, Gram matrix, directions.
+
+All measures take their parts from here, so that two measures of one pair, or a thousand pairs of one representation, share the
+costly work. Nothing here knows of pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from functools import cached_property
+from typing import Any, TypeVar, cast
+
+import numpy as np
+
+from babelscope.errors import DataError
+from babelscope.similarity.arrays import Array, FloatArray, IntArray, as_rows, is_tensor, label_of, like, to_numpy
+
+T = TypeVar("T")
+
+
+class Representation:
+    """Sentences x features, checked, float64, with its derived parts computed at most once.
+
+    Parameters
+    ----------
+    x : array_like or torch.Tensor, shape (n, d)
+        One row a sentence.
+    name : hashable
+        What to call it in errors.
+
+    Attributes
+    ----------
+    rows : array, shape (n, d)
+        As given, in float64.
+    n, d : int
+        Sentences, features.
+    constant : int
+        How many columns hold one value only. They carry nothing that a centred measure could see, and are zero in :attr:`centred`.
+
+    Raises
+    ------
+    DataError
+        If it is not a finite real matrix (:func:`~babelscope.similarity.arrays.as_rows`).
+    """
+
+    def __init__(self, x: Any, name: Hashable = "x") -> None:
+        self.rows, self.resolution = as_rows(x, name)
+        self.name = name
+        self.n, self.d = int(self.rows.shape[0]), int(self.rows.shape[1])
+        self._memo: dict[Hashable, Any] = {}
+
+    def memo(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return the part called `key`, made on the first call."""
+        if key not in self._memo:
+            self._memo[key] = make()
+        return cast(T, self._memo[key])
+
+    def subset(self, rows: IntArray) -> Representation:
+        """Return the representation of some of the sentences, in the order of `rows`."""
+        part = Representation(self.rows[like(rows, self.rows)], self.name)
+        part.resolution = self.resolution
+        return part
+
+    @cached_property
+    def varying(self) -> Any:
+        """Which columns hold more than one value, shape (d,)."""
+        if is_tensor(self.rows):
+            return self.rows.amax(0) > self.rows.amin(0)
+        return self.rows.max(0) > self.rows.min(0)
+
+    @cached_property
+    def constant(self) -> int:
+        """How many columns hold one value only."""
+        return self.d - int(self.varying.sum())
+
+    @cached_property
+    def centred(self) -> Array:
+        """Rows less their mean, divided by their Frobenius norm; constant columns are exactly zero. Shape (n, d).
+
+        The common divisor changes no measure that is computed from it, and keeps 1e-150 and 1e150 within range.
+
+        Raises
+        ------
+        DataError
+            If every sentence has the same vector.
+        """
+        if self.constant == self.d:
+            raise DataError(
+                f"{label_of(self.name)} is constant (all {self.n} sentences have the same vector): there is nothing to compare"
+            )
+        out = self.rows / float(abs(self.rows).max())
+        out = out - out.mean(0)
+        out[:, ~self.varying] = 0.0
+        # Columns whose spread is lost to rounding (a huge offset) leave a residue of the mean: a second pass removes it.
+        out -= out.mean(0)
+        out[:, ~self.varying] = 0.0
+        return out / float((out * out).sum()) ** 0.5
+
+    @cached_property
+    def gram(self) -> Array:
+        """Inner products of the centred rows, trace 1, shape (n, n)."""
+        return self.centred @ self.centred.T
+
+    @cached_property
+    def directions(self) -> tuple[Array, FloatArray]:
+        """Orthonormal left directions by falling singular value, by way of the smaller Gram matrix.
+
+        Good to about 1e-8 of the largest singular value; what lies below is left out. Shapes (n, r) and (r,).
+        """
+        small = self.d < self.n
+        square = self.centred.T @ self.centred if small else self.gram
+        values, vectors = _eigh(square)
+        values, vectors = values[::-1], vectors[:, like(np.arange(len(values))[::-1].copy(), vectors)]
+        keep = values > values[0] * max(self.n, self.d) * np.finfo(np.float64).eps
+        keep[min(self.n - 1, self.d) :] = False
+        r = int(keep.sum())
+        s = np.sqrt(values[:r])
+        u = vectors[:, :r]
+        if small:
+            u = (self.centred @ u) / like(s, u)
+        return u, s
+
+    @cached_property
+    def svd(self) -> tuple[Array, FloatArray, Array]:
+        """Singular value decomposition of the centred rows, cut at its numerical rank: u (n, r), s (r,), v' (r, d).
+
+        A direction counts if it stands above the rounding of float64 and above the rounding of the type the data came in
+        (resolution times the r.m.s. of the raw data times sqrt(n) + sqrt(d), the norm of a matrix of rounding errors).
+        """
+        u, s, vt = _svd(self.centred)
+        scale = float(abs(self.rows).max())
+        raw = self.rows / scale
+        centred_norm = float(((raw - raw.mean(0)) ** 2).sum()) ** 0.5
+        rms = float((raw * raw).mean()) ** 0.5
+        coarse = self.resolution > 1e-12
+        rounding = self.resolution * rms * (self.n**0.5 + self.d**0.5) / centred_norm if coarse else 0.0
+        floor = max(s[0] * max(self.n, self.d) * np.finfo(np.float64).eps, rounding)
+        r = max(1, min(int((s > floor).sum()), self.n - 1))
+        return u[:, :r], s[:r], vt[:r]
+
+    @cached_property
+    def unit(self) -> Array:
+        """Rows divided by their length, not centred, shape (n, d).
+
+        Raises
+        ------
+        DataError
+            If a sentence has the zero vector: it has no direction.
+        """
+        return _unit(self.rows / float(abs(self.rows).max() or 1.0), self.name, "")
+
+    @cached_property
+    def centred_unit(self) -> Array:
+        """Centred rows divided by their length, shape (n, d).
+
+        Raises
+        ------
+        DataError
+            If a sentence lies exactly on the mean: it has no direction.
+        """
+        return _unit(self.centred, self.name, " once the mean is taken off")
+
+    def cosines(self, centre: bool) -> FloatArray:
+        """Cosines between the sentences, on the host, shape (n, n)."""
+        unit = self.centred_unit if centre else self.unit
+        return self.memo(("cosines", centre), lambda: to_numpy(unit @ unit.T))
+
+    @cached_property
+    def square_distances(self) -> FloatArray:
+        """Squared Euclidean distances between the centred rows (Frobenius norm 1), on the host, shape (n, n)."""
+        gram = to_numpy(self.gram)
+        norms = np.diag(gram)
+        out = np.maximum(norms[:, None] + norms[None, :] - 2 * gram, 0.0)  # below 0 by rounding only
+        np.fill_diagonal(out, 0.0)
+        return out
+
+
+def _unit(rows: Array, name: Hashable, when: str) -> Array:
+    norms = (rows * rows).sum(1) ** 0.5
+    lengths = to_numpy(norms)
+    if not lengths.min() > 0:
+        bad = int(np.flatnonzero(~(lengths > 0))[0])
+        raise DataError(
+            f"{label_of(name)} has the zero vector in row {bad} (counted from 0){when}: a cosine is not defined there"
+        )
+    return rows / norms[:, None]
+
+
+def _eigh(a: Array) -> tuple[FloatArray, Array]:
+    if is_tensor(a):
+        import torch
+
+        values, vectors = torch.linalg.eigh(a)
+        return to_numpy(values), vectors
+    values, vectors = np.linalg.eigh(a)
+    return values, vectors
+
+
+def _svd(a: Array) -> tuple[Array, FloatArray, Array]:
+    if is_tensor(a):
+        import torch
+
+        u, s, vt = torch.linalg.svd(a, full_matrices=False)
+        return u, to_numpy(s), vt
+    u, s, vt = np.linalg.svd(a, full_matrices=False)
+    return u, s, vt

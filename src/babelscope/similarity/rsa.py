@@ -1,0 +1,120 @@
+"""Representational similarity analysis: do the two sides order pairs of sentences by distance alike?"""
+
+# ruff: noqa: D102  (what overrides do is documented in Measure)
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.stats import rankdata
+
+from babelscope.errors import DataError
+from babelscope.similarity.arrays import FloatArray, label_of, to_numpy
+from babelscope.similarity.measure import make, one_of, register
+from babelscope.similarity.representation import Representation
+from babelscope.similarity.trace import Kernel, TraceForm, offdiagonal_kernel
+
+METRICS = ("correlation", "cosine", "euclidean")
+COMPARISONS = ("spearman", "pearson")
+
+
+@register
+@dataclass(frozen=True)
+class RSA(TraceForm):
+    """Correlation of the two sides' distances between sentences."""
+
+    name = "rsa"
+    source = "Kriegeskorte, Mur, Bandettini 2008, Frontiers in Systems Neuroscience 2:4"
+
+    metric: str = "correlation"
+    compare: str = "spearman"
+
+    def __post_init__(self) -> None:
+        one_of(self.name, "metric", self.metric, METRICS)
+        one_of(self.name, "compare", self.compare, COMPARISONS)
+
+    @property
+    def convention_text(self) -> str:
+        metric = {
+            "correlation": "1 - Pearson correlation of two sentences over the features",
+            "cosine": "1 - cosine of two sentences",
+            "euclidean": "Euclidean distance of two sentences",
+        }[self.metric]
+        return f"{self.compare.capitalize()} correlation, over all pairs of sentences, of the two sides' distances ({metric}); columns are not centred"
+
+    @property
+    def centres(self) -> bool:
+        return False
+
+    @property
+    def range(self) -> tuple[float, float]:
+        return (-1.0, 1.0)
+
+    @property
+    def invariances(self) -> frozenset[str]:
+        return {
+            "correlation": frozenset({"scale"}),
+            "cosine": frozenset({"rotation", "scale"}),
+            "euclidean": frozenset({"rotation", "scale", "shift"}),
+        }[self.metric]
+
+    def prepare(self, x: Representation) -> Kernel:
+        upper = np.triu_indices(x.n, 1)
+        distances = self._distances(x)[upper]
+        if self.compare == "spearman":
+            # Distances that differ by rounding only are ties.
+            distances = rankdata(np.round(distances / max(float(distances.max()), 1e-300), 12))
+        distances = distances - distances.mean()
+        norm = float(distances @ distances) ** 0.5
+        if not norm > 1e-12 * distances.size**0.5:
+            raise DataError(f"{label_of(x.name)}: all pairs of sentences are equally far apart, so rsa is not defined")
+        matrix = np.zeros((x.n, x.n))
+        matrix[upper] = distances / (norm * 2**0.5)
+        return offdiagonal_kernel(matrix + matrix.T)
+
+    def _distances(self, x: Representation) -> FloatArray:
+        if self.metric == "euclidean":
+            return np.asarray(np.sqrt(x.square_distances))
+        if self.metric == "cosine":
+            return 1 - x.cosines(centre=False)
+        rows = x.rows / float(abs(x.rows).max() or 1.0)
+        rows = rows - rows.mean(1)[:, None]
+        norms = to_numpy((rows * rows).sum(1)) ** 0.5
+        if not norms.min() > 1e-14 * norms.max():
+            bad = int(np.argmin(norms))
+            raise DataError(
+                f"{label_of(x.name)}: row {bad} (counted from 0) has the same value in all features, its correlation is not defined; "
+                "use rsa(metric='euclidean')"
+            )
+        gram = to_numpy(rows @ rows.T)
+        return np.asarray(1 - gram / norms[:, None] / norms[None, :])
+
+
+def rsa(x: Any, y: Any, *, metric: str = "correlation", compare: str = "spearman") -> float:
+    """Representational similarity analysis.
+
+    Parameters
+    ----------
+    x, y : array_like or torch.Tensor, shapes (n, dx), (n, dy)
+        One row a sentence, the same sentences in the same order.
+    metric : {"correlation", "cosine", "euclidean"}
+        Distance between two sentences of one side. Columns are not centred.
+    compare : {"spearman", "pearson"}
+        How the two sides' distances are compared, over the n (n - 1) / 2 pairs of sentences.
+
+    Returns
+    -------
+    float
+        In [-1, 1].
+
+    Raises
+    ------
+    UsageError, DataError
+        For an unknown option; for NaN, unequal numbers of sentences, fewer than 5, or a side without any differences.
+
+    References
+    ----------
+    Kriegeskorte, Mur, Bandettini 2008, Frontiers in Systems Neuroscience 2:4.
+    """
+    return make(RSA, metric=metric, compare=compare).between(x, y)

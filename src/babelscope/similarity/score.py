@@ -1,0 +1,265 @@
+"""One comparison with everything needed to read it: :func:`score` and :class:`Score`."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from babelscope.errors import UsageError, did_you_mean
+from babelscope.similarity.arrays import FloatArray, is_tensor
+from babelscope.similarity.intervals import subsample_interval, subsamples
+from babelscope.similarity.measure import Measure, State, parse_measure
+from babelscope.similarity.permutation import Calibration, calibrate, permutations
+from babelscope.similarity.representation import Representation
+
+NULLS = ("auto", "exact", "permutation", "none")
+INTERVALS = ("subsample", "none")
+
+
+@dataclass(frozen=True)
+class Score:
+    """A similarity and how to read it.
+
+    Attributes
+    ----------
+    measure : str
+        As computed, with its parameters.
+    value : float
+    null_mean, null_sd : float
+        Of the score for sentences paired at random; NaN without a null.
+    null_q95 : float
+        What 1 in 20 such pairings reaches (the 5 % quantile where smaller is better).
+    calibrated : float
+        (value - threshold) / (best - threshold), floored at 0 by definition: 0 is "not above chance".
+    p : float
+        One-sided: how often chance does as well.
+    low, high : float
+        Interval by subsampling; NaN unless asked for.
+    n : int
+        Sentences.
+    kx, ky : float
+        Directions kept on each side; NaN where that means nothing.
+    null : str
+        ``exact``, ``permutation`` or ``none``.
+    saturated : bool
+        Chance reaches the best possible score: the value says nothing.
+    higher_is_better : bool
+    convention : str
+        What exactly was computed.
+    notes : tuple of str
+        What a reader must know (forced correlations, constant or duplicate sentences).
+    """
+
+    measure: str
+    value: float
+    null_mean: float
+    null_sd: float
+    null_q95: float
+    calibrated: float
+    p: float
+    low: float
+    high: float
+    n: int
+    kx: float
+    ky: float
+    null: str
+    saturated: bool
+    higher_is_better: bool
+    convention: str
+    notes: tuple[str, ...] = ()
+
+    def __float__(self) -> float:
+        return self.value
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all fields by name."""
+        return asdict(self)
+
+    def _lines(self) -> list[tuple[str, str]]:
+        lines = [("value", f"{self.value:.4f}" + ("" if self.higher_is_better else "  (smaller is better)"))]
+        if not math.isnan(self.low):
+            lines.append(("interval", f"{self.low:.4f} to {self.high:.4f}  (95 %, sentences subsampled)"))
+        if self.null != "none":
+            side = "95" if self.higher_is_better else "5"
+            lines.append(
+                (
+                    "chance",
+                    f"{self.null_mean:.4f} ± {self.null_sd:.4f}, {side} % quantile {self.null_q95:.4f}  ({self.null} null)",
+                )
+            )
+            said = "saturated" if self.saturated else "not above chance" if self.calibrated == 0 else ""
+            lines.append(("calibrated", f"{self.calibrated:.4f}" + (f"  ({said})" if said else "")))
+            lines.append(("p", f"{self.p:.2g}"))
+        kept = "" if math.isnan(self.kx) else f", {self.kx:g} and {self.ky:g} directions"
+        lines.append(("from", f"{self.n} sentences{kept}"))
+        lines.append(("convention", self.convention))
+        lines.extend(("note", note) for note in self.notes)
+        return lines
+
+    def __str__(self) -> str:
+        return "\n".join([self.measure, *(f"  {name:<11} {text}" for name, text in self._lines())])
+
+    def __repr__(self) -> str:
+        null = (
+            ""
+            if self.null == "none"
+            else f", chance {self.null_mean:.4f}, calibrated {self.calibrated:.4f}, p {self.p:.2g}"
+        )
+        return f"<Score {self.measure}: {self.value:.4f}{null}, n {self.n}>"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(name)}</th><td style='text-align:left'>{html.escape(text)}</td></tr>"
+            for name, text in self._lines()
+        )
+        return f"<table><caption>{html.escape(self.measure)}</caption>{rows}</table>"
+
+
+def null_kind(measure: Measure, null: str | None) -> str:
+    """Return which null a measure gets: ``exact``, ``permutation`` or ``none``.
+
+    Raises
+    ------
+    UsageError
+        For an unknown kind, or "exact" where the measure has no closed form.
+    """
+    wanted = "none" if null is None else null
+    if wanted not in NULLS:
+        raise UsageError(f"there is no null {wanted!r}: {did_you_mean(str(wanted), NULLS)}")
+    kinds = measure.null_kinds
+    if not kinds or wanted == "none":
+        return "none"
+    if wanted == "auto":
+        return "exact" if "exact" in kinds else "permutation"
+    if wanted == "exact" and "exact" not in kinds:
+        raise UsageError(f"{measure} has no null in closed form: ask for null='auto' or 'permutation'")
+    return wanted
+
+
+def calibration_of(
+    measure: Measure, x: State, y: State, value: float, kind: str, orders: Callable[[], Any], alpha: float
+) -> tuple[Calibration | None, str, FloatArray | None]:
+    """Return a score's calibration, the null that gave it, and the permuted scores where there are any."""
+    if kind == "none":
+        return None, "none", None
+    if kind == "exact":
+        law = measure.law(x, y)
+        if law is not None:
+            return law.calibrate(value, alpha=alpha, best=measure.best, higher=measure.higher_is_better), "exact", None
+    drawn = measure.permuted(x, y, orders())
+    return (
+        calibrate(value, drawn, alpha=alpha, best=measure.best, higher=measure.higher_is_better),
+        "permutation",
+        drawn,
+    )
+
+
+def score(
+    x: Any,
+    y: Any,
+    measure: str | Measure = "svcca",
+    *,
+    null: str | None = "auto",
+    permutations: int = 200,
+    seed: int = 0,
+    interval: str | None = None,
+    draws: int = 100,
+    share: float = 0.8,
+    alpha: float = 0.05,
+) -> Score:
+    """Compare two representations, and say what chance would give.
+
+    Parameters
+    ----------
+    x, y : array_like or torch.Tensor, shapes (n, dx), (n, dy)
+        One row a sentence, the same sentences in the same order.
+    measure : str or Measure
+        Such as ``"svcca(variance=0.90)"``; see :data:`~babelscope.similarity.MEASURES`.
+    null : {"auto", "exact", "permutation", None}
+        "exact" takes the closed form (an error where there is none), "auto" takes it where there is one and permutes elsewhere.
+    permutations : int
+        How many, where they are drawn.
+    seed : int
+        Of the permutations and the subsamples.
+    interval : {"subsample", None}
+        95 % interval by drawing sentences without replacement. (A bootstrap repeats sentences, and repeated rows raise CCA, CKA and
+        k-NN by themselves.)
+    draws : int
+        Subsamples.
+    share : float
+        Share of the sentences in a subsample.
+    alpha : float
+        Level of the calibration's threshold and of the interval.
+
+    Returns
+    -------
+    Score
+
+    Raises
+    ------
+    UsageError, DataError
+        For an unknown measure or option; for data that the measure is not defined on.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from babelscope.similarity import score
+    >>> rng = np.random.default_rng(0)
+    >>> unrelated = score(rng.normal(size=(200, 64)), rng.normal(size=(200, 64)), "svcca")
+    >>> unrelated.value > 0.5, unrelated.calibrated
+    (True, 0.0)
+    """
+    chosen = parse_measure(measure)
+    kind = null_kind(chosen, null)
+    if interval not in (None, *INTERVALS):
+        raise UsageError(f"there is no interval {interval!r}: {did_you_mean(str(interval), INTERVALS)}")
+    count = permutations
+    left, right = Representation(x, "x"), Representation(y, "y")
+    chosen.check_pair(left, right)
+    a, b = chosen.prepare(left), chosen.prepare(right)
+    value = chosen.value(a, b)
+    found, kind, _ = calibration_of(chosen, a, b, value, kind, lambda: draw(left.n, count, seed), alpha)
+    low = high = math.nan
+    if interval == "subsample":
+        parts = subsamples(left.n, draws, share, seed, least=chosen.minimum_sentences)
+        values = np.array(
+            [chosen.value(chosen.prepare(left.subset(part)), chosen.prepare(right.subset(part))) for part in parts]
+        )
+        low, high = subsample_interval(value, values, left.n, parts.shape[1], alpha=alpha, within=chosen.range)
+    kx, ky = chosen.ranks(a, b)
+    notes = (*chosen.notes(a, b), *input_notes(left), *input_notes(right))
+    return Score(
+        str(chosen),
+        value,
+        *((found.mean, found.sd, found.q95, found.calibrated, found.p) if found else (math.nan,) * 5),
+        low,
+        high,
+        left.n,
+        kx,
+        ky,
+        kind,
+        bool(found and found.saturated),
+        chosen.higher_is_better,
+        chosen.convention_text,
+        notes,
+    )
+
+
+draw = permutations
+
+
+def input_notes(x: Representation) -> tuple[str, ...]:
+    """Say what is odd about one side: constant columns, duplicate sentences."""
+    notes = []
+    if x.constant:
+        notes.append(f"{x.name}: {x.constant} of {x.d} features are constant and carry nothing")
+    if not is_tensor(x.rows):
+        same = x.n - np.unique(x.rows, axis=0).shape[0]
+        if same:
+            notes.append(f"{x.name}: {same} sentences have the same vector as another; duplicates raise every measure")
+    return tuple(notes)

@@ -1,0 +1,82 @@
+"""Scores that are one inner product of two sentence x sentence matrices: what CKA, RSA and mutual k-NN have in common.
+
+Each side is reduced once to an (n, n) matrix of norm 1; a pair is their inner product; under a permutation of the sentences the
+rows and columns of one of them move together.
+"""
+
+# ruff: noqa: D102  (what overrides do is documented in Measure)
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from babelscope.similarity.arrays import Array, FloatArray, IntArray, is_tensor, like, to_numpy
+from babelscope.similarity.measure import Measure
+from babelscope.similarity.nulls import CentredSums, NullLaw, OffDiagonalSums, centred_moments, offdiagonal_moments
+
+
+@dataclass
+class Kernel:
+    """One side: a matrix over pairs of sentences, and the sums that give its null."""
+
+    matrix: Array  # (n, n), Frobenius norm 1 (times a measure's own factor)
+    sums: CentredSums | OffDiagonalSums
+
+    @property
+    def n(self) -> int:
+        """Sentences."""
+        return int(self.matrix.shape[0])
+
+
+def inner(a: Array, b: Array) -> float:
+    """Return the sum of the products of all entries."""
+    return float((a * b).sum()) if is_tensor(a) else float(np.vdot(a, b))
+
+
+@dataclass(frozen=True)
+class TraceForm(Measure):
+    """Base of the measures of this form."""
+
+    @property
+    def null_kinds(self) -> tuple[str, ...]:
+        return ("exact", "permutation")
+
+    def value(self, x: Kernel, y: Kernel) -> float:
+        return inner(x.matrix, y.matrix)
+
+    def values(self, xs: Sequence[Kernel], ys: Sequence[Kernel]) -> FloatArray | None:
+        if any(is_tensor(side.matrix) for side in (*xs, *ys)):
+            return None
+        left = np.stack([side.matrix.reshape(-1) for side in xs])
+        right = left if ys is xs else np.stack([side.matrix.reshape(-1) for side in ys])
+        return np.asarray(left @ right.T, dtype=np.float64)
+
+    def permuted(self, x: Kernel, y: Kernel, orders: IntArray) -> FloatArray:
+        a, b = x.matrix, y.matrix
+        if is_tensor(b):
+            return np.array([inner(a, b[o][:, o]) for o in (like(order, b) for order in orders)])
+        flat = np.ascontiguousarray(a).reshape(-1)
+        return np.array([float(flat @ b[order][:, order].reshape(-1)) for order in orders])
+
+    def law(self, x: Kernel, y: Kernel) -> NullLaw | None:
+        if isinstance(x.sums, CentredSums) and isinstance(y.sums, CentredSums):
+            mean, variance = centred_moments(x.sums, y.sums)
+        else:
+            assert isinstance(x.sums, OffDiagonalSums)
+            assert isinstance(y.sums, OffDiagonalSums)
+            mean, variance = offdiagonal_moments(x.sums, y.sums)
+        return NullLaw(mean, variance**0.5)
+
+
+def centred_kernel(matrix: Array) -> Kernel:
+    """Return a side from a symmetric matrix whose rows sum to 0; scaled to norm 1."""
+    matrix = matrix / inner(matrix, matrix) ** 0.5
+    return Kernel(matrix, CentredSums.of(to_numpy(matrix)))
+
+
+def offdiagonal_kernel(matrix: Any) -> Kernel:
+    """Return a side from a matrix with zero diagonal, as it is."""
+    return Kernel(matrix, OffDiagonalSums.of(to_numpy(matrix)))
