@@ -6,9 +6,8 @@ exceptions:
 - What stands whole in brackets, as ``[ascending tones]``, ``(2 seconds of silence)`` or ``<beep ascending>``, is a
 sound: left out, as
   is anything that begins with such a bracket.
-- A sign explained in square brackets, as in ``at [@]``, is not spoken: removed. Words in square brackets inside a
-sentence are
-  spoken: the brackets are removed.
+- What stands in square brackets inside an entry, as in ``at [@]`` or ``Il [suo] messaggio è stato salvato.``, is not in the
+  recordings (Whisper hears none of it, from either Italian reader): removed.
 - An id that is listed twice keeps its first text. It happens once: Spanish ``digits/0`` is "cero" and then, by a slip
 for
   ``digits/10``, "diez".
@@ -133,8 +132,7 @@ def _spoken(text: str) -> str:
     text = text.strip()
     if text[:1] in {"[", "(", "<"}:
         return ""
-    text = re.sub(r"\[([^\]]*)\]", lambda match: match[1] if re.search(r"\w", match[1]) else "", text)
-    return " ".join(text.split())
+    return " ".join(re.sub(r"\[[^\]]*\]", " ", text).split())
 
 
 def _rows(archive: Path, language: str, reader: str, texts: dict[str, str]) -> pd.DataFrame:
