@@ -1,0 +1,52 @@
+# make demo   look inside real models on real recordings, and write a report (the main job)
+# make test   every quick test
+# Each works alone on a fresh machine with Python 3.11 or newer: it makes .venv here, installs what is pinned in constraints.txt, and fetches
+# the recordings and weights it needs (verified) into the cache folder.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+ASSETS := asterisk whisper-base e5-small
+
+.PHONY: demo test test-slow lint types docs bench clean help
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+.venv/.base: pyproject.toml constraints.txt
+	@echo "Making .venv and installing babelscope (once; a few minutes on a slow line) ..."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "babelscope needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(PIP) pip
+	@$(PIP) --editable .
+	@touch $@
+
+.venv/.dev: .venv/.base
+	@echo "Installing what tests, lint and documentation need ..."
+	@$(PIP) --group test --group lint --group docs
+	@touch $@
+
+demo: .venv/.base
+	@$(BIN)/babelscope demo
+
+test: .venv/.dev
+	@echo "Fetching recordings and weights for the tests (once) ..."
+	@$(BIN)/babelscope fetch $(ASSETS)
+	@$(BIN)/python -m pytest
+
+test-slow: .venv/.dev
+	@$(BIN)/babelscope fetch $(ASSETS)
+	@$(BIN)/python -m pytest -m slow
+
+lint: .venv/.dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: .venv/.dev
+	@$(BIN)/mypy
+
+docs: .venv/.dev
+	@$(BIN)/mkdocs build --strict --quiet
+
+clean:
+	rm -rf .venv site

@@ -1,0 +1,84 @@
+"""Where fetched things live, and how a file is written so that no reader ever sees half of it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import platformdirs
+
+from babelscope.errors import DataError
+
+#: Environment variable that names the cache folder.
+CACHE_VARIABLE = "BABELSCOPE_CACHE"
+
+
+def cache_folder() -> Path:
+    """Return the cache folder: ``$BABELSCOPE_CACHE``, else the platform's own place for caches. It may not exist yet."""
+    named = os.environ.get(CACHE_VARIABLE)
+    return Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("babelscope"))
+
+
+@contextlib.contextmanager
+def naming_the_disk(path: Path) -> Iterator[None]:
+    """Turn "no space left", "read-only" and "permission denied" into one line that names `path`.
+
+    Raises
+    ------
+    DataError
+        In place of those three kinds of :class:`OSError`.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DataError(
+                f"the disk is full: writing {path} failed; free some space and run again, finished parts are kept"
+            ) from error
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise DataError(f"cannot write {path} ({error.strerror}): choose another place") from error
+        raise
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
+    """Let `write` fill a temporary file beside `path`, flush it to the disk, and put it in place in one step.
+
+    Parameters
+    ----------
+    path : Path
+        The file to make or replace. Its folder is made.
+    write : callable
+        Gets the temporary path (same suffix) and writes it.
+
+    Returns
+    -------
+    Path
+        `path`.
+
+    Raises
+    ------
+    DataError
+        If the disk is full or the place cannot be written; what stood at `path` before stands there still.
+    """
+    with naming_the_disk(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.stem}.{secrets.token_hex(6)}{path.suffix}")
+        try:
+            write(temporary)
+            with temporary.open("rb+") as handle:
+                os.fsync(handle.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return path
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hexadecimal sha256 of a file's bytes."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

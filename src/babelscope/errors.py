@@ -1,0 +1,68 @@
+"""What goes wrong, in one clear line each.
+
+Every error that a user can cause, or that their data can cause, is a :class:`BabelscopeError`. Its message is one line that names
+what is wrong (file, sentence, language, layer, key) and says what to do. The command line prints that line and exits with
+:attr:`BabelscopeError.exit_code`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BabelscopeError(Exception):
+    """Base of all errors that are told to the user in one line.
+
+    Parameters
+    ----------
+    message : str
+        One line: what is wrong, where, and the remedy. Line breaks (from a quoted message of another library) are folded.
+    """
+
+    exit_code: int = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
+
+
+class UsageError(BabelscopeError):
+    """The request itself is wrong (an unknown name, a broken option, a broken study file): exit code 2."""
+
+    exit_code = 2
+
+
+class DataError(BabelscopeError):
+    """Data, weights or a store are missing, damaged or insufficient: exit code 1."""
+
+
+class FetchError(BabelscopeError):
+    """Something could not be downloaded, or is not what was pinned: exit code 1."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a hint such as ``did you mean 'asterisk'?`` or the list of what there is.
+
+    Parameters
+    ----------
+    name : str
+        What the user wrote.
+    known : iterable of str
+        What would have been right.
+
+    Returns
+    -------
+    str
+        A clause without a capital or a trailing period apart from the question mark.
+    """
+    choices = list(known)
+    close = difflib.get_close_matches(name, choices, n=1, cutoff=0.6)
+    lowered = {choice.lower(): choice for choice in choices}
+    if not close and (close := difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.6)):
+        close = [lowered[close[0]]]
+    if close:
+        return f"did you mean {close[0]!r}?"
+    if not choices:
+        return "there is none"
+    shown = ", ".join(choices[:12])
+    return f"known: {shown}" + (f", … ({len(choices)} in all)" if len(choices) > 12 else "")
