@@ -1,0 +1,185 @@
+"""Models: each a text side, a speech side or both, with named points to look at.
+
+>>> from babelscope import models
+>>> model = models.load("whisper-base+e5-small")  # doctest: +SKIP
+
+A name with ``+`` pairs the speech side of the first model with the text side of the second.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import cast
+
+from babelscope.errors import UsageError, did_you_mean
+from babelscope.models.base import Batch, Modality, Model, Point, Prepared, Side, Stage, WeightsFile
+from babelscope.models.options import LoadOptions
+
+__all__ = [
+    "Batch",
+    "LoadOptions",
+    "Modality",
+    "Model",
+    "ModelInfo",
+    "Point",
+    "Prepared",
+    "Side",
+    "Stage",
+    "WeightsFile",
+    "known",
+    "load",
+]
+
+#: Entry-point group through which other packages offer models; each entry is a :class:`ModelInfo`.
+ENTRY_POINTS = "babelscope.models"
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """A model that can be loaded by name.
+
+    Attributes
+    ----------
+    summary : str
+        One line.
+    modalities : tuple of str
+    loader : str
+        ``module:function``, imported when needed; the function takes a :class:`LoadOptions` and returns a :class:`Model`.
+    assets : tuple of str
+        What ``babelscope fetch`` must have brought, unless the user names weights.
+    licence : str
+    """
+
+    summary: str
+    modalities: tuple[Modality, ...]
+    loader: str
+    assets: tuple[str, ...]
+    licence: str
+
+
+_BUILT_IN: dict[str, ModelInfo] = {
+    "whisper-base": ModelInfo(
+        "Whisper-base encoder: 6 layers, 512 wide, about 100 languages",
+        ("speech",),
+        "babelscope.models.whisper:load",
+        ("whisper-base",),
+        "MIT",
+    ),
+    "e5-small": ModelInfo(
+        "multilingual-e5-small: 12 layers, 384 wide, about 100 languages",
+        ("text",),
+        "babelscope.models.e5:load",
+        ("e5-small",),
+        "MIT",
+    ),
+}
+
+#: Pairs worth a line of their own in listings; any other speech and text models pair the same way.
+PAIRS: tuple[str, ...] = ("whisper-base+e5-small",)
+
+
+def known() -> dict[str, ModelInfo]:
+    """Return every model that can be loaded by name: built in, and from the entry points of installed packages."""
+    found = dict(_BUILT_IN)
+    for entry in entry_points(group=ENTRY_POINTS):
+        if entry.name not in found:
+            found[entry.name] = cast(ModelInfo, entry.load())
+    return found
+
+
+def parts(name: str) -> tuple[str, ...]:
+    """Return the registered names that `name` is made of.
+
+    Raises
+    ------
+    UsageError
+        If one is unknown, or a pair's sides do not fit.
+    """
+    names = tuple(part.strip() for part in name.split("+"))
+    available = known()
+    for part in names:
+        if part not in available:
+            raise UsageError(f"model {part!r} is unknown; {did_you_mean(part, [*available, *PAIRS])}")
+    if len(names) > 2:
+        raise UsageError(f"model {name!r}: a pair is one speech model + one text model")
+    if len(names) == 2 and (
+        "speech" not in available[names[0]].modalities or "text" not in available[names[1]].modalities
+    ):
+        raise UsageError(f"model {name!r}: a pair is written speech+text, such as {PAIRS[0]!r}")
+    return names
+
+
+def assets_of(name: str) -> tuple[str, ...]:
+    """Return the assets that a model needs when the user names no weights."""
+    return tuple(dict.fromkeys(asset for part in parts(name) for asset in known()[part].assets))
+
+
+def load(
+    name: str,
+    *,
+    weights: str | Mapping[str, str] | None = None,
+    device: str = "cpu",
+    dtype: str = "float32",
+    window_seconds: float | None = None,
+) -> Model:
+    """Load a model by name.
+
+    Parameters
+    ----------
+    name : str
+        A registered name, or ``speech+text`` for a pair of two.
+    weights : str or mapping, optional
+        A local folder or hub id instead of the fetched asset; for a pair a mapping from the part's name.
+    device : str
+        ``cpu`` or ``cuda``.
+    dtype : {"float32", "bfloat16", "float16"}
+    window_seconds : float, optional
+        For models with a fixed window (Whisper).
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    UsageError
+        If the name, device, dtype or window is wrong.
+    FetchError
+        If the weights are not here yet.
+    DataError
+        If weights are damaged.
+    """
+    names = parts(name)
+    if isinstance(weights, str):
+        if len(names) > 1:
+            raise UsageError(f"weights: {name!r} has two parts; say which, as in {{{names[0]!r}: {weights!r}}}")
+        weights = {names[0]: weights}
+    chosen = dict(weights or {})
+    for part in chosen:
+        if part not in names:
+            raise UsageError(f"weights: model {name!r} has no part {part!r}; {did_you_mean(part, names)}")
+    loaded = []
+    for part in names:
+        module, _, function = known()[part].loader.partition(":")
+        loader = cast(Callable[[LoadOptions], Model], getattr(importlib.import_module(module), function))
+        loaded.append(loader(LoadOptions(part, chosen.get(part), device, dtype, window_seconds)))
+    return loaded[0] if len(loaded) == 1 else _pair(name, *loaded)
+
+
+def _pair(name: str, speech: Model, text: Model) -> Model:
+    return Model(
+        name=name,
+        sides={"text": text.sides["text"], "speech": speech.sides["speech"]},
+        weights=(*speech.weights, *text.weights),
+        options={"speech": dict(speech.options), "text": dict(text.options)},
+        notes=(
+            *speech.notes,
+            *text.notes,
+            f"Speech is seen by {speech.name} and text by {text.name}: two models that were never trained together, so nothing makes them agree "
+            "but what both learned of language.",
+        ),
+        licence=" and ".join(dict.fromkeys([speech.licence, text.licence])),
+    )

@@ -1,0 +1,287 @@
+"""What a model is to babelscope: a text side and a speech side, each an ordered list of points to look at.
+
+A *side* turns sentences into activations. It knows how to prepare one utterance (on the CPU, without weights), how to put several into
+a padded batch, and how to run them. Its *points* say where to look and how many positions of an utterance are real there; everything
+else in a padded batch is padding and must not be counted. A side knows nothing of storage, and whoever captures knows nothing of
+the model but its points.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from babelscope.errors import UsageError, did_you_mean
+
+Modality = Literal["text", "speech"]
+MODALITIES: tuple[Modality, ...] = ("text", "speech")
+
+
+class Stage(StrEnum):
+    """What a point's part of the model is for."""
+
+    FRONT_END = "front end"
+    ENCODER = "encoder"
+    LENGTH_ADAPTATION = "length adaptation"
+    SHARED = "shared"
+    POOLED = "pooled"
+
+
+@dataclass(frozen=True)
+class Point:
+    """A place in a model where activations are taken.
+
+    Attributes
+    ----------
+    name : str
+        Unique within the model, such as ``speech.layer.3``. A point that both sides have under one name is *shared*: the same weights
+        see both modalities there.
+    stage : Stage
+    depth : float
+        From 0 (first point of the side) to 1 (its output).
+    width : int
+        Features a position has.
+    module : str
+        Path of the hooked module below the side's root; empty for a vector that :meth:`Side.forward` returns.
+    take : {"output", "input"}
+        Whether the module's output or its first argument is taken.
+    layout : {"btd", "bdt", "bd"}
+        Axes of what the module gives: batch, time and features; convolutions put time last; "bd" has no time.
+    length : callable
+        Maps an utterance's length (in the side's unit) to its number of valid positions here.
+    formula : str
+        The same for people to read.
+    """
+
+    name: str
+    stage: Stage
+    depth: float
+    width: int
+    module: str
+    take: Literal["output", "input"] = "output"
+    layout: Literal["btd", "bdt", "bd"] = "btd"
+    length: Callable[[int], int] = field(default=lambda length: length, repr=False, compare=False)
+    formula: str = "L"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One utterance, ready for a batch: tensors without a batch axis, and its length in the side's unit."""
+
+    inputs: Mapping[str, Tensor]
+    length: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Several utterances, padded: tensors with a batch axis, and each utterance's own length."""
+
+    inputs: Mapping[str, Tensor]
+    lengths: tuple[int, ...]
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch with its tensors on `device`."""
+        return Batch({name: tensor.to(device) for name, tensor in self.inputs.items()}, self.lengths)
+
+
+class Side(ABC):
+    """One way into a model: its text side or its speech side.
+
+    Attributes
+    ----------
+    modality : {"text", "speech"}
+    family : str
+        What it is, for people: ``Whisper encoder``.
+    unit : str
+        In what an utterance's length is counted: ``samples at 16 kHz`` or ``tokens``.
+    root : torch.nn.Module
+        Where the points' module paths start. In evaluation mode, without gradients.
+    points : tuple of Point
+        In the order in which they are computed.
+    fixed_batch_length : bool
+        True if every utterance costs the same whatever its length (Whisper's window).
+    """
+
+    modality: Modality
+    family: str
+    unit: str
+    root: nn.Module
+    points: tuple[Point, ...]
+    fixed_batch_length: bool = False
+
+    @abstractmethod
+    def prepare(self, item: str | NDArray[np.float32], language: str) -> Prepared:
+        """Turn a sentence's text, or its samples (mono, 16 kHz), into what the model takes.
+
+        Raises
+        ------
+        DataError
+            If the model cannot take it (too long, no token); the caller adds which sentence it was.
+        """
+
+    @abstractmethod
+    def collate(self, items: Sequence[Prepared]) -> Batch:
+        """Pad several utterances into one batch."""
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Run the model once, and return the vectors that no module outputs, by point name: arrays (batch, width)."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.root.parameters()).device
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the side's weights are."""
+        return sum(parameter.numel() for parameter in self.root.parameters())
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """Where weights came from: a file's name, its sha256 and its source (a registry's package, a folder, a hub id and revision)."""
+
+    file: str
+    sha256: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Model:
+    """A text side, a speech side, or both.
+
+    Attributes
+    ----------
+    name : str
+    sides : mapping of modality to Side
+    weights : tuple of WeightsFile
+        Every file that was read to build it.
+    options : mapping
+        What was chosen when loading and changes the numbers (window, dtype, prefix).
+    notes : tuple of str
+        What a reader of its numbers must know, a sentence each.
+    licence : str
+    """
+
+    name: str
+    sides: Mapping[Modality, Side]
+    weights: tuple[WeightsFile, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    licence: str = ""
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """The modalities it takes, text first."""
+        return tuple(modality for modality in MODALITIES if modality in self.sides)
+
+    @property
+    def shared_points(self) -> tuple[str, ...]:
+        """Names of the points that both sides have."""
+        if len(self.sides) < 2:
+            return ()
+        speech = {point.name for point in self.sides["speech"].points}
+        return tuple(point.name for point in self.sides["text"].points if point.name in speech)
+
+    @property
+    def revision(self) -> str:
+        """Short identity of the weights: the first twelve digits of each file's sha256."""
+        return "+".join(weights.sha256[:12] for weights in self.weights)
+
+    def select_points(self, patterns: Sequence[str]) -> Model:
+        """Return the model with only the points whose names match one of `patterns` (shell wildcards; ``all``).
+
+        Raises
+        ------
+        UsageError
+            If a pattern matches nothing.
+        """
+        wanted = ["*" if pattern == "all" else pattern for pattern in patterns]
+        names = [point.name for side in self.sides.values() for point in side.points]
+        for pattern in wanted:
+            if not any(fnmatchcase(name, pattern) for name in names):
+                raise UsageError(
+                    f"points: model {self.name} has no point {pattern!r}; {did_you_mean(pattern, dict.fromkeys(names))}"
+                )
+        sides: dict[Modality, Side] = {}
+        for modality, side in self.sides.items():
+            kept = tuple(point for point in side.points if any(fnmatchcase(point.name, pattern) for pattern in wanted))
+            if kept:
+                sides[modality] = _with_points(side, kept)
+        return dataclasses.replace(self, sides=sides)
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Return the points of every side as rows: modality, name, stage, depth, width, formula, module."""
+        return [
+            {
+                "modality": modality,
+                "name": point.name,
+                "stage": str(point.stage),
+                "depth": point.depth,
+                "width": point.width,
+                "formula": point.formula,
+                "module": point.module,
+            }
+            for modality, side in self.sides.items()
+            for point in side.points
+        ]
+
+
+def _with_points(side: Side, points: tuple[Point, ...]) -> Side:
+    import copy
+
+    narrowed = copy.copy(side)
+    narrowed.points = points
+    return narrowed
+
+
+def spread_depths(points: Sequence[Point]) -> tuple[Point, ...]:
+    """Return the points of one side with depths 0, 1/(n-1), ..., 1 in their order."""
+    last = max(len(points) - 1, 1)
+    return tuple(dataclasses.replace(point, depth=index / last) for index, point in enumerate(points))
+
+
+def ready(module: nn.Module, device: str, dtype: torch.dtype) -> nn.Module:
+    """Put a module into evaluation mode, without gradients, on `device` in `dtype`.
+
+    Raises
+    ------
+    UsageError
+        If the device does not exist on this machine.
+    """
+    try:
+        target = torch.device(device)
+        if target.type == "cuda" and not torch.cuda.is_available():
+            raise UsageError(
+                f"device {device!r} asked for, but this machine (or this build of torch) has no CUDA: use device = 'cpu'"
+            )
+        return module.to(device=target, dtype=dtype).eval().requires_grad_(False)
+    except RuntimeError as error:
+        raise UsageError(f"device {device!r} cannot be used ({error}): use 'cpu' or 'cuda'") from error
+
+
+DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def dtype_named(name: str) -> torch.dtype:
+    """Return the torch dtype of that name.
+
+    Raises
+    ------
+    UsageError
+        If it is not float32, bfloat16 or float16.
+    """
+    if name not in DTYPES:
+        raise UsageError(f"dtype {name!r} is unknown; {did_you_mean(name, DTYPES)}")
+    return DTYPES[name]

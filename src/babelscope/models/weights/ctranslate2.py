@@ -1,0 +1,173 @@
+"""Whisper from the CTranslate2 container (``model.bin``), into the names of transformers' Whisper.
+
+The container is a flat list of named arrays: a version, the specification's name, and for each variable its name, shape, type and
+bytes, little-endian throughout; then aliases. It needs neither pickle nor ctranslate2.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from babelscope.errors import DataError
+
+_TYPES: dict[int, np.dtype[np.generic]] = {
+    0: np.dtype("<f4"),
+    1: np.dtype("i1"),
+    2: np.dtype("<i2"),
+    3: np.dtype("<i4"),
+    4: np.dtype("<f2"),
+}
+
+
+class _Reader:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.data = path.read_bytes()
+        self.offset = 0
+
+    def take(self, size: int) -> bytes:
+        if size < 0 or self.offset + size > len(self.data):
+            raise DataError(
+                f"weights {self.path} are cut short at byte {self.offset}: delete the file and fetch it again"
+            )
+        self.offset += size
+        return self.data[self.offset - size : self.offset]
+
+    def number(self, code: str) -> int:
+        return int(struct.unpack("<" + code, self.take(struct.calcsize(code)))[0])
+
+    def string(self) -> str:
+        try:
+            return self.take(self.number("H")).rstrip(b"\0").decode()
+        except UnicodeDecodeError as error:
+            raise DataError(f"weights {self.path} are damaged near byte {self.offset}: fetch them again") from error
+
+
+def read_container(path: Path) -> dict[str, NDArray[np.generic]]:
+    """Read every array of a CTranslate2 ``model.bin``.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    dict of str to ndarray
+        Aliases are resolved.
+
+    Raises
+    ------
+    DataError
+        If the file is cut short, of another format, or goes on behind its end.
+    """
+    reader = _Reader(path)
+    if not 2 <= reader.number("I") <= 6:
+        raise DataError(f"weights {path} are not a CTranslate2 container of version 2 to 6")
+    reader.string()
+    reader.number("I")
+    arrays: dict[str, NDArray[np.generic]] = {}
+    for _ in range(reader.number("I")):
+        name = reader.string()
+        shape = tuple(reader.number("I") for _ in range(reader.number("B")))
+        code, size = reader.number("B"), reader.number("I")
+        if code not in _TYPES:
+            raise DataError(
+                f"weights {path}: array {name!r} has type {code}, which is not float32, float16 or an integer"
+            )
+        if size != math.prod(shape) * _TYPES[code].itemsize:
+            raise DataError(f"weights {path} are damaged: array {name!r} has {size} bytes for shape {shape}")
+        arrays[name] = np.frombuffer(reader.take(size), dtype=_TYPES[code]).reshape(shape)
+    for _ in range(reader.number("I")):
+        alias, target = reader.string(), reader.string()
+        if target not in arrays:
+            raise DataError(f"weights {path} are damaged: alias {alias!r} points to no array")
+        arrays[alias] = arrays[target]
+    if reader.offset != len(reader.data):
+        raise DataError(
+            f"weights {path} go on for {len(reader.data) - reader.offset} bytes behind their end: fetch them again"
+        )
+    return arrays
+
+
+def whisper_state(arrays: dict[str, NDArray[np.generic]], path: Path) -> dict[str, Tensor]:
+    """Rename a container's arrays to transformers' ``WhisperForConditionalGeneration``.
+
+    CTranslate2 joins the projections of q, k and v (and of k and v in cross-attention) into one matrix, and gives k a bias that Whisper
+    does not have; that bias must be zero.
+
+    Raises
+    ------
+    DataError
+        If an array is missing, an unknown one is left over, or k has a bias.
+    """
+    left = dict(arrays)
+
+    def tensor(name: str) -> Tensor:
+        if name not in left:
+            raise DataError(f"weights {path} lack the array {name!r}: they are not a whole Whisper model")
+        return torch.from_numpy(left.pop(name).astype(np.float32))
+
+    state: dict[str, Tensor] = {}
+
+    def norm(target: str, source: str) -> None:
+        state[f"{target}.weight"], state[f"{target}.bias"] = tensor(f"{source}/gamma"), tensor(f"{source}/beta")
+
+    def linear(target: str, source: str) -> None:
+        state[f"{target}.weight"], state[f"{target}.bias"] = tensor(f"{source}/weight"), tensor(f"{source}/bias")
+
+    def joined(target: str, source: str, parts: str) -> None:
+        weights, biases = tensor(f"{source}/weight").chunk(len(parts)), tensor(f"{source}/bias").chunk(len(parts))
+        for part, weight, bias in zip(parts, weights, biases, strict=True):
+            state[f"{target}.{part}_proj.weight"] = weight.clone()
+            if part != "k":
+                state[f"{target}.{part}_proj.bias"] = bias.clone()
+            elif bias.abs().max() > 0:
+                raise DataError(f"weights {path}: {source} gives the keys a bias, which Whisper does not have")
+
+    for convolution in ("conv1", "conv2"):
+        linear(f"model.encoder.{convolution}", f"encoder/{convolution}")
+    for side in ("encoder", "decoder"):
+        state[f"model.{side}.embed_positions.weight"] = tensor(f"{side}/position_encodings/encodings")
+        norm(f"model.{side}.layer_norm", f"{side}/layer_norm")
+        for index in range(layer_count(arrays, side)):
+            source, target = f"{side}/layer_{index}", f"model.{side}.layers.{index}"
+            norm(f"{target}.self_attn_layer_norm", f"{source}/self_attention/layer_norm")
+            joined(f"{target}.self_attn", f"{source}/self_attention/linear_0", "qkv")
+            linear(f"{target}.self_attn.out_proj", f"{source}/self_attention/linear_1")
+            if side == "decoder":
+                norm(f"{target}.encoder_attn_layer_norm", f"{source}/attention/layer_norm")
+                linear(f"{target}.encoder_attn.q_proj", f"{source}/attention/linear_0")
+                joined(f"{target}.encoder_attn", f"{source}/attention/linear_1", "kv")
+                linear(f"{target}.encoder_attn.out_proj", f"{source}/attention/linear_2")
+            norm(f"{target}.final_layer_norm", f"{source}/ffn/layer_norm")
+            linear(f"{target}.fc1", f"{source}/ffn/linear_0")
+            linear(f"{target}.fc2", f"{source}/ffn/linear_1")
+    state["model.decoder.embed_tokens.weight"] = tensor("decoder/embeddings/weight")
+    state["proj_out.weight"] = state["model.decoder.embed_tokens.weight"]
+    unread = sorted(
+        name for name in left if name.endswith(("weight", "bias", "gamma", "beta", "encodings")) and not _is_tied(name)
+    )
+    if unread:
+        raise DataError(
+            f"weights {path} hold {len(unread)} arrays that no part of Whisper takes, such as {unread[0]!r}"
+        )
+    return state
+
+
+def _is_tied(name: str) -> bool:
+    return name.startswith("decoder/projection/")
+
+
+def layer_count(arrays: dict[str, NDArray[np.generic]], side: str) -> int:
+    """Return how many layers ``encoder`` or ``decoder`` has in a container."""
+    prefix = f"{side}/layer_"
+    return len(
+        {name.split("/")[1] for name in arrays if name.startswith(prefix) and name.split("/")[1] != "layer_norm"}
+    )

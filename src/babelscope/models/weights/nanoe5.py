@@ -1,0 +1,147 @@
+"""multilingual-e5-small from the ``E5S1`` container: float32 arrays, and matrices in blocks of four-bit numbers (Q4_0).
+
+The container, little-endian: magic ``E5S1``, version, seven int32 (width, layers, heads, feed-forward width, vocabulary, positions, token
+types), float32 epsilon, int32 block size, the tokenizer's tables, then a directory of named arrays (type, count, offset, bytes). A
+block of Q4_0 is a float16 scale and 32 four-bit numbers, the first 16 in the low halves, offset by 8.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from babelscope.errors import DataError
+
+_BLOCK = 32
+_BLOCK_BYTES = 2 + _BLOCK // 2
+
+
+@dataclass(frozen=True)
+class E5Container:
+    """What the container says of the model, and its tensors under the names of transformers' ``BertModel``."""
+
+    width: int
+    layers: int
+    heads: int
+    feed_forward: int
+    vocabulary: int
+    positions: int
+    token_types: int
+    epsilon: float
+    state: dict[str, Tensor]
+
+
+class _Cursor:
+    def __init__(self, path: Path) -> None:
+        self.path, self.data, self.offset = path, path.read_bytes(), 0
+
+    def skip(self, size: int) -> None:
+        if size < 0 or self.offset + size > len(self.data):
+            raise DataError(
+                f"weights {self.path} are cut short at byte {self.offset}: delete the file and fetch it again"
+            )
+        self.offset += size
+
+    def unpack(self, code: str) -> tuple[int | float, ...]:
+        start = self.offset
+        self.skip(struct.calcsize("<" + code))
+        return struct.unpack_from("<" + code, self.data, start)
+
+    def integer(self, code: str) -> int:
+        return int(self.unpack(code)[0])
+
+
+def read_e5(path: Path) -> E5Container:
+    """Read the container.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    E5Container
+
+    Raises
+    ------
+    DataError
+        If the file is cut short, of another format, or lacks an array.
+    """
+    cursor = _Cursor(path)
+    if cursor.data[:4] != b"E5S1":
+        raise DataError(f"weights {path} are not an E5S1 container: fetch them again")
+    cursor.skip(8)
+    width, layers, heads, feed_forward, vocabulary, positions, token_types = (
+        int(value) for value in cursor.unpack("7i")
+    )
+    epsilon = float(cursor.unpack("f")[0])
+    if (block := cursor.integer("i")) != _BLOCK:
+        raise DataError(f"weights {path} use blocks of {block} numbers; only {_BLOCK} can be read")
+    pieces = int(cursor.unpack("5i")[0])
+    blob = cursor.integer("Q")
+    cursor.skip(4 * (pieces + 1) + 4 * pieces + blob)
+    _, normalisation_bytes = cursor.unpack("iI")
+    cursor.skip(int(normalisation_bytes))
+    directory: dict[str, tuple[int, int, int]] = {}
+    for _ in range(cursor.integer("i")):
+        length = cursor.integer("H")
+        start = cursor.offset
+        cursor.skip(length)
+        name = cursor.data[start : start + length].decode("ascii", "replace")
+        _, count, offset, size = (int(value) for value in cursor.unpack("BIQQ"))
+        if offset + size > len(cursor.data):
+            raise DataError(
+                f"weights {path} are cut short: array {name!r} ends behind the file's end; fetch them again"
+            )
+        directory[name] = (count, offset, size)
+
+    def entry(name: str) -> tuple[int, int, int]:
+        if name not in directory:
+            raise DataError(f"weights {path} lack the array {name!r}: they are not a whole E5 model")
+        return directory[name]
+
+    def plain(name: str) -> Tensor:
+        count, offset, _ = entry(name)
+        return torch.from_numpy(np.frombuffer(cursor.data, "<f4", count, offset).copy())
+
+    def quantised(name: str, rows: int, columns: int) -> Tensor:
+        _, offset, size = entry(name)
+        blocks = rows * columns // _BLOCK
+        if size != blocks * _BLOCK_BYTES:
+            raise DataError(f"weights {path}: array {name!r} has {size} bytes where {blocks * _BLOCK_BYTES} belong")
+        packed = np.frombuffer(cursor.data, np.dtype([("scale", "<f2"), ("halves", "u1", _BLOCK // 2)]), blocks, offset)
+        low, high = packed["halves"] & 15, packed["halves"] >> 4
+        numbers = np.concatenate([low, high], axis=1).astype(np.float32) - 8.0
+        return torch.from_numpy((numbers * packed["scale"].astype(np.float32)[:, None]).reshape(rows, columns))
+
+    types = torch.zeros(token_types, width)
+    stored = plain("emb.type").view(-1, width)
+    types[: len(stored)] = stored
+    state = {
+        "embeddings.word_embeddings.weight": quantised("emb.word", vocabulary, width),
+        "embeddings.position_embeddings.weight": plain("emb.pos").view(-1, width),
+        "embeddings.token_type_embeddings.weight": types,
+        "embeddings.LayerNorm.weight": plain("emb.ln.w"),
+        "embeddings.LayerNorm.bias": plain("emb.ln.b"),
+    }
+    matrices = {
+        "attention.self.query": ("q", width, width),
+        "attention.self.key": ("k", width, width),
+        "attention.self.value": ("v", width, width),
+        "attention.output.dense": ("ao", width, width),
+        "intermediate.dense": ("fi", feed_forward, width),
+        "output.dense": ("fo", width, feed_forward),
+    }
+    for layer in range(layers):
+        for target, (source, rows, columns) in matrices.items():
+            state[f"encoder.layer.{layer}.{target}.weight"] = quantised(f"l{layer}.{source}.w", rows, columns)
+            state[f"encoder.layer.{layer}.{target}.bias"] = plain(f"l{layer}.{source}.b")
+        for target, source in (("attention.output.LayerNorm", "aln"), ("output.LayerNorm", "oln")):
+            state[f"encoder.layer.{layer}.{target}.weight"] = plain(f"l{layer}.{source}.w")
+            state[f"encoder.layer.{layer}.{target}.bias"] = plain(f"l{layer}.{source}.b")
+    return E5Container(width, layers, heads, feed_forward, vocabulary, positions, token_types, epsilon, state)

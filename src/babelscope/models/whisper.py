@@ -1,0 +1,272 @@
+"""Whisper's encoder as a speech side, and Whisper whole as a transcriber (the proof that weights and recordings are right).
+
+Whisper hears a window of fixed length (30 s as released): the recording, then silence. Its encoder attends to the silence too, but what
+is pooled is the recording alone: M = ceil(n / 160) mel frames for n samples, and E = (M - 1) // 2 + 1 positions behind the second
+convolution. A shorter window (the first positions of the same position table) is much faster, but not what the model was trained
+on; it is never chosen in silence.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import (
+    PreTrainedTokenizerFast,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+    WhisperForConditionalGeneration,
+)
+from transformers.initialization import no_init_weights
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+from babelscope.cache import sha256_of
+from babelscope.errors import DataError, UsageError
+from babelscope.fetch import asset_folder
+from babelscope.models.base import (
+    Batch,
+    Model,
+    Point,
+    Prepared,
+    Side,
+    Stage,
+    WeightsFile,
+    dtype_named,
+    ready,
+    spread_depths,
+)
+from babelscope.models.options import LoadOptions
+from babelscope.models.weights.ctranslate2 import layer_count, read_container, whisper_state
+from babelscope.models.weights.folder import load_pretrained
+
+SAMPLE_RATE = 16_000
+HOP = 160
+TRAINED_WINDOW_SECONDS = 30.0
+ASSET = "whisper-base"
+LICENCE = "MIT"
+
+
+class WhisperSpeech(Side):
+    """The speech side: convolutions, the layers' input, every layer, the final norm.
+
+    Parameters
+    ----------
+    encoder : WhisperEncoder
+        With ``config.max_source_positions`` equal to the window's positions.
+    window_seconds : float
+        What the encoder was cut to.
+    """
+
+    modality = "speech"
+    family = "Whisper encoder"
+    unit = "samples at 16 kHz"
+    fixed_batch_length = True
+
+    def __init__(self, encoder: WhisperEncoder, window_seconds: float = TRAINED_WINDOW_SECONDS) -> None:
+        self.root: nn.Module = encoder
+        self.window = round(window_seconds * SAMPLE_RATE)
+        self.window_seconds = window_seconds
+        config = encoder.config
+        self.features = WhisperFeatureExtractor(feature_size=config.num_mel_bins, chunk_length=round(window_seconds))
+        width = config.d_model
+        mel_formula, formula = "M = ceil(n / 160)", "E = (M - 1) // 2 + 1"
+        points = [
+            Point(
+                "speech.conv1",
+                Stage.FRONT_END,
+                0,
+                width,
+                "conv1",
+                layout="bdt",
+                length=_mel_frames,
+                formula=mel_formula,
+            ),
+            Point("speech.conv2", Stage.FRONT_END, 0, width, "conv2", layout="bdt", length=positions, formula=formula),
+            Point(
+                "speech.input", Stage.FRONT_END, 0, width, "layers.0", take="input", length=positions, formula=formula
+            ),
+        ]
+        points += [
+            Point(
+                f"speech.layer.{index}", Stage.ENCODER, 0, width, f"layers.{index}", length=positions, formula=formula
+            )
+            for index in range(config.encoder_layers)
+        ]
+        points.append(Point("speech.norm", Stage.ENCODER, 0, width, "layer_norm", length=positions, formula=formula))
+        self.points = spread_depths(points)
+
+    def prepare(self, item: str | NDArray[np.float32], language: str) -> Prepared:
+        """Compute the log-mel features of one recording, padded with silence to the window.
+
+        Raises
+        ------
+        DataError
+            If the recording is longer than the window.
+        """
+        samples = np.asarray(item, dtype=np.float32)
+        if len(samples) > self.window:
+            raise DataError(
+                f"{len(samples) / SAMPLE_RATE:.1f} s of speech do not fit Whisper's window of {self.window_seconds:g} s: "
+                f"choose max_seconds = {self.window_seconds:g} or less" + _window_hint(self.window_seconds)
+            )
+        features = self.features(samples, sampling_rate=SAMPLE_RATE, return_tensors="pt").input_features[0]
+        return Prepared({"input_features": features}, len(samples))
+
+    def collate(self, items: Sequence[Prepared]) -> Batch:
+        """Stack the windows; they are of one length."""
+        features = torch.stack([item.inputs["input_features"] for item in items])
+        return Batch({"input_features": features}, tuple(item.length for item in items))
+
+    def forward(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Run the encoder."""
+        dtype = next(self.root.parameters()).dtype
+        self.root(batch.inputs["input_features"].to(dtype))
+        return {}
+
+
+def _window_hint(window_seconds: float) -> str:
+    return (
+        ""
+        if window_seconds >= TRAINED_WINDOW_SECONDS
+        else f", or the model's own window of {TRAINED_WINDOW_SECONDS:g} s"
+    )
+
+
+def _mel_frames(samples: int) -> int:
+    return -(-samples // HOP)
+
+
+def positions(samples: int) -> int:
+    """Return how many encoder positions hold `samples` samples of speech: (ceil(n / 160) - 1) // 2 + 1."""
+    return (_mel_frames(samples) - 1) // 2 + 1
+
+
+def load(options: LoadOptions) -> Model:
+    """Load Whisper's encoder: from the fetched asset, or from a local folder or hub id in transformers' format.
+
+    Parameters
+    ----------
+    options : LoadOptions
+        ``window_seconds`` cuts the window; ``weights`` names a folder or hub id.
+
+    Returns
+    -------
+    Model
+        With a speech side only.
+
+    Raises
+    ------
+    DataError
+        If weights are missing, cut short or of another model.
+    UsageError
+        If the window is not between 1 and 30 s in whole seconds.
+    """
+    window = options.window_seconds or TRAINED_WINDOW_SECONDS
+    if not 1 <= window <= TRAINED_WINDOW_SECONDS or window != int(window):
+        raise UsageError(
+            f"window_seconds: {window:g} is not a whole number of seconds from 1 to {TRAINED_WINDOW_SECONDS:g}"
+        )
+    if options.weights:
+        whole, files = load_pretrained(WhisperForConditionalGeneration, options.weights)
+        config, state = whole.config, whole.model.encoder.state_dict()
+    else:
+        folder = asset_folder(ASSET)
+        config, full = _from_container(folder / "model.bin")
+        prefix = "model.encoder."
+        state = {name.removeprefix(prefix): tensor for name, tensor in full.items() if name.startswith(prefix)}
+        files = (WeightsFile("model.bin", sha256_of(folder / "model.bin"), f"asset {ASSET}"),)
+    encoder = _cut_encoder(config, state, window)
+    notes = []
+    if window < TRAINED_WINDOW_SECONDS:
+        notes.append(
+            f"Whisper hears a window of {window:g} s here instead of the {TRAINED_WINDOW_SECONDS:g} s that it was trained on: faster, and "
+            "close to it, but not the released model's own numbers."
+        )
+    side = WhisperSpeech(ready(encoder, options.device, dtype_named(options.dtype)), window)
+    return Model(
+        name=options.name,
+        sides={"speech": side},
+        weights=files,
+        options={"window_seconds": window, "dtype": options.dtype, "attention": "sdpa"},
+        notes=tuple(notes),
+        licence=LICENCE,
+    )
+
+
+def _from_container(path: Path) -> tuple[WhisperConfig, dict[str, Tensor]]:
+    arrays = read_container(path)
+    state = whisper_state(arrays, path)
+    width = state["model.encoder.layer_norm.weight"].shape[0]
+    config = WhisperConfig(
+        vocab_size=state["model.decoder.embed_tokens.weight"].shape[0],
+        num_mel_bins=state["model.encoder.conv1.weight"].shape[1],
+        d_model=width,
+        encoder_layers=layer_count(arrays, "encoder"),
+        decoder_layers=layer_count(arrays, "decoder"),
+        encoder_attention_heads=int(arrays["encoder/num_heads"]),
+        decoder_attention_heads=int(arrays["decoder/num_heads"]),
+        encoder_ffn_dim=4 * width,
+        decoder_ffn_dim=4 * width,
+        max_source_positions=state["model.encoder.embed_positions.weight"].shape[0],
+        max_target_positions=state["model.decoder.embed_positions.weight"].shape[0],
+        pad_token_id=50257,
+        bos_token_id=50257,
+        eos_token_id=50257,
+        decoder_start_token_id=50258,
+    )
+    return config, state
+
+
+def _cut_encoder(config: WhisperConfig, state: Mapping[str, Tensor], window: float) -> WhisperEncoder:
+    kept = round(window * SAMPLE_RATE) // (2 * HOP)
+    settings = config.to_dict() | {"max_source_positions": kept}
+    cut = WhisperConfig(**settings)
+    cut._attn_implementation = "sdpa"
+    with no_init_weights():
+        encoder = WhisperEncoder(cut)
+    trimmed = dict(state)
+    trimmed["embed_positions.weight"] = trimmed["embed_positions.weight"][:kept]
+    encoder.load_state_dict(trimmed, strict=True)
+    return encoder
+
+
+class Transcriber:
+    """Whisper-base whole, from the fetched asset: says what it hears.
+
+    Used to prove that weights, features and the pairing of recordings with texts are right.
+    """
+
+    def __init__(self) -> None:
+        folder = asset_folder(ASSET)
+        config, state = _from_container(folder / "model.bin")
+        with no_init_weights():
+            self.model: Any = WhisperForConditionalGeneration(config).eval()
+        self.model.load_state_dict(state, strict=True)
+        self.tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
+        self.features = WhisperFeatureExtractor(feature_size=config.num_mel_bins)
+        said = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        number = self.tokenizer.convert_tokens_to_ids
+        generation = self.model.generation_config
+        generation.is_multilingual = True
+        generation.lang_to_id = {self.tokenizer.convert_ids_to_tokens(i): i for i in said["lang_ids"]}
+        generation.task_to_id = {"transcribe": number("<|transcribe|>"), "translate": number("<|translate|>")}
+        generation.no_timestamps_token_id = number("<|notimestamps|>")
+        generation.suppress_tokens = said["suppress_ids"]
+        generation.begin_suppress_tokens = said["suppress_ids_begin"]
+        generation.prev_sot_token_id = number("<|startofprev|>")
+        generation.max_length = config.max_target_positions
+        generation.eos_token_id = generation.pad_token_id = config.eos_token_id
+        generation.decoder_start_token_id = config.decoder_start_token_id
+
+    @torch.inference_mode()
+    def transcribe(self, recordings: Sequence[NDArray[np.float32]], language: str) -> list[str]:
+        """Return what is said in each recording (mono, 16 kHz), given its language's two-letter code."""
+        inputs = self.features(list(recordings), sampling_rate=SAMPLE_RATE, return_tensors="pt").input_features
+        tokens = self.model.generate(inputs, language=language, task="transcribe")
+        return [self.tokenizer.decode(row, skip_special_tokens=True).strip() for row in tokens]

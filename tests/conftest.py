@@ -1,0 +1,105 @@
+"""What the tests of all areas share: tiny models in transformers' own format, and a corpus of synthetic tones."""
+
+from __future__ import annotations
+
+import csv
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from tokenizers import Tokenizer, pre_tokenizers, processors
+from tokenizers.models import Unigram
+from transformers import BertConfig, BertModel, WhisperConfig, WhisperForConditionalGeneration
+
+from babelscope import corpora, models
+from babelscope.corpora import Corpus
+from babelscope.models import Model
+
+SAMPLE_RATE = 16_000
+LANGUAGES = ("xa", "xb", "xc")
+
+
+@pytest.fixture(scope="session")
+def whisper_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Whisper of 2 layers, 16 wide, with random weights, as save_pretrained writes it."""
+    folder = tmp_path_factory.mktemp("tiny-whisper")
+    torch.manual_seed(0)
+    config = WhisperConfig(
+        vocab_size=60, num_mel_bins=80, d_model=16, encoder_layers=2, decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=2,
+        encoder_ffn_dim=32, decoder_ffn_dim=32, max_source_positions=1500, max_target_positions=20, pad_token_id=0, bos_token_id=1,
+        eos_token_id=2, decoder_start_token_id=3,
+    )  # fmt: skip
+    WhisperForConditionalGeneration(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def e5_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of 3 layers, 12 wide, with random weights and a tokenizer of single letters."""
+    folder = tmp_path_factory.mktemp("tiny-e5")
+    torch.manual_seed(1)
+    letters = "abcdefghijklmnopqrstuvwxyz:.,'▁"
+    pieces = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", -20.0), *((letter, -3.0) for letter in letters)]
+    tokenizer = Tokenizer(Unigram(pieces, unk_id=3))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = BertConfig(
+        vocab_size=len(pieces), hidden_size=12, num_hidden_layers=3, num_attention_heads=2, intermediate_size=24, max_position_embeddings=80,
+        pad_token_id=1,
+    )  # fmt: skip
+    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(whisper_folder: Path, e5_folder: Path) -> Model:
+    """The pair of both, in a window of two seconds."""
+    weights = {"whisper-base": str(whisper_folder), "e5-small": str(e5_folder)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return models.load("whisper-base+e5-small", weights=weights, window_seconds=2)
+
+
+def tone(seconds: float, hertz: float, seed: int = 0) -> np.ndarray:
+    """A tone with a little noise, at 16 kHz."""
+    generator = np.random.default_rng(seed)
+    time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    return (0.3 * np.sin(2 * np.pi * hertz * time) + 0.01 * generator.standard_normal(len(time))).astype(np.float32)
+
+
+def write_manifest(folder: Path, sentences: int = 12, languages: tuple[str, ...] = LANGUAGES) -> Path:
+    """A manifest of short texts and tones whose pitch follows the sentence, in several languages."""
+    generator = np.random.default_rng(0)
+    letters = list("abcdefghijklmnopqrstuvwxyz")
+    with (folder / "manifest.csv").open("w", newline="", encoding="utf-8") as handle:
+        rows = csv.writer(handle)
+        rows.writerow(["sentence", "language", "text", "audio", "reader"])
+        for number in range(sentences):
+            for place, language in enumerate(languages):
+                words = [
+                    "".join(generator.choice(letters, generator.integers(2, 6)))
+                    for _ in range(generator.integers(3, 6))
+                ]
+                audio = f"{language}-{number}.wav"
+                seconds = float(generator.uniform(0.3, 1.8))
+                soundfile.write(folder / audio, tone(seconds, 150 + 60 * number + 7 * place, number), SAMPLE_RATE)
+                rows.writerow([f"s{number:02}", language, " ".join(words), audio, f"reader-{language}"])
+    return folder / "manifest.csv"
+
+
+@pytest.fixture(scope="session")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of :func:`write_manifest`."""
+    return write_manifest(tmp_path_factory.mktemp("tones"))
+
+
+@pytest.fixture(scope="session")
+def tones(manifest: Path) -> Corpus:
+    """Twelve sentences in three languages, complete."""
+    return corpora.load("manifest", path=manifest)
