@@ -1,0 +1,22 @@
+"""What it means: the modality gap and the language gaps at every depth, each with its null and its controls."""
+
+from __future__ import annotations
+
+from babelscope.gaps.compare import compare
+from babelscope.gaps.comparisons import MATCHES, Comparison, Place, plan
+from babelscope.gaps.curves import curves
+from babelscope.gaps.result import CONTROLS, CURVE_COLUMNS, KINDS, SCORE_COLUMNS, Result
+
+__all__ = [
+    "CONTROLS",
+    "CURVE_COLUMNS",
+    "KINDS",
+    "MATCHES",
+    "SCORE_COLUMNS",
+    "Comparison",
+    "Place",
+    "Result",
+    "compare",
+    "curves",
+    "plan",
+]

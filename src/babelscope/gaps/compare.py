@@ -1,0 +1,308 @@
+"""From a store of activations to scores: every comparison under every measure and control, each with its null."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from babelscope.capture.store import Activations, now, versions
+from babelscope.errors import UsageError, did_you_mean
+from babelscope.gaps.caveats import caveats
+from babelscope.gaps.comparisons import MATCHES, Comparison, Place, plan
+from babelscope.gaps.curves import curves
+from babelscope.gaps.headline import headline
+from babelscope.gaps.lengths import log_lengths, project_out, standardised_log
+from babelscope.gaps.result import CONTROLS, SCORE_COLUMNS, Result
+from babelscope.similarity import pairwise, parse_measure, regress_out
+
+DEFAULT_MEASURES: tuple[str, ...] = ("svcca", "linear_cka", "retrieval")
+DEFAULT_PERMUTATIONS = 200
+
+#: Measures of the whole geometry: after a regression they are taken in the space of the residual degrees of freedom, so that the
+#: regression itself makes nothing look alike. Neighbour measures need sentences in rows and take the residuals as they are.
+_GLOBAL = frozenset({"cca", "svcca", "pwcca", "linear_cka", "procrustes"})
+
+#: Called with what is being compared, how many pairs are done, and how many there are.
+Progress = Callable[[str, int, int], None]
+
+
+def compare(
+    activations: Activations,
+    measures: Sequence[str] = DEFAULT_MEASURES,
+    *,
+    controls: Sequence[str] = tuple(CONTROLS),
+    permutations: int = DEFAULT_PERMUTATIONS,
+    seed: int = 0,
+    match: str = "output",
+    interval: bool = True,
+    progress: Progress | None = None,
+) -> Result:
+    """Measure the modality gap and the language gaps at every point.
+
+    Parameters
+    ----------
+    activations : Activations
+        Complete.
+    measures : sequence of str
+        Such as ``"svcca"``, ``"svcca(variance=0.9)"``, ``"linear_cka"``, ``"retrieval"``.
+    controls : sequence of str
+        Of ``none``, ``length_regressed``, ``length_only``, ``shuffled``.
+    permutations : int
+        Permutations of the sentences for the null; the same ones for every pair and point.
+    seed : int
+        Of the permutations, subsamples and the shuffle.
+    match : {"output", "depth", "all"}
+        Which text point a speech point is held against where the two sides share none.
+    interval : bool
+        Whether to give an interval from subsamples of the sentences (without replacement) for the uncontrolled scores.
+    progress : callable, optional
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    UsageError
+        If a measure or control is unknown, or there is nothing to compare.
+    DataError
+        If there are fewer sentences than a measure needs.
+    """
+    parsed = [str(parse_measure(measure)) for measure in measures]
+    for control in controls:
+        if control not in CONTROLS:
+            raise UsageError(f"controls: {control!r} is unknown; {did_you_mean(control, CONTROLS)}")
+    comparisons = plan(activations, match)
+    settings: dict[str, Any] = {"null": "permutation", "permutations": permutations, "seed": seed}
+    frames: list[pd.DataFrame] = []
+    for control in (control for control in CONTROLS if control in controls):
+        scoring = _Scoring(activations, control, _telling(progress, CONTROLS[control]))
+        if control == "none":
+            scoring.take(
+                comparisons, parsed, _plain(activations), interval="subsample" if interval else None, **settings
+            )
+        elif control == "length_regressed":
+            _length_regressed(scoring, comparisons, parsed, settings)
+        elif control == "length_only":
+            _length_only(scoring, comparisons, parsed, settings)
+        else:
+            scoring.take(comparisons, parsed, _shuffled(activations, seed), null=None, seed=seed)
+        frames += scoring.frames
+    scores = pd.concat([frame for frame in frames if len(frame)], ignore_index=True)[list(SCORE_COLUMNS)]
+    along = curves(scores)
+    options = {
+        "measures": parsed,
+        "conventions": scores.drop_duplicates("measure").set_index("measure")["convention"].to_dict(),
+        "controls": list(controls),
+        "permutations": permutations,
+        "null": "permutation of the sentences",
+        "interval": "90 % subsamples of the sentences without replacement" if interval else None,
+        "seed": seed,
+        "match": match,
+        "match_text": MATCHES[match],
+        "pooling": activations.meta["pooling"],
+    }
+    corpus = activations.meta["corpus"] | _who_and_how_long(activations)
+    meta: dict[str, Any] = {
+        "study": {"created": now()},
+        "model": activations.meta["model"],
+        "corpus": corpus,
+        "options": options,
+        "versions": versions(),
+        "activations": {"created": activations.meta["created"], "versions": activations.meta["versions"]},
+    }
+    meta["headline"] = headline(along, scores, meta)
+    meta["caveats"] = caveats(scores, meta)
+    return Result(scores, along, meta)
+
+
+def _telling(progress: Progress | None, what: str) -> Callable[[int, int], None] | None:
+    if progress is None:
+        return None
+    return lambda done, total: progress(what, done, total)
+
+
+#: Gives a representation of a comparison's first or second side a label, and says how to read it.
+Represent = Callable[[Comparison, Place, bool], tuple[Hashable, Callable[[], NDArray[Any]]]]
+
+
+class _Scoring:
+    """Scores of many comparisons under one control, as tables."""
+
+    def __init__(self, activations: Activations, control: str, told: Callable[[int, int], None] | None) -> None:
+        self.activations, self.control, self.told = activations, control, told
+        self.frames: list[pd.DataFrame] = []
+
+    def take(
+        self,
+        comparisons: Sequence[Comparison],
+        measures: Sequence[str],
+        represent: Represent,
+        *,
+        shown: Mapping[str, str] | None = None,
+        **settings: Any,
+    ) -> None:
+        """Score every comparison under every measure that it allows: a measure of one space needs both sides at one point.
+
+        `shown` renames measures in the table.
+        """
+        for same_space in (False, True):
+            chosen = [measure for measure in measures if parse_measure(measure).same_space is same_space]
+            fitting = [comparison for comparison in comparisons if comparison.same_space or not same_space]
+            if not chosen or not fitting:
+                continue
+            representations: dict[Hashable, Callable[[], NDArray[Any]]] = {}
+            pairs: list[tuple[Hashable, Hashable]] = []
+            for comparison in fitting:
+                first, read_first = represent(comparison, comparison.a, False)
+                second, read_second = represent(comparison, comparison.b, True)
+                representations |= {first: read_first, second: read_second}
+                pairs.append((first, second))
+            found = pairwise(representations, chosen, pairs=pairs, progress=self.told, **settings)
+            self.frames.append(_table(self.activations, fitting, found, self.control, shown or {}))
+
+
+def _plain(activations: Activations) -> Represent:
+    return lambda comparison, place, second: (place, _reader(activations, place))
+
+
+def _shuffled(activations: Activations, seed: int) -> Represent:
+    """The second side's sentences in another order."""
+    order = _derangement(len(activations.sentences), seed)
+
+    def represent(comparison: Comparison, place: Place, second: bool) -> tuple[Hashable, Callable[[], NDArray[Any]]]:
+        if not second:
+            return place, _reader(activations, place)
+        return (*place, "shuffled"), lambda: activations.matrix(place.point, place.modality, place.language)[order]
+
+    return represent
+
+
+def _length_regressed(
+    scoring: _Scoring, comparisons: Sequence[Comparison], measures: Sequence[str], settings: Mapping[str, Any]
+) -> None:
+    """Both sides less the lengths of both: log seconds and log tokens of every language that the pair has."""
+    activations = scoring.activations
+    covariates: dict[tuple[str, str], NDArray[np.float64]] = {}
+    for languages in {(comparison.a.language, comparison.b.language) for comparison in comparisons}:
+        found = log_lengths(activations, languages)
+        if found.shape[1]:
+            covariates[languages] = found
+    kept = [comparison for comparison in comparisons if (comparison.a.language, comparison.b.language) in covariates]
+
+    def less_lengths(remove: Callable[..., NDArray[np.float64]]) -> Represent:
+        def represent(
+            comparison: Comparison, place: Place, second: bool
+        ) -> tuple[Hashable, Callable[[], NDArray[Any]]]:
+            languages = (comparison.a.language, comparison.b.language)
+            label = (*place, f"less lengths in {' and '.join(dict.fromkeys(languages))}")
+            return label, lambda: remove(
+                activations.matrix(place.point, place.modality, place.language), covariates[languages]
+            )
+
+        return represent
+
+    whole = [measure for measure in measures if parse_measure(measure).name in _GLOBAL]
+    near = [measure for measure in measures if measure not in whole]
+    scoring.take(kept, whole, less_lengths(project_out), **settings)
+    scoring.take(kept, near, less_lengths(regress_out), **settings)
+
+
+def _length_only(
+    scoring: _Scoring, comparisons: Sequence[Comparison], measures: Sequence[str], settings: Mapping[str, Any]
+) -> None:
+    """How alike the two sides are if only their lengths are known: one row a kind and pair, at no point."""
+    activations = scoring.activations
+    columns: dict[tuple[str, str], NDArray[np.float64]] = {}
+    for modality in activations.modalities:
+        for language in activations.languages:
+            column = standardised_log(activations.lengths(modality, language))
+            if column is not None:
+                columns[modality, language] = column
+    bare = [
+        Comparison(comparison.kind, comparison.a._replace(point="length"), comparison.b._replace(point="length"))
+        for comparison in comparisons
+        if {(comparison.a.modality, comparison.a.language), (comparison.b.modality, comparison.b.language)}
+        <= columns.keys()
+    ]
+
+    def represent(comparison: Comparison, place: Place, second: bool) -> tuple[Hashable, Callable[[], NDArray[Any]]]:
+        return place, lambda: columns[place.modality, place.language]
+
+    # One centred number has no direction, so neighbours are found by distance.
+    asked = {_by_distance(measure): measure for measure in measures}
+    scoring.take(list(dict.fromkeys(bare)), list(asked), represent, shown=asked, **settings)
+
+
+def _by_distance(measure: str) -> str:
+    parsed = parse_measure(measure)
+    return str(parse_measure("retrieval(metric='euclidean')")) if parsed.name == "retrieval" else measure
+
+
+def _reader(activations: Activations, place: Place) -> Callable[[], NDArray[np.float32]]:
+    return lambda: activations.matrix(place.point, place.modality, place.language)
+
+
+def _derangement(n: int, seed: int) -> NDArray[np.intp]:
+    """A seeded order of n sentences in which none stays where it was (n >= 2)."""
+    generator = np.random.default_rng([seed, n])
+    order = generator.permutation(n)
+    return np.roll(order, 1)[np.argsort(order)]
+
+
+def _table(
+    activations: Activations, comparisons: Sequence[Comparison], found: Any, control: str, shown: Mapping[str, str]
+) -> pd.DataFrame:
+    """One row a comparison and measure."""
+    rows = []
+    names = ("value", "null_mean", "null_sd", "null_q95", "calibrated", "p", "low", "high", "n", "kx", "ky")
+    columns = {name: found[name].values for name in names}
+    conventions = [str(found.attrs["conventions"][str(measure)]) for measure in found["measure"].values]
+    for row, comparison in enumerate(comparisons):
+        for column, measure in enumerate(found["measure"].values):
+            a, b = comparison.a, comparison.b
+            rows.append(
+                {
+                    "model": activations.meta["model"]["name"],
+                    "kind": comparison.kind,
+                    **_labels(activations, a, "a"),
+                    **_labels(activations, b, "b"),
+                    "measure": shown.get(str(measure), str(measure)),
+                    "control": control,
+                    **{name: float(values[row, column]) for name, values in columns.items()},
+                    "convention": conventions[column],
+                }
+            )
+    return pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
+
+
+def _labels(activations: Activations, place: Place, side: str) -> dict[str, Any]:
+    bare = place.point == "length"
+    return {
+        f"point_{side}": place.point,
+        f"stage_{side}": "" if bare else str(activations.stage(place.point, place.modality)),
+        f"depth_{side}": float("nan") if bare else activations.depth(place.point, place.modality),
+        f"modality_{side}": place.modality,
+        f"language_{side}": place.language,
+    }
+
+
+def _who_and_how_long(activations: Activations) -> dict[str, Any]:
+    readers = {
+        language: sorted({str(reader) for reader in activations.dataset["reader"].sel(language=language).values} - {""})
+        for language in activations.languages
+    }
+    speech = "speech" in activations.modalities
+    minutes = (
+        {
+            language: round(float(activations.lengths("speech", language).sum()) / 60, 2)
+            for language in activations.languages
+        }
+        if speech
+        else {}
+    )
+    return {"readers": readers, "minutes": minutes}

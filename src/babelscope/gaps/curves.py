@@ -1,0 +1,39 @@
+"""The gaps along the depth: scores of one kind, measure and control at each point, for each language or pair and on average."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from babelscope.gaps.result import CURVE_COLUMNS
+
+_KEYS = ["kind", "measure", "control", "point", "against", "stage", "depth"]
+_AVERAGED = ["value", "null_mean", "null_q95", "calibrated", "low", "high"]
+
+
+def curves(scores: pd.DataFrame) -> pd.DataFrame:
+    """Summarise a scores table along the depth.
+
+    A group is a language (modality gap) or a pair of languages (language gaps). The row ``mean`` is the plain average over the groups of
+    value, null and calibrated score; its ``low`` and ``high`` are the averages of the groups' interval ends, which is wider than an interval of
+    the average would be, and has no p-value: pairs that share a language are not independent.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        Columns :data:`babelscope.gaps.result.SCORE_COLUMNS`.
+
+    Returns
+    -------
+    DataFrame
+        Columns :data:`babelscope.gaps.result.CURVE_COLUMNS`; rows without a point of their own (length alone) are left out.
+    """
+    placed = scores[scores["control"] != "length_only"]
+    rows = placed.rename(columns={"point_a": "point", "point_b": "against", "stage_a": "stage", "depth_a": "depth"})
+    same = rows["language_a"] == rows["language_b"]
+    rows = rows.assign(group=rows["language_a"].where(same, rows["language_a"] + "-" + rows["language_b"]), groups=1)
+    average = rows.groupby(_KEYS, sort=False, as_index=False).agg(
+        dict.fromkeys(_AVERAGED, "mean") | {"n": "min", "groups": "sum"}
+    )
+    average = average.assign(group="mean", p=float("nan"))
+    both = pd.concat([rows[[*CURVE_COLUMNS]], average[[*CURVE_COLUMNS]]], ignore_index=True)
+    return both.sort_values(["kind", "measure", "control"], kind="stable", ignore_index=True)

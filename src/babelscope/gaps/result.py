@@ -1,0 +1,132 @@
+"""The outcome of a study: one tidy table of scores, the gap curves made from it, and where everything came from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from babelscope.errors import DataError
+
+#: Columns of the scores table, in order. One row is one comparison under one measure and one control.
+SCORE_COLUMNS: tuple[str, ...] = (
+    "model",
+    "kind",  # modality_gap | language_gap_text | language_gap_speech
+    "point_a",
+    "stage_a",
+    "depth_a",
+    "modality_a",
+    "language_a",
+    "point_b",
+    "stage_b",
+    "depth_b",
+    "modality_b",
+    "language_b",
+    "measure",  # as written, e.g. "svcca(variance=0.99)"
+    "control",  # none | length_regressed | length_only | shuffled
+    "value",
+    "null_mean",
+    "null_sd",
+    "null_q95",
+    "calibrated",
+    "p",
+    "low",
+    "high",
+    "n",
+    "kx",
+    "ky",
+    "convention",
+)
+
+#: Columns of the curves table: the scores of one kind at one point, over languages (modality gap) or language pairs.
+CURVE_COLUMNS: tuple[str, ...] = (
+    "kind",
+    "measure",
+    "control",
+    "point",  # point_a of the scores it summarises
+    "against",  # their point_b
+    "stage",
+    "depth",
+    "group",  # a language (modality gap), a language pair "en-fr" (language gaps), or "mean" over all of them
+    "value",
+    "null_mean",
+    "null_q95",
+    "calibrated",
+    "low",
+    "high",
+    "p",  # NaN where group == "mean"
+    "n",
+    "groups",  # how many languages or pairs the row averages (1 unless group == "mean")
+)
+
+KINDS: dict[str, str] = {
+    "modality_gap": "Text against speech, same language",
+    "language_gap_text": "Text against text, two languages",
+    "language_gap_speech": "Speech against speech, two languages",
+}
+
+CONTROLS: dict[str, str] = {
+    "none": "as it is",
+    "length_regressed": "log duration and token count regressed out of both sides",
+    "length_only": "log duration (speech) or log token count (text) alone",
+    "shuffled": "one side's sentences shuffled: what unrelated data gives",
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a study found.
+
+    Attributes
+    ----------
+    scores : DataFrame
+        One row a comparison, measure and control; columns :data:`SCORE_COLUMNS`.
+    curves : DataFrame
+        The gaps along the depth; columns :data:`CURVE_COLUMNS`.
+    meta : dict
+        Provenance and texts, JSON-able: ``study`` (name, created, command), ``model`` (name, revision, sides, notes), ``corpus``
+        (name, fingerprint, languages, n, licence, attribution, readers, seconds), ``options`` (measures, controls, permutations,
+        seed, pooling, match), ``versions``, ``headline`` (list of sentences), ``caveats`` (list of {id, title, text}).
+    """
+
+    scores: pd.DataFrame
+    curves: pd.DataFrame
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, folder: Path | str) -> Path:
+        """Write ``scores.parquet``, ``scores.csv``, ``curves.csv`` and ``result.json`` into `folder`; each replaced whole."""
+        from babelscope.cache import write_atomically
+
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / "scores.parquet", lambda path: self.scores.to_parquet(path, index=False))
+        write_atomically(folder / "scores.csv", lambda path: self.scores.to_csv(path, index=False))
+        write_atomically(folder / "curves.csv", lambda path: self.curves.to_csv(path, index=False))
+        text = json.dumps(self.meta, indent=2, ensure_ascii=False)
+        write_atomically(folder / "result.json", lambda path: path.write_text(text, encoding="utf-8"))
+        return folder
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Result:
+        """Read what :meth:`save` wrote.
+
+        Raises
+        ------
+        DataError
+            If the folder holds no result, or a damaged one.
+        """
+        folder = Path(folder)
+        if not (folder / "result.json").is_file():
+            raise DataError(
+                f"{folder} holds no result (no result.json): run 'babelscope compare' or 'babelscope run' first"
+            )
+        try:
+            scores = pd.read_parquet(folder / "scores.parquet")
+            curves = pd.read_csv(folder / "curves.csv", keep_default_na=False, na_values=[""])
+            meta = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DataError(f"the result in {folder} is damaged ({error}): run 'babelscope compare' again") from error
+        return cls(scores, curves, meta)
