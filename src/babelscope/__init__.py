@@ -1,0 +1,65 @@
+"""babelscope: see, layer by layer, where speech and text meet inside multilingual models, and for which languages they don't.
+
+>>> import babelscope
+>>> corpus = babelscope.corpora.load("asterisk").select(languages=["en", "fr"], n=40, min_words=4)  # doctest: +SKIP
+>>> model = babelscope.models.load("whisper-base+e5-small")  # doctest: +SKIP
+>>> activations = babelscope.encode(model, corpus, "results/activations.zarr")  # doctest: +SKIP
+>>> result = babelscope.compare(activations)  # doctest: +SKIP
+>>> babelscope.write_report(result, "results")  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from babelscope import corpora, models, similarity
+    from babelscope.capture import Activations, encode, open_activations
+    from babelscope.errors import BabelscopeError
+    from babelscope.fetch import fetch
+    from babelscope.gaps import Result, compare
+    from babelscope.report import write_report
+    from babelscope.study import Study, run
+
+__version__ = version("babelscope")
+
+#: Public names, and the module each comes from; imported when first used, since models bring torch along.
+_PUBLIC: dict[str, str] = {
+    "Activations": "babelscope.capture",
+    "BabelscopeError": "babelscope.errors",
+    "Result": "babelscope.gaps",
+    "Study": "babelscope.study",
+    "compare": "babelscope.gaps",
+    "encode": "babelscope.capture",
+    "fetch": "babelscope.fetch",
+    "open_activations": "babelscope.capture",
+    "run": "babelscope.study",
+    "write_report": "babelscope.report",
+}
+_MODULES = ("corpora", "models", "similarity")
+
+__all__ = [
+    "Activations",
+    "BabelscopeError",
+    "Result",
+    "Study",
+    "compare",
+    "corpora",
+    "encode",
+    "fetch",
+    "models",
+    "open_activations",
+    "run",
+    "similarity",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    if name in _MODULES:
+        return importlib.import_module(f"babelscope.{name}")
+    raise AttributeError(f"module 'babelscope' has no attribute {name!r}")

@@ -1,0 +1,405 @@
+"""The command line: parse, call, print."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from babelscope.errors import BabelscopeError
+
+#: Set to see the traceback of a defect.
+DEBUG_VARIABLE = "BABELSCOPE_DEBUG"
+
+out = Console()
+err = Console(stderr=True)
+
+app = typer.Typer(
+    name="babelscope",
+    help="See, layer by layer, where speech and text meet inside multilingual models, and for which languages they don't.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+corpora_app = typer.Typer(
+    help="List the corpora, or show one.\n\nExample: babelscope corpora show asterisk", invoke_without_command=True
+)
+models_app = typer.Typer(
+    help="List the models, or show one with its points.\n\nExample: babelscope models show whisper-base+e5-small",
+    invoke_without_command=True,
+)
+app.add_typer(corpora_app, name="corpora")
+app.add_typer(models_app, name="models")
+
+#: What the demonstration looks at: short enough for two minutes on two cores, once fetched.
+DEMO_SENTENCES = 20
+DEMO_WINDOW_SECONDS = 8
+DEMO_MIN_WORDS = 4
+
+
+@contextmanager
+def _showing() -> Iterator[Any]:
+    """Show progress on a terminal as bars, elsewhere as a line when the step changes."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
+        task = bars.add_task("starting", total=None)
+        last = ""
+
+        def tell(what: str, done: int, total: int) -> None:
+            nonlocal last
+            bars.update(task, description=escape(what), completed=done, total=total or None)
+            if what != last and not err.is_terminal:
+                err.print(f"{what} …", markup=False, highlight=False)
+            last = what
+
+        yield tell
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("results/demo"),
+    full: Annotated[bool, typer.Option("--full", help="All prompts of four words or more instead of 20.")] = False,
+    sentences: Annotated[int | None, typer.Option("--sentences", "-n", min=8, help="How many prompts.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace other results in the folder.")] = False,
+) -> None:
+    """Look inside Whisper-base and multilingual E5 on real recordings in five languages.
+
+    Fetches what is missing (about 300 MB, once), encodes 20 prompts in English, Spanish, French, Italian and Russian, as text and as
+    recordings, compares them at every layer, and writes a report.
+
+    Example: babelscope demo --sentences 40
+    """
+    from babelscope.fetch import fetch
+    from babelscope.study import Study
+
+    study = Study.parse(
+        {
+            "name": "demonstration",
+            "output": str(output),
+            "corpus": {
+                "source": "asterisk",
+                "languages": ["en", "es", "fr", "it", "ru"],
+                "n": sentences or (None if full else DEMO_SENTENCES),
+                "min_words": DEMO_MIN_WORDS,
+                "max_seconds": DEMO_WINDOW_SECONDS,
+            },
+            "model": {"name": "whisper-base+e5-small", "window_seconds": DEMO_WINDOW_SECONDS},
+        }
+    )
+    fetch(["asterisk", "whisper-base", "e5-small"])
+    _run(study, overwrite)
+
+
+@app.command()
+def run(
+    study: Annotated[Path, typer.Argument(help="The study's TOML file.")],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace activations of another study in its output folder.")
+    ] = False,
+) -> None:
+    """Run a study from its corpus to its report. Stopped at any moment, it goes on from there when run again.
+
+    Example: babelscope run study.toml
+    """
+    from babelscope.study import Study
+
+    _run(Study.load(study), overwrite)
+
+
+def _run(study: Any, overwrite: bool) -> None:
+    from babelscope.report.terminal import summary_table
+    from babelscope.study import run as run_study
+
+    with _showing() as tell:
+        outcome = run_study(
+            study, overwrite=overwrite, progress=tell, command=shlex.join(["babelscope", *sys.argv[1:]])
+        )
+    out.print(summary_table(outcome.result))
+    for sentence in outcome.result.meta["headline"]:
+        out.print(escape(sentence), highlight=False)
+    _say_where(outcome.report, outcome.seconds)
+
+
+def _say_where(report: Path, seconds: float | None = None) -> None:
+    took = f" ({seconds:.0f} s)" if seconds is not None else ""
+    out.print(f"Report{took}: {report}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def fetch(
+    names: Annotated[list[str] | None, typer.Argument(help="What to fetch; nothing lists what there is.")] = None,
+) -> None:
+    """Get data and weights into the cache folder, verified; offline afterwards.
+
+    Example: babelscope fetch asterisk whisper-base e5-small
+    """
+    from babelscope.cache import cache_folder
+    from babelscope.fetch import ASSETS, is_fetched
+    from babelscope.fetch import fetch as get
+
+    if names:
+        get(names)
+        out.print(f"In {cache_folder()}: {', '.join(names)}", markup=False, highlight=False, soft_wrap=True)
+        return
+    table = Table(title="Assets", title_justify="left")
+    for column in ("name", "what", "MB", "licence", "here"):
+        table.add_column(column, overflow="fold")
+    for asset in ASSETS.values():
+        table.add_row(
+            asset.name,
+            escape(asset.what),
+            f"{asset.size / 1e6:.0f}",
+            escape(asset.licence),
+            "yes" if is_fetched(asset.name) else "no",
+        )
+    out.print(table)
+
+
+@corpora_app.callback(invoke_without_command=True)
+def corpora(context: typer.Context) -> None:
+    """List the corpora, or show one."""
+    if context.invoked_subcommand:
+        return
+    from babelscope.corpora import sources
+
+    table = Table("name", "what", title="Corpora", title_justify="left")
+    for name, reference in sources().items():
+        about = importlib.import_module(reference.partition(":")[0]).__doc__ or ""
+        table.add_row(name, escape(about.strip().split("\n")[0]))
+    out.print(table)
+
+
+@corpora_app.command("show")
+def corpora_show(
+    name: Annotated[str, typer.Argument(help="A corpus.")],
+    path: Annotated[Path | None, typer.Option("--path", help="The manifest's file.")] = None,
+) -> None:
+    """Show a corpus: languages, texts, recordings, minutes, readers.
+
+    Example: babelscope corpora show asterisk
+    """
+    from babelscope.corpora import load
+
+    corpus = load(name, path=path)
+    described = corpus.describe().reset_index()
+    columns = [str(column) for column in described.columns if column != "index"]
+    table = Table(*columns, title=f"{escape(corpus.title)}: {len(corpus.sentences)} sentences", title_justify="left")
+    for _, row in described.iterrows():
+        table.add_row(
+            *(
+                escape(f"{row[column]:.1f}" if isinstance(row[column], float) else str(row[column]))
+                for column in columns
+            )
+        )
+    out.print(table)
+    out.print(escape(f"Licence: {corpus.licence}. {corpus.attribution}"), highlight=False)
+    for note in corpus.notes:
+        out.print(escape(f"Note: {note}"), highlight=False)
+
+
+@models_app.callback(invoke_without_command=True)
+def models(context: typer.Context) -> None:
+    """List the models, or show one with its points."""
+    if context.invoked_subcommand:
+        return
+    from babelscope.models import PAIRS, known
+
+    table = Table("name", "takes", "what", "licence", title="Models", title_justify="left")
+    for name, info in known().items():
+        table.add_row(name, " and ".join(info.modalities), escape(info.summary), info.licence)
+    for pair in PAIRS:
+        table.add_row(pair, "text and speech", "a pair: any speech model + any text model", "")
+    out.print(table)
+
+
+@models_app.command("show")
+def models_show(name: Annotated[str, typer.Argument(help="A model, or speech+text for a pair.")]) -> None:
+    """Show a model's points in order, with stage, depth, width and length formula, and its memory in each dtype.
+
+    Example: babelscope models show whisper-base+e5-small
+    """
+    from babelscope.models import load
+
+    model = load(name)
+    table = Table(
+        "point", "stage", "depth", "width", "positions", "module", title=escape(model.name), title_justify="left"
+    )
+    for row in model.describe():
+        table.add_row(
+            row["name"],
+            row["stage"],
+            f"{row['depth']:.2f}",
+            str(row["width"]),
+            escape(row["formula"]),
+            row["module"] or "-",
+        )
+    out.print(table)
+    for modality, side in model.sides.items():
+        count = side.parameters
+        out.print(
+            f"{modality}: {side.family}, {count / 1e6:.1f} M parameters, {count * 4 / 1e6:.0f} MB in float32, {count * 2 / 1e6:.0f} MB in bfloat16 or "
+            f"float16; lengths in {side.unit}",
+            markup=False,
+            highlight=False,
+        )
+    for weights in model.weights:
+        out.print(
+            f"weights: {weights.file} from {weights.source}, sha256 {weights.sha256}", markup=False, highlight=False
+        )
+    out.print(f"licence: {model.licence}", markup=False, highlight=False)
+    for note in model.notes:
+        out.print(f"note: {note}", markup=False, highlight=False)
+
+
+@app.command()
+def encode(
+    study: Annotated[Path, typer.Argument(help="The study's TOML file; its [corpus] and [model] are used.")],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace activations of another study in its output folder.")
+    ] = False,
+) -> None:
+    """Run only the first half of a study: the activations, into activations.zarr in its output folder.
+
+    Example: babelscope encode study.toml
+    """
+    from babelscope.capture import encode as encode_corpus
+    from babelscope.study import STORE, Study, gather, summon
+
+    chosen = Study.load(study)
+    with _showing() as tell:
+        activations = encode_corpus(
+            summon(chosen),
+            gather(chosen),
+            chosen.output / STORE,
+            pooling=chosen.model.pooling,
+            batch_size=chosen.model.batch_size,
+            overwrite=overwrite,
+            progress=tell,
+        )
+    out.print(repr(activations), markup=False, highlight=False)
+    out.print(f"Activations: {activations.path}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def compare(
+    store: Annotated[Path, typer.Argument(help="Activations, from babelscope encode.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for the scores; the store's own if left out.")
+    ] = None,
+    measure: Annotated[
+        list[str] | None,
+        typer.Option("--measure", "-m", help="A measure, such as svcca(variance=0.9); repeat for more."),
+    ] = None,
+    permutations: Annotated[int, typer.Option("--permutations", min=19, help="Of the sentences, for the null.")] = 200,
+    match: Annotated[
+        str, typer.Option("--match", help="output, depth or all: which text point a speech point is held against.")
+    ] = "output",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of every draw.")] = 0,
+) -> None:
+    """Compute scores from activations: every gap at every point, with nulls and controls.
+
+    Example: babelscope compare results/first/activations.zarr -m linear_cka -m "svcca(variance=0.9)"
+    """
+    from babelscope.capture import Activations
+    from babelscope.gaps import compare as compare_activations
+    from babelscope.gaps.compare import DEFAULT_MEASURES
+    from babelscope.report.terminal import summary_table
+
+    with _showing() as tell:
+        result = compare_activations(
+            Activations(store),
+            measure or DEFAULT_MEASURES,
+            permutations=permutations,
+            seed=seed,
+            match=match,
+            progress=tell,
+        )
+    folder = result.save(output or store.parent)
+    out.print(summary_table(result))
+    out.print(
+        f"Scores: {folder / 'scores.parquet'} and scores.csv; now: babelscope report {folder}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(help="Folder with result.json and scores.parquet.")]) -> None:
+    """Write the report and its figures from scores.
+
+    Example: babelscope report results/first
+    """
+    from babelscope.gaps import Result
+    from babelscope.report import write_report
+
+    _say_where(write_report(Result.load(folder), folder))
+
+
+def _fail(message: str, code: int) -> int:
+    err.print(f"babelscope: {message}", style="bold red", markup=False, highlight=False, soft_wrap=True)
+    return code
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0, 1 for what went wrong on the way, 2 for what was asked wrongly.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Without the program's name; ``sys.argv`` if left out.
+    """
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        code = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+    except BabelscopeError as error:
+        return _fail(str(error), error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("stopped; run the same command again to go on from here", 130)
+    except typer.Exit as leaving:
+        return int(leaving.exit_code)
+    except Exception as error:
+        if os.environ.get(DEBUG_VARIABLE):
+            raise
+        code = getattr(error, "exit_code", None)
+        if code is not None and hasattr(error, "format_message"):  # a usage error of the parser
+            return _fail(" ".join(error.format_message().split()), int(code))
+        told = " ".join(f"{type(error).__name__}: {error}".split())
+        return _fail(f"a defect of babelscope itself: {told} (set {DEBUG_VARIABLE}=1 to see where)", 1)
+    return int(code) if isinstance(code, int) else 0
+
+
+def entry() -> None:
+    """Start from the shell."""
+    sys.exit(main())
+
+
+__all__ = ["app", "entry", "main"]

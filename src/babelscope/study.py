@@ -1,0 +1,322 @@
+"""One study: a corpus, a model and measures, written in one TOML file, run into one folder of results.
+
+Running a study again goes on where it was stopped: blocks that are encoded stay encoded, and scores that were computed from the same
+activations with the same options are kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import tomllib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from babelscope import corpora, models
+from babelscope.capture.encode import BLOCK, encode
+from babelscope.capture.pooling import pooling_named
+from babelscope.capture.store import Activations
+from babelscope.corpora import Corpus
+from babelscope.errors import UsageError, did_you_mean
+from babelscope.gaps.compare import DEFAULT_MEASURES, DEFAULT_PERMUTATIONS, compare
+from babelscope.gaps.comparisons import MATCHES
+from babelscope.gaps.result import CONTROLS, Result
+from babelscope.models.base import Model, dtype_named
+from babelscope.report import write_report
+from babelscope.similarity import parse_measure
+
+STORE = "activations.zarr"
+
+#: Called with what is being done, how much is done, and how much there is.
+Progress = Callable[[str, int, int], None]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CorpusTable(_Table):
+    """``[corpus]``: where the sentences come from, and which of them."""
+
+    source: str = Field(description="asterisk, tuxpaint, manifest, or a corpus of an installed package")
+    path: Path | None = Field(None, description="the manifest's file (source = 'manifest')")
+    languages: list[str] | None = Field(None, description="language codes; all if left out")
+    ids: list[str] | None = Field(None, description="sentence ids; all if left out")
+    n: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="how many sentences to draw (with the study's seed)"
+    )
+    min_words: Annotated[int, Field(ge=1)] | None = Field(None, description="fewest words in every language")
+    max_seconds: Annotated[float, Field(gt=0)] | None = Field(None, description="longest recording in every language")
+
+
+class ModelTable(_Table):
+    """``[model]``: what listens and reads, and how it is run."""
+
+    name: str = Field(description="a registered name, or speech+text for a pair")
+    weights: str | dict[str, str] | None = Field(
+        None, description="a local folder or hub id instead of the fetched asset (a pair: one a part)"
+    )
+    window_seconds: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Whisper's window; 30, as trained, if left out"
+    )
+    pooling: str = Field("mean", description="mean, max, first or last, over the valid positions")
+    device: str = Field("cpu", description="cpu or cuda")
+    dtype: str = Field("float32", description="float32, bfloat16 or float16")
+    batch_size: Annotated[int, Field(ge=1)] = Field(8, description="most utterances in one forward pass")
+
+
+class Study(_Table):
+    """A study, validated.
+
+    Relative paths are relative to the study's file, or to the working folder for a study made in Python.
+    """
+
+    corpus: CorpusTable
+    model: ModelTable
+    name: str = "study"
+    output: Path = Path("results")
+    points: list[str] = Field(default_factory=lambda: ["all"], min_length=1)
+    measures: list[str] = Field(default_factory=lambda: list(DEFAULT_MEASURES), min_length=1)
+    controls: list[str] = Field(default_factory=lambda: list(CONTROLS), min_length=1)
+    permutations: Annotated[int, Field(ge=19)] = DEFAULT_PERMUTATIONS
+    match: Literal["output", "depth", "all"] = "output"
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    @classmethod
+    def load(cls, path: Path | str) -> Study:
+        """Read and validate a study's TOML file.
+
+        Raises
+        ------
+        UsageError
+            If the file is missing or broken (naming the line), or a key is unknown, missing or wrong (naming the key).
+        """
+        path = Path(path)
+        try:
+            with path.open("rb") as handle:
+                said = tomllib.load(handle)
+        except FileNotFoundError as error:
+            raise UsageError(f"there is no study {path}") from error
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise UsageError(f"{path} is not valid TOML: {error}") from error
+        study = cls.parse(said, str(path))
+        folder = path.resolve().parent
+        corpus = study.corpus
+        if corpus.path is not None:
+            corpus = corpus.model_copy(update={"path": folder / corpus.path})
+        model = study.model.model_copy(update={"weights": _relative(study.model.weights, folder)})
+        return study.model_copy(update={"corpus": corpus, "model": model, "output": folder / study.output})
+
+    @classmethod
+    def parse(cls, said: dict[str, Any], where: str = "study") -> Study:
+        """Validate a study given as nested dictionaries.
+
+        Raises
+        ------
+        UsageError
+            If a key is unknown, missing or wrong; the message names it.
+        """
+        try:
+            study = cls.model_validate(said)
+        except ValidationError as error:
+            raise UsageError(f"{where}: {_first_problem(error)}") from error
+        for key, check in (
+            ("model.name", lambda: models.parts(study.model.name)),
+            ("model.pooling", lambda: pooling_named(study.model.pooling)),
+            ("model.dtype", lambda: dtype_named(study.model.dtype)),
+            ("corpus.source", lambda: _check_each([study.corpus.source], corpora.sources())),
+            ("measures", lambda: [parse_measure(measure) for measure in study.measures]),
+            ("controls", lambda: _check_each(study.controls, CONTROLS)),
+        ):
+            try:
+                check()
+            except UsageError as error:
+                raise UsageError(f"{where}: {key}: {error}") from error
+        return study
+
+
+def _relative(weights: str | dict[str, str] | None, folder: Path) -> str | dict[str, str] | None:
+    if isinstance(weights, dict):
+        return {part: str(_relative(source, folder)) for part, source in weights.items()}
+    if weights and (folder / weights).is_dir():
+        return str(folder / weights)
+    return weights
+
+
+def _check_each(names: Sequence[str], known: Iterable[str]) -> None:
+    choices = list(known)
+    for name in names:
+        if name not in choices:
+            raise UsageError(f"{name!r} is unknown; {did_you_mean(name, choices)}")
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        tables: dict[str, type[BaseModel]] = {"corpus": CorpusTable, "model": ModelTable}
+        table = tables.get(str(problem["loc"][0]), Study) if len(problem["loc"]) > 1 else Study
+        return f"{key}: there is no such key; {did_you_mean(str(problem['loc'][-1]), table.model_fields)}"
+    if problem["type"] == "missing":
+        return f"{key}: this key is missing"
+    return f"{key}: {problem['msg']} (got {problem['input']!r})"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a study left: its result, its report, and where everything is."""
+
+    result: Result
+    report: Path
+    folder: Path
+    seconds: float
+
+
+def gather(study: Study) -> Corpus:
+    """Load and filter the study's corpus.
+
+    Raises
+    ------
+    BabelscopeError
+        Whatever is wrong with it.
+    """
+    table = study.corpus
+    corpus = corpora.load(table.source, path=table.path)
+    return corpus.select(
+        languages=table.languages,
+        ids=table.ids,
+        min_words=table.min_words,
+        max_seconds=table.max_seconds,
+        n=table.n,
+        seed=study.seed,
+        modalities=_modalities(study.model.name),
+    )
+
+
+def _modalities(name: str) -> tuple[str, ...]:
+    names = models.parts(name)
+    if len(names) == 2:
+        return ("text", "speech")
+    return models.known()[names[0]].modalities
+
+
+def summon(study: Study) -> Model:
+    """Load the study's model, with the study's points.
+
+    Raises
+    ------
+    BabelscopeError
+        Whatever is wrong with it.
+    """
+    table = study.model
+    model = models.load(
+        table.name, weights=table.weights, device=table.device, dtype=table.dtype, window_seconds=table.window_seconds
+    )
+    return model.select_points(study.points)
+
+
+def run(study: Study, *, overwrite: bool = False, progress: Progress | None = None, command: str = "") -> Outcome:
+    """Run a study from its corpus to its report.
+
+    Parameters
+    ----------
+    study : Study
+    overwrite : bool
+        Replace activations of another study that stand in the output folder.
+    progress : callable, optional
+        Told what is being done.
+    command : str
+        What the user typed, for the report.
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    BabelscopeError
+        In one line; what was finished is kept, and a second run goes on from there.
+    """
+    started = time.monotonic()
+    tell = progress or (lambda what, done, total: None)
+    tell("reading the corpus", 0, 0)
+    corpus = gather(study)
+    _check_size(study, corpus)
+    tell("loading the model", 0, 0)
+    model = summon(study)
+    store = study.output / STORE
+    activations = encode(
+        model,
+        corpus,
+        store,
+        pooling=study.model.pooling,
+        batch_size=study.model.batch_size,
+        block=BLOCK,
+        overwrite=overwrite,
+        progress=lambda what, done, total: tell(f"encoding {what}", done, total),
+    )
+    result = _scored(study, activations, tell)
+    result.meta["study"] = {
+        "name": study.name,
+        "created": result.meta["study"]["created"],
+        "command": command,
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    result.save(study.output)
+    tell("writing the report", 0, 0)
+    report = write_report(result, study.output)
+    return Outcome(result, report, study.output, time.monotonic() - started)
+
+
+def _check_size(study: Study, corpus: Corpus) -> None:
+    """Refuse too few sentences before anything is run."""
+    for measure in study.measures:
+        parse_measure(measure).check(len(corpus.sentences), f"corpus {corpus.name}")
+
+
+def _scored(study: Study, activations: Activations, tell: Progress) -> Result:
+    asked = {
+        "activations": activations.dataset.attrs["identity"],
+        "measures": [str(parse_measure(measure)) for measure in study.measures],
+        "controls": study.controls,
+        "permutations": study.permutations,
+        "seed": study.seed,
+        "match": study.match,
+        "versions": activations.meta["versions"],
+    }
+    identity = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+    if (study.output / "result.json").is_file():
+        earlier = Result.load(study.output)
+        if earlier.meta.get("identity") == identity:
+            return earlier
+    result = compare(
+        activations,
+        study.measures,
+        controls=study.controls,
+        permutations=study.permutations,
+        seed=study.seed,
+        match=study.match,
+        progress=lambda what, done, total: tell(f"comparing ({what})", done, total),
+    )
+    result.meta["identity"] = identity
+    return result
+
+
+def describe_keys() -> list[tuple[str, str]]:
+    """Return every key of a study file with what it means, for help texts."""
+    rows = [("name", "what the study is called"), ("output", "folder for the results")]
+    rows += [("points", "points to look at, with wildcards"), ("measures", "measures, such as svcca(variance=0.9)")]
+    rows += [
+        ("controls", ", ".join(CONTROLS)),
+        ("permutations", "of the sentences, for the null"),
+        ("seed", "of every draw"),
+    ]
+    rows += [("match", "; ".join(f"{name}: {text}" for name, text in MATCHES.items()))]
+    for prefix, table in (("corpus", CorpusTable), ("model", ModelTable)):
+        rows += [(f"{prefix}.{name}", field.description or "") for name, field in table.model_fields.items()]
+    return rows
