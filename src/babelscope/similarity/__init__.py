@@ -5,14 +5,18 @@ Rows are sentences, columns features; float64 inside. Every measure is a plain f
 :func:`cross_layer` do so for tables of pairs.
 """
 
+from babelscope.similarity.aggregate import Average, over_languages
 from babelscope.similarity.cca import CCA, PWCCA, SVCCA, SVCCA_CONVENTIONS, cca, pwcca, svcca
 from babelscope.similarity.cka import RBFCKA, LinearCKA, linear_cka, rbf_cka
-from babelscope.similarity.controls import regress_out
+from babelscope.similarity.controls import Floor, drop_rogue, regress_out, speaker_floor, standardise
 from babelscope.similarity.crossval import CVCCA, cv_cca
+from babelscope.similarity.diagnostics import anisotropy, effective_rank, rogue_dimensions, top_pc_share
 from babelscope.similarity.intervals import subsample_interval, subsamples
 from babelscope.similarity.measure import MEASURES, Measure, parse_measure
+from babelscope.similarity.multiplicity import Best, false_discovery, max_over
 from babelscope.similarity.neighbours import MutualKNN, mutual_knn
 from babelscope.similarity.neurons import ANC, CentroidGap, anc, centroid_gap
+from babelscope.similarity.nulls import NullLaw
 from babelscope.similarity.pairwise import cross_layer, pairwise
 from babelscope.similarity.permutation import Calibration, calibrate
 from babelscope.similarity.procrustes import Procrustes, procrustes
@@ -31,26 +35,36 @@ __all__ = [
     "RSA",
     "SVCCA",
     "SVCCA_CONVENTIONS",
+    "Average",
+    "Best",
     "Calibration",
     "CentroidGap",
+    "Floor",
     "LinearCKA",
     "Measure",
     "Mexa",
     "MutualKNN",
+    "NullLaw",
     "Procrustes",
     "Representation",
     "Retrieval",
     "Score",
     "Xsim",
     "anc",
+    "anisotropy",
     "calibrate",
     "cca",
     "centroid_gap",
     "cross_layer",
     "cv_cca",
+    "drop_rogue",
+    "effective_rank",
+    "false_discovery",
     "linear_cka",
+    "max_over",
     "mexa",
     "mutual_knn",
+    "over_languages",
     "pairwise",
     "parse_measure",
     "procrustes",
@@ -58,10 +72,14 @@ __all__ = [
     "rbf_cka",
     "regress_out",
     "retrieval",
+    "rogue_dimensions",
     "rsa",
     "score",
+    "speaker_floor",
+    "standardise",
     "subsample_interval",
     "subsamples",
     "svcca",
+    "top_pc_share",
     "xsim",
 ]

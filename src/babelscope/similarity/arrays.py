@@ -1,7 +1,7 @@
 """What comes in: NumPy arrays or torch tensors with sentences in rows, checked once, float64 from there on.
 
-torch is used only if the caller has imported it already; a tensor is computed on the device where it lies. The few functions here
-are all that differs between the two, the rest of the package uses what NumPy and torch spell alike.
+torch is used only if the caller has imported it already; a tensor is computed on the device where it lies. The few
+functions here are all that differs between the two, the rest of the package uses what NumPy and torch spell alike.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
 """Canonical correlations: CCA, SVCCA, PWCCA.
 
-With orthonormal bases U, V of the centred sides, the canonical correlations are the singular values of U'V. A basis is made once a
-representation; a pair costs one product and the eigenvalues of a k x k matrix.
+With orthonormal bases U, V of the centred sides, the canonical correlations are the singular values of U'V. A basis
+is made once a representation; a pair costs one product and the eigenvalues of a k x k matrix.
 """
 
 # ruff: noqa: D102  (what overrides do is documented in Measure)
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,18 @@ import numpy as np
 from babelscope.errors import UsageError
 from babelscope.similarity.arrays import Array, FloatArray, IntArray, is_tensor, like, to_numpy
 from babelscope.similarity.measure import Measure, chunks, count, make, one_of, register, share
-from babelscope.similarity.nulls import CentredSums, NullLaw, centred_moments, wachter
+from babelscope.similarity.nulls import CentredSums, NullLaw, centred_moments, rotation_variance, wachter
 from babelscope.similarity.representation import Representation
 
 #: Numbers kept at a time while permuting (float64), so that the working set stays in the tens of megabytes.
 BLOCK = 4_000_000
+
+
+#: Where the closed form of the *mean* correlation is used: from this many correlations that are free to move, and
+#: while leverage widens the null by no more than this factor. Within, it is within 1 % of permutations
+#: (tests/similarity/test_nulls.py); outside, permutations are drawn, which cost little for few directions.
+FEWEST_FREE = 8
+MOST_WIDENING = 1.2
 
 
 @dataclass
@@ -28,9 +36,13 @@ class Basis:
 
     u: Array  # (n, k)
     k: int
-    sums: CentredSums
     damping: FloatArray | None = None  # (k,), google's epsilon
     loadings: Array | None = None  # (k, d): u' x, for projection weights
+
+    @cached_property
+    def sums(self) -> CentredSums:
+        """What the null needs; made when a null is asked for."""
+        return CentredSums.of_projector(to_numpy(self.u))
 
     @property
     def n(self) -> int:
@@ -39,7 +51,7 @@ class Basis:
 
 
 def kept_by_variance(s: FloatArray, variance: float, *, squared: bool = True) -> int:
-    """Return how many leading directions reach a share of the variance (of the plain singular values if not `squared`)."""
+    """Return how many leading directions reach a share of the variance (of the plain values if not `squared`)."""
     if variance >= 1:
         return int(s.size)
     energy = np.cumsum(s**2 if squared else s)
@@ -51,7 +63,8 @@ def leading(
 ) -> tuple[Array, FloatArray]:
     """Return the leading directions of a side, (n, k) orthonormal, and their singular values.
 
-    The Gram matrix serves where the directions kept stand far above its rounding; else the singular value decomposition.
+    The Gram matrix serves where the directions kept stand far above its rounding; else the singular value
+    decomposition.
     """
     if variance is None and k is None:
         u, s, _ = x.svd
@@ -67,10 +80,9 @@ def leading(
 def basis_of(u: Array, s: FloatArray, *, epsilon: float = 0.0, loadings: Array | None = None) -> Basis:
     """Return a basis with the sums of its projector."""
     k = int(u.shape[1])
-    leverages = to_numpy((u * u).sum(1))
     damping = np.sqrt(s**2 / (s**2 + epsilon * s[0] ** 2)) if epsilon else None
     u = u.contiguous() if is_tensor(u) else np.ascontiguousarray(u)
-    return Basis(u, k, CentredSums.of_projector(leverages, k), damping, loadings)
+    return Basis(u, k, damping, loadings)
 
 
 def product(x: Basis, y: Basis) -> Array:
@@ -129,10 +141,7 @@ class _MeanCorrelation(Measure):
         return float(self._mean(product(x, y)[None], x, y)[0])
 
     def _mean(self, c: Array, x: Basis, y: Basis) -> FloatArray:
-        if self._squared:
-            total = to_numpy((c * c).sum((1, 2)))
-        else:
-            total = correlations(c).sum(-1)
+        total = to_numpy((c * c).sum((1, 2))) if self._squared else correlations(c).sum(-1)
         return np.asarray(total / self._divisor(x, y), dtype=np.float64)
 
     def _divisor(self, x: Basis, y: Basis) -> float:
@@ -145,16 +154,17 @@ class _MeanCorrelation(Measure):
         return out
 
     def law(self, x: Basis, y: Basis) -> NullLaw | None:
-        mean_square, variance = centred_moments(x.sums, y.sums)
+        mean_square, variance, skewness = centred_moments(x.sums, y.sums)
         if self._squared:
-            return NullLaw(mean_square, variance**0.5).scaled(1 / self._divisor(x, y))
+            return NullLaw(mean_square, variance**0.5, skewness).scaled(1 / self._divisor(x, y))
         total, sd = wachter(x.k, y.k, x.n)
-        # Sentences of high leverage widen the permutation null beyond that of a random rotation: by how much is known exactly for
-        # the sum of squares, and the sum of correlations follows it.
-        n = x.n
-        rotation = [(n - 1) * m.square - m.trace**2 for m in (x.sums, y.sums)]
-        plain = 2 * rotation[0] * rotation[1] / ((n - 1) ** 2 * (n + 1) * (n - 2))
+        free = min(x.k, y.k, x.n - 1 - x.k, x.n - 1 - y.k)
+        # Sentences of high leverage widen the permutation null beyond that of a random rotation: by how much is known
+        # exactly for the sum of squares, and the sum of correlations follows it.
+        plain = rotation_variance(x.sums, y.sums)
         widening = (variance / plain) ** 0.5 if plain > 0 else 1.0
+        if free > 0 and (free < FEWEST_FREE or widening > MOST_WIDENING):
+            return None
         return NullLaw(total, sd * widening).scaled(1 / self._divisor(x, y))
 
     def ranks(self, x: Basis, y: Basis) -> tuple[float, float]:
@@ -203,9 +213,17 @@ class CCA(_MeanCorrelation):
 #: How published code differs from the paper's SVCCA.
 SVCCA_CONVENTIONS: dict[str, str] = {
     "paper": "directions kept by their share of variance (squared singular values), mean over min(kx, ky)",
-    "google": "as the paper, with 1e-10 of the largest variance added to every variance before whitening (google/svcca, epsilon=1e-10)",
-    "anatome": "directions kept by their share of the *plain* singular values, which keeps several times more (anatome)",
-    "netrep": "as the paper, but the sum is divided by sqrt(kx ky) and not by min(kx, ky): below 1 on equal spans of unequal rank (netrep)",
+    "google": (
+        "as the paper, with 1e-10 of the largest variance added to every variance before whitening "
+        "(google/svcca, epsilon=1e-10)"
+    ),
+    "anatome": (
+        "directions kept by their share of the *plain* singular values, which keeps several times more (anatome)"
+    ),
+    "netrep": (
+        "as the paper, but the sum is divided by sqrt(kx ky) and not by min(kx, ky): below 1 on equal spans "
+        "of unequal rank (netrep)"
+    ),
 }
 
 
@@ -242,7 +260,10 @@ class SVCCA(_MeanCorrelation):
             else f"leading directions with {self.variance:g} of the variance"
         )
         what = "squared canonical correlations" if self.squared else "canonical correlations"
-        return f"mean of the {what} between {kept} of each side; both centred; {self.convention}: {SVCCA_CONVENTIONS[self.convention]}"
+        return (
+            f"mean of the {what} between {kept} of each side; both centred; {self.convention}: "
+            f"{SVCCA_CONVENTIONS[self.convention]}"
+        )
 
     @property
     def invariances(self) -> frozenset[str]:
@@ -281,7 +302,10 @@ class PWCCA(Measure):
     def convention_text(self) -> str:
         kept = "all directions" if self.variance is None else f"directions with {self.variance:g} of the variance"
         sides = {"mean": "mean of both sidings", "x": "sided on x", "y": "sided on y"}[self.side]
-        return f"canonical correlations weighted by sum over features of |<variate, feature>|, variates whitened, {kept}; {sides}; both centred"
+        return (
+            "canonical correlations weighted by sum over features of |<variate, feature>|, variates whitened, "
+            f"{kept}; {sides}; both centred"
+        )
 
     @property
     def symmetric(self) -> bool:
@@ -333,8 +357,9 @@ class PWCCA(Measure):
 def cca(x: Any, y: Any, *, squared: bool = False) -> float:
     """Mean canonical correlation.
 
-    Both sides are centred; directions at the level of rounding are dropped; the mean runs over min(rank x, rank y). With n sentences
-    and ranks that sum to more than n - 1, correlations are 1 by force: :func:`~babelscope.similarity.score` says so.
+    Both sides are centred; directions at the level of rounding are dropped; the mean runs over min(rank x, rank y).
+    With n sentences and ranks that sum to more than n - 1, correlations are 1 by force:
+    :func:`~babelscope.similarity.score` says so.
 
     Parameters
     ----------
@@ -365,16 +390,16 @@ def svcca(
 ) -> float:
     """SVCCA: mean canonical correlation between the leading principal subspaces of the two sides.
 
-    Its value for *unrelated* data is high and depends on n and on the spectrum (.3 to .97 on a few hundred sentences): read it beside its
-    null, with :func:`~babelscope.similarity.score`.
+    Its value for *unrelated* data is high and depends on n and on the spectrum (.3 to .97 on a few hundred
+    sentences): read it beside its null, with :func:`~babelscope.similarity.score`.
 
     Parameters
     ----------
     x, y : array_like or torch.Tensor, shapes (n, dx), (n, dy)
         One row a sentence, the same sentences in the same order.
     variance : float
-        Keep the fewest leading directions with this share of the variance (squared singular values): .99 in the paper, .90 in
-        later work on speech.
+        Keep the fewest leading directions with this share of the variance (squared singular values): .99 in the
+        paper, .90 in later work on speech.
     k : int, optional
         Keep this many directions instead.
     squared : bool
@@ -404,8 +429,8 @@ def svcca(
 def pwcca(x: Any, y: Any, *, side: str = "mean", variance: float | None = 0.99) -> float:
     """Projection-weighted CCA by the paper's definition.
 
-    The i-th canonical correlation has the weight sum_j |<h_i, x_j>|, h_i being the whitened canonical variate and x_j the centred
-    features of the weighing side.
+    The i-th canonical correlation has the weight sum_j |<h_i, x_j>|, h_i being the whitened canonical variate and x_j
+    the centred features of the weighing side.
 
     Parameters
     ----------
@@ -414,8 +439,8 @@ def pwcca(x: Any, y: Any, *, side: str = "mean", variance: float | None = 0.99) 
     side : {"mean", "x", "y"}
         Whose features weigh; "mean" averages both, which makes it symmetric. The paper takes one side.
     variance : float or None
-        Reduce each side first to the directions with this share of the variance. The paper reduces nothing (None), which saturates
-        as soon as the features outnumber the sentences.
+        Reduce each side first to the directions with this share of the variance. The paper reduces nothing (None),
+        which saturates as soon as the features outnumber the sentences.
 
     Returns
     -------

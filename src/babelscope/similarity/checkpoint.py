@@ -47,7 +47,8 @@ class Checkpoint:
                 raise DataError(f"{path} is damaged: delete the folder {self.folder} and run again") from error
             if found != digest:
                 raise UsageError(
-                    f"{self.folder} holds the blocks of another run (other pairs, measures or options): give another folder, or delete it"
+                    f"{self.folder} holds the blocks of another run (other pairs, measures or options): give another "
+                    "folder, or delete it"
                 )
         else:
             body = json.dumps({"digest": digest, "plan": plan}, indent=1)

@@ -103,7 +103,10 @@ class RBFCKA(_CKA):
     @property
     def convention_text(self) -> str:
         kind = "unbiased HSIC (U-centred, may be negative)" if self.debiased else "biased HSIC, which rises with d/n"
-        return f"CKA of exp(-distance^2 / (2 sigma^2)), sigma {self.fraction:g} x the median distance between two sentences; {kind}"
+        return (
+            f"CKA of exp(-distance^2 / (2 sigma^2)), sigma {self.fraction:g} x the median distance between two "
+            f"sentences; {kind}"
+        )
 
     @property
     def invariances(self) -> frozenset[str]:
@@ -114,7 +117,8 @@ class RBFCKA(_CKA):
         median = float(np.median(squares[np.triu_indices(x.n, 1)]))
         if median <= 0:
             raise DataError(
-                f"{label_of(x.name)}: more than half of the pairs of sentences have the same vector, rbf_cka has no width"
+                f"{label_of(x.name)}: more than half of the pairs of sentences have the same vector, rbf_cka has no "
+                "width"
             )
         return self._side(np.exp(-squares / (2 * self.fraction**2 * median)), x)
 
@@ -127,8 +131,8 @@ def linear_cka(x: Any, y: Any, *, debiased: bool = True) -> float:
     x, y : array_like or torch.Tensor, shapes (n, dx), (n, dy)
         One row a sentence, the same sentences in the same order.
     debiased : bool
-        Unbiased HSIC in numerator and denominator, so that unrelated data give 0 on average whatever n and d. The biased form rises with
-        d/n (two unrelated 1024-dimensional clouds of 250 sentences: .8).
+        Unbiased HSIC in numerator and denominator, so that unrelated data give 0 on average whatever n and d. The
+        biased form rises with d/n (two unrelated 1024-dimensional clouds of 250 sentences: .8).
 
     Returns
     -------
@@ -142,7 +146,8 @@ def linear_cka(x: Any, y: Any, *, debiased: bool = True) -> float:
 
     References
     ----------
-    Kornblith, Norouzi, Lee, Hinton 2019, arXiv 1905.00414; Szekely & Rizzo 2014 (U-centring); Murphy et al. 2024 (bias).
+    Kornblith, Norouzi, Lee, Hinton 2019, arXiv 1905.00414; Szekely & Rizzo 2014 (U-centring); Murphy et al. 2024
+    (bias).
     """
     return make(LinearCKA, debiased=debiased).between(x, y)
 

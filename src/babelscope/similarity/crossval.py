@@ -1,6 +1,7 @@
 """Cross-validated CCA: directions found on some sentences, scored on sentences they have not seen.
 
-Fitting and scoring on the same sentences is what makes plain CCA high on unrelated data. Held out, unrelated data give 0.
+Fitting and scoring on the same sentences is what makes plain CCA high on unrelated data. Held out, unrelated data
+give 0.
 """
 
 # ruff: noqa: D102  (what overrides do is documented in Measure)
@@ -57,8 +58,10 @@ class CVCCA(Measure):
     @property
     def convention_text(self) -> str:
         return (
-            f"mean correlation of canonical variates on held-out sentences, {self.folds} folds: fitted on {self.folds - 2} parts, "
-            f"number of principal directions (at most {self.max_k}) chosen by the summed correlation on one, scored on the last; "
+            f"mean correlation of canonical variates on held-out sentences, {self.folds} folds: fitted on "
+            f"{self.folds - 2} parts, "
+            f"number of principal directions (at most {self.max_k}) chosen by the summed correlation on one, "
+            "scored on the last; "
             "permuted within parts for the null"
         )
 
@@ -153,7 +156,7 @@ def _held_out_score(a: Fold, train: FloatArray, dev: FloatArray, held: FloatArra
 
 
 def _correlations(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Return Pearson correlations of matching columns over sentences, shapes (K, m, k) -> (K, k); 0 where a side is constant."""
+    """Return Pearson correlations of matching columns, shapes (K, m, k) -> (K, k); 0 where a side is constant."""
     a, b = a - a.mean(1, keepdims=True), b - b.mean(1, keepdims=True)
     norms = np.sqrt((a * a).sum(1) * (b * b).sum(1))
     return np.asarray((a * b).sum(1) / np.where(norms > 0, norms, 1.0))
@@ -162,9 +165,9 @@ def _correlations(a: FloatArray, b: FloatArray) -> FloatArray:
 def cv_cca(x: Any, y: Any, *, max_k: int = 20, folds: int = 5, seed: int = 0) -> float:
     """CCA fitted on some sentences and scored on others.
 
-    In each fold, principal directions and canonical directions come from all parts but two, their number k from the part after (the
-    largest sum of held-out correlations), and the score, the mean held-out correlation of the k pairs of variates, from the
-    last. The score is the mean over folds.
+    In each fold, principal directions and canonical directions come from all parts but two, their number k from the
+    part after (the largest sum of held-out correlations), and the score, the mean held-out correlation of the k pairs
+    of variates, from the last. The score is the mean over folds.
 
     Parameters
     ----------

@@ -1,7 +1,8 @@
 """Intervals: how far a score would move with other sentences, and an average over pairs with other languages.
 
-Sentences are subsampled *without* replacement. A bootstrap draws some sentences twice; two copies of a row agree on both sides
-whatever the representations, so that CCA, CKA and k-NN rise with every copy, and the interval lies above the value it is for.
+Sentences are subsampled *without* replacement. A bootstrap draws some sentences twice; two copies of a row agree on
+both sides whatever the representations, so that CCA, CKA and k-NN rise with every copy, and the interval lies above
+the value it is for.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def subsamples(n: int, draws: int, share: float = 0.8, seed: int = 0, *, least: 
         raise UsageError(f"share={share!r}: a subsample takes a share between 0 and 1 of the sentences (0.8 is usual)")
     if draws < 10:
         raise UsageError(f"draws={draws}: at least 10 subsamples are needed for an interval (100 is usual)")
-    m = min(int(round(n * share)), n - 1)
+    m = min(round(n * share), n - 1)
     if m < least:
         raise DataError(
             f"a subsample of {m} of {n} sentences is too small (at least {least}): take more sentences or no interval"
@@ -63,9 +64,9 @@ def subsample_interval(
 ) -> tuple[float, float]:
     """Return an interval for a score from its values on subsamples of m of n sentences.
 
-    The subsamples' deviations from their own mean, widened by sqrt(m / (n - m)), stand for the deviation of the score at n. (A mean
-    over m of n rows has variance (1 - m/n) s^2 / m; times m / (n - m) this is s^2 / n.) Taking them about their own mean leaves out the
-    shift that CCA has from fewer sentences.
+    The subsamples' deviations from their own mean, widened by sqrt(m / (n - m)), stand for the deviation of the score
+    at n. (A mean over m of n rows has variance (1 - m/n) s^2 / m; times m / (n - m) this is s^2 / n.) Taking them
+    about their own mean leaves out the shift that CCA has from fewer sentences.
 
     Parameters
     ----------

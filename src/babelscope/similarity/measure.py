@@ -1,8 +1,9 @@
 """What a measure is, and how one is named: ``"svcca(variance=0.90)"``.
 
-A :class:`Measure` is a frozen dataclass whose fields are its parameters. It splits the work the way a table of pairs needs it:
-:meth:`Measure.prepare` runs once a representation, :meth:`Measure.value` once a pair, :meth:`Measure.permuted` gives the score under
-many permutations without preparing anything again, and :meth:`Measure.law` gives the null in closed form where there is one.
+A :class:`Measure` is a frozen dataclass whose fields are its parameters. It splits the work the way a table of pairs
+needs it: :meth:`Measure.prepare` runs once a representation, :meth:`Measure.value` once a pair,
+:meth:`Measure.permuted` gives the score under many permutations without preparing anything again, and
+:meth:`Measure.law` gives the null in closed form where there is one.
 """
 
 from __future__ import annotations
@@ -37,9 +38,9 @@ class Measure(ABC):
     source : str
         Where it is defined.
     invariances : frozenset of str
-        Of ``rotation`` (an orthogonal map of the features), ``scale`` (isotropic), ``shift`` (the same vector added to every
-        sentence), ``linear`` (any invertible map). Each holds for either side by itself. All measures are invariant to the
-        order of the sentences.
+        Of ``rotation`` (an orthogonal map of the features), ``scale`` (isotropic), ``shift`` (the same vector added
+        to every sentence), ``linear`` (any invertible map). Each holds for either side by itself. All measures are
+        invariant to the order of the sentences.
     symmetric : bool
         Whether f(x, y) = f(y, x).
     same_space : bool
@@ -53,7 +54,8 @@ class Measure(ABC):
     #: Parameters that are shown even where they have their default.
     shown: ClassVar[tuple[str, ...]] = ()
 
-    # -- what it is -------------------------------------------------------------------------------------------------------------
+    # -- what it is
+    # -------------------------------------------------------------------------------------------------------------
     @property
     @abstractmethod
     def convention_text(self) -> str:
@@ -126,7 +128,8 @@ class Measure(ABC):
         ]
         return f"{self.name}({', '.join(parts)})" if parts else self.name
 
-    # -- how it is computed -----------------------------------------------------------------------------------------------------
+    # -- how it is computed
+    # -----------------------------------------------------------------------------------------------------
     @abstractmethod
     def prepare(self, x: Representation) -> State:
         """Return what a pair needs of one side."""
@@ -152,10 +155,11 @@ class Measure(ABC):
         return ()
 
     def values(self, xs: Sequence[State], ys: Sequence[State]) -> FloatArray | None:
-        """Return all scores of `xs` against `ys` in one product, shape (len(xs), len(ys)); None if there is no such shortcut."""
+        """Return all scores of `xs` against `ys` in one product, shape (len(xs), len(ys)); None without such a shortcut."""
         return None
 
-    # -- checks -----------------------------------------------------------------------------------------------------------------
+    # -- checks
+    # -----------------------------------------------------------------------------------------------------------------
     def check(self, n: int, name: Hashable = "x") -> None:
         """Raise DataError if n sentences are too few."""
         if n < self.minimum_sentences:
@@ -174,7 +178,8 @@ class Measure(ABC):
         self.check(n_x, name_x)
         if self.same_space and d_x != d_y:
             raise DataError(
-                f"{self} compares vectors of one space, but {label_of(name_x)} has {d_x} features and {label_of(name_y)} has {d_y}: "
+                f"{self} compares vectors of one space, but {label_of(name_x)} has {d_x} features and "
+                f"{label_of(name_y)} has {d_y}: "
                 "take a measure that needs no common space (svcca, linear_cka, mutual_knn)"
             )
 
@@ -223,7 +228,8 @@ def parse_measure(text: str | Measure) -> Measure:
     Parameters
     ----------
     text : str or Measure
-        ``"svcca"``, ``"svcca(variance=0.90)"``, ``"retrieval(metric='euclidean', k=5)"``: keyword arguments with plain values only.
+        ``"svcca"``, ``"svcca(variance=0.90)"``, ``"retrieval(metric='euclidean', k=5)"``: keyword arguments with
+        plain values only.
         Nothing is evaluated but literals.
 
     Returns

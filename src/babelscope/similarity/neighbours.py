@@ -1,17 +1,19 @@
-"""Mutual nearest neighbours: do the two sides give a sentence the same neighbours?"""
+"""Mutual nearest neighbours: whether the two sides give a sentence the same neighbours."""
 
 # ruff: noqa: D102  (what overrides do is documented in Measure)
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from babelscope.similarity.arrays import FloatArray, IntArray
 from babelscope.similarity.measure import Measure, count, make, one_of, register
-from babelscope.similarity.nulls import NullLaw, OffDiagonalSums, offdiagonal_moments
+from babelscope.similarity.nulls import CentredSums, NullLaw, OffDiagonalSums, centred_moments, offdiagonal_moments
 from babelscope.similarity.representation import Representation
+from babelscope.similarity.trace import row_weighted
 
 
 @dataclass
@@ -20,7 +22,20 @@ class Neighbours:
 
     nearest: IntArray  # (n, k)
     table: np.ndarray[Any, np.dtype[np.bool_]]  # (n, n)
-    sums: OffDiagonalSums
+
+    @cached_property
+    def sums(self) -> OffDiagonalSums:
+        """What mean and variance of the null need; made when a null is asked for."""
+        return OffDiagonalSums.of(self.table.astype(np.float64))
+
+    @cached_property
+    def mutual(self) -> CentredSums:
+        """What the skewness of the null needs: of the symmetric part, which carries nearly all of it."""
+        both = (self.table.astype(np.float64) + self.table.T) / 2
+        n = both.shape[0]
+        both -= both.sum() / (n * (n - 1))
+        np.fill_diagonal(both, 0.0)
+        return CentredSums.of(row_weighted(both))
 
 
 @register
@@ -43,7 +58,10 @@ class MutualKNN(Measure):
     @property
     def convention_text(self) -> str:
         centred = "centred first" if self.centre or self.metric == "euclidean" else "not centred"
-        return f"share of the {self.k} nearest neighbours ({self.metric}) that a sentence has on both sides, averaged; {centred}"
+        return (
+            f"share of the {self.k} nearest neighbours ({self.metric}) that a sentence has on both sides, "
+            f"averaged; {centred}"
+        )
 
     @property
     def centres(self) -> bool:
@@ -65,12 +83,13 @@ class MutualKNN(Measure):
     def prepare(self, x: Representation) -> Neighbours:
         near = -x.square_distances if self.metric == "euclidean" else x.cosines(self.centre).copy()
         np.fill_diagonal(near, -np.inf)
-        # Rounded so that ties (duplicate sentences) fall to the lower row on either side alike, not to the last bit of a product.
+        # Rounded so that ties (duplicate sentences) fall to the lower row on either side alike, not to the last bit
+        # of a product.
         near = np.round(near, 12)
         nearest = np.argsort(-near, axis=1, kind="stable")[:, : self.k]
         table = np.zeros((x.n, x.n), dtype=bool)
         np.put_along_axis(table, nearest, True, axis=1)
-        return Neighbours(nearest, table, OffDiagonalSums.of(table.astype(np.float64)))
+        return Neighbours(nearest, table)
 
     def value(self, x: Neighbours, y: Neighbours) -> float:
         return float(np.count_nonzero(x.table & y.table)) / x.nearest.size
@@ -85,7 +104,9 @@ class MutualKNN(Measure):
 
     def law(self, x: Neighbours, y: Neighbours) -> NullLaw | None:
         mean, variance = offdiagonal_moments(x.sums, y.sums)
-        return NullLaw(mean, variance**0.5).scaled(1 / x.nearest.size)
+        _, mutual_variance, mutual_skewness = centred_moments(x.mutual, y.mutual)
+        skewness = mutual_skewness * (mutual_variance / variance) ** 1.5 if variance > 0 else 0.0
+        return NullLaw(mean, variance**0.5, skewness).scaled(1 / x.nearest.size)
 
 
 def mutual_knn(x: Any, y: Any, *, k: int = 10, metric: str = "cosine", centre: bool = True) -> float:

@@ -36,7 +36,8 @@ class ANC(Measure):
     @property
     def convention_text(self) -> str:
         return (
-            f"mean over features of the {'absolute ' if self.absolute else ''}Pearson correlation of that feature on the two sides; "
+            f"mean over features of the {'absolute ' if self.absolute else ''}Pearson correlation of that feature "
+            "on the two sides; "
             "features constant on a side left out"
         )
 
@@ -83,8 +84,8 @@ class ANC(Measure):
     def law(self, x: Standard, y: Standard) -> NullLaw | None:
         if self.absolute:
             return None
-        mean, variance = assignment_moments(to_numpy(x.columns @ y.columns.T))
-        return NullLaw(mean, variance**0.5).scaled(1 / self._both(x, y))
+        mean, variance, skewness = assignment_moments(to_numpy(x.columns @ y.columns.T))
+        return NullLaw(mean, variance**0.5, skewness).scaled(1 / self._both(x, y))
 
     def notes(self, x: Standard, y: Standard) -> tuple[str, ...]:
         left_out = int(x.varying.size - (x.varying & y.varying).sum())
@@ -112,7 +113,10 @@ class CentroidGap(Measure):
     @property
     def convention_text(self) -> str:
         rows = "each sentence scaled to length 1" if self.normalise else "as they are"
-        return f"Euclidean distance between the mean vectors of the two sides, {rows}; not centred; 0 is best; has no permutation null"
+        return (
+            f"Euclidean distance between the mean vectors of the two sides, {rows}; not centred; 0 is best; has "
+            "no permutation null"
+        )
 
     @property
     def same_space(self) -> bool:

@@ -1,10 +1,10 @@
 """What unrelated sentences would give, without drawing a permutation.
 
-Permuting the sentences of one side leaves each side as it is and breaks the pairing. Mean and variance over *all* n! permutations
-are finite sums for every score that is linear in the pairs of sentences:
+Permuting the sentences of one side leaves each side as it is and breaks the pairing. Mean and variance over *all* n!
+permutations are finite sums for every score that is linear in the pairs of sentences:
 
-* ``tr(A P B P')`` with centred A, B (CKA, RV, the sum of squared canonical correlations): :func:`centred_moments`;
-* ``sum_ij a_ij b_pi(i)pi(j)`` off the diagonal (RSA, mutual k-NN, debiased CKA): :func:`offdiagonal_moments`;
+* ``tr(A P B P')`` with centred A, B (CKA, RV, RSA, the sum of squared canonical correlations): :func:`centred_moments`;
+* ``sum_ij a_ij b_pi(i)pi(j)`` off the diagonal, not symmetric (mutual k-NN): :func:`offdiagonal_moments`;
 * ``sum_i w_i,pi(i)`` (retrieval, MEXA, neuron-wise correlation): :func:`assignment_moments`.
 
 The mean canonical correlation is no such sum; the law of large random projections stands in for it: :func:`wachter`.
@@ -17,7 +17,7 @@ from functools import lru_cache
 
 import numpy as np
 from scipy.fft import dct
-from scipy.special import gammaincc, gammainccinv, ndtr, ndtri
+from scipy.special import betaln, gammaincc, gammainccinv, ndtr, ndtri
 
 from babelscope.similarity.arrays import FloatArray
 from babelscope.similarity.permutation import Calibration, _against
@@ -96,39 +96,91 @@ class NullLaw:
 class CentredSums:
     """What the null of a trace form needs of one centred symmetric matrix A, shape (n, n), rows summing to 0.
 
+    All but the trace are taken of A0 = A - tr A / (n - 1) (I - 11'/n), whose trace is 0: the mean of tr(A P B P')
+    then falls away by itself, and no large numbers cancel in its higher moments.
+
     Attributes
     ----------
     n : int
     trace : float
         tr A.
-    square : float
-        tr A^2.
-    diagonal : float
-        Sum of squared diagonal entries.
+    square, cube : float
+        tr A0^2, tr A0^3.
+    diagonal, diagonal_cube : float
+        Sums of squared and cubed diagonal entries.
+    entries : float
+        Sum of all cubed entries.
+    by_square, by_entry : float
+        d' diag(A0^2) and d' A0 d with d the diagonal of A0.
     """
 
     n: int
     trace: float
     square: float
+    cube: float
     diagonal: float
+    diagonal_cube: float
+    entries: float
+    by_square: float
+    by_entry: float
 
     @classmethod
     def of(cls, a: FloatArray) -> CentredSums:
         """Return the sums of a matrix."""
-        diagonal = np.diag(a)
-        return cls(a.shape[0], float(diagonal.sum()), float(np.vdot(a, a)), float(diagonal @ diagonal))
+        n = a.shape[0]
+        trace = float(np.trace(a))
+        share = trace / (n - 1)
+        a0 = a + share / n
+        a0[np.diag_indices(n)] -= share
+        d = np.diag(a0).copy()
+        a2 = a0 @ a0
+        return cls(
+            n,
+            trace,
+            float(np.vdot(a0, a0)),
+            float(np.vdot(a2, a0)),
+            float(d @ d),
+            float((d**3).sum()),
+            float(np.einsum("ij,ij,ij", a0, a0, a0)),
+            float(d @ np.diag(a2)),
+            float(d @ a0 @ d),
+        )
 
     @classmethod
-    def of_projector(cls, leverages: FloatArray, k: int) -> CentredSums:
-        """Return the sums of U U' from the row sums of squares of an orthonormal centred U with k columns."""
-        return cls(leverages.size, float(k), float(k), float(leverages @ leverages))
+    def of_projector(cls, u: FloatArray) -> CentredSums:
+        """Return the sums of U U' for an orthonormal centred U, shape (n, k)."""
+        n, k = u.shape
+        share = k / (n - 1)
+        a0 = u @ u.T + share / n
+        leverages = np.diag(a0) - share / n
+        a0[np.diag_indices(n)] -= share
+        d = np.diag(a0).copy()
+        other = n - 1 - k
+        return cls(
+            n,
+            float(k),
+            k * (1 - share) ** 2 + other * share**2,
+            k * (1 - share) ** 3 - other * share**3,
+            float(d @ d),
+            float((d**3).sum()),
+            float(np.einsum("ij,ij,ij", a0, a0, a0)),
+            # A^2 = A, so that A0^2 = (1 - 2c) A + c^2 (I - 11'/n).
+            float(d @ ((1 - 2 * share) * leverages + share**2 * (1 - 1 / n))),
+            float(d @ a0 @ d),
+        )
 
 
-def centred_moments(a: CentredSums, b: CentredSums) -> tuple[float, float]:
-    """Return mean and variance of tr(A P B P') over all permutations P.
+def rotation_variance(a: CentredSums, b: CentredSums) -> float:
+    """Return the variance that tr(A R B R') would have under random rotations R, not permutations."""
+    n = a.n
+    return max(2 * a.square * b.square / ((n + 1) * (n - 2)), 0.0)
 
-    Exact. The first term of the variance is what a random rotation would give; the second is due to sentences with a large
-    diagonal (leverage).
+
+def centred_moments(a: CentredSums, b: CentredSums) -> tuple[float, float, float]:
+    """Return mean, variance and skewness of tr(A P B P') over all permutations P. Exact.
+
+    The first part of the variance is what a random rotation would give; the second is due to sentences with a large
+    diagonal (leverage). The skewness is 0 by convention for n below 6.
 
     Raises
     ------
@@ -137,22 +189,46 @@ def centred_moments(a: CentredSums, b: CentredSums) -> tuple[float, float]:
 
     References
     ----------
-    Kazi-Aoual, Hitier, Sabatier, Lebreton 1995, "Refined approximations to permutation tests for multivariate inference".
+    Kazi-Aoual, Hitier, Sabatier, Lebreton 1995, "Refined approximations to permutation tests for multivariate
+    inference", Computational Statistics & Data Analysis 20; here with both traces moved to 0, which leaves fewer
+    terms.
     """
     n = a.n
     if n < 4 or b.n != n:
         raise ValueError("both matrices need the same n of at least 4")
     mean = a.trace * b.trace / (n - 1)
-    left, right = (n - 1) * a.square - a.trace**2, (n - 1) * b.square - b.trace**2
-    rotation = 2 * left * right / ((n - 1) ** 2 * (n + 1) * (n - 2))
-    peaks = [n * (n + 1) * m.diagonal - (n - 1) * (m.trace**2 + 2 * m.square) for m in (a, b)]
+    peaks = [n * (n + 1) * m.diagonal - 2 * (n - 1) * m.square for m in (a, b)]
     leverage = peaks[0] * peaks[1] / ((n + 1) * n * (n - 1) * (n - 2) * (n - 3))
-    return mean, max(rotation + leverage, 0.0)
+    variance = max(rotation_variance(a, b) + leverage, 0.0)
+    if n < 6 or variance <= 0:
+        return mean, variance, 0.0
+    total = (
+        n**2 * (n + 1) * (n**2 + 15 * n - 4) * a.diagonal_cube * b.diagonal_cube
+        + 4 * (n**4 - 8 * n**3 + 19 * n**2 - 4 * n - 16) * a.entries * b.entries
+        + 24 * (n**2 - n - 4) * (a.entries * b.by_entry + a.by_entry * b.entries)
+        + 6 * (n**4 - 8 * n**3 + 21 * n**2 - 6 * n - 24) * a.by_entry * b.by_entry
+        + 12 * (n**4 - n**3 - 8 * n**2 + 36 * n - 48) * a.by_square * b.by_square
+        + 24 * (n**3 - 3 * n**2 - 2 * n + 8) * (a.by_square * b.entries + a.entries * b.by_square)
+        + 24 * (n**3 - 2 * n**2 - 3 * n + 12) * (a.by_square * b.by_entry + a.by_entry * b.by_square)
+        - 2
+        * n
+        * (n - 1)
+        * (n**2 - n + 4)
+        * ((2 * a.entries + 3 * a.by_entry) * b.diagonal_cube + a.diagonal_cube * (2 * b.entries + 3 * b.by_entry))
+        - 12 * n * (n - 1) ** 2 * (n + 4) * (a.by_square * b.diagonal_cube + a.diagonal_cube * b.by_square)
+        + 16 * n * (n - 1) * (n - 2) * (a.cube * b.diagonal_cube + a.diagonal_cube * b.cube)
+        + 8 * (n**3 - 9 * n**2 + 26 * n - 22) * a.cube * b.cube
+        - 8 * (3 * n**2 - 15 * n + 16) * (a.cube * b.entries + a.entries * b.cube)
+        - 8 * (3 * n**2 - 15 * n + 24) * (a.cube * b.by_entry + a.by_entry * b.cube)
+        - 8 * (n - 2) * (3 * n**2 - 15 * n + 24) * (a.cube * b.by_square + a.by_square * b.cube)
+    )
+    third = total / (n * (n - 1) * (n - 2) * (n - 3) * (n - 4) * (n - 5))
+    return mean, variance, third / variance**1.5
 
 
 @dataclass(frozen=True)
 class OffDiagonalSums:
-    """What the null of an off-diagonal form needs of one matrix (zero diagonal, not necessarily symmetric), shape (n, n)."""
+    """What the null of an off-diagonal form needs of one matrix (zero diagonal, maybe not symmetric), shape (n, n)."""
 
     n: int
     total: float
@@ -206,8 +282,8 @@ def offdiagonal_moments(a: OffDiagonalSums, b: OffDiagonalSums) -> tuple[float, 
     return mean, max(second - mean**2, 0.0)
 
 
-def assignment_moments(weights: FloatArray) -> tuple[float, float]:
-    """Return mean and variance of sum_i w_i,pi(i) over all permutations pi of an (n, n) matrix. Exact.
+def assignment_moments(weights: FloatArray) -> tuple[float, float, float]:
+    """Return mean, variance and skewness of sum_i w_i,pi(i) over all permutations pi of an (n, n) matrix. Exact.
 
     References
     ----------
@@ -215,14 +291,16 @@ def assignment_moments(weights: FloatArray) -> tuple[float, float]:
     """
     n = weights.shape[0]
     centred = weights - weights.mean(0) - weights.mean(1)[:, None] + weights.mean()
-    return float(weights.sum()) / n, float(np.vdot(centred, centred)) / max(n - 1, 1)
+    variance = float(np.vdot(centred, centred)) / max(n - 1, 1)
+    third = n * float((centred * centred * centred).sum()) / ((n - 1) * (n - 2)) if n > 2 else 0.0
+    return float(weights.sum()) / n, variance, third / variance**1.5 if variance > 0 else 0.0
 
 
 def assignment_counts(weights: FloatArray, grain: int = 60) -> tuple[FloatArray, FloatArray]:
     """Return the law of sum_i w_i,pi(i) where few cells carry weight (hits): a compound Poisson law.
 
-    A cell (i, j) is drawn with probability 1/n, and draws of few cells are nearly independent: with m_w cells of weight w the sum is
-    close to the sum over w of w * Poisson(m_w / n), to order 1/n (Chen-Stein).
+    A cell (i, j) is drawn with probability 1/n, and draws of few cells are nearly independent: with m_w cells of
+    weight w the sum is close to the sum over w of w * Poisson(m_w / n), to order 1/n (Chen-Stein).
 
     Parameters
     ----------
@@ -257,10 +335,10 @@ def assignment_counts(weights: FloatArray, grain: int = 60) -> tuple[FloatArray,
 def wachter(kx: int, ky: int, n: int) -> tuple[float, float]:
     """Return mean and s.d. of the *sum* of canonical correlations between two random subspaces.
 
-    The subspaces have kx and ky dimensions in the n - 1 that centring leaves. The squared correlations follow the real Jacobi
-    ensemble; its limit (Wachter 1980) gives the mean to order n, the edge correction of the real ensemble the next order, and its
-    Gaussian fluctuations the s.d. Where kx + ky > n - 1, kx + ky - (n - 1) correlations are 1 by force and the rest are those of the
-    complements.
+    The subspaces have kx and ky dimensions in the n - 1 that centring leaves. The squared correlations follow the
+    real Jacobi ensemble; its limit (Wachter 1980) gives the mean to order n, the edge correction of the real ensemble
+    the next order, and its Gaussian fluctuations the s.d. Where kx + ky > n - 1, kx + ky - (n - 1) correlations are 1
+    by force and the rest are those of the complements.
 
     Parameters
     ----------
@@ -276,10 +354,17 @@ def wachter(kx: int, ky: int, n: int) -> tuple[float, float]:
 
     References
     ----------
-    Wachter 1980, Annals of Statistics 8; Dumitriu & Paquette 2012, "Global fluctuations for linear statistics of beta-Jacobi
-    ensembles" (beta = 1: correction (delta_a + delta_b)/4 - arcsine/2, variance sum k c_k^2 / 2).
+    Wachter 1980, Annals of Statistics 8; Dumitriu & Paquette 2012, "Global fluctuations for linear statistics of
+    beta-Jacobi ensembles" (beta = 1: correction (delta_a + delta_b)/4 - arcsine/2, variance sum k c_k^2 / 2).
     """
     room = n - 1
+    if min(kx, ky) == 1:
+        # One direction against k: rho^2 has a beta law, no limit is needed.
+        k = max(kx, ky)
+        if k >= room:
+            return 1.0, 0.0
+        mean = float(np.exp(betaln((k + 1) / 2, (room - k) / 2) - betaln(k / 2, (room - k) / 2)))
+        return mean, float(np.sqrt(max(k / room - mean**2, 0.0)))
     forced = max(kx + ky - room, 0)
     if forced:
         kx, ky = room - ky, room - kx

@@ -1,7 +1,8 @@
 """All pairs: every measure, with null and interval, over a table of pairs; in blocks, in bounded memory, on all cores.
 
-A representation is read and prepared once a block; a pair costs a product of what was prepared. Work is shared among threads, each
-with a single BLAS thread: pair products are too small to be split further, and NumPy lets go of the interpreter while it computes.
+A representation is read and prepared once a block; a pair costs a product of what was prepared. Work is shared among
+threads, each with a single BLAS thread: pair products are too small to be split further, and NumPy lets go of the
+interpreter while it computes.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from babelscope.errors import DataError, UsageError, did_you_mean
 from babelscope.similarity.arrays import FloatArray, IntArray, is_tensor, label_of
@@ -110,7 +111,7 @@ class _Sides:
 def _fingerprint(given: Any) -> str:
     array = np.ascontiguousarray(np.asarray(given))
     return hashlib.blake2b(
-        memoryview(array).cast("B"), digest_size=8, key=str((array.shape, array.dtype.str)).encode()[:64]
+        array.reshape(-1).view(np.uint8), digest_size=8, key=str((array.shape, array.dtype.str)).encode()[:64]
     ).hexdigest()
 
 
@@ -148,14 +149,15 @@ def pairwise(
     Parameters
     ----------
     representations : mapping
-        Label -> array of sentences x features (NumPy or torch), or a function without arguments that returns one, so that a store on
-        the disk is read a block at a time.
+        Label -> array of sentences x features (NumPy or torch), or a function without arguments that returns one, so
+        that a store on the disk is read a block at a time.
     measures : sequence of str or Measure
         Such as ``["svcca(variance=0.90)", "linear_cka"]``.
     pairs : sequence of (label, label), optional
         All unordered pairs by default. Both sides of a pair need the same sentences; pairs may differ in theirs.
     null : {"auto", "exact", "permutation", None}
-        As :func:`~babelscope.similarity.score`. One set of permutations serves all pairs with the same number of sentences.
+        As :func:`~babelscope.similarity.score`. One set of permutations serves all pairs with the same number of
+        sentences.
     permutations, seed, interval, draws, share, alpha
         As :func:`~babelscope.similarity.score`. One set of subsamples serves all pairs.
     keep_null : bool
@@ -173,9 +175,11 @@ def pairwise(
     Returns
     -------
     xarray.Dataset
-        Dimensions pair and measure; coordinates ``a``, ``b`` (labels as text, tuples joined with ``/``) and ``measure`` (as given).
-        Variables ``value, null_mean, null_sd, null_q95, calibrated, p, low, high, n, kx, ky`` (NaN where they mean nothing) and
-        ``saturated``. Attributes: ``conventions``, ``null`` and ``higher_is_better`` by measure, ``seed``, ``permutations``, ``alpha``.
+        Dimensions pair and measure; coordinates ``a``, ``b`` (labels as text, tuples joined with ``/``) and
+        ``measure`` (as given).
+        Variables ``value, null_mean, null_sd, null_q95, calibrated, p, low, high, n, kx, ky`` (NaN where they mean
+        nothing) and ``saturated``. Attributes: ``conventions``, ``null`` and ``higher_is_better`` by measure,
+        ``seed``, ``permutations``, ``alpha``.
 
     Raises
     ------
@@ -316,9 +320,10 @@ class _Run:
             "memory": self.memory,
         }
 
-    # -- blocks -----------------------------------------------------------------------------------------------------------------
+    # -- blocks
+    # -----------------------------------------------------------------------------------------------------------------
     def blocks(self, side_bytes: float) -> list[IntArray]:
-        """Return the pairs in blocks whose representations fit in memory together, in an order that reads few of them twice."""
+        """Return the pairs in blocks whose representations fit in memory together, few of them read twice."""
         labels = list(dict.fromkeys(label for pair in self.pairs for label in pair))
         room = max(int(self.memory / max(side_bytes, 1.0)), 2)
         group = max(room // 2, 1) if len(labels) > room else len(labels)
@@ -353,7 +358,8 @@ class _Run:
             now = "" if callable(given) or is_tensor(given) else _fingerprint(given)
             if (now and str(fingerprint) != now) or sides.seen.setdefault(label, str(fingerprint)) != str(fingerprint):
                 raise DataError(
-                    f"{label_of(label)} has changed since the first part of this run: delete the checkpoint and run again"
+                    f"{label_of(label)} has changed since the first part of this run: delete the checkpoint and run "
+                    "again"
                 )
         self.table[block] = found["table"]
         if self.drawn is not None:
@@ -377,7 +383,8 @@ class _Run:
         if self.progress is not None:
             self.progress(self.done, self.total)
 
-    # -- numbers ----------------------------------------------------------------------------------------------------------------
+    # -- numbers
+    # ----------------------------------------------------------------------------------------------------------------
     def _fill(self, block: IntArray, sides: _Sides, pool: ThreadPoolExecutor) -> None:
         held = sides.get(self._labels(block), pool)
         for index in block:
@@ -447,8 +454,8 @@ class _Run:
 
     def _drawn_values(self, pool: ThreadPoolExecutor, rows: dict[int, IntArray]) -> FloatArray:
         part = _Run(
-            self.source, self.measures, ["none"] * len(self.measures), self.pairs, 1, self.seed, self.alpha, False, self.workers,
-            self.memory, None,
+            self.source, self.measures, ["none"] * len(self.measures), self.pairs, 1, self.seed, self.alpha, False,
+            self.workers, self.memory, None,
         )  # fmt: skip
         sides = _Sides(self.source, self.measures, self.memory, rows)
         first = self.pairs[0][0]

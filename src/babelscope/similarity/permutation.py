@@ -1,7 +1,8 @@
-"""The permutation null: one set of permutations for everything that is compared, and what follows from the permuted scores.
+"""The permutation null: one set of permutations for everything that is compared, and what follows from it.
 
-A permutation pi pairs sentence i of the first side with sentence pi(i) of the second. The same set serves all pairs, layers and
-measures of a run, so that a maximum over layers can be taken draw by draw (Groeger et al. 2026, arXiv 2602.14486, Algorithm 2).
+A permutation pi pairs sentence i of the first side with sentence pi(i) of the second. The same set serves all pairs,
+layers and measures of a run, so that a maximum over layers can be taken draw by draw (Groeger et al. 2026, arXiv
+2602.14486, Algorithm 2).
 """
 
 from __future__ import annotations
@@ -52,11 +53,13 @@ class Calibration:
     mean, sd : float
         Of the null.
     q95 : float
-        The null's quantile at 1 - alpha towards the better side (95 % for alpha = .05; the 5 % quantile where smaller is better).
+        The null's quantile at 1 - alpha towards the better side (95 % for alpha = .05; the 5 % quantile where smaller
+        is better).
     threshold : float
         tau, what a score must pass.
     calibrated : float
-        (s - tau) / (best - tau), floored at 0 by definition; 0 where tau has reached the best possible score (`saturated`).
+        (s - tau) / (best - tau), floored at 0 by definition; 0 where tau has reached the best possible score
+        (`saturated`).
     p : float
         One-sided.
     saturated : bool
@@ -78,8 +81,9 @@ def calibrate(
     """Calibrate a score against permuted scores.
 
     tau is the ceil((1 - alpha)(K + 1))-th order statistic of the K null scores and the observed one together; p is
-    (1 + #{null >= observed}) / (K + 1); the calibrated score is max((s - tau) / (best - tau), 0). **It is floored at 0 by
-    definition**: 0 says "not above chance", not "exactly at chance". Where smaller is better all three are mirrored.
+    (1 + #{null >= observed}) / (K + 1); the calibrated score is max((s - tau) / (best - tau), 0). **It is floored at
+    0 by definition**: 0 says "not above chance", not "exactly at chance". Where smaller is better all three are
+    mirrored.
 
     Parameters
     ----------
@@ -100,7 +104,8 @@ def calibrate(
 
     References
     ----------
-    Groeger, Stoica, Brbic et al. 2026, arXiv 2602.14486, Algorithm 1; the same numbers as its package calibrated-similarity.
+    Groeger, Stoica, Brbic et al. 2026, arXiv 2602.14486, Algorithm 1; the same numbers as its package
+    calibrated-similarity.
     """
     sign = 1.0 if higher else -1.0
     s, null, top = sign * value, sign * np.asarray(nulls, dtype=np.float64), sign * best

@@ -112,8 +112,8 @@ def procrustes(x: Any, y: Any, *, form: str = "cosine") -> float:
     Parameters
     ----------
     x, y : array_like or torch.Tensor, shapes (n, dx), (n, dy)
-        One row a sentence, the same sentences in the same order; the widths may differ (the narrower is padded with zeros, in
-        effect).
+        One row a sentence, the same sentences in the same order; the widths may differ (the narrower is padded with
+        zeros, in effect).
     form : {"cosine", "angle", "distance", "disparity"}
         cos t = |X'Y|_* with both sides centred and of norm 1; t in radians; sqrt(2 - 2 cos t); 1 - cos^2 t (as
         `scipy.spatial.procrustes`). All but the first are 0 for shapes that agree.
@@ -129,6 +129,7 @@ def procrustes(x: Any, y: Any, *, form: str = "cosine") -> float:
 
     References
     ----------
-    Schonemann 1966; Williams, Kunz, Kornblith, Linderman 2021, arXiv 2110.14739; Ding, Denain, Steinhardt 2021, arXiv 2108.01661.
+    Schonemann 1966; Williams, Kunz, Kornblith, Linderman 2021, arXiv 2110.14739; Ding, Denain, Steinhardt 2021, arXiv
+    2108.01661.
     """
     return make(Procrustes, form=form).between(x, y)

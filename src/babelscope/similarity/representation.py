@@ -1,7 +1,7 @@
-"""One side of a comparison, with everything that is computed once a representation: centred rows, Gram matrix, directions.
+"""One side of a comparison, with all that is computed once a representation: centred rows, Gram matrix, directions.
 
-All measures take their parts from here, so that two measures of one pair, or a thousand pairs of one representation, share the
-costly work. Nothing here knows of pairs.
+All measures take their parts from here, so that two measures of one pair, or a thousand pairs of one representation,
+share the costly work. Nothing here knows of pairs.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class Representation:
     n, d : int
         Sentences, features.
     constant : int
-        How many columns hold one value only. They carry nothing that a centred measure could see, and are zero in :attr:`centred`.
+        How many columns hold one value only. They carry nothing that a centred measure could see, and are zero in
+        :attr:`centred`.
 
     Raises
     ------
@@ -86,12 +87,14 @@ class Representation:
         """
         if self.constant == self.d:
             raise DataError(
-                f"{label_of(self.name)} is constant (all {self.n} sentences have the same vector): there is nothing to compare"
+                f"{label_of(self.name)} is constant (all {self.n} sentences have the same vector): there is nothing "
+                "to compare"
             )
         out = self.rows / float(abs(self.rows).max())
         out = out - out.mean(0)
         out[:, ~self.varying] = 0.0
-        # Columns whose spread is lost to rounding (a huge offset) leave a residue of the mean: a second pass removes it.
+        # Columns whose spread is lost to rounding (a huge offset) leave a residue of the mean: a second pass removes
+        # it.
         out -= out.mean(0)
         out[:, ~self.varying] = 0.0
         return out / float((out * out).sum()) ** 0.5
@@ -124,8 +127,9 @@ class Representation:
     def svd(self) -> tuple[Array, FloatArray, Array]:
         """Singular value decomposition of the centred rows, cut at its numerical rank: u (n, r), s (r,), v' (r, d).
 
-        A direction counts if it stands above the rounding of float64 and above the rounding of the type the data came in
-        (resolution times the r.m.s. of the raw data times sqrt(n) + sqrt(d), the norm of a matrix of rounding errors).
+        A direction counts if it stands above the rounding of float64 and above the rounding of the type the data came
+        in (resolution times the r.m.s. of the raw data times sqrt(n) + sqrt(d), the norm of a matrix of rounding
+        errors).
         """
         u, s, vt = _svd(self.centred)
         scale = float(abs(self.rows).max())

@@ -1,8 +1,8 @@
 """Retrieval of a sentence's other side: precision at k, mean reciprocal rank, xsim, MEXA.
 
-The table of similarities between all sentences of one side and all of the other is made once a pair. Permuting the sentences only
-changes which cell of a row is the right one, so a null costs n look-ups a permutation, and its mean and variance are sums over
-the table.
+The table of similarities between all sentences of one side and all of the other is made once a pair. Permuting the
+sentences only changes which cell of a row is the right one, so a null costs n look-ups a permutation, and its mean
+and variance are sums over the table.
 """
 
 # ruff: noqa: D102  (what overrides do is documented in Measure)
@@ -68,9 +68,9 @@ class Assignment(Measure):
     def law(self, x: Vectors, y: Vectors) -> NullLaw | None:
         table = self.weights(x, y)
         n = table.shape[0]
-        mean, variance = assignment_moments(table)
+        mean, variance, skewness = assignment_moments(table)
         support, mass = assignment_counts(table) if self.counts else (None, None)
-        law = NullLaw(mean, variance**0.5, 0.0, support, mass).scaled(1 / n)
+        law = NullLaw(mean, variance**0.5, skewness, support, mass).scaled(1 / n)
         return law if self.higher_is_better else law.scaled(-1.0, 1.0)
 
 
@@ -94,7 +94,7 @@ def reciprocal_ranks(table: FloatArray) -> FloatArray:
 @register
 @dataclass(frozen=True)
 class Retrieval(Assignment):
-    """Is a sentence's nearest neighbour on the other side its own other side?"""
+    """Whether a sentence's nearest neighbour on the other side is its own other side."""
 
     name = "retrieval"
     source = (
@@ -184,7 +184,10 @@ class Xsim(Assignment):
     def convention_text(self) -> str:
         way = {"both": "mean of both directions", "xy": "from x to y", "yx": "from y to x"}[self.direction]
         centred = "each side centred by its own mean" if self.centre else "not centred"
-        return f"share of sentences whose best match by {self.margin} margin (k={self.k}) is another sentence: an error, 0 is best; {way}; {centred}"
+        return (
+            f"share of sentences whose best match by {self.margin} margin (k={self.k}) is another sentence: an "
+            f"error, 0 is best; {way}; {centred}"
+        )
 
     @property
     def centres(self) -> bool:
@@ -253,7 +256,10 @@ class Mexa(Assignment):
     @property
     def convention_text(self) -> str:
         centred = "each side centred by its own mean" if self.centre else "not centred"
-        return f"share of sentences whose cosine with their own other side exceeds all others in its row and in its column; {centred}"
+        return (
+            "share of sentences whose cosine with their own other side exceeds all others in its row and in its "
+            f"column; {centred}"
+        )
 
     @property
     def centres(self) -> bool:
@@ -284,7 +290,7 @@ def retrieval(
     direction: str = "both",
     centre: bool = True,
 ) -> float:
-    """Retrieval of a sentence's other side among all sentences.
+    """Retrieve each sentence's other side among all sentences.
 
     Parameters
     ----------
@@ -298,8 +304,8 @@ def retrieval(
     direction : {"both", "xy", "yx"}
         "both" averages the two directions.
     centre : bool
-        Whether each side's own mean is taken off first. A constant offset between the sides (speech here, text there) would else
-        decide.
+        Whether each side's own mean is taken off first. A constant offset between the sides (speech here, text there)
+        would else decide.
 
     Returns
     -------
@@ -369,6 +375,7 @@ def mexa(x: Any, y: Any, *, centre: bool = False) -> float:
 
     References
     ----------
-    Kargaran et al. 2024, "MEXA: Multilingual Evaluation of English-Centric LLMs via Cross-Lingual Alignment", arXiv 2410.05873.
+    Kargaran et al. 2024, "MEXA: Multilingual Evaluation of English-Centric LLMs via Cross-Lingual Alignment", arXiv
+    2410.05873.
     """
     return make(Mexa, centre=centre).between(x, y)

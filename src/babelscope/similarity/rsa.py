@@ -1,4 +1,4 @@
-"""Representational similarity analysis: do the two sides order pairs of sentences by distance alike?"""
+"""Representational similarity analysis: whether the two sides order pairs of sentences by distance alike."""
 
 # ruff: noqa: D102  (what overrides do is documented in Measure)
 from __future__ import annotations
@@ -13,7 +13,7 @@ from babelscope.errors import DataError
 from babelscope.similarity.arrays import FloatArray, label_of, to_numpy
 from babelscope.similarity.measure import make, one_of, register
 from babelscope.similarity.representation import Representation
-from babelscope.similarity.trace import Kernel, TraceForm, offdiagonal_kernel
+from babelscope.similarity.trace import Kernel, TraceForm, row_weighted
 
 METRICS = ("correlation", "cosine", "euclidean")
 COMPARISONS = ("spearman", "pearson")
@@ -41,7 +41,10 @@ class RSA(TraceForm):
             "cosine": "1 - cosine of two sentences",
             "euclidean": "Euclidean distance of two sentences",
         }[self.metric]
-        return f"{self.compare.capitalize()} correlation, over all pairs of sentences, of the two sides' distances ({metric}); columns are not centred"
+        return (
+            f"{self.compare.capitalize()} correlation, over all pairs of sentences, of the two sides' distances "
+            f"({metric}); columns are not centred"
+        )
 
     @property
     def centres(self) -> bool:
@@ -71,7 +74,7 @@ class RSA(TraceForm):
             raise DataError(f"{label_of(x.name)}: all pairs of sentences are equally far apart, so rsa is not defined")
         matrix = np.zeros((x.n, x.n))
         matrix[upper] = distances / (norm * 2**0.5)
-        return offdiagonal_kernel(matrix + matrix.T)
+        return Kernel(row_weighted(matrix + matrix.T))
 
     def _distances(self, x: Representation) -> FloatArray:
         if self.metric == "euclidean":
@@ -84,7 +87,8 @@ class RSA(TraceForm):
         if not norms.min() > 1e-14 * norms.max():
             bad = int(np.argmin(norms))
             raise DataError(
-                f"{label_of(x.name)}: row {bad} (counted from 0) has the same value in all features, its correlation is not defined; "
+                f"{label_of(x.name)}: row {bad} (counted from 0) has the same value in all features, its correlation "
+                "is not defined; "
                 "use rsa(metric='euclidean')"
             )
         gram = to_numpy(rows @ rows.T)

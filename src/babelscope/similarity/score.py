@@ -89,7 +89,8 @@ class Score:
             lines.append(
                 (
                     "chance",
-                    f"{self.null_mean:.4f} ± {self.null_sd:.4f}, {side} % quantile {self.null_q95:.4f}  ({self.null} null)",
+                    f"{self.null_mean:.4f} ± {self.null_sd:.4f}, {side} % quantile {self.null_q95:.4f}  ({self.null} "
+                    "null)",
                 )
             )
             said = "saturated" if self.saturated else "not above chance" if self.calibrated == 0 else ""
@@ -114,7 +115,8 @@ class Score:
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(name)}</th><td style='text-align:left'>{html.escape(text)}</td></tr>"
+            f"<tr><th style='text-align:left'>{html.escape(name)}</th><td "
+            f"style='text-align:left'>{html.escape(text)}</td></tr>"
             for name, text in self._lines()
         )
         return f"<table><caption>{html.escape(self.measure)}</caption>{rows}</table>"
@@ -181,14 +183,15 @@ def score(
     measure : str or Measure
         Such as ``"svcca(variance=0.90)"``; see :data:`~babelscope.similarity.MEASURES`.
     null : {"auto", "exact", "permutation", None}
-        "exact" takes the closed form (an error where there is none), "auto" takes it where there is one and permutes elsewhere.
+        "exact" takes the closed form (an error where there is none), "auto" takes it where there is one and
+        permutes elsewhere. Where a closed form is not within 1 % (few directions, extreme leverage), both permute.
     permutations : int
         How many, where they are drawn.
     seed : int
         Of the permutations and the subsamples.
     interval : {"subsample", None}
-        95 % interval by drawing sentences without replacement. (A bootstrap repeats sentences, and repeated rows raise CCA, CKA and
-        k-NN by themselves.)
+        95 % interval by drawing sentences without replacement. (A bootstrap repeats sentences, and repeated rows
+        raise CCA, CKA and k-NN by themselves.)
     draws : int
         Subsamples.
     share : float

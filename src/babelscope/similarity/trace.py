@@ -1,7 +1,7 @@
-"""Scores that are one inner product of two sentence x sentence matrices: what CKA, RSA and mutual k-NN have in common.
+"""Scores that are one inner product of two sentence x sentence matrices: what CKA and RSA have in common.
 
-Each side is reduced once to an (n, n) matrix of norm 1; a pair is their inner product; under a permutation of the sentences the
-rows and columns of one of them move together.
+Each side is reduced once to an (n, n) matrix of norm 1; a pair is their inner product; under a permutation of the
+sentences the rows and columns of one of them move together.
 """
 
 # ruff: noqa: D102  (what overrides do is documented in Measure)
@@ -9,21 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 
 from babelscope.similarity.arrays import Array, FloatArray, IntArray, is_tensor, like, to_numpy
 from babelscope.similarity.measure import Measure
-from babelscope.similarity.nulls import CentredSums, NullLaw, OffDiagonalSums, centred_moments, offdiagonal_moments
+from babelscope.similarity.nulls import CentredSums, NullLaw, centred_moments
 
 
 @dataclass
 class Kernel:
     """One side: a matrix over pairs of sentences, and the sums that give its null."""
 
-    matrix: Array  # (n, n), Frobenius norm 1 (times a measure's own factor)
-    sums: CentredSums | OffDiagonalSums
+    matrix: Array  # (n, n), rows sum to 0, Frobenius norm 1
+
+    @cached_property
+    def sums(self) -> CentredSums:
+        """What the null needs; made when a null is asked for."""
+        return CentredSums.of(to_numpy(self.matrix))
 
     @property
     def n(self) -> int:
@@ -62,21 +66,27 @@ class TraceForm(Measure):
         return np.array([float(flat @ b[order][:, order].reshape(-1)) for order in orders])
 
     def law(self, x: Kernel, y: Kernel) -> NullLaw | None:
-        if isinstance(x.sums, CentredSums) and isinstance(y.sums, CentredSums):
-            mean, variance = centred_moments(x.sums, y.sums)
-        else:
-            assert isinstance(x.sums, OffDiagonalSums)
-            assert isinstance(y.sums, OffDiagonalSums)
-            mean, variance = offdiagonal_moments(x.sums, y.sums)
-        return NullLaw(mean, variance**0.5)
+        mean, variance, skewness = centred_moments(x.sums, y.sums)
+        return NullLaw(mean, variance**0.5, skewness)
 
 
 def centred_kernel(matrix: Array) -> Kernel:
     """Return a side from a symmetric matrix whose rows sum to 0; scaled to norm 1."""
     matrix = matrix / inner(matrix, matrix) ** 0.5
-    return Kernel(matrix, CentredSums.of(to_numpy(matrix)))
+    return Kernel(matrix)
 
 
-def offdiagonal_kernel(matrix: Any) -> Kernel:
-    """Return a side from a matrix with zero diagonal, as it is."""
-    return Kernel(matrix, OffDiagonalSums.of(to_numpy(matrix)))
+def row_weighted(matrix: FloatArray) -> FloatArray:
+    """Return the centred matrix whose trace form is the off-diagonal form of a symmetric one of zero diagonal and sum.
+
+    Write a_ij = u_ij + r_i + r_j off the diagonal, with U centred and zero on its diagonal. Then
+    sum_{i != j} a_ij b_pi(i)pi(j) = tr(U P V P') + 2 (n - 2) sum_i r_i s_pi(i), and the centred matrix E(r) with
+    entries r_i + r_j off the diagonal and -(n - 2) r_i on it has tr(E(r) P E(s) P') = n (n - 2) sum_i r_i s_pi(i). So
+    U + sqrt(2/n) E(r) does it, for every permutation, and the moments of centred matrices serve distances too.
+    """
+    n = matrix.shape[0]
+    r = matrix.sum(0) / (n - 2)
+    spread = r[None, :] + r[:, None]
+    out = matrix - (1 - (2 / n) ** 0.5) * spread
+    np.fill_diagonal(out, -((2 / n) ** 0.5) * (n - 2) * r)
+    return np.asarray(out)
