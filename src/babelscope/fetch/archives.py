@@ -60,10 +60,12 @@ def _telling_damage(path: Path) -> Iterator[None]:
         zipfile.BadZipFile,
         zlib.error,
         lzma.LZMAError,
-        gzip.BadGzipFile,
         EOFError,
         pa.ArrowException,
+        OSError,
     ) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the disk's; decompressors give no number
+            raise
         raise FetchError(f"{path.name} is a damaged archive ({error}): remove {path} and fetch again") from error
 
 
@@ -123,6 +125,11 @@ def _tar_files(handle: IO[bytes], path: Path) -> Iterator[tuple[str, bytes]]:
             if len(data) != entry.size:
                 raise FetchError(f"{path.name} is cut short at {name!r}: remove {path} and fetch again")
             yield name, data
+    # To the end, so that the checksum behind the compressed data is looked at.
+    while chunk := handle.read(_CHUNK):
+        total += len(chunk)
+        if total > MAX_TOTAL_BYTES:
+            raise FetchError(f"{path.name} unpacks to more than is allowed: refused")
 
 
 def read_tar_gz(path: Path) -> Iterator[tuple[str, bytes]]:

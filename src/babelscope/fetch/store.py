@@ -36,14 +36,19 @@ def _place(name: str) -> Path:
 
 
 def is_fetched(name: str) -> bool:
-    """Return whether an asset is here, whole.
+    """Return whether an asset is here, whole: its record, which is written last, and every file that this lists.
 
     Raises
     ------
     UsageError
         If there is no such asset.
     """
-    return (_place(_named(name).name) / RECORD).is_file()
+    place = _place(_named(name).name)
+    try:
+        files = json.loads((place / RECORD).read_text(encoding="utf-8"))["files"]
+        return all((place / file).is_file() for file in files)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def asset_folder(name: str) -> Path:
@@ -67,13 +72,9 @@ def asset_record(name: str) -> dict[str, Any]:
     Raises
     ------
     UsageError, FetchError
-        As :func:`asset_folder`; and if the note is damaged.
+        As :func:`asset_folder`.
     """
-    path = asset_folder(name) / RECORD
-    try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise FetchError(f"{path} is damaged ({error}): remove it and run 'babelscope fetch {name}'") from error
+    record: dict[str, Any] = json.loads((asset_folder(name) / RECORD).read_text(encoding="utf-8"))
     return record
 
 

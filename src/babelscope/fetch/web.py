@@ -91,7 +91,9 @@ def _receive(client: httpx.Client, source: WebFile, part: Path, start: int, prog
         )
         done = start if resumed else 0
         with naming_the_disk(part), part.open("ab" if resumed else "wb") as handle:
-            for chunk in response.iter_raw(2**18):
+            for (
+                chunk
+            ) in response.iter_raw():  # as it comes: a chunk size would lose what is gathered when the line is cut
                 handle.write(chunk)
                 done += len(chunk)
                 progress.update(done)
