@@ -41,8 +41,13 @@ class Basis:
 
     @cached_property
     def sums(self) -> CentredSums:
-        """What the null needs; made when a null is asked for."""
+        """What the null of the squared sum needs; made when it is asked for."""
         return CentredSums.of_projector(to_numpy(self.u))
+
+    @cached_property
+    def spread(self) -> CentredSums:
+        """What the null of the plain sum needs, which costs far less."""
+        return CentredSums.of_leverages(to_numpy((self.u * self.u).sum(1)), self.k)
 
     @property
     def n(self) -> int:
@@ -85,9 +90,14 @@ def basis_of(u: Array, s: FloatArray, *, epsilon: float = 0.0, loadings: Array |
     return Basis(u, k, damping, loadings)
 
 
+def wide(c: Array) -> Array:
+    """Return a product in double precision, whatever its factors."""
+    return c.double() if is_tensor(c) else c.astype(np.float64, copy=False)
+
+
 def product(x: Basis, y: Basis) -> Array:
     """Return U'V (with google's damping, if any), shape (kx, ky)."""
-    c = x.u.T @ y.u
+    c = wide(x.u.T @ y.u)
     if x.damping is not None and y.damping is not None:
         c = c * like(x.damping, c)[:, None] * like(y.damping, c)[None, :]
     return c
@@ -114,8 +124,8 @@ def permuted_products(x: Basis, y: Basis, orders: IntArray) -> Any:
     n, kx, ky = x.n, x.k, y.k
     for part in chunks(len(orders), BLOCK // max(n * ky, 1)):
         shuffled = y.u[like(orders[part], y.u)]  # (block, n, ky)
-        wide = shuffled.swapaxes(0, 1).reshape(n, -1)
-        c = (x.u.T @ wide).reshape(kx, -1, ky).swapaxes(0, 1)
+        side_by_side = shuffled.swapaxes(0, 1).reshape(n, -1)
+        c = wide(x.u.T @ side_by_side).reshape(kx, -1, ky).swapaxes(0, 1)
         if x.damping is not None and y.damping is not None:
             c = c * like(x.damping, c)[:, None] * like(y.damping, c)[None, :]
         yield part, c
@@ -154,18 +164,23 @@ class _MeanCorrelation(Measure):
         return out
 
     def law(self, x: Basis, y: Basis) -> NullLaw | None:
-        mean_square, variance, skewness = centred_moments(x.sums, y.sums)
         if self._squared:
+            mean_square, variance, skewness = centred_moments(x.sums, y.sums)
             return NullLaw(mean_square, variance**0.5, skewness).scaled(1 / self._divisor(x, y))
+        _, variance, _ = centred_moments(x.spread, y.spread)
         total, sd = wachter(x.k, y.k, x.n)
         free = min(x.k, y.k, x.n - 1 - x.k, x.n - 1 - y.k)
         # Sentences of high leverage widen the permutation null beyond that of a random rotation: by how much is known
         # exactly for the sum of squares, and the sum of correlations follows it.
-        plain = rotation_variance(x.sums, y.sums)
+        plain = rotation_variance(x.spread, y.spread)
         widening = (variance / plain) ** 0.5 if plain > 0 else 1.0
         if free > 0 and (free < FEWEST_FREE or widening > MOST_WIDENING):
             return None
         return NullLaw(total, sd * widening).scaled(1 / self._divisor(x, y))
+
+    def narrow(self, x: Basis) -> Basis:
+        x.u = x.u.float() if is_tensor(x.u) else x.u.astype(np.float32)
+        return x
 
     def ranks(self, x: Basis, y: Basis) -> tuple[float, float]:
         return float(x.k), float(y.k)
@@ -346,6 +361,10 @@ class PWCCA(Measure):
         for part, products in permuted_products(x, y, orders):
             out[part] = [self._one(c, x, y) for c in products]
         return out
+
+    def narrow(self, x: Basis) -> Basis:
+        x.u = x.u.float() if is_tensor(x.u) else x.u.astype(np.float32)
+        return x
 
     def ranks(self, x: Basis, y: Basis) -> tuple[float, float]:
         return float(x.k), float(y.k)

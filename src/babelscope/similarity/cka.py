@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from babelscope.errors import DataError, UsageError
-from babelscope.similarity.arrays import Array, label_of
+from babelscope.similarity.arrays import Array, is_tensor, label_of
 from babelscope.similarity.measure import make, register
 from babelscope.similarity.representation import Representation
 from babelscope.similarity.trace import Kernel, TraceForm, centred_kernel, inner
@@ -49,6 +49,10 @@ class _CKA(TraceForm):
     def range(self) -> tuple[float, float]:
         return (-1.0, 1.0) if self.debiased else (0.0, 1.0)
 
+    def narrow(self, x: Kernel) -> Kernel:
+        x.matrix = x.matrix.float() if is_tensor(x.matrix) else x.matrix.astype(np.float32, copy=False)
+        return x
+
     def _side(self, kernel: Array, x: Representation) -> Kernel:
         centred = u_centred(kernel) if self.debiased else double_centred(kernel)
         size, whole = inner(centred, centred), inner(kernel, kernel)
@@ -83,7 +87,7 @@ class LinearCKA(_CKA):
         return frozenset({"rotation", "scale", "shift"})
 
     def prepare(self, x: Representation) -> Kernel:
-        return self._side(x.gram, x)
+        return self._side(x.kernel, x)
 
 
 @register

@@ -146,6 +146,10 @@ class Measure(ABC):
         """Return the null in closed form, or None where it has none or where it is not good enough."""
         return None
 
+    def narrow(self, x: State) -> State:
+        """Return a side in single precision, for tables that are large; as it is where that would save nothing."""
+        return x
+
     def ranks(self, x: State, y: State) -> tuple[float, float]:
         """Return how many directions of each side entered; NaN where that means nothing."""
         return (math.nan, math.nan)
@@ -155,7 +159,7 @@ class Measure(ABC):
         return ()
 
     def values(self, xs: Sequence[State], ys: Sequence[State]) -> FloatArray | None:
-        """Return all scores of `xs` against `ys` in one product, shape (len(xs), len(ys)); None without such a shortcut."""
+        """Return all scores of `xs` against `ys` in one product, shape (len(xs), len(ys)); None if that is no gain."""
         return None
 
     # -- checks

@@ -86,7 +86,7 @@ def false_discovery(p: Any, *, dependence: str = "positive") -> FloatArray:
     p : array_like
         p-values of any shape; NaN stays NaN and does not count.
     dependence : {"positive", "any"}
-        "positive" (Benjamini & Hochberg 1995) holds for independent tests and for tests that are positively dependent. Pairs that
+        "positive" (Benjamini & Hochberg 1995) holds for independent and for positively dependent tests. Pairs that
         share a language are dependent, mostly so that one high score comes with others; where that is in doubt, "any"
         (Benjamini & Yekutieli 2001) holds whatever the dependence, at the price of a factor of about log(m).
 

@@ -147,6 +147,15 @@ class CentredSums:
         )
 
     @classmethod
+    def of_leverages(cls, leverages: FloatArray, k: int) -> CentredSums:
+        """Return the sums of U U' that mean and variance need, from the row sums of squares of U; the rest is NaN."""
+        n = leverages.size
+        share = k / (n - 1)
+        d = leverages - share * (1 - 1 / n)
+        square = k * (1 - share) ** 2 + (n - 1 - k) * share**2
+        return cls(n, float(k), square, np.nan, float(d @ d), np.nan, np.nan, np.nan, np.nan)
+
+    @classmethod
     def of_projector(cls, u: FloatArray) -> CentredSums:
         """Return the sums of U U' for an orthonormal centred U, shape (n, k)."""
         n, k = u.shape
@@ -331,6 +340,12 @@ def assignment_counts(weights: FloatArray, grain: int = 60) -> tuple[FloatArray,
     return support, mass / mass.sum()
 
 
+@lru_cache(maxsize=1)
+def _legendre() -> tuple[FloatArray, FloatArray]:
+    nodes, weights = np.polynomial.legendre.leggauss(256)
+    return nodes, weights
+
+
 @lru_cache(maxsize=65536)
 def wachter(kx: int, ky: int, n: int) -> tuple[float, float]:
     """Return mean and s.d. of the *sum* of canonical correlations between two random subspaces.
@@ -376,7 +391,7 @@ def wachter(kx: int, ky: int, n: int) -> tuple[float, float]:
     high = (np.sqrt(c1 * (1 - c2)) + np.sqrt(c2 * (1 - c1))) ** 2
     high = min(high, 1.0)
     middle, half = (low + high) / 2, (high - low) / 2
-    nodes, weights = np.polynomial.legendre.leggauss(256)
+    nodes, weights = _legendre()
     theta = (nodes + 1) * np.pi / 2
     x = np.clip(middle + half * np.cos(theta), 1e-300, 1.0)
     density = (

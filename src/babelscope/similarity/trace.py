@@ -14,8 +14,11 @@ from functools import cached_property
 import numpy as np
 
 from babelscope.similarity.arrays import Array, FloatArray, IntArray, is_tensor, like, to_numpy
-from babelscope.similarity.measure import Measure
+from babelscope.similarity.measure import Measure, chunks
 from babelscope.similarity.nulls import CentredSums, NullLaw, centred_moments
+
+#: Numbers copied at a time for the product of many matrices with many (tens of megabytes).
+STRIP = 4_000_000
 
 
 @dataclass
@@ -54,9 +57,16 @@ class TraceForm(Measure):
     def values(self, xs: Sequence[Kernel], ys: Sequence[Kernel]) -> FloatArray | None:
         if any(is_tensor(side.matrix) for side in (*xs, *ys)):
             return None
-        left = np.stack([side.matrix.reshape(-1) for side in xs])
-        right = left if ys is xs else np.stack([side.matrix.reshape(-1) for side in ys])
-        return np.asarray(left @ right.T, dtype=np.float64)
+        # A matrix product over entries, in strips: the strips are copies that stay small beside the matrices.
+        out = np.zeros((len(xs), len(ys)))
+        size = xs[0].matrix.size
+        strip = max(STRIP // max(len(xs) + len(ys), 1), 1)
+        left, right = ([side.matrix.reshape(-1) for side in sides] for sides in (xs, ys))
+        for part in chunks(size, strip):
+            a = np.stack([flat[part] for flat in left])
+            b = a if xs is ys else np.stack([flat[part] for flat in right])
+            out += a @ b.T
+        return out
 
     def permuted(self, x: Kernel, y: Kernel, orders: IntArray) -> FloatArray:
         a, b = x.matrix, y.matrix
