@@ -38,6 +38,7 @@ def by_ffmpeg(container: str, codec: str, rate: int = 48_000) -> bytes:
         stream = opened.add_stream(codec, rate=rate)
         assert isinstance(stream, av.AudioStream)
         stream.layout = "mono"
+        stream.bit_rate = 192_000
         frame = av.AudioFrame.from_ndarray(sine(rate).T.astype(np.float32), format="fltp", layout="mono")
         frame.sample_rate = rate
         context = stream.codec_context
