@@ -1,4 +1,4 @@
-"""babelscope: see, layer by layer, where speech and text meet inside multilingual models, and for which languages they don't.
+"""See, layer by layer, where speech and text meet inside multilingual models, and for which languages they don't.
 
 >>> import babelscope
 >>> corpus = babelscope.corpora.load("asterisk").select(languages=["en", "fr"], n=40, min_words=4)  # doctest: +SKIP

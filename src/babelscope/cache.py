@@ -19,7 +19,7 @@ CACHE_VARIABLE = "BABELSCOPE_CACHE"
 
 
 def cache_folder() -> Path:
-    """Return the cache folder: ``$BABELSCOPE_CACHE``, else the platform's own place for caches. It may not exist yet."""
+    """Return the cache folder: ``$BABELSCOPE_CACHE``, else the platform's own place for caches. It may not exist."""
     named = os.environ.get(CACHE_VARIABLE)
     return Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("babelscope"))
 

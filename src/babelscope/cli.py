@@ -35,7 +35,7 @@ err = Console(stderr=True)
 
 app = typer.Typer(
     name="babelscope",
-    help="See, layer by layer, where speech and text meet inside multilingual models, and for which languages they don't.",
+    help="See, layer by layer, where speech and text meet inside multilingual models, and for which languages not.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -92,8 +92,8 @@ def demo(
 ) -> None:
     """Look inside Whisper-base and multilingual E5 on real recordings in five languages.
 
-    Fetches what is missing (about 300 MB, once), encodes 20 prompts in English, Spanish, French, Italian and Russian, as text and as
-    recordings, compares them at every layer, and writes a report.
+    Fetches what is missing (about 300 MB, once), encodes 20 prompts in English, Spanish, French, Italian and Russian,
+    as text and as recordings, compares them at every layer, and writes a report.
 
     Example: babelscope demo --sentences 40
     """
@@ -265,7 +265,8 @@ def models_show(name: Annotated[str, typer.Argument(help="A model, or speech+tex
     for modality, side in model.sides.items():
         count = side.parameters
         out.print(
-            f"{modality}: {side.family}, {count / 1e6:.1f} M parameters, {count * 4 / 1e6:.0f} MB in float32, {count * 2 / 1e6:.0f} MB in bfloat16 or "
+            f"{modality}: {side.family}, {count / 1e6:.1f} M parameters, {count * 4 / 1e6:.0f} MB in float32, "
+            f"{count * 2 / 1e6:.0f} MB in bfloat16 or "
             f"float16; lengths in {side.unit}",
             markup=False,
             highlight=False,
@@ -330,7 +331,7 @@ def compare(
     """
     from babelscope.capture import Activations
     from babelscope.gaps import compare as compare_activations
-    from babelscope.gaps.compare import DEFAULT_MEASURES
+    from babelscope.gaps.scoring import DEFAULT_MEASURES
     from babelscope.report.terminal import summary_table
 
     with _showing() as tell:

@@ -1,8 +1,8 @@
 """What goes wrong, in one clear line each.
 
-Every error that a user can cause, or that their data can cause, is a :class:`BabelscopeError`. Its message is one line that names
-what is wrong (file, sentence, language, layer, key) and says what to do. The command line prints that line and exits with
-:attr:`BabelscopeError.exit_code`.
+Every error that a user can cause, or that their data can cause, is a :class:`BabelscopeError`. Its message is one line
+that names what is wrong (file, sentence, language, layer, key) and says what to do. The command line prints that line
+and exits with :attr:`BabelscopeError.exit_code`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ class BabelscopeError(Exception):
     Parameters
     ----------
     message : str
-        One line: what is wrong, where, and the remedy. Line breaks (from a quoted message of another library) are folded.
+        One line: what is wrong, where, and the remedy. Line breaks (from a quoted message of another library) are
+        folded.
     """
 
     exit_code: int = 1

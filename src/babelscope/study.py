@@ -1,7 +1,7 @@
 """One study: a corpus, a model and measures, written in one TOML file, run into one folder of results.
 
-Running a study again goes on where it was stopped: blocks that are encoded stay encoded, and scores that were computed from the same
-activations with the same options are kept.
+Running a study again goes on where it was stopped: blocks that are encoded stay encoded, and scores that were computed
+from the same activations with the same options are kept.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from babelscope import corpora, models
-from babelscope.capture.encode import BLOCK, encode
+from babelscope.capture.encoding import BLOCK, encode
 from babelscope.capture.pooling import pooling_named
 from babelscope.capture.store import Activations
 from babelscope.corpora import Corpus
 from babelscope.errors import UsageError, did_you_mean
-from babelscope.gaps.compare import DEFAULT_MEASURES, DEFAULT_PERMUTATIONS, compare
 from babelscope.gaps.comparisons import MATCHES
 from babelscope.gaps.result import CONTROLS, Result
+from babelscope.gaps.scoring import DEFAULT_MEASURES, DEFAULT_PERMUTATIONS, compare
 from babelscope.models.base import Model, dtype_named
 from babelscope.report import write_report
 from babelscope.similarity import parse_measure

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from babelscope.capture.encode import encode
+from babelscope.capture.encoding import encode
 from babelscope.capture.hooks import Capture
 from babelscope.capture.pooling import POOLINGS, pool
 from babelscope.capture.store import Activations, open_activations

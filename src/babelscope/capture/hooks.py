@@ -1,7 +1,7 @@
-"""Forward hooks of our own: every point is reduced to one vector an utterance inside the hook, and nothing else is kept.
+"""Forward hooks of our own: every point is reduced to one vector an utterance inside the hook; nothing else is kept.
 
-Libraries' own lists of hidden states are not used: some overwrite the last entry, some hand back tensors that later layers change in
-place. A hook sees the activation at the moment it exists, pools it at once, and lets go.
+Libraries' own lists of hidden states are not used: some overwrite the last entry, some hand back tensors that later
+layers change in place. A hook sees the activation at the moment it exists, pools it at once, and lets go.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From the positions of an utterance to one vector: over its valid positions alone, in float32, where the activations are."""
+"""From the positions of an utterance to one vector: over its valid positions alone, in float32, on the device."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """The store of activations: one Zarr v3 group that ``xarray.open_zarr`` alone makes sense of.
 
-``activation`` has the dimensions modality, point, language, sentence, feature. Points differ in width and towers in their points: what does not
-exist is NaN, and takes no space (chunks of nothing but NaN are not written). ``width`` says how many features of a point are real. A cell is
-valid when ``done`` says so, which is written last: a run that was killed is taken up where ``done`` ends, and no half-written block is ever
-read.
+``activation`` has the dimensions modality, point, language, sentence, feature. Points differ in width and towers in
+their points: what does not exist is NaN, and takes no space (chunks of nothing but NaN are not written). ``width`` says
+how many features of a point are real. A cell is valid when ``done`` says so, which is written last: a run that was
+killed is taken up where ``done`` ends, and no half-written block is ever read.
 """
 
 from __future__ import annotations
@@ -204,7 +204,8 @@ class Activations:
         cell = self.modalities.index(cast(Modality, modality)), self.languages.index(language)
         if not self._done[cell].all():
             raise DataError(
-                f"{modality} in {language!r} is not wholly encoded in {self.path}: run 'babelscope encode' again, it goes on from there"
+                f"{modality} in {language!r} is not wholly encoded in {self.path}: run 'babelscope encode' again, it "
+                f"goes on from there"
             )
         try:
             values = np.asarray(self._activation[cell[0], row, cell[1]], dtype=np.float32)[:, :width]
@@ -215,7 +216,8 @@ class Activations:
         if not np.isfinite(values).all():
             bad = self.sentences[int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])]
             raise DataError(
-                f"sentence {bad!r} has no finite activations at {point} of {modality} in {language!r}: the store is damaged, encode again"
+                f"sentence {bad!r} has no finite activations at {point} of {modality} in {language!r}: the store is "
+                f"damaged, encode again"
             )
         return values
 
@@ -230,7 +232,8 @@ class Activations:
 
     def __repr__(self) -> str:
         return (
-            f"<Activations {self.path.name}: {self.meta['model']['name']} on {self.meta['corpus']['name']}, {len(self.sentences)} sentences x "
+            f"<Activations {self.path.name}: {self.meta['model']['name']} on {self.meta['corpus']['name']}, "
+            f"{len(self.sentences)} sentences x "
             f"{len(self.languages)} languages x {'/'.join(self.modalities)}, {len(self._rows)} points>"
         )
 
@@ -280,7 +283,8 @@ class Writer:
         if overwrite:
             return False
         raise UsageError(
-            f"{self.path} holds activations made with another {', '.join(changed)}: choose another output, or pass --overwrite to replace it"
+            f"{self.path} holds activations made with another {', '.join(changed)}: choose another output, or pass "
+            f"--overwrite to replace it"
         )
 
     def _create(self) -> None:
@@ -404,7 +408,7 @@ class Writer:
 
 
 def _empty(shape: tuple[int, ...], value: float, dtype: Any) -> NDArray[Any]:
-    """A constant array that takes no memory: chunks equal to the fill value are not written either."""
+    """Return a constant array that takes no memory; chunks equal to the fill value are not written either."""
     return np.broadcast_to(np.array(value, dtype=dtype), shape)
 
 
@@ -429,7 +433,8 @@ def lock(path: Path) -> Iterator[None]:
         except OSError as error:
             handle.seek(0)
             raise DataError(
-                f"{path} is being written by process {handle.read().strip() or '?'}: wait for it, or choose another output"
+                f"{path} is being written by process {handle.read().strip() or '?'}: wait for it, or choose another "
+                f"output"
             ) from error
     except ImportError:  # a system without flock: one writer is the user's care
         pass

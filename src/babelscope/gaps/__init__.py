@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from babelscope.gaps.compare import compare
 from babelscope.gaps.comparisons import MATCHES, Comparison, Place, plan
 from babelscope.gaps.curves import curves
 from babelscope.gaps.result import CONTROLS, CURVE_COLUMNS, KINDS, SCORE_COLUMNS, Result
+from babelscope.gaps.scoring import compare
 
 __all__ = [
     "CONTROLS",

@@ -1,4 +1,4 @@
-"""What a reader must know before believing a result: each caveat appears only where it applies, with the number that makes it apply."""
+"""What a reader must know first: each caveat appears only where it applies, with the number that makes it apply."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def _few(scores: pd.DataFrame) -> dict[str, str] | None:
     if n >= FEW_SENTENCES:
         return None
     text = (
-        f"{n} sentences are few: differences between points or languages that are smaller than the intervals mean nothing, and a "
+        f"{n} sentences are few: differences between points or languages that are smaller than the intervals mean "
+        f"nothing, and a "
         f"retrieval score moves in steps of {1 / n:.3f}. Conclusions want {FEW_SENTENCES} sentences or more."
     )
     return {"id": "few-sentences", "title": "Few sentences", "text": text}
@@ -62,8 +63,10 @@ def _saturated(scores: pd.DataFrame) -> list[dict[str, str]]:
         if len(high) == 0:
             continue
         text = (
-            f"At {len(high)} of {len(rows)} comparisons {measure} gives unrelated sentences more than 0.90 (up to {high['null_mean'].max():.2f}): "
-            "with so few sentences for so many directions a high raw value is no sign of likeness. Read its calibrated value, or another measure."
+            f"At {len(high)} of {len(rows)} comparisons {measure} gives unrelated sentences more than 0.90 (up to "
+            f"{high['null_mean'].max():.2f}): "
+            "with so few sentences for so many directions a high raw value is no sign of likeness. Read its "
+            "calibrated value, or another measure."
         )
         told.append({"id": "saturated", "title": f"{measure} is saturated", "text": text})
     return told
@@ -78,7 +81,8 @@ def _readers(meta: dict[str, Any]) -> dict[str, str] | None:
     if not alone:
         return None
     text = (
-        f"One reader speaks each of {', '.join(alone)}: what looks like a difference between languages in speech may be one between voices or "
+        f"One reader speaks each of {', '.join(alone)}: what looks like a difference between languages in speech may "
+        f"be one between voices or "
         "recordings."
     )
     return {"id": "one-reader", "title": "Language and reader cannot be told apart", "text": text}
@@ -104,7 +108,8 @@ def _length(scores: pd.DataFrame) -> dict[str, str] | None:
         for kind, rows in bare.groupby("kind", sort=False)
     ]
     text = (
-        f"Retrieval from the length of the utterance alone reaches {'; '.join(parts)}. The control with lengths regressed out shows what remains "
+        f"Retrieval from the length of the utterance alone reaches {'; '.join(parts)}. The control with lengths "
+        f"regressed out shows what remains "
         "without it (linearly)."
     )
     return {"id": "length", "title": "Length alone is a clue", "text": text}
@@ -115,7 +120,8 @@ def _many(scores: pd.DataFrame) -> dict[str, str] | None:
     if tests < 20:
         return None
     text = (
-        f"{tests} p-values were computed, each for its own comparison and not corrected for their number: of unrelated data one in twenty would fall "
+        f"{tests} p-values were computed, each for its own comparison and not corrected for their number: of "
+        f"unrelated data one in twenty would fall "
         "below .05."
     )
     return {"id": "many-tests", "title": "Many comparisons", "text": text}

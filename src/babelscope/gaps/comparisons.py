@@ -1,4 +1,4 @@
-"""What is compared with what: the modality gap of each language, and the language gaps of each pair of languages, at every point."""
+"""What is compared with what: the modality gap of each language, the language gaps of each pair, at every point."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class Comparison:
 def plan(activations: Activations, match: str = "output") -> list[Comparison]:
     """List every comparison that a store allows.
 
-    At a point that both sides share, speech is held against text at that same point. Elsewhere `match` decides, because two towers have no
-    common depth.
+    At a point that both sides share, speech is held against text at that same point. Elsewhere `match` decides, because
+    two towers have no common depth.
 
     Parameters
     ----------
@@ -81,7 +81,8 @@ def plan(activations: Activations, match: str = "output") -> list[Comparison]:
             ]
     if not found:
         raise UsageError(
-            f"{activations.path.name} has one language ({', '.join(languages)}) and only {'/'.join(modalities)}: nothing can be compared; "
+            f"{activations.path.name} has one language ({', '.join(languages)}) and only {'/'.join(modalities)}: "
+            f"nothing can be compared; "
             "encode a second language or the other modality"
         )
     return found

@@ -1,4 +1,4 @@
-"""The gaps along the depth: scores of one kind, measure and control at each point, for each language or pair and on average."""
+"""The gaps along the depth: scores of one kind, measure and control at each point, each language and on average."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ _AVERAGED = ["value", "null_mean", "null_q95", "calibrated", "low", "high"]
 def curves(scores: pd.DataFrame) -> pd.DataFrame:
     """Summarise a scores table along the depth.
 
-    A group is a language (modality gap) or a pair of languages (language gaps). The row ``mean`` is the plain average over the groups of
-    value, null and calibrated score; its ``low`` and ``high`` are the averages of the groups' interval ends, which is wider than an interval of
-    the average would be, and has no p-value: pairs that share a language are not independent.
+    A group is a language (modality gap) or a pair of languages (language gaps). The row ``mean`` is the plain average
+    over the groups of value, null and calibrated score; its ``low`` and ``high`` are the averages of the groups'
+    interval ends, which is wider than an interval of the average would be, and has no p-value: pairs that share a
+    language are not independent.
 
     Parameters
     ----------
@@ -25,7 +26,8 @@ def curves(scores: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns :data:`babelscope.gaps.result.CURVE_COLUMNS`; rows without a point of their own (length alone) are left out.
+        Columns :data:`babelscope.gaps.result.CURVE_COLUMNS`; rows without a point of their own (length alone) are left
+        out.
     """
     placed = scores[scores["control"] != "length_only"]
     rows = placed.rename(columns={"point_a": "point", "point_b": "against", "stage_a": "stage", "depth_a": "depth"})

@@ -52,7 +52,8 @@ def _modalities(plain: pd.DataFrame, scores: pd.DataFrame, meta: dict[str, Any])
     measure = _best_measure(rows)
     if measure is None:
         return (
-            f"Speech and text of the same sentences are nowhere more alike than unrelated sentences would be, by any measure taken "
+            f"Speech and text of the same sentences are nowhere more alike than unrelated sentences would be, by any "
+            f"measure taken "
             f"({n} sentences, {languages} {_plural('language', languages)})."
         )
     best = max(_records(rows[rows["measure"] == measure]), key=lambda row: row["calibrated"])
@@ -66,8 +67,10 @@ def _modalities(plain: pd.DataFrame, scores: pd.DataFrame, meta: dict[str, Any])
     above = int((each["p"] < 0.05).sum())
     against = "" if best["against"] == best["point"] else f" against {best['against']}"
     return (
-        f"Speech comes nearest to text at {best['point']}{against} ({best['stage']}, depth {best['depth']:.2f}): {_name(measure)} "
-        f"{_number(best['value'])} where unrelated sentences give {_number(best['null_mean'])} (95 % below {_number(best['null_q95'])}), "
+        f"Speech comes nearest to text at {best['point']}{against} ({best['stage']}, depth {best['depth']:.2f}): "
+        f"{_name(measure)} "
+        f"{_number(best['value'])} where unrelated sentences give {_number(best['null_mean'])} (95 % below "
+        f"{_number(best['null_q95'])}), "
         f"beyond chance in {above} of {len(each)} {_plural('language', len(each))} (p < .05 each, {n} sentences)."
     )
 
@@ -89,7 +92,8 @@ def _languages(plain: pd.DataFrame, meta: dict[str, Any]) -> str | None:
     if len(ends) < 2:
         kind, end = next(iter(ends.items()))
         return (
-            f"{KINDS[kind]}, at the output ({end['point']}): {_name(measure)} {_number(end['value'])} on average over {int(end['groups'])} "
+            f"{KINDS[kind]}, at the output ({end['point']}): {_name(measure)} {_number(end['value'])} on average "
+            f"over {int(end['groups'])} "
             f"{_plural('pair', int(end['groups']))}, where unrelated sentences give {_number(end['null_mean'])}."
         )
     text, speech = ends["language_gap_text"], ends["language_gap_speech"]
@@ -97,8 +101,10 @@ def _languages(plain: pd.DataFrame, meta: dict[str, Any]) -> str | None:
         "more alike in text than in speech" if text["value"] > speech["value"] else "more alike in speech than in text"
     )
     return (
-        f"At the two outputs, languages are {more}: {_name(measure)} {_number(text['value'])} in text ({text['point']}) and "
-        f"{_number(speech['value'])} in speech ({speech['point']}), where unrelated sentences give {_number(text['null_mean'])}, on average over "
+        f"At the two outputs, languages are {more}: {_name(measure)} {_number(text['value'])} in text "
+        f"({text['point']}) and "
+        f"{_number(speech['value'])} in speech ({speech['point']}), where unrelated sentences give "
+        f"{_number(text['null_mean'])}, on average over "
         f"{int(text['groups'])} {_plural('pair', int(text['groups']))} of languages."
     )
 

@@ -1,7 +1,8 @@
 """Utterance length as a rival explanation: what it is, and how it is taken out of two representations.
 
-A long sentence is long in every language and modality, so that sentences can be matched above chance by their length alone. Here lengths become
-covariates (log seconds of a recording, log tokens of a text, each with mean 0 and s.d. 1), and are projected out.
+A long sentence is long in every language and modality, so that sentences can be matched above chance by their length
+alone. Here lengths become covariates (log seconds of a recording, log tokens of a text, each with mean 0 and s.d. 1),
+and are projected out.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from babelscope.errors import DataError
 
 
 def standardised_log(lengths: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """Return log lengths with mean 0 and s.d. 1 as one column, shape (n, 1); None if they are unknown or all the same."""
+    """Return log lengths with mean 0 and s.d. 1 as one column, (n, 1); None if unknown or all the same."""
     if not np.isfinite(lengths).all():
         return None
     logged = np.log(lengths)
@@ -38,10 +39,11 @@ def log_lengths(activations: Activations, languages: Iterable[str]) -> NDArray[n
 def project_out(x: NDArray[np.floating], covariates: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the part of `x` that the covariates do not explain, in the space of the residual degrees of freedom.
 
-    Plain residuals of both sides lie in one and the same subspace, of n - 1 - c dimensions; permuting them as if they had n - 1 makes the null
-    too low, by a share of about c / n. Here an orthonormal basis B of that subspace, of n - c centred rows (B B' the centring matrix, B' B the residual
-    maker), turns x into B x: the same singular values as the residuals have, and rows that are exchangeable. The rows are no sentences any more,
-    so this is for measures of the whole geometry (CCA, CKA), not for neighbours.
+    Plain residuals of both sides lie in one and the same subspace, of n - 1 - c dimensions; permuting them as if they
+    had n - 1 makes the null too low, by a share of about c / n. Here an orthonormal basis B of that subspace, of n - c
+    centred rows (B B' the centring matrix, B' B the residual maker), turns x into B x: the same singular values as the
+    residuals have, and rows that are exchangeable. The rows are no sentences any more, so this is for measures of the
+    whole geometry (CCA, CKA), not for neighbours.
 
     Parameters
     ----------

@@ -87,9 +87,10 @@ class Result:
     curves : DataFrame
         The gaps along the depth; columns :data:`CURVE_COLUMNS`.
     meta : dict
-        Provenance and texts, JSON-able: ``study`` (name, created, command), ``model`` (name, revision, sides, notes), ``corpus``
-        (name, fingerprint, languages, n, licence, attribution, readers, seconds), ``options`` (measures, controls, permutations,
-        seed, pooling, match), ``versions``, ``headline`` (list of sentences), ``caveats`` (list of {id, title, text}).
+        Provenance and texts, JSON-able: ``study`` (name, created, command), ``model`` (name, revision, sides, notes),
+        ``corpus`` (name, fingerprint, languages, n, licence, attribution, readers, seconds), ``options`` (measures,
+        controls, permutations, seed, pooling, match), ``versions``, ``headline`` (list of sentences), ``caveats`` (list
+        of {id, title, text}).
     """
 
     scores: pd.DataFrame
@@ -97,7 +98,7 @@ class Result:
     meta: dict[str, Any] = field(default_factory=dict)
 
     def save(self, folder: Path | str) -> Path:
-        """Write ``scores.parquet``, ``scores.csv``, ``curves.csv`` and ``result.json`` into `folder`; each replaced whole."""
+        """Write ``scores.parquet``, ``scores.csv``, ``curves.csv`` and ``result.json``; each is replaced whole."""
         from babelscope.cache import write_atomically
 
         folder = Path(folder)

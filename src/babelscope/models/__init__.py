@@ -47,7 +47,8 @@ class ModelInfo:
         One line.
     modalities : tuple of str
     loader : str
-        ``module:function``, imported when needed; the function takes a :class:`LoadOptions` and returns a :class:`Model`.
+        ``module:function``, imported when needed; the function takes a :class:`LoadOptions` and returns a
+        :class:`Model`.
     assets : tuple of str
         What ``babelscope fetch`` must have brought, unless the user names weights.
     licence : str
@@ -178,7 +179,8 @@ def _pair(name: str, speech: Model, text: Model) -> Model:
         notes=(
             *speech.notes,
             *text.notes,
-            f"Speech is seen by {speech.name} and text by {text.name}: two models that were never trained together, so nothing makes them agree "
+            f"Speech is seen by {speech.name} and text by {text.name}: two models that were never trained together, "
+            f"so nothing makes them agree "
             "but what both learned of language.",
         ),
         licence=" and ".join(dict.fromkeys([speech.licence, text.licence])),

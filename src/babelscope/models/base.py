@@ -1,9 +1,9 @@
 """What a model is to babelscope: a text side and a speech side, each an ordered list of points to look at.
 
-A *side* turns sentences into activations. It knows how to prepare one utterance (on the CPU, without weights), how to put several into
-a padded batch, and how to run them. Its *points* say where to look and how many positions of an utterance are real there; everything
-else in a padded batch is padding and must not be counted. A side knows nothing of storage, and whoever captures knows nothing of
-the model but its points.
+A *side* turns sentences into activations. It knows how to prepare one utterance (on the CPU, without weights), how to
+put several into a padded batch, and how to run them. Its *points* say where to look and how many positions of an
+utterance are real there; everything else in a padded batch is padding and must not be counted. A side knows nothing of
+storage, and whoever captures knows nothing of the model but its points.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Point:
     Attributes
     ----------
     name : str
-        Unique within the model, such as ``speech.layer.3``. A point that both sides have under one name is *shared*: the same weights
-        see both modalities there.
+        Unique within the model, such as ``speech.layer.3``. A point that both sides have under one name is *shared*:
+        the same weights see both modalities there.
     stage : Stage
     depth : float
         From 0 (first point of the side) to 1 (its output).
@@ -150,7 +150,7 @@ class Side(ABC):
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """Where weights came from: a file's name, its sha256 and its source (a registry's package, a folder, a hub id and revision)."""
+    """Where weights came from: a file's name, its sha256, and its source (an asset, a folder, a hub id)."""
 
     file: str
     sha256: str
@@ -264,7 +264,8 @@ def ready(module: nn.Module, device: str, dtype: torch.dtype) -> nn.Module:
         target = torch.device(device)
         if target.type == "cuda" and not torch.cuda.is_available():
             raise UsageError(
-                f"device {device!r} asked for, but this machine (or this build of torch) has no CUDA: use device = 'cpu'"
+                f"device {device!r} asked for, but this machine (or this build of torch) has no CUDA: use device = "
+                f"'cpu'"
             )
         return module.to(device=target, dtype=dtype).eval().requires_grad_(False)
     except RuntimeError as error:

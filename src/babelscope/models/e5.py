@@ -1,7 +1,7 @@
-"""multilingual-e5-small as a text side: a 12-layer BERT over XLM-R's subwords; the embedding is the normalised mean of the last layer.
+"""multilingual-e5-small as a text side: a BERT of 12 layers; its embedding is the normalised mean of the last layer.
 
-E5 was trained with ``query: `` before every sentence, so that prefix is part of every input. Pooling is over all tokens of the input, the prefix
-and both special tokens included, as the model's own embedding is.
+E5 was trained with ``query: `` before every sentence, so that prefix is part of every input. Pooling is over all tokens
+of the input, the prefix and both special tokens included, as the model's own embedding is.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Whisper's encoder as a speech side, and Whisper whole as a transcriber (the proof that weights and recordings are right).
+"""Whisper's encoder as a speech side, and Whisper whole as a transcriber (proof that weights and recordings are right).
 
-Whisper hears a window of fixed length (30 s as released): the recording, then silence. Its encoder attends to the silence too, but what
-is pooled is the recording alone: M = ceil(n / 160) mel frames for n samples, and E = (M - 1) // 2 + 1 positions behind the second
-convolution. A shorter window (the first positions of the same position table) is much faster, but not what the model was trained
-on; it is never chosen in silence.
+Whisper hears a window of fixed length (30 s as released): the recording, then silence. Its encoder attends to the
+silence too, but what is pooled is the recording alone: M = ceil(n / 160) mel frames for n samples, and E = (M - 1) // 2
++ 1 positions behind the second convolution. A shorter window (the first positions of the same position table) is much
+faster, but not what the model was trained on; it is never chosen in silence.
 """
 
 from __future__ import annotations
@@ -112,7 +112,8 @@ class WhisperSpeech(Side):
         samples = np.asarray(item, dtype=np.float32)
         if len(samples) > self.window:
             raise DataError(
-                f"{len(samples) / SAMPLE_RATE:.1f} s of speech do not fit Whisper's window of {self.window_seconds:g} s: "
+                f"{len(samples) / SAMPLE_RATE:.1f} s of speech do not fit Whisper's window of "
+                f"{self.window_seconds:g} s: "
                 f"choose max_seconds = {self.window_seconds:g} or less" + _window_hint(self.window_seconds)
             )
         features = self.features(samples, sampling_rate=SAMPLE_RATE, return_tensors="pt").input_features[0]
@@ -185,7 +186,8 @@ def load(options: LoadOptions) -> Model:
     notes = []
     if window < TRAINED_WINDOW_SECONDS:
         notes.append(
-            f"Whisper hears a window of {window:g} s here instead of the {TRAINED_WINDOW_SECONDS:g} s that it was trained on: faster, and "
+            f"Whisper hears a window of {window:g} s here instead of the {TRAINED_WINDOW_SECONDS:g} s that it was "
+            f"trained on: faster, and "
             "close to it, but not the released model's own numbers."
         )
     side = WhisperSpeech(ready(encoder, options.device, dtype_named(options.dtype)), window)

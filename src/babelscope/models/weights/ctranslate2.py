@@ -1,7 +1,7 @@
 """Whisper from the CTranslate2 container (``model.bin``), into the names of transformers' Whisper.
 
-The container is a flat list of named arrays: a version, the specification's name, and for each variable its name, shape, type and
-bytes, little-endian throughout; then aliases. It needs neither pickle nor ctranslate2.
+The container is a flat list of named arrays: a version, the specification's name, and for each variable its name,
+shape, type and bytes, little-endian throughout; then aliases. It needs neither pickle nor ctranslate2.
 """
 
 from __future__ import annotations
@@ -99,8 +99,8 @@ def read_container(path: Path) -> dict[str, NDArray[np.generic]]:
 def whisper_state(arrays: dict[str, NDArray[np.generic]], path: Path) -> dict[str, Tensor]:
     """Rename a container's arrays to transformers' ``WhisperForConditionalGeneration``.
 
-    CTranslate2 joins the projections of q, k and v (and of k and v in cross-attention) into one matrix, and gives k a bias that Whisper
-    does not have; that bias must be zero.
+    CTranslate2 joins the projections of q, k and v (and of k and v in cross-attention) into one matrix, and gives k a
+    bias that Whisper does not have; that bias must be zero.
 
     Raises
     ------

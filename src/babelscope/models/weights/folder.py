@@ -36,7 +36,8 @@ def load_pretrained(
     Raises
     ------
     DataError
-        If the folder or hub id does not exist or cannot be reached, the weights are not safetensors, are cut short or lack a key.
+        If the folder or hub id does not exist or cannot be reached, the weights are not safetensors, are cut short or
+        lack a key.
     """
     import safetensors
     import torch
@@ -75,7 +76,8 @@ def load_pretrained(
     if missing or loading["mismatched_keys"]:
         wrong = missing or [key[0] for key in loading["mismatched_keys"]]
         raise DataError(
-            f"weights {source!r} lack {len(wrong)} arrays of the model, such as {sorted(wrong)[0]!r}: they are another model's"
+            f"weights {source!r} lack {len(wrong)} arrays of the model, such as {sorted(wrong)[0]!r}: they are "
+            f"another model's"
         )
     if local:
         return model, tuple(WeightsFile(path.name, sha256_of(path), str(folder.resolve().name)) for path in files)

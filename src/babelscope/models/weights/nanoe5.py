@@ -1,8 +1,9 @@
 """multilingual-e5-small from the ``E5S1`` container: float32 arrays, and matrices in blocks of four-bit numbers (Q4_0).
 
-The container, little-endian: magic ``E5S1``, version, seven int32 (width, layers, heads, feed-forward width, vocabulary, positions, token
-types), float32 epsilon, int32 block size, the tokenizer's tables, then a directory of named arrays (type, count, offset, bytes). A
-block of Q4_0 is a float16 scale and 32 four-bit numbers, the first 16 in the low halves, offset by 8.
+The container, little-endian: magic ``E5S1``, version, seven int32 (width, layers, heads, feed-forward width,
+vocabulary, positions, token types), float32 epsilon, int32 block size, the tokenizer's tables, then a directory of
+named arrays (type, count, offset, bytes). A block of Q4_0 is a float16 scale and 32 four-bit numbers, the first 16 in
+the low halves, offset by 8.
 """
 
 from __future__ import annotations

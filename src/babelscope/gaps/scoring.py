@@ -22,8 +22,9 @@ from babelscope.similarity import pairwise, parse_measure, regress_out
 DEFAULT_MEASURES: tuple[str, ...] = ("svcca", "linear_cka", "retrieval")
 DEFAULT_PERMUTATIONS = 200
 
-#: Measures of the whole geometry: after a regression they are taken in the space of the residual degrees of freedom, so that the
-#: regression itself makes nothing look alike. Neighbour measures need sentences in rows and take the residuals as they are.
+#: Measures of the whole geometry: after a regression they are taken in the space of the residual degrees of freedom, so
+#: that the regression itself makes nothing look alike. Neighbour measures need sentences in rows and take the residuals
+#: as they are.
 _GLOBAL = frozenset({"cca", "svcca", "pwcca", "linear_cka", "procrustes"})
 
 #: Called with what is being compared, how many pairs are done, and how many there are.
@@ -146,9 +147,9 @@ class _Scoring:
         shown: Mapping[str, str] | None = None,
         **settings: Any,
     ) -> None:
-        """Score every comparison under every measure that it allows: a measure of one space needs both sides at one point.
+        """Score every comparison under every measure that it allows.
 
-        `shown` renames measures in the table.
+        A measure of one space (retrieval) needs both sides at one point. `shown` renames measures in the table.
         """
         for same_space in (False, True):
             chosen = [measure for measure in measures if parse_measure(measure).same_space is same_space]

@@ -45,7 +45,8 @@ def encode(
     model : Model
         All its points are stored; narrow them with :meth:`Model.select_points`.
     corpus : Corpus
-        Complete in the modalities that the model takes: every sentence in every language. Of several recordings the first is used.
+        Complete in the modalities that the model takes: every sentence in every language. Of several recordings the
+        first is used.
     path : Path or str
         The store. One of the same contents is taken up where it ends; another is refused unless `overwrite`.
     pooling : {"mean", "max", "first", "last"}
@@ -65,7 +66,8 @@ def encode(
     Raises
     ------
     DataError
-        If a text or recording is missing, broken, or gives an activation that is not finite; what was finished before is kept.
+        If a text or recording is missing, broken, or gives an activation that is not finite; what was finished before
+        is kept.
     UsageError
         If the store holds something else, or an option is wrong.
     """
@@ -158,7 +160,8 @@ def _encode_block(
         for sentence, item in zip(sentences, prepared, strict=True):
             if point.length(item.length) < 1:
                 raise DataError(
-                    f"sentence {sentence!r}, {modality} in {cells.language!r}: {item.length} {side.unit} leave no position at {point.name}: "
+                    f"sentence {sentence!r}, {modality} in {cells.language!r}: {item.length} {side.unit} leave no "
+                    f"position at {point.name}: "
                     "it is too short for this model"
                 )
     vectors = {point.name: np.empty((len(sentences), point.width), dtype=np.float32) for point in side.points}
@@ -171,7 +174,8 @@ def _encode_block(
         bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
         if bad.size:
             raise DataError(
-                f"sentence {sentences[int(bad[0])]!r}, {modality} in {cells.language!r}: the activation at {name} is not finite; "
+                f"sentence {sentences[int(bad[0])]!r}, {modality} in {cells.language!r}: the activation at {name} is "
+                f"not finite; "
                 "try dtype = 'float32', or check the weights"
             )
     return Block(

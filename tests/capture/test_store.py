@@ -1,0 +1,267 @@
+"""The store: what xarray alone sees, what a killed run leaves, and what is refused."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import errno
+import json
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+import zarr
+
+from babelscope import models
+from babelscope.capture import Activations, Capture, encode, open_activations
+from babelscope.capture import encoding as encoding_module
+from babelscope.capture.store import Writer, lock
+from babelscope.corpora import Corpus
+from babelscope.errors import DataError, UsageError
+from babelscope.models import Model
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, tiny_model: Model, tones: Corpus) -> Activations:
+    return encode(tiny_model, tones, tmp_path_factory.mktemp("store") / "activations.zarr", block=5)
+
+
+def test_xarray_alone_makes_sense_of_it(whole: Activations, tones: Corpus, tiny_model: Model) -> None:
+    dataset = xr.open_zarr(whole.path, consolidated=False, chunks=None)
+    assert dataset["activation"].dims == ("modality", "point", "language", "sentence", "feature")
+    assert [str(name) for name in dataset["sentence"].values] == list(tones.sentences)
+    assert [str(name) for name in dataset["language"].values] == list(tones.languages)
+    assert [str(name) for name in dataset["modality"].values] == ["text", "speech"]
+    layer = dataset["activation"].sel(modality="speech", language="xb", sentence="s03")
+    layer = layer.isel(point=int(np.flatnonzero(dataset["point"].values == "speech.layer.1")[0]))
+    assert np.isfinite(layer.values).all()
+    provenance = json.loads(dataset.attrs["provenance"])
+    assert provenance["model"]["name"] == "whisper-base+e5-small"
+    assert provenance["model"]["options"]["speech"]["window_seconds"] == 2
+    assert provenance["corpus"]["fingerprint"] == tones.fingerprint()
+    assert {"torch", "transformers", "babelscope"} <= provenance["versions"].keys()
+    assert provenance["pooling"] == "mean"
+    assert str(dataset["text"].sel(language="xa", sentence="s00").values) == tones.text("s00", "xa")
+    assert zarr.open_group(whole.path, mode="r").metadata.zarr_format == 3
+
+
+def test_a_matrix_holds_what_capture_gives(whole: Activations, tones: Corpus, tiny_model: Model) -> None:
+    side = tiny_model.sides["text"]
+    with Capture(side) as capture:
+        for row, sentence in enumerate(whole.sentences):
+            text = tones.text(sentence, "xc")
+            assert text is not None
+            caught = capture.run(side.collate([side.prepare(text, "xc")]))
+            for point in side.points:
+                stored = whole.matrix(point.name, "text", "xc")[row]
+                np.testing.assert_allclose(stored, caught[point.name][0].numpy(), atol=1e-5)
+    assert whole.matrix("speech.norm", "speech", "xa").shape == (12, 16)
+    assert whole.matrix("text.pooled", "text", "xa").dtype == np.float32
+
+
+def test_lengths_and_positions_are_told(whole: Activations, tones: Corpus) -> None:
+    seconds = whole.lengths("speech", "xa")
+    said = [tones.recordings(sentence, "xa")[0].seconds for sentence in whole.sentences]
+    np.testing.assert_allclose(seconds, np.array(said, dtype=float), atol=1e-3)
+    positions = whole.dataset["positions"].sel(modality="speech", language="xa")
+    at = list(whole.dataset["point"].values).index("speech.norm")
+    frames = -(-(seconds * 16_000).round().astype(int) // 160)
+    np.testing.assert_array_equal(positions.isel(point=at).values, (frames - 1) // 2 + 1)
+    assert (whole.lengths("text", "xa") > 3).all()
+
+
+@pytest.mark.parametrize(
+    ("ask", "words"),
+    [
+        (("speech.layr.1", "speech", "xa"), "did you mean 'speech.layer.1'"),
+        (("speech.norm", "speach", "xa"), "did you mean 'speech'"),
+        (("speech.norm", "speech", "xaa"), "did you mean 'xa'"),
+        (("text.pooled", "speech", "xa"), "no speech point"),
+    ],
+)
+def test_an_unknown_name_says_what_was_meant(whole: Activations, ask: tuple[str, str, str], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        whole.matrix(*ask)
+
+
+class _Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("after", [0, 1, 7, 13])
+def test_a_run_that_is_stopped_goes_on_and_ends_with_the_same_bits(
+    whole: Activations, tiny_model: Model, tones: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    path = tmp_path / "activations.zarr"
+    original, written = Writer.write_block, 0
+
+    def dying(self: Writer, *args: Any) -> None:
+        nonlocal written
+        if written == after:
+            raise _Killed
+        written += 1
+        original(self, *args)
+
+    monkeypatch.setattr(Writer, "write_block", dying)
+    with pytest.raises(_Killed):
+        encode(tiny_model, tones, path, block=5)
+    monkeypatch.setattr(Writer, "write_block", original)
+    half = Activations(path)
+    assert not half.complete
+    with pytest.raises(DataError, match="not wholly encoded"):
+        half.matrix("speech.norm", "speech", "xc")
+
+    blocks = []
+    real = encoding_module._encode_block
+    monkeypatch.setattr(encoding_module, "_encode_block", lambda *args: blocks.append(args[1]) or real(*args))
+    again = encode(tiny_model, tones, path, block=5)
+    assert len(blocks) == 3 * 2 * 3 - after  # three languages, two modalities, three blocks of at most five sentences
+    for modality in ("text", "speech"):
+        for point in whole.points(modality):
+            for language in whole.languages:
+                np.testing.assert_array_equal(
+                    again.matrix(point, modality, language), whole.matrix(point, modality, language)
+                )
+    blocks.clear()
+    encode(tiny_model, tones, path, block=5)
+    assert blocks == []
+
+
+def test_a_process_that_is_killed_leaves_a_store_that_goes_on(
+    whole: Activations,
+    whisper_folder: Path,
+    e5_folder: Path,
+    manifest: Path,
+    tmp_path: Path,
+    tiny_model: Model,
+    tones: Corpus,
+) -> None:
+    """A real kill -9 in the middle of a block's writes."""
+    path = tmp_path / "activations.zarr"
+    program = textwrap.dedent(f"""
+        import os, signal
+        from babelscope import corpora, encode, models
+        from babelscope.capture.store import Writer
+        array, count = Writer._array, 0
+        def counting(self, name):
+            global count
+            count += 1
+            if count == 31:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return array(self, name)
+        Writer._array = counting
+        weights = {{"whisper-base": {str(whisper_folder)!r}, "e5-small": {str(e5_folder)!r}}}
+        model = models.load("whisper-base+e5-small", weights=weights, window_seconds=2)
+        encode(model, corpora.load("manifest", path={str(manifest)!r}), {str(path)!r}, block=5)
+    """)
+    died = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert died.returncode == -9, died.stderr.decode()
+    assert 0 < Activations(path).dataset["done"].values.sum() < Activations(path).dataset["done"].size
+    again = encode(tiny_model, tones, path, block=5)
+    for language in whole.languages:
+        np.testing.assert_array_equal(
+            again.matrix("speech.norm", "speech", language), whole.matrix("speech.norm", "speech", language)
+        )
+
+
+def test_a_store_of_something_else_is_refused_by_what_differs(
+    whole: Activations, tiny_model: Model, tones: Corpus, tmp_path: Path
+) -> None:
+    path = tmp_path / "activations.zarr"
+    shutil.copytree(whole.path, path)
+    with pytest.raises(UsageError, match=r"another pooling: .*--overwrite"):
+        encode(tiny_model, tones, path, block=5, pooling="max")
+    fewer = tones.select(languages=["xa", "xb"])
+    with pytest.raises(UsageError, match="another corpus, languages"):
+        encode(tiny_model, fewer, path, block=5)
+    replaced = encode(tiny_model, fewer, path, block=5, overwrite=True)
+    assert replaced.languages == ("xa", "xb")
+    with pytest.raises(DataError, match="not a store"):
+        encode(tiny_model, tones, _some_folder(tmp_path))
+    assert (tmp_path / "mine" / "precious.txt").read_text() == "keep"
+
+
+def _some_folder(tmp_path: Path) -> Path:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "precious.txt").write_text("keep")
+    return tmp_path / "mine"
+
+
+def test_a_damaged_store_is_one_line(whole: Activations, tmp_path: Path) -> None:
+    path = tmp_path / "activations.zarr"
+    shutil.copytree(whole.path, path)
+    chunk = next(file for file in sorted((path / "activation" / "c").rglob("*")) if file.is_file())
+    chunk.write_bytes(chunk.read_bytes()[:40])
+    with pytest.raises(DataError, match=r"damaged at text.embeddings of text in 'xa'"):
+        open_activations(path).matrix("text.embeddings", "text", "xa")
+    with pytest.raises(DataError, match="not a store of activations"):
+        open_activations(tmp_path)
+    shutil.copytree(whole.path, tmp_path / "other.zarr")
+    (tmp_path / "other.zarr" / "zarr.json").write_text("{")
+    with pytest.raises(DataError, match="damaged"):
+        open_activations(tmp_path / "other.zarr")
+
+
+def test_a_missing_chunk_is_not_taken_for_silence(whole: Activations, tmp_path: Path) -> None:
+    path = tmp_path / "activations.zarr"
+    shutil.copytree(whole.path, path)
+    next(file for file in sorted((path / "activation" / "c").rglob("*")) if file.is_file()).unlink()
+    with pytest.raises(DataError, match="no finite activations"):
+        open_activations(path).matrix("text.embeddings", "text", "xa")
+
+
+def test_two_writers_do_not_meet(tmp_path: Path) -> None:
+    program = (
+        "import sys\nfrom pathlib import Path\nfrom babelscope.capture.store import lock\n"
+        f"with lock(Path({str(tmp_path / 'a.zarr')!r})):\n    print('held', flush=True)\n    sys.stdin.read()\n"
+    )
+    other = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert other.stdout is not None and other.stdout.readline() == b"held\n"
+    with pytest.raises(DataError, match=f"being written by process {other.pid}"), lock(tmp_path / "a.zarr"):
+        pass
+    other.kill()
+    other.wait()
+    with lock(tmp_path / "a.zarr"):
+        pass
+
+
+def test_a_full_disk_is_one_line_and_keeps_what_was_done(
+    tiny_model: Model, tones: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "activations.zarr"
+    original, asked = Writer._array, 0
+
+    def full(self: Writer, name: str) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked > 40:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return original(self, name)
+
+    monkeypatch.setattr(Writer, "_array", full)
+    with pytest.raises(DataError, match="the disk is full"):
+        encode(tiny_model, tones, path, block=5)
+    assert Activations(path).dataset["done"].values.sum() > 0
+
+
+def test_bad_cells_are_named(whisper_folder: Path, tiny_model: Model, tones: Corpus, tmp_path: Path) -> None:
+    short = models.load("whisper-base", weights=str(whisper_folder), window_seconds=1)
+    with pytest.raises(
+        DataError, match=r"sentence 's\d\d', recording in 'x[abc]': .* do not fit Whisper's window of 1 s"
+    ):
+        encode(short, tones, tmp_path / "a.zarr")
+    side = tiny_model.sides["text"]
+    broken = copy.deepcopy(side.root)
+    torch.nn.init.constant_(broken.get_submodule("encoder.layer.1.output.dense").weight, float("nan"))  # type: ignore[arg-type]
+    narrowed = copy.copy(side)
+    narrowed.root = broken
+    bad = dataclasses.replace(tiny_model, sides={"text": narrowed})
+    with pytest.raises(DataError, match=r"sentence 's00', text in 'xa': the activation at text.layer.1 is not finite"):
+        encode(bad, tones, tmp_path / "b.zarr")
