@@ -74,12 +74,13 @@ def leading(
     if variance is None and k is None:
         u, s, _ = x.svd
         return u, s
-    u, s = x.directions
+    s = x.singular_values
     wanted = kept_by_variance(s, variance, squared=squared) if variance is not None else min(k or 1, s.size)
     if s[wanted - 1] < 1e-4 * s[0] or wanted == s.size:
         u, s, _ = x.svd
         wanted = kept_by_variance(s, variance, squared=squared) if variance is not None else min(k or 1, s.size)
-    return u[:, :wanted], s[:wanted]
+        return u[:, :wanted], s[:wanted]
+    return x.directions(wanted), s[:wanted]
 
 
 def basis_of(u: Array, s: FloatArray, *, epsilon: float = 0.0, loadings: Array | None = None) -> Basis:

@@ -145,5 +145,5 @@ def rogue_dimensions(x: Any, *, threshold: float = 10.0) -> IntArray:
 
 def _shares(x: Any) -> Any:
     """Return the shares of variance by falling size, rounding left out."""
-    s = Representation(x).directions[1]
+    s = Representation(x).singular_values
     return s**2 / (s @ s)
