@@ -4,13 +4,11 @@ The transcripts are lists of ``id: text``. They are used as they are written (Sp
 exceptions:
 
 - What stands whole in brackets, as ``[ascending tones]``, ``(2 seconds of silence)`` or ``<beep ascending>``, is a
-sound: left out, as
-  is anything that begins with such a bracket.
-- What stands in square brackets inside an entry, as in ``at [@]`` or ``Il [suo] messaggio è stato salvato.``, is not in the
-  recordings (Whisper hears none of it, from either Italian reader): removed.
+  sound: left out, as is anything that begins with such a bracket.
+- What stands in square brackets inside an entry, as in ``at [@]`` or ``Il [suo] messaggio è stato salvato.``, is not
+  in the recordings (Whisper hears none of it, from either Italian reader): removed.
 - An id that is listed twice keeps its first text. It happens once: Spanish ``digits/0`` is "cero" and then, by a slip
-for
-  ``digits/10``, "diez".
+  for ``digits/10``, "diez".
 """
 
 from __future__ import annotations

@@ -88,6 +88,7 @@ class Corpus:
         self._lost = lost if lost is not None else pd.DataFrame(columns=list(_LOST_COLUMNS))
         self.languages: tuple[str, ...] = tuple(languages or dict.fromkeys(self._table["language"]))
         self.sentences: tuple[str, ...] = tuple(dict.fromkeys(self._table["sentence"]))
+        self._known = frozenset(self.sentences)
         self._cells = self._read_cells()
 
     def _read_cells(self) -> dict[tuple[str, str], _Cell]:
@@ -161,7 +162,7 @@ class Corpus:
             raise UsageError(
                 f"corpus {self.name!r} has no language {language!r}: {did_you_mean(language, self.languages)}"
             )
-        if (sentence, language) not in self._cells and sentence not in self.sentences:
+        if sentence not in self._known:
             raise UsageError(
                 f"corpus {self.name!r} has no sentence {sentence!r}: {did_you_mean(sentence, self.sentences)}"
             )
@@ -192,22 +193,17 @@ class Corpus:
 
     def describe(self) -> pd.DataFrame:
         """Return a row a language: ``texts``, ``recordings``, ``pairs`` (cells with both), ``minutes``, ``readers``."""
-        rows = []
-        for language in self.languages:
-            cells = [cell for (_, own), cell in self._cells.items() if own == language]
-            recordings = [recording for cell in cells for recording in cell.recordings]
-            rows.append(
-                {
-                    "language": language,
-                    "texts": sum(cell.text is not None for cell in cells),
-                    "recordings": len(recordings),
-                    "pairs": sum(cell.text is not None and bool(cell.recordings) for cell in cells),
-                    "minutes": sum(recording.seconds for recording in recordings) / 60,
-                    "readers": len(self.readers[language]),
-                }
-            )
-        columns = ["language", "texts", "recordings", "pairs", "minutes", "readers"]
-        return pd.DataFrame(rows, columns=columns).set_index("language")
+        columns = ("texts", "recordings", "pairs", "minutes")
+        counted: dict[str, dict[str, float]] = {language: dict.fromkeys(columns, 0) for language in self.languages}
+        for (_, language), cell in self._cells.items():
+            row = counted[language]
+            row["texts"] += cell.text is not None
+            row["recordings"] += len(cell.recordings)
+            row["pairs"] += cell.text is not None and bool(cell.recordings)
+            row["minutes"] += sum(recording.seconds for recording in cell.recordings) / 60
+        table = pd.DataFrame.from_dict(counted, orient="index", columns=list(columns)).rename_axis("language")
+        table["readers"] = [len(self.readers[language]) for language in table.index]
+        return table.astype(dict.fromkeys(("texts", "recordings", "pairs", "readers"), int))
 
     def select(
         self,
@@ -352,9 +348,8 @@ class Corpus:
         if isinstance(ids, str):
             raise UsageError(f"ids is a list, as in [{ids!r}]")
         listed = list(ids)
-        known = set(self.sentences)
         for sentence in listed:
-            if sentence not in known:
+            if sentence not in self._known:
                 raise UsageError(
                     f"corpus {self.name!r} has no sentence {sentence!r}: {did_you_mean(sentence, self.sentences)}"
                 )
