@@ -1,0 +1,361 @@
+"""What the report takes out of a result. Rows are selected and pivoted here; no figure is computed anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from babelscope.errors import UsageError, did_you_mean
+from babelscope.gaps.result import KINDS, Result
+from babelscope.report.words import measure_head
+
+#: A null mean from which on a measure cannot tell related from unrelated data: nothing is left between the null and 1.
+SATURATED = 0.95
+
+#: A calibrated score up to which a saturated measure is said to tell nothing.
+BLIND = 0.1
+
+#: The kind of comparison behind each heat map.
+MAP_KINDS: dict[str, str] = {
+    "text": "language_gap_text",
+    "speech": "language_gap_speech",
+    "text-speech": "modality_gap",
+}
+
+
+@dataclass(frozen=True)
+class PointAt:
+    """A place in the model, as the curves name it."""
+
+    name: str
+    stage: str
+    depth: float
+
+
+@dataclass(frozen=True)
+class Saturation:
+    """How far a measure is saturated in one kind of comparison.
+
+    Attributes
+    ----------
+    points : int
+        Points at which the null mean is :data:`SATURATED` or more.
+    of : int
+        Points that have a null.
+    null : float
+        The median of the null means at those points.
+    n : int
+        Sentences.
+    blind : bool
+        Whether the calibrated score is (nearly) 0 there as well, so that the measure says nothing at all.
+    """
+
+    points: int
+    of: int
+    null: float
+    n: int
+    blind: bool
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether the measure is saturated at every point."""
+        return self.points == self.of
+
+
+def rows(frame: pd.DataFrame, **equal: str) -> pd.DataFrame:
+    """Return the rows in which every named column equals the given text."""
+    keep = np.ones(len(frame), dtype=bool)
+    for column, wanted in equal.items():
+        keep &= np.asarray(frame[column] == wanted, dtype=bool)
+    return frame[keep]
+
+
+def in_order(values: Iterable[Any]) -> list[str]:
+    """Return the distinct texts in order of first appearance, without missing ones."""
+    return [str(value) for value in pd.unique(pd.Series(list(values), dtype=object)) if not pd.isna(value)]
+
+
+def _distinct(column: pd.Series[Any]) -> list[str]:
+    return [str(value) for value in column.drop_duplicates() if not pd.isna(value)]
+
+
+def kinds(result: Result) -> list[str]:
+    """Return the kinds of comparison that the curves hold, in the order of :data:`~babelscope.gaps.result.KINDS`."""
+    there = set(_distinct(result.curves["kind"]))
+    return [kind for kind in KINDS if kind in there]
+
+
+def measures(result: Result) -> list[str]:
+    """Return the measures that the curves hold: in the study's order, then in order of appearance."""
+    there = _distinct(result.curves["measure"])
+    asked = [str(name) for name in _list(_dict(result.meta.get("options")).get("measures"))]
+    return [name for name in asked if name in there] + [name for name in there if name not in asked]
+
+
+def languages(result: Result) -> list[str]:
+    """Return the languages that were compared: in the corpus's order, then in order of appearance."""
+    there = in_order([*_distinct(result.scores["language_a"]), *_distinct(result.scores["language_b"])])
+    named = [str(name) for name in _list(_dict(result.meta.get("corpus")).get("languages"))]
+    if not there:
+        return in_order(named)
+    return [name for name in named if name in there] + [name for name in there if name not in named]
+
+
+def points(result: Result, kind: str) -> list[PointAt]:
+    """Return the points at which a kind was measured, from the first to the last.
+
+    They are ordered by depth; where depths are equal, as the model lists them, then by appearance.
+    """
+    listed = [
+        str(_dict(point).get("name"))
+        for side in _list(_dict(result.meta.get("model")).get("sides"))
+        for point in _list(_dict(side).get("points"))
+    ]
+    rank = {name: index for index, name in enumerate(listed)}
+    found = rows(result.curves, kind=kind)[["point", "stage", "depth"]].drop_duplicates("point")
+    there = [
+        PointAt(str(point), "" if pd.isna(stage) else str(stage), float(depth))
+        for point, stage, depth in found.itertuples(index=False)
+    ]
+    return sorted(there, key=lambda point: (point.depth, rank.get(point.name, len(rank))))
+
+
+def facing(result: Result) -> dict[str, str]:
+    """Return the text point that each speech point is shown against.
+
+    It is the only one there is, else the point itself (a layer that both sides share), else the deepest.
+    """
+    found = rows(result.scores, kind="modality_gap")[["point_a", "point_b", "depth_a", "depth_b"]].drop_duplicates(
+        ["point_a", "point_b"]
+    )
+    found = found[found["depth_a"].notna()].sort_values("depth_b", kind="stable")
+    faced: dict[str, str] = {}
+    for speech, text in zip(found["point_a"].astype(str), found["point_b"].astype(str), strict=True):
+        if faced.get(speech) != speech:
+            faced[speech] = text
+    return faced
+
+
+def _faced(result: Result, point: pd.Series[Any], against: pd.Series[Any]) -> NDArray[np.bool_]:
+    wanted = point.astype(object).map(facing(result))
+    return np.asarray(wanted.isna() | (against.astype(object) == wanted), dtype=bool)
+
+
+def curve(result: Result, kind: str, measure: str, control: str = "none") -> pd.DataFrame:
+    """Return the curves of one kind, measure and control, ordered by point from the first to the last.
+
+    Where a speech point was held against several text points, the one of :func:`facing` is taken.
+    """
+    part = rows(result.curves, kind=kind, measure=measure, control=control)
+    if kind == "modality_gap":
+        part = part[_faced(result, part["point"], part["against"])]
+    rank = {point.name: index for index, point in enumerate(points(result, kind))}
+    order = np.argsort([rank[str(name)] for name in part["point"]], kind="stable")
+    return part.iloc[order]
+
+
+def mean_of(part: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of :func:`curve` that average over all languages or pairs."""
+    return rows(part, group="mean")
+
+
+def groups(result: Result, kind: str) -> list[str]:
+    """Return the languages (modality gap) or pairs (language gaps) of a kind, in the order of the languages."""
+    there = [name for name in _distinct(rows(result.curves, kind=kind)["group"]) if name != "mean"]
+    order = languages(result)
+    if kind == "modality_gap":
+        rank = {name: index for index, name in enumerate(order)}
+    else:
+        rank = {pair: index for index, pair in enumerate(f"{a}-{b}" for a in order for b in order)}
+    return sorted(there, key=lambda name: rank.get(name, len(rank)))
+
+
+def members(group: str, known: Sequence[str]) -> list[str]:
+    """Return the languages of a group: itself, or the two of a pair such as ``en-zh-Hant``."""
+    if group in known:
+        return [group]
+    cuts = [index for index, letter in enumerate(group) if letter == "-"]
+    return next(
+        ([group[:cut], group[cut + 1 :]] for cut in cuts if group[:cut] in known and group[cut + 1 :] in known), []
+    )
+
+
+def saturation(result: Result, kind: str, measure: str) -> Saturation | None:
+    """Return where a measure is saturated, or None where it is not or has no null.
+
+    The null mean of unrelated data is read off the curve of the mean; nothing is estimated.
+    """
+    part = mean_of(curve(result, kind, measure)).dropna(subset=["null_mean"])
+    full = part[part["null_mean"] >= SATURATED]
+    if full.empty:
+        return None
+    blind = not (full["calibrated"] > BLIND).any()
+    return Saturation(len(full), len(part), float(full["null_mean"].median()), int(full["n"].iloc[0]), blind)
+
+
+def leading_measure(result: Result, among: Sequence[str] | None = None) -> str | None:
+    """Return the first measure that is not saturated, else the first; None where there is none."""
+    names = measures(result)
+    among = kinds(result) if among is None else among
+    for name in names:
+        found = [saturation(result, kind, name) for kind in among]
+        if not any(one is not None and one.everywhere for one in found):
+            return name
+    return names[0] if names else None
+
+
+def retrieval_measure(result: Result) -> str | None:
+    """Return the first measure of the retrieval family, or None."""
+    return next((name for name in measures(result) if measure_head(name) == "retrieval"), None)
+
+
+def value_range(
+    result: Result, measure: str, controls: Sequence[str] = ("none", "length_regressed")
+) -> tuple[float, float]:
+    """Return the smallest and largest number to be drawn for a measure, over all kinds, zero included."""
+    part = rows(result.curves, measure=measure)
+    part = part[part["control"].isin(list(controls))]
+    columns = [part[name].to_numpy(dtype=float) for name in ("value", "null_mean", "null_q95", "low", "high")]
+    drawn = np.concatenate([column[np.isfinite(column)] for column in columns] + [np.zeros(1)])
+    return float(drawn.min()), float(drawn.max())
+
+
+def cells(
+    result: Result, modality: str, measure: str, control: str = "none", quantities: Sequence[str] = ("value",)
+) -> dict[str, NDArray[np.float64]]:
+    """Pivot the scores of one map into cells.
+
+    Parameters
+    ----------
+    result : Result
+        What a study found.
+    modality : str
+        A key of :data:`MAP_KINDS`.
+    measure, control : str
+        As written in the scores.
+    quantities : sequence of str
+        Columns of the scores.
+
+    Returns
+    -------
+    dict of str to ndarray of shape (points, languages, languages)
+        One array a quantity; points as in :func:`points`, languages as in :func:`languages`. The two halves mirror
+        each other (a pair has no order); NaN where nothing was compared.
+    """
+    kind = MAP_KINDS[modality]
+    part = rows(result.scores, kind=kind, measure=measure, control=control)
+    if kind == "modality_gap":
+        part = part[_faced(result, part["point_a"], part["point_b"])]
+    where = {point.name: index for index, point in enumerate(points(result, kind))}
+    names = {name: index for index, name in enumerate(languages(result))}
+    point = part["point_a"].astype(object).map(where).to_numpy(dtype=float)
+    kept = np.isfinite(point)
+    at = point[kept].astype(np.intp)
+    a = part["language_a"].astype(object).map(names).to_numpy(dtype=np.intp)[kept]
+    b = part["language_b"].astype(object).map(names).to_numpy(dtype=np.intp)[kept]
+    pivoted = {}
+    for quantity in quantities:
+        filled = np.full((len(where), len(names), len(names)), np.nan)
+        found = part[quantity].to_numpy(dtype=float)[kept]
+        filled[at, b, a] = found
+        filled[at, a, b] = found
+        pivoted[quantity] = filled
+    return pivoted
+
+
+def retrieval_rows(result: Result, kind: str, most: int | None = None) -> pd.DataFrame:
+    """Pivot the retrieval scores of a kind into one row a language or pair.
+
+    Parameters
+    ----------
+    result : Result
+        What a study found.
+    kind : str
+        One of :data:`~babelscope.gaps.result.KINDS`.
+    most : int, optional
+        With more rows than this, only the pairs with English are kept, or with the first language if there is no
+        English.
+
+    Returns
+    -------
+    DataFrame
+        Columns language_a, language_b, first, value, p, chance, length_regressed, length_only, shuffled, n: the score
+        at the first point and at the last, its p-value and its null mean, and the controls at the last point (length
+        alone has no depth: wherever it stands). The attributes ``first`` and ``last`` name the points.
+    """
+    columns = [
+        "language_a",
+        "language_b",
+        "first",
+        "value",
+        "p",
+        "chance",
+        "length_regressed",
+        "length_only",
+        "shuffled",
+        "n",
+    ]
+    measure = retrieval_measure(result)
+    along = points(result, kind)
+    part = rows(result.scores, kind=kind, measure=measure or "")
+    if kind == "modality_gap":
+        part = part[_faced(result, part["point_a"], part["point_b"])]
+    part = part[part["value"].notna()]
+    if part.empty or not along:
+        return pd.DataFrame(columns=columns)
+    first, last = along[0].name, along[-1].name
+    keys = ["language_a", "language_b"]
+
+    def at(control: str, point: str) -> pd.DataFrame:
+        found = rows(part, control=control)
+        here = rows(found, point_a=point)
+        here = found if here.empty and control == "length_only" else here
+        here = here.astype(dict.fromkeys(keys, object))
+        return here.drop_duplicates(keys).set_index(keys)
+
+    plain = at("none", last)
+    if plain.empty:
+        return pd.DataFrame(columns=columns)
+    table = pd.DataFrame(
+        {"first": at("none", first)["value"].reindex(plain.index), "value": plain["value"], "p": plain["p"]}
+    )
+    table["chance"] = plain["null_mean"]
+    for control in ("length_regressed", "length_only", "shuffled"):
+        table[control] = at(control, last)["value"].reindex(plain.index)
+    table["n"] = plain["n"]
+    table = table.reset_index()
+    order = {name: index for index, name in enumerate(languages(result))}
+    table = table.sort_values(keys, key=lambda column: column.map(order), kind="stable").reset_index(drop=True)
+    table.attrs.update(first=first, last=last, of=len(table), pivot=None)
+    if most is not None and len(table) > most and kind != "modality_gap":
+        pivot = next((name for name in ("en", "eng") if name in order), next(iter(order)))
+        attrs = {**table.attrs, "pivot": pivot}
+        table = table[(table["language_a"] == pivot) | (table["language_b"] == pivot)].reset_index(drop=True)
+        table.attrs.update(attrs)
+    return table
+
+
+def known(what: str, name: str, there: Sequence[str]) -> str:
+    """Return `name` if it is there.
+
+    Raises
+    ------
+    UsageError
+        If it is not; the line says what there is.
+    """
+    if name not in there:
+        raise UsageError(f"the result has no {what} {name!r}: {did_you_mean(name, there)}")
+    return name
+
+
+def _dict(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else []

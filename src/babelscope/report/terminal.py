@@ -1,0 +1,63 @@
+"""What the terminal shows at the end of a study: a short table, one line a kind of comparison and measure."""
+
+from __future__ import annotations
+
+from rich.table import Table
+from rich.text import Text
+
+from babelscope.gaps.result import Result
+from babelscope.report import select
+from babelscope.report.words import KIND_TITLES, measure_title, number, p_value
+
+
+def summary_table(result: Result) -> Table:
+    """Return the mean of every kind and measure at the first, the best and the last point.
+
+    Parameters
+    ----------
+    result : Result
+        What a study found.
+
+    Returns
+    -------
+    rich.table.Table
+        One block a kind, one row a measure; columns: the mean at the first, best and last point, the null's mean, the
+        calibrated mean and the range of the languages' or pairs' p-values, these three at the last point, and where
+        the best is. A saturated measure is marked by ``!``.
+    """
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
+    table.add_column("", no_wrap=True)
+    for name in ("first", "best", "last", "null", "calibr.", "p"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("best at", overflow="fold")
+    saturated = False
+    for kind in select.kinds(result):
+        table.add_row(Text(KIND_TITLES[kind], style="bold"))
+        for measure in select.measures(result):
+            part = select.curve(result, kind, measure)
+            mean = select.mean_of(part).dropna(subset=["value"])
+            if mean.empty:
+                table.add_row(Text(f"  {measure_title(measure)}"), "not measured")
+                continue
+            first, last, best = mean.iloc[0], mean.iloc[-1], mean.iloc[int(mean["value"].argmax())]
+            flat = select.saturation(result, kind, measure)
+            saturated = saturated or flat is not None
+            p = select.rows(part, point=str(last["point"]))["p"].dropna()
+            table.add_row(
+                Text(f"  {measure_title(measure)}{' !' if flat else ''}"),
+                number(first["value"]),
+                number(best["value"]),
+                number(last["value"]),
+                number(last["null_mean"]),
+                number(last["calibrated"]),
+                _range(float(p.min()), float(p.max())) if len(p) else number(None),
+                Text(str(best["point"])),
+            )
+    if saturated:
+        table.caption = "! gives nearly 1 to unrelated sentences: read its calibrated value only"
+        table.caption_justify = "left"
+    return table
+
+
+def _range(low: float, high: float) -> str:
+    return p_value(low) if p_value(low) == p_value(high) else f"{p_value(low)} … {p_value(high)}"
