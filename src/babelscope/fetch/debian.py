@@ -17,6 +17,8 @@ from babelscope.fetch.sources import DebianPackage
 #: Package lists of our own are made again when older, in seconds.
 _LISTS_AGE = 24 * 3600
 
+_UNKNOWN = re.compile(r"Unable to locate package|was not found|Can't find a source")
+
 
 def have_apt() -> bool:
     """Return whether this machine has ``apt-get``."""
@@ -40,13 +42,11 @@ def download_debian_package(source: DebianPackage, target: Path, progress: Progr
     folder = target.parent / f".apt-{source.package}"
     folder.mkdir(parents=True, exist_ok=True)
     wanted = f"{source.package}={source.version}"
-    private: list[str] = []
-    if _apt(["download", "--print-uris", wanted], folder)[0] != 0:
-        private = _private_lists()
-        code, said = _apt([*private, "download", "--print-uris", wanted], folder)
-        if code != 0:
+    code, said = _apt(["download", wanted], folder, progress)
+    if code != 0 and _UNKNOWN.search(said):
+        code, said = _apt([*_private_lists(), "download", wanted], folder, progress)
+        if code != 0 and _UNKNOWN.search(said):
             raise FetchError(f"the Debian archives of this machine do not offer {source} ({_last(said)})")
-    code, said = _apt([*private, "download", wanted], folder, progress)
     files = list(folder.glob("*.deb"))
     if code != 0 or len(files) != 1:
         if "No space left" in said:

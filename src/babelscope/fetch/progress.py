@@ -7,6 +7,7 @@ from typing import Protocol, Self
 
 import rich.progress
 from rich.console import Console
+from rich.table import Column
 
 
 class Progress(Protocol):
@@ -47,10 +48,9 @@ class TerminalProgress:
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
         self._bars = rich.progress.Progress(
-            rich.progress.TextColumn("{task.description}"),
-            rich.progress.BarColumn(bar_width=24),
-            rich.progress.DownloadColumn(),
-            rich.progress.TransferSpeedColumn(),
+            rich.progress.TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+            rich.progress.BarColumn(bar_width=12),
+            rich.progress.DownloadColumn(table_column=Column(no_wrap=True)),
             console=self._console,
             disable=not self._console.is_terminal,
         )

