@@ -17,7 +17,7 @@ from babelscope.similarity.arrays import Array, FloatArray, IntArray, like, to_n
 from babelscope.similarity.measure import Measure, count, make, register
 from babelscope.similarity.representation import Representation
 
-GRID = (1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120, 200)
+GRID = (1, 2, 3, 5, 7, 10, 14, 20, 30, 50, 80, 120, 200)
 
 
 @dataclass
@@ -101,14 +101,14 @@ class CVCCA(Measure):
         values, vectors = values[::-1], vectors[:, ::-1]
         limit = min(self.max_k, max(rows.size // 3, 1))
         k = max(1, min(int((values > 1e-12 * max(float(values[0]), 1e-300)).sum()), limit))
-        s = np.sqrt(np.maximum(values[:k], 1e-300))
+        variances = np.maximum(values[:k], 1e-300)
 
         def held_out(part: IntArray) -> FloatArray:
             cross = to_numpy(gram[like(part, gram)][:, at])
             centred = cross - cross.mean(1)[:, None] - means[None, :] + means.mean()
-            return np.asarray(centred @ vectors[:, :k] / s**2)
+            return np.asarray(centred @ vectors[:, :k] / variances)
 
-        return Fold(np.ascontiguousarray(vectors[:, :k]), held_out(parts[choose]) * s, held_out(parts[test]) * s)
+        return Fold(np.ascontiguousarray(vectors[:, :k]), held_out(parts[choose]), held_out(parts[test]))
 
     def value(self, x: Folds, y: Folds) -> float:
         return float(self._scores(x, y, None)[0][0])
@@ -151,7 +151,11 @@ def _held_out_score(a: Fold, train: FloatArray, dev: FloatArray, held: FloatArra
         right = right.swapaxes(1, 2)
         sums.append(_correlations(a.choose[:, :k] @ left, dev[:, :, :k] @ right).sum(1))
         means.append(_correlations(a.test[:, :k] @ left, held[:, :, :k] @ right).mean(1))
-    best = np.argmax(sums, axis=0)
+    # The fewest directions whose summed correlation is within the noise of the largest sum: each idle direction adds a
+    # correlation of s.d. 1/sqrt(m) around 0, and dilutes the mean that is scored.
+    table = np.asarray(sums)
+    noise = np.sqrt(np.asarray(grid, dtype=np.float64)[np.argmax(table, axis=0)] / a.choose.shape[0])
+    best = np.argmax(table >= table.max(0) - noise, axis=0)
     return np.asarray(means)[best, np.arange(best.size)], np.asarray(grid, dtype=np.float64)[best]
 
 
@@ -166,8 +170,8 @@ def cv_cca(x: Any, y: Any, *, max_k: int = 20, folds: int = 5, seed: int = 0) ->
     """CCA fitted on some sentences and scored on others.
 
     In each fold, principal directions and canonical directions come from all parts but two, their number k from the
-    part after (the largest sum of held-out correlations), and the score, the mean held-out correlation of the k pairs
-    of variates, from the last. The score is the mean over folds.
+    part after (the fewest that come within the noise of the largest sum of held-out correlations), and the score, the
+    mean held-out correlation of the k pairs of variates, from the last. The score is the mean over folds.
 
     Parameters
     ----------

@@ -292,7 +292,7 @@ def make(kind: type[Measure], **parameters: Any) -> Measure:
         If a value has the wrong kind or is out of range.
     """
     for item in dataclasses.fields(kind):
-        if item.name in parameters:
+        if item.name in parameters and not (parameters[item.name] is None and "None" in str(item.type)):
             parameters[item.name] = _fitting(kind.name, item.name, parameters[item.name], item.default)
     return kind(**parameters)
 

@@ -42,12 +42,17 @@ class NullLaw:
     support: FloatArray | None = None
     mass: FloatArray | None = None
 
+    @property
+    def _fixed(self) -> bool:
+        # What little a score moves that permutations cannot move is rounding.
+        return self.sd <= 1e-7 * max(abs(self.mean), 1e-3)
+
     def above(self, value: float) -> float:
         """Return the probability of `value` or more."""
         if self.support is not None and self.mass is not None:
             return float(min(self.mass[self.support >= value - 1e-9].sum(), 1.0))
-        if self.sd <= 0:
-            return 1.0 if value <= self.mean + 1e-12 else 0.0
+        if self._fixed:
+            return 1.0 if value <= self.mean + 1e-6 * max(abs(self.mean), 1e-3) else 0.0
         z = (value - self.mean) / self.sd
         g = self.skewness
         if abs(g) < 1e-4:
@@ -62,7 +67,7 @@ class NullLaw:
         if self.support is not None and self.mass is not None:
             at = min(int(np.searchsorted(np.cumsum(self.mass), q - 1e-12)), self.support.size - 1)
             return float(self.support[at])
-        if self.sd <= 0:
+        if self._fixed:
             return self.mean
         g = self.skewness
         if abs(g) < 1e-4:

@@ -117,8 +117,8 @@ class Representation:
 
     @cached_property
     def _eigen(self) -> tuple[FloatArray, Array]:
-        # All vectors, though few are kept: LAPACK's partial solvers save a third of the time, but SciPy's wrappers of them
-        # hold the interpreter lock, and two cores with NumPy's solver are faster.
+        # All vectors, though few are kept: LAPACK's partial solvers save a third of the time, but SciPy's wrappers of
+        # them hold the interpreter lock, and two threads with NumPy's solver are faster.
         return _eigh(self.gram if self.n <= self.d else self.centred.T @ self.centred)
 
     @cached_property
