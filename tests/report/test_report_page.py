@@ -310,7 +310,7 @@ def test_a_measure_that_could_not_be_taken_says_so() -> None:
         )
 
     document = Document(render(Result(without(result.scores), without(result.curves), result.meta)))
-    assert "Not measured." in document.text
+    assert "Not measured: it needs text and speech in one space" in document.text
     assert "There is no retrieval between text and speech" in document.text
 
 

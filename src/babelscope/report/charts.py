@@ -7,6 +7,7 @@ drawn over its null band, which reaches from the null's mean to its 95th percent
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -144,7 +145,7 @@ def _curve_panel(
     mean = select.mean_of(part)
     names = select.groups(result, kind)
     low, high = select.value_range(result, measure)
-    y = alt.Scale(domain=[low, high], nice=True, zero=False)
+    y = alt.Scale(domain=[math.floor(low * 20) / 20, math.ceil(high * 20) / 20], nice=False, zero=False)
     x = alt.X(
         "depth:Q",
         scale=alt.Scale(domain=[0, 1]),

@@ -167,6 +167,7 @@ def render(result: Result, files: Sequence[str] = ()) -> str:
         partner=_partner(result),
         methods=_methods(result),
         measures=_measures(result),
+        interval=bool(select.rows(result.curves, group="mean", control="none")["low"].notna().any()),
         regressed="length_regressed" in set(result.curves["control"]),
         heat=heat,
         retrieval=_retrieval(result),
@@ -314,6 +315,8 @@ def _methods(result: Result) -> list[str]:
         told.append(f"The null: {null}.")
     if permutations := options.get("permutations"):
         told.append(f"Permuted nulls rest on {permutations} permutations of one side's sentences.")
+    if interval := options.get("interval"):
+        told.append(f"Intervals: {interval}.")
     if "seed" in options:
         told.append(f"The seed was {options['seed']}.")
     return told
@@ -340,10 +343,11 @@ def _measures(result: Result) -> list[dict[str, Any]]:
                 panel["groups"] = int(mean["groups"].max())
                 panel["drawn"] = panel["groups"] <= charts.MOST_LINES
                 panel["null"] = bool(mean["null_mean"].notna().any())
-                panel["interval"] = bool(mean["low"].notna().any())
                 panel["mean"] = mean.to_dict("records") if len(mean) <= TABLE_POINTS else []
             panels.append(panel)
-        conventions = select.rows(result.scores, measure=measure)["convention"].drop_duplicates().dropna()
+        conventions = (
+            select.rows(result.scores, measure=measure, control="none")["convention"].drop_duplicates().dropna()
+        )
         found.append(
             {
                 "name": measure,
@@ -619,7 +623,7 @@ def _provenance(result: Result) -> list[tuple[str, list[str]]]:
             "Minutes of speech",
             [", ".join(f"{key}: {words.number(one, 1)}" for key, one in _pairs(_get(meta, "corpus", "minutes")))],
         ),
-        ("Options", lines(_get(meta, "options"))),
+        ("Options", lines({key: one for key, one in _pairs(_get(meta, "options")) if key != "conventions"})),
         ("Versions", [", ".join(f"{key} {one}" for key, one in _pairs(_get(meta, "versions")))]),
     ]
     return [(name, found) for name, found in table if any(found)]

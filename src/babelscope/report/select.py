@@ -198,15 +198,15 @@ def saturation(result: Result, kind: str, measure: str) -> Saturation | None:
     return Saturation(len(full), len(part), float(full["null_mean"].median()), int(full["n"].iloc[0]), blind)
 
 
-def leading_measure(result: Result, among: Sequence[str] | None = None) -> str | None:
-    """Return the first measure that is not saturated, else the first; None where there is none."""
-    names = measures(result)
-    among = kinds(result) if among is None else among
-    for name in names:
-        found = [saturation(result, kind, name) for kind in among]
-        if not any(one is not None and one.everywhere for one in found):
-            return name
-    return names[0] if names else None
+def leading_measure(result: Result) -> str | None:
+    """Return the first measure that is saturated nowhere, else not everywhere, else the first; None where there is none."""
+    names, among = measures(result), kinds(result)
+    found = {
+        name: [one for one in (saturation(result, kind, name) for kind in among) if one is not None] for name in names
+    }
+    clear = [name for name in names if not found[name]]
+    partly = [name for name in names if not any(one.everywhere for one in found[name])]
+    return next(iter([*clear, *partly, *names]), None)
 
 
 def retrieval_measure(result: Result) -> str | None:

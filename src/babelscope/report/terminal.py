@@ -37,14 +37,14 @@ def summary_table(result: Result) -> Table:
             part = select.curve(result, kind, measure)
             mean = select.mean_of(part).dropna(subset=["value"])
             if mean.empty:
-                table.add_row(Text(f"  {measure_title(measure)}"), "not measured")
+                table.add_row(Text(f" {measure_title(measure)}"), *[""] * 6, "not measured")
                 continue
             first, last, best = mean.iloc[0], mean.iloc[-1], mean.iloc[int(mean["value"].argmax())]
             flat = select.saturation(result, kind, measure)
             saturated = saturated or flat is not None
             p = select.rows(part, point=str(last["point"]))["p"].dropna()
             table.add_row(
-                Text(f"  {measure_title(measure)}{' !' if flat else ''}"),
+                Text(f" {measure_title(measure)}{' !' if flat else ''}"),
                 number(first["value"]),
                 number(best["value"]),
                 number(last["value"]),
@@ -60,4 +60,4 @@ def summary_table(result: Result) -> Table:
 
 
 def _range(low: float, high: float) -> str:
-    return p_value(low) if p_value(low) == p_value(high) else f"{p_value(low)} … {p_value(high)}"
+    return p_value(low) if p_value(low) == p_value(high) else f"{p_value(low)}–{p_value(high)}"
