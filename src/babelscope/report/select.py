@@ -201,11 +201,9 @@ def saturation(result: Result, kind: str, measure: str) -> Saturation | None:
 def leading_measure(result: Result) -> str | None:
     """Return the first measure that is saturated nowhere, else not everywhere, else the first; None where there is none."""
     names, among = measures(result), kinds(result)
-    found = {
-        name: [one for one in (saturation(result, kind, name) for kind in among) if one is not None] for name in names
-    }
-    clear = [name for name in names if not found[name]]
-    partly = [name for name in names if not any(one.everywhere for one in found[name])]
+    found = {name: [saturation(result, kind, name) for kind in among] for name in names}
+    clear = [name for name in names if not any(found[name])]
+    partly = [name for name in names if not any(one and one.everywhere for one in found[name])]
     return next(iter([*clear, *partly, *names]), None)
 
 
