@@ -199,7 +199,7 @@ def saturation(result: Result, kind: str, measure: str) -> Saturation | None:
 
 
 def leading_measure(result: Result) -> str | None:
-    """Return the first measure that is saturated nowhere, else not everywhere, else the first; None where there is none."""
+    """Return the first measure that is saturated nowhere, else the first not everywhere, else the first; or None."""
     names, among = measures(result), kinds(result)
     found = {name: [saturation(result, kind, name) for kind in among] for name in names}
     clear = [name for name in names if not any(found[name])]
