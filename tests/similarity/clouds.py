@@ -12,10 +12,8 @@ FloatArray = npt.NDArray[np.float64]
 SPECTRA = ("flat", "power", "steep")
 
 
-def cloud(
-    rng: np.random.Generator, n: int, d: int, spectrum: str = "power", tail: float | None = None
-) -> FloatArray:
-    """Return n sentences in d features with a spectrum, turned at random; `tail` gives Student's t with so many degrees."""
+def cloud(rng: np.random.Generator, n: int, d: int, spectrum: str = "power", tail: float | None = None) -> FloatArray:
+    """Return n sentences in d features with a spectrum, turned at random; `tail`: degrees of Student's t."""
     raw = rng.normal(size=(n, d)) if tail is None else rng.standard_t(tail, size=(n, d))
     falls = {"flat": 0.0, "power": 0.75, "steep": 1.5}[spectrum]
     turned: FloatArray = (raw * np.arange(1, d + 1) ** -falls) @ rotation(rng, d)

@@ -163,9 +163,8 @@ def test_closed_forms_agree_with_a_thousand_permutations(name: str, shape: Any) 
     sampling = scores.std() / np.sqrt(draws)
     assert abs(law.mean - scores.mean()) < 0.01 * abs(scores.mean()) + 4.5 * sampling
     assert law.sd == pytest.approx(scores.std(), rel=0.25 if tail_x == 2.0 else 0.13)
-    p = np.array([law.above(score if measure.higher_is_better else score) for score in scores])
-    if not measure.higher_is_better:
-        p = np.array([law.scaled(-1.0).above(-score) for score in scores])
+    sign = 1.0 if measure.higher_is_better else -1.0
+    p = np.array([law.scaled(sign).above(sign * score) for score in scores])
     # At most a share of about alpha falls below alpha; counts are coarse and may fall well short of it.
     for alpha, slack in ((0.05, 0.028), (0.01, 0.013)):
         assert np.mean(p <= alpha) < alpha + slack

@@ -77,6 +77,12 @@ class Representation:
         """How many columns hold one value only."""
         return self.d - int(self.varying.sum())
 
+    def nothing_varies(self) -> DataError:
+        """Return the error for a representation that is the same for every sentence."""
+        return DataError(
+            f"{label_of(self.name)} is constant (all {self.n} sentences have the same vector): nothing to compare"
+        )
+
     @cached_property
     def centred(self) -> Array:
         """Rows less their mean, divided by their Frobenius norm; constant columns are exactly zero. Shape (n, d).
@@ -89,10 +95,7 @@ class Representation:
             If every sentence has the same vector.
         """
         if self.constant == self.d:
-            raise DataError(
-                f"{label_of(self.name)} is constant (all {self.n} sentences have the same vector): there is nothing "
-                "to compare"
-            )
+            raise self.nothing_varies()
         out = self.rows / float(abs(self.rows).max())
         out = out - out.mean(0)
         out[:, ~self.varying] = 0.0

@@ -64,6 +64,8 @@ class RSA(TraceForm):
 
     def prepare(self, x: Representation) -> Kernel:
         upper = np.triu_indices(x.n, 1)
+        if x.constant == x.d:
+            raise x.nothing_varies()
         distances = self._distances(x)[upper]
         if self.compare == "spearman":
             # Distances that differ by rounding only are ties.
