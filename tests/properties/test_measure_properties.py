@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -78,14 +79,14 @@ def test_a_measure_has_the_invariances_it_states(measure: sim.Measure, seed: int
     both = list(sides(seed))
     rng = np.random.default_rng(seed + 1)
     d = both[which].shape[1]
-    moved = {
+    moved: dict[str, Callable[[FloatArray], FloatArray]] = {
         "rotation": lambda side: side @ turned(seed, d),
         "scale": lambda side: side * float(np.exp(rng.uniform(-8, 8))),
         "shift": lambda side: side + rng.normal(size=d) * 10,
         "linear": lambda side: side @ (turned(seed, d) * rng.uniform(0.3, 3, d)) @ turned(seed + 2, d),
-    }[kind]
+    }
     before = measure.between(*both)
-    both[which] = moved(both[which])
+    both[which] = moved[kind](both[which])
     close(measure.between(*both), before)
 
 

@@ -38,7 +38,7 @@ def test_too_few_sentences_are_refused_with_both_numbers(pair: Any, name: str) -
         return
     with pytest.raises(DataError, match=rf"{name}.* needs at least {least} sentences, got {least - 1}"):
         sim.score(x, y, name)
-    enough = sim.score(*(side[:least] for side in pair), name, permutations=20)
+    enough = sim.score(pair[0][:least], pair[1][:least], name, permutations=20)
     assert np.isfinite(enough.value)
 
 
@@ -75,8 +75,8 @@ def test_scale_does_not_matter(pair: Any, name: str, scale: float) -> None:
 @pytest.mark.parametrize("name", [name for name in ALL if name not in ("xsim", "mexa", "rsa", "centroid_gap")])
 def test_constant_columns_carry_nothing_and_are_counted(pair: Any, name: str) -> None:
     x, y = pair
-    wider = [np.hstack([side, np.full((60, 2), 0.1)]) for side in (x, y)]
-    found = sim.score(*wider, name, null=None)
+    wide_x, wide_y = (np.hstack([side, np.full((60, 2), 0.1)]) for side in (x, y))
+    found = sim.score(wide_x, wide_y, name, null=None)
     assert found.value == pytest.approx(sim.score(x, y, name, null=None).value, abs=1e-10)
     assert any("2 of 14 features are constant" in note for note in found.notes)
 

@@ -23,7 +23,7 @@ def pair() -> Any:
 
 
 # -- CCA
-# ------------------------------------------------------------------------------------------------------------------------
+# --  --
 
 
 def test_cca_is_the_mean_cosine_of_the_subspace_angles(pair: Any) -> None:
@@ -145,7 +145,7 @@ def test_cv_cca_uses_no_held_out_sentence_for_fitting() -> None:
 
 
 # -- CKA
-# ------------------------------------------------------------------------------------------------------------------------
+# --  --
 
 
 def test_biased_linear_cka_is_the_feature_form(pair: Any) -> None:
@@ -188,7 +188,7 @@ def test_linear_cka_does_not_mind_a_mean_offset_of_100_standard_deviations() -> 
 
 
 # -- the others
-# -----------------------------------------------------------------------------------------------------------------
+# --  --
 
 
 def test_procrustes_agrees_with_scipy() -> None:
@@ -275,7 +275,7 @@ def laser_xsim(x: Any, y: Any, margin: str, k: int) -> float:
 
 @pytest.mark.parametrize("margin", ["ratio", "distance", "absolute"])
 def test_xsim_is_the_error_of_laser(translated: Any, margin: str) -> None:
-    wanted = laser_xsim(*translated, margin, 4)
+    wanted = laser_xsim(translated[0], translated[1], margin, 4)
     assert 0 < wanted < 1
     assert sim.xsim(*translated, margin=margin) == pytest.approx(wanted)
     assert sim.xsim(translated[1], translated[0], margin=margin, direction="yx") == pytest.approx(wanted)

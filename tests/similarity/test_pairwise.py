@@ -55,7 +55,11 @@ def test_pairs_come_in_the_order_given_and_are_read_when_needed(sides: dict[Any,
     reads: list[Any] = []
 
     def lazy(key: Any) -> Any:
-        return lambda: reads.append(key) or sides[key]
+        def read() -> Any:
+            reads.append(key)
+            return sides[key]
+
+        return read
 
     keys = list(sides)
     pairs = [(keys[3], keys[2]), (keys[0], keys[1]), (keys[3], keys[0])]

@@ -43,7 +43,8 @@ def test_html_is_escaped() -> None:
 def test_intervals_cover_the_truth_and_shrink_with_n() -> None:
     # ANC of two noisy copies has a known expectation, 1 / (1 + noise^2).
     rng = RNG(1)
-    noise, covered, widths = 0.8, 0, {}
+    noise, covered = 0.8, 0
+    widths: dict[int, list[float]] = {}
     truth = 1 / (1 + noise**2)
     for trial in range(60):
         n = 60 if trial % 2 else 240

@@ -25,14 +25,14 @@ def pair() -> Any:
     "name", [*sim.MEASURES, "svcca(convention='google')", "rsa(metric='euclidean')", "anc(absolute=True)"]
 )
 def test_a_tensor_gives_the_score_of_an_array(pair: Any, name: str, device: str) -> None:
-    tensors = [torch.from_numpy(side).to(device) for side in pair]
-    wanted = sim.score(*pair, name, permutations=10)
-    found = sim.score(*tensors, name, permutations=10)
+    a, b = (torch.from_numpy(side).to(device) for side in pair)
+    wanted = sim.score(pair[0], pair[1], name, permutations=10)
+    found = sim.score(a, b, name, permutations=10)
     for field in ("value", "null_mean", "null_sd", "p", "kx"):
         assert getattr(found, field) == pytest.approx(getattr(wanted, field), abs=1e-9, nan_ok=True), field
-    permuted = sim.score(*tensors, name, permutations=10, null="permutation", interval="subsample", draws=10)
+    permuted = sim.score(a, b, name, permutations=10, null="permutation", interval="subsample", draws=10)
     assert permuted.null_mean == pytest.approx(
-        sim.score(*pair, name, permutations=10, null="permutation").null_mean, nan_ok=True
+        sim.score(pair[0], pair[1], name, permutations=10, null="permutation").null_mean, nan_ok=True
     )
 
 
