@@ -30,6 +30,10 @@ from babelscope.errors import BabelscopeError
 #: Set to see the traceback of a defect.
 DEBUG_VARIABLE = "BABELSCOPE_DEBUG"
 
+#: What a shell reports of a program that was interrupted.
+INTERRUPTED = 130
+GO_ON = "stopped; run the same command again to go on from here"
+
 out = Console()
 err = Console(stderr=True)
 
@@ -110,6 +114,7 @@ def demo(
                 "n": sentences or (None if full else DEMO_SENTENCES),
                 "min_words": DEMO_MIN_WORDS,
                 "max_seconds": DEMO_WINDOW_SECONDS,
+                "distinct": True,
             },
             "model": {"name": "whisper-base+e5-small", "window_seconds": DEMO_WINDOW_SECONDS},
         }
@@ -384,9 +389,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BabelscopeError as error:
         return _fail(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        return _fail("stopped; run the same command again to go on from here", 130)
+        return _fail(GO_ON, INTERRUPTED)
     except typer.Exit as leaving:
-        return int(leaving.exit_code)
+        return _fail(GO_ON, INTERRUPTED) if leaving.exit_code == INTERRUPTED else int(leaving.exit_code)
     except Exception as error:
         if os.environ.get(DEBUG_VARIABLE):
             raise
@@ -395,6 +400,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _fail(" ".join(error.format_message().split()), int(code))
         told = " ".join(f"{type(error).__name__}: {error}".split())
         return _fail(f"a defect of babelscope itself: {told} (set {DEBUG_VARIABLE}=1 to see where)", 1)
+    if code == INTERRUPTED:
+        return _fail(GO_ON, INTERRUPTED)
     return int(code) if isinstance(code, int) else 0
 
 

@@ -52,6 +52,7 @@ class CorpusTable(_Table):
     )
     min_words: Annotated[int, Field(ge=1)] | None = Field(None, description="fewest words in every language")
     max_seconds: Annotated[float, Field(gt=0)] | None = Field(None, description="longest recording in every language")
+    distinct: bool = Field(False, description="leave out sentences that are worded like another in some language")
 
 
 class ModelTable(_Table):
@@ -192,6 +193,7 @@ def gather(study: Study) -> Corpus:
         ids=table.ids,
         min_words=table.min_words,
         max_seconds=table.max_seconds,
+        distinct=table.distinct,
         n=table.n,
         seed=study.seed,
         modalities=_modalities(study.model.name),

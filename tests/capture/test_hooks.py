@@ -119,7 +119,7 @@ class _Chain(Side):
 
     def __init__(self, points: tuple[Point, ...], order: tuple[str, ...] = ("a", "b")) -> None:
         self.root = nn.ModuleDict({"a": nn.Linear(2, 2, bias=False), "b": _InPlace()})
-        nn.init.eye_(self.root["a"].weight)  # type: ignore[arg-type]
+        nn.init.eye_(self.root.get_parameter("a.weight"))
         self.points, self.order = points, order
 
     def prepare(self, item: object, language: str) -> Prepared:
@@ -131,7 +131,7 @@ class _Chain(Side):
     def forward(self, batch: Batch) -> Mapping[str, Tensor]:
         value = batch.inputs["x"]
         for name in self.order:
-            value = self.root[name](value)
+            value = self.root.get_submodule(name)(value)
         return {}
 
 

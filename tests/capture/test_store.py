@@ -118,9 +118,14 @@ def test_a_run_that_is_stopped_goes_on_and_ends_with_the_same_bits(
     with pytest.raises(DataError, match="not wholly encoded"):
         half.matrix("speech.norm", "speech", "xc")
 
-    blocks = []
+    blocks: list[str] = []
     real = encoding_module._encode_block
-    monkeypatch.setattr(encoding_module, "_encode_block", lambda *args: blocks.append(args[1]) or real(*args))
+
+    def counting(*args: Any) -> Any:
+        blocks.append(args[1])
+        return real(*args)
+
+    monkeypatch.setattr(encoding_module, "_encode_block", counting)
     again = encode(tiny_model, tones, path, block=5)
     assert len(blocks) == 3 * 2 * 3 - after  # three languages, two modalities, three blocks of at most five sentences
     for modality in ("text", "speech"):
@@ -259,7 +264,7 @@ def test_bad_cells_are_named(whisper_folder: Path, tiny_model: Model, tones: Cor
         encode(short, tones, tmp_path / "a.zarr")
     side = tiny_model.sides["text"]
     broken = copy.deepcopy(side.root)
-    torch.nn.init.constant_(broken.get_submodule("encoder.layer.1.output.dense").weight, float("nan"))  # type: ignore[arg-type]
+    torch.nn.init.constant_(broken.get_parameter("encoder.layer.1.output.dense.weight"), float("nan"))
     narrowed = copy.copy(side)
     narrowed.root = broken
     bad = dataclasses.replace(tiny_model, sides={"text": narrowed})

@@ -50,7 +50,7 @@ def test_the_null_of_projected_data_is_that_of_independent_data() -> None:
         assert linear_cka(x, y) > 0.3
         a, b = project_out(x, covariates), project_out(y, covariates)
         found = pairwise(
-            {"a": a, "b": b}, ["linear_cka"], null="permutation", permutations=99, seed=int(generator.integers(1e6))
+            {"a": a, "b": b}, ["linear_cka"], null="permutation", permutations=99, seed=int(generator.integers(10**6))
         )
         values.append(float(found["value"].values[0, 0]))
         ps.append(float(found["p"].values[0, 0]))

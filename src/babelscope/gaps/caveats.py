@@ -30,10 +30,11 @@ def caveats(scores: pd.DataFrame, meta: dict[str, Any]) -> list[dict[str, str]]:
         _few(scores),
         *_saturated(scores),
         _readers(meta),
-        *({"id": "model", "title": "About the model", "text": note} for note in meta["model"]["notes"]),
+        _notes("model", "About the model", meta["model"]["notes"]),
         _towers(meta),
         _length(scores),
-        *({"id": "corpus", "title": "About the corpus", "text": note} for note in meta["corpus"].get("notes", [])),
+        _uncontrolled(scores, meta),
+        _notes("corpus", "About the recordings and texts", meta["corpus"].get("notes", [])),
         _many(scores),
     ]
     return [caveat for caveat in found if caveat]
@@ -88,6 +89,10 @@ def _readers(meta: dict[str, Any]) -> dict[str, str] | None:
     return {"id": "one-reader", "title": "Language and reader cannot be told apart", "text": text}
 
 
+def _notes(name: str, title: str, notes: list[str]) -> dict[str, str] | None:
+    return {"id": name, "title": title, "text": " ".join(notes)} if notes else None
+
+
 def _towers(meta: dict[str, Any]) -> dict[str, str] | None:
     if meta["model"].get("shared") or len(meta["model"]["sides"]) < 2:
         return None
@@ -113,6 +118,19 @@ def _length(scores: pd.DataFrame) -> dict[str, str] | None:
         "without it (linearly)."
     )
     return {"id": "length", "title": "Length alone is a clue", "text": text}
+
+
+def _uncontrolled(scores: pd.DataFrame, meta: dict[str, Any]) -> dict[str, str] | None:
+    if "length_regressed" not in meta["options"]["controls"]:
+        return None
+    plain, less = (len(scores[scores["control"] == control]) for control in ("none", "length_regressed"))
+    if less >= plain:
+        return None
+    text = (
+        f"{plain - less} of {plain} scores have no counterpart with lengths regressed out: too few sentences are left "
+        "beside the lengths, or no length is known."
+    )
+    return {"id": "no-length-control", "title": "Length not controlled everywhere", "text": text}
 
 
 def _many(scores: pd.DataFrame) -> dict[str, str] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -80,18 +81,17 @@ def compare(
     comparisons = plan(activations, match)
     settings: dict[str, Any] = {"null": "permutation", "permutations": permutations, "seed": seed}
     frames: list[pd.DataFrame] = []
+    read = _Reader(activations)
     for control in (control for control in CONTROLS if control in controls):
-        scoring = _Scoring(activations, control, _telling(progress, CONTROLS[control]))
+        scoring = _Scoring(read, control, _telling(progress, CONTROLS[control]))
         if control == "none":
-            scoring.take(
-                comparisons, parsed, _plain(activations), interval="subsample" if interval else None, **settings
-            )
+            scoring.take(comparisons, parsed, _plain(read), interval="subsample" if interval else None, **settings)
         elif control == "length_regressed":
             _length_regressed(scoring, comparisons, parsed, settings)
         elif control == "length_only":
             _length_only(scoring, comparisons, parsed, settings)
         else:
-            scoring.take(comparisons, parsed, _shuffled(activations, seed), null=None, seed=seed)
+            scoring.take(comparisons, parsed, _shuffled(read, seed), null=None, seed=seed)
         frames += scoring.frames
     scores = pd.concat([frame for frame in frames if len(frame)], ignore_index=True)[list(SCORE_COLUMNS)]
     along = curves(scores)
@@ -106,6 +106,7 @@ def compare(
         "match": match,
         "match_text": MATCHES[match],
         "pooling": activations.meta["pooling"],
+        "window_seconds": _window(activations.meta["model"]["options"]),
     }
     corpus = activations.meta["corpus"] | _who_and_how_long(activations)
     meta: dict[str, Any] = {
@@ -134,8 +135,8 @@ Represent = Callable[[Comparison, Place, bool], tuple[Hashable, Callable[[], NDA
 class _Scoring:
     """Scores of many comparisons under one control, as tables."""
 
-    def __init__(self, activations: Activations, control: str, told: Callable[[int, int], None] | None) -> None:
-        self.activations, self.control, self.told = activations, control, told
+    def __init__(self, read: _Reader, control: str, told: Callable[[int, int], None] | None) -> None:
+        self.activations, self.read, self.control, self.told = read.activations, read, control, told
         self.frames: list[pd.DataFrame] = []
 
     def take(
@@ -167,18 +168,22 @@ class _Scoring:
             self.frames.append(_table(self.activations, fitting, found, self.control, shown or {}))
 
 
-def _plain(activations: Activations) -> Represent:
-    return lambda comparison, place, second: (place, _reader(activations, place))
+def _plain(read: _Reader) -> Represent:
+    return lambda comparison, place, second: (place, partial(read, place))
 
 
-def _shuffled(activations: Activations, seed: int) -> Represent:
-    """The second side's sentences in another order."""
-    order = _derangement(len(activations.sentences), seed)
+def _shuffled(read: _Reader, seed: int) -> Represent:
+    """The second side's sentences in another order, one for each pair of languages and kind of gap."""
 
     def represent(comparison: Comparison, place: Place, second: bool) -> tuple[Hashable, Callable[[], NDArray[Any]]]:
         if not second:
-            return place, _reader(activations, place)
-        return (*place, "shuffled"), lambda: activations.matrix(place.point, place.modality, place.language)[order]
+            return place, partial(read, place)
+        drawn_for = (comparison.kind, comparison.a.language, comparison.b.language)
+        order = np.random.default_rng([seed, *"/".join(drawn_for).encode()]).permutation(
+            len(read.activations.sentences)
+        )
+        label = (*place, f"shuffled against {comparison.a.language}")
+        return label, lambda: read(place)[order]
 
     return represent
 
@@ -193,7 +198,7 @@ def _length_regressed(
         found = log_lengths(activations, languages)
         if found.shape[1]:
             covariates[languages] = found
-    kept = [comparison for comparison in comparisons if (comparison.a.language, comparison.b.language) in covariates]
+    kept = [one for one in comparisons if (one.a.language, one.b.language) in covariates]
 
     def less_lengths(remove: Callable[..., NDArray[np.float64]]) -> Represent:
         def represent(
@@ -201,16 +206,20 @@ def _length_regressed(
         ) -> tuple[Hashable, Callable[[], NDArray[Any]]]:
             languages = (comparison.a.language, comparison.b.language)
             label = (*place, f"less lengths in {' and '.join(dict.fromkeys(languages))}")
-            return label, lambda: remove(
-                activations.matrix(place.point, place.modality, place.language), covariates[languages]
-            )
+            return label, lambda: remove(scoring.read(place), covariates[languages])
 
         return represent
 
-    whole = [measure for measure in measures if parse_measure(measure).name in _GLOBAL]
-    near = [measure for measure in measures if measure not in whole]
-    scoring.take(kept, whole, less_lengths(project_out), **settings)
-    scoring.take(kept, near, less_lengths(regress_out), **settings)
+    for measure in measures:
+        parsed = parse_measure(measure)
+        whole = parsed.name in _GLOBAL
+        n = len(activations.sentences)
+        fitting = [
+            one
+            for one in kept
+            if n - covariates[one.a.language, one.b.language].shape[1] * whole >= parsed.minimum_sentences
+        ]
+        scoring.take(fitting, [measure], less_lengths(project_out if whole else regress_out), **settings)
 
 
 def _length_only(
@@ -244,15 +253,21 @@ def _by_distance(measure: str) -> str:
     return str(parse_measure("retrieval(metric='euclidean')")) if parsed.name == "retrieval" else measure
 
 
-def _reader(activations: Activations, place: Place) -> Callable[[], NDArray[np.float32]]:
-    return lambda: activations.matrix(place.point, place.modality, place.language)
+class _Reader:
+    """Reads representations from a store, and keeps what fits into `budget` bytes: each is asked for many times."""
 
+    def __init__(self, activations: Activations, budget: int = 2**30) -> None:
+        self.activations, self.left = activations, budget
+        self.kept: dict[Place, NDArray[np.float32]] = {}
 
-def _derangement(n: int, seed: int) -> NDArray[np.intp]:
-    """A seeded order of n sentences in which none stays where it was (n >= 2)."""
-    generator = np.random.default_rng([seed, n])
-    order = generator.permutation(n)
-    return np.roll(order, 1)[np.argsort(order)]
+    def __call__(self, place: Place) -> NDArray[np.float32]:
+        if place in self.kept:
+            return self.kept[place]
+        matrix = self.activations.matrix(place.point, place.modality, place.language)
+        if matrix.nbytes <= self.left:
+            self.left -= matrix.nbytes
+            self.kept[place] = matrix
+        return matrix
 
 
 def _table(
@@ -290,6 +305,12 @@ def _labels(activations: Activations, place: Place, side: str) -> dict[str, Any]
         f"modality_{side}": place.modality,
         f"language_{side}": place.language,
     }
+
+
+def _window(options: Mapping[str, Any]) -> float | None:
+    """The window that a model hears, wherever in its options (a pair's are one level down)."""
+    inner = [value for value in options.values() if isinstance(value, Mapping)]
+    return next((held["window_seconds"] for held in (options, *inner) if "window_seconds" in held), None)
 
 
 def _who_and_how_long(activations: Activations) -> dict[str, Any]:

@@ -41,6 +41,7 @@ def load_pretrained(
     """
     import safetensors
     import torch
+    from transformers.utils.logging import disable_progress_bar
 
     folder = Path(source).expanduser()
     local = folder.is_dir()
@@ -54,6 +55,7 @@ def load_pretrained(
             raise DataError(
                 f"weights: {source} holds no config.json with *.safetensors beside it (pickled weights are not read)"
             )
+    disable_progress_bar()
     try:
         model, loading = kind.from_pretrained(
             str(folder) if local else source,

@@ -1,0 +1,5 @@
+"""Start the command line with ``python -m babelscope``."""
+
+from babelscope.cli import entry
+
+entry()
