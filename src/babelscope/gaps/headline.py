@@ -26,8 +26,9 @@ def headline(curves: pd.DataFrame, scores: pd.DataFrame, meta: dict[str, Any]) -
     list of str
         At most two sentences; empty if nothing was compared.
     """
-    plain = curves[(curves["control"] == "none") & (curves["group"] == "mean")]
-    sentences = [_modalities(plain, scores, meta), _languages(plain, meta)]
+    means = curves[curves["group"] == "mean"]
+    plain, less = means[means["control"] == "none"], means[means["control"] == "length_regressed"]
+    sentences = [_modalities(plain, less, scores, meta), _languages(plain, meta)]
     return [sentence for sentence in sentences if sentence]
 
 
@@ -44,7 +45,7 @@ def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")]
 
 
-def _modalities(plain: pd.DataFrame, scores: pd.DataFrame, meta: dict[str, Any]) -> str | None:
+def _modalities(plain: pd.DataFrame, less: pd.DataFrame, scores: pd.DataFrame, meta: dict[str, Any]) -> str | None:
     rows = plain[plain["kind"] == "modality_gap"]
     if rows.empty:
         return None
@@ -52,9 +53,8 @@ def _modalities(plain: pd.DataFrame, scores: pd.DataFrame, meta: dict[str, Any])
     measure = _best_measure(rows)
     if measure is None:
         return (
-            f"Speech and text of the same sentences are nowhere more alike than unrelated sentences would be, by any "
-            f"measure taken "
-            f"({n} sentences, {languages} {_plural('language', languages)})."
+            "Speech and text of the same sentences are nowhere more alike than unrelated sentences would be, by any "
+            f"measure taken ({n} sentences, {languages} {_plural('language', languages)})."
         )
     best = max(_records(rows[rows["measure"] == measure]), key=lambda row: row["calibrated"])
     each = scores[
@@ -65,12 +65,14 @@ def _modalities(plain: pd.DataFrame, scores: pd.DataFrame, meta: dict[str, Any])
         & (scores["point_b"] == best["against"])
     ]
     above = int((each["p"] < 0.05).sum())
+    same = less[(less["kind"] == "modality_gap") & (less["measure"] == measure)]
+    same = same[(same["point"] == best["point"]) & (same["against"] == best["against"])]
+    without = f" ({_number(float(same['value'].iloc[0]))} without what length explains)" if len(same) else ""
     against = "" if best["against"] == best["point"] else f" against {best['against']}"
     return (
         f"Speech comes nearest to text at {best['point']}{against} ({best['stage']}, depth {best['depth']:.2f}): "
-        f"{_name(measure)} "
-        f"{_number(best['value'])} where unrelated sentences give {_number(best['null_mean'])} (95 % below "
-        f"{_number(best['null_q95'])}), "
+        f"{_name(measure)} {_number(best['value'])}{without} where unrelated sentences give "
+        f"{_number(best['null_mean'])} (95 % below {_number(best['null_q95'])}), "
         f"beyond chance in {above} of {len(each)} {_plural('language', len(each))} (p < .05 each, {n} sentences)."
     )
 

@@ -23,6 +23,13 @@ from babelscope.similarity import pairwise, parse_measure, regress_out
 DEFAULT_MEASURES: tuple[str, ...] = ("svcca", "linear_cka", "retrieval")
 DEFAULT_PERMUTATIONS = 200
 
+#: Subsamples of the sentences behind an interval, and the share of the sentences in each.
+INTERVAL_DRAWS, INTERVAL_SHARE = 100, 0.8
+INTERVAL_TEXT = (
+    f"95 %, from {INTERVAL_DRAWS} subsamples of {INTERVAL_SHARE:.0%} of the sentences without replacement, "
+    "their spread scaled to all sentences"
+)
+
 #: Measures of the whole geometry: after a regression they are taken in the space of the residual degrees of freedom, so
 #: that the regression itself makes nothing look alike. Neighbour measures need sentences in rows and take the residuals
 #: as they are.
@@ -80,12 +87,13 @@ def compare(
             raise UsageError(f"controls: {control!r} is unknown; {did_you_mean(control, CONTROLS)}")
     comparisons = plan(activations, match)
     settings: dict[str, Any] = {"null": "permutation", "permutations": permutations, "seed": seed}
+    settings_of_interval = _interval(len(activations.sentences), parsed) if interval else {"interval": None}
     frames: list[pd.DataFrame] = []
     read = _Reader(activations)
     for control in (control for control in CONTROLS if control in controls):
         scoring = _Scoring(read, control, _telling(progress, CONTROLS[control]))
         if control == "none":
-            scoring.take(comparisons, parsed, _plain(read), interval="subsample" if interval else None, **settings)
+            scoring.take(comparisons, parsed, _plain(read), **settings_of_interval, **settings)
         elif control == "length_regressed":
             _length_regressed(scoring, comparisons, parsed, settings)
         elif control == "length_only":
@@ -101,7 +109,7 @@ def compare(
         "controls": list(controls),
         "permutations": permutations,
         "null": "permutation of the sentences",
-        "interval": "90 % subsamples of the sentences without replacement" if interval else None,
+        "interval": INTERVAL_TEXT if settings_of_interval["interval"] else None,
         "seed": seed,
         "match": match,
         "match_text": MATCHES[match],
@@ -120,6 +128,14 @@ def compare(
     meta["headline"] = headline(along, scores, meta)
     meta["caveats"] = caveats(scores, meta)
     return Result(scores, along, meta)
+
+
+def _interval(n: int, measures: Sequence[str]) -> dict[str, Any]:
+    """Ask for intervals where a subsample still holds the sentences that the measures need."""
+    least = max(parse_measure(measure).minimum_sentences for measure in measures)
+    if min(round(n * INTERVAL_SHARE), n - 1) < least:
+        return {"interval": None}
+    return {"interval": "subsample", "draws": INTERVAL_DRAWS, "share": INTERVAL_SHARE}
 
 
 def _telling(progress: Progress | None, what: str) -> Callable[[int, int], None] | None:

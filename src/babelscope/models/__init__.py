@@ -12,7 +12,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import cast
+from typing import Any, cast
 
 from babelscope.errors import UsageError, did_you_mean
 from babelscope.models.base import Batch, Modality, Model, Point, Prepared, Side, Stage, WeightsFile
@@ -125,6 +125,7 @@ def load(
     device: str = "cpu",
     dtype: str = "float32",
     window_seconds: float | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Model:
     """Load a model by name.
 
@@ -139,6 +140,8 @@ def load(
     dtype : {"float32", "bfloat16", "float16"}
     window_seconds : float, optional
         For models with a fixed window (Whisper).
+    options : mapping, optional
+        Choices that only this family knows; for a pair none.
 
     Returns
     -------
@@ -166,7 +169,7 @@ def load(
     for part in names:
         module, _, function = known()[part].loader.partition(":")
         loader = cast(Callable[[LoadOptions], Model], getattr(importlib.import_module(module), function))
-        loaded.append(loader(LoadOptions(part, chosen.get(part), device, dtype, window_seconds)))
+        loaded.append(loader(LoadOptions(part, chosen.get(part), device, dtype, window_seconds, dict(options or {}))))
     return loaded[0] if len(loaded) == 1 else _pair(name, *loaded)
 
 

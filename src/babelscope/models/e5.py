@@ -120,6 +120,7 @@ def load(options: LoadOptions) -> Model:
     DataError
         If weights or tokenizer are missing, cut short or of another model.
     """
+    options.check_extra()
     notes: tuple[str, ...] = ()
     if options.weights:
         model, files = load_pretrained(BertModel, options.weights, ignore_missing=("pooler.",), add_pooling_layer=False)

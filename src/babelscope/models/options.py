@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from babelscope.errors import UsageError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,8 @@ class LoadOptions:
         ``float32``, ``bfloat16`` or ``float16``; pooling is in float32 whatever it is.
     window_seconds : float or None
         For models that hear a fixed window (Whisper): its length; None is the model's own.
+    extra : mapping
+        Choices that only this family knows, such as the target language of a translation model.
     """
 
     name: str
@@ -28,3 +34,17 @@ class LoadOptions:
     device: str = "cpu"
     dtype: str = "float32"
     window_seconds: float | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def check_extra(self, known: Iterable[str] = ()) -> None:
+        """Refuse choices that the family does not know.
+
+        Raises
+        ------
+        UsageError
+            If :attr:`extra` has a key that is not in `known`.
+        """
+        choices = list(known)
+        for key in self.extra:
+            if key not in choices:
+                raise UsageError(f"options: {self.name} has no option {key!r}; {did_you_mean(key, choices)}")

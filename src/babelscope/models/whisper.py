@@ -168,6 +168,7 @@ def load(options: LoadOptions) -> Model:
     UsageError
         If the window is not between 1 and 30 s in whole seconds.
     """
+    options.check_extra()
     window = options.window_seconds or TRAINED_WINDOW_SECONDS
     if not 1 <= window <= TRAINED_WINDOW_SECONDS or window != int(window):
         raise UsageError(
