@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clouds import cloud, related, rotation
 from scipy.linalg import sqrtm, subspace_angles
 from scipy.spatial import procrustes as scipy_procrustes
 from scipy.spatial.distance import cdist, pdist
 from scipy.stats import spearmanr
 
 from babelscope import similarity as sim
+from clouds import cloud, related, rotation
 
 RNG = np.random.default_rng
 
@@ -23,7 +23,6 @@ def pair() -> Any:
 
 
 # -- CCA
-# --  --
 
 
 def test_cca_is_the_mean_cosine_of_the_subspace_angles(pair: Any) -> None:
@@ -145,7 +144,6 @@ def test_cv_cca_uses_no_held_out_sentence_for_fitting() -> None:
 
 
 # -- CKA
-# --  --
 
 
 def test_biased_linear_cka_is_the_feature_form(pair: Any) -> None:
@@ -188,7 +186,6 @@ def test_linear_cka_does_not_mind_a_mean_offset_of_100_standard_deviations() -> 
 
 
 # -- the others
-# --  --
 
 
 def test_procrustes_agrees_with_scipy() -> None:

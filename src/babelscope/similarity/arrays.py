@@ -95,8 +95,8 @@ def as_rows(x: Any, name: Hashable = "x") -> tuple[Array, float]:
         raise DataError(f"{label} has {rows.ndim} dimensions, not 2: pool it to one vector a sentence first")
     if rows.shape[0] == 0 or rows.shape[1] == 0:
         raise DataError(f"{label} is empty ({rows.shape[0]} sentences x {rows.shape[1]} features)")
-    ok = finite(rows)
-    if not bool(ok.all()):
+    # A finite sum has finite terms; only where it is not (or where it overflows) is every entry looked at.
+    if not np.isfinite(float(rows.sum())) and not bool((ok := finite(rows)).all()):
         bad = int(np.flatnonzero(~np.asarray(to_numpy(ok.all(1)), dtype=bool))[0])
         value = to_numpy(rows[bad])
         kind = "NaN" if np.isnan(value).any() else "infinity"

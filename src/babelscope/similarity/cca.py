@@ -7,7 +7,8 @@ is made once a representation; a pair costs one product and the eigenvalues of a
 # ruff: noqa: D102  (what overrides do is documented in Measure)
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,8 +20,8 @@ from babelscope.similarity.measure import Measure, chunks, count, make, one_of, 
 from babelscope.similarity.nulls import CentredSums, NullLaw, centred_moments, rotation_variance, wachter
 from babelscope.similarity.representation import Representation
 
-#: Numbers kept at a time while permuting (float64), so that the working set stays in the tens of megabytes.
-BLOCK = 4_000_000
+#: Numbers kept at a time while permuting (float64), so that the working set stays near the cache.
+BLOCK = 1_000_000
 
 
 #: Where the closed form of the *mean* correlation is used: from this many correlations that are free to move, and
@@ -104,6 +105,12 @@ def product(x: Basis, y: Basis) -> Array:
     return c
 
 
+def sum_of_squares(c: Array) -> float:
+    """Return the sum of the squares of all entries."""
+    flat = c.reshape(-1)
+    return float(flat @ flat)
+
+
 def correlations(c: Array) -> FloatArray:
     """Return the singular values of U'V by falling size, shape (..., min(kx, ky)).
 
@@ -120,16 +127,18 @@ def correlations(c: Array) -> FloatArray:
     return np.asarray(np.sqrt(np.clip(values, 0.0, 1.0))[..., ::-1], dtype=np.float64)
 
 
-def permuted_products(x: Basis, y: Basis, orders: IntArray) -> Any:
-    """Yield U' P V for blocks of permutations, each of shape (block, kx, ky): one product a block."""
-    n, kx, ky = x.n, x.k, y.k
-    for part in chunks(len(orders), BLOCK // max(n * ky, 1)):
-        shuffled = y.u[like(orders[part], y.u)]  # (block, n, ky)
-        side_by_side = shuffled.swapaxes(0, 1).reshape(n, -1)
-        c = wide(x.u.T @ side_by_side).reshape(kx, -1, ky).swapaxes(0, 1)
-        if x.damping is not None and y.damping is not None:
-            c = c * like(x.damping, c)[:, None] * like(y.damping, c)[None, :]
-        yield part, c
+def permuted_products(x: Basis, y: Basis, orders: IntArray) -> Iterator[tuple[slice, Array]]:
+    """Yield U' P V for blocks of permutations, each of shape (block, kx, ky)."""
+    for part in chunks(len(orders), BLOCK // max(x.k * y.k, x.n, 1)):
+        yield part, _stack([product(x, replace(y, u=y.u[like(order, y.u)])) for order in orders[part]])
+
+
+def _stack(arrays: list[Array]) -> Array:
+    if is_tensor(arrays[0]):
+        import torch
+
+        return torch.stack(arrays)
+    return np.stack(arrays)
 
 
 @dataclass(frozen=True)
@@ -159,6 +168,9 @@ class _MeanCorrelation(Measure):
         return float(np.sqrt(x.k * y.k)) if self._convention == "netrep" else float(min(x.k, y.k))
 
     def permuted(self, x: Basis, y: Basis, orders: IntArray) -> FloatArray:
+        if self._squared:
+            total = [sum_of_squares(x.u.T @ y.u[like(order, y.u)]) for order in orders]
+            return np.asarray(total) / self._divisor(x, y)
         out = np.empty(len(orders))
         for part, c in permuted_products(x, y, orders):
             out[part] = self._mean(c, x, y)

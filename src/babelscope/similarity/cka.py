@@ -27,18 +27,21 @@ def u_centred(kernel: Array) -> Array:
     The inner product of two of these over n (n - 3) is the unbiased HSIC of Song et al. 2012.
     """
     n = kernel.shape[0]
-    off = kernel - _diagonal(kernel)
-    rows = off.sum(0) / (n - 2)
-    total = off.sum() / ((n - 1) * (n - 2))
-    out = off - rows[None, :] - rows[:, None] + total
-    return out - _diagonal(out)
+    out = without_diagonal(kernel)
+    rows = out.sum(0) / (n - 2)
+    rows = rows - rows.sum() / (2 * (n - 1))
+    out -= rows[None, :]
+    out -= rows[:, None]
+    return without_diagonal(out, copy=False)
 
 
-def _diagonal(matrix: Array) -> Array:
-    """Return the matrix with all but its diagonal set to 0."""
-    if isinstance(matrix, np.ndarray):
-        return np.diag(np.diag(matrix))
-    return matrix.diag().diag()
+def without_diagonal(matrix: Array, *, copy: bool = True) -> Array:
+    """Return a matrix with its diagonal set to 0."""
+    if is_tensor(matrix):
+        return (matrix.clone() if copy else matrix).fill_diagonal_(0.0)
+    out = matrix.copy() if copy else matrix
+    np.fill_diagonal(out, 0.0)
+    return out
 
 
 @dataclass(frozen=True)

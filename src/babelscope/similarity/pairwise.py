@@ -75,6 +75,7 @@ class _Sides:
     measures: Sequence[Measure]
     budget: float
     single: bool = False
+    fingerprints: bool = False
     rows: dict[int, IntArray] | None = None  # n -> which sentences, for subsamples
     seen: dict[Hashable, str] = field(default_factory=dict)
     kept: OrderedDict[Hashable, _Side] = field(default_factory=OrderedDict)
@@ -86,7 +87,7 @@ class _Sides:
             with self._reading:  # stores are not asked to be safe for threads
                 given = given()
         x = Representation(given, label, single=self.single)
-        fingerprint = "" if is_tensor(x.rows) else _fingerprint(given)
+        fingerprint = _fingerprint(given) if self.fingerprints and not is_tensor(given) else ""
         known = self.seen.setdefault(label, fingerprint)
         if known != fingerprint:
             raise DataError(
@@ -363,7 +364,7 @@ class _Run:
         """Fill the table."""
         if not self.pairs:
             return
-        sides = _Sides(self.source, self.measures, self.memory, self.single)
+        sides = _Sides(self.source, self.measures, self.memory, self.single, self.checkpoint is not None)
         first = self.pairs[0][0]
         for number, block in enumerate(self.blocks(sides.get([first], pool)[first].size)):
             if not self._restore(f"block-{number:05d}", block, sides):
@@ -501,7 +502,7 @@ class _Run:
         part = dataclasses.replace(
             self, kinds=["none"] * len(self.measures), count=1, keep_null=False, progress=None, checkpoint=None
         )
-        sides = _Sides(self.source, self.measures, self.memory, self.single, rows)
+        sides = _Sides(self.source, self.measures, self.memory, self.single, rows=rows)
         first = self.pairs[0][0]
         for block in part.blocks(sides.get([first], pool)[first].size):
             held = sides.get(part._labels(block), pool)

@@ -97,13 +97,15 @@ class Representation:
         if self.constant == self.d:
             raise self.nothing_varies()
         out = self.rows / float(abs(self.rows).max())
-        out = out - out.mean(0)
-        out[:, ~self.varying] = 0.0
+        out -= out.mean(0)
         # Columns whose spread is lost to rounding (a huge offset) leave a residue of the mean: a second pass removes
         # it.
         out -= out.mean(0)
-        out[:, ~self.varying] = 0.0
-        return out / float((out * out).sum()) ** 0.5
+        if self.constant:
+            out[:, ~self.varying] = 0.0
+        flat = out.reshape(-1)
+        out /= float(flat @ flat) ** 0.5
+        return out
 
     @cached_property
     def gram(self) -> Array:
