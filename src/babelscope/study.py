@@ -68,6 +68,7 @@ class ModelTable(_Table):
     pooling: str = Field("mean", description="mean, max, first or last, over the valid positions")
     device: str = Field("cpu", description="cpu or cuda")
     dtype: str = Field("float32", description="float32, bfloat16 or float16")
+    options: dict[str, Any] = Field(default_factory=dict, description="choices that only this family of models knows")
     batch_size: Annotated[int, Field(ge=1)] = Field(8, description="most utterances in one forward pass")
 
 
@@ -217,7 +218,12 @@ def summon(study: Study) -> Model:
     """
     table = study.model
     model = models.load(
-        table.name, weights=table.weights, device=table.device, dtype=table.dtype, window_seconds=table.window_seconds
+        table.name,
+        weights=table.weights,
+        device=table.device,
+        dtype=table.dtype,
+        window_seconds=table.window_seconds,
+        options=table.options,
     )
     return model.select_points(study.points)
 

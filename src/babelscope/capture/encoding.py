@@ -154,6 +154,7 @@ class _Cells:
 def _encode_block(
     side: Side, modality: Modality, cells: _Cells, sentences: Sequence[str], pooling: str, batch_size: int
 ) -> Block:
+    side = side.for_language(cells.language)
     both = [cells.prepare(side, modality, sentence) for sentence in sentences]
     prepared, amounts = [item for item, _ in both], [amount for _, amount in both]
     for point in side.points:
@@ -166,7 +167,7 @@ def _encode_block(
                 )
     vectors = {point.name: np.empty((len(sentences), point.width), dtype=np.float32) for point in side.points}
     with Capture(side, pooling) as capture:
-        for batch in by_length([item.length for item in prepared], batch_size):
+        for batch in by_length([item.length for item in prepared], batch_size if side.exact_in_batches else 1):
             caught = capture.run(side.collate([prepared[index] for index in batch]))
             for name, tensor in caught.items():
                 vectors[name][batch] = tensor.cpu().numpy()
@@ -217,6 +218,7 @@ def _layout(model: Model, corpus: Corpus, pooling: str, block: int) -> Layout:
                     "family": side.family,
                     "unit": side.unit,
                     "parameters": side.parameters,
+                    "weights_by_language": side.weights_by_language,
                     "points": [row for row in model.describe() if row["modality"] == modality],
                 }
                 for modality, side in model.sides.items()

@@ -32,6 +32,7 @@ def caveats(scores: pd.DataFrame, meta: dict[str, Any]) -> list[dict[str, str]]:
         _readers(meta),
         _notes("model", "About the model", meta["model"]["notes"]),
         _towers(meta),
+        _weights_by_language(meta),
         _length(scores),
         _uncontrolled(scores, meta),
         _notes("corpus", "About the recordings and texts", meta["corpus"].get("notes", [])),
@@ -102,6 +103,18 @@ def _towers(meta: dict[str, Any]) -> dict[str, str] | None:
         + "."
     )
     return {"id": "towers", "title": "Two separate towers", "text": text}
+
+
+def _weights_by_language(meta: dict[str, Any]) -> dict[str, str] | None:
+    apart = [side["modality"] for side in meta["model"]["sides"] if side.get("weights_by_language")]
+    if not apart:
+        return None
+    text = (
+        f"Each language has weights of its own in {' and '.join(apart)}: a layer of one language is not the same "
+        f"layer as that "
+        "of another, so that a language gap there is also one between two networks."
+    )
+    return {"id": "weights-by-language", "title": "Another encoder a language", "text": text}
 
 
 def _length(scores: pd.DataFrame) -> dict[str, str] | None:

@@ -110,6 +110,11 @@ class Side(ABC):
         In the order in which they are computed.
     fixed_batch_length : bool
         True if every utterance costs the same whatever its length (Whisper's window).
+    exact_in_batches : bool
+        False if padding would change the numbers (BEATs): its utterances run one at a time.
+    weights_by_language : bool
+        True if each language has an encoder of its own (SONAR's speech), so that layers of two languages are not the
+        same layers.
     """
 
     modality: Modality
@@ -118,6 +123,8 @@ class Side(ABC):
     root: nn.Module
     points: tuple[Point, ...]
     fixed_batch_length: bool = False
+    exact_in_batches: bool = True
+    weights_by_language: bool = False
 
     @abstractmethod
     def prepare(self, item: str | NDArray[np.float32], language: str) -> Prepared:
@@ -136,6 +143,16 @@ class Side(ABC):
     @abstractmethod
     def forward(self, batch: Batch) -> Mapping[str, Tensor]:
         """Run the model once, and return the vectors that no module outputs, by point name: arrays (batch, width)."""
+
+    def for_language(self, language: str) -> Side:
+        """Return the side that hears or reads this language: itself, unless each language has weights of its own.
+
+        Raises
+        ------
+        UsageError
+            If there are no weights for the language.
+        """
+        return self
 
     @property
     def device(self) -> torch.device:
