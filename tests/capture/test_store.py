@@ -91,7 +91,7 @@ def test_an_unknown_name_says_what_was_meant(whole: Activations, ask: tuple[str,
         whole.matrix(*ask)
 
 
-class _Killed(Exception):
+class _KilledError(Exception):
     pass
 
 
@@ -105,12 +105,12 @@ def test_a_run_that_is_stopped_goes_on_and_ends_with_the_same_bits(
     def dying(self: Writer, *args: Any) -> None:
         nonlocal written
         if written == after:
-            raise _Killed
+            raise _KilledError
         written += 1
         original(self, *args)
 
     monkeypatch.setattr(Writer, "write_block", dying)
-    with pytest.raises(_Killed):
+    with pytest.raises(_KilledError):
         encode(tiny_model, tones, path, block=5)
     monkeypatch.setattr(Writer, "write_block", original)
     half = Activations(path)
