@@ -1,0 +1,95 @@
+"""Imports run one way: corpora -> models + capture -> similarity -> gaps -> report -> study -> cli."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "src" / "babelscope"
+
+#: What each part may import from the package, besides itself.
+BELOW = {"errors", "cache", "fetch", "audio"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "errors": set(),
+    "cache": {"errors"},
+    "fetch": {"errors", "cache"},
+    "audio": {"errors", "cache"},
+    "corpora": BELOW,
+    "models": BELOW,
+    "capture": BELOW | {"corpora", "models"},
+    "similarity": {"errors", "cache"},
+    "gaps": BELOW | {"corpora", "models", "capture", "similarity"},
+    "report": BELOW | {"gaps"},
+    "study": BELOW | {"corpora", "models", "capture", "similarity", "gaps", "report"},
+    "cli": BELOW | {"corpora", "models", "capture", "similarity", "gaps", "report", "study"},
+    "testing": BELOW | {"corpora", "models", "capture", "similarity", "gaps", "report", "study"},
+    "__main__": {"cli"},
+}
+
+
+def _part(module: str) -> str:
+    return module.split(".")[1]
+
+
+def imports_of(path: Path) -> Iterator[tuple[str, int]]:
+    """Yield every module of the package that a file imports, wherever in it, by its full name and line."""
+    here = ["babelscope", *path.relative_to(PACKAGE).with_suffix("").parts]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names if alias.name.startswith("babelscope."))
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(here[: -node.level]) if node.level else ""
+            module = ".".join(part for part in (base, node.module) if part)
+            if module == "babelscope":
+                yield from ((f"babelscope.{alias.name}", node.lineno) for alias in node.names)
+            elif module.startswith("babelscope."):
+                yield module, node.lineno
+
+
+def against(path: Path) -> list[str]:
+    """Return the imports of a file that run against the flow."""
+    relative = path.relative_to(PACKAGE)
+    part = relative.parts[0].removesuffix(".py")
+    return [
+        f"{relative}:{line} imports {module}: {part} may import {', '.join(sorted(MAY_IMPORT[part])) or 'nothing'}"
+        for module, line in imports_of(path)
+        if _part(module) != part and _part(module) not in MAY_IMPORT[part]
+    ]
+
+
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+def test_every_part_has_its_place() -> None:
+    parts = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in MODULES}
+    assert parts <= MAY_IMPORT.keys(), f"say in {Path(__file__).name} what {parts - MAY_IMPORT.keys()} may import"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_imports_run_one_way(path: Path) -> None:
+    assert not against(path)
+
+
+@pytest.mark.parametrize("part", ["capture", "gaps"])
+def test_no_model_is_known_where_activations_are(part: str) -> None:
+    known = {
+        module
+        for path in MODULES
+        if path.relative_to(PACKAGE).parts[0] == part
+        for module, _ in imports_of(path)
+        if _part(module) == "models"
+    }
+    assert known <= {"babelscope.models.base"}
+
+
+def test_the_flow_has_no_cycle() -> None:
+    def reaches(part: str, seen: frozenset[str] = frozenset()) -> None:
+        assert part not in seen, f"{part} imports itself by way of {sorted(seen)}"
+        for other in MAY_IMPORT[part]:
+            reaches(other, seen | {part})
+
+    for part in MAY_IMPORT:
+        reaches(part)
