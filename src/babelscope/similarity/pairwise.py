@@ -47,6 +47,7 @@ VARIABLES = (
     "kx",
     "ky",
     "saturated",
+    "exact",
 )
 _AT = {name: index for index, name in enumerate(VARIABLES)}
 
@@ -191,8 +192,8 @@ def pairwise(
         Dimensions pair and measure; coordinates ``a``, ``b`` (labels as text, tuples joined with ``/``) and
         ``measure`` (as given).
         Variables ``value, null_mean, null_sd, null_q95, calibrated, p, low, high, n, kx, ky`` (NaN where they mean
-        nothing) and ``saturated``. Attributes: ``conventions``, ``null`` and ``higher_is_better`` by measure,
-        ``seed``, ``permutations``, ``alpha``.
+        nothing) and ``saturated``, ``exact`` (a closed form). Attributes: ``conventions``, ``null`` and
+        ``higher_is_better`` by measure, ``seed``, ``permutations``, ``alpha``.
 
     Raises
     ------
@@ -453,11 +454,11 @@ class _Run:
                 x, y = left.states[at], right.states[at]
                 known = together.get(at, {}).get((a, b))
                 value = measure.value(x, y) if known is None else known
-                found, _, drawn = calibration_of(measure, x, y, value, kind, partial(self.order, left.n), self.alpha)
+                found, used, drawn = calibration_of(measure, x, y, value, kind, partial(self.order, left.n), self.alpha)
                 row = self.table[index, at]
                 row[_AT["value"]], row[_AT["n"]] = value, left.n
                 row[_AT["kx"]], row[_AT["ky"]] = measure.ranks(x, y)
-                row[_AT["saturated"]] = 0.0
+                row[_AT["saturated"]], row[_AT["exact"]] = 0.0, used == "exact"
                 if found is not None:
                     row[1:6] = found.mean, found.sd, found.q95, found.calibrated, found.p
                     row[_AT["saturated"]] = found.saturated
@@ -514,7 +515,8 @@ class _Run:
     def dataset(self, names: list[str]) -> xr.Dataset:
         """Return the table with its labels."""
         data: dict[str, Any] = {name: (("pair", "measure"), self.table[:, :, at]) for name, at in _AT.items()}
-        data["saturated"] = (("pair", "measure"), self.table[:, :, _AT["saturated"]] == 1)
+        for name in ("saturated", "exact"):
+            data[name] = (("pair", "measure"), self.table[:, :, _AT[name]] == 1)
         if self.drawn is not None:
             data["null_draws"] = (("pair", "measure", "draw"), self.drawn)
         return xr.Dataset(

@@ -95,7 +95,7 @@ class Score:
             )
             said = "saturated" if self.saturated else "not above chance" if self.calibrated == 0 else ""
             lines.append(("calibrated", f"{self.calibrated:.4f}" + (f"  ({said})" if said else "")))
-            lines.append(("p", f"{self.p:.2g}"))
+            lines.append(("p", p_text(self.p)))
         kept = "" if math.isnan(self.kx) else f", {self.kx:g} and {self.ky:g} directions"
         lines.append(("from", f"{self.n} sentences{kept}"))
         lines.append(("convention", self.convention))
@@ -109,7 +109,7 @@ class Score:
         null = (
             ""
             if self.null == "none"
-            else f", chance {self.null_mean:.4f}, calibrated {self.calibrated:.4f}, p {self.p:.2g}"
+            else f", chance {self.null_mean:.4f}, calibrated {self.calibrated:.4f}, p {p_text(self.p)}"
         )
         return f"<Score {self.measure}: {self.value:.4f}{null}, n {self.n}>"
 
@@ -120,6 +120,11 @@ class Score:
             for name, text in self._lines()
         )
         return f"<table><caption>{html.escape(self.measure)}</caption>{rows}</table>"
+
+
+def p_text(p: float) -> str:
+    """Return a p-value as text; what a fitted law gives far out in its tail is not worth digits."""
+    return "< 1e-12" if p < 1e-12 else f"{p:.2g}"
 
 
 def null_kind(measure: Measure, null: str | None) -> str:
