@@ -1,0 +1,284 @@
+"""The 102 languages of FLEURS, and what each system calls them.
+
+The table is ``languages.csv``, one row a language. Where its columns come from:
+
+``fleurs``, ``name``
+    The configurations of the dataset ``google/fleurs`` and their English names.
+``iso``
+    ISO 639-3 and ISO 15924. That of ``nllb``, but where NLLB names a macrolanguage or a sister: Mandarin is
+    ``cmn_Hans`` (NLLB: ``zho_Hans``), Filipino ``fil_Latn`` (NLLB: ``tgl_Latn``).
+``family``, ``branch``, ``nllb_resource``
+    Table 1 of the NLLB paper (arXiv 2207.04672), as SONAR's README repeats it. "high" is a million sentence pairs or
+    more with another language, "low" is fewer.
+``nllb``
+    The 202 codes of NLLB-200, which SONAR's text encoder shares.
+``seamless``, ``seamless_text``, ``seamless_speech``
+    "Supported languages" in the documentation of SeamlessM4T large: v2 and v1 take the same. The code is the text
+    encoder's; Malay as speech is listed as ``zlm``, but speech carries no code. (v1 medium takes more as text; not
+    listed here.)
+``sonar_speech``
+    SONAR's published speech encoders: 57 in its README, and English, which only its model cards list.
+``whisper``
+    Whisper's language tokens. ``yue`` came with large-v3 alone: older weights have no token for Cantonese.
+``joshi``
+    Class 0 (left behind) to 5 (winners) of Joshi et al. 2020 (arXiv 2004.09095), looked up by the language's name in
+    their list as LangResourceAtlas gives it (Kyrgyz as Kirghiz, Oriya as Odia, Nyanja as Chichewa, Ganda as Luganda,
+    Filipino as Tagalog, Punjabi as Eastern Punjabi, Norwegian as Norwegian (Bokmål)); empty where no name is there, or
+    two are.
+
+Two codes deserve a thought. FLEURS's Fula is read in Senegal, while NLLB and Seamless know the language as Nigerian
+Fulfulde (``fuv``). FLEURS's Arabic is Modern Standard Arabic, read in Egypt, and is ``arb``, not ``arz``.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Literal
+
+from babelscope.errors import UsageError, did_you_mean
+
+#: Joshi's classes in three: what :attr:`Language.resource` says. The thresholds are this package's own.
+RESOURCE_CLASSES: dict[str, tuple[int, ...]] = {"high": (4, 5), "medium": (3,), "low": (0, 1, 2)}
+
+#: ISO 639 codes of two and three letters that no system in the table uses, but people do.
+_ALIASES: dict[str, tuple[str, ...]] = {
+    "ar_eg": ("ara",),
+    "az_az": ("aze",),
+    "cmn_hans_cn": ("zho", "zh_cn", "zh_hans"),
+    "fa_ir": ("fas",),
+    "ff_sn": ("ful",),
+    "jv_id": ("jv",),
+    "lv_lv": ("lav",),
+    "mn_mn": ("mon",),
+    "ms_my": ("msa", "zlm"),
+    "nb_no": ("nor",),
+    "ne_np": ("nep",),
+    "om_et": ("orm",),
+    "or_in": ("ori",),
+    "ps_af": ("pus",),
+    "sw_ke": ("swa",),
+    "uz_uz": ("uzb",),
+    "yue_hant_hk": ("zh_yue",),
+}
+
+
+@dataclass(frozen=True)
+class Language:
+    """A language of FLEURS.
+
+    Attributes
+    ----------
+    fleurs : str
+        The configuration of the dataset, as ``en_us``.
+    name : str
+        In English.
+    iso : str
+        ISO 639-3 and script, as ``eng_Latn``.
+    family, branch : str
+        As in the NLLB paper's table of languages.
+    seamless : str
+        SeamlessM4T's code, as ``eng``; empty if it does not have the language.
+    seamless_text, seamless_speech : bool
+        Whether SeamlessM4T large (v2, v1) takes it as text, and as speech.
+    nllb : str
+        The code of NLLB and of SONAR's text encoder, as ``eng_Latn``.
+    sonar_speech : str
+        The code of SONAR's speech encoder, as ``eng``; empty if there is none.
+    whisper : str
+        Whisper's code, as ``en``; empty if it has no token for the language.
+    nllb_resource : {"high", "low"}
+        NLLB's class, by sentence pairs.
+    joshi : int or None
+        The class of Joshi et al. 2020, 0 to 5; None if their list does not have the language.
+    """
+
+    fleurs: str
+    name: str
+    iso: str
+    family: str
+    branch: str
+    seamless: str
+    seamless_text: bool
+    seamless_speech: bool
+    nllb: str
+    sonar_speech: str
+    whisper: str
+    nllb_resource: str
+    joshi: int | None
+
+    @property
+    def script(self) -> str:
+        """The script, ISO 15924: ``Latn``."""
+        return self.iso[4:]
+
+    @property
+    def resource(self) -> str:
+        """The class "high", "medium" or "low": :data:`RESOURCE_CLASSES` of :attr:`joshi`; empty if that is None."""
+        return next((name for name, classes in RESOURCE_CLASSES.items() if self.joshi in classes), "")
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.fleurs})"
+
+
+def _read() -> tuple[Language, ...]:
+    text = files("babelscope").joinpath("languages.csv").read_text(encoding="utf-8")
+    return tuple(
+        Language(
+            **{column: row[column] for column in ("fleurs", "name", "iso", "family", "branch", "seamless", "nllb")},
+            seamless_text=row["seamless_text"] == "yes",
+            seamless_speech=row["seamless_speech"] == "yes",
+            sonar_speech=row["sonar_speech"],
+            whisper=row["whisper"],
+            nllb_resource=row["nllb_resource"],
+            joshi=int(row["joshi"]) if row["joshi"] else None,
+        )
+        for row in csv.DictReader(text.splitlines())
+    )
+
+
+#: All 102, by their FLEURS codes.
+LANGUAGES: tuple[Language, ...] = _read()
+
+
+def codes_of(found: Language) -> tuple[str, ...]:
+    """Return every code by which :func:`language` knows a language, as they are written, its FLEURS code first."""
+    iso, script = found.iso.split("_")
+    short = found.fleurs.split("_")[0]
+    codes = (found.fleurs, short, found.iso, iso, f"{short}_{script}", found.nllb, found.nllb.split("_")[0])
+    return tuple(dict.fromkeys(filter(None, (*codes, found.seamless, found.whisper, *_ALIASES.get(found.fleurs, ())))))
+
+
+def _plain(code: str) -> str:
+    return code.strip().lower().replace("-", "_")
+
+
+@cache
+def _index() -> dict[str, Language]:
+    found: dict[str, Language] = {}
+    for each in LANGUAGES:
+        for code in map(_plain, codes_of(each)):
+            if found.setdefault(code, each) is not each:
+                raise AssertionError(f"languages.csv: {code!r} is both {found[code]} and {each}")
+    return found
+
+
+def language(code: str) -> Language:
+    """Return the language that a code of any system names.
+
+    Parameters
+    ----------
+    code : str
+        A code of FLEURS, ISO 639 (with or without a script), NLLB, Seamless or Whisper, in either case, with ``-`` or
+        ``_``: ``en_us``, ``en``, ``eng``, ``eng_Latn``, ``EN-US``. No code in the table means two languages.
+
+    Returns
+    -------
+    Language
+
+    Raises
+    ------
+    UsageError
+        If no language has that code.
+
+    Examples
+    --------
+    >>> language("zh").fleurs
+    'cmn_hans_cn'
+    >>> language("fil").nllb
+    'tgl_Latn'
+    """
+    found = _index().get(_plain(code))
+    if found is not None:
+        return found
+    names = {each.name.lower(): each for each in LANGUAGES}
+    close = difflib.get_close_matches(code.strip().lower(), names, n=1, cutoff=0.8)
+    hint = f"{names[close[0]].name} is {names[close[0]].fleurs!r}" if close else _nearest(code)
+    raise UsageError(f"there is no language {code!r} among the {len(LANGUAGES)} of FLEURS: {hint}")
+
+
+def _nearest(code: str) -> str:
+    if len(code) > 3:  # one letter in common is no likeness where codes have two or three
+        return did_you_mean(_plain(code), [each.fleurs for each in LANGUAGES])
+    return "babelscope.languages.LANGUAGES lists them"
+
+
+def fleurs(code: str) -> str:
+    """Return the FLEURS code: ``en_us`` for any code of English.
+
+    Raises
+    ------
+    UsageError
+        If no language has that code.
+    """
+    return language(code).fleurs
+
+
+def seamless(code: str, modality: Literal["text", "speech"] = "text") -> str:
+    """Return SeamlessM4T's code: ``eng`` for any code of English.
+
+    Parameters
+    ----------
+    code : str
+        See :func:`language`.
+    modality : {"text", "speech"}
+        What the language shall be taken as. Speech carries no code into the model; six languages are taken as speech
+        only.
+
+    Raises
+    ------
+    UsageError
+        If no language has that code, or SeamlessM4T large does not take the language so.
+    """
+    found = language(code)
+    if modality not in ("text", "speech"):
+        raise UsageError(f"there is no modality {modality!r}: {did_you_mean(modality, ('text', 'speech'))}")
+    if not found.seamless:
+        raise UsageError(f"SeamlessM4T does not have {found}: leave it out")
+    if modality == "text" and not found.seamless_text:
+        raise UsageError(f"SeamlessM4T takes {found} as speech only, not as text: leave it out")
+    if modality == "speech" and not found.seamless_speech:
+        raise UsageError(f"SeamlessM4T takes {found} as text only, not as speech: leave it out")
+    return found.seamless
+
+
+def nllb(code: str) -> str:
+    """Return the code of NLLB and of SONAR's text encoder: ``eng_Latn`` for any code of English.
+
+    Raises
+    ------
+    UsageError
+        If no language has that code. (NLLB has all languages of FLEURS.)
+    """
+    return language(code).nllb
+
+
+def sonar_speech(code: str) -> str:
+    """Return the code of SONAR's speech encoder: ``eng`` for any code of English.
+
+    Raises
+    ------
+    UsageError
+        If no language has that code, or SONAR has no speech encoder for the language.
+    """
+    found = language(code)
+    if not found.sonar_speech:
+        raise UsageError(f"SONAR has no speech encoder for {found}: leave it out, or take its text alone")
+    return found.sonar_speech
+
+
+def whisper(code: str) -> str:
+    """Return Whisper's code: ``en`` for any code of English.
+
+    Raises
+    ------
+    UsageError
+        If no language has that code, or Whisper has no token for the language.
+    """
+    found = language(code)
+    if not found.whisper:
+        raise UsageError(f"Whisper has no token for {found}: leave it out, or let it detect the language")
+    return found.whisper
