@@ -10,7 +10,7 @@ import numpy.typing as npt
 Float32 = npt.NDArray[np.float32]
 
 
-def cloud(seed: int, n: int = 1000, d: int = 1024, exponent: float = 0.86) -> Float32:
+def cloud(seed: int, n: int = 1000, d: int = 1024, exponent: float = 0.845) -> Float32:
     """Return n sentences in d features whose singular values fall as i^-exponent (99 % of the variance needs 180)."""
     rng = np.random.default_rng(seed)
     scales = np.arange(1, d + 1) ** -exponent
