@@ -46,7 +46,7 @@ types: .venv/.dev
 	@$(BIN)/mypy
 
 docs: .venv/.dev
-	@$(BIN)/mkdocs build --strict --quiet
+	@$(BIN)/mkdocs build --strict
 
 clean:
 	rm -rf .venv site

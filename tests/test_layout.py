@@ -11,11 +11,12 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "src" / "babelscope"
 
 #: What each part may import from the package, besides itself.
-BELOW = {"errors", "cache", "fetch", "audio"}
+BELOW = {"errors", "cache", "fetch", "audio", "languages"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "cache": {"errors"},
     "fetch": {"errors", "cache"},
+    "languages": {"errors"},
     "audio": {"errors", "cache"},
     "corpora": BELOW,
     "models": BELOW,

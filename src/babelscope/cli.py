@@ -40,7 +40,7 @@ err = Console(stderr=True)
 app = typer.Typer(
     name="babelscope",
     help="See, layer by layer, where speech and text meet inside multilingual models, and for which languages not.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -85,6 +85,13 @@ def _showing() -> Iterator[Any]:
             last = what
 
         yield tell
+
+
+@app.callback()
+def start(context: typer.Context) -> None:
+    """See, layer by layer, where speech and text meet inside multilingual models, and for which languages not."""
+    if context.invoked_subcommand is None:
+        out.print(context.get_help(), markup=False, highlight=False)
 
 
 @app.command()
@@ -287,7 +294,7 @@ def models_show(name: Annotated[str, typer.Argument(help="A model, or speech+tex
 
 @app.command()
 def encode(
-    study: Annotated[Path, typer.Argument(help="The study's TOML file; its [corpus] and [model] are used.")],
+    study: Annotated[Path, typer.Argument(help="The study's TOML file; its tables corpus and model are used.")],
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace activations of another study in its output folder.")
     ] = False,

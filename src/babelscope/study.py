@@ -52,6 +52,9 @@ class CorpusTable(_Table):
     )
     min_words: Annotated[int, Field(ge=1)] | None = Field(None, description="fewest words in every language")
     max_seconds: Annotated[float, Field(gt=0)] | None = Field(None, description="longest recording in every language")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="choices that only this source knows, such as a manifest's licence"
+    )
     distinct: bool = Field(False, description="leave out sentences that are worded like another in some language")
 
 
@@ -188,7 +191,7 @@ def gather(study: Study) -> Corpus:
         Whatever is wrong with it.
     """
     table = study.corpus
-    corpus = corpora.load(table.source, path=table.path)
+    corpus = corpora.load(table.source, path=table.path, **table.options)
     return corpus.select(
         languages=table.languages,
         ids=table.ids,

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory, tiny_model: Model, tones: Co
 
 
 def test_xarray_alone_makes_sense_of_it(whole: Activations, tones: Corpus, tiny_model: Model) -> None:
-    dataset = xr.open_zarr(whole.path, consolidated=False, chunks=None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dataset = xr.open_zarr(whole.path)
     assert dataset["activation"].dims == ("modality", "point", "language", "sentence", "feature")
     assert [str(name) for name in dataset["sentence"].values] == list(tones.sentences)
     assert [str(name) for name in dataset["language"].values] == list(tones.languages)

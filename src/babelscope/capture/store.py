@@ -13,6 +13,7 @@ import json
 import os
 import secrets
 import shutil
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -362,6 +363,9 @@ class Writer:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 dataset.to_zarr(making, mode="w", zarr_format=3, consolidated=False, encoding=encoding, compute=True)
+                with warnings.catch_warnings():  # xarray looks for it, zarr says that other readers may not
+                    warnings.simplefilter("ignore")
+                    zarr.consolidate_metadata(making)
                 making.replace(self.path)
             finally:
                 shutil.rmtree(making, ignore_errors=True)

@@ -37,12 +37,17 @@ _MEASURE_TITLES: dict[str, str] = {
     "svcca": "SVCCA",
     "pwcca": "PWCCA",
     "cca": "CCA",
-    "heldout_cca": "Held-out CCA",
+    "cv_cca": "Cross-validated CCA",
     "linear_cka": "Linear CKA",
-    "cka": "CKA",
-    "retrieval": "Retrieval P@1",
+    "rbf_cka": "RBF CKA",
     "procrustes": "Procrustes",
+    "rsa": "RSA",
     "mutual_knn": "Mutual k-NN",
+    "retrieval": "Retrieval P@1",
+    "xsim": "xSIM",
+    "mexa": "MEXA",
+    "anc": "Average neuron-wise correlation",
+    "centroid_gap": "Centroid gap",
 }
 
 #: Written where there is no number.

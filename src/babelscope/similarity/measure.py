@@ -11,9 +11,11 @@ from __future__ import annotations
 import ast
 import dataclasses
 import math
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -194,23 +196,53 @@ class Measure(ABC):
         return self.value(self.prepare(left), self.prepare(right))
 
 
+#: Entry-point group in which other packages offer measures; an entry names a class made known by :func:`register`.
+GROUP = "babelscope.measures"
+
+
 class Registry(Mapping[str, Measure]):
-    """Measures by name, each with its default parameters."""
+    """Measures by name with default parameters: built in, and from installed packages once an unknown one is asked for."""
 
     def __init__(self) -> None:
         self._known: dict[str, Measure] = {}
+        self._asked = False
+
+    def _ask_packages(self) -> None:
+        if self._asked:
+            return
+        self._asked = True
+        for entry in entry_points(group=GROUP):
+            try:
+                entry.load()
+            except Exception as error:
+                warnings.warn(
+                    f"measure {entry.name!r} ({entry.value}) cannot be loaded and is left out: {error}", stacklevel=2
+                )
 
     def __getitem__(self, name: str) -> Measure:
+        if name not in self._known:
+            self._ask_packages()
         return self._known[name]
 
     def __iter__(self) -> Iterator[str]:
+        self._ask_packages()
         return iter(self._known)
 
     def __len__(self) -> int:
+        self._ask_packages()
         return len(self._known)
 
     def add(self, measure: Measure) -> None:
-        """Make a measure known under its name."""
+        """Make a measure known under its name.
+
+        Raises
+        ------
+        UsageError
+            If another measure has that name.
+        """
+        held = self._known.get(measure.name)
+        if held is not None and type(held).__qualname__ != type(measure).__qualname__:
+            raise UsageError(f"two measures are named {measure.name!r}: rename {type(measure).__qualname__}")
         self._known[measure.name] = measure
 
 
