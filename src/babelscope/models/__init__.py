@@ -76,6 +76,27 @@ _BUILT_IN: dict[str, ModelInfo] = {
         ("e5-small",),
         "MIT",
     ),
+    "sonar": ModelInfo(
+        "SONAR: text and speech into one space of sentence embeddings; a speech encoder a language",
+        ("text", "speech"),
+        "babelscope.models.sonar:load",
+        (),
+        "CC-BY-NC 4.0 (text), MIT or CC-BY-NC 4.0 (speech, by language)",
+    ),
+    "sonar-text": ModelInfo(
+        "SONAR's text encoder: 24 layers, 1024 wide, 200 languages",
+        ("text",),
+        "babelscope.models.sonar:load_text",
+        (),
+        "CC-BY-NC 4.0",
+    ),
+    "sonar-speech": ModelInfo(
+        "SONAR's speech encoders: 24 layers, 1024 wide, one for each of 58 languages",
+        ("speech",),
+        "babelscope.models.sonar:load_speech",
+        (),
+        "MIT or CC-BY-NC 4.0 (by language)",
+    ),
 }
 
 #: Pairs worth a line of their own in listings; any other speech and text models pair the same way.

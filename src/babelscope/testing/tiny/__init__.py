@@ -25,8 +25,11 @@ MAKERS: dict[str, str] = {
     "seamless-m4t-v2": "babelscope.testing.tiny.seamless:version_2",
     "seamless-m4t-v2-fairseq": "babelscope.testing.tiny.seamless:version_2_fairseq",
     "seamless-m4t-v2-fairseq2": "babelscope.testing.tiny.seamless:version_2_fairseq2",
+    "sonar": "babelscope.testing.tiny.sonar:both",
     "sonar-speech": "babelscope.testing.tiny.sonar:speech",
+    "sonar-speech-fairseq2": "babelscope.testing.tiny.sonar:speech_fairseq2",
     "sonar-text": "babelscope.testing.tiny.sonar:text",
+    "sonar-text-original": "babelscope.testing.tiny.sonar:text_original",
 }
 
 
