@@ -310,6 +310,16 @@ class SVCCA(_MeanCorrelation):
 #: Whose variables weigh the canonical correlations of PWCCA.
 PWCCA_SIDES = ("mean", "x", "y")
 
+#: How published code differs from the paper's PWCCA.
+PWCCA_CONVENTIONS: dict[str, str] = {
+    "paper": "variates whitened, weights by the original features",
+    "google": (
+        "variates formed without whitening and then made orthonormal one after the other, weights by the principal "
+        "components kept, on the side with fewer of them (google/svcca on reduced input; on raw input its number also moves "
+        "with the mean, which is not reproduced: both sides are centred)"
+    ),
+}
+
 
 @register
 @dataclass(frozen=True)
@@ -321,14 +331,20 @@ class PWCCA(Measure):
 
     side: str = "mean"
     variance: float | None = 0.99
+    convention: str = "paper"
 
     def __post_init__(self) -> None:
         one_of(self.name, "side", self.side, PWCCA_SIDES)
+        one_of(self.name, "convention", self.convention, list(PWCCA_CONVENTIONS))
+        if self.convention == "google" and self.side != "mean":
+            raise UsageError(f"pwcca(side={self.side!r}): google's convention chooses the side itself; leave side out")
         share(self.name, "variance", self.variance)
 
     @property
     def convention_text(self) -> str:
         kept = "all directions" if self.variance is None else f"directions with {self.variance:g} of the variance"
+        if self.convention == "google":
+            return f"canonical correlations weighted, {kept}; google: {PWCCA_CONVENTIONS['google']}"
         sides = {"mean": "mean of both sidings", "x": "sided on x", "y": "sided on y"}[self.side]
         return (
             "canonical correlations weighted by sum over features of |<variate, feature>|, variates whitened, "
@@ -337,7 +353,7 @@ class PWCCA(Measure):
 
     @property
     def symmetric(self) -> bool:
-        return self.side == "mean"
+        return self.side == "mean" and self.convention == "paper"
 
     @property
     def invariances(self) -> frozenset[str]:
@@ -345,6 +361,8 @@ class PWCCA(Measure):
 
     def prepare(self, x: Representation) -> Basis:
         u, s = leading(x, self.variance, None)
+        if self.convention == "google" and self.variance is not None:
+            return basis_of(u, s, loadings=like(np.diag(s), u))
         return basis_of(u, s, loadings=u.T @ x.centred)
 
     def value(self, x: Basis, y: Basis) -> float:
@@ -360,6 +378,10 @@ class PWCCA(Measure):
         r = np.clip(to_numpy(rho), 0.0, 1.0)
         assert x.loadings is not None
         assert y.loadings is not None
+        if self.convention == "google":
+            of_x = x.k <= y.k
+            variates, loadings = (to_numpy(left), x.loadings) if of_x else (to_numpy(right).T, y.loadings)
+            return _weighed_as_google(variates, r, to_numpy(loadings))
         out = []
         if self.side != "y":
             weights = to_numpy(abs(left.T @ x.loadings).sum(1))
@@ -384,6 +406,14 @@ class PWCCA(Measure):
 
     def notes(self, x: Basis, y: Basis) -> tuple[str, ...]:
         return forced_note(x.k, y.k, x.n)
+
+
+def _weighed_as_google(variates: FloatArray, rho: FloatArray, loadings: FloatArray) -> float:
+    """Return google/svcca's weighted mean; `loadings` (k, d) are the singular values along their directions."""
+    scales = np.linalg.norm(loadings, axis=1)
+    ordered, _ = np.linalg.qr(scales[:, None] * variates)
+    weights = np.abs(ordered.T @ loadings).sum(axis=1)
+    return float(weights @ rho / weights.sum())
 
 
 def cca(x: Any, y: Any, *, squared: bool = False) -> float:
@@ -458,7 +488,7 @@ def svcca(
     return make(SVCCA, variance=variance, k=k, squared=squared, convention=convention).between(x, y)
 
 
-def pwcca(x: Any, y: Any, *, side: str = "mean", variance: float | None = 0.99) -> float:
+def pwcca(x: Any, y: Any, *, side: str = "mean", variance: float | None = 0.99, convention: str = "paper") -> float:
     """Projection-weighted CCA by the paper's definition.
 
     The i-th canonical correlation has the weight sum_j |<h_i, x_j>|, h_i being the whitened canonical variate and x_j
@@ -473,6 +503,8 @@ def pwcca(x: Any, y: Any, *, side: str = "mean", variance: float | None = 0.99) 
     variance : float or None
         Reduce each side first to the directions with this share of the variance. The paper reduces nothing (None),
         which saturates as soon as the features outnumber the sentences.
+    convention : {"paper", "google"}
+        Whose number to reproduce; see :data:`PWCCA_CONVENTIONS`.
 
     Returns
     -------
@@ -488,4 +520,4 @@ def pwcca(x: Any, y: Any, *, side: str = "mean", variance: float | None = 0.99) 
     ----------
     Morcos, Raghu, Bengio 2018, arXiv 1806.05759, section 3. google/svcca omits the whitening and gives another number.
     """
-    return make(PWCCA, side=side, variance=variance).between(x, y)
+    return make(PWCCA, side=side, variance=variance, convention=convention).between(x, y)

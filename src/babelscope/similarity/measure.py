@@ -201,7 +201,7 @@ GROUP = "babelscope.measures"
 
 
 class Registry(Mapping[str, Measure]):
-    """Measures by name with default parameters: built in, and from installed packages once an unknown one is asked for."""
+    """Measures by name, with default parameters: built in, and those of installed packages once they are asked for."""
 
     def __init__(self) -> None:
         self._known: dict[str, Measure] = {}
