@@ -76,6 +76,14 @@ _BUILT_IN: dict[str, ModelInfo] = {
         ("e5-small",),
         "MIT",
     ),
+    **{
+        name: ModelInfo(summary, ("text", "speech"), "babelscope.models.seamless:load", (), "CC-BY-NC 4.0")
+        for name, summary in (
+            ("seamless-m4t-v2-large", "SeamlessM4T v2 large: 24 layers each for text and speech, and a shared decoder"),
+            ("seamless-m4t-large", "SeamlessM4T v1 large: 24 layers each for text and speech, and a shared decoder"),
+            ("seamless-m4t-medium", "SeamlessM4T v1 medium: 12 layers each for text and speech, and a shared decoder"),
+        )
+    },
     "sonar": ModelInfo(
         "SONAR: text and speech into one space of sentence embeddings; a speech encoder a language",
         ("text", "speech"),

@@ -1,0 +1,765 @@
+"""SeamlessM4T, v2 and v1: text and speech, each with an encoder of its own, and a text decoder that both share.
+
+Without its text-to-unit model and vocoder, which are never loaded. Speech: F = (n - 400) // 160 + 1 frames of
+filterbank for n samples, stacked by two: L = F // 2 positions in the encoder; the length adapter leaves
+A = L // 8 + 1. Text: ``[__lang__] text </s>``. The decoder sees the same forced prefix, ``</s> __eng__``, for every
+input, so that only the source varies; the positions that are pooled there are those two.
+
+What is computed is what transformers computes for one utterance, with three cares:
+
+- The adapter's convolutions read padded frames (of a batch, and even of a single utterance whose number of frames is
+  odd) wherever L mod 8 is 0 to 3; fairseq has mended this, transformers has not. Here what they read is masked.
+- Attention is "sdpa": with "eager", transformers 5 adds the mask of the v2 speech encoder as if it were a bias.
+- The source language's token is set for every text, not left as the last call had it.
+
+One difference between transformers and the original remains: text positions start at sinusoid step 1 there, at step 2
+in the original. The option ``text_positions = "original"`` shifts them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from transformers import SeamlessM4TConfig, SeamlessM4TFeatureExtractor, SeamlessM4Tv2Config
+from transformers.initialization import no_init_weights
+from transformers.models.seamless_m4t.modeling_seamless_m4t import (
+    SeamlessM4TDecoder,
+    SeamlessM4TEncoder,
+    SeamlessM4TSpeechEncoder,
+)
+from transformers.models.seamless_m4t_v2.modeling_seamless_m4t_v2 import (
+    SeamlessM4Tv2Decoder,
+    SeamlessM4Tv2Encoder,
+    SeamlessM4Tv2SpeechEncoder,
+)
+
+from babelscope import languages
+from babelscope.cache import sha256_of
+from babelscope.errors import DataError, FetchError, UsageError, did_you_mean
+from babelscope.models.base import (
+    Batch,
+    Model,
+    Point,
+    Prepared,
+    Side,
+    Stage,
+    WeightsFile,
+    dtype_named,
+    ready,
+)
+from babelscope.models.options import LoadOptions
+from babelscope.models.weights.accounting import fill, pickled_arrays, safetensors_arrays, safetensors_files
+from babelscope.models.weights.fairseq2_seamless import (
+    EMBEDDING,
+    LARGE_LANGUAGES,
+    MEDIUM_LANGUAGES,
+    TEXT_TO_UNIT,
+    seamless_state,
+)
+
+SAMPLE_RATE = 16_000
+WINDOW, HOP = 400, 160
+LICENCE = "CC-BY-NC 4.0"
+TARGET_LANGUAGE = "eng"
+TEXT_POSITIONS = ("transformers", "original")
+
+#: Arrays of the parts that are not loaded.
+LEFT_OUT = ("t2u_model.", "vocoder.")
+
+#: Names under which a file may hold the one embedding: transformers writes any of them.
+_TIED = (EMBEDDING, "lm_head.weight", "text_encoder.embed_tokens.weight", "text_decoder.embed_tokens.weight")
+
+#: Pieces of the sentencepiece model, and its pad: the first language's id.
+_FIRST_LANGUAGE = 256_001
+
+_HUB_FILES = [
+    "config.json",
+    "generation_config.json",
+    "preprocessor_config.json",
+    "tokenizer.json",
+    "sentencepiece.bpe.model",
+    "model*.safetensors",
+    "model.safetensors.index.json",
+]
+
+
+@dataclass(frozen=True)
+class Release:
+    """A released model: where it is, what it is, and which languages it reads.
+
+    Attributes
+    ----------
+    hub : str
+    config : callable
+        Makes the released configuration.
+    languages : tuple of str
+        In the order of their ids.
+    """
+
+    hub: str
+    config: Callable[[], Any]
+    languages: tuple[str, ...]
+
+
+def _medium() -> Any:
+    return SeamlessM4TConfig(
+        vocab_size=256_206,
+        encoder_layers=12,
+        decoder_layers=12,
+        encoder_ffn_dim=4096,
+        decoder_ffn_dim=4096,
+        speech_encoder_layers=12,
+    )
+
+
+RELEASES: dict[str, Release] = {
+    "seamless-m4t-v2-large": Release("facebook/seamless-m4t-v2-large", SeamlessM4Tv2Config, LARGE_LANGUAGES),
+    "seamless-m4t-large": Release("facebook/hf-seamless-m4t-large", SeamlessM4TConfig, LARGE_LANGUAGES),
+    "seamless-m4t-medium": Release("facebook/hf-seamless-m4t-medium", _medium, MEDIUM_LANGUAGES),
+}
+
+_CONFIGS: dict[str, Any] = {"seamless_m4t_v2": SeamlessM4Tv2Config, "seamless_m4t": SeamlessM4TConfig}
+_MODULES: dict[str, tuple[Any, Any, Any]] = {
+    "seamless_m4t_v2": (SeamlessM4Tv2Encoder, SeamlessM4Tv2SpeechEncoder, SeamlessM4Tv2Decoder),
+    "seamless_m4t": (SeamlessM4TEncoder, SeamlessM4TSpeechEncoder, SeamlessM4TDecoder),
+}
+
+
+def frames(samples: int) -> int:
+    """Return how many frames of filterbank `samples` samples give: F = (n - 400) // 160 + 1, at least 0."""
+    return max((samples - WINDOW) // HOP + 1, 0)
+
+
+def positions(samples: int) -> int:
+    """Return how many positions the speech encoder has for `samples` samples: L = F // 2."""
+    return frames(samples) // 2
+
+
+def adapted(samples: int) -> int:
+    """Return how many positions the length adapter leaves of `samples` samples: A = L // 8 + 1, or 0 if L is 0."""
+    length = positions(samples)
+    return length // 8 + 1 if length else 0
+
+
+class _Shared(Side):
+    """What both sides have: the decoder under the forced prefix."""
+
+    def __init__(self, root: nn.Module, config: Any, prefix: Tensor, own: Sequence[Point], longest: int) -> None:
+        self.root = root
+        self.prefix = prefix
+        self.family = "SeamlessM4T v2" if config.model_type == "seamless_m4t_v2" else "SeamlessM4T"
+        prefixed: dict[str, Any] = {"length": lambda _: 2, "formula": "2 (the prefix)"}
+        shared = [
+            Point(
+                f"shared.layer.{index}",
+                Stage.SHARED,
+                0,
+                config.hidden_size,
+                f"text_decoder.layers.{index}",
+                **prefixed,
+            )
+            for index in range(config.decoder_layers)
+        ]
+        shared.append(Point("shared.norm", Stage.SHARED, 0, config.hidden_size, "text_decoder.layer_norm", **prefixed))
+        self.points = _with_depths(own, shared, longest)
+
+    def decode(self, encoded: Tensor, mask: Tensor) -> None:
+        """Run the decoder on the prefix, unless no point of it is looked at."""
+        if any(point.stage is Stage.SHARED for point in self.points):
+            self.root.get_submodule("text_decoder")(
+                input_ids=self.prefix.to(encoded.device).expand(len(encoded), -1),
+                encoder_hidden_states=encoded,
+                encoder_attention_mask=mask,
+                use_cache=False,
+            )
+
+
+def _with_depths(own: Sequence[Point], shared: Sequence[Point], longest: int) -> tuple[Point, ...]:
+    """Spread depths from 0 to 1, so that a shared point has the same depth on both sides.
+
+    `longest` is the number of own points of the side that has more of them.
+    """
+    last = longest + len(shared) - 1
+    start = longest / last
+    depths = [index * (start - 1 / last) / (len(own) - 1) for index in range(len(own))]
+    depths += [(longest + index) / last for index in range(len(shared))]
+    return tuple(dataclasses.replace(point, depth=depth) for point, depth in zip([*own, *shared], depths, strict=True))
+
+
+def _text_points(config: Any) -> list[Point]:
+    width = config.hidden_size
+    points = [Point("text.embeddings", Stage.FRONT_END, 0, width, "text_encoder.embed_tokens")]
+    points += [
+        Point(f"text.layer.{index}", Stage.ENCODER, 0, width, f"text_encoder.layers.{index}")
+        for index in range(config.encoder_layers)
+    ]
+    return [*points, Point("text.norm", Stage.ENCODER, 0, width, "text_encoder.layer_norm")]
+
+
+def _speech_points(config: Any) -> list[Point]:
+    def point(name: str, stage: Stage, module: str, **more: Any) -> Point:
+        settings: dict[str, Any] = {"length": positions, "formula": "L = ((n - 400) // 160 + 1) // 2"} | more
+        return Point(f"speech.{name}", stage, 0, config.hidden_size, f"speech_encoder.{module}", **settings)
+
+    after: dict[str, Any] = {"length": adapted, "formula": "A = L // 8 + 1"}
+    return [
+        point("front_end", Stage.FRONT_END, "feature_projection"),
+        point("input", Stage.FRONT_END, "encoder.layers.0", take="input"),
+        *(
+            point(f"layer.{index}", Stage.ENCODER, f"encoder.layers.{index}")
+            for index in range(config.speech_encoder_layers)
+        ),
+        point("norm", Stage.ENCODER, "encoder.layer_norm"),
+        point("before_adaptation", Stage.LENGTH_ADAPTATION, "adapter", take="input"),
+        point("after_adaptation", Stage.LENGTH_ADAPTATION, "adapter.layers.0", **after),
+        point("inner_norm", Stage.LENGTH_ADAPTATION, "inner_layer_norm", **after),
+    ]
+
+
+class SeamlessText(_Shared):
+    """The text side: embeddings (scaled, without positions), every layer, the final norm, the shared decoder.
+
+    Parameters
+    ----------
+    root : torch.nn.ModuleDict
+        ``text_encoder`` and ``text_decoder``.
+    config : SeamlessM4TConfig or SeamlessM4Tv2Config
+    prefix : Tensor, shape (1, 2)
+        What the decoder is made to see.
+    encode : callable
+        From a text to the ids of its pieces, without special ones.
+    codes : mapping of str to int
+        The id of each language that the model reads, by Seamless's code.
+    """
+
+    modality = "text"
+    unit = "tokens"
+
+    def __init__(
+        self,
+        root: nn.Module,
+        config: Any,
+        prefix: Tensor,
+        encode: Callable[[str], list[int]],
+        codes: Mapping[str, int],
+    ) -> None:
+        own = _text_points(config)
+        super().__init__(root, config, prefix, own, max(len(own), len(_speech_points(config))))
+        self.encode, self.codes = encode, codes
+        self.pad, self.end = int(config.pad_token_id), int(config.eos_token_id)
+        self.longest = int(config.max_position_embeddings)
+
+    def language_code(self, language: str) -> str:
+        """Return Seamless's code of a corpus's language: ``eng`` for ``en`` and ``en_us``.
+
+        Raises
+        ------
+        UsageError
+            If this model does not read the language.
+        """
+        code = language if language in self.codes else languages.seamless(language, "text")
+        if code not in self.codes:
+            raise UsageError(
+                f"language {language!r} ({code}) is not one of the {len(self.codes)} that this SeamlessM4T reads; "
+                f"{did_you_mean(code, self.codes)}"
+            )
+        return code
+
+    def prepare(self, item: str | NDArray[np.float32], language: str) -> Prepared:
+        """Tokenise one sentence behind its language's token.
+
+        Raises
+        ------
+        DataError
+            If it has no token of its own, or more than the model has positions.
+        UsageError
+            If the model does not read the language.
+        """
+        pieces = self.encode(str(item))
+        if not pieces:
+            raise DataError("the tokenizer finds no token in the text")
+        ids = [self.codes[self.language_code(language)], *pieces, self.end]
+        if len(ids) > self.longest:
+            raise DataError(
+                f"{len(ids)} tokens are more than the {self.longest} positions that SeamlessM4T has: shorten the text"
+            )
+        return Prepared({"input_ids": torch.tensor(ids)}, len(ids))
+
+    def collate(self, items: Sequence[Prepared]) -> Batch:
+        """Pad on the right."""
+        lengths = tuple(item.length for item in items)
+        ids = torch.full((len(items), max(lengths)), self.pad)
+        for row, item in enumerate(items):
+            ids[row, : item.length] = item.inputs["input_ids"]
+        return Batch({"input_ids": ids, "attention_mask": _mask(lengths, max(lengths)).long()}, lengths)
+
+    def forward(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Run the encoder and the decoder."""
+        mask = batch.inputs["attention_mask"]
+        encoded = self.root.get_submodule("text_encoder")(
+            input_ids=batch.inputs["input_ids"], attention_mask=mask
+        ).last_hidden_state
+        self.decode(encoded, mask)
+        return {}
+
+
+class SeamlessSpeech(_Shared):
+    """The speech side: projected features, every conformer layer, before and after length adaptation, the decoder.
+
+    Parameters
+    ----------
+    root : torch.nn.ModuleDict
+        ``speech_encoder`` and ``text_decoder``.
+    config : SeamlessM4TConfig or SeamlessM4Tv2Config
+    prefix : Tensor, shape (1, 2)
+    features : SeamlessM4TFeatureExtractor
+    """
+
+    modality = "speech"
+    unit = "samples at 16 kHz"
+
+    def __init__(self, root: nn.Module, config: Any, prefix: Tensor, features: SeamlessM4TFeatureExtractor) -> None:
+        own = _speech_points(config)
+        super().__init__(root, config, prefix, own, max(len(own), len(_text_points(config))))
+        self.features = features
+
+    def prepare(self, item: str | NDArray[np.float32], language: str) -> Prepared:
+        """Compute the filterbank features of one recording, without a trailing half position.
+
+        Raises
+        ------
+        DataError
+            If the recording is too short for one position: under 560 samples, 35 ms.
+        """
+        samples = np.asarray(item, dtype=np.float32)
+        length = positions(len(samples))
+        if length < 1:
+            raise DataError(
+                f"{1000 * len(samples) / SAMPLE_RATE:.1f} ms of speech are too short for SeamlessM4T, which needs 35 ms"
+            )
+        features = self.features(samples, sampling_rate=SAMPLE_RATE, return_tensors="pt").input_features[0, :length]
+        return Prepared({"input_features": features}, len(samples))
+
+    def collate(self, items: Sequence[Prepared]) -> Batch:
+        """Pad with zeros on the right."""
+        features = nn.utils.rnn.pad_sequence([item.inputs["input_features"] for item in items], batch_first=True)
+        return Batch({"input_features": features}, tuple(item.length for item in items))
+
+    def forward(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Run the encoder and the decoder; the adapter sees nothing behind an utterance's end."""
+        encoder = self.root.get_submodule("speech_encoder")
+        dtype = next(encoder.parameters()).dtype
+        features = batch.inputs["input_features"].to(dtype)
+        mask = _mask([positions(length) for length in batch.lengths], features.shape[1]).to(features.device)
+        with _adapter_without_padding(encoder, mask):
+            encoded = encoder(input_features=features, attention_mask=mask.long()).last_hidden_state
+        after = _mask([adapted(length) for length in batch.lengths], encoded.shape[1])
+        self.decode(encoded, after.long().to(features.device))
+        return {}
+
+
+def _mask(lengths: Sequence[int], size: int) -> Tensor:
+    return torch.arange(size)[None] < torch.tensor(list(lengths))[:, None]
+
+
+@contextlib.contextmanager
+def _adapter_without_padding(encoder: nn.Module, mask: Tensor) -> Iterator[None]:
+    """Zero what the adapter's two strided convolutions read behind an utterance's end.
+
+    Their inputs are the outputs of two norms, which are not zero on padding even where the norms' input is. Beyond the
+    end of the array the convolutions read zeros anyway, so that a padded utterance gives what it gives alone.
+    """
+
+    def silence(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
+        return output.masked_fill(~mask[..., None], 0.0)
+
+    adapter = encoder.get_submodule("adapter.layers.0")
+    with contextlib.ExitStack() as handles:
+        for norm in ("residual_layer_norm", "self_attn_layer_norm"):
+            handles.callback(adapter.get_submodule(norm).register_forward_hook(silence).remove)
+        yield
+
+
+def load(options: LoadOptions) -> Model:
+    """Load SeamlessM4T from a local folder or hub id in transformers' format, or from an original ``.pt``.
+
+    A ``.pt`` needs a tokenizer beside it: ``tokenizer.json``, ``sentencepiece.bpe.model`` or ``tokenizer.model``;
+    ``config.json`` and ``generation_config.json`` count if they are there, else the released configuration does.
+
+    Parameters
+    ----------
+    options : LoadOptions
+        ``weights`` is needed. ``extra`` may have ``target_language`` (a code of the model's, default ``eng``): what the
+        decoder is made to translate into; and ``text_positions`` ("transformers", the default, or "original").
+
+    Returns
+    -------
+    Model
+        With both sides.
+
+    Raises
+    ------
+    FetchError
+        If no weights are named.
+    DataError
+        If weights, configuration or tokenizer are missing, damaged or of another model.
+    UsageError
+        If an option is wrong.
+    """
+    options.check_extra(("target_language", "text_positions"))
+    release = RELEASES[options.name]
+    if not options.weights:
+        raise FetchError(
+            f"the weights of {options.name} are several gigabytes, and are not fetched unasked: name a local folder, "
+            f"an original .pt, or the hub id {release.hub!r} as weights"
+        )
+    original, folder = _locate(options.weights)
+    config = _config(folder, release, required=original is None)
+    dtype = dtype_named(options.dtype)
+    text_positions = str(options.extra.get("text_positions", "transformers"))
+    if text_positions not in TEXT_POSITIONS:
+        raise UsageError(
+            f"text_positions {text_positions!r} is unknown; {did_you_mean(text_positions, TEXT_POSITIONS)}"
+        )
+    encode, token_id = _tokenizer(folder)
+    codes = _codes(folder, release, config, token_id, required=original is None)
+    target = _target(str(options.extra.get("target_language", TARGET_LANGUAGE)), codes)
+    prefix = torch.tensor([[int(config.decoder_start_token_id), codes[target]]])
+    parts = build(config, dtype)
+    left_out = _fill_from_checkpoint(parts, config, original) if original else _fill_from_folder(parts, folder)
+    if text_positions == "original":
+        for name in ("text_encoder", "text_decoder"):
+            _shift_positions(parts[name].get_submodule("embed_positions"))
+    for part in parts.values():
+        ready(part, options.device, dtype)
+    files = [original] if original else safetensors_files(folder)
+    return Model(
+        name=options.name,
+        sides=_sides(parts, config, prefix, encode, codes, _features(folder, config)),
+        weights=tuple(WeightsFile(file.name, sha256_of(file), _source(options.weights, folder)) for file in files),
+        options={
+            "dtype": options.dtype,
+            "attention": "sdpa",
+            "target_language": target,
+            "text_positions": text_positions,
+        },
+        notes=_notes(target, text_positions, left_out),
+        licence=LICENCE,
+    )
+
+
+def planned(name: str, folder: str | None = None) -> Model:
+    """Return the model without weights (on the "meta" device): its points and parameters, but nothing to run.
+
+    Parameters
+    ----------
+    name : str
+        A name in :data:`RELEASES`.
+    folder : str, optional
+        A folder with a ``config.json``, instead of the released configuration.
+
+    Raises
+    ------
+    DataError
+        If the folder has no configuration of SeamlessM4T.
+    """
+    release = RELEASES[name]
+    config = _config(Path(folder).expanduser(), release, required=True) if folder else _checked(release.config(), name)
+    with torch.device("meta"):
+        parts = build(config, torch.float32)
+    prefix = torch.zeros(1, 2, dtype=torch.long)
+    return Model(
+        name=name,
+        sides=_sides(parts, config, prefix, lambda text: [], {}, SeamlessM4TFeatureExtractor()),
+        weights=(),
+        options={"attention": "sdpa", "target_language": TARGET_LANGUAGE, "text_positions": "transformers"},
+        notes=_notes(TARGET_LANGUAGE, "transformers", {}),
+        licence=LICENCE,
+    )
+
+
+def build(config: Any, dtype: torch.dtype) -> dict[str, nn.Module]:
+    """Build text encoder, speech encoder and text decoder, their weights not set; one embedding serves both.
+
+    Parameters
+    ----------
+    config : SeamlessM4TConfig or SeamlessM4Tv2Config
+    dtype : torch.dtype
+        In which the weights take their place at once, so that none is ever there in another.
+    """
+    config._attn_implementation = "sdpa"
+    text_encoder, speech_encoder, text_decoder = _MODULES[config.model_type]
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with no_init_weights():
+            embedding = nn.Embedding(config.vocab_size, config.hidden_size, config.pad_token_id)
+            parts = {
+                "text_encoder": text_encoder(config, embedding),
+                "speech_encoder": speech_encoder(config),
+                "text_decoder": text_decoder(config, embedding),
+            }
+    finally:
+        torch.set_default_dtype(before)
+    parts["text_decoder"].embed_tokens.weight = parts["text_encoder"].embed_tokens.weight
+    for part in parts.values():
+        part.eval().requires_grad_(False)
+    return parts
+
+
+def _sides(
+    parts: Mapping[str, nn.Module],
+    config: Any,
+    prefix: Tensor,
+    encode: Callable[[str], list[int]],
+    codes: Mapping[str, int],
+    features: SeamlessM4TFeatureExtractor,
+) -> dict[Any, Side]:
+    def root(*names: str) -> nn.Module:
+        return nn.ModuleDict({name: parts[name] for name in names}).eval()
+
+    return {
+        "text": SeamlessText(root("text_encoder", "text_decoder"), config, prefix, encode, codes),
+        "speech": SeamlessSpeech(root("speech_encoder", "text_decoder"), config, prefix, features),
+    }
+
+
+def _notes(target: str, text_positions: str, left_out: Mapping[str, int]) -> tuple[str, ...]:
+    notes = [
+        f"The shared decoder is run on two positions, the forced prefix </s> __{target}__, for text and speech alike; "
+        "text carries a token of its source language, speech carries none.",
+        "What SeamlessM4T's length adapter reads behind an utterance's end is masked; transformers lets it leak in.",
+    ]
+    if text_positions == "transformers":
+        notes.append(
+            "Text positions start one sinusoid step earlier than in the original SeamlessM4T, as transformers has it "
+            "(text_positions = 'original' shifts them)."
+        )
+    if left_out:
+        counted = ", ".join(f"{name} ({count} arrays)" for name, count in left_out.items())
+        notes.append(f"Left out of the file, because nothing here uses it: {counted}.")
+    return tuple(notes)
+
+
+def _locate(weights: str) -> tuple[Path | None, Path]:
+    """Return the original checkpoint, if it is one, and the folder of everything else."""
+    path = Path(weights).expanduser()
+    if path.suffix == ".pt":
+        if not path.is_file():
+            raise DataError(f"weights: there is no file {weights}")
+        return path, path.parent
+    if path.is_dir():
+        return None, path
+    if path.is_absolute() or weights.startswith((".", "~")):
+        raise DataError(
+            f"weights: there is no folder {weights}: name a folder with config.json and *.safetensors, an original "
+            f".pt, or a hub id"
+        )
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return None, Path(snapshot_download(weights, allow_patterns=_HUB_FILES))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().split("\n", 1)[0]
+        raise FetchError(
+            f"weights {weights!r} cannot be fetched from the hub ({reason}): name a local folder, or check the id and "
+            f"the network"
+        ) from error
+
+
+def _source(weights: str, folder: Path) -> str:
+    return folder.resolve().name if Path(weights).expanduser().exists() else f"hub {weights}"
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"weights: {path} cannot be read ({error}): fetch it again") from error
+    if not isinstance(said, dict):
+        raise DataError(f"weights: {path} is not a table of settings: fetch it again")
+    return said
+
+
+def _config(folder: Path, release: Release, *, required: bool) -> Any:
+    path = folder / "config.json"
+    if not path.is_file():
+        if required:
+            raise DataError(f"weights: {folder} holds no config.json: it is not a model in transformers' format")
+        return _checked(release.config(), release.hub)
+    said = _read_json(path)
+    expected = release.config().model_type
+    if said.get("model_type") != expected:
+        raise DataError(f"weights: {path} is of a {said.get('model_type')!r}, not of a {expected!r}")
+    try:
+        return _checked(_CONFIGS[expected](**said), str(path))
+    except DataError:
+        raise
+    except Exception as error:  # a configuration may be refused by whatever checks it
+        raise DataError(f"weights: {path} is not a configuration that transformers takes ({error})") from error
+
+
+def _checked(config: Any, source: str) -> Any:
+    kernel, stride = config.adaptor_kernel_size, config.adaptor_stride
+    if not config.add_adapter or config.num_adapter_layers != 1 or (kernel, stride) != (8, 8):
+        raise DataError(
+            f"weights: {source} has a length adapter of {config.num_adapter_layers} layers, kernel {kernel}, stride "
+            f"{stride}; only SeamlessM4T's own is known here: 1 layer, 8 and 8"
+        )
+    return config
+
+
+def _features(folder: Path, config: Any) -> SeamlessM4TFeatureExtractor:
+    path = folder / "preprocessor_config.json"
+    said = _read_json(path) if path.is_file() else {}
+    try:
+        features = SeamlessM4TFeatureExtractor(**said)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"weights: {path} is not a feature extractor's ({error})") from error
+    made = features.num_mel_bins * features.stride
+    if made != config.feature_projection_input_dim or (features.stride, features.sampling_rate) != (2, SAMPLE_RATE):
+        raise DataError(
+            f"weights: {path} makes {made} features a position with stride {features.stride} at "
+            f"{features.sampling_rate} Hz, but the model takes {config.feature_projection_input_dim} with stride 2 at "
+            f"{SAMPLE_RATE} Hz"
+        )
+    return features
+
+
+def _tokenizer(folder: Path) -> tuple[Callable[[str], list[int]], Callable[[str], int | None] | None]:
+    """Return what gives a text's ids without special tokens, and what gives a special token's id, if it knows."""
+    path = folder / "tokenizer.json"
+    if path.is_file():
+        try:
+            tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises bare Exception
+            raise DataError(f"tokenizer {path} cannot be read ({error}): fetch it again") from error
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        tokenizer.encode_special_tokens = True  # a text that says "</s>" says so, and ends nothing
+        return (
+            lambda text: tokenizer.encode(text, add_special_tokens=False).ids,
+            lambda token: tokenizer.token_to_id(token),
+        )
+    for name in ("sentencepiece.bpe.model", "tokenizer.model"):
+        if (folder / name).is_file():
+            return _sentencepiece(folder / name), None
+    raise DataError(
+        f"weights: {folder} holds no tokenizer: neither tokenizer.json, nor sentencepiece.bpe.model or tokenizer.model"
+    )
+
+
+def _sentencepiece(path: Path) -> Callable[[str], list[int]]:
+    """Read the original tokenizer. Its pieces' ids are one lower than the model's, whose first is the pad."""
+    try:
+        import sentencepiece
+    except ImportError as error:
+        raise DataError(f"tokenizer {path} needs the package sentencepiece: pip install sentencepiece") from error
+    try:
+        processor = sentencepiece.SentencePieceProcessor(model_file=str(path))
+    except (RuntimeError, OSError) as error:
+        raise DataError(f"tokenizer {path} cannot be read ({error}): fetch it again") from error
+    return lambda text: [number + 1 for number in processor.encode(text)]
+
+
+def _codes(
+    folder: Path, release: Release, config: Any, token_id: Callable[[str], int | None] | None, *, required: bool
+) -> dict[str, int]:
+    """Return the languages' ids: from generation_config.json, else (an original checkpoint) in the released order."""
+    path = folder / "generation_config.json"
+    if path.is_file():
+        table = _read_json(path).get("text_decoder_lang_to_code_id")
+        if not isinstance(table, dict) or not all(isinstance(number, int) for number in table.values()) or not table:
+            raise DataError(f"weights: {path} lacks text_decoder_lang_to_code_id, the ids of the languages")
+        codes = {str(code): int(number) for code, number in table.items()}
+    elif required:
+        raise DataError(f"weights: {folder} holds no generation_config.json, which tells the ids of the languages")
+    else:
+        codes = {code: _FIRST_LANGUAGE + number for number, code in enumerate(release.languages)}
+    for code, number in codes.items():
+        known = token_id(f"__{code}__") if token_id else number
+        if known != number or not 0 <= number < config.vocab_size:
+            raise DataError(
+                f"weights: {folder}: language {code!r} has id {number}, but {known} in the tokenizer, of "
+                f"{config.vocab_size} in the model: files of different models"
+            )
+    return codes
+
+
+def _target(asked: str, codes: Mapping[str, int]) -> str:
+    code = asked if asked in codes else None
+    if code is None:
+        with contextlib.suppress(UsageError):
+            code = languages.seamless(asked, "text")
+    if code is None or code not in codes:
+        raise UsageError(f"target_language: {asked!r} is not one of the model's; {did_you_mean(asked, codes)}")
+    return code
+
+
+def _shift_positions(module: nn.Module) -> None:
+    """Shift the table of sinusoids by a step, as the original has them: its first token stands at step 2, not 1."""
+    table = cast(Tensor, module.weights)
+    shifted = cast(Any, module).get_embedding(len(table) + 1, table.shape[1], None)[1:].to(table)
+    shifted[cast(int, module.padding_idx)] = 0
+    cast(Any, module).weights = shifted
+
+
+def _expected(parts: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    expected = {
+        f"{name}.{key}": tensor
+        for name, part in parts.items()
+        for key, tensor in part.state_dict().items()
+        if key != "embed_tokens.weight"
+    }
+    return {EMBEDDING: cast(Tensor, parts["text_encoder"].get_parameter("embed_tokens.weight")).data, **expected}
+
+
+def _fill_from_folder(parts: Mapping[str, nn.Module], folder: Path) -> dict[str, int]:
+    left_out: dict[str, int] = {}
+    expected = _expected(parts)
+
+    def wanted(name: str) -> bool:
+        for prefix in LEFT_OUT:
+            if name.startswith(prefix):
+                left_out[prefix.rstrip(".")] = left_out.get(prefix.rstrip("."), 0) + 1
+                return False
+        return True
+
+    def untied() -> Iterator[tuple[str, Tensor]]:
+        first: str | None = None
+        for name, array in safetensors_arrays(safetensors_files(folder), wanted):
+            if name not in _TIED:
+                yield name, array
+            elif first is None:
+                first = name
+                yield EMBEDDING, array
+            elif array.shape != expected[EMBEDDING].shape or not array.to(expected[EMBEDDING]).equal(
+                expected[EMBEDDING]
+            ):
+                raise DataError(
+                    f"weights {folder}: {first!r} and {name!r} differ, but are one embedding in SeamlessM4T"
+                )
+
+    fill(expected, untied(), str(folder))
+    return left_out
+
+
+def _fill_from_checkpoint(parts: Mapping[str, nn.Module], config: Any, path: Path) -> dict[str, int]:
+    state, left_out = seamless_state(pickled_arrays(path), int(config.vocab_size), path)
+    # BatchNorm's count of training steps: older files lack it, and evaluation does not use it.
+    fill(_expected(parts), state.items(), str(path), optional=(".num_batches_tracked",))
+    units = sum(name.startswith(TEXT_TO_UNIT) for name in left_out)
+    counted = {"the text-to-unit model": units, "remains of the training": len(left_out) - units}
+    return {what: count for what, count in counted.items() if count}
