@@ -315,8 +315,8 @@ PWCCA_CONVENTIONS: dict[str, str] = {
     "paper": "variates whitened, weights by the original features",
     "google": (
         "variates formed without whitening and then made orthonormal one after the other, weights by the principal "
-        "components kept, on the side with fewer of them (google/svcca on reduced input; on raw input its number also moves "
-        "with the mean, which is not reproduced: both sides are centred)"
+        "components kept, on the side with fewer of them (google/svcca on reduced input; on raw input its number also "
+        "moves with the mean, which is not reproduced: both sides are centred)"
     ),
 }
 
