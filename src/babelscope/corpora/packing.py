@@ -1,0 +1,173 @@
+"""Recordings out of archives that cannot be read at random, packed once into a zip in the cache.
+
+A ``.tar.gz`` has to be read from its start for every member, a row group of a Parquet file as a whole. One pass
+writes the members, as they are, into an uncompressed zip: each is then readable on its own. Beside them stands an index
+of their durations, so that no header is read again. The zip's name is made of the archive's sha256: another archive, or
+a changed one, is packed anew.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, cast
+
+from babelscope.audio import seconds_of
+from babelscope.cache import cache_folder, sha256_of, write_atomically
+from babelscope.errors import DataError
+from babelscope.fetch.archives import MAX_ENTRIES, MAX_MEMBER_BYTES, is_safe_name
+
+#: All members of one archive together. A split of FLEURS for training has up to some 10 GB.
+MAX_TOTAL_BYTES = 64 * 2**30
+
+_INDEX = "index.json"
+_FORMAT = 1
+_CHUNK = 2**20
+
+#: Name and content of recordings, one after the other.
+Members = Iterable[tuple[str, bytes]]
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A zip of recordings.
+
+    Attributes
+    ----------
+    path : Path
+        The zip.
+    seconds : dict
+        Member to duration.
+    broken : dict
+        Name to what is wrong, for members that are not in the zip because they are no audio.
+    """
+
+    path: Path
+    seconds: dict[str, float]
+    broken: dict[str, str]
+
+
+def pack(
+    folder: str, label: str, sources: Sequence[Path], read: Callable[[], Members], *, digest: str | None = None
+) -> Packed:
+    """Pack the recordings of an archive, or return what was packed before.
+
+    Parameters
+    ----------
+    folder : str
+        Inside the cache, below ``corpora``: the corpus.
+    label : str
+        Begins the zip's name, for people.
+    sources : sequence of Path
+        The files of the archive. Their sha256 is taken once; afterwards path, size and time of change stand for it.
+    read : callable
+        Returns name and content of every recording; called if there is no zip yet.
+    digest : str, optional
+        The sha256 of the single source, if it is known already.
+
+    Returns
+    -------
+    Packed
+
+    Raises
+    ------
+    DataError
+        If the archive is missing or damaged, or the disk is full; nothing is kept then.
+    """
+    place = cache_folder() / "corpora" / folder
+    parts = [digest] if digest else [_digest(place, source) for source in sources]
+    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+    path = place / f"{label}-{key}.zip"
+    found = packed_before(path)
+    if found is not None:
+        return found
+    name = sources[0].name + (f" and {len(sources) - 1} more" if len(sources) > 1 else "")
+    write_atomically(path, lambda temporary: _write(temporary, str(sources[0].parent / name), read()))
+    found = packed_before(path)
+    if found is None:
+        raise DataError(f"{path} cannot be read back: the disk may be damaged")
+    return found
+
+
+def packed_before(path: Path) -> Packed | None:
+    """Return the zip at `path`, or None if there is none that is whole."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            index = json.loads(archive.read(_INDEX))
+            if index["format"] != _FORMAT or len(archive.namelist()) != len(index["seconds"]) + 1:
+                return None
+            return Packed(path, dict(index["seconds"]), dict(index["broken"]))
+    except (OSError, zipfile.BadZipFile, ValueError, KeyError, TypeError):
+        return None
+
+
+def read_tar_gz(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield name, without folders, and content of every regular file of a ``.tar.gz``, in one pass.
+
+    Raises
+    ------
+    DataError
+        If the archive is missing, damaged, or exceeds the limits of this module.
+    """
+    try:
+        with path.open("rb") as raw, gzip.open(raw) as handle:
+            total = 0
+            with tarfile.open(fileobj=handle, mode="r|") as archive:
+                for count, entry in enumerate(archive):
+                    if not entry.isreg():
+                        continue
+                    total += entry.size
+                    if count >= MAX_ENTRIES or entry.size > MAX_MEMBER_BYTES or total > MAX_TOTAL_BYTES:
+                        raise DataError(f"archive {path} holds more than is allowed (at {entry.name!r}): refused")
+                    member = cast(IO[bytes], archive.extractfile(entry))
+                    data = member.read(entry.size)
+                    if len(data) != entry.size:
+                        raise DataError(f"archive {path} is cut short at {entry.name!r}: get it again")
+                    yield PurePosixPath(entry.name).name, data
+            while handle.read(_CHUNK):  # to the end, where the checksum stands
+                pass
+    except FileNotFoundError:
+        raise DataError(f"archive {path} does not exist") from None
+    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+        raise DataError(f"archive {path} is damaged or cannot be read ({error}): get it again") from error
+
+
+def _digest(place: Path, source: Path) -> str:
+    try:
+        state = source.stat()
+        stamp = f"{source.resolve()}\0{state.st_size}\0{state.st_mtime_ns}"
+        known = place / "known" / hashlib.sha256(stamp.encode()).hexdigest()[:32]
+        if known.is_file() and len(text := known.read_text(encoding="ascii")) == 64:
+            return text
+        digest = sha256_of(source)
+    except OSError as error:
+        raise DataError(f"archive {source} cannot be read ({error.strerror})") from error
+    write_atomically(known, lambda temporary: temporary.write_text(digest, encoding="ascii"))
+    return digest
+
+
+def _write(target: Path, source: str, members: Members) -> None:
+    seconds: dict[str, float] = {}
+    broken: dict[str, str] = {}
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in members:
+            if name in seconds or name in broken:
+                raise DataError(f"archive {source} holds {name!r} twice: get it again")
+            if not is_safe_name(name) or "/" in name or name == _INDEX:
+                raise DataError(f"archive {source} holds a file with a name that is refused: {name!r}")
+            try:
+                length = seconds_of(data, PurePosixPath(name).suffix, name=f"{source}:{name}")
+            except DataError as error:
+                broken[name] = str(error)
+                continue
+            seconds[name] = length
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
+        index = json.dumps({"format": _FORMAT, "seconds": seconds, "broken": broken}, sort_keys=True)
+        archive.writestr(zipfile.ZipInfo(_INDEX, (1980, 1, 1, 0, 0, 0)), index)
