@@ -282,12 +282,12 @@ def _renamed(held: Mapping[str, Tensor], rules: Sequence[tuple[str, str]]) -> tu
     state: dict[str, Tensor] = {}
     left: list[str] = []
     for name, tensor in held.items():
-        for pattern, replacement in compiled:
-            if match := pattern.fullmatch(name):
-                state[match.expand(replacement)] = tensor
-                break
-        else:
+        matches = (match.expand(new) for pattern, new in compiled if (match := pattern.fullmatch(name)))
+        renamed = next(matches, None)
+        if renamed is None or renamed in state:
             left.append(name)
+        else:
+            state[renamed] = tensor
     return state, left
 
 

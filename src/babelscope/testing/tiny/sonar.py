@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import M2M100Config, NllbTokenizer
@@ -261,18 +262,22 @@ def _speech_encoder(language: str, pooler_layers: int) -> SonarSpeechEncoder:
 
 @torch.no_grad()
 def _draw(module: nn.Module, seed: int) -> None:
-    generator = torch.Generator().manual_seed(seed)
+    # The one generator whose stream is promised never to change: what the reference gave for these weights is kept.
+    generator = np.random.RandomState(seed)
     for name, tensor in sorted(module.state_dict().items()):
         if name.endswith("num_batches_tracked"):
             tensor.fill_(1000)
-        elif name.endswith("running_var"):
-            tensor.uniform_(0.5, 2.0, generator=generator)
+            continue
+        drawn = torch.from_numpy(generator.standard_normal(tuple(tensor.shape)))
+        if name.endswith("running_var"):
+            drawn = 0.5 + drawn.abs()
         elif "norm" in name and name.endswith("weight"):
-            tensor.normal_(1.0, 0.3, generator=generator)
+            drawn = 1 + 0.3 * drawn
         elif tensor.ndim < 2 or "pos_bias" in name:
-            tensor.normal_(0.0, 0.3, generator=generator)
+            drawn = 0.3 * drawn
         else:
-            tensor.normal_(0.0, 1.5 / tensor[0].numel() ** 0.5, generator=generator)
+            drawn = drawn * 1.5 / tensor[0].numel() ** 0.5
+        tensor.copy_(drawn)
 
 
 def _tokenizer() -> NllbTokenizer:
