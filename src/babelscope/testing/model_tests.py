@@ -1,0 +1,460 @@
+"""What must be true of every model, as a class to subclass: then a run of pytest tells whether it is.
+
+>>> class TestMine(ModelTests):  # doctest: +SKIP
+...     languages = ("en", "sw")
+...
+...     @pytest.fixture
+...     def model(self, my_tiny_model):
+...         return my_tiny_model
+
+where ``my_tiny_model`` is a fixture that loads it once (``scope="session"``). Use a tiny model with random weights (see
+:func:`babelscope.testing.tiny`), drawn so wide that a leak shows: with biases of zero and norms of one, padding often
+stays zero by luck.
+
+Activations are compared position by position, before pooling: a mean over many positions would hide a fault in one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from babelscope.capture import Capture
+from babelscope.errors import BabelscopeError, DataError
+from babelscope.models.base import MODALITIES, Batch, Model, Prepared, Side
+
+#: Longest recording, in samples, among which the shortest that a side takes is looked for.
+_SEARCHED = 32_000
+
+_PROPERTY = settings(
+    max_examples=20,
+    deadline=None,
+    suppress_health_check=[
+        HealthCheck.function_scoped_fixture,
+        HealthCheck.differing_executors,
+        HealthCheck.too_slow,
+    ],
+)
+
+
+def watch(side: Side, batch: Batch) -> tuple[dict[str, Tensor], list[str]]:
+    """Run a batch and keep every point's activations whole.
+
+    Parameters
+    ----------
+    side : Side
+    batch : Batch
+
+    Returns
+    -------
+    values : dict of str to Tensor, shape (batch, positions, width) or (batch, width)
+        float32, on the CPU; positions include padding. A point that fired more than once has its last.
+    order : list of str
+        The points in the order in which their modules ran, each as often as it did.
+    """
+    values: dict[str, Tensor] = {}
+    order: list[str] = []
+
+    def keep(name: str, layout: str, value: Any) -> None:
+        tensor: Tensor = value[0] if isinstance(value, tuple | list) else value
+        if layout == "bdt":
+            tensor = tensor.transpose(1, 2)
+        values[name] = tensor.detach().float().cpu().clone()
+        order.append(name)
+
+    with ExitStack() as handles, torch.inference_mode():
+        for point in side.points:
+            if not point.module:
+                continue
+            module = side.root.get_submodule(point.module)
+
+            def on_output(_: Any, __: Any, output: Any, name: str = point.name, layout: str = point.layout) -> None:
+                keep(name, layout, output)
+
+            def on_input(_: Any, args: Any, kwargs: Any, name: str = point.name, layout: str = point.layout) -> None:
+                keep(name, layout, args[0] if args else next(iter(kwargs.values())))
+
+            handle = (
+                module.register_forward_hook(on_output)
+                if point.take == "output"
+                else module.register_forward_pre_hook(on_input, with_kwargs=True)
+            )
+            handles.callback(handle.remove)
+        returned = side.forward(batch.to(side.device))
+    values |= {name: tensor.detach().float().cpu().clone() for name, tensor in returned.items()}
+    return values, order
+
+
+def deviations(side: Side, items: Sequence[Prepared]) -> dict[str, float]:
+    """Measure by how much a padded batch differs from its items run alone.
+
+    Parameters
+    ----------
+    side : Side
+    items : sequence of Prepared
+
+    Returns
+    -------
+    dict of str to float
+        For every point the largest difference at any valid position of any item, as a share of the largest activation
+        that the item has there.
+    """
+    together, _ = watch(side, side.collate(items))
+    worst = {point.name: 0.0 for point in side.points}
+    for row, item in enumerate(items):
+        alone, _ = watch(side, side.collate([item]))
+        for point in side.points:
+            whole, single = together[point.name][row], alone[point.name][0]
+            if point.layout != "bd" and point.module:
+                valid = point.length(item.length)
+                whole, single = whole[:valid], single[:valid]
+                assert whole.shape == single.shape, (
+                    f"{point.name}: {item.length} {side.unit} have {len(whole)} positions in a batch, {len(single)} "
+                    f"alone, but {valid} by its formula {point.formula}"
+                )
+            scale = max(float(single.abs().max()), 1e-12)
+            worst[point.name] = max(worst[point.name], float((whole - single).abs().max()) / scale)
+    return worst
+
+
+class ModelTests:
+    """What must be true of a model. Subclass it, and override the fixture :meth:`model`.
+
+    Attributes
+    ----------
+    languages : tuple of str
+        Codes that the model takes; with two or more, state that one leaves behind for the next is found.
+    tolerance : float
+        Of :func:`deviations`. For float32.
+    hop : int
+        Samples between two of the finest positions that the speech side has.
+    modulus : int
+        A common multiple of all strides behind them: recordings are tried in every residue, a hop apart. (16 for
+        SeamlessM4T: two frames a position, eight positions a step of its adapter.)
+    spread : int
+        How many samples longer than the shortest the drawn recordings are at most.
+    window : int or None
+        Samples that a side with ``fixed_batch_length`` hears; its longest recording.
+    longest_text : int
+        Characters that the drawn texts have at most.
+    alphabet : str
+        Of which the drawn texts are made. The first must be a letter.
+    """
+
+    languages: ClassVar[tuple[str, ...]] = ("en",)
+    tolerance: ClassVar[float] = 1e-5
+    hop: ClassVar[int] = 160
+    modulus: ClassVar[int] = 16
+    spread: ClassVar[int] = 16_000
+    window: ClassVar[int | None] = None
+    longest_text: ClassVar[int] = 30
+    alphabet: ClassVar[str] = "abcdefghij klmno pqrst uvwxyz"
+
+    @pytest.fixture
+    def model(self) -> Model:
+        """The model, in float32; override this."""
+        raise NotImplementedError("override the fixture 'model' with one that returns a babelscope.models.Model")
+
+    # ------------------------------------------------------------------ what is fed
+
+    def text(self, characters: int, seed: int = 0) -> str:
+        """Return a text of so many characters, the first and last of them letters."""
+        generator = np.random.default_rng([characters, seed])
+        drawn = "".join(generator.choice(list(self.alphabet), characters))
+        return (self.alphabet[0] + drawn[1:-1] + self.alphabet[0])[:characters]
+
+    def samples(self, count: int, seed: int = 0) -> NDArray[np.float32]:
+        """Return so many samples of noise under a slow swell."""
+        generator = np.random.default_rng([count, seed])
+        swell = 0.6 + 0.4 * np.sin(np.arange(count) / 1600 + seed)
+        return np.asarray(0.1 * swell * generator.standard_normal(count), dtype=np.float32)
+
+    def item(self, side: Side, size: int, language: str, seed: int = 0) -> Prepared:
+        """Return a prepared text of so many characters, or recording of so many samples."""
+        made = self.text(size, seed) if side.modality == "text" else self.samples(size, seed)
+        return side.prepare(made, language)
+
+    def sides(self, model: Model) -> Iterator[tuple[str, Side]]:
+        """Yield every side with every language; a side whose weights differ by language as that language's own."""
+        for side in model.sides.values():
+            for language in self.languages:
+                yield language, side.for_language(language)
+
+    def bounds(self, side: Side) -> tuple[int, int]:
+        """Return the sizes of the smallest and the largest item to draw."""
+        if side.modality == "text":
+            return 1, self.longest_text
+        shortest = _shortest(side)
+        return shortest, min(shortest + self.spread, self.window or shortest + self.spread)
+
+    def residues(self, side: Side) -> list[int]:
+        """Return sizes in every residue modulo the strides, the first half of them among the shortest there are."""
+        low, high = self.bounds(side)
+        if side.modality == "text":
+            return list(range(low, high + 1))
+        sizes = [low + self.hop * step + 7 * step % self.hop for step in range(2 * self.modulus)]
+        return [min(size, high) for size in sizes]
+
+    # ------------------------------------------------------------------ what is described
+
+    def test_points_are_named_once_and_deepen_from_0_to_1(self, model: Model) -> None:
+        """Names are unique within a side, depths begin with 0, end with 1 and never fall."""
+        assert model.sides, "the model has no side"
+        for modality, side in model.sides.items():
+            names = [point.name for point in side.points]
+            twice = sorted({name for name in names if names.count(name) > 1})
+            assert not twice, f"{modality}: more than one point is called {', '.join(twice)}"
+            depths = [point.depth for point in side.points]
+            assert depths == sorted(depths) and (len(depths) == 1 or (depths[0], depths[-1]) == (0, 1)), (
+                f"{modality}: depths do not rise from 0 to 1: {depths}"
+            )
+            assert side.modality == modality, f"the side under {modality!r} says that it is {side.modality!r}"
+        for language, side in self.sides(model):
+            assert side.points == model.sides[side.modality].points, f"{side.modality} in {language}: other points"
+
+    def test_shared_points_are_the_same_weights(self, model: Model) -> None:
+        """A point that both sides have under one name is one module, one stage, one depth and one width."""
+        for name in model.shared_points:
+            text, speech = (_point(model.sides[modality], name) for modality in MODALITIES)
+            assert (text.stage, text.depth, text.width, text.module) == (
+                speech.stage,
+                speech.depth,
+                speech.width,
+                speech.module,
+            ), f"{name}: the two sides describe it differently: {text}, {speech}"
+            if text.module:
+                both = [
+                    model.sides[modality].for_language(self.languages[0]).root.get_submodule(text.module)
+                    for modality in MODALITIES
+                ]
+                assert both[0] is both[1], f"{name}: the two sides have different modules there"
+
+    def test_the_model_evaluates(self, model: Model) -> None:
+        """Evaluation mode throughout (dropout off, batch norms fixed), and no gradients."""
+        for _, side in self.sides(model):
+            training = [name for name, module in side.root.named_modules() if module.training]
+            assert not training, f"{side.modality}: {training[0] or 'the root'!r} is in training mode"
+            assert not any(parameter.requires_grad for parameter in side.root.parameters())
+
+    # ------------------------------------------------------------------ what happens
+
+    def test_points_fire_once_and_in_order(self, model: Model) -> None:
+        """Every hooked module runs once in a forward pass, in the order of the points; the rest is returned."""
+        for language, side in self.sides(model):
+            batch = side.collate([self.item(side, self.bounds(side)[1], language)])
+            values, order = watch(side, batch)
+            expected = [point.name for point in side.points if point.module]
+            assert order == expected, f"{side.modality}: points fired as {order}, not as {expected}"
+            returned = {point.name for point in side.points if not point.module}
+            assert returned <= values.keys(), f"{side.modality}: forward() does not return {returned - values.keys()}"
+
+    def test_widths_are_true(self, model: Model) -> None:
+        """A point gives as many features as it says."""
+        for language, side in self.sides(model):
+            values, _ = watch(side, side.collate([self.item(side, self.bounds(side)[1], language)]))
+            for point in side.points:
+                got = values[point.name].shape[-1]
+                assert got == point.width, f"{point.name}: says that it is {point.width} wide, and is {got}"
+
+    def test_lengths_are_as_claimed(self, model: Model) -> None:
+        """An utterance alone has as many positions at every point as the point's formula says.
+
+        A side with a fixed window has more: there the formula must give all of them for a full window, and for a
+        shorter recording its share, to a position.
+        """
+        for language, side in self.sides(model):
+            for size in self.residues(side):
+                item = self.item(side, size, language)
+                values, _ = watch(side, side.collate([item]))
+                for point in side.points:
+                    claimed = point.length(item.length)
+                    if point.layout == "bd" or not point.module:
+                        assert claimed == 1, f"{point.name}: one vector, but {claimed} positions by {point.formula}"
+                        continue
+                    there = values[point.name].shape[1]
+                    where = f"{point.name}: {item.length} {side.unit} have {there} positions"
+                    if not side.fixed_batch_length:
+                        assert claimed == there, f"{where}, not {claimed} as by {point.formula}"
+                    elif self.window and point.stage != "shared":
+                        share = there * item.length / self.window
+                        assert claimed <= there and abs(claimed - share) <= 1, (
+                            f"{where} in a window of {self.window}, of which {share:.1f} are its own, not {claimed} as "
+                            f"by {point.formula}"
+                        )
+            if side.fixed_batch_length and self.window:
+                values, _ = watch(side, side.collate([self.item(side, self.window, language)]))
+                for point in side.points:
+                    if point.layout != "bd" and point.module:
+                        assert point.length(self.window) == values[point.name].shape[1], (
+                            f"{point.name}: a full window has {values[point.name].shape[1]} positions, not "
+                            f"{point.length(self.window)} as by {point.formula}"
+                        )
+
+    @_PROPERTY
+    @given(data=st.data())
+    def test_padded_batches_equal_single_items(self, model: Model, data: st.DataObject) -> None:
+        """Whatever is in the batch besides: every valid position of every item is what it is alone."""
+        for side in model.sides.values():
+            language = data.draw(st.sampled_from(self.languages))
+            own = side.for_language(language)
+            low, high = self.bounds(own)
+            sizes = data.draw(st.lists(st.integers(low, high), min_size=2, max_size=5))
+            if own.exact_in_batches:
+                items = [self.item(own, size, language, seed) for seed, size in enumerate(sizes)]
+                self._within_tolerance(own, items)
+
+    def test_every_residue_modulo_the_strides_survives_padding(self, model: Model) -> None:
+        """The same in every residue modulo the strides, each with a longer item beside it; pooled as well."""
+        for language, side in self.sides(model):
+            if not side.exact_in_batches:
+                continue
+            sizes = [*self.residues(side), self.bounds(side)[1]]
+            items = [self.item(side, size, language, seed) for seed, size in enumerate(sizes)]
+            self._within_tolerance(side, items)
+            with Capture(side, "mean") as capture:
+                pooled = capture.run(side.collate(items))
+                for row, item in enumerate(items):
+                    alone = capture.run(side.collate([item]))
+                    for name, vector in alone.items():
+                        scale = float(vector.abs().max()) + 1e-12
+                        worst = float((pooled[name][row] - vector[0]).abs().max()) / scale
+                        assert worst <= 10 * self.tolerance, (  # a mean may be small where its terms are not
+                            f"{name}: pooled over {item.length} {side.unit}, a batch differs by {worst:.1e}"
+                        )
+
+    def _within_tolerance(self, side: Side, items: Sequence[Prepared]) -> None:
+        lengths = [item.length for item in items]
+        for name, worst in deviations(side, items).items():
+            assert worst <= self.tolerance, (
+                f"{name}: a padded batch of {lengths} {side.unit} differs from its items alone by {worst:.1e} of the "
+                f"largest activation (allowed: {self.tolerance:.0e})"
+            )
+
+    def test_a_side_that_is_not_exact_in_batches_is_really_not(self, model: Model) -> None:
+        """``exact_in_batches = False`` costs speed: it is shown to be needed, or batches are refused."""
+        for language, side in self.sides(model):
+            if side.exact_in_batches:
+                continue
+            items = [self.item(side, size, language, seed) for seed, size in enumerate(self.residues(side))]
+            try:
+                worst = max(deviations(side, items).values())
+            except BabelscopeError:
+                continue
+            assert worst > self.tolerance, (
+                f"{side.modality} says that it is not exact in batches, but is, to {worst:.1e}: say that it is"
+            )
+
+    def test_a_rerun_gives_the_same_bits(self, model: Model) -> None:
+        """Also after another item, in another language: nothing is left over."""
+        for side in model.sides.values():
+            first = self.languages[0]
+            low, high = self.bounds(side.for_language(first))
+            before = self._bits(side, high, first)
+            self._bits(side, (low + high) // 2, self.languages[-1])
+            after = self._bits(side, high, first)
+            for name, tensor in before.items():
+                assert torch.equal(tensor, after[name]), f"{name}: a rerun of the same item gives other bits"
+
+    def _bits(self, side: Side, size: int, language: str) -> Mapping[str, Tensor]:
+        own = side.for_language(language)
+        item = self.item(own, size, language)
+        values, _ = watch(own, own.collate([item]))
+        return {f"input {name}": tensor for name, tensor in item.inputs.items()} | values
+
+    def test_hooks_are_gone_and_the_output_is_unchanged(self, model: Model) -> None:
+        """Capturing changes neither the output nor any weight, and leaves no hook behind, not even after an error."""
+        for language, side in self.sides(model):
+            batch = side.collate([self.item(side, size, language) for size in self.bounds(side)[: _most(side)]])
+            ends = [point.name for point in side.points if point.module][-1:]
+            ends += [point.name for point in side.points if not point.module]
+            hooks, weights = _hooks(side.root), _weights(side.root)
+            plain, _ = watch(side, batch)
+            assert _weights(side.root) == weights, f"{side.modality}: a run changes weights or buffers"
+            with Capture(side) as capture:
+                watched, _ = watch(side, batch)
+                capture.run(batch)
+            for name in ends:
+                assert torch.equal(plain[name], watched[name]), f"{name}: other bits while capturing"
+            with pytest.raises(_OnPurposeError), Capture(side):
+                raise _OnPurposeError
+            assert _hooks(side.root) == hooks, f"{side.modality}: hooks are left behind"
+
+    def test_silence_works_or_is_refused_in_one_line(self, model: Model) -> None:
+        """Digital silence gives finite activations, or a DataError."""
+        for language, side in self.sides(model):
+            if side.modality == "speech":
+                count = self.bounds(side)[1]
+                self._finite_or_refused(side, np.zeros(count, dtype=np.float32), language, "silence")
+
+    def test_the_shortest_utterance_works_and_less_is_refused(self, model: Model) -> None:
+        """One letter, or as many samples as leave a position everywhere; what is shorter is refused in one line."""
+        for language, side in self.sides(model):
+            if side.modality == "text":
+                for text in (self.alphabet[0], "", "   "):
+                    self._finite_or_refused(side, text, language, f"the text {text!r}")
+                continue
+            shortest = _shortest(side)
+            for count in {1, shortest // 2, shortest - 1, shortest} - {0}:
+                self._finite_or_refused(side, self.samples(count), language, f"{count} samples")
+            item = side.prepare(self.samples(shortest), language)
+            assert all(point.length(item.length) >= 1 for point in side.points)
+
+    def _finite_or_refused(
+        self, side: Side, made: str | NDArray[np.float32], language: str, what: str
+    ) -> Literal["ran", "refused"]:
+        try:
+            item = side.prepare(made, language)
+        except DataError as error:
+            assert str(error) and "\n" not in str(error)
+            return "refused"
+        if min(point.length(item.length) for point in side.points) < 1:
+            return "refused"  # by whoever captures, who names the sentence
+        values, _ = watch(side, side.collate([item]))
+        for point in side.points:
+            value = values[point.name][0]
+            if point.layout != "bd" and point.module:
+                value = value[: point.length(item.length)]
+            assert torch.isfinite(value).all(), f"{point.name}: {what} gives activations that are not finite"
+        return "ran"
+
+
+class _OnPurposeError(Exception):
+    pass
+
+
+def _most(side: Side) -> int | None:
+    return None if side.exact_in_batches else 1
+
+
+def _point(side: Side, name: str) -> Any:
+    return next(point for point in side.points if point.name == name)
+
+
+def _hooks(root: nn.Module) -> int:
+    return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in root.modules())
+
+
+def _weights(root: nn.Module) -> dict[str, float]:
+    tensors = {**dict(root.named_parameters()), **dict(root.named_buffers())}
+    return {name: float(tensor.double().sum()) for name, tensor in tensors.items()}
+
+
+def _shortest(side: Side) -> int:
+    """Return the fewest samples that leave a position at every point, by the points' formulas."""
+    low, high = 0, _SEARCHED
+    while high - low > 1:
+        middle = (low + high) // 2
+        if all(point.length(middle) >= 1 for point in side.points):
+            high = middle
+        else:
+            low = middle
+    return high
