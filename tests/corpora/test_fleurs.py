@@ -188,6 +188,10 @@ def _field(line: int, place: int, value: str) -> Callable[[Path], None]:
     return _tsv(change)
 
 
+def _silent(reading: Reading) -> bytes:
+    return Reading(reading.sentence, reading.raw, np.zeros_like(reading.samples)).wav
+
+
 def _archive(change: Callable[[Reading], bytes | None]) -> Callable[[Path], None]:
     def apply(copy: Path) -> None:
         members = ((reading.file, change(reading)) for reading in tones()["en_us"]["test"])
@@ -220,7 +224,11 @@ BROKEN = {
     ),
     "cut member": (
         _archive(lambda reading: reading.wav[:9000] if reading.sentence == 1 else reading.wav),
-        r"test.tsv, line 3, id 1: \d+.wav lasts 0.14 s, 0.32 s are claimed",
+        r"test.tsv, line 3, id 1: recording .*test.tar.gz:\d+.wav is cut short",
+    ),
+    "silent member": (
+        _archive(lambda reading: _silent(reading) if reading.sentence == 1 else reading.wav),
+        r"test.tsv, line 3, id 1: recording .*test.tar.gz:\d+.wav is silent",
     ),
 }  # fmt: skip
 
@@ -284,7 +292,7 @@ def test_real_speech_in_the_true_layout(tmp_path: Path, monkeypatch: pytest.Monk
         real.delenv("BABELSCOPE_CACHE")
         dataset = speech(16, flaws=True)
     path = write(tmp_path / "fleurs", dataset)
-    with pytest.raises(DataError, match=r"ru_ru/test.tsv, line 1, id 0: \d+.wav lasts .* are claimed"):
+    with pytest.raises(DataError, match=r"ru_ru/test.tsv, line 1, id 0: recording .*test.tar.gz:\d+.wav is cut short"):
         _load(path)
     corpus = _load(path, broken="drop")
     assert corpus.languages == ("en_us", "es_419", "fr_fr", "it_it", "ru_ru") and len(corpus) == 8

@@ -1,13 +1,16 @@
 """FLEURS: the sentences of FLORES, written and read in 102 languages, by up to three people each.
 
-One id is one sentence in every language; ids are unique over the three splits. A language lacks some ids, and has some
-recordings of each of the others. Readers have no names, only a sex.
+One id is one sentence in every language; ids are unique over the three splits. A language lacks some ids, and has one
+to three recordings of each of the others. Readers have no names, only a sex. What users of the data set have met:
+some recordings are far too short for their sentence (Kannada, test, id 1956: .84 s beside 8.3 and 10.1), which
+``recording="longest"`` avoids where there are several; and two ids may be worded alike in a language, which
+``Corpus.select(distinct=True)`` remedies (mteb, issue 5270 and pull request 5307).
 
 Three ways in: a local copy as the data set is laid out (``data/{language}/{split}.tsv``, seven fields and no header,
-beside ``data/{language}/audio/{split}.tar.gz`` or a folder ``data/{language}/audio/{split}`` that was unpacked before);
-a local copy of its Parquet form (``{language}/fleurs-{split}*.parquet``, ``{language}/{split}/*.parquet`` or
-``{language}/{split}-*.parquet``, where dev is called validation); or the hub. Archives and Parquet files are read once,
-in one pass, and their recordings packed into the cache (:mod:`babelscope.corpora.packing`).
+beside ``data/{language}/audio/{split}.tar.gz`` or a folder ``data/{language}/audio/{split}`` that was unpacked
+before); a local copy of its Parquet form (``{language}/fleurs-{split}*.parquet``, ``{language}/{split}/*.parquet`` or
+``{language}/{split}-*.parquet``, where dev is called validation); or the hub. Archives and Parquet files are read
+once, in one pass, and their recordings packed into the cache (:mod:`babelscope.corpora.packing`).
 """
 
 from __future__ import annotations

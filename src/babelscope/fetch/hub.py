@@ -37,7 +37,7 @@ class HubFile(NamedTuple):
     digest : str
         sha256 (64 digits) of a large file, git's own sha1 (40 digits) of a small one.
     size : int
-        Bytes.
+        Bytes; 0 if it was not told, as it may be for a small file.
     """
 
     url: str
@@ -94,10 +94,10 @@ def hub_file(repository: str, path: str, *, revision: str = "main") -> HubFile:
         raise FetchError(
             f"no network to {url} ({reason}): run again when there is one, or give a local copy"
         ) from error
-    if not told.etag or not told.commit_hash or told.size is None:
+    if not told.etag or not told.commit_hash or (told.size is None and len(told.etag) == 64):
         raise FetchError(f"the hub told no hash, size or commit of {name}: {url} may be no hub")
     pinned = huggingface_hub.hf_hub_url(repository, path, repo_type="dataset", revision=told.commit_hash)
-    return HubFile(pinned, told.commit_hash, told.etag, told.size)
+    return HubFile(pinned, told.commit_hash, told.etag, told.size or 0)
 
 
 def download_hub_file(file: HubFile, target: Path, progress: Progress | None = None) -> None:

@@ -1,0 +1,119 @@
+"""A loopback server that speaks the hub's routes for one data set, and misbehaves on demand."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.server
+import threading
+from collections.abc import Iterator
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+class Hub:
+    """Serves `files` of a data set.
+
+    As on the hub, a large file's route tells what it is and sends one on to another host, which knows bytes alone.
+
+    ``bodies``: other content for a path than its hash tells of; ``cuts``: path to the bytes after which its next
+    answers break off; ``refused``: paths whose content is refused (from the first cut on, if ``refused_after_a_cut``);
+    ``asked``: method, path, range, of content from that other host.
+    """
+
+    def __init__(self, repository: str, files: dict[str, bytes]) -> None:
+        self.repository = repository
+        self.files = files
+        self.bodies: dict[str, bytes] = {}
+        self.cuts: dict[str, list[int]] = {}
+        self.refused: set[str] = set()
+        self.refused_after_a_cut = False
+        self.asked: list[tuple[str, str, str | None]] = []
+        self.url = ""
+
+
+def is_large(path: str) -> bool:
+    """Whether git does not hold it itself."""
+    return path.endswith((".gz", ".parquet"))
+
+
+def digest_of(path: str, data: bytes) -> str:
+    """What the hub gives as a file's hash: sha256 of large files, else git's own."""
+    if is_large(path):
+        return hashlib.sha256(data).hexdigest()
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+@contextlib.contextmanager
+def serving(repository: str, files: dict[str, bytes]) -> Iterator[Hub]:
+    hub = Hub(repository, files)
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+        def do_HEAD(self) -> None:
+            self._answer(body=False)
+
+        def do_GET(self) -> None:
+            self._answer(body=True)
+
+        def _answer(self, *, body: bool) -> None:
+            start = f"/datasets/{hub.repository}/resolve/"
+            if self.path.startswith("/bytes/"):
+                self._content(self.path.removeprefix("/bytes/"), body)
+                return
+            revision, _, path = self.path.removeprefix(start).partition("/")
+            known = self.path.startswith(start) and revision in ("main", COMMIT)
+            if not known or path not in hub.files:
+                self.send_response(404)
+                self.send_header("X-Error-Code", "EntryNotFound" if known else "RepoNotFound")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            if not is_large(path):
+                self._content(path, body)
+                return
+            self.send_response(302)
+            self.send_header("X-Repo-Commit", COMMIT)
+            self.send_header("X-Linked-ETag", f'"{digest_of(path, hub.files[path])}"')
+            self.send_header("X-Linked-Size", str(len(hub.files[path])))
+            self.send_header("Location", f"{hub.url.replace('127.0.0.1', 'localhost')}/bytes/{path}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def _content(self, path: str, body: bool) -> None:
+            wanted = self.headers.get("Range")
+            hub.asked.append((self.command, path, wanted))
+            if body and path in hub.refused:
+                self.send_error(403)
+                return
+            data = hub.bodies.get(path, hub.files[path])
+            first = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and body else 0
+            self.send_response(206 if first else 200)
+            if not is_large(path):
+                self.send_header("X-Repo-Commit", COMMIT)
+                self.send_header("ETag", f'"{digest_of(path, hub.files[path])}"')
+            if first:
+                self.send_header("Content-Range", f"bytes {first}-{len(data) - 1}/{len(data)}")
+            self.send_header("Content-Length", str(len(data) - first))
+            self.end_headers()
+            if body:
+                rest = data[first:]
+                if hub.cuts.get(path):
+                    rest = rest[: hub.cuts[path].pop(0)]
+                    if hub.refused_after_a_cut:
+                        hub.refused.add(path)
+                self.wfile.write(rest)
+                self.close_connection = True
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    hub.url = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield hub
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
