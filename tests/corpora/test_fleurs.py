@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fleurs_fixture import RATE, Reading, speech, tar_gz, tones, write, write_parquet
 
 from babelscope import corpora
 from babelscope.audio import load_audio
 from babelscope.corpora import Corpus
 from babelscope.errors import DataError, UsageError
+from fleurs_fixture import RATE, Reading, speech, tar_gz, tones, write, write_parquet
 
 
 @pytest.fixture(autouse=True)

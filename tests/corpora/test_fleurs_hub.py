@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fleurs_fixture import files_of, tones, write
-from hub_server import COMMIT, Hub, serving
 
 from babelscope import corpora
+from fleurs_fixture import files_of, tones, write
+from hub_server import COMMIT, Hub, serving
 
 TAR, TSV = "data/en_us/audio/test.tar.gz", "data/en_us/test.tsv"
 

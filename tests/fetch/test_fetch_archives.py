@@ -5,10 +5,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from making_archives import ar_of, compress, deb_of, tar_of, wheel_of
 
 from babelscope.errors import FetchError
 from babelscope.fetch import archives
+from making_archives import ar_of, compress, deb_of, tar_of, wheel_of
 
 FILES = {"usr/share/a.g722": b"\x01\x02" * 500, "usr/share/digits/1.g722": b"three", "usr/share/doc/x.txt.gz": b""}
 

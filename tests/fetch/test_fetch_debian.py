@@ -4,12 +4,12 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from making_archives import deb_of, sha256
 
 from babelscope.cache import CACHE_VARIABLE
 from babelscope.errors import FetchError
 from babelscope.fetch import debian
 from babelscope.fetch.sources import DebianPackage
+from making_archives import deb_of, sha256
 
 needs_apt = pytest.mark.skipif(not debian.have_apt(), reason="this platform has no apt-get")
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from making_archives import compress, deb_of, tar_of
 
 from babelscope import corpora
 from babelscope.audio import load_audio
@@ -19,6 +18,7 @@ from babelscope.cache import CACHE_VARIABLE
 from babelscope.errors import FetchError, UsageError
 from babelscope.fetch import ASSETS, catalogue
 from babelscope.fetch.sources import DebianPackage, Recipe, Source
+from making_archives import compress, deb_of, tar_of
 
 
 def tone(seconds: float, kind: str = "OGG", rate: int = 44_100) -> bytes:

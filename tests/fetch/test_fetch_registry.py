@@ -6,11 +6,11 @@ import venv
 from pathlib import Path
 
 import pytest
-from making_archives import sha256, wheel_of
 
 from babelscope.errors import FetchError
 from babelscope.fetch.registry import download_registry_file
 from babelscope.fetch.sources import RegistryFile
+from making_archives import sha256, wheel_of
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from making_archives import Server, serving, sha256
 
 from babelscope.cache import CACHE_VARIABLE
 from babelscope.errors import FetchError, UsageError
 from babelscope.fetch import Asset, asset_folder, asset_record, catalogue, fetch, is_fetched
 from babelscope.fetch.sources import Recipe, WebFile
+from making_archives import Server, serving, sha256
 
 CONTENT = {"/one.bin": b"one" * 1000, "/two.bin": b"two" * 2000, "/other.bin": b"other"}
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from making_archives import Server, serving, sha256
 
 from babelscope.errors import FetchError
 from babelscope.fetch.sources import WebFile
 from babelscope.fetch.web import ATTEMPTS, download_web_file
+from making_archives import Server, serving, sha256
 
 DATA = random.Random(0).randbytes(400_000)
 

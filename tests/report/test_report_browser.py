@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from chromium import CHROMIUM, Browser
-from synthetic import MEASURES, synthetic_result
 
 from babelscope.gaps.result import Result
 from babelscope.report import words, write_report
+from chromium import CHROMIUM, Browser
+from synthetic import MEASURES, synthetic_result
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 

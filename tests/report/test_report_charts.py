@@ -6,11 +6,11 @@ import altair as alt
 import numpy as np
 import pytest
 from rich.console import Console
-from synthetic import LANGUAGES, MEASURES, synthetic_result
 
 from babelscope.errors import DataError, UsageError
 from babelscope.gaps.result import Result
 from babelscope.report import heat_map, layer_curves, retrieval_chart, select, summary_table, words
+from synthetic import LANGUAGES, MEASURES, synthetic_result
 
 
 @pytest.fixture(scope="module")

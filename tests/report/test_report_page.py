@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic import LANGUAGES, MEASURES, synthetic_result
 
 from babelscope.errors import DataError
 from babelscope.gaps.result import KINDS, Result
 from babelscope.report import render, write_report
+from synthetic import LANGUAGES, MEASURES, synthetic_result
 
 SECTIONS = ("headline", "reading", "curves", "maps", "retrieval", "caveats", "methods", "provenance", "files")
 EVIL = "<script>alert(1)</script>"

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clouds import cloud, related
 
 from babelscope import similarity as sim
 from babelscope.errors import DataError, UsageError
+from clouds import cloud, related
 
 RNG = np.random.default_rng
 ALL = list(sim.MEASURES)

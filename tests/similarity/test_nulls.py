@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clouds import FloatArray, cloud, related
 from scipy.stats import kstest
 
 from babelscope import similarity as sim
@@ -21,6 +20,7 @@ from babelscope.similarity.nulls import (
     wachter,
 )
 from babelscope.similarity.permutation import permutations
+from clouds import FloatArray, cloud, related
 
 RNG = np.random.default_rng
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clouds import cloud, related
 
 from babelscope import similarity as sim
 from babelscope.errors import DataError, UsageError
+from clouds import cloud, related
 
 RNG = np.random.default_rng
 #: The module; the package has a function of the same name.

@@ -9,11 +9,11 @@ import pytest
 import torch
 from calibrated_similarity import calibrate as reference
 from calibrated_similarity import calibrate_layers
-from clouds import related
 
 from babelscope import similarity as sim
 from babelscope.errors import DataError, UsageError
 from babelscope.similarity.permutation import permutations
+from clouds import related
 
 RNG = np.random.default_rng
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from clouds import cloud, related, rotation
 from statsmodels.stats.multitest import multipletests
 
 from babelscope import similarity as sim
 from babelscope.errors import DataError, UsageError
+from clouds import cloud, related, rotation
 
 RNG = np.random.default_rng
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from clouds import related
 
 from babelscope import similarity as sim
 from babelscope.errors import DataError
+from clouds import related
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
