@@ -94,6 +94,15 @@ def test_a_rule_that_a_sentence_cannot_meet_costs_its_recording(copy: Path) -> N
     assert lost == {"en_us": 4, "it_it": 4, "zu_za": 4}
 
 
+def test_a_copy_of_a_recording_is_no_other_reader(tmp_path: Path) -> None:
+    dataset = tones(["en_us"])
+    own = dataset["en_us"]["test"]
+    own.append(Reading(own[0].sentence, own[0].raw, own[0].samples, "MALE"))  # another file name, the same sound
+    corpus = _load(write(tmp_path / "fleurs", dataset))
+    assert len(corpus.recordings("0", "en_us")) == 2
+    assert any(note.startswith("1 recordings are byte for byte") for note in corpus.notes)
+
+
 def test_raw_and_normalised_text(copy: Path) -> None:
     assert _load(copy, text="normalised").text("3", "it_it") == "sentence 3 in it it"
     assert any("normalised" in note for note in _load(copy, text="normalised").notes)
@@ -213,7 +222,7 @@ BROKEN = {
         r"line 4 names the file '\d+.wav', and so does .*line 3",
     ),
     "two texts": (_field(2, 2, "Another."), r"test.tsv, line 2 has another text for id 0 than .*test.tsv, line 1"),
-    "shorter": (_field(3, 5, "160000"), r"test.tsv, line 3, id 1: \d+.wav lasts 0.32 s, 10.00 s are claimed"),
+    "shorter": (_field(3, 5, "160000"), r"test.tsv, line 3, id 1: recording \d+.wav lasts 0.32 s, 10.00 s are claimed"),
     "missing member": (
         _archive(lambda reading: None if reading.sentence == 1 else reading.wav),
         r"test.tsv, line 3, id 1: recording \d+.wav is not in .*test.tar.gz",

@@ -15,7 +15,7 @@ import pytest
 
 from babelscope import corpora
 from fleurs_fixture import files_of, tones, write
-from hub_server import COMMIT, Hub, serving
+from hub_server import COMMIT, Hub, digest_of, serving
 
 TAR, TSV = "data/en_us/audio/test.tar.gz", "data/en_us/test.tsv"
 
@@ -149,11 +149,22 @@ def test_a_copy_in_the_cache_of_huggingface_hub_is_used(hub: Hub, load: Runs) ->
     place = load.folder / "hf" / "hub" / "datasets--google--fleurs"
     (place / "refs").mkdir(parents=True)
     (place / "refs" / "main").write_text(COMMIT)
+    (place / "blobs").mkdir()
     for path in (TAR, TSV):
-        (place / "snapshots" / COMMIT / path).parent.mkdir(parents=True, exist_ok=True)
-        (place / "snapshots" / COMMIT / path).write_bytes(hub.files[path])
+        blob = place / "blobs" / digest_of(path, hub.files[path])
+        blob.write_bytes(hub.files[path])
+        link = place / "snapshots" / COMMIT / path
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(os.path.relpath(blob, link.parent))
     fresh = Runs(load.folder / "fresh", hub.url)
     fresh.folder.mkdir()
     (load.folder / "hf").rename(fresh.folder / "hf")
     hub.asked.clear()
     assert fresh(offline=True) == whole and not hub.asked
+
+    blob = fresh.folder / "hf" / "hub" / place.name / "blobs" / digest_of(TAR, hub.files[TAR])
+    blob.write_bytes(hub.files[TAR][:-1] + b"?")
+    for each in fresh.parts():
+        each.unlink()
+    told = fresh(offline=True)
+    assert told["kind"] == "DataError" and "sha256 differs" in told["error"] and str(blob) in told["error"]

@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 
 from babelscope import languages as codes
 from babelscope.audio import SAMPLE_RATE, seconds_of
-from babelscope.cache import cache_folder, write_atomically
+from babelscope.cache import cache_folder, sha256_of, write_atomically
 from babelscope.corpora.corpus import COLUMNS, Corpus
 from babelscope.corpora.packing import Members, Packed, pack, packed_before, read_tar_gz
 from babelscope.errors import DataError, UsageError, did_you_mean
@@ -87,8 +87,19 @@ class _Broken:
         return [f"{len(messages)} broken rows or recordings were dropped: {'; '.join(messages[:_NOTED])}{more}."]
 
 
-#: Where a recording is: path, member, seconds; or what is wrong with it.
-_Place = tuple[str, str | None, float] | str
+@dataclass(frozen=True)
+class _Place:
+    audio: str
+    member: str | None
+    seconds: float
+    content: tuple[int, int] | None = None
+    """What two copies of one recording have in common, where that is known."""
+
+
+@dataclass(frozen=True)
+class _Recording:
+    row: _Row
+    place: _Place
 
 
 @dataclass(frozen=True)
@@ -96,7 +107,8 @@ class _Part:
     """One split of one language: its rows, in order, and where their recordings are."""
 
     rows: list[_Row]
-    locate: Callable[[str], _Place]
+    locate: Callable[[str], _Place | str]
+    """Where a recording is, or what is wrong with it."""
 
 
 def load(
@@ -168,19 +180,26 @@ def load(
             parts[language] = [_local(root, language, split, text, problems) for split in wanted_splits]
     else:
         if not chosen:
-            raise UsageError("corpus 'fleurs' from the hub needs languages (all 102 are hundreds of gigabytes)")
+            raise UsageError(
+                "corpus 'fleurs' from the hub needs languages (all 102 are tens of gigabytes for test alone)"
+            )
         hub = _Hub(revision, progress)
         for language in chosen:
             parts[language] = [hub.part(language, split, text, problems) for split in wanted_splits]
         notes.append(f"{REPOSITORY} at {', '.join(sorted(hub.commits))}.")
     rows: list[tuple[Any, ...]] = []
     without: dict[str, int] = {}
+    twins = 0
     for language in chosen:
-        own, lacking = _cells(language, parts[language], recording, others or recording == "all", problems)
+        own, without[language], doubled = _cells(
+            language, parts[language], recording, others or recording == "all", problems
+        )
         rows += own
-        without[language] = lacking
+        twins += doubled
     if not rows:
         raise DataError(f"corpus 'fleurs' has no row in {', '.join(wanted_splits)} of {', '.join(chosen)}")
+    if twins:
+        notes.append(f"{twins} recordings are byte for byte another one of the same sentence: they were left out.")
     order = {language: place for place, language in enumerate(chosen)}
     rows.sort(key=lambda row: (int(row[0]), order[row[1]]))  # stable: recordings keep their order
     return Corpus(
@@ -250,59 +269,55 @@ def _lost(chosen: list[str], recording: str, without: Mapping[str, int], problem
 
 def _cells(
     language: str, parts: list[_Part], recording: str, others: bool, problems: _Broken
-) -> tuple[list[tuple[Any, ...]], int]:
-    """Return the rows of a language's table, and how many of its sentences have no recording under the rule."""
+) -> tuple[list[tuple[Any, ...]], int, int]:
+    """Return the rows of a language's table, how many sentences have no recording under the rule, and of twins."""
     first: dict[int, _Row] = {}
-    spoken: dict[int, list[tuple[_Row, str, str | None, float]]] = {}
+    spoken: dict[int, list[_Recording]] = {}
+    twins = 0
     for part in parts:
         for row in part.rows:
             earlier = first.setdefault(row.sentence, row)
+            wrong = ""
             if earlier.split != row.split:
-                problems.add(
-                    language,
-                    f"{row.where} has id {row.sentence}, and so has {earlier.where}: an id is in one split only",
-                    row.sentence,
-                )
-                continue
-            if earlier.text != row.text:
-                problems.add(
-                    language,
-                    f"{row.where} has another text for id {row.sentence} than {earlier.where}",
-                    row.sentence,
-                )
+                wrong = f"{row.where} has id {row.sentence}, and so has {earlier.where}: an id is in one split only"
+            elif earlier.text != row.text:
+                wrong = f"{row.where} has another text for id {row.sentence} than {earlier.where}"
+            if wrong:
+                problems.add(language, wrong, row.sentence)
                 continue
             recordings = spoken.setdefault(row.sentence, [])
             place = part.locate(row.file)
-            if not isinstance(place, str) and place[2] < row.samples / SAMPLE_RATE - _SHORT:
-                place = f"{place[1] or place[0]} lasts {place[2]:.2f} s, {row.samples / SAMPLE_RATE:.2f} s are claimed"
+            claimed = row.samples / SAMPLE_RATE
+            if not isinstance(place, str) and place.seconds < claimed - _SHORT:
+                place = f"recording {row.file} lasts {place.seconds:.2f} s, {claimed:.2f} s are claimed"
             if isinstance(place, str):
                 problems.add(language, f"{row.where}, id {row.sentence}: {place}", row.sentence)
-                continue
-            recordings.append((row, *place))
+            elif place.content and any(place.content == other.place.content for other in recordings):
+                twins += 1  # no other reader: the floor that one gives would be perfect
+            else:
+                recordings.append(_Recording(row, place))
     table: list[tuple[Any, ...]] = []
     lacking = 0
     for sentence, recordings in spoken.items():
         kept = _ordered(recordings, recording)
-        if recording in ("male", "female") and recordings and not kept:
-            lacking += 1
-        text = first[sentence].text
-        for row, audio, member, seconds in kept if others else kept[:1]:
-            table.append((str(sentence), language, text, audio, member, f"{language} {row.gender}", seconds))
+        lacking += bool(recordings) and not kept
+        start = (str(sentence), language, first[sentence].text)
+        for each in kept if others else kept[:1]:
+            place = each.place
+            table.append((*start, place.audio, place.member, f"{language} {each.row.gender}", place.seconds))
         if not kept:
-            table.append((str(sentence), language, text, None, None, None, float("nan")))
-    return table, lacking
+            table.append((*start, None, None, None, float("nan")))
+    return table, lacking, twins
 
 
-def _ordered(
-    recordings: list[tuple[_Row, str, str | None, float]], rule: str
-) -> list[tuple[_Row, str, str | None, float]]:
+def _ordered(recordings: list[_Recording], rule: str) -> list[_Recording]:
     if rule == "longest":
-        return sorted(recordings, key=lambda each: -each[3])
+        return sorted(recordings, key=lambda each: -each.place.seconds)
     if rule == "shortest":
-        return sorted(recordings, key=lambda each: each[3])
+        return sorted(recordings, key=lambda each: each.place.seconds)
     if rule in ("male", "female"):
-        ordered = sorted(recordings, key=lambda each: each[0].gender != rule)
-        return ordered if ordered and ordered[0][0].gender == rule else []
+        ordered = sorted(recordings, key=lambda each: each.row.gender != rule)
+        return ordered if ordered and ordered[0].row.gender == rule else []
     return recordings
 
 
@@ -366,19 +381,19 @@ def _local(root: Path, language: str, split: str, text: str, problems: _Broken) 
     return _Part(rows, _in_zip(packed, files[0].parent))
 
 
-def _in_zip(packed: Packed, source: Path) -> Callable[[str], _Place]:
-    def locate(name: str) -> _Place:
+def _in_zip(packed: Packed, source: Path) -> Callable[[str], _Place | str]:
+    def locate(name: str) -> _Place | str:
         if name in packed.seconds:
-            return str(packed.path), name, packed.seconds[name]
+            return _Place(str(packed.path), name, packed.seconds[name], packed.contents[name])
         return packed.broken.get(name, f"recording {name} is not in {source}")
 
     return locate
 
 
-def _in_folder(folder: Path) -> Callable[[str], _Place]:
-    def locate(name: str) -> _Place:
+def _in_folder(folder: Path) -> Callable[[str], _Place | str]:
+    def locate(name: str) -> _Place | str:
         try:
-            return str(folder / name), None, seconds_of(folder / name)
+            return _Place(str(folder / name), None, seconds_of(folder / name))
         except DataError as error:
             return str(error)
 
@@ -523,9 +538,12 @@ class _Hub:
         if cached["tsv"] and cached["archive"]:
             archive = cached["archive"]
             commit = archive.parts[archive.parts.index("snapshots") + 1] if "snapshots" in archive.parts else "unknown"
+            digest, told_digest = sha256_of(archive), archive.resolve().name  # its cache names a file by its hash
+            if len(told_digest) == 64 and digest != told_digest:
+                raise DataError(f"{archive} is damaged (sha256 differs): remove {archive.resolve()} and run again")
             content = cached["tsv"].read_bytes()
             write_atomically(tsv, lambda temporary: temporary.write_bytes(content))
-            packed = pack("fleurs", label, [archive], lambda: read_tar_gz(archive))
+            packed = pack("fleurs", label, [archive], lambda: read_tar_gz(archive), digest=digest)
         else:
             # The texts are asked for at the recordings' commit: both are of one state of the data set.
             told = hub_file(REPOSITORY, remote["archive"], revision=self.revision)

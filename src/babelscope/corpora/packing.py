@@ -46,12 +46,15 @@ class Packed:
         The zip.
     seconds : dict
         Member to duration.
+    contents : dict
+        Member to CRC-32 and size: two that agree are the same recording.
     broken : dict
         Name to what is wrong, for members that are not in the zip because :func:`babelscope.audio.decode` refuses them.
     """
 
     path: Path
     seconds: dict[str, float]
+    contents: dict[str, tuple[int, int]]
     broken: dict[str, str]
 
 
@@ -102,10 +105,11 @@ def packed_before(path: Path) -> Packed | None:
     try:
         with zipfile.ZipFile(path) as archive:
             index = json.loads(archive.read(_INDEX))
-            if index["format"] != _FORMAT or len(archive.namelist()) != len(index["seconds"]) + 1:
+            contents = {info.filename: (info.CRC, info.file_size) for info in archive.infolist()}
+            if index["format"] != _FORMAT or contents.keys() - {_INDEX} != index["seconds"].keys():
                 return None
-            return Packed(path, dict(index["seconds"]), dict(index["broken"]))
-    except (OSError, zipfile.BadZipFile, ValueError, KeyError, TypeError):
+            return Packed(path, dict(index["seconds"]), contents, dict(index["broken"]))
+    except (OSError, zipfile.BadZipFile, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
