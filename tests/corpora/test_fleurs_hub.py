@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,13 @@ def test_and_by_the_next_run(hub: Hub, load: Runs) -> None:
     hub.asked.clear()
     assert load()["sentences"] == 4
     assert [wanted for method, path, wanted in hub.asked if (method, path) == ("GET", TAR)] == ["bytes=7000-"]
+
+
+def test_two_processes_fetch_it_once(hub: Hub, load: Runs) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        one, two = pool.map(lambda _: load(), range(2))
+    assert one == two and one["sentences"] == 4
+    assert [path for method, path, _ in hub.asked if method == "GET"].count(TAR) == 1
 
 
 def test_other_bytes_than_the_hub_told_of_are_refused(hub: Hub, load: Runs) -> None:

@@ -22,13 +22,14 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import filelock
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from babelscope import languages as codes
 from babelscope.audio import SAMPLE_RATE, seconds_of
-from babelscope.cache import cache_folder, sha256_of, write_atomically
+from babelscope.cache import cache_folder, naming_the_disk, sha256_of, write_atomically
 from babelscope.corpora.corpus import COLUMNS, Corpus
 from babelscope.corpora.packing import Members, Packed, pack, packed_before, read_tar_gz
 from babelscope.errors import DataError, UsageError, did_you_mean
@@ -514,7 +515,11 @@ class _Hub:
         tsv, record = folder / f"{split}.tsv", folder / f"{split}.json"
         packed = self._recorded(tsv, record)
         if packed is None:
-            packed = self._fetched(language, split, tsv, record)
+            lock = cache_folder() / "locks" / f"fleurs-{language}-{split}.lock"
+            with naming_the_disk(lock):
+                lock.parent.mkdir(parents=True, exist_ok=True)
+            with filelock.FileLock(lock):  # two processes would append to one download
+                packed = self._recorded(tsv, record) or self._fetched(language, split, tsv, record)
         return _Part(
             _read_tsv(tsv, language, split, text, problems),
             _in_zip(packed, Path(f"data/{language}/audio/{split}.tar.gz")),
