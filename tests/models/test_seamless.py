@@ -20,6 +20,7 @@ from babelscope import models
 from babelscope.capture import Capture
 from babelscope.errors import DataError, FetchError, UsageError
 from babelscope.models import Model, Side, Stage
+from babelscope.models.planning import Plan, plan
 from babelscope.models.seamless import adapted, frames, positions
 from babelscope.models.weights.fairseq2_seamless import LARGE_LANGUAGES, MEDIUM_LANGUAGES
 from babelscope.testing import tiny
@@ -560,3 +561,41 @@ def test_a_hub_id_is_loaded_as_its_snapshot(two: Pair, monkeypatch: pytest.Monke
     model = two.load(weights="someone/seamless")
     assert asked[0][0] == "someone/seamless" and "*.pt" not in asked[0][1]
     assert {file.source for file in model.weights} == {"hub someone/seamless"}
+
+
+# ---------------------------------------------------------------------- before loading
+
+
+@pytest.mark.parametrize(
+    ("name", "points", "billions"),
+    [
+        ("seamless-m4t-v2-large", (26 + 25, 30 + 25), (1.9, 2.1)),
+        ("seamless-m4t-large", (26 + 25, 30 + 25), (1.9, 2.1)),
+        ("seamless-m4t-medium", (14 + 13, 18 + 13), (0.8, 1.1)),
+    ],
+)
+def test_a_released_model_is_planned_without_weights(
+    name: str, points: tuple[int, int], billions: tuple[float, float]
+) -> None:
+    planned = plan(name)
+    assert tuple(len(side.points) for side in planned.model.sides.values()) == points
+    assert {point.width for side in planned.model.sides.values() for point in side.points} == {1024}
+    assert not planned.from_weights and planned.model.licence == "CC-BY-NC 4.0"
+    assert billions[0] < planned.parameters / 1e9 < billions[1]
+    assert planned.memory == {"float32": 4 * planned.parameters} | dict.fromkeys(
+        ("bfloat16", "float16"), 2 * planned.parameters
+    )
+    each = [side.parameters for side in planned.model.sides.values()]
+    assert max(each) < planned.parameters < sum(each)  # the decoder is in both
+
+
+def test_a_folder_is_planned_as_it_is_loaded(pair: Pair) -> None:
+    planned = plan(pair.name, str(pair.folder))
+    assert planned.model.describe() == pair.ours.describe()
+    assert planned.parameters == Plan(pair.ours, from_weights=True).parameters
+    assert {side.device.type for side in planned.model.sides.values()} == {"meta"}
+
+
+def test_what_cannot_be_planned_is_loaded(whisper_folder: Path) -> None:
+    planned = plan("whisper-base", str(whisper_folder))
+    assert planned.from_weights and planned.parameters == planned.model.sides["speech"].parameters

@@ -21,6 +21,11 @@ def seamless_1(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return models.load("seamless-m4t-medium", weights=str(weights))
 
 
+@pytest.fixture(scope="module")
+def sonar(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    return models.load("sonar", weights=str(tiny("sonar", tmp_path_factory.mktemp("tiny-sonar"))))
+
+
 class TestWhisperAndE5(ModelTests):
     """The pair, in a window of two seconds."""
 
@@ -46,3 +51,15 @@ class TestSeamless1(ModelTests):
     @pytest.fixture
     def model(self, seamless_1: Model) -> Model:
         return seamless_1
+
+
+class TestSonar(ModelTests):
+    """Layers of two languages are of two encoders here."""
+
+    languages = ("en", "fr")
+    hop = 160
+    modulus = 2
+
+    @pytest.fixture
+    def model(self, sonar: Model) -> Model:
+        return sonar

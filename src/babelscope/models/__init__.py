@@ -52,6 +52,9 @@ class ModelInfo:
     assets : tuple of str
         What ``babelscope fetch`` must have brought, unless the user names weights.
     licence : str
+    planner : str
+        ``module:function`` that makes the model without weights, for its points and size; empty if there is none. The
+        function takes the name and a folder or None; see :func:`babelscope.models.planning.plan`.
     """
 
     summary: str
@@ -59,6 +62,7 @@ class ModelInfo:
     loader: str
     assets: tuple[str, ...]
     licence: str
+    planner: str = ""
 
 
 _BUILT_IN: dict[str, ModelInfo] = {
@@ -76,14 +80,30 @@ _BUILT_IN: dict[str, ModelInfo] = {
         ("e5-small",),
         "MIT",
     ),
-    **{
-        name: ModelInfo(summary, ("text", "speech"), "babelscope.models.seamless:load", (), "CC-BY-NC 4.0")
-        for name, summary in (
-            ("seamless-m4t-v2-large", "SeamlessM4T v2 large: 24 layers each for text and speech, and a shared decoder"),
-            ("seamless-m4t-large", "SeamlessM4T v1 large: 24 layers each for text and speech, and a shared decoder"),
-            ("seamless-m4t-medium", "SeamlessM4T v1 medium: 12 layers each for text and speech, and a shared decoder"),
-        )
-    },
+    "seamless-m4t-v2-large": ModelInfo(
+        "SeamlessM4T v2 large: 24 layers each for text and speech, and a shared decoder",
+        ("text", "speech"),
+        "babelscope.models.seamless:load",
+        (),
+        "CC-BY-NC 4.0",
+        "babelscope.models.seamless:planned",
+    ),
+    "seamless-m4t-large": ModelInfo(
+        "SeamlessM4T v1 large: 24 layers each for text and speech, and a shared decoder",
+        ("text", "speech"),
+        "babelscope.models.seamless:load",
+        (),
+        "CC-BY-NC 4.0",
+        "babelscope.models.seamless:planned",
+    ),
+    "seamless-m4t-medium": ModelInfo(
+        "SeamlessM4T v1 medium: 12 layers each for text and speech, and a shared decoder",
+        ("text", "speech"),
+        "babelscope.models.seamless:load",
+        (),
+        "CC-BY-NC 4.0",
+        "babelscope.models.seamless:planned",
+    ),
     "sonar": ModelInfo(
         "SONAR: text and speech into one space of sentence embeddings; a speech encoder a language",
         ("text", "speech"),

@@ -1,0 +1,74 @@
+"""What a model is before it is loaded: its points, its parameters, and the memory that its weights will take."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+from babelscope.models import known, load, parts
+from babelscope.models.base import DTYPES, Model
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A model as it will be.
+
+    Attributes
+    ----------
+    model : Model
+        Its points, notes and licence are to be read; if it was not made from weights, there is nothing to run.
+    from_weights : bool
+        True if weights were read for it; False if it was built from a configuration alone.
+    """
+
+    model: Model
+    from_weights: bool
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the weights are; what both sides share counts once."""
+        found = {
+            id(parameter): parameter.numel()
+            for side in self.model.sides.values()
+            for parameter in side.root.parameters()
+        }
+        return sum(found.values())
+
+    @property
+    def memory(self) -> dict[str, int]:
+        """Bytes that the weights take, by dtype. Activations come on top: little, as they are pooled at once."""
+        return {name: self.parameters * dtype.itemsize for name, dtype in DTYPES.items()}
+
+
+def plan(name: str, folder: str | None = None) -> Plan:
+    """Say what a model will be, without its weights where its family can (SeamlessM4T), else by loading it.
+
+    Parameters
+    ----------
+    name : str
+        A registered name, or ``speech+text`` for a pair.
+    folder : str, optional
+        A folder in transformers' format: then its configuration counts, not the released one. Not for a pair.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    UsageError
+        If the name is unknown, or a folder is named for a pair.
+    FetchError
+        If the family needs weights for this, and they are not here.
+    DataError
+        If the folder is damaged, or another model's.
+    """
+    names = parts(name)
+    planner = known()[name].planner if len(names) == 1 else ""
+    if not planner:
+        return Plan(load(name, weights=folder), from_weights=True)
+    module, _, function = planner.partition(":")
+    make = cast(Callable[[str, str | None], Model], getattr(importlib.import_module(module), function))
+    return Plan(make(name, folder), from_weights=False)
