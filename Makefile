@@ -48,5 +48,9 @@ types: .venv/.dev
 docs: .venv/.dev
 	@$(BIN)/mkdocs build --strict
 
+bench: .venv/.dev
+	@echo "pytorch-cka is compared with where it is installed: $(PIP) --no-deps pytorch-cka"
+	@$(BIN)/python benchmarks/similarity_speed.py pair cka permutations study
+
 clean:
 	rm -rf .venv site
