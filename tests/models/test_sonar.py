@@ -24,7 +24,7 @@ from babelscope.errors import DataError, UsageError
 from babelscope.gaps.comparisons import plan
 from babelscope.models import Model, Side, Stage
 from babelscope.models.sonar import SonarSpeech, check_golden, frame_pairs
-from babelscope.testing import tiny
+from babelscope.testing import ModelTests, tiny
 from conftest import tone, write_manifest
 
 REFERENCE = json.loads((Path(__file__).parent / "reference" / "sonar.json").read_text(encoding="utf-8"))
@@ -230,8 +230,9 @@ def test_each_language_has_its_encoder_and_all_have_the_same_points(sonar: Model
         "speech.pooler.-3", "speech.pooler.-2", "speech.pooler.-1", "shared.embedding",
     ]  # fmt: skip
     assert [point.name for point in english.points] == [point.name for point in french.points] == names
-    assert [point.module for point in english.points][5:8] == [f"pooler.layers.{n}" for n in (0, 1, 2)]
-    assert [point.module for point in french.points][5:8] == [f"pooler.layers.{n}" for n in (3, 4, 5)]
+    assert english.points == french.points == side.points
+    whole = [len(each.root.get_submodule("pooler.layers")) for each in (english, french)]  # type: ignore[arg-type]
+    assert whole == [3, 6]
     assert all(point.length(16_000) == 1 for point in side.points if point.stage is Stage.POOLED)
     heard = [run(side, language, tone(0.5, 200))["shared.embedding"] for language in ("en", "fr", "es")]
     assert not torch.allclose(heard[0], heard[1], atol=0.1) and not torch.allclose(heard[1], heard[2], atol=0.1)
@@ -355,6 +356,32 @@ def sonar_folder(sonar: Model, folder: Path) -> Path:
     return tiny("sonar-speech", folder / "speech-half")
 
 
+# --- what must be true of every model ---
+
+
+class TestSonar(ModelTests):
+    languages = ("en", "fr", "ru")
+    modulus = 2
+
+    @pytest.fixture
+    def model(self, sonar: Model) -> Model:
+        return sonar
+
+
+class TestSonarOriginal(ModelTests):
+    languages = ("fr", "es")
+    modulus = 2
+
+    @pytest.fixture(scope="class")
+    def original(self, folders: Make) -> Model:
+        speech = {"speech_weights": str(folders("sonar-speech-fairseq2")), "speech_languages": ["fra", "spa"]}
+        return models.load("sonar", weights=str(folders("sonar-text-original")), options=speech)
+
+    @pytest.fixture
+    def model(self, original: Model) -> Model:
+        return original
+
+
 # --- what is refused ---
 
 
@@ -399,7 +426,7 @@ def test_a_text_checkpoint_that_is_not_one_is_refused_by_the_key(text_file: Path
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
-        (lambda state: state.pop("decoder.layers.5.fc1.bias"), "lack 1 arrays.*'pooler.layers.5.fc1.bias'"),
+        (lambda state: state.pop("decoder.layers.5.fc1.bias"), "lack 1 arrays.*'pooler.layers.-1.fc1.bias'"),
         (lambda state: state.update({"decoder.x": torch.zeros(1)}), "1 arrays that no SONAR encoder has: 'decoder.x'"),
         (lambda state: state.update({"decoder.embed_out": torch.zeros(32, 31)}), r"shape \(32, 31\) where \(32, 32\)"),
         (lambda state: state.pop("decoder.embed_tokens.weight"), "no speech encoder of SONAR"),

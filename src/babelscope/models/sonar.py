@@ -182,6 +182,8 @@ class SonarText(Side):
 class SonarPooler(nn.Module):
     """A Bart decoder of one position, which reads a whole utterance and becomes its embedding.
 
+    Its layers are called by their place from the end, "-1" the last, so that a point has one path in all languages.
+
     Parameters
     ----------
     sizes : SpeechSizes
@@ -199,7 +201,9 @@ class SonarPooler(nn.Module):
         )
         config._attn_implementation = "sdpa"
         self.query = nn.Embedding(sizes.queries, sizes.width)
-        self.layers = nn.ModuleList(BartDecoderLayer(config, layer_idx=index) for index in range(sizes.pooler_layers))
+        self.layers = nn.ModuleDict(
+            {str(index - sizes.pooler_layers): BartDecoderLayer(config, index) for index in range(sizes.pooler_layers)}
+        )
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
         """Return what the query has become, shape (batch, 1, width), for frames (batch, L, width) and their mask."""
@@ -208,7 +212,7 @@ class SonarPooler(nn.Module):
         first = torch.cat([frames.new_zeros(width // 2), frames.new_ones(width - width // 2)])
         hidden = (self.query.weight[QUERY_ROW] * math.sqrt(width) + first).expand(len(frames), 1, width)
         hearing = frames.new_zeros(mask.shape).masked_fill(~mask, torch.finfo(frames.dtype).min)[:, None, None, :]
-        for layer in self.layers:
+        for layer in self.layers.values():
             hidden = layer(hidden, encoder_hidden_states=frames, encoder_attention_mask=hearing, use_cache=False)
         return hidden
 
@@ -366,14 +370,11 @@ class SonarSpeech(Side):
             for name, stage, module, take in _speech_places(sizes.layers)
         ]
         points += [
-            Point(f"speech.pooler.-{back}", Stage.POOLED, 0, width, self._pooler_module(back), length=_one, formula="1")
+            Point(f"speech.pooler.-{back}", Stage.POOLED, 0, width, f"pooler.layers.-{back}", length=_one, formula="1")
             for back in range(min(each.pooler_layers for each in encoders.sizes.values()), 0, -1)
         ]
         points.append(_embedding_point(width))
         self.points = spread_depths(points)
-
-    def _pooler_module(self, back: int) -> str:
-        return f"pooler.layers.{self.encoders.sizes[self.language].pooler_layers - back}"
 
     def for_language(self, language: str) -> SonarSpeech:
         """Return the side with the encoder of `language`, and with the points that this one has.
@@ -389,12 +390,6 @@ class SonarSpeech(Side):
         side = copy.copy(self)
         side.language = found
         side.root = self.encoders.get(found)
-        side.points = tuple(
-            dataclasses.replace(point, module=side._pooler_module(int(point.name.rpartition("-")[2])))
-            if point.name.startswith("speech.pooler.")
-            else point
-            for point in self.points
-        )
         return side
 
     def prepare(self, item: str | NDArray[np.float32], language: str) -> Prepared:

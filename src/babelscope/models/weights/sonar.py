@@ -207,6 +207,11 @@ def read_text(path: Path) -> TextCheckpoint:
 def read_speech(path: Path) -> SpeechCheckpoint:
     """Read one language's speech encoder, ``spenc.v3ap.fra.pt`` or the like, under either kind of names.
 
+    Returns
+    -------
+    SpeechCheckpoint
+        Its pooler's layers are counted from the end, "-1" being the last.
+
     Raises
     ------
     DataError
@@ -238,7 +243,14 @@ def read_speech(path: Path) -> SpeechCheckpoint:
             f"weights {path}: width {sizes.width}, {sizes.heads} heads and a kernel of {sizes.kernel} do not fit "
             f"together: they are no speech encoder of SONAR"
         )
-    return SpeechCheckpoint(sizes, "fairseq2" if fairseq2 else "fairseq", state)
+    from_the_end = re.compile(r"pooler\.layers\.(\d+)\.(.+)")
+    counted = {
+        f"pooler.layers.{int(match[1]) - sizes.pooler_layers}.{match[2]}"
+        if (match := from_the_end.fullmatch(name))
+        else name: tensor
+        for name, tensor in state.items()
+    }
+    return SpeechCheckpoint(sizes, "fairseq2" if fairseq2 else "fairseq", counted)
 
 
 def account(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path | str) -> None:

@@ -197,7 +197,9 @@ def _fairseq_names(pooler_layers: int) -> dict[str, str]:
     for layer in range(pooler_layers):
         for original in _POOLER_LAYER:
             for part in _LINEAR:
-                names[f"decoder.layers.{layer}.{original}.{part}"] = f"pooler.layers.{layer}.{original}.{part}"
+                names[f"decoder.layers.{layer}.{original}.{part}"] = (
+                    f"pooler.layers.{layer - pooler_layers}.{original}.{part}"
+                )
     return names
 
 
@@ -218,7 +220,7 @@ def _fairseq2_names(pooler_layers: int) -> dict[str, str]:
         for here, original in _POOLER_LAYER.items():
             for part in _LINEAR:
                 names[f"encoder_pooler.decoder.layers.{layer}.{original}.{part}"] = (
-                    f"pooler.layers.{layer}.{here}.{part}"
+                    f"pooler.layers.{layer - pooler_layers}.{here}.{part}"
                 )
     return names
 
