@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, normalizers
 from torch import Tensor
 from transformers import NllbTokenizer
 
@@ -123,6 +124,17 @@ def test_tokens_are_those_of_the_nllb_tokenizer_whatever_was_asked_before(folder
         assert ids == theirs("A pear, an apple 二").input_ids
         assert theirs.convert_ids_to_tokens(ids[0]) == tag
         assert ids[-1] == theirs.eos_token_id
+
+
+def test_the_tokenizer_normalises_as_its_file_says(folders: Make, tmp_path: Path) -> None:
+    # transformers' NllbTokenizer builds itself anew from tokenizer.json and leaves the normaliser behind.
+    held = Tokenizer.from_file(str(folders("sonar-text") / "tokenizer.json"))
+    held.normalizer = normalizers.Lowercase()
+    held.save(str(tmp_path / "tokenizer.json"))
+    options = {"tokenizer": str(tmp_path)}
+    side = models.load("sonar-text", weights=str(folders("sonar-text")), options=options).sides["text"]
+    small, large = (side.prepare(text, "en").inputs["input_ids"] for text in ("a pear", "A PEAR"))
+    assert torch.equal(small, large)
 
 
 def test_a_special_token_that_somebody_wrote_is_text(folders: Make) -> None:
@@ -368,14 +380,16 @@ class TestSonar(ModelTests):
         return sonar
 
 
+@pytest.fixture(scope="module")
+def original(folders: Make) -> Model:
+    """Text under fairseq2's names, speech too, all poolers of six layers."""
+    speech = {"speech_weights": str(folders("sonar-speech-fairseq2")), "speech_languages": ["fra", "spa"]}
+    return models.load("sonar", weights=str(folders("sonar-text-original")), options=speech)
+
+
 class TestSonarOriginal(ModelTests):
     languages = ("fr", "es")
     modulus = 2
-
-    @pytest.fixture(scope="class")
-    def original(self, folders: Make) -> Model:
-        speech = {"speech_weights": str(folders("sonar-speech-fairseq2")), "speech_languages": ["fra", "spa"]}
-        return models.load("sonar", weights=str(folders("sonar-text-original")), options=speech)
 
     @pytest.fixture
     def model(self, original: Model) -> Model:

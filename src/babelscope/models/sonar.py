@@ -86,8 +86,9 @@ class SonarText(Side):
     ----------
     model : M2M100Encoder
     tokenizer : tokenizers.Tokenizer
-        NLLB's. Its own template is not used: the language tag of each sentence is put in front here, so that no call
-        depends on the one before.
+        NLLB's, as its tokenizer.json says: transformers' NllbTokenizer (5.23) builds itself anew from that file and
+        leaves its normaliser behind. Its template is not used: the language tag of each sentence is put in front
+        here, so that no call depends on the one before.
     """
 
     modality = "text"
