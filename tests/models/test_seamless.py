@@ -311,9 +311,20 @@ def test_any_code_of_a_language_is_understood(two: Pair, code: str) -> None:
     assert torch.equal(side.prepare("a", code).inputs["input_ids"], side.prepare("a", "eng").inputs["input_ids"])
 
 
+def test_a_language_is_found_under_the_name_that_the_files_give_it(two: Pair, tmp_path: Path) -> None:
+    """Malay is zlm in transformers' files of large, zsm in the original's."""
+    folder = _copy(two.folder, tmp_path)
+    tokenizer = (folder / "tokenizer.json").read_text().replace("__swh__", "__zlm__")
+    (folder / "tokenizer.json").write_text(tokenizer)
+    codes = {"zlm" if code == "swh" else code: number for code, number in two.codes.items()}
+    _edit(folder / "generation_config.json", lambda said: said | {"text_decoder_lang_to_code_id": codes})
+    side = two.load(weights=str(folder)).sides["text"]
+    assert side.prepare("a", "ms").inputs["input_ids"][0] == codes["zlm"]
+
+
 def test_what_cannot_be_taken_is_one_line(two: Pair) -> None:
     text, speech = two.ours.sides["text"], two.ours.sides["speech"]
-    with pytest.raises(UsageError, match=r"'af' \(afr\) is not one of the 8"):
+    with pytest.raises(UsageError, match=r"'af' is not one of the 8"):
         text.prepare("a", "af")
     with pytest.raises(DataError, match="no token"):
         text.prepare("", "en")
@@ -587,6 +598,13 @@ def test_a_released_model_is_planned_without_weights(
     )
     each = [side.parameters for side in planned.model.sides.values()]
     assert max(each) < planned.parameters < sum(each)  # the decoder is in both
+
+
+def test_a_checkpoint_is_planned_by_what_is_beside_it(two: Pair, tmp_path: Path) -> None:
+    path = tiny("seamless-m4t-v2-fairseq2", tmp_path)
+    assert plan(LARGE, str(path)).model.describe() == two.ours.describe()
+    (tmp_path / "config.json").unlink()
+    assert plan(LARGE, str(path)).model.describe() == plan(LARGE).model.describe()
 
 
 def test_a_folder_is_planned_as_it_is_loaded(pair: Pair) -> None:

@@ -50,7 +50,8 @@ def plan(name: str, folder: str | None = None) -> Plan:
     name : str
         A registered name, or ``speech+text`` for a pair.
     folder : str, optional
-        A folder in transformers' format: then its configuration counts, not the released one. Not for a pair.
+        Where the weights are, as for :func:`babelscope.models.load`: then the configuration there counts, not
+        the released one. Not for a pair.
 
     Returns
     -------

@@ -268,13 +268,7 @@ class SeamlessText(_Shared):
         UsageError
             If this model does not read the language.
         """
-        code = language if language in self.codes else languages.seamless(language, "text")
-        if code not in self.codes:
-            raise UsageError(
-                f"language {language!r} ({code}) is not one of the {len(self.codes)} that this SeamlessM4T reads; "
-                f"{did_you_mean(code, self.codes)}"
-            )
-        return code
+        return _code(language, self.codes)
 
     def prepare(self, item: str | NDArray[np.float32], language: str) -> Prepared:
         """Tokenise one sentence behind its language's token.
@@ -467,7 +461,7 @@ def planned(name: str, folder: str | None = None) -> Model:
     name : str
         A name in :data:`RELEASES`.
     folder : str, optional
-        A folder with a ``config.json``, instead of the released configuration.
+        Weights as :func:`load` takes them: then the ``config.json`` beside them counts, not the released one.
 
     Raises
     ------
@@ -475,7 +469,10 @@ def planned(name: str, folder: str | None = None) -> Model:
         If the folder has no configuration of SeamlessM4T.
     """
     release = RELEASES[name]
-    config = _config(Path(folder).expanduser(), release, required=True) if folder else _checked(release.config(), name)
+    config = _checked(release.config(), name)
+    if folder:
+        original, place = _locate(folder)
+        config = _config(place, release, required=original is None)
     with torch.device("meta"):
         parts = build(config, torch.float32)
     prefix = torch.zeros(1, 2, dtype=torch.long)
@@ -698,14 +695,32 @@ def _codes(
     return codes
 
 
-def _target(asked: str, codes: Mapping[str, int]) -> str:
-    code = asked if asked in codes else None
+def _code(language: str, codes: Mapping[str, int]) -> str:
+    """Return the model's code of a language that is named by that code or any other system's.
+
+    Raises
+    ------
+    UsageError
+        If no language has the name, or the model does not read it.
+    """
+    if language in codes:
+        return language
+    found = languages.language(language)
+    code = next((code for code in (found.seamless, *languages.codes_of(found)) if code in codes), None)
     if code is None:
-        with contextlib.suppress(UsageError):
-            code = languages.seamless(asked, "text")
-    if code is None or code not in codes:
-        raise UsageError(f"target_language: {asked!r} is not one of the model's; {did_you_mean(asked, codes)}")
+        raise UsageError(
+            f"language {language!r} is not one of the {len(codes)} that this SeamlessM4T reads: leave it out"
+        )
     return code
+
+
+def _target(asked: str, codes: Mapping[str, int]) -> str:
+    try:
+        return _code(asked, codes)
+    except UsageError as error:
+        raise UsageError(
+            f"target_language: {asked!r} is not one of the model's; {did_you_mean(asked, codes)}"
+        ) from error
 
 
 def _shift_positions(module: nn.Module) -> None:

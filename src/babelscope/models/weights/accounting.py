@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -68,7 +69,8 @@ def pickled_arrays(file: Path) -> dict[str, Tensor]:
     if not file.is_file():
         raise DataError(f"weights: there is no file {file}")
     try:
-        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+        # mapped, so that a file of 9 GB is not in memory beside the model that is filled from it
+        checkpoint = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
     except pickle.UnpicklingError as error:
         reason = str(error).split("\n", 1)[0]
         raise DataError(

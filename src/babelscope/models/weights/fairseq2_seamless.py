@@ -25,12 +25,13 @@ from babelscope.errors import DataError
 #: The embedding, which text encoder, text decoder and output projection share.
 EMBEDDING = "shared.weight"
 
-# The languages of large (v1 and v2) and of medium, in the order of their ids.
+# The languages of large (v1 and v2) and of medium, in the order of their ids: as the original's model cards list them.
+# (Transformers' files of large call Malay zlm, where the original has zsm.)
 _LARGE = """
 afr amh arb ary arz asm azj bel ben bos bul cat ceb ces ckb cmn cmn_Hant cym dan deu ell eng est eus fin fra fuv gaz
 gle glg guj heb hin hrv hun hye ibo ind isl ita jav jpn kan kat kaz khk khm kir kor lao lit lug luo lvs mai mal mar
 mkd mlt mni mya nld nno nob npi nya ory pan pbt pes pol por ron rus sat slk slv sna snd som spa srp swe swh tam tel
-tgk tgl tha tur ukr urd uzn vie yor yue zlm zul
+tgk tgl tha tur ukr urd uzn vie yor yue zsm zul
 """
 _MEDIUM = """
 ace ace_Latn acm acq aeb afr ajp aka amh apc arb ars ary arz asm ast awa ayr azb azj bak bam ban bel bem ben bho bjn

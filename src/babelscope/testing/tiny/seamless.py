@@ -21,6 +21,7 @@ from transformers import (
     SeamlessM4Tv2Config,
     SeamlessM4Tv2Model,
 )
+from transformers.utils.logging import disable_progress_bar
 
 #: The languages that a tiny model knows as text.
 LANGUAGES = ("arb", "cmn", "deu", "eng", "fra", "rus", "spa", "swh")
@@ -141,6 +142,7 @@ def _draw(name: str, tensor: Tensor) -> None:
 
 
 def _write(folder: Path, kind: Any, config_kind: Any, small: dict[str, Any], seed: int) -> None:
+    disable_progress_bar()
     model, tokenizer = _drawn(kind, config_kind, small, seed)
     model.save_pretrained(folder, max_shard_size="250KB")
     tokenizer.save_pretrained(folder)
