@@ -16,8 +16,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import SeamlessM4TFeatureExtractor, SeamlessM4TModel, SeamlessM4TTokenizer, SeamlessM4Tv2Model
 
-from babelscope import models
-from babelscope.capture import Capture
+from babelscope import corpora, models
+from babelscope.capture import Capture, encode
 from babelscope.errors import DataError, FetchError, UsageError
 from babelscope.models import Model, Side, Stage
 from babelscope.models.planning import Plan, plan
@@ -25,6 +25,7 @@ from babelscope.models.seamless import adapted, frames, positions
 from babelscope.models.weights.fairseq2_seamless import LARGE_LANGUAGES, MEDIUM_LANGUAGES
 from babelscope.testing import tiny
 from babelscope.testing.model_tests import watch
+from conftest import write_manifest
 
 LARGE, MEDIUM = "seamless-m4t-v2-large", "seamless-m4t-medium"
 TEXT = "the cat in a hat, and the other one"
@@ -617,3 +618,22 @@ def test_a_folder_is_planned_as_it_is_loaded(pair: Pair) -> None:
 def test_what_cannot_be_planned_is_loaded(whisper_folder: Path) -> None:
     planned = plan("whisper-base", str(whisper_folder))
     assert planned.from_weights and planned.parameters == planned.model.sides["speech"].parameters
+
+
+# ---------------------------------------------------------------------- stored
+
+
+def test_what_is_stored_does_not_depend_on_the_batch(two: Pair, tmp_path: Path) -> None:
+    corpus = corpora.load("manifest", path=write_manifest(tmp_path, sentences=6, languages=("en", "fr")))
+    stores = [encode(two.ours, corpus, tmp_path / f"{size}.zarr", batch_size=size) for size in (1, 5)]
+    for modality, side in two.ours.sides.items():
+        for point in side.points:
+            for language in corpus.languages:
+                alone, together = (store.matrix(point.name, modality, language) for store in stores)
+                assert np.abs(alone - together).max() <= 1e-5 * np.abs(alone).max(), point.name
+    dataset = stores[0].dataset
+    shared = [name.startswith("shared.") for name in dataset["point"].values]
+    assert set(dataset["point_modality"].values[shared]) == {"both"}
+    assert set(dataset["positions"].values[:, shared].ravel()) == {2}
+    provenance = json.loads(dataset.attrs["provenance"])["model"]
+    assert provenance["shared"] and provenance["options"]["target_language"] == "eng"
