@@ -19,12 +19,12 @@ from tokenizers import Tokenizer, normalizers
 from torch import Tensor
 from transformers import NllbTokenizer
 
-from babelscope import corpora, models
+from babelscope import corpora, languages, models
 from babelscope.capture import Capture, encode
 from babelscope.errors import DataError, UsageError
 from babelscope.gaps.comparisons import plan
-from babelscope.models import Model, Side, Stage
-from babelscope.models.sonar import SonarSpeech, check_golden, frame_pairs
+from babelscope.models import Model, Side, Stage, planning
+from babelscope.models.sonar import RELEASED, SonarSpeech, check_golden, frame_pairs
 from babelscope.testing import ModelTests, tiny
 from conftest import tone, write_manifest
 
@@ -278,7 +278,9 @@ def test_chosen_points_stay_chosen_in_every_language(sonar: Model) -> None:
 
 def test_a_language_without_an_encoder_names_those_there_are(sonar: Model) -> None:
     side = sonar.sides["speech"]
-    with pytest.raises(UsageError, match=r"speech in 'de' \(SONAR: 'deu'\).* for eng, fra, .* alone"):
+    with pytest.raises(
+        UsageError, match=r"speech in 'de' \(SONAR: 'deu'\).* for eng, fra, .* alone; fetch spenc.v3ap.deu.pt"
+    ):
         side.for_language("de")
     with pytest.raises(UsageError, match=r"speech in 'zu'.*SONAR has no speech encoder for Zulu.* eng, fra, "):
         side.for_language("zu")
@@ -366,6 +368,53 @@ def test_the_self_check_tells_tiny_weights_from_released_ones(sonar: Model, tmp_
 
 def sonar_folder(sonar: Model, folder: Path) -> Path:
     return tiny("sonar-speech", folder / "speech-half")
+
+
+# --- before loading ---
+
+
+@pytest.mark.parametrize(
+    ("name", "points", "millions"),
+    [
+        ("sonar-text", [2 + 24 + 1 + 1], 766.1),
+        ("sonar-speech", [2 + 24 + 1 + 3 + 1], 658.1),
+        ("sonar", [28, 31], 766.1 + 658.1),
+    ],
+)
+def test_the_released_model_is_planned_without_weights(name: str, points: list[int], millions: float) -> None:
+    planned = planning.plan(name)
+    assert not planned.from_weights
+    assert [len(side.points) for side in planned.model.sides.values()] == points
+    assert planned.parameters / 1e6 == pytest.approx(millions, abs=0.1)
+    assert planned.model.licence.startswith("CC-BY-NC 4.0") == (name != "sonar-speech")
+    if name != "sonar-text":
+        assert any("58 languages" in note and "708.5 million" in note for note in planned.model.notes)
+
+
+@pytest.mark.parametrize(
+    "kind", ["sonar", "sonar-text", "sonar-text-original", "sonar-speech", "sonar-speech-fairseq2"]
+)
+def test_a_folder_is_planned_as_it_is_loaded(folders: Make, kind: str) -> None:
+    name = kind.removesuffix("-original").removesuffix("-fairseq2")
+    planned = planning.plan(name, str(folders(kind)))
+    loaded = models.load(name, weights=str(folders(kind)))
+    assert planned.model.describe() == loaded.describe()
+    assert planned.parameters == sum(side.parameters for side in loaded.sides.values())
+    assert planned.model.licence == loaded.licence
+    assert {side.device.type for side in planned.model.sides.values()} == {"meta"}
+
+
+def test_a_folder_without_sonar_is_not_planned(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no config\.json of SONAR's text encoder"):
+        planning.plan("sonar-text", str(tmp_path))
+    with pytest.raises(DataError, match="no file named as SONAR's speech encoders are"):
+        planning.plan("sonar-speech", str(tmp_path))
+
+
+def test_each_released_encoder_is_one_that_the_table_of_languages_knows() -> None:
+    known = {each.sonar_speech for each in languages.LANGUAGES} - {""}
+    assert known <= RELEASED.keys()
+    assert len(RELEASED) == 58
 
 
 # --- what must be true of every model ---

@@ -110,6 +110,7 @@ _BUILT_IN: dict[str, ModelInfo] = {
         "babelscope.models.sonar:load",
         (),
         "CC-BY-NC 4.0 (text), MIT or CC-BY-NC 4.0 (speech, by language)",
+        "babelscope.models.sonar:planned",
     ),
     "sonar-text": ModelInfo(
         "SONAR's text encoder: 24 layers, 1024 wide, 200 languages",
@@ -117,6 +118,7 @@ _BUILT_IN: dict[str, ModelInfo] = {
         "babelscope.models.sonar:load_text",
         (),
         "CC-BY-NC 4.0",
+        "babelscope.models.sonar:planned",
     ),
     "sonar-speech": ModelInfo(
         "SONAR's speech encoders: 24 layers, 1024 wide, one for each of 58 languages",
@@ -124,6 +126,7 @@ _BUILT_IN: dict[str, ModelInfo] = {
         "babelscope.models.sonar:load_speech",
         (),
         "MIT or CC-BY-NC 4.0 (by language)",
+        "babelscope.models.sonar:planned",
     ),
 }
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -43,6 +44,7 @@ from babelscope.cache import sha256_of
 from babelscope.errors import DataError, UsageError, did_you_mean
 from babelscope.models.base import (
     Batch,
+    Modality,
     Model,
     Point,
     Prepared,
@@ -55,7 +57,7 @@ from babelscope.models.base import (
 )
 from babelscope.models.options import LoadOptions
 from babelscope.models.weights.folder import load_pretrained
-from babelscope.models.weights.sonar import SpeechSizes, account, read_speech, read_text
+from babelscope.models.weights.sonar import TEXT_HEADS, SpeechSizes, TextCheckpoint, account, read_speech, read_text
 
 #: The converted text encoder that is asked for where the user names none.
 PORT = "cointegrated/SONAR_200_text_encoder"
@@ -76,6 +78,39 @@ _FRAME, _HOP, _STRIDE = 400, 160, 2
 NON_COMMERCIAL = "CC-BY-NC 4.0"
 #: Licence of a speech encoder, by what its file's name says; the English one stands in neither of SONAR's lists.
 SPEECH_LICENCES = {"v3ap": "MIT", "v5ap": NON_COMMERCIAL}
+#: The published speech encoders' files, a language each: SONAR's model cards, and Swedish, which its README adds.
+RELEASED: dict[str, str] = {
+    "eng": "spenc.eng.pt",
+    **{
+        language: f"spenc.v3ap.{language}.pt"
+        for language in (
+            "arb", "cat", "cym", "dan", "deu", "est", "fin", "fra", "ind", "ita", "kor", "nld", "pes", "por", "ron",
+            "spa", "swe", "swh", "tgl", "tur", "uzn",
+        )
+    },
+    **{
+        language: f"spenc.v5ap.{language}.pt"
+        for language in (
+            "asm", "bel", "ben", "bos", "bul", "ces", "cmn", "guj", "heb", "hin", "hrv", "jpn", "kan", "lao", "lit",
+            "lvs", "mal", "mar", "mkd", "mlt", "npi", "ory", "pan", "pol", "rus", "slk", "slv", "snd", "srp", "tam",
+            "tel", "tha", "ukr", "urd", "vie", "yue",
+        )
+    },
+}  # fmt: skip
+
+#: The sizes of the published encoders: text, and English speech (the others' poolers have six layers).
+RELEASED_TEXT = {"vocab_size": 256_206, "d_model": 1024, "encoder_layers": 24, "encoder_ffn_dim": 8192}
+RELEASED_ENGLISH = SpeechSizes(
+    features=160,
+    width=1024,
+    layers=24,
+    heads=16,
+    feed_forward=4096,
+    kernel=31,
+    queries=1024,
+    pooler_layers=3,
+    pooler_feed_forward=4096,
+)
 _SPEECH_FILE = re.compile(r"spenc\.(?:(?P<version>v\d+[a-z]*)\.)?(?P<language>[a-z]{3})\.pt")
 
 
@@ -85,26 +120,27 @@ class SonarText(Side):
     Parameters
     ----------
     model : M2M100Encoder
-    tokenizer : tokenizers.Tokenizer
+    tokenizer : tokenizers.Tokenizer or None
         NLLB's, as its tokenizer.json says: transformers' NllbTokenizer (5.23) builds itself anew from that file and
         leaves its normaliser behind. Its template is not used: the language tag of each sentence is put in front
-        here, so that no call depends on the one before.
+        here, so that no call depends on the one before. None for a model that is only planned and reads nothing.
     """
 
     modality = "text"
     family = "SONAR text encoder (M2M100)"
     unit = "tokens"
 
-    def __init__(self, model: M2M100Encoder, tokenizer: Tokenizer) -> None:
+    def __init__(self, model: M2M100Encoder, tokenizer: Tokenizer | None) -> None:
         self.root: nn.Module = model
-        self.tokenizer = tokenizer
-        self.tokenizer.no_padding()
-        self.tokenizer.no_truncation()
-        self.tokenizer.encode_special_tokens = True  # a "</s>" that somebody wrote is text
         config = model.config
         self.pad = int(config.pad_token_id)
         self.end = int(config.eos_token_id)
-        _check_vocabulary(tokenizer, config.vocab_size)
+        if tokenizer is not None:
+            self.tokenizer = tokenizer
+            self.tokenizer.no_padding()
+            self.tokenizer.no_truncation()
+            self.tokenizer.encode_special_tokens = True  # a "</s>" that somebody wrote is text
+            _check_vocabulary(tokenizer, config.vocab_size)
         width = config.d_model
         points = [
             Point("text.embeddings", Stage.FRONT_END, 0, width, "embed_tokens"),
@@ -317,15 +353,17 @@ class SpeechEncoders:
 
         if language in self.files:
             return language
+        code = ""
         try:
             if (code := sonar_speech(language)) in self.files:
                 return code
             asked = "" if code == language else f" (SONAR: {code!r})"
         except UsageError as error:
             asked = f" ({error})"
+        remedy = f"fetch {RELEASED[code]}, or " if code in RELEASED else ""
         raise UsageError(
-            f"speech in {language!r}{asked}: there are SONAR speech encoders for {', '.join(self.files)} alone; fetch "
-            f"that language's spenc file, or leave the language out"
+            f"speech in {language!r}{asked}: there are SONAR speech encoders for {', '.join(self.files)} alone; "
+            f"{remedy}leave the language out"
         )
 
     def get(self, language: str) -> SonarSpeechEncoder:
@@ -339,6 +377,18 @@ class SpeechEncoders:
             first = self.languages[0]
             self._kept = {name: kept for name, kept in self._kept.items() if name == first} | {language: encoder}
         return self._kept[language]
+
+
+class _Blank(SpeechEncoders):
+    """Encoders of known sizes, without weights."""
+
+    def __init__(self, files: Mapping[str, Path], sizes: Mapping[str, SpeechSizes]) -> None:
+        self.files, self.sizes = dict(files), dict(sizes)
+
+    def get(self, language: str) -> SonarSpeechEncoder:
+        """Return an encoder on the "meta" device."""
+        with torch.device("meta"):
+            return SonarSpeechEncoder(self.sizes[language]).eval().requires_grad_(False)
 
 
 class SonarSpeech(Side):
@@ -559,6 +609,69 @@ def load_speech(options: LoadOptions) -> Model:
     )
 
 
+def planned(name: str, folder: str | None = None) -> Model:
+    """Return the model without weights (on the "meta" device): its points and parameters, but nothing to run.
+
+    Parameters
+    ----------
+    name : str
+        ``sonar``, ``sonar-text`` or ``sonar-speech``.
+    folder : str, optional
+        Weights as :func:`load` takes them: then their sizes count, not those of the published encoders.
+
+    Returns
+    -------
+    Model
+        With one speech encoder, the first; the notes say what each further language costs.
+
+    Raises
+    ------
+    DataError
+        If the folder has no SONAR.
+    """
+    sides: dict[Modality, Side] = {}
+    notes: list[str] = []
+    licences: list[str] = []
+    if name != "sonar-speech":
+        licences.append(NON_COMMERCIAL)
+        with torch.device("meta"):
+            model = M2M100Encoder(_planned_text(folder))
+        sides["text"] = SonarText(model.eval().requires_grad_(False), None)
+    if name != "sonar-text":
+        if folder:
+            encoders = SpeechEncoders(_released_files(Path(folder).expanduser()))
+            files, sizes = encoders.files, encoders.sizes
+        else:
+            files = {language: Path(file) for language, file in RELEASED.items()}
+            other = dataclasses.replace(RELEASED_ENGLISH, pooler_layers=6)
+            sizes = {language: RELEASED_ENGLISH if language == "eng" else other for language in files}
+        sides["speech"] = SonarSpeech(_Blank(files, sizes))
+        licences += [_licence_of(path) for path in files.values()]
+        with torch.device("meta"):
+            largest = SonarSpeechEncoder(max(sizes.values(), key=lambda each: each.pooler_layers))
+        each = sum(parameter.numel() for parameter in largest.parameters())
+        notes.append(
+            f"SONAR hears each language with an encoder of its own, one for each of {len(files)} languages here: up to "
+            f"{each / 1e6:.1f} million parameters each, of which two encoders are in memory at most."
+        )
+    return Model(name, sides, (), {"attention": "sdpa"}, tuple(notes), " and ".join(dict.fromkeys(licences)))
+
+
+def _planned_text(folder: str | None) -> M2M100Config:
+    if folder is None:
+        return _text_config(**RELEASED_TEXT)
+    path = _text_place(folder)
+    if path.suffix == ".pt":
+        return _original_config(read_text(path))
+    try:
+        said = json.loads((path / "config.json").read_text(encoding="utf-8"))
+        if said["model_type"] != "m2m_100":
+            raise ValueError(f"its model_type is {said['model_type']!r}, not 'm2m_100'")
+        return M2M100Config.from_dict(said)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"weights: {folder} has no config.json of SONAR's text encoder ({error})") from error
+
+
 _TEXT_OPTIONS = ("tokenizer",)
 _SPEECH_OPTIONS = ("speech_weights", "speech_languages")
 
@@ -577,9 +690,7 @@ def _speech_recorded(side: SonarSpeech) -> dict[str, Any]:
 
 def _text_side(options: LoadOptions) -> tuple[SonarText, tuple[WeightsFile, ...], tuple[str, ...]]:
     source = options.weights or PORT
-    path = Path(source).expanduser()
-    if path.is_dir() and not (path / "config.json").is_file() and (path / TEXT_FILE).is_file():
-        path = path / TEXT_FILE
+    path = _text_place(source)
     if path.suffix == ".pt":
         model, files = _original_text(path)
         beside: str = str(path.parent)
@@ -593,14 +704,17 @@ def _text_side(options: LoadOptions) -> tuple[SonarText, tuple[WeightsFile, ...]
     return side, files, (note,)
 
 
-def _original_text(path: Path) -> tuple[M2M100Encoder, tuple[WeightsFile, ...]]:
-    said = read_text(path)
+def _text_place(source: str) -> Path:
+    path = Path(source).expanduser()
+    if path.is_dir() and not (path / "config.json").is_file() and (path / TEXT_FILE).is_file():
+        return path / TEXT_FILE
+    return path
+
+
+def _text_config(**sizes: int) -> M2M100Config:
     config = M2M100Config(
-        vocab_size=said.vocabulary,
-        d_model=said.width,
-        encoder_layers=said.layers,
-        encoder_attention_heads=said.heads,
-        encoder_ffn_dim=said.feed_forward,
+        **sizes,
+        encoder_attention_heads=TEXT_HEADS,
         max_position_embeddings=1024,
         activation_function="relu",
         scale_embedding=True,
@@ -609,6 +723,18 @@ def _original_text(path: Path) -> tuple[M2M100Encoder, tuple[WeightsFile, ...]]:
         eos_token_id=2,
     )
     config._attn_implementation = "sdpa"
+    return config
+
+
+def _original_config(said: TextCheckpoint) -> M2M100Config:
+    return _text_config(
+        vocab_size=said.vocabulary, d_model=said.width, encoder_layers=said.layers, encoder_ffn_dim=said.feed_forward
+    )
+
+
+def _original_text(path: Path) -> tuple[M2M100Encoder, tuple[WeightsFile, ...]]:
+    said = read_text(path)
+    config = _original_config(said)
     with torch.device("meta"):
         blank = M2M100Encoder(config)
     account(said.state, blank.state_dict(), path)
