@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import cast
+
+from torch import Tensor
 
 from babelscope.models import known, load, parts
 from babelscope.models.base import DTYPES, Model
@@ -29,17 +31,20 @@ class Plan:
     @property
     def parameters(self) -> int:
         """How many numbers the weights are; what both sides share counts once."""
-        found = {
-            id(parameter): parameter.numel()
-            for side in self.model.sides.values()
-            for parameter in side.root.parameters()
-        }
-        return sum(found.values())
+        return _numbers(side.root.parameters() for side in self.model.sides.values())
 
     @property
     def memory(self) -> dict[str, int]:
-        """Bytes that the weights take, by dtype. Activations come on top: little, as they are pooled at once."""
-        return {name: self.parameters * dtype.itemsize for name, dtype in DTYPES.items()}
+        """Bytes that weights and tables (of positions) take, by dtype.
+
+        Activations come on top: little, as they are pooled at once.
+        """
+        tables = _numbers(side.root.buffers() for side in self.model.sides.values())
+        return {name: (self.parameters + tables) * dtype.itemsize for name, dtype in DTYPES.items()}
+
+
+def _numbers(tensors: Iterable[Iterable[Tensor]]) -> int:
+    return sum({id(tensor): tensor.numel() for some in tensors for tensor in some}.values())
 
 
 def plan(name: str, folder: str | None = None) -> Plan:
