@@ -24,7 +24,8 @@ from babelscope.capture import Capture, encode
 from babelscope.errors import DataError, UsageError
 from babelscope.gaps.comparisons import plan
 from babelscope.models import Model, Side, Stage, planning
-from babelscope.models.sonar import RELEASED, SonarSpeech, check_golden, frame_pairs
+from babelscope.models.sonar import check_golden
+from babelscope.models.sonar_sides import RELEASED, SonarSpeech, frame_pairs
 from babelscope.testing import ModelTests, tiny
 from conftest import tone, write_manifest
 

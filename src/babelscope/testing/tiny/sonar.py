@@ -16,7 +16,8 @@ from transformers import M2M100Config, NllbTokenizer
 from transformers.models.m2m_100.modeling_m2m_100 import M2M100Encoder
 from transformers.models.nllb.tokenization_nllb import FAIRSEQ_LANGUAGE_CODES
 
-from babelscope.models.sonar import TEXT_FILE, SonarSpeechEncoder
+from babelscope.models.sonar import TEXT_FILE
+from babelscope.models.sonar_sides import SonarSpeechEncoder
 from babelscope.models.weights.sonar import SpeechSizes
 
 WIDTH = 32

@@ -1,0 +1,465 @@
+"""SONAR's two sides: the text encoder, and the speech encoders, one a language, with the modules that they are made of.
+
+The text encoder is transformers' M2M100 encoder, and a speech encoder is SeamlessM4T v1's conformer with a small Bart
+decoder behind it, which pools: a single query position attends to all frames, and what comes out is projected.
+See :mod:`babelscope.models.sonar` for what the points mean.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from transformers import BartConfig, SeamlessM4TConfig, SeamlessM4TFeatureExtractor
+from transformers.initialization import no_init_weights
+from transformers.models.bart.modeling_bart import BartDecoderLayer
+from transformers.models.m2m_100.modeling_m2m_100 import M2M100Encoder
+from transformers.models.seamless_m4t.modeling_seamless_m4t import (
+    SeamlessM4TConformerEncoder,
+    SeamlessM4TConformerFeatureProjection,
+)
+
+from babelscope.errors import DataError, UsageError
+from babelscope.models.base import Batch, Point, Prepared, Side, Stage, dtype_named, ready, spread_depths
+from babelscope.models.weights.sonar import SpeechSizes, account, read_speech
+
+#: Where both sides end.
+EMBEDDING = "shared.embedding"
+
+#: Tokens that the text encoder was made for, both special ones included; SONAR cuts longer texts, we refuse them.
+MOST_TOKENS = 514
+
+#: Row of the pooler's embedding that is its query: fairseq2's begin of sentence.
+QUERY_ROW = 2
+
+SAMPLE_RATE = 16_000
+_FRAME, _HOP, _STRIDE = 400, 160, 2
+
+#: The published speech encoders' files, a language each: SONAR's model cards, and Swedish, which its README adds.
+RELEASED: dict[str, str] = {
+    "eng": "spenc.eng.pt",
+    **{
+        language: f"spenc.v3ap.{language}.pt"
+        for language in (
+            "arb", "cat", "cym", "dan", "deu", "est", "fin", "fra", "ind", "ita", "kor", "nld", "pes", "por", "ron",
+            "spa", "swe", "swh", "tgl", "tur", "uzn",
+        )
+    },
+    **{
+        language: f"spenc.v5ap.{language}.pt"
+        for language in (
+            "asm", "bel", "ben", "bos", "bul", "ces", "cmn", "guj", "heb", "hin", "hrv", "jpn", "kan", "lao", "lit",
+            "lvs", "mal", "mar", "mkd", "mlt", "npi", "ory", "pan", "pol", "rus", "slk", "slv", "snd", "srp", "tam",
+            "tel", "tha", "ukr", "urd", "vie", "yue",
+        )
+    },
+}  # fmt: skip
+
+
+class SonarText(Side):
+    """The text side: scaled embeddings, the layers' input, every layer, the final norm, the sentence embedding.
+
+    Parameters
+    ----------
+    model : M2M100Encoder
+    tokenizer : tokenizers.Tokenizer or None
+        NLLB's, as its tokenizer.json says: transformers' NllbTokenizer (5.23) builds itself anew from that file and
+        leaves its normaliser behind. Its template is not used: the language tag of each sentence is put in front
+        here, so that no call depends on the one before. None for a model that is only planned and reads nothing.
+    """
+
+    modality = "text"
+    family = "SONAR text encoder (M2M100)"
+    unit = "tokens"
+
+    def __init__(self, model: M2M100Encoder, tokenizer: Tokenizer | None) -> None:
+        self.root: nn.Module = model
+        config = model.config
+        self.pad = int(config.pad_token_id)
+        self.end = int(config.eos_token_id)
+        if tokenizer is not None:
+            self.tokenizer = tokenizer
+            self.tokenizer.no_padding()
+            self.tokenizer.no_truncation()
+            self.tokenizer.encode_special_tokens = True  # a "</s>" that somebody wrote is text
+            _check_vocabulary(tokenizer, config.vocab_size)
+        width = config.d_model
+        points = [
+            Point("text.embeddings", Stage.FRONT_END, 0, width, "embed_tokens"),
+            Point("text.input", Stage.FRONT_END, 0, width, "layers.0", take="input"),
+        ]
+        points += [
+            Point(f"text.layer.{index}", Stage.ENCODER, 0, width, f"layers.{index}")
+            for index in range(config.encoder_layers)
+        ]
+        points.append(Point("text.norm", Stage.ENCODER, 0, width, "layer_norm"))
+        points.append(_embedding_point(width))
+        self.points = spread_depths(points)
+
+    def tag(self, language: str) -> int:
+        """Return the id of a language's tag.
+
+        Parameters
+        ----------
+        language : str
+            A code of NLLB (``eng_Latn``), or any code that :func:`babelscope.languages.nllb` knows.
+
+        Raises
+        ------
+        UsageError
+            If SONAR does not read the language.
+        """
+        from babelscope.languages import nllb
+
+        written = bool(re.fullmatch(r"[a-z]{3}_[A-Z][a-z]{3}", language))
+        number = self.tokenizer.token_to_id(language) if written else None
+        if number is None:
+            number = self.tokenizer.token_to_id(nllb(language))
+        if number is None:
+            raise UsageError(f"language {language!r}: the tokenizer has no tag {nllb(language)!r}; is it NLLB-200's?")
+        return int(number)
+
+    def prepare(self, item: str | NDArray[np.float32], language: str) -> Prepared:
+        """Tokenise one sentence: the tag of its language, its tokens, ``</s>``.
+
+        Raises
+        ------
+        DataError
+            If there is no token in it, or too many.
+        UsageError
+            If SONAR does not read the language.
+        """
+        if not isinstance(item, str):
+            raise DataError("SONAR's text side reads text, not samples")
+        tag = self.tag(language)
+        content = self.tokenizer.encode(item, add_special_tokens=False).ids
+        if not content:
+            raise DataError("the tokenizer finds no token in the text")
+        ids = [tag, *content, self.end]
+        if len(ids) > MOST_TOKENS:
+            raise DataError(
+                f"{len(ids)} tokens do not fit SONAR's {MOST_TOKENS}: shorten the text, or leave the sentence out"
+            )
+        return Prepared({"input_ids": torch.tensor(ids)}, len(ids))
+
+    def collate(self, items: Sequence[Prepared]) -> Batch:
+        """Pad on the right."""
+        lengths = tuple(item.length for item in items)
+        ids = torch.full((len(items), max(lengths)), self.pad)
+        for row, item in enumerate(items):
+            ids[row, : item.length] = item.inputs["input_ids"]
+        return Batch({"input_ids": ids, "attention_mask": _mask(lengths).long()}, lengths)
+
+    def forward(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Run the encoder and return the sentence embeddings: the mean over all tokens of each sentence."""
+        mask = batch.inputs["attention_mask"]
+        hidden = self.root(input_ids=batch.inputs["input_ids"], attention_mask=mask).last_hidden_state.float()
+        total = hidden.masked_fill(~mask[..., None].bool(), 0.0).sum(dim=1)
+        return {EMBEDDING: total / mask.sum(dim=1, keepdim=True)}
+
+
+class SonarPooler(nn.Module):
+    """A Bart decoder of one position, which reads a whole utterance and becomes its embedding.
+
+    Its layers are called by their place from the end, "-1" the last, so that a point has one path in all languages.
+
+    Parameters
+    ----------
+    sizes : SpeechSizes
+        As many heads as the conformer has: 16 and 16 in the released encoders, and no array's shape tells the pooler's.
+    """
+
+    def __init__(self, sizes: SpeechSizes) -> None:
+        super().__init__()
+        config = BartConfig(
+            d_model=sizes.width,
+            decoder_layers=sizes.pooler_layers,
+            decoder_attention_heads=sizes.heads,
+            decoder_ffn_dim=sizes.pooler_feed_forward,
+            activation_function="relu",
+        )
+        config._attn_implementation = "sdpa"
+        self.query = nn.Embedding(sizes.queries, sizes.width)
+        self.layers = nn.ModuleDict(
+            {str(index - sizes.pooler_layers): BartDecoderLayer(config, index) for index in range(sizes.pooler_layers)}
+        )
+
+    def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
+        """Return what the query has become, shape (batch, 1, width), for frames (batch, L, width) and their mask."""
+        width = frames.shape[-1]
+        # Step 0 of the sinusoids: sin 0 in the first half, cos 0 in the second.
+        first = torch.cat([frames.new_zeros(width // 2), frames.new_ones(width - width // 2)])
+        hidden = (self.query.weight[QUERY_ROW] * math.sqrt(width) + first).expand(len(frames), 1, width)
+        hearing = frames.new_zeros(mask.shape).masked_fill(~mask, torch.finfo(frames.dtype).min)[:, None, None, :]
+        for layer in self.layers.values():
+            hidden = layer(hidden, encoder_hidden_states=frames, encoder_attention_mask=hearing, use_cache=False)
+        return hidden
+
+
+class SonarSpeechEncoder(nn.Module):
+    """One language's speech encoder: projection of the features, conformer, pooler, projection of the embedding.
+
+    Parameters
+    ----------
+    sizes : SpeechSizes
+    """
+
+    def __init__(self, sizes: SpeechSizes) -> None:
+        super().__init__()
+        config = SeamlessM4TConfig(
+            hidden_size=sizes.width,
+            feature_projection_input_dim=sizes.features,
+            speech_encoder_layers=sizes.layers,
+            speech_encoder_attention_heads=sizes.heads,
+            speech_encoder_intermediate_size=sizes.feed_forward,
+            conv_depthwise_kernel_size=sizes.kernel,
+            speech_encoder_hidden_act="swish",
+            position_embeddings_type="relative",
+            max_source_positions=4096,
+        )
+        config._attn_implementation = "sdpa"
+        self.feature_projection = SeamlessM4TConformerFeatureProjection(config)
+        self.encoder = SeamlessM4TConformerEncoder(config)
+        self.pooler = SonarPooler(sizes)
+        self.projection_out = nn.Linear(sizes.width, sizes.width, bias=False)
+
+    def forward(self, features: Tensor, mask: Tensor) -> Tensor:
+        """Return the sentence embeddings, shape (batch, width).
+
+        Parameters
+        ----------
+        features : Tensor, shape (batch, L, 160)
+        mask : Tensor of bool, shape (batch, L)
+            True where a frame is real. The pooler sees no other.
+        """
+        frames = self.encoder(self.feature_projection(features), attention_mask=mask)
+        embedding: Tensor = self.projection_out(self.pooler(frames, mask))[:, 0]
+        return embedding
+
+
+class SpeechEncoders:
+    """The speech encoders that there are, one a language: looked through when made, loaded when asked for.
+
+    The encoder asked for last is kept, and the first, which stands for all where a language is not said: two in memory
+    at most.
+
+    Parameters
+    ----------
+    files : mapping of str to Path
+        One file a language, by SONAR's code (``eng``) or by any code that the corpus uses.
+    device, dtype : str
+        As in :func:`babelscope.models.load`.
+
+    Raises
+    ------
+    DataError
+        If a file is missing, damaged, or no speech encoder, or the encoders differ in more than their poolers' depth.
+    """
+
+    def __init__(self, files: Mapping[str, Path], device: str = "cpu", dtype: str = "float32") -> None:
+        self.files, self.device, self.dtype = dict(files), device, dtype
+        self.sizes: dict[str, SpeechSizes] = {}
+        for language, path in self.files.items():
+            checkpoint = read_speech(path)
+            with torch.device("meta"):
+                blank = SonarSpeechEncoder(checkpoint.sizes)
+            account(checkpoint.state, blank.state_dict(), path)
+            self.sizes[language] = checkpoint.sizes
+            first_language, first = next(iter(self.sizes.items()))
+            same = dataclasses.replace(
+                first,
+                pooler_layers=checkpoint.sizes.pooler_layers,
+                pooler_feed_forward=checkpoint.sizes.pooler_feed_forward,
+            )
+            if checkpoint.sizes != same:
+                raise DataError(
+                    f"weights {path}: the encoder of {language!r} is built otherwise than that of {first_language!r} "
+                    f"({checkpoint.sizes} against {first}): their points cannot be compared"
+                )
+        self._kept: dict[str, SonarSpeechEncoder] = {}
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages that there are encoders for."""
+        return tuple(self.files)
+
+    def find(self, language: str) -> str:
+        """Return the name under which a language's encoder is kept.
+
+        Raises
+        ------
+        UsageError
+            If there is none.
+        """
+        from babelscope.languages import sonar_speech
+
+        if language in self.files:
+            return language
+        code = ""
+        try:
+            if (code := sonar_speech(language)) in self.files:
+                return code
+            asked = "" if code == language else f" (SONAR: {code!r})"
+        except UsageError as error:
+            asked = f" ({error})"
+        remedy = f"fetch {RELEASED[code]}, or " if code in RELEASED else ""
+        raise UsageError(
+            f"speech in {language!r}{asked}: there are SONAR speech encoders for {', '.join(self.files)} alone; "
+            f"{remedy}leave the language out"
+        )
+
+    def get(self, language: str) -> SonarSpeechEncoder:
+        """Return the encoder of one of :attr:`languages`."""
+        if language not in self._kept:
+            checkpoint = read_speech(self.files[language])
+            with no_init_weights():
+                encoder = SonarSpeechEncoder(checkpoint.sizes)
+            encoder.load_state_dict(dict(checkpoint.state), strict=False)  # every name was accounted for
+            ready(encoder, self.device, dtype_named(self.dtype))
+            first = self.languages[0]
+            self._kept = {name: kept for name, kept in self._kept.items() if name == first} | {language: encoder}
+        return self._kept[language]
+
+
+class BlankEncoders(SpeechEncoders):
+    """Encoders of known sizes, without weights."""
+
+    def __init__(self, files: Mapping[str, Path], sizes: Mapping[str, SpeechSizes]) -> None:
+        self.files, self.sizes = dict(files), dict(sizes)
+
+    def get(self, language: str) -> SonarSpeechEncoder:
+        """Return an encoder on the "meta" device."""
+        with torch.device("meta"):
+            return SonarSpeechEncoder(self.sizes[language]).eval().requires_grad_(False)
+
+
+class SonarSpeech(Side):
+    """The speech side: front end, the layers' input, every conformer layer, the norm, the pooler, the embedding.
+
+    :meth:`for_language` gives the side whose weights belong to a language; this one holds the first language's. All
+    have points of the same names. Pooler layers are counted from the end (see the module's text).
+
+    Parameters
+    ----------
+    encoders : SpeechEncoders
+    """
+
+    modality = "speech"
+    family = "SONAR speech encoder (w2v-BERT conformer, attention pooler)"
+    unit = "samples at 16 kHz"
+    weights_by_language = True
+
+    def __init__(self, encoders: SpeechEncoders) -> None:
+        self.encoders = encoders
+        self.language = encoders.languages[0]
+        self.root: nn.Module = encoders.get(self.language)
+        sizes = encoders.sizes[self.language]
+        self.features = SeamlessM4TFeatureExtractor(
+            feature_size=sizes.features // _STRIDE, num_mel_bins=sizes.features // _STRIDE
+        )
+        width, formula = sizes.width, "L = F // 2, F = (n - 400) // 160 + 1"
+        points = [
+            Point(name, stage, 0, width, module, take=take, length=frame_pairs, formula=formula)
+            for name, stage, module, take in _speech_places(sizes.layers)
+        ]
+        points += [
+            Point(f"speech.pooler.-{back}", Stage.POOLED, 0, width, f"pooler.layers.-{back}", length=_one, formula="1")
+            for back in range(min(each.pooler_layers for each in encoders.sizes.values()), 0, -1)
+        ]
+        points.append(_embedding_point(width))
+        self.points = spread_depths(points)
+
+    def for_language(self, language: str) -> SonarSpeech:
+        """Return the side with the encoder of `language`, and with the points that this one has.
+
+        Raises
+        ------
+        UsageError
+            If there is no encoder for the language; those that there are are named.
+        """
+        found = self.encoders.find(language)
+        if found == self.language:
+            return self
+        side = copy.copy(self)
+        side.language = found
+        side.root = self.encoders.get(found)
+        return side
+
+    def prepare(self, item: str | NDArray[np.float32], language: str) -> Prepared:
+        """Compute the log-mel features of one recording, standardised over it, in pairs of frames.
+
+        Raises
+        ------
+        DataError
+            If the recording is too short for one pair of frames (35 ms).
+        """
+        samples = np.asarray(item, dtype=np.float32)
+        pairs = frame_pairs(len(samples))
+        if pairs < 1:  # also where the deviation over a single frame would be 0 / 0
+            raise DataError(
+                f"{1000 * len(samples) / SAMPLE_RATE:.0f} ms of speech are less than one pair of frames (35 ms): leave "
+                f"the recording out"
+            )
+        features = self.features(samples, sampling_rate=SAMPLE_RATE, return_tensors="pt").input_features[0]
+        return Prepared({"input_features": features[:pairs]}, len(samples))
+
+    def collate(self, items: Sequence[Prepared]) -> Batch:
+        """Pad on the right with zeros."""
+        features = nn.utils.rnn.pad_sequence([item.inputs["input_features"] for item in items], batch_first=True)
+        pairs = [len(item.inputs["input_features"]) for item in items]
+        return Batch({"input_features": features, "attention_mask": _mask(pairs)}, tuple(item.length for item in items))
+
+    def forward(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Run the encoder and return the sentence embeddings."""
+        dtype = next(self.root.parameters()).dtype
+        embedding = self.root(batch.inputs["input_features"].to(dtype), batch.inputs["attention_mask"])
+        return {EMBEDDING: embedding.float()}
+
+
+def frame_pairs(samples: int) -> int:
+    """Return how many positions `samples` samples at 16 kHz give: pairs of 25 ms frames every 10 ms; 0 if too few."""
+    return ((samples - _FRAME) // _HOP + 1) // _STRIDE if samples >= _FRAME else 0
+
+
+def _one(length: int) -> int:
+    return 1
+
+
+def _mask(lengths: Sequence[int]) -> Tensor:
+    return torch.arange(max(lengths))[None] < torch.tensor(list(lengths))[:, None]
+
+
+def _embedding_point(width: int) -> Point:
+    return Point(EMBEDDING, Stage.POOLED, 0, width, "", layout="bd", length=_one, formula="1")
+
+
+def _speech_places(layers: int) -> list[tuple[str, Stage, str, Any]]:
+    return [
+        ("speech.front_end", Stage.FRONT_END, "feature_projection", "output"),
+        ("speech.input", Stage.FRONT_END, "encoder.layers.0", "input"),
+        *((f"speech.layer.{n}", Stage.ENCODER, f"encoder.layers.{n}", "output") for n in range(layers)),
+        ("speech.norm", Stage.ENCODER, "encoder.layer_norm", "output"),
+    ]
+
+
+def _check_vocabulary(tokenizer: Tokenizer, rows: int) -> None:
+    for number, token in enumerate(("<s>", "<pad>", "</s>", "<unk>")):
+        if tokenizer.token_to_id(token) != number:
+            raise DataError(
+                f"the tokenizer counts {token} as {tokenizer.token_to_id(token)}, not as {number}: it is not NLLB's"
+            )
+    if tokenizer.get_vocab_size(with_added_tokens=True) > rows:
+        raise DataError(
+            f"the tokenizer knows {tokenizer.get_vocab_size(with_added_tokens=True)} tokens and the weights {rows}: "
+            f"they do not belong together"
+        )
