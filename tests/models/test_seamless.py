@@ -233,6 +233,22 @@ def test_attention_is_sdpa_even_if_the_folder_says_otherwise(two: Pair, tmp_path
     assert two.ours.options["attention"] == "sdpa"
 
 
+def test_settings_of_older_files_are_taken(two: Pair, tmp_path: Path) -> None:
+    """As the released folders have them: written by transformers 4."""
+    folder = _copy(two.folder, tmp_path)
+    old = {
+        "torch_dtype": "float32",
+        "_name_or_path": "x",
+        "transformers_version": "4.35.2",
+        "speech_encoder_dropout": 0.0,
+    }
+    _edit(folder / "config.json", lambda said: {key: said[key] for key in said if key != "dtype"} | old)
+    more = {"feature_extractor_type": "SeamlessM4TFeatureExtractor", "processor_class": "x", "language_code": ["eng"]}
+    _edit(folder / "preprocessor_config.json", lambda said: said | more)
+    ours = whole(two.load(weights=str(folder)).sides["speech"], noise(9))
+    assert torch.equal(ours["shared.norm"], whole(two.ours.sides["speech"], noise(9))["shared.norm"])
+
+
 # ---------------------------------------------------------------------- points and options
 
 
@@ -304,6 +320,11 @@ def test_original_text_positions_start_a_step_later(two: Pair) -> None:
 def test_wrong_options_say_what_was_meant(two: Pair, options: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         two.load(options=options)
+
+
+def test_it_has_no_window(two: Pair) -> None:
+    with pytest.raises(UsageError, match="window_seconds"):
+        two.load(window_seconds=8)
 
 
 @pytest.mark.parametrize("code", ["en", "eng", "en_us", "eng_Latn"])

@@ -413,6 +413,8 @@ def load(options: LoadOptions) -> Model:
     """
     options.check_extra(("target_language", "text_positions"))
     release = RELEASES[options.name]
+    if options.window_seconds is not None:
+        raise UsageError(f"window_seconds: {options.name} hears a recording as long as it is; leave the window out")
     if not options.weights:
         raise FetchError(
             f"the weights of {options.name} are several gigabytes, and are not fetched unasked: name a local folder, "
@@ -601,7 +603,7 @@ def _config(folder: Path, release: Release, *, required: bool) -> Any:
     if said.get("model_type") != expected:
         raise DataError(f"weights: {path} is of a {said.get('model_type')!r}, not of a {expected!r}")
     try:
-        return _checked(_CONFIGS[expected](**said), str(path))
+        return _checked(_CONFIGS[expected].from_dict(said), str(path))
     except DataError:
         raise
     except Exception as error:  # a configuration may be refused by whatever checks it
@@ -622,7 +624,7 @@ def _features(folder: Path, config: Any) -> SeamlessM4TFeatureExtractor:
     path = folder / "preprocessor_config.json"
     said = _read_json(path) if path.is_file() else {}
     try:
-        features = SeamlessM4TFeatureExtractor(**said)
+        features = SeamlessM4TFeatureExtractor.from_dict(said)
     except (TypeError, ValueError) as error:
         raise DataError(f"weights: {path} is not a feature extractor's ({error})") from error
     made = features.num_mel_bins * features.stride

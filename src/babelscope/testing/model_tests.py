@@ -197,7 +197,7 @@ class ModelTests:
         return shortest, min(shortest + self.spread, self.window or shortest + self.spread)
 
     def residues(self, side: Side) -> list[int]:
-        """Return sizes in every residue modulo the strides, the first half of them among the shortest there are."""
+        """Return the shortest sizes that go twice through every residue modulo the strides; of texts all sizes."""
         low, high = self.bounds(side)
         if side.modality == "text":
             return list(range(low, high + 1))
