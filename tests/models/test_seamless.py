@@ -371,6 +371,15 @@ def test_other_dtypes_are_near_and_pooled_in_float32(two: Pair, dtype: str) -> N
             assert float((vector - expected[name]).abs().max() / expected[name].abs().max()) < 0.1, name
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
+def test_cuda_gives_what_the_processor_gives(pair: Pair) -> None:
+    there = pair.load(device="cuda")
+    for modality, item in (("text", TEXT), ("speech", noise(19))):
+        near, far = pair.ours.sides[modality], there.sides[modality]  # type: ignore[index]
+        for name, value in whole(near, item).items():
+            close(whole(far, item)[name], value, 1e-4)
+
+
 # ---------------------------------------------------------------------- files
 
 
@@ -520,6 +529,14 @@ def test_a_checkpoint_that_would_run_something_is_refused(tmp_path: Path) -> Non
     with pytest.raises(DataError, match="more than tensors") as caught:
         models.load(LARGE, weights=str(path))
     assert "\n" not in str(caught.value) and not trap.exists()
+
+
+def test_a_checkpoint_of_an_old_torch_is_read(tmp_path: Path) -> None:
+    path = tiny("seamless-m4t-v2-fairseq2", tmp_path)
+    expected = models.load(LARGE, weights=str(path))
+    torch.save(torch.load(path, weights_only=True), path, _use_new_zipfile_serialization=False)
+    old = models.load(LARGE, weights=str(path))
+    assert torch.equal(whole(old.sides["text"], TEXT)["text.norm"], whole(expected.sides["text"], TEXT)["text.norm"])
 
 
 @pytest.mark.parametrize("to", [0.0, 0.3, 0.99])
