@@ -25,7 +25,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "gaps": BELOW | {"corpora", "models", "capture", "similarity"},
     "report": BELOW | {"gaps"},
     "study": BELOW | {"corpora", "models", "capture", "similarity", "gaps", "report"},
-    "cli": BELOW | {"corpora", "models", "capture", "similarity", "gaps", "report", "study"},
+    "forecast": BELOW | {"corpora", "models", "capture", "study"},
+    "cli": BELOW | {"corpora", "models", "capture", "similarity", "gaps", "report", "study", "forecast"},
     "testing": BELOW | {"corpora", "models", "capture", "similarity", "gaps", "report", "study"},
     "__main__": {"cli"},
 }

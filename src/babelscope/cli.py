@@ -23,7 +23,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 
 from babelscope.errors import BabelscopeError
 
@@ -132,18 +132,37 @@ def demo(
 
 @app.command()
 def run(
-    study: Annotated[Path, typer.Argument(help="The study's TOML file.")],
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace activations of another study in its output folder.")
+    study: Annotated[str, typer.Argument(help="The study's TOML file, or the name of one that comes along: paper.")],
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Another model than the study names.")] = None,
+    weights: Annotated[str | None, typer.Option("--weights", help="A local folder or hub id of that model.")] = None,
+    corpus_path: Annotated[
+        Path | None, typer.Option("--corpus-path", help="Where a local copy of the corpus is.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Another folder for the results.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what it takes: memory, disk, hours here.")
     ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another study's activations.")] = False,
 ) -> None:
     """Run a study from its corpus to its report. Stopped at any moment, it goes on from there when run again.
 
     Example: babelscope run study.toml
-    """
-    from babelscope.study import Study
 
-    _run(Study.load(study), overwrite)
+    Example: babelscope run paper --model sonar --dry-run
+    """
+    from babelscope.study import Study, presets
+
+    chosen = Study.preset(study) if study in presets() and not Path(study).exists() else Study.load(study)
+    chosen = chosen.changed(model=model, weights=weights, corpus_path=corpus_path, output=output)
+    if not dry_run:
+        _run(chosen, overwrite)
+        return
+    from babelscope.forecast import forecast
+
+    table = Table(show_header=False, title=f"What {escape(chosen.name)} takes", title_justify="left")
+    for label, value in forecast(chosen).rows():
+        table.add_row(label, escape(value))
+    out.print(table)
 
 
 def _run(study: Any, overwrite: bool) -> None:
@@ -202,7 +221,7 @@ def corpora(context: typer.Context) -> None:
         return
     from babelscope.corpora import sources
 
-    table = Table("name", "what", title="Corpora", title_justify="left")
+    table = Table(Column("name", no_wrap=True), "what", title="Corpora", title_justify="left")
     for name, reference in sources().items():
         about = importlib.import_module(reference.partition(":")[0]).__doc__ or ""
         table.add_row(name, escape(about.strip().split("\n")[0]))
@@ -244,7 +263,7 @@ def models(context: typer.Context) -> None:
         return
     from babelscope.models import PAIRS, known
 
-    table = Table("name", "takes", "what", "licence", title="Models", title_justify="left")
+    table = Table(Column("name", no_wrap=True), "takes", "what", "licence", title="Models", title_justify="left")
     for name, info in known().items():
         table.add_row(name, " and ".join(info.modalities), escape(info.summary), info.licence)
     for pair in PAIRS:
@@ -258,38 +277,36 @@ def models_show(name: Annotated[str, typer.Argument(help="A model, or speech+tex
 
     Example: babelscope models show whisper-base+e5-small
     """
-    from babelscope.models import load
+    from babelscope.models.planning import plan
 
-    model = load(name)
+    planned = plan(name)
+    model = planned.model
     table = Table(
         "point", "stage", "depth", "width", "positions", "module", title=escape(model.name), title_justify="left"
     )
     for row in model.describe():
-        table.add_row(
+        cells = (
             row["name"],
             row["stage"],
             f"{row['depth']:.2f}",
             str(row["width"]),
-            escape(row["formula"]),
+            row["formula"],
             row["module"] or "-",
         )
+        table.add_row(*(escape(cell) for cell in cells))
     out.print(table)
-    for modality, side in model.sides.items():
-        count = side.parameters
-        out.print(
-            f"{modality}: {side.family}, {count / 1e6:.1f} M parameters, {count * 4 / 1e6:.0f} MB in float32, "
-            f"{count * 2 / 1e6:.0f} MB in bfloat16 or "
-            f"float16; lengths in {side.unit}",
-            markup=False,
-            highlight=False,
-        )
-    for weights in model.weights:
-        out.print(
-            f"weights: {weights.file} from {weights.source}, sha256 {weights.sha256}", markup=False, highlight=False
-        )
-    out.print(f"licence: {model.licence}", markup=False, highlight=False)
-    for note in model.notes:
-        out.print(f"note: {note}", markup=False, highlight=False)
+    lines = [
+        f"{modality}: {side.family}, {side.parameters / 1e6:.1f} M parameters, lengths in {side.unit}"
+        for modality, side in model.sides.items()
+    ]
+    memory = ", ".join(f"{size / 1e6:.0f} MB in {dtype}" for dtype, size in planned.memory.items())
+    lines.append(f"in all: {planned.parameters / 1e6:.1f} M parameters; {memory}")
+    lines += [f"weights: {one.file} from {one.source}, sha256 {one.sha256}" for one in model.weights]
+    if not planned.from_weights:
+        lines.append("weights: none were read; this is the released configuration")
+    lines += [f"licence: {model.licence}", *(f"note: {note}" for note in model.notes)]
+    for line in lines:
+        out.print(line, markup=False, highlight=False)
 
 
 @app.command()

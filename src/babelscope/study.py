@@ -12,6 +12,7 @@ import time
 import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -89,6 +90,7 @@ class Study(_Table):
     measures: list[str] = Field(default_factory=lambda: list(DEFAULT_MEASURES), min_length=1)
     controls: list[str] = Field(default_factory=lambda: list(CONTROLS), min_length=1)
     permutations: Annotated[int, Field(ge=19)] = DEFAULT_PERMUTATIONS
+    intervals: bool = True
     match: Literal["output", "depth", "all"] = "output"
     seed: Annotated[int, Field(ge=0)] = 0
 
@@ -117,6 +119,44 @@ class Study(_Table):
         model = study.model.model_copy(update={"weights": _relative(study.model.weights, folder)})
         return study.model_copy(update={"corpus": corpus, "model": model, "output": folder / study.output})
 
+    def changed(
+        self,
+        *,
+        model: str | None = None,
+        weights: str | None = None,
+        corpus_path: Path | None = None,
+        output: Path | None = None,
+    ) -> Study:
+        """Return the study with another model, weights, place of the corpus or output; None leaves each as it is.
+
+        Raises
+        ------
+        UsageError
+            If the model is unknown.
+        """
+        if model is not None:
+            models.parts(model)
+        table = self.model.model_copy(
+            update=({"name": model, "weights": None, "options": {}} if model is not None else {})
+            | ({"weights": weights} if weights is not None else {})
+        )
+        corpus = self.corpus.model_copy(update={"path": corpus_path} if corpus_path is not None else {})
+        return self.model_copy(update={"model": table, "corpus": corpus, "output": output or self.output})
+
+    @classmethod
+    def preset(cls, name: str) -> Study:
+        """Return a study that comes with babelscope; its output is relative to the working folder.
+
+        Raises
+        ------
+        UsageError
+            If there is none of that name.
+        """
+        if name not in presets():
+            raise UsageError(f"there is no study {name!r}; {did_you_mean(name, presets())}")
+        text = files("babelscope").joinpath("presets", f"{name}.toml").read_text(encoding="utf-8")
+        return cls.parse(tomllib.loads(text), name)
+
     @classmethod
     def parse(cls, said: dict[str, Any], where: str = "study") -> Study:
         """Validate a study given as nested dictionaries.
@@ -143,6 +183,12 @@ class Study(_Table):
             except UsageError as error:
                 raise UsageError(f"{where}: {key}: {error}") from error
         return study
+
+
+def presets() -> list[str]:
+    """Return the names of the studies that come with babelscope."""
+    folder = files("babelscope").joinpath("presets")
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
 def _relative(weights: str | dict[str, str] | None, folder: Path) -> str | dict[str, str] | None:
@@ -191,7 +237,10 @@ def gather(study: Study) -> Corpus:
         Whatever is wrong with it.
     """
     table = study.corpus
-    corpus = corpora.load(table.source, path=table.path, **table.options)
+    options = dict(table.options)
+    if table.languages and corpora.takes(table.source, "languages"):
+        options.setdefault("languages", table.languages)  # nothing of the others is read, or fetched
+    corpus = corpora.load(table.source, path=table.path, **options)
     return corpus.select(
         languages=table.languages,
         ids=table.ids,
@@ -298,6 +347,7 @@ def _scored(study: Study, activations: Activations, tell: Progress) -> Result:
         "permutations": study.permutations,
         "seed": study.seed,
         "match": study.match,
+        "intervals": study.intervals,
         "versions": activations.meta["versions"],
     }
     identity = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
@@ -312,6 +362,7 @@ def _scored(study: Study, activations: Activations, tell: Progress) -> Result:
         permutations=study.permutations,
         seed=study.seed,
         match=study.match,
+        interval=study.intervals,
         progress=lambda what, done, total: tell(f"comparing ({what})", done, total),
     )
     result.meta["identity"] = identity
@@ -326,6 +377,7 @@ def describe_keys() -> list[tuple[str, str]]:
         ("controls", ", ".join(CONTROLS)),
         ("permutations", "of the sentences, for the null"),
         ("seed", "of every draw"),
+        ("intervals", "whether to give intervals, from subsamples of the sentences: half of the time or more"),
     ]
     rows += [("match", "; ".join(f"{name}: {text}" for name, text in MATCHES.items()))]
     for prefix, table in (("corpus", CorpusTable), ("model", ModelTable)):

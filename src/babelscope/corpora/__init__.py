@@ -6,7 +6,7 @@ another. Each source is one file here, or one entry point of group ``babelscope.
 
 from babelscope.audio import Recording
 from babelscope.corpora.corpus import COLUMNS, Corpus
-from babelscope.corpora.sources import GROUP, SOURCES, load, sources
+from babelscope.corpora.sources import GROUP, SOURCES, load, sources, takes
 from babelscope.corpora.words import count_words
 
-__all__ = ["COLUMNS", "GROUP", "SOURCES", "Corpus", "Recording", "count_words", "load", "sources"]
+__all__ = ["COLUMNS", "GROUP", "SOURCES", "Corpus", "Recording", "count_words", "load", "sources", "takes"]

@@ -29,6 +29,20 @@ def sources() -> dict[str, str]:
     return {point.name: point.value for point in entry_points(group=GROUP)} | SOURCES
 
 
+def takes(name: str, option: str) -> bool:
+    """Return whether a corpus is loaded with an option of that name.
+
+    Raises
+    ------
+    UsageError
+        If there is no such corpus.
+    """
+    known = sources()
+    if name not in known:
+        raise UsageError(f"there is no corpus {name!r}: {did_you_mean(name, known)}")
+    return option in inspect.signature(_resolve(name, known[name])).parameters
+
+
 def load(name: str, path: Path | str | None = None, **options: Any) -> Corpus:
     """Load a corpus.
 

@@ -79,7 +79,15 @@ def _readers(meta: dict[str, Any]) -> dict[str, str] | None:
     minutes = meta["corpus"].get("minutes", {})
     if not minutes:
         return None
-    alone = [language for language, names in readers.items() if len(names) <= 1]
+    alone = [language for language, names in readers.items() if len(names) == 1]
+    unknown = [language for language, names in readers.items() if not names]
+    if unknown:
+        text = (
+            f"The corpus does not say who reads {', '.join(unknown)}: what looks like a difference between languages "
+            f"in "
+            "speech may be one between voices or recordings."
+        )
+        return {"id": "unknown-readers", "title": "Language and reader cannot be told apart", "text": text}
     if not alone:
         return None
     text = (

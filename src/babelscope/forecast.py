@@ -1,0 +1,182 @@
+"""What a study will take, before it is run: utterances, points, memory, disk, arithmetic, and hours on this machine.
+
+Hours are measured: a few utterances of each modality go through the model, after one to warm up. Arithmetic is
+counted by torch while they do.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from babelscope.audio import load_audio
+from babelscope.capture import Capture
+from babelscope.corpora import Corpus
+from babelscope.models import Modality, Model, Prepared
+from babelscope.models.planning import Plan
+from babelscope.study import Study, gather, summon
+
+#: Utterances of each modality that are tried: the shortest, some between, the longest.
+TRIED = 4
+
+
+@dataclass(frozen=True)
+class SideForecast:
+    """What one modality takes.
+
+    Attributes
+    ----------
+    utterances : int
+        Over all languages.
+    points : int
+    parameters : int
+        Of one language's weights.
+    flops : float
+        For all utterances: twice the multiplications and additions of matrices, convolutions and attention.
+    seconds : float
+        For all utterances on this machine, preparation included.
+    """
+
+    modality: Modality
+    utterances: int
+    points: int
+    parameters: int
+    flops: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a study takes.
+
+    Attributes
+    ----------
+    sentences : int
+    languages : tuple of str
+    sides : tuple of SideForecast
+    memory : int
+        Bytes of the weights, as loaded.
+    disk : int
+        Bytes of the activations, before compression.
+    comparisons : int
+        Pairs of representations that are compared under every measure.
+    """
+
+    sentences: int
+    languages: tuple[str, ...]
+    sides: tuple[SideForecast, ...]
+    memory: int
+    disk: int
+    comparisons: int
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return the forecast as label and value, for printing."""
+        told = [
+            ("sentences", str(self.sentences)),
+            ("languages", f"{len(self.languages)}: {', '.join(self.languages)}"),
+        ]
+        told += [
+            (
+                side.modality,
+                f"{side.utterances} utterances at {side.points} points, {side.parameters / 1e6:.1f} M parameters, "
+                f"{side.flops / 1e12:.2f} TFLOP, {_hours(side.seconds)} on this machine",
+            )
+            for side in self.sides
+        ]
+        told.append(("memory", f"{self.memory / 1e9:.2f} GB for the weights"))
+        told.append(("disk", f"{self.disk / 1e9:.3f} GB for the activations, before compression"))
+        told.append(("comparisons", f"{self.comparisons} pairs of representations, each under every measure"))
+        return told
+
+
+def _hours(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def forecast(study: Study) -> Forecast:
+    """Say what a study will take; loads its corpus and model, and tries a few utterances.
+
+    Parameters
+    ----------
+    study : Study
+
+    Returns
+    -------
+    Forecast
+
+    Raises
+    ------
+    BabelscopeError
+        Whatever is wrong with the corpus or the model.
+    """
+    corpus, model = gather(study), summon(study)
+    sides = tuple(_try(model, modality, corpus) for modality in model.modalities)
+    memory = Plan(model, from_weights=True).memory[study.model.dtype]
+    cells = len(corpus.sentences) * len(corpus.languages)
+    disk = sum(4 * point.width * cells for side in model.sides.values() for point in side.points)
+    return Forecast(
+        len(corpus.sentences),
+        tuple(corpus.languages),
+        sides,
+        memory,
+        disk,
+        _comparisons(model, len(corpus.languages), study.match),
+    )
+
+
+def _try(model: Model, modality: Modality, corpus: Corpus) -> SideForecast:
+    language = corpus.languages[0]
+    side = model.sides[modality].for_language(language)
+    sentences = sorted(corpus.sentences, key=lambda sentence: _extent(corpus, sentence, language, modality))
+    tried = [sentences[int(index)] for index in np.unique(np.linspace(0, len(sentences) - 1, TRIED).round())]
+
+    def prepare(sentence: str) -> Prepared:
+        item: Any = (
+            corpus.text(sentence, language)
+            if modality == "text"
+            else load_audio(corpus.recordings(sentence, language)[0])
+        )
+        return side.prepare(item, language)
+
+    with Capture(side) as capture:
+        capture.run(side.collate([prepare(tried[0])]))
+        started = time.perf_counter()
+        batches = [side.collate([prepare(sentence)]) for sentence in tried]
+        for batch in batches:
+            capture.run(batch)
+        if side.device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds = time.perf_counter() - started
+        with FlopCounterMode(display=False) as counter:
+            for batch in batches:
+                capture.run(batch)
+    utterances = len(corpus.sentences) * len(corpus.languages)
+    scale = utterances / len(tried)
+    return SideForecast(
+        modality, utterances, len(side.points), side.parameters, counter.get_total_flops() * scale, seconds * scale
+    )
+
+
+def _extent(corpus: Corpus, sentence: str, language: str, modality: Modality) -> float:
+    if modality == "text":
+        return float(len(corpus.text(sentence, language) or ""))
+    return corpus.recordings(sentence, language)[0].seconds or 0.0
+
+
+def _comparisons(model: Model, languages: int, match: str) -> int:
+    """Count what :func:`babelscope.gaps.plan` will list."""
+    points = {modality: [point.name for point in side.points] for modality, side in model.sides.items()}
+    pairs = languages * (languages - 1) // 2
+    within = sum(len(names) * pairs for names in points.values())
+    if len(points) < 2:
+        return within
+    shared = len(model.shared_points)
+    towers = len(points["speech"]) - shared
+    return within + languages * (shared + towers * (len(points["text"]) if match == "all" else 1))
