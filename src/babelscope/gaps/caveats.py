@@ -106,7 +106,7 @@ def _towers(meta: dict[str, Any]) -> dict[str, str] | None:
     if meta["model"].get("shared") or len(meta["model"]["sides"]) < 2:
         return None
     text = (
-        "The two sides share no layer, so there is no common depth: what is shown at a speech point is "
+        "The two sides share no layer, so there is no common depth. The modality gap holds "
         + meta["options"]["match_text"]
         + "."
     )
