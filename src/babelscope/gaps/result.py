@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,87 @@ CURVE_COLUMNS: tuple[str, ...] = (
     "groups",  # how many languages or pairs the row averages (1 unless group == "mean")
 )
 
+#: Columns of the further tables, by name.
+TABLE_COLUMNS: dict[str, tuple[str, ...]] = {
+    # The curves averaged over the languages (or pairs) of one resource class: `group` is "high", "medium", "low", or
+    # "high-low" for pairs across classes; the other columns are those of the curves.
+    "by_class": CURVE_COLUMNS,
+    # Shares of a point's variance; `component` is sentence, language, modality, sentence:language, sentence:modality,
+    # language:modality or rest. `part` is "all" (speech and text crossed), or "text" or "speech" alone.
+    "decomposition": ("part", "point", "stage", "depth", "component", "share", "low", "high", "n", "convention"),
+    # Distances between mean vectors at one point, over the spread within; `kind` is one of KINDS.
+    "centroids": ("kind", "point", "stage", "depth", "language_a", "language_b", "distance", "low", "high", "n"),
+    # The study's findings as tests. `basis` is "calibrated" or "raw_svcca"; `group` is "all" or a resource class;
+    # `verdict` is holds, holds not or cannot tell; `evidence` and `caveats` are JSON lists (of table, row filters and
+    # values; of caveat ids).
+    "findings": (
+        "id",
+        "group",
+        "basis",
+        "measure",
+        "statement",
+        "effect",
+        "effect_of",
+        "low",
+        "high",
+        "p",
+        "verdict",
+        "n",
+        "groups",
+        "evidence",
+        "caveats",
+    ),
+    # Where a language's speech fails to reach its text: one row a language and stage. `loss` is what that stage keeps
+    # from it; `worst` marks the largest avoidable loss; `reached` is the similarity at the stage's end.
+    "diagnosis": (
+        "language",
+        "resource_class",
+        "measure",
+        "stage",
+        "point",
+        "reached",
+        "loss",
+        "low",
+        "high",
+        "worst",
+        "rank",
+        "advice",
+        "evidence",
+    ),
+    # One row a language: the names and classes that it goes by, its lengths, its modality gap where it is narrowest.
+    "languages": (
+        "language",
+        "name",
+        "script",
+        "family",
+        "resource_class",
+        "tokens_per_word",
+        "tokens_median",
+        "seconds_median",
+        "point",
+        "measure",
+        "value",
+        "calibrated",
+        "low",
+        "high",
+        "p",
+        "rank",
+    ),
+    # One row a pair of languages: what the tokenizer does to them, beside how alike their texts are.
+    "tokens": (
+        "language_a",
+        "language_b",
+        "tokens_per_word_a",
+        "tokens_per_word_b",
+        "shared_token_share",
+        "point",
+        "measure",
+        "calibrated",
+    ),
+    # Two dimensions of each sentence at each point, for looking at: `x` and `y` are the first two principal axes.
+    "projection": ("point", "modality", "language", "sentence", "x", "y", "share_x", "share_y"),
+}
+
 KINDS: dict[str, str] = {
     "modality_gap": "Text against speech, same language",
     "language_gap_text": "Text against text, two languages",
@@ -91,14 +173,21 @@ class Result:
         ``corpus`` (name, fingerprint, languages, n, licence, attribution, readers, seconds), ``options`` (measures,
         controls, permutations, seed, pooling, match), ``versions``, ``headline`` (list of sentences), ``caveats`` (list
         of {id, title, text}).
+    tables : dict of str to DataFrame
+        What further analyses found, one tidy table each; columns :data:`TABLE_COLUMNS`. A table that the study allows
+        no rows of is absent.
     """
 
     scores: pd.DataFrame
     curves: pd.DataFrame
     meta: dict[str, Any] = field(default_factory=dict)
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     def save(self, folder: Path | str) -> Path:
-        """Write ``scores.parquet``, ``scores.csv``, ``curves.csv`` and ``result.json``; each is replaced whole."""
+        """Write ``scores.parquet``, ``scores.csv``, ``curves.csv``, ``tables/*.parquet`` and ``result.json``.
+
+        Each is replaced whole; a table of an earlier result that this one lacks is removed.
+        """
         from babelscope.cache import write_atomically
 
         folder = Path(folder)
@@ -106,6 +195,13 @@ class Result:
         write_atomically(folder / "scores.parquet", lambda path: self.scores.to_parquet(path, index=False))
         write_atomically(folder / "scores.csv", lambda path: self.scores.to_csv(path, index=False))
         write_atomically(folder / "curves.csv", lambda path: self.curves.to_csv(path, index=False))
+        held = folder / "tables"
+        held.mkdir(exist_ok=True)
+        for name, table in self.tables.items():
+            write_atomically(held / f"{name}.parquet", partial(table.to_parquet, index=False))
+        for path in held.glob("*.parquet"):
+            if path.stem not in self.tables:
+                path.unlink()
         text = json.dumps(self.meta, indent=2, ensure_ascii=False)
         write_atomically(folder / "result.json", lambda path: path.write_text(text, encoding="utf-8"))
         return folder
@@ -128,6 +224,7 @@ class Result:
             scores = pd.read_parquet(folder / "scores.parquet")
             curves = pd.read_csv(folder / "curves.csv", keep_default_na=False, na_values=[""])
             meta = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+            tables = {path.stem: pd.read_parquet(path) for path in sorted((folder / "tables").glob("*.parquet"))}
         except (OSError, ValueError) as error:
             raise DataError(f"the result in {folder} is damaged ({error}): run 'babelscope compare' again") from error
-        return cls(scores, curves, meta)
+        return cls(scores, curves, meta, tables)
