@@ -18,6 +18,7 @@ from babelscope.gaps.curves import curves
 from babelscope.gaps.headline import headline
 from babelscope.gaps.lengths import log_lengths, project_out, standardised_log
 from babelscope.gaps.result import CONTROLS, SCORE_COLUMNS, Result
+from babelscope.gaps.tables import tables
 from babelscope.similarity import pairwise, parse_measure, regress_out
 
 DEFAULT_MEASURES: tuple[str, ...] = ("svcca", "linear_cka", "retrieval")
@@ -127,7 +128,7 @@ def compare(
     }
     meta["headline"] = headline(along, scores, meta)
     meta["caveats"] = caveats(scores, meta)
-    return Result(scores, along, meta)
+    return Result(scores, along, meta, tables(activations, scores, along, seed))
 
 
 def _interval(n: int, measures: Sequence[str]) -> dict[str, Any]:
