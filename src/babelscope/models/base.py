@@ -109,7 +109,7 @@ class Side(ABC):
     points : tuple of Point
         In the order in which they are computed.
     fixed_batch_length : bool
-        True if every utterance costs the same whatever its length (Whisper's window).
+        True if an utterance stands in a window that is longer than it (Whisper's), which the model hears as a whole.
     exact_in_batches : bool
         False if padding would change the numbers (BEATs): its utterances run one at a time.
     weights_by_language : bool
@@ -267,6 +267,25 @@ def spread_depths(points: Sequence[Point]) -> tuple[Point, ...]:
     """Return the points of one side with depths 0, 1/(n-1), ..., 1 in their order."""
     last = max(len(points) - 1, 1)
     return tuple(dataclasses.replace(point, depth=index / last) for index, point in enumerate(points))
+
+
+def spread_depths_before(own: Sequence[Point], shared: Sequence[Point], longest: int) -> tuple[Point, ...]:
+    """Return a side's points with depths from 0 to 1, so that a shared point has the same depth on both sides.
+
+    Parameters
+    ----------
+    own : sequence of Point
+        What only this side has; they come first.
+    shared : sequence of Point
+        What both sides have.
+    longest : int
+        How many own points the side has that has more of them.
+    """
+    last = longest + len(shared) - 1
+    start = longest / last
+    depths = [index * (start - 1 / last) / max(len(own) - 1, 1) for index in range(len(own))]
+    depths += [(longest + index) / last for index in range(len(shared))]
+    return tuple(dataclasses.replace(point, depth=depth) for point, depth in zip([*own, *shared], depths, strict=True))
 
 
 def ready(module: nn.Module, device: str, dtype: torch.dtype) -> nn.Module:

@@ -19,7 +19,6 @@ in the original. The option ``text_positions = "original"`` shifts them.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -57,6 +56,7 @@ from babelscope.models.base import (
     WeightsFile,
     dtype_named,
     ready,
+    spread_depths_before,
 )
 from babelscope.models.options import LoadOptions
 from babelscope.models.weights.accounting import fill, pickled_arrays, safetensors_arrays, safetensors_files
@@ -172,7 +172,7 @@ class _Shared(Side):
             for index in range(config.decoder_layers)
         ]
         shared.append(Point("shared.norm", Stage.SHARED, 0, config.hidden_size, "text_decoder.layer_norm", **prefixed))
-        self.points = _with_depths(own, shared, longest)
+        self.points = spread_depths_before(own, shared, longest)
 
     def decode(self, encoded: Tensor, mask: Tensor) -> None:
         """Run the decoder on the prefix, unless no point of it is looked at."""
@@ -183,18 +183,6 @@ class _Shared(Side):
                 encoder_attention_mask=mask,
                 use_cache=False,
             )
-
-
-def _with_depths(own: Sequence[Point], shared: Sequence[Point], longest: int) -> tuple[Point, ...]:
-    """Spread depths from 0 to 1, so that a shared point has the same depth on both sides.
-
-    `longest` is the number of own points of the side that has more of them.
-    """
-    last = longest + len(shared) - 1
-    start = longest / last
-    depths = [index * (start - 1 / last) / (len(own) - 1) for index in range(len(own))]
-    depths += [(longest + index) / last for index in range(len(shared))]
-    return tuple(dataclasses.replace(point, depth=depth) for point, depth in zip([*own, *shared], depths, strict=True))
 
 
 def _text_points(config: Any) -> list[Point]:
