@@ -58,6 +58,7 @@ class E5Text(Side):
 
     def __init__(self, model: BertModel, tokenizer: Tokenizer) -> None:
         self.root: nn.Module = model
+        self.model = model
         self.tokenizer = tokenizer
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
@@ -100,11 +101,32 @@ class E5Text(Side):
 
     def forward(self, batch: Batch) -> Mapping[str, Tensor]:
         """Run the encoder and return the sentence embeddings."""
-        mask = batch.inputs["attention_mask"]
-        hidden = self.root(input_ids=batch.inputs["input_ids"], attention_mask=mask).last_hidden_state.float()
-        real = mask[..., None].bool()
-        mean = hidden.masked_fill(~real, 0.0).sum(dim=1) / mask.sum(dim=1, keepdim=True)
-        return {"text.pooled": nn.functional.normalize(mean, dim=1)}
+        return {"text.pooled": self.embeddings(batch)}
+
+    def embeddings(self, batch: Batch) -> Tensor:
+        """Run the encoder and return the sentence embeddings, of length 1: shape (batch, width), float32."""
+        return embed(self.model, batch.inputs["attention_mask"], input_ids=batch.inputs["input_ids"])
+
+
+def embed(model: BertModel, mask: Tensor, **inputs: Tensor) -> Tensor:
+    """Run E5 and return its sentence embeddings: the mean of the last layer over an input's own positions, normalised.
+
+    Parameters
+    ----------
+    model : BertModel
+    mask : Tensor, shape (batch, positions)
+        1 where an input is.
+    **inputs : Tensor
+        ``input_ids``, or ``inputs_embeds`` for what is no text.
+
+    Returns
+    -------
+    Tensor, shape (batch, width)
+        In float32.
+    """
+    hidden = model(attention_mask=mask, **inputs).last_hidden_state.float()
+    mean = hidden.masked_fill(~mask[..., None].bool(), 0.0).sum(dim=1) / mask.sum(dim=1, keepdim=True)
+    return nn.functional.normalize(mean, dim=1)
 
 
 def load(options: LoadOptions) -> Model:
@@ -121,15 +143,7 @@ def load(options: LoadOptions) -> Model:
         If weights or tokenizer are missing, cut short or of another model.
     """
     options.check_extra()
-    notes: tuple[str, ...] = ()
-    if options.weights:
-        model, files = load_pretrained(BertModel, options.weights, ignore_missing=("pooler.",), add_pooling_layer=False)
-        tokenizer = _tokenizer_beside(options.weights)
-    else:
-        folder = asset_folder(ASSET)
-        model, files = _from_container(folder / "e5-small-q4.bin")
-        tokenizer = _tokenizer_from(folder / "tokenizer.json")
-        notes = ("multilingual-e5-small is read from four-bit weights (Q4_0); the released model is in 32 bits.",)
+    model, tokenizer, files, notes = read(options.weights)
     side = E5Text(ready(model, options.device, dtype_named(options.dtype)), tokenizer)
     return Model(
         name=options.name,
@@ -139,6 +153,33 @@ def load(options: LoadOptions) -> Model:
         notes=notes,
         licence=LICENCE,
     )
+
+
+def read(weights: str | None = None) -> tuple[BertModel, Tokenizer, tuple[WeightsFile, ...], tuple[str, ...]]:
+    """Read the model and its tokenizer: from the fetched asset, or from a local folder or hub id.
+
+    Returns
+    -------
+    model : BertModel
+        In float32, without its pooler.
+    tokenizer : tokenizers.Tokenizer
+    files : tuple of WeightsFile
+    notes : tuple of str
+
+    Raises
+    ------
+    FetchError
+        If the asset is not here.
+    DataError
+        If weights or tokenizer are missing, cut short or of another model.
+    """
+    if weights:
+        model, files = load_pretrained(BertModel, weights, ignore_missing=("pooler.",), add_pooling_layer=False)
+        return model, _tokenizer_beside(weights), files, ()
+    folder = asset_folder(ASSET)
+    model, files = _from_container(folder / "e5-small-q4.bin")
+    note = "multilingual-e5-small is read from four-bit weights (Q4_0); the released model is in 32 bits."
+    return model, _tokenizer_from(folder / "tokenizer.json"), files, (note,)
 
 
 def _from_container(path: Path) -> tuple[BertModel, tuple[WeightsFile, ...]]:

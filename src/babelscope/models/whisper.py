@@ -74,32 +74,7 @@ class WhisperSpeech(Side):
         self.window_seconds = window_seconds
         config = encoder.config
         self.features = WhisperFeatureExtractor(feature_size=config.num_mel_bins, chunk_length=round(window_seconds))
-        width = config.d_model
-        mel_formula, formula = "M = ceil(n / 160)", "E = (M - 1) // 2 + 1"
-        points = [
-            Point(
-                "speech.conv1",
-                Stage.FRONT_END,
-                0,
-                width,
-                "conv1",
-                layout="bdt",
-                length=_mel_frames,
-                formula=mel_formula,
-            ),
-            Point("speech.conv2", Stage.FRONT_END, 0, width, "conv2", layout="bdt", length=positions, formula=formula),
-            Point(
-                "speech.input", Stage.FRONT_END, 0, width, "layers.0", take="input", length=positions, formula=formula
-            ),
-        ]
-        points += [
-            Point(
-                f"speech.layer.{index}", Stage.ENCODER, 0, width, f"layers.{index}", length=positions, formula=formula
-            )
-            for index in range(config.encoder_layers)
-        ]
-        points.append(Point("speech.norm", Stage.ENCODER, 0, width, "layer_norm", length=positions, formula=formula))
-        self.points = spread_depths(points)
+        self.points = spread_depths(encoder_points(config))
 
     def prepare(self, item: str | NDArray[np.float32], language: str) -> Prepared:
         """Compute the log-mel features of one recording, padded with silence to the window.
@@ -129,6 +104,65 @@ class WhisperSpeech(Side):
         dtype = next(self.root.parameters()).dtype
         self.root(batch.inputs["input_features"].to(dtype))
         return {}
+
+
+def encoder_points(config: WhisperConfig, inside: str = "") -> list[Point]:
+    """Return the encoder's points in order, without depths: convolutions, the layers' input, every layer, the norm.
+
+    Parameters
+    ----------
+    config : WhisperConfig
+    inside : str
+        Path of the encoder below the side's root, with a dot behind it.
+    """
+
+    def point(name: str, stage: Stage, module: str, **more: Any) -> Point:
+        settings: dict[str, Any] = {"length": positions, "formula": "E = (M - 1) // 2 + 1"} | more
+        return Point(f"speech.{name}", stage, 0, config.d_model, f"{inside}{module}", **settings)
+
+    mel: dict[str, Any] = {"length": _mel_frames, "formula": "M = ceil(n / 160)"}
+    return [
+        point("conv1", Stage.FRONT_END, "conv1", layout="bdt", **mel),
+        point("conv2", Stage.FRONT_END, "conv2", layout="bdt"),
+        point("input", Stage.FRONT_END, "layers.0", take="input"),
+        *(point(f"layer.{index}", Stage.ENCODER, f"layers.{index}") for index in range(config.encoder_layers)),
+        point("norm", Stage.ENCODER, "layer_norm"),
+    ]
+
+
+def hear(encoder: WhisperEncoder, features: Tensor, windows: Sequence[int]) -> Tensor:
+    """Run the encoder on windows of several lengths: each is what it is alone.
+
+    The released encoder takes one length and no mask. Here what stands behind a window is not attended to; the
+    convolutions do not reach it from within a window of an even number of frames.
+
+    Parameters
+    ----------
+    encoder : WhisperEncoder
+    features : Tensor, shape (batch, mel, frames)
+        Log-mel features, zero behind each window.
+    windows : sequence of int
+        Mel frames of each window, even, the longest of them all of ``frames``.
+
+    Returns
+    -------
+    Tensor, shape (batch, frames / 2, width)
+        Behind the final norm. What stands behind a window's own half of frames means nothing.
+    """
+    values = nn.functional.gelu(encoder.conv2(nn.functional.gelu(encoder.conv1(features)))).permute(0, 2, 1)
+    length = values.shape[1]
+    hidden = values + encoder.embed_positions.weight[:length]
+    mask = None
+    if min(windows) < max(windows):
+        own = torch.tensor([frames // 2 for frames in windows], device=values.device)
+        mask = (torch.arange(length, device=values.device)[None] < own[:, None])[:, None, None].expand(
+            -1, 1, length, -1
+        )
+    for layer in encoder.layers:
+        given = layer(hidden, mask)
+        hidden = given[0] if isinstance(given, tuple) else given
+    normed: Tensor = encoder.layer_norm(hidden)
+    return normed
 
 
 def _window_hint(window_seconds: float) -> str:
@@ -174,16 +208,7 @@ def load(options: LoadOptions) -> Model:
         raise UsageError(
             f"window_seconds: {window:g} is not a whole number of seconds from 1 to {TRAINED_WINDOW_SECONDS:g}"
         )
-    if options.weights:
-        whole, files = load_pretrained(WhisperForConditionalGeneration, options.weights)
-        config, state = whole.config, whole.model.encoder.state_dict()
-    else:
-        folder = asset_folder(ASSET)
-        config, full = _from_container(folder / "model.bin")
-        prefix = "model.encoder."
-        state = {name.removeprefix(prefix): tensor for name, tensor in full.items() if name.startswith(prefix)}
-        files = (WeightsFile("model.bin", sha256_of(folder / "model.bin"), f"asset {ASSET}"),)
-    encoder = _cut_encoder(config, state, window)
+    encoder, files = read(options.weights, window)
     notes = []
     if window < TRAINED_WINDOW_SECONDS:
         notes.append(
@@ -200,6 +225,34 @@ def load(options: LoadOptions) -> Model:
         notes=tuple(notes),
         licence=LICENCE,
     )
+
+
+def read(
+    weights: str | None = None, window: float = TRAINED_WINDOW_SECONDS
+) -> tuple[WhisperEncoder, tuple[WeightsFile, ...]]:
+    """Read the encoder: from the fetched asset, or from a local folder or hub id in transformers' format.
+
+    Parameters
+    ----------
+    weights : str, optional
+    window : float
+        Seconds that its table of positions is cut to.
+
+    Raises
+    ------
+    FetchError
+        If the asset is not here.
+    DataError
+        If weights are missing, cut short or of another model.
+    """
+    if weights:
+        whole, files = load_pretrained(WhisperForConditionalGeneration, weights)
+        return _cut_encoder(whole.config, whole.model.encoder.state_dict(), window), files
+    path = asset_folder(ASSET) / "model.bin"
+    config, full = _from_container(path)
+    prefix = "model.encoder."
+    state = {name.removeprefix(prefix): tensor for name, tensor in full.items() if name.startswith(prefix)}
+    return _cut_encoder(config, state, window), (WeightsFile("model.bin", sha256_of(path), f"asset {ASSET}"),)
 
 
 def _from_container(path: Path) -> tuple[WhisperConfig, dict[str, Tensor]]:
