@@ -352,6 +352,10 @@ def compare(
     match: Annotated[
         str, typer.Option("--match", help="output, depth or all: which text point a speech point is held against.")
     ] = "output",
+    kind: Annotated[
+        list[str] | None,
+        typer.Option("--kind", "-k", help="Such as modality_gap; repeat for more; all kinds if left out."),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of every draw.")] = 0,
 ) -> None:
     """Compute scores from activations: every gap at every point, with nulls and controls.
@@ -370,6 +374,7 @@ def compare(
             permutations=permutations,
             seed=seed,
             match=match,
+            kinds=kind,
             progress=tell,
         )
     folder = result.save(output or store.parent)

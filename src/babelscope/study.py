@@ -25,7 +25,7 @@ from babelscope.capture.store import Activations
 from babelscope.corpora import Corpus
 from babelscope.errors import UsageError, did_you_mean
 from babelscope.gaps.comparisons import MATCHES
-from babelscope.gaps.result import CONTROLS, Result
+from babelscope.gaps.result import CONTROLS, KINDS, Result
 from babelscope.gaps.scoring import DEFAULT_MEASURES, DEFAULT_PERMUTATIONS, compare
 from babelscope.models.base import Model, dtype_named
 from babelscope.report import write_report
@@ -89,6 +89,7 @@ class Study(_Table):
     points: list[str] = Field(default_factory=lambda: ["all"], min_length=1)
     measures: list[str] = Field(default_factory=lambda: list(DEFAULT_MEASURES), min_length=1)
     controls: list[str] = Field(default_factory=lambda: list(CONTROLS), min_length=1)
+    kinds: list[str] = Field(default_factory=lambda: list(KINDS), min_length=1)
     permutations: Annotated[int, Field(ge=19)] = DEFAULT_PERMUTATIONS
     intervals: bool = True
     match: Literal["output", "depth", "all"] = "output"
@@ -177,6 +178,7 @@ class Study(_Table):
             ("corpus.source", lambda: _check_each([study.corpus.source], corpora.sources())),
             ("measures", lambda: [parse_measure(measure) for measure in study.measures]),
             ("controls", lambda: _check_each(study.controls, CONTROLS)),
+            ("kinds", lambda: _check_each(study.kinds, KINDS)),
         ):
             try:
                 check()
@@ -344,6 +346,7 @@ def _scored(study: Study, activations: Activations, tell: Progress) -> Result:
         "activations": activations.dataset.attrs["identity"],
         "measures": [str(parse_measure(measure)) for measure in study.measures],
         "controls": study.controls,
+        "kinds": study.kinds,
         "permutations": study.permutations,
         "seed": study.seed,
         "match": study.match,
@@ -362,6 +365,7 @@ def _scored(study: Study, activations: Activations, tell: Progress) -> Result:
         permutations=study.permutations,
         seed=study.seed,
         match=study.match,
+        kinds=study.kinds,
         interval=study.intervals,
         progress=lambda what, done, total: tell(f"comparing ({what})", done, total),
     )
@@ -375,6 +379,7 @@ def describe_keys() -> list[tuple[str, str]]:
     rows += [("points", "points to look at, with wildcards"), ("measures", "measures, such as svcca(variance=0.9)")]
     rows += [
         ("controls", ", ".join(CONTROLS)),
+        ("kinds", "of comparison: " + ", ".join(KINDS)),
         ("permutations", "of the sentences, for the null"),
         ("seed", "of every draw"),
         ("intervals", "whether to give intervals, from subsamples of the sentences: half of the time or more"),

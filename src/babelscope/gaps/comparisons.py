@@ -1,19 +1,21 @@
-"""What is compared with what: the modality gap of each language, the language gaps of each pair, at every point."""
+"""What is compared with what: the gaps of each language and of each pair of languages, at every point."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import Literal, NamedTuple
 
 from babelscope.capture.store import Activations
 from babelscope.errors import UsageError, did_you_mean
+from babelscope.gaps.result import KINDS
 
-Kind = Literal["modality_gap", "language_gap_text", "language_gap_speech"]
+Kind = Literal["modality_gap", "language_gap_text", "language_gap_speech", "cross_gap"]
 
 #: Which text point a speech point is held against, where the two sides have no point in common.
 MATCHES: dict[str, str] = {
-    "output": "every speech point against the text side's output (its last point)",
+    "output": "every speech point against the text side's output (its last point before those that both sides share)",
     "depth": "every speech point against the text point nearest in relative depth",
     "all": "every speech point against every text point",
 }
@@ -41,65 +43,101 @@ class Comparison:
         return self.a.point == self.b.point
 
 
-def plan(activations: Activations, match: str = "output") -> list[Comparison]:
+def plan(activations: Activations, match: str = "output", kinds: Sequence[str] | None = None) -> list[Comparison]:
     """List every comparison that a store allows.
 
     At a point that both sides share, speech is held against text at that same point. Elsewhere `match` decides, because
-    two towers have no common depth.
+    two towers have no common depth. The fourth kind, ``cross_gap``, holds the speech of each language against the text
+    of every other, at the places of the modality gap: with L languages L (L - 1) comparisons a place, as many as the
+    two language gaps together.
 
     Parameters
     ----------
     activations : Activations
     match : {"output", "depth", "all"}
+        ``all`` gives the cross-layer map: each speech point of its own against every text point of its own, as many
+        comparisons a language as there are pairs of points.
+    kinds : sequence of str, optional
+        Of :data:`~babelscope.gaps.result.KINDS`; all by default.
 
     Returns
     -------
     list of Comparison
-        Modality gaps first (a is speech, b is text), then text-text and speech-speech of each pair of languages.
+        Modality gaps first (a is speech, b is text), then text-text and speech-speech of each pair of languages, then
+        speech against text of each ordered pair (a is speech).
 
     Raises
     ------
     UsageError
-        If `match` is unknown, or there is one language in one modality, so that nothing can be compared.
+        If `match` or a kind is unknown, or nothing of what was asked can be compared.
     """
     if match not in MATCHES:
         raise UsageError(f"match {match!r} is unknown; {did_you_mean(match, MATCHES)}")
+    wanted = check_kinds(kinds)
     languages, modalities = activations.languages, activations.modalities
     found: list[Comparison] = []
-    if {"text", "speech"} <= set(modalities):
-        for speech_point, text_point in _across(activations, match):
+    across = _across(activations, match) if {"text", "speech"} <= set(modalities) else []
+    if "modality_gap" in wanted:
+        for speech_point, text_point in across:
             found += [
                 Comparison("modality_gap", Place("speech", speech_point, language), Place("text", text_point, language))
                 for language in languages
             ]
-    kinds: dict[str, Kind] = {"text": "language_gap_text", "speech": "language_gap_speech"}
+    within: dict[str, Kind] = {"text": "language_gap_text", "speech": "language_gap_speech"}
     for modality in modalities:
-        for point in activations.points(modality):
+        for point in activations.points(modality) if within[modality] in wanted else ():
             found += [
-                Comparison(kinds[modality], Place(modality, point, first), Place(modality, point, second))
+                Comparison(within[modality], Place(modality, point, first), Place(modality, point, second))
                 for first, second in combinations(languages, 2)
             ]
+    if "cross_gap" in wanted:
+        for speech_point, text_point in across:
+            found += [
+                Comparison("cross_gap", Place("speech", speech_point, spoken), Place("text", text_point, written))
+                for spoken, written in permutations(languages, 2)
+            ]
     if not found:
+        asked = "nothing" if kinds is None else f"none of {', '.join(wanted)}"
         raise UsageError(
-            f"{activations.path.name} has one language ({', '.join(languages)}) and only {'/'.join(modalities)}: "
-            f"nothing can be compared; "
-            "encode a second language or the other modality"
+            f"{activations.path.name} has {_counted(languages)} ({', '.join(languages)}) and only "
+            f"{'/'.join(modalities)}: {asked} can be compared; encode a second language or the other modality"
         )
     return found
+
+
+def check_kinds(kinds: Sequence[str] | None) -> list[str]:
+    """Return the kinds that are asked for, in the order of :data:`~babelscope.gaps.result.KINDS`; all if None.
+
+    Raises
+    ------
+    UsageError
+        If one is unknown, or none is asked for.
+    """
+    for kind in kinds or ():
+        if kind not in KINDS:
+            raise UsageError(f"kinds: {kind!r} is unknown; {did_you_mean(kind, KINDS)}")
+    if kinds is not None and not kinds:
+        raise UsageError(f"kinds is empty: name at least one of {', '.join(KINDS)}")
+    return [kind for kind in KINDS if kinds is None or kind in kinds]
+
+
+def _counted(languages: Sequence[str]) -> str:
+    return "one language" if len(languages) == 1 else f"{len(languages)} languages"
 
 
 def _across(activations: Activations, match: str) -> list[tuple[str, str]]:
     shared = set(activations.shared_points)
     texts = activations.points("text")
+    own = [point for point in texts if point not in shared] or texts
     pairs: list[tuple[str, str]] = []
     for point in activations.points("speech"):
         if point in shared:
             pairs.append((point, point))
         elif match == "all":
-            pairs += [(point, text) for text in texts]
+            pairs += [(point, text) for text in own]
         elif match == "depth":
             depth = activations.depth(point, "speech")
-            pairs.append((point, min(texts, key=lambda text: abs(activations.depth(text, "text") - depth))))
+            pairs.append((point, min(own, key=lambda text: abs(activations.depth(text, "text") - depth))))
         else:
-            pairs.append((point, texts[-1]))
+            pairs.append((point, own[-1]))
     return pairs

@@ -13,7 +13,8 @@ _AVERAGED = ["value", "null_mean", "null_q95", "calibrated", "low", "high"]
 def curves(scores: pd.DataFrame) -> pd.DataFrame:
     """Summarise a scores table along the depth.
 
-    A group is a language (modality gap) or a pair of languages (language gaps). The row ``mean`` is the plain average
+    A group is a language (modality gap) or a pair of languages (language gaps; cross gap: speech first). The row
+    ``mean`` is the plain average
     over the groups of value, null and calibrated score; its ``low`` and ``high`` are the averages of the groups'
     interval ends, which is wider than an interval of the average would be, and has no p-value: pairs that share a
     language are not independent.

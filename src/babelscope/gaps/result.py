@@ -15,7 +15,7 @@ from babelscope.errors import DataError
 #: Columns of the scores table, in order. One row is one comparison under one measure and one control.
 SCORE_COLUMNS: tuple[str, ...] = (
     "model",
-    "kind",  # modality_gap | language_gap_text | language_gap_speech
+    "kind",  # modality_gap | language_gap_text | language_gap_speech | cross_gap
     "point_a",
     "stage_a",
     "depth_a",
@@ -43,6 +43,8 @@ SCORE_COLUMNS: tuple[str, ...] = (
 )
 
 #: Columns of the curves table: the scores of one kind at one point, over languages (modality gap) or language pairs.
+#: A cross-layer map (match="all") is the rows of ``group == "mean"``, one a pair of `point` (speech) and `against`
+#: (text).
 CURVE_COLUMNS: tuple[str, ...] = (
     "kind",
     "measure",
@@ -51,7 +53,7 @@ CURVE_COLUMNS: tuple[str, ...] = (
     "against",  # their point_b
     "stage",
     "depth",
-    "group",  # a language (modality gap), a language pair "en-fr" (language gaps), or "mean" over all of them
+    "group",  # a language (modality gap), a language pair "en-fr" (cross gap: speech-text), or "mean" over all of them
     "value",
     "null_mean",
     "null_q95",
@@ -65,17 +67,19 @@ CURVE_COLUMNS: tuple[str, ...] = (
 
 #: Columns of the further tables, by name.
 TABLE_COLUMNS: dict[str, tuple[str, ...]] = {
-    # The curves averaged over the languages (or pairs) of one resource class: `group` is "high", "medium", "low", or
-    # "high-low" for pairs across classes; the other columns are those of the curves.
+    # The curves averaged over the languages (or pairs) of one resource class: `group` is "all", "high", "medium",
+    # "low", or "high-low" for pairs across classes (cross gap: speech-text); the other columns are those of the curves.
+    # `low` and `high` are for other sentences and other languages (control "none" only).
     "by_class": CURVE_COLUMNS,
     # Shares of a point's variance; `component` is sentence, language, modality, sentence:language, sentence:modality,
     # language:modality or rest. `part` is "all" (speech and text crossed), or "text" or "speech" alone.
     "decomposition": ("part", "point", "stage", "depth", "component", "share", "low", "high", "n", "convention"),
     # Distances between mean vectors at one point, over the spread within; `kind` is one of KINDS.
     "centroids": ("kind", "point", "stage", "depth", "language_a", "language_b", "distance", "low", "high", "n"),
-    # The study's findings as tests. `basis` is "calibrated" or "raw_svcca"; `group` is "all" or a resource class;
-    # `verdict` is holds, holds not or cannot tell; `evidence` and `caveats` are JSON lists (of table, row filters and
-    # values; of caveat ids).
+    # The study's findings as tests. `basis` is "calibrated" (chance-corrected, the leading measure), "raw_svcca" or
+    # "calibrated_svcca" (where the leading measure is another); `group` is "all", a resource class, or "high-low" (a
+    # difference of two classes); one row an id, group and basis. `verdict` is holds, holds not or cannot tell;
+    # `evidence` and `caveats` are JSON lists (of {table, where, column, value}; of {id, text}).
     "findings": (
         "id",
         "group",
@@ -93,8 +97,10 @@ TABLE_COLUMNS: dict[str, tuple[str, ...]] = {
         "evidence",
         "caveats",
     ),
-    # Where a language's speech fails to reach its text: one row a language and stage. `loss` is what that stage keeps
-    # from it; `worst` marks the largest avoidable loss; `reached` is the similarity at the stage's end.
+    # Where a language's speech fails to reach its text: one row a language and stage. `reached` is the chance-corrected
+    # similarity at the stage's end (`point`); `loss` is how much less the stage gains it than it gains the language
+    # that ends nearest its text; `worst` marks the largest loss, if its interval excludes 0; `rank` is the language's,
+    # 1 being nearest; `evidence` is a JSON list as in the findings.
     "diagnosis": (
         "language",
         "resource_class",
@@ -110,7 +116,8 @@ TABLE_COLUMNS: dict[str, tuple[str, ...]] = {
         "advice",
         "evidence",
     ),
-    # One row a language: the names and classes that it goes by, its lengths, its modality gap where it is narrowest.
+    # One row a language: the names and classes that it goes by, its lengths, its modality gap where it is narrowest
+    # (`p` is for the best of so many points).
     "languages": (
         "language",
         "name",
@@ -148,6 +155,7 @@ KINDS: dict[str, str] = {
     "modality_gap": "Text against speech, same language",
     "language_gap_text": "Text against text, two languages",
     "language_gap_speech": "Speech against speech, two languages",
+    "cross_gap": "Speech of one language against text of another",
 }
 
 CONTROLS: dict[str, str] = {

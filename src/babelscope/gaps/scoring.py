@@ -48,6 +48,7 @@ def compare(
     permutations: int = DEFAULT_PERMUTATIONS,
     seed: int = 0,
     match: str = "output",
+    kinds: Sequence[str] | None = None,
     interval: bool = True,
     progress: Progress | None = None,
 ) -> Result:
@@ -67,8 +68,12 @@ def compare(
         Of the permutations, subsamples and the shuffle.
     match : {"output", "depth", "all"}
         Which text point a speech point is held against where the two sides share none.
+    kinds : sequence of str, optional
+        Of ``modality_gap``, ``language_gap_text``, ``language_gap_speech``, ``cross_gap``; all by default. The last has
+        as many comparisons as the two before it together.
     interval : bool
-        Whether to give an interval from subsamples of the sentences (without replacement) for the uncontrolled scores.
+        Whether to give an interval from subsamples of the sentences (without replacement) for the uncontrolled scores,
+        and the tables that rest on intervals: by class, findings, diagnosis, languages.
     progress : callable, optional
 
     Returns
@@ -78,7 +83,7 @@ def compare(
     Raises
     ------
     UsageError
-        If a measure or control is unknown, or there is nothing to compare.
+        If a measure, control or kind is unknown, or there is nothing to compare.
     DataError
         If there are fewer sentences than a measure needs.
     """
@@ -86,7 +91,7 @@ def compare(
     for control in controls:
         if control not in CONTROLS:
             raise UsageError(f"controls: {control!r} is unknown; {did_you_mean(control, CONTROLS)}")
-    comparisons = plan(activations, match)
+    comparisons = plan(activations, match, kinds)
     settings: dict[str, Any] = {"null": "permutation", "permutations": permutations, "seed": seed}
     settings_of_interval = _interval(len(activations.sentences), parsed) if interval else {"interval": None}
     frames: list[pd.DataFrame] = []
@@ -114,6 +119,7 @@ def compare(
         "seed": seed,
         "match": match,
         "match_text": MATCHES[match],
+        "kinds": list(dict.fromkeys(comparison.kind for comparison in comparisons)),
         "pooling": activations.meta["pooling"],
         "window_seconds": _window(activations.meta["model"]["options"]),
     }

@@ -152,7 +152,7 @@ def curve(result: Result, kind: str, measure: str, control: str = "none") -> pd.
     Where a speech point was held against several text points, the one of :func:`facing` is taken.
     """
     part = rows(result.curves, kind=kind, measure=measure, control=control)
-    if kind == "modality_gap":
+    if kind in ("modality_gap", "cross_gap"):
         part = part[_faced(result, part["point"], part["against"])]
     rank = {point.name: index for index, point in enumerate(points(result, kind))}
     order = np.argsort([rank[str(name)] for name in part["point"]], kind="stable")
@@ -301,7 +301,7 @@ def retrieval_rows(result: Result, kind: str, most: int | None = None) -> pd.Dat
     measure = retrieval_measure(result)
     along = points(result, kind)
     part = rows(result.scores, kind=kind, measure=measure or "")
-    if kind == "modality_gap":
+    if kind in ("modality_gap", "cross_gap"):
         part = part[_faced(result, part["point_a"], part["point_b"])]
     part = part[part["value"].notna()]
     if part.empty or not along:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import re
 
-#: What a reader calls the three comparisons.
+#: What a reader calls the comparisons.
 KIND_TITLES: dict[str, str] = {
     "modality_gap": "Modality gap",
     "language_gap_text": "Language gap in text",
     "language_gap_speech": "Language gap in speech",
+    "cross_gap": "Cross gap",
 }
 
 #: What is compared with what, in a few words.
@@ -17,6 +18,7 @@ KIND_LINES: dict[str, str] = {
     "modality_gap": "text against speech of the same language",
     "language_gap_text": "text against text of another language",
     "language_gap_speech": "speech against speech of another language",
+    "cross_gap": "speech of one language against text of another",
 }
 
 #: What a reader calls the heat maps.
