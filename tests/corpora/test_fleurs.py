@@ -120,6 +120,47 @@ def test_ids_are_intersected_and_the_losses_told(tmp_path: Path) -> None:
     assert common.lost.set_index("language")["sentences"].to_dict() == {"en_us": 0, "it_it": 2, "zu_za": 1, "any": 2}
 
 
+@pytest.mark.parametrize("spoiled", ["gone", "damaged"])
+def test_texts_alone_open_no_recording(copy: Path, cache: Path, spoiled: str) -> None:
+    for language in ("en_us", "it_it"):
+        whole = _load(copy, languages=[language], modalities=["text"])
+        archive = copy / "data" / language / "audio" / "test.tar.gz"
+        archive.unlink() if spoiled == "gone" else archive.write_bytes(b"not an archive")
+        corpus = _load(copy, languages=[language], modalities=["text"], recording="female")
+        assert corpus.fingerprint() == whole.fingerprint() and len(corpus) == 6
+        assert not any(corpus.recordings(sentence, language) for sentence in corpus.sentences)
+        assert any(note.startswith("Texts alone") for note in corpus.notes) and corpus.lost.empty
+        assert corpus.select(modalities=["text"]).text("3", language) == f"Sentence 3, in {language}."
+    assert not cache.exists()
+    with pytest.raises(DataError, match=r"test.tar.gz"):
+        _load(copy)
+    with pytest.raises(UsageError, match="did you mean 'speech'"):
+        _load(copy, modalities=["speach"])
+    with pytest.raises(UsageError, match="is a list"):
+        _load(copy, modalities="text")
+
+
+def test_texts_alone_of_parquet_leave_its_recordings_unread(
+    copy: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from babelscope.corpora import fleurs
+
+    read: list[str] = []
+    rows = fleurs._parquet_rows
+    monkeypatch.setattr(fleurs, "_parquet_rows", lambda path, names: (read.extend(names), rows(path, names))[1])
+    texts = _load(write_parquet(tmp_path / "parquet", tones()), modalities=["text"])
+    assert "audio" not in read and "audio.bytes" not in read and not cache.exists()
+    assert texts.fingerprint() == _load(copy, modalities=["text"]).fingerprint()
+
+
+def test_a_language_that_is_not_chosen_is_not_read(copy: Path) -> None:
+    for name in ("it_it/test.tsv", "zu_za/test.tsv", "it_it/audio/test.tar.gz", "zu_za/audio/test.tar.gz"):
+        (copy / "data" / name).write_bytes(b"\xff")
+    assert _load(copy, languages=["en"]).languages == ("en_us",)
+    with pytest.raises(DataError, match="it_it"):
+        _load(copy)
+
+
 def test_archives_are_packed_once(copy: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus = _load(copy)
     zips = sorted((cache / "corpora" / "fleurs").glob("*.zip"))

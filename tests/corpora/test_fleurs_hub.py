@@ -91,6 +91,19 @@ def test_the_hub_gives_what_a_local_copy_gives(
     assert again == told and len(hub.asked) == asked
 
 
+def test_texts_alone_fetch_no_recording(hub: Hub, load: Runs) -> None:
+    texts = load(modalities=["text"])
+    assert texts["sentences"] == 4 and {path for _, path, _ in hub.asked} == {TSV}
+    assert load(offline=True, modalities=["text"]) == texts
+    told = load(offline=True)
+    assert told["kind"] == "FetchError" and TAR in told["error"]  # texts are no reason to believe in recordings
+
+    hub.asked.clear()
+    both = load()
+    assert both["fingerprint"] != texts["fingerprint"] and {path for _, path, _ in hub.asked} == {TSV, TAR}
+    assert load(offline=True, modalities=["text"])["fingerprint"] == texts["fingerprint"]
+
+
 def test_a_cut_line_is_taken_up_within_the_run(hub: Hub, load: Runs) -> None:
     hub.cuts[TAR] = [5000]
     assert load()["sentences"] == 4

@@ -10,7 +10,8 @@ Three ways in: a local copy as the data set is laid out (``data/{language}/{spli
 beside ``data/{language}/audio/{split}.tar.gz`` or a folder ``data/{language}/audio/{split}`` that was unpacked
 before); a local copy of its Parquet form (``{language}/fleurs-{split}*.parquet``, ``{language}/{split}/*.parquet`` or
 ``{language}/{split}-*.parquet``, where dev is called validation); or the hub. Archives and Parquet files are read
-once, in one pass, and their recordings packed into the cache (:mod:`babelscope.corpora.packing`).
+once, in one pass, and their recordings packed into the cache (:mod:`babelscope.corpora.packing`). Where texts alone are
+asked for, no recording is opened, or fetched.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ import pyarrow.parquet as pq
 
 from babelscope import languages as codes
 from babelscope.audio import SAMPLE_RATE, seconds_of
-from babelscope.cache import cache_folder, naming_the_disk, sha256_of, write_atomically
-from babelscope.corpora.corpus import COLUMNS, Corpus
+from babelscope.cache import cache_folder, naming_the_disk, write_atomically
+from babelscope.corpora.corpus import COLUMNS, MODALITIES, Corpus
 from babelscope.corpora.packing import Members, Packed, pack, packed_before, read_tar_gz
 from babelscope.errors import DataError, UsageError, did_you_mean
 from babelscope.fetch.archives import is_safe_name
-from babelscope.fetch.hub import cached_hub_file, download_hub_file, hub_file
+from babelscope.fetch.hub import HubFile, cached_hub_file, download_hub_file, hub_file
 from babelscope.fetch.progress import Progress, SilentProgress, TerminalProgress
 
 REPOSITORY = "google/fleurs"
@@ -108,8 +109,8 @@ class _Part:
     """One split of one language: its rows, in order, and where their recordings are."""
 
     rows: list[_Row]
-    locate: Callable[[str], _Place | str]
-    """Where a recording is, or what is wrong with it."""
+    locate: Callable[[str], _Place | str] | None
+    """Where a recording is, or what is wrong with it; None where texts alone are asked for."""
 
 
 def load(
@@ -122,6 +123,7 @@ def load(
     text: str = "raw",
     broken: str = "refuse",
     revision: str = "main",
+    modalities: Sequence[str] = MODALITIES,
     progress: bool = True,
 ) -> Corpus:
     """Load the corpus ``fleurs``.
@@ -148,6 +150,9 @@ def load(
         What to do about a broken row or recording: an error that names it, or leave it out and say so in the notes.
     revision : str
         Of the data set on the hub.
+    modalities : sequence of {"text", "speech"}
+        ``["text"]``: texts alone. No recording is fetched or opened then; a local copy need not have any. A study asks
+        for what its model takes.
     progress : bool
         Whether downloads are shown on the error stream.
 
@@ -170,6 +175,7 @@ def load(
         if value not in known:
             raise UsageError(f"corpus 'fleurs' has no {name}={value!r}: {did_you_mean(value, known)}")
     wanted_splits = _splits(splits)
+    audio = _with_audio(modalities)
     chosen = _languages(languages)
     problems = _Broken(broken)
     notes: list[str] = []
@@ -178,15 +184,16 @@ def load(
         root = _root(Path(path))
         chosen = chosen or _present(root, wanted_splits)
         for language in chosen:
-            parts[language] = [_local(root, language, split, text, problems) for split in wanted_splits]
+            parts[language] = [_local(root, language, split, text, problems, audio) for split in wanted_splits]
     else:
         if not chosen:
             raise UsageError(
-                "corpus 'fleurs' from the hub needs languages (all 102 are tens of gigabytes for test alone)"
+                "corpus 'fleurs' from the hub needs languages (the recordings of all 102 are tens of gigabytes for "
+                "test alone)"
             )
         hub = _Hub(revision, progress)
         for language in chosen:
-            parts[language] = [hub.part(language, split, text, problems) for split in wanted_splits]
+            parts[language] = [hub.part(language, split, text, problems, audio) for split in wanted_splits]
         notes.append(f"{REPOSITORY} at {', '.join(sorted(hub.commits))}.")
     rows: list[tuple[Any, ...]] = []
     without: dict[str, int] = {}
@@ -209,9 +216,9 @@ def load(
         title=f"FLEURS, {'+'.join(wanted_splits)}: sentences of FLORES, read by people",
         licence=LICENCE,
         attribution=ATTRIBUTION,
-        notes=[*notes, *_notes(recording, others, text), *problems.notes()],
+        notes=[*notes, *_notes(recording, others, text, audio), *problems.notes()],
         languages=chosen,
-        lost=_lost(chosen, recording, without, problems),
+        lost=_lost(chosen, recording if audio else "", without, problems),
     )
 
 
@@ -226,6 +233,15 @@ def _splits(given: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(names, key=SPLITS.index))
 
 
+def _with_audio(modalities: Sequence[str]) -> bool:
+    if isinstance(modalities, str) or not modalities:
+        raise UsageError("modalities is a list of 'text' and 'speech'")
+    for modality in modalities:
+        if modality not in MODALITIES:
+            raise UsageError(f"there is no modality {modality!r}: {did_you_mean(modality, MODALITIES)}")
+    return "speech" in modalities
+
+
 def _languages(given: Sequence[str] | None) -> list[str]:
     if given is None:
         return []
@@ -237,7 +253,7 @@ def _languages(given: Sequence[str] | None) -> list[str]:
     return chosen
 
 
-def _notes(recording: str, others: bool, text: str) -> list[str]:
+def _notes(recording: str, others: bool, text: str, audio: bool) -> list[str]:
     rules = {
         "first": "the first in the order of rows",
         "longest": "the longest",
@@ -247,11 +263,12 @@ def _notes(recording: str, others: bool, text: str) -> list[str]:
         "all": "the first in the order of rows",
     }
     behind = "the others stand behind it" if others or recording == "all" else "the others are left out"
-    notes = [
+    heard = [
         f"Of several recordings of a sentence the primary one is {rules[recording]}; {behind}.",
         "Readers have no names in FLEURS, only a sex: 'en_us female' is several people, and who reads differs from "
         "sentence to sentence.",
     ]
+    notes = heard if audio else ["Texts alone were read: recordings were neither opened nor checked."]
     if text == "normalised":
         notes.append("Texts are FLEURS's normalised ones: lower case, without punctuation.")
     return notes
@@ -287,6 +304,8 @@ def _cells(
                 problems.add(language, wrong, row.sentence)
                 continue
             recordings = spoken.setdefault(row.sentence, [])
+            if part.locate is None:
+                continue
             place = part.locate(row.file)
             claimed = row.samples / SAMPLE_RATE
             if not isinstance(place, str) and place.seconds < claimed - _SHORT:
@@ -363,10 +382,12 @@ def _parquet(root: Path, language: str, split: str) -> list[Path]:
     return []
 
 
-def _local(root: Path, language: str, split: str, text: str, problems: _Broken) -> _Part:
+def _local(root: Path, language: str, split: str, text: str, problems: _Broken, audio: bool) -> _Part:
     tsv = root / language / f"{split}.tsv"
     if tsv.is_file():
         rows = _read_tsv(tsv, language, split, text, problems)
+        if not audio:
+            return _Part(rows, None)
         archive, folder = root / language / "audio" / f"{split}.tar.gz", root / language / "audio" / split
         if archive.is_file():
             packed = pack("fleurs", f"{language}-{split}", [archive], lambda: read_tar_gz(archive))
@@ -378,6 +399,8 @@ def _local(root: Path, language: str, split: str, text: str, problems: _Broken) 
     if not files:
         raise DataError(f"corpus 'fleurs', language {language!r} has no split {split!r}: {tsv} is missing")
     rows = _read_parquet(files, language, split, text, problems)
+    if not audio:
+        return _Part(rows, None)
     packed = pack("fleurs", f"{language}-{split}", files, lambda: _parquet_recordings(files))
     return _Part(rows, _in_zip(packed, files[0].parent))
 
@@ -500,8 +523,19 @@ def _parquet_recordings(files: list[Path]) -> Members:
 # The hub
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """What the cache has of one split of one language: its recordings, unless texts alone were asked for."""
+
+    commit: str
+    packed: Packed | None
+
+
 class _Hub:
-    """Files of the hub, kept in the cache: texts as they are, recordings packed, and a record of what they are."""
+    """Files of the hub, kept in the cache: texts as they are, recordings packed, and a record of what they are.
+
+    A language whose texts alone were asked for has a record that names no zip; it is fetched whole when speech is.
+    """
 
     def __init__(self, revision: str, progress: bool) -> None:
         if not is_safe_name(revision):
@@ -510,60 +544,61 @@ class _Hub:
         self.progress = progress
         self.commits: set[str] = set()
 
-    def part(self, language: str, split: str, text: str, problems: _Broken) -> _Part:
+    def part(self, language: str, split: str, text: str, problems: _Broken, audio: bool) -> _Part:
         folder = cache_folder() / "corpora" / "fleurs" / "hub" / self.revision.replace("/", "_") / language
         tsv, record = folder / f"{split}.tsv", folder / f"{split}.json"
-        packed = self._recorded(tsv, record)
-        if packed is None:
+        kept = self._recorded(tsv, record, audio)
+        if kept is None:
             lock = cache_folder() / "locks" / f"fleurs-{language}-{split}.lock"
             with naming_the_disk(lock):
                 lock.parent.mkdir(parents=True, exist_ok=True)
             with filelock.FileLock(lock):  # two processes would append to one download
-                packed = self._recorded(tsv, record) or self._fetched(language, split, tsv, record)
-        return _Part(
-            _read_tsv(tsv, language, split, text, problems),
-            _in_zip(packed, Path(f"data/{language}/audio/{split}.tar.gz")),
-        )
+                kept = self._recorded(tsv, record, audio) or self._fetched(language, split, tsv, record, audio)
+        self.commits.add(kept.commit)
+        rows = _read_tsv(tsv, language, split, text, problems)
+        if not audio or kept.packed is None:
+            return _Part(rows, None)
+        return _Part(rows, _in_zip(kept.packed, Path(f"data/{language}/audio/{split}.tar.gz")))
 
-    def _recorded(self, tsv: Path, record: Path) -> Packed | None:
+    def _recorded(self, tsv: Path, record: Path, audio: bool) -> _Kept | None:
         try:
             told = json.loads(record.read_text(encoding="utf-8"))
-            packed = packed_before(cache_folder() / "corpora" / "fleurs" / told["packed"])
-            if packed is None or not tsv.is_file():
-                return None
-            self.commits.add(told["commit"])
+            commit, name = str(told["commit"]), told["packed"]
+            packed = packed_before(cache_folder() / "corpora" / "fleurs" / name) if audio and name else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return packed
+        return _Kept(commit, packed) if tsv.is_file() and (packed or not audio) else None
 
-    def _fetched(self, language: str, split: str, tsv: Path, record: Path) -> Packed:
-        remote = {"tsv": f"data/{language}/{split}.tsv", "archive": f"data/{language}/audio/{split}.tar.gz"}
+    def _fetched(self, language: str, split: str, tsv: Path, record: Path, audio: bool) -> _Kept:
         label = f"{language}-{split}"
-        cached = {kind: cached_hub_file(REPOSITORY, name, revision=self.revision) for kind, name in remote.items()}
-        if cached["tsv"] and cached["archive"]:
-            archive = cached["archive"]
-            commit = archive.parts[archive.parts.index("snapshots") + 1] if "snapshots" in archive.parts else "unknown"
-            digest, told_digest = sha256_of(archive), archive.resolve().name  # its cache names a file by its hash
-            if len(told_digest) == 64 and digest != told_digest:
-                raise DataError(f"{archive} is damaged (sha256 differs): remove {archive.resolve()} and run again")
-            content = cached["tsv"].read_bytes()
+        texts, recordings = f"data/{language}/{split}.tsv", f"data/{language}/audio/{split}.tar.gz"
+        cached = cached_hub_file(REPOSITORY, texts, revision=self.revision)
+        beside = cached_hub_file(REPOSITORY, recordings, revision=self.revision) if audio else None
+        packed: Packed | None = None
+        if cached and (beside or not audio):
+            content, commit = cached.path.read_bytes(), cached.commit
+            if beside:
+                archive = beside.path
+                packed = pack("fleurs", label, [archive], lambda: read_tar_gz(archive), digest=beside.digest)
             write_atomically(tsv, lambda temporary: temporary.write_bytes(content))
-            packed = pack("fleurs", label, [archive], lambda: read_tar_gz(archive), digest=digest)
         else:
             # The texts are asked for at the recordings' commit: both are of one state of the data set.
-            told = hub_file(REPOSITORY, remote["archive"], revision=self.revision)
+            told = hub_file(REPOSITORY, recordings if audio else texts, revision=self.revision)
             commit = told.commit
-            texts = hub_file(REPOSITORY, remote["tsv"], revision=commit)
-            archive = cache_folder() / "downloads" / "fleurs" / f"{label}-{told.digest[:16]}.tar.gz"
             with contextlib.ExitStack() as stack:
                 shown: Progress = stack.enter_context(TerminalProgress()) if self.progress else SilentProgress()
-                download_hub_file(texts, tsv, shown)
-                shown.start(f"fleurs: {label}", told.size)
-                download_hub_file(told, archive, shown)
-                shown.finish()
-            packed = pack("fleurs", label, [archive], lambda: read_tar_gz(archive), digest=told.digest)
-            archive.unlink()  # all that is in it is packed now
-        line = json.dumps({"commit": commit, "packed": packed.path.name}) + "\n"
+                download_hub_file(hub_file(REPOSITORY, texts, revision=commit) if audio else told, tsv, shown)
+                if audio:
+                    packed = self._archive(label, told, shown)
+        line = json.dumps({"commit": commit, "packed": packed.path.name if packed else None}) + "\n"
         write_atomically(record, lambda temporary: temporary.write_text(line, encoding="utf-8"))
-        self.commits.add(commit)
+        return _Kept(commit, packed)
+
+    def _archive(self, label: str, told: HubFile, shown: Progress) -> Packed:
+        archive = cache_folder() / "downloads" / "fleurs" / f"{label}-{told.digest[:16]}.tar.gz"
+        shown.start(f"fleurs: {label}", told.size)
+        download_hub_file(told, archive, shown)
+        shown.finish()
+        packed = pack("fleurs", label, [archive], lambda: read_tar_gz(archive), digest=told.digest)
+        archive.unlink()  # all that is in it is packed now
         return packed

@@ -2,28 +2,45 @@
 
 ``huggingface_hub`` says where a file is, which commit that is, and its hash. It does the downloading no longer here: as
 of its release 2.4 a download that ends with its process starts again at the first byte (its partial file bears a random
-name and is removed), and content is compared by size alone.
+name and is removed), and content is compared by size alone. What lies in its own cache is used, but not unchecked.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+import filelock
 import httpx
 import huggingface_hub
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils import build_hf_headers, filter_repo_objects
 
-from babelscope.cache import write_atomically
-from babelscope.errors import FetchError
-from babelscope.fetch.progress import Progress
+from babelscope.cache import cache_folder, naming_the_disk, sha256_of, write_atomically
+from babelscope.errors import DataError, FetchError
+from babelscope.fetch.archives import is_safe_name
+from babelscope.fetch.progress import Progress, SilentProgress
 from babelscope.fetch.sources import WebFile
 from babelscope.fetch.web import download_web_file
 
 #: Bytes. Files that git holds itself are small; a larger one without a sha256 is refused.
 MAX_PLAIN_BYTES = 64 * 2**20
+
+Kind = Literal["dataset", "model"]
+_NAMED: dict[Kind, str] = {"dataset": "data set", "model": "model"}
 
 
 class HubFile(NamedTuple):
@@ -46,14 +63,47 @@ class HubFile(NamedTuple):
     size: int
 
 
-def cached_hub_file(repository: str, path: str, *, revision: str = "main") -> Path | None:
-    """Return a data set's file out of huggingface_hub's own cache, or None if it is not there. Asks no server."""
-    found = huggingface_hub.try_to_load_from_cache(repository, path, repo_type="dataset", revision=revision)
-    return Path(found) if isinstance(found, str) else None
+class CachedFile(NamedTuple):
+    """A file of one commit that lies in huggingface_hub's own cache, and is what its name there says."""
+
+    path: Path
+    commit: str
+    digest: str
 
 
-def hub_file(repository: str, path: str, *, revision: str = "main") -> HubFile:
-    """Ask the hub (``$HF_ENDPOINT``, if set) for a file of a data set.
+def cached_hub_file(repository: str, path: str, *, revision: str = "main", kind: Kind = "dataset") -> CachedFile | None:
+    """Return a file out of huggingface_hub's own cache, its content checked, or None. Asks no server.
+
+    Raises
+    ------
+    DataError
+        If it is damaged: its cache names a file by its hash.
+    """
+    found = huggingface_hub.try_to_load_from_cache(repository, path, repo_type=kind, revision=revision)
+    return _checked(Path(found)) if isinstance(found, str) else None
+
+
+def _checked(path: Path) -> CachedFile:
+    blob = path.resolve()
+    commit = path.parts[path.parts.index("snapshots") + 1] if "snapshots" in path.parts else "unknown"
+    if re.fullmatch(r"[0-9a-f]{64}", blob.name):
+        digest, how = sha256_of(path), "sha256"
+    elif re.fullmatch(r"[0-9a-f]{40}", blob.name):
+        digest, how = _git_name(path.read_bytes()), "git hash"
+    else:  # a system without links keeps copies under the files' own names: nothing to hold them against
+        return CachedFile(path, commit, sha256_of(path))
+    if digest != blob.name:
+        raise DataError(f"{path} is damaged ({how} differs): remove {blob} and run again")
+    return CachedFile(path, commit, digest)
+
+
+def _git_name(data: bytes) -> str:
+    """Git's name of a file: https://git-scm.com/book/en/v2/Git-Internals-Git-Objects."""
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+
+
+def hub_file(repository: str, path: str, *, revision: str = "main", kind: Kind = "dataset") -> HubFile:
+    """Ask the hub (``$HF_ENDPOINT``, if set) for a file.
 
     Parameters
     ----------
@@ -63,6 +113,7 @@ def hub_file(repository: str, path: str, *, revision: str = "main") -> HubFile:
         Inside it.
     revision : str
         A branch, a tag or a commit.
+    kind : {"dataset", "model"}
 
     Returns
     -------
@@ -74,19 +125,32 @@ def hub_file(repository: str, path: str, *, revision: str = "main") -> HubFile:
         If ``$HF_HUB_OFFLINE`` is set, there is no network, or no such file.
     """
     name = f"{path} of {repository} ({revision})"
+    url = huggingface_hub.hf_hub_url(repository, path, repo_type=kind, revision=revision)
+    with _in_one_line(name, url, repository, kind):
+        told = huggingface_hub.get_hf_file_metadata(url)
+    if not told.etag or not told.commit_hash or (told.size is None and len(told.etag) == 64):
+        raise FetchError(f"the hub told no hash, size or commit of {name}: {url} may be no hub")
+    pinned = huggingface_hub.hf_hub_url(repository, path, repo_type=kind, revision=told.commit_hash)
+    return HubFile(pinned, told.commit_hash, told.etag, told.size or 0)
+
+
+@contextlib.contextmanager
+def _in_one_line(name: str, url: str, repository: str, kind: Kind) -> Iterator[None]:
+    """Ask nothing in offline mode, and tell in one line what the hub's client raises."""
     if huggingface_hub.constants.HF_HUB_OFFLINE:
         raise FetchError(f"{name} is not here, and HF_HUB_OFFLINE is set: unset it, or give a local copy")
-    url = huggingface_hub.hf_hub_url(repository, path, repo_type="dataset", revision=revision)
     try:
-        told = huggingface_hub.get_hf_file_metadata(url)
+        yield
     except OfflineModeIsEnabled as error:
         raise FetchError(f"{name} is not here, and offline mode forbids to fetch it: give a local copy") from error
-    except EntryNotFoundError as error:
+    except (EntryNotFoundError, RevisionNotFoundError) as error:
         raise FetchError(f"the hub has no {name}: it may have moved") from error
     except RepositoryNotFoundError as error:
-        raise FetchError(f"the hub has no data set {repository}, or wants a token for it") from error
+        raise FetchError(f"the hub has no {_NAMED[kind]} {repository}, or wants a token for it") from error
     except HfHubHTTPError as error:
         raise FetchError(f"the hub refused {name} ({error})") from error
+    except HFValidationError as error:
+        raise FetchError(f"{repository!r} is neither a local folder nor a name that a hub could know") from error
     except Exception as error:  # of whichever HTTP library huggingface_hub uses underneath
         if "httpx" not in type(error).__module__ and not isinstance(error, OSError):
             raise
@@ -94,10 +158,6 @@ def hub_file(repository: str, path: str, *, revision: str = "main") -> HubFile:
         raise FetchError(
             f"no network to {url} ({reason}): run again when there is one, or give a local copy"
         ) from error
-    if not told.etag or not told.commit_hash or (told.size is None and len(told.etag) == 64):
-        raise FetchError(f"the hub told no hash, size or commit of {name}: {url} may be no hub")
-    pinned = huggingface_hub.hf_hub_url(repository, path, repo_type="dataset", revision=told.commit_hash)
-    return HubFile(pinned, told.commit_hash, told.etag, told.size or 0)
 
 
 def download_hub_file(file: HubFile, target: Path, progress: Progress | None = None) -> None:
@@ -109,13 +169,14 @@ def download_hub_file(file: HubFile, target: Path, progress: Progress | None = N
         No network, a refusal by the server, or other bytes than the hub told of (they are removed then).
     """
     if re.fullmatch(r"[0-9a-f]{64}", file.digest):
-        download_web_file(WebFile(file.url, file.digest, file.size), target, progress)
+        download_web_file(WebFile(file.url, file.digest, file.size), target, progress, headers=build_hf_headers())
         return
     if not re.fullmatch(r"[0-9a-f]{40}", file.digest) or file.size > MAX_PLAIN_BYTES:
         raise FetchError(f"{file.url} bears no sha256 ({file.digest!r}, {file.size} bytes): refused")
     try:
         # Unencoded, for the size and the hash are of the bytes themselves.
-        answer = httpx.get(file.url, follow_redirects=True, timeout=30.0, headers={"Accept-Encoding": "identity"})
+        plain = build_hf_headers() | {"Accept-Encoding": "identity"}
+        answer = httpx.get(file.url, follow_redirects=True, timeout=30.0, headers=plain)
         answer.raise_for_status()
     except httpx.HTTPStatusError as error:
         raise FetchError(f"{file.url} answered {error.response.status_code}: it may have moved") from error
@@ -123,7 +184,122 @@ def download_hub_file(file: HubFile, target: Path, progress: Progress | None = N
         reason = str(error) or type(error).__name__
         raise FetchError(f"no network to {file.url} ({reason}): run again when there is one") from error
     data = answer.content
-    # git's name of a file: https://git-scm.com/book/en/v2/Git-Internals-Git-Objects
-    if hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest() != file.digest:
+    if _git_name(data) != file.digest:
         raise FetchError(f"{file.url} is not the file that the hub told of (its git hash differs): run again")
     write_atomically(target, lambda temporary: temporary.write_bytes(data))
+
+
+class HubFolder(NamedTuple):
+    """Files of one commit of a model, in a local folder."""
+
+    path: Path
+    commit: str
+
+
+def hub_folder(
+    repository: str, wanted: Sequence[str], *, revision: str = "main", progress: Progress | None = None
+) -> HubFolder:
+    """Return a folder with a model's files, every one checked against the hash that the hub tells.
+
+    What was fetched before is used without asking the hub again. Files that huggingface_hub's own cache has are used
+    from there if all are there, and are used unasked where the hub cannot be asked.
+
+    Parameters
+    ----------
+    repository : str
+        As ``intfloat/multilingual-e5-small``.
+    wanted : sequence of str
+        Names of files, with shell wildcards; those that the model does not have are passed over.
+    revision : str
+    progress : Progress, optional
+        Told the number of bytes.
+
+    Returns
+    -------
+    HubFolder
+
+    Raises
+    ------
+    FetchError
+        If a file is not here and cannot be had, or is not what the hub told of.
+    DataError
+        If a file in huggingface_hub's own cache is damaged.
+    """
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", repository) or not is_safe_name(repository):
+        raise FetchError(f"{repository!r} is neither a local folder nor a name that a hub could know")
+    place = cache_folder() / "hub" / repository.replace("/", "--")
+    key = hashlib.sha256("\0".join([revision, *sorted(wanted)]).encode()).hexdigest()[:16]
+    record = place / f"{key}.json"
+    if found := _fetched_before(place, record):
+        return found
+    try:
+        commit, files = _listed(repository, wanted, revision)
+    except FetchError:
+        if found := _kept_by_huggingface(repository, wanted, revision):
+            return found
+        raise
+    cached = [cached_hub_file(repository, name, revision=commit, kind="model") for name in files]
+    if all(cached) and cached[0] is not None:
+        return HubFolder(cached[0].path.parents[len(Path(next(iter(files))).parts) - 1], commit)
+    lock = cache_folder() / "locks" / f"hub-{place.name}.lock"
+    with naming_the_disk(lock):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+    shown = progress or SilentProgress()
+    with filelock.FileLock(lock):  # two processes would append to one download
+        for name, file in files.items():
+            target = place / commit / name
+            if not target.is_file():
+                shown.start(f"{repository}: {name}", file.size)
+                download_hub_file(file, target, shown)
+                shown.finish()
+        line = json.dumps({"commit": commit, "files": list(files)}) + "\n"
+        write_atomically(record, lambda temporary: temporary.write_text(line, encoding="utf-8"))
+    return HubFolder(place / commit, commit)
+
+
+def _fetched_before(place: Path, record: Path) -> HubFolder | None:
+    try:
+        told = json.loads(record.read_text(encoding="utf-8"))
+        folder = place / str(told["commit"])
+        whole = all((folder / name).is_file() for name in told["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return HubFolder(folder, folder.name) if whole else None
+
+
+def _listed(repository: str, wanted: Sequence[str], revision: str) -> tuple[str, dict[str, HubFile]]:
+    name = f"model {repository} ({revision})"
+    with _in_one_line(name, f"{huggingface_hub.constants.ENDPOINT}/{repository}", repository, "model"):
+        told = huggingface_hub.HfApi().model_info(repository, revision=revision, files_metadata=True, timeout=30.0)
+    commit, files = told.sha or "", {}
+    if not re.fullmatch(r"[0-9a-f]{40}", commit):
+        raise FetchError(f"the hub told no commit of {name}")
+    for file in told.siblings or []:
+        if not list(filter_repo_objects([file.rfilename], allow_patterns=list(wanted))):
+            continue
+        if not is_safe_name(file.rfilename):
+            raise FetchError(f"{name} has a file with a name that is refused: {file.rfilename!r}")
+        digest = file.lfs.sha256 if file.lfs else file.blob_id
+        if not digest or file.size is None:
+            raise FetchError(f"the hub told no hash or size of {file.rfilename} of {name}")
+        url = huggingface_hub.hf_hub_url(repository, file.rfilename, repo_type="model", revision=commit)
+        files[file.rfilename] = HubFile(url, commit, digest, file.size)
+    if not files:
+        raise FetchError(f"{name} has none of the files {', '.join(wanted)}: it is another kind of model")
+    return commit, files
+
+
+def _kept_by_huggingface(repository: str, wanted: Sequence[str], revision: str) -> HubFolder | None:
+    try:
+        folder = Path(
+            huggingface_hub.snapshot_download(
+                repository, revision=revision, allow_patterns=list(wanted), local_files_only=True
+            )
+        )
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled, OSError):
+        return None
+    names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
+    there = list(filter_repo_objects(names, allow_patterns=list(wanted)))
+    for name in there:
+        _checked(folder / name)
+    return HubFolder(folder, folder.name) if there else None

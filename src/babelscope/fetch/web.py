@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -20,7 +21,14 @@ class _OverlongError(Exception):
     pass
 
 
-def download_web_file(source: WebFile, target: Path, progress: Progress | None = None, *, wait: float = 1.0) -> None:
+def download_web_file(
+    source: WebFile,
+    target: Path,
+    progress: Progress | None = None,
+    *,
+    headers: Mapping[str, str] | None = None,
+    wait: float = 1.0,
+) -> None:
     """Download `source` to `target`, going on from ``target.part`` where an earlier try was cut.
 
     Parameters
@@ -31,6 +39,8 @@ def download_web_file(source: WebFile, target: Path, progress: Progress | None =
         Where the verified file goes.
     progress : Progress, optional
         Told the number of bytes.
+    headers : mapping, optional
+        Sent with the request; one for authorisation is not passed on to another host.
     wait : float
         Seconds before the second try, doubled before each further one.
 
@@ -44,7 +54,7 @@ def download_web_file(source: WebFile, target: Path, progress: Progress | None =
     target.parent.mkdir(parents=True, exist_ok=True)
     timeout = httpx.Timeout(30.0, connect=15.0)
     attempt, reason = 0, "nothing was sent"
-    with httpx.Client(follow_redirects=True, timeout=timeout) as client:
+    with httpx.Client(follow_redirects=True, timeout=timeout, headers=dict(headers or {})) as client:
         while attempt < ATTEMPTS:
             before = part.stat().st_size if part.exists() else 0
             if before >= source.size:
