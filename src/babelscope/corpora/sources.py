@@ -16,6 +16,7 @@ from babelscope.errors import BabelscopeError, UsageError, did_you_mean
 SOURCES: dict[str, str] = {
     "asterisk": "babelscope.corpora.asterisk:load",
     "tuxpaint": "babelscope.corpora.tuxpaint:load",
+    "fillets": "babelscope.corpora.fillets:load",
     "fleurs": "babelscope.corpora.fleurs:load",
     "manifest": "babelscope.corpora.manifest:load",
 }

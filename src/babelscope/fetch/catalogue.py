@@ -17,6 +17,9 @@ ASTERISK_LANGUAGES = ("en", "es", "fr", "it", "ru")
 #: Languages that TuxPaint's stamps are spoken in often enough to be paired.
 TUXPAINT_SPEECH = ("be", "bg", "ca", "da", "el", "es", "fr", "ro", "ru")
 
+#: Languages that Fish Fillets is spoken in.
+FILLETS_SPEECH = ("cs", "nl")
+
 Members = Mapping[str, bytes]
 
 
@@ -240,6 +243,40 @@ def _tuxpaint_from_deb(downloads: Mapping[str, Path], folder: Path) -> None:
         _write_recordings(folder / f"{language}.zip", members, _TUXPAINT)
 
 
+def _fillets_deb(suffix: str, sha256: str, size: int) -> DebianPackage:
+    return DebianPackage(f"fillets-ng-data{suffix}", "1.0.1-1.1", sha256, size)
+
+
+_FILLETS = _fillets_deb("", "25de89afd8b1adf7bcace8290248a6a22c89cd42300317e69000e162c032cf84", 70_633_484)
+_FILLETS_SPEECH = {
+    "cs": _fillets_deb("-cs", "3ecef99b9456f1c80c9625c6f2418642b52d58e7167a46bad7a412db17991b14", 39_042_172),
+    "nl": _fillets_deb("-nl", "afb4443fda9ab507dee578b75be857d121718a1cd6017a474f30e0eb13dc9d10", 32_593_580),
+}
+
+# What all levels share has its dialogues beside each other, and its recordings in folders of other names.
+_FILLETS_SHARED = {"black": "blackjokes", "bore": "borejokes", "border": "border"}
+
+
+def _fillets_from_debs(downloads: Mapping[str, Path], folder: Path) -> None:
+    texts: dict[str, bytes] = {}
+    pattern = re.compile(r"usr/share/games/fillets-ng/script/([a-z0-9_]+)/(?:([a-z]+)_)?dialogs_([A-Za-z_]+)\.lua")
+    for name, data in read_deb(downloads[_FILLETS.file_name]):
+        match = pattern.fullmatch(name)
+        if match and match[1] != "share" and match[2] is None:
+            texts[f"{match[1]}/dialogs_{match[3]}.lua"] = data
+        elif match and match[1] == "share" and match[2] in _FILLETS_SHARED:
+            texts[f"{_FILLETS_SHARED[match[2]]}/dialogs_{match[3]}.lua"] = data
+    _write_recordings(folder / "texts.zip", texts, _FILLETS)
+    for language, source in _FILLETS_SPEECH.items():
+        inside = rf"usr/share/games/fillets-ng/sound/(?:share/)?([a-z0-9_]+)/{language}/([^/]+\.ogg)"
+        members = {
+            f"{match[1]}/{match[2]}": data
+            for name, data in read_deb(downloads[source.file_name])
+            if (match := re.fullmatch(inside, name))
+        }
+        _write_recordings(folder / f"{language}.zip", members, source)
+
+
 ASSETS: dict[str, Asset] = {
     asset.name: asset
     for asset in (
@@ -294,6 +331,14 @@ ASSETS: dict[str, Asset] = {
             "Tux Paint stamps 2022.06.04: Bill Kendrick and the Tux Paint contributors",
             ("texts.zip", *(f"{language}.zip" for language in TUXPAINT_SPEECH)),
             (Recipe("the Debian package", (_TUXPAINT,), _tuxpaint_from_deb),),
+        ),
+        Asset(
+            "fillets",
+            "dialogues of the game Fish Fillets: acted in Czech and Dutch, text in a dozen languages",
+            "GPL-2.0-only",
+            "Fish Fillets NG 1.0.1: ALTAR interactive, Ivo and Pavel Danihelka, and the translators",
+            ("texts.zip", *(f"{language}.zip" for language in FILLETS_SPEECH)),
+            (Recipe("Debian packages", (_FILLETS, *_FILLETS_SPEECH.values()), _fillets_from_debs),),
         ),
     )
 }
