@@ -1,0 +1,169 @@
+"""Which sentences are learned from, which are for choosing, and which are held out: one file, drawn once.
+
+A sentence is held out in every language and from every reader. What else is worded like a held-out sentence, in any
+language and in any of the corpora, is dropped from training.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from babelscope import corpora
+from babelscope.cache import write_atomically
+from babelscope.corpora import Corpus
+from babelscope.errors import DataError
+
+FORMAT = 1
+
+#: Languages that are spoken in each corpus, in training or held out.
+SPOKEN: dict[str, tuple[str, ...]] = {
+    "asterisk": ("en", "es", "fr", "it", "ru"),
+    "tuxpaint": ("be", "bg", "ca", "da", "el", "es", "fr", "ro", "ru"),
+    "fillets": ("cs", "nl"),
+}
+#: The six languages of Tux Paint in which held-out names are complete.
+TUXPAINT_SIX = ("fr", "ru", "ro", "ca", "bg", "es")
+#: Languages that are read, to find what is worded alike.
+READ: dict[str, tuple[str, ...]] = {
+    "asterisk": SPOKEN["asterisk"],
+    "tuxpaint": ("en", *SPOKEN["tuxpaint"]),
+    "fillets": ("en", *SPOKEN["fillets"]),
+}
+
+HELD_OUT_READER = "Menardi"
+HELD_OUT_LANGUAGE = "cs"
+
+#: Sentences of (test, validation).
+SIZES = {"asterisk": (60, 30), "tuxpaint": (97, 60), "fillets": (120, 60)}
+#: Of Tux Paint's test sentences, those that are spoken in all nine languages.
+TUXPAINT_NINE = 48
+
+
+@dataclass(frozen=True)
+class Split:
+    """Sentence ids by corpus; what is in none of the three is learned from."""
+
+    test: dict[str, tuple[str, ...]]
+    validation: dict[str, tuple[str, ...]]
+    dropped: dict[str, tuple[str, ...]]
+    fingerprint: str
+
+    def part_of(self, corpus: str, sentence: str) -> str:
+        """Return ``test``, ``validation``, ``dropped`` or ``train``."""
+        for part in ("test", "validation", "dropped"):
+            if sentence in getattr(self, part)[corpus]:
+                return part
+        return "train"
+
+
+def load_corpora() -> dict[str, Corpus]:
+    """Load the three corpora, in the languages that are read."""
+    return {name: corpora.load(name, languages=list(READ[name])) for name in SPOKEN}
+
+
+def draw(loaded: dict[str, Corpus], seed: int = 0) -> dict[str, Any]:
+    """Draw the held-out sentences, and find what must be dropped because of them.
+
+    Parameters
+    ----------
+    loaded : dict
+        By :func:`load_corpora`.
+    seed : int
+
+    Returns
+    -------
+    dict
+        The content of the split's file.
+    """
+    candidates = {
+        "asterisk": loaded["asterisk"].select(min_words=4, distinct=True),
+        "tuxpaint": loaded["tuxpaint"].select(languages=TUXPAINT_SIX, distinct=True),
+        "fillets": loaded["fillets"].select(languages=SPOKEN["fillets"], distinct=True, min_words=4, max_seconds=12.0),
+    }
+    nine = loaded["tuxpaint"].select(languages=SPOKEN["tuxpaint"], distinct=True)
+    nine = nine.select(
+        ids=[sentence for sentence in nine.sentences if sentence in set(candidates["tuxpaint"].sentences)]
+    )
+    test: dict[str, list[str]] = {}
+    for name, corpus in candidates.items():
+        first = nine.select(n=TUXPAINT_NINE, seed=seed).sentences if name == "tuxpaint" else ()
+        rest = _without(corpus, set(first))
+        test[name] = sorted({*first, *rest.select(n=SIZES[name][0] - len(first), seed=seed).sentences})
+    tested = _all_wordings(loaded, test)
+    validation: dict[str, list[str]] = {}
+    for name, corpus in candidates.items():
+        alike = {sentence for sentence in corpus.sentences if not tested.isdisjoint(_wordings(loaded[name], sentence))}
+        validation[name] = sorted(_without(corpus, alike).select(n=SIZES[name][1], seed=seed + 1).sentences)
+    wordings = tested | _all_wordings(loaded, validation)
+    dropped = {
+        name: [
+            sentence
+            for sentence in sorted(corpus.sentences)
+            if sentence not in test[name]
+            and sentence not in validation[name]
+            and not wordings.isdisjoint(_wordings(corpus, sentence))
+        ]
+        for name, corpus in loaded.items()
+    }
+    content = {
+        "format": FORMAT,
+        "seed": seed,
+        "corpora": {name: corpus.fingerprint() for name, corpus in loaded.items()},
+        "held_out_reader": HELD_OUT_READER,
+        "held_out_language": HELD_OUT_LANGUAGE,
+        "test": test,
+        "validation": validation,
+        "dropped": dropped,
+    }
+    return content | {"fingerprint": fingerprint_of(content)}
+
+
+def _without(corpus: Corpus, gone: Set[str]) -> Corpus:
+    return corpus.select(ids=[sentence for sentence in corpus.sentences if sentence not in gone])
+
+
+def _all_wordings(loaded: dict[str, Corpus], ids: dict[str, list[str]]) -> set[tuple[str, str]]:
+    return {wording for name in ids for sentence in ids[name] for wording in _wordings(loaded[name], sentence)}
+
+
+def _wordings(corpus: Corpus, sentence: str) -> Iterable[tuple[str, str]]:
+    """Yield (language, letters) for every language that the sentence is written in."""
+    for language in corpus.languages:
+        text = corpus.text(sentence, language)
+        if text:
+            yield language, "".join(letter for letter in text.casefold() if letter.isalnum()) or text
+
+
+def fingerprint_of(content: dict[str, Any]) -> str:
+    """Return a sha256 over a split's content, its own fingerprint left out."""
+    said = {key: value for key, value in content.items() if key != "fingerprint"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def write(content: dict[str, Any], path: Path) -> None:
+    """Write a split's file."""
+    text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def read(path: Path) -> Split:
+    """Read a split's file.
+
+    Raises
+    ------
+    DataError
+        If it is missing, of another format, or was edited by hand.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"the split {path} cannot be read ({error}): draw it again") from error
+    if content.get("format") != FORMAT or content.get("fingerprint") != fingerprint_of(content):
+        raise DataError(f"the split {path} is not what was drawn (format or fingerprint differ): draw it again")
+    parts = [{name: tuple(ids) for name, ids in content[part].items()} for part in ("test", "validation", "dropped")]
+    return Split(parts[0], parts[1], parts[2], content["fingerprint"])
