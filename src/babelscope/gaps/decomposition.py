@@ -1,4 +1,4 @@
-"""Where meaning lives: how much of a point's variance is the sentence's, the language's, the modality's, and the rest's.
+"""Where meaning lives: how much of a point's variance is the sentence's, the language's, the modality's, or of none.
 
 A *component of covariance* is what two utterances have in common because they share a label, beyond what they have in
 common without it. With x' y the inner product, and the mean taken over all pairs of utterances that share exactly the
@@ -218,7 +218,9 @@ def _decompose(read: Read, shape: tuple[int, int, int], interval: bool, alpha: f
             "languages and one modality are needed"
         )
     clustered = interval and languages >= LEAST_LANGUAGES
-    own, rows = _inner_products(read, shape, clustered)
+    own, rows, offset = _inner_products(read, shape, clustered)
+    if not own[0, 0].sum() > 1e-24 * n * languages * modalities * offset:  # what rounding leaves of equal vectors
+        raise _ConstantError("every utterance has the same vector: there is no variance to decompose")
     # [..., 0] is every sentence; [..., 1 + s] is all but sentence s. The axis before does the same with languages.
     same = own.sum(-1, keepdims=True) - np.concatenate([np.zeros_like(own[..., :1]), own], axis=-1)
     pairs = rows.sum(-1, keepdims=True) - np.concatenate([np.zeros_like(own[..., :1]), 2 * rows - own], axis=-1)
@@ -226,10 +228,8 @@ def _decompose(read: Read, shape: tuple[int, int, int], interval: bool, alpha: f
     languages_left = np.where(np.arange(own.shape[1]) == 0, languages, languages - 1).astype(float)[:, None]
     components = _components(same, pairs, sentences_left, languages_left, modalities)
     total = components.sum(0)
-    scale = float(own[0, 0].sum()) / (n * languages * modalities)
-    if not total[0, 0] > 0 or not scale > 0:
-        raise _ConstantError("every utterance has the same vector: there is no variance to decompose")
-    shares = components / total
+    with np.errstate(invalid="ignore", divide="ignore"):  # all variance in one sentence: no interval
+        shares = components / total
     reach = _reach(shares, alpha) if interval else np.full(len(shares), np.nan)
     names = COMPONENTS if modalities > 1 else COMPONENTS_OF_ONE
     value = shares[:, 0, 0]
@@ -259,12 +259,13 @@ def _convention(interval: bool, clustered: bool, alpha: float) -> str:
     return f"{text}; {1 - alpha:.0%} interval: jackknife over {over}"
 
 
-def _inner_products(read: Read, shape: tuple[int, int, int], leave_out: bool) -> tuple[FloatArray, FloatArray]:
+def _inner_products(read: Read, shape: tuple[int, int, int], leave_out: bool) -> tuple[FloatArray, FloatArray, float]:
     """Sum the inner products of utterances, each sentence with itself and with all sentences.
 
     Four kinds of sums stand in the first axis: over pairs of one language and one modality; of one language (modalities
     all with all); of one modality (languages all with all); all with all. The second axis is every language, then (if
-    `leave_out`) all languages but one at a time. The third is the sentence.
+    `leave_out`) all languages but one at a time. The third is the sentence. Everything is taken about the grand mean,
+    whose squared length comes third.
     """
     n, languages, modalities = shape
     every = [(language, modality) for language in range(languages) for modality in range(modalities)]
@@ -309,7 +310,7 @@ def _inner_products(read: Read, shape: tuple[int, int, int], leave_out: bool) ->
                 sums_of[kind] += values
                 if leave_out:
                     sums_of[kind, variant] -= values
-    return own, rows
+    return own, rows, float(centre @ centre)
 
 
 def _components(
