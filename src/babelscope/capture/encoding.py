@@ -180,8 +180,18 @@ def _encode_block(
                 "try dtype = 'float32', or check the weights"
             )
     return Block(
-        vectors, {point.name: [point.length(item.length) for item in prepared] for point in side.points}, amounts
+        vectors,
+        {point.name: [point.length(item.length) for item in prepared] for point in side.points},
+        amounts,
+        _token_ids(prepared) if modality == "text" else (),
     )
+
+
+def _token_ids(prepared: Sequence[Prepared]) -> list[list[int]]:
+    """Return the tokens of each text where the side calls them what transformers does; else nothing."""
+    if not all("input_ids" in item.inputs for item in prepared):
+        return []
+    return [[int(token) for token in item.inputs["input_ids"].flatten().tolist()] for item in prepared]
 
 
 def _layout(model: Model, corpus: Corpus, pooling: str, block: int) -> Layout:

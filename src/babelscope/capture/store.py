@@ -71,11 +71,15 @@ class Block:
     positions : mapping of point to the number of valid positions of each sentence
     amounts : sequence of float
         Tokens of each text, or seconds of each recording.
+    token_ids : sequence of sequence of int
+        The tokens of each text, special ones included, as numbers of the model's vocabulary; empty for recordings, and
+        for a text side that does not tell.
     """
 
     vectors: Mapping[str, NDArray[np.float32]]
     positions: Mapping[str, Sequence[int]]
     amounts: Sequence[float]
+    token_ids: Sequence[Sequence[int]] = ()
 
 
 class Activations:
@@ -227,6 +231,16 @@ class Activations:
         name = "seconds" if modality == "speech" else "tokens"
         return np.asarray(self.dataset[name].sel(language=language).values, dtype=np.float64)
 
+    def token_ids(self, language: str) -> list[NDArray[np.int64]] | None:
+        """Return the tokens of each text as numbers of the model's vocabulary, special ones included.
+
+        None where the store does not hold them: it was made before they were kept, or the text side does not tell.
+        """
+        if "token_ids" not in self.dataset:
+            return None
+        held = [str(value).split() for value in self.dataset["token_ids"].sel(language=language).values]
+        return [np.array(ids, dtype=np.int64) for ids in held] if all(held) else None
+
     def texts(self, language: str) -> list[str]:
         """Return the sentences' texts in a language."""
         return [str(text) for text in self.dataset["text"].sel(language=language).values]
@@ -330,6 +344,11 @@ class Writer:
                     np.full(cells, np.nan),
                     {"long_name": "tokens of the text, special ones included"},
                 ),
+                "token_ids": (
+                    ("language", "sentence"),
+                    np.full(cells, "", dtype=object),
+                    {"long_name": "these tokens as numbers of the model's vocabulary, spaces between"},
+                ),
             },
             coords={
                 "modality": strings(modalities),
@@ -356,7 +375,7 @@ class Writer:
         }
         for name in ("text", "recording", "reader"):
             encoding[name] = {"chunks": (1, len(sentences))}
-        for name in ("seconds", "tokens"):
+        for name in ("seconds", "tokens", "token_ids"):
             encoding[name] = {"chunks": (1, block)}
         making = self.path.with_name(f".{self.path.name}.{secrets.token_hex(6)}")
         with naming_the_disk(self.path):
@@ -405,6 +424,9 @@ class Writer:
                 counts[index] = block.positions[point["name"]]
             self._array("positions")[row, :, language, part] = counts
             self._array("tokens" if modality == "text" else "seconds")[language, part] = np.array(block.amounts)
+            if block.token_ids and "token_ids" in self._group:  # a store that was begun before they were kept has none
+                written = [" ".join(str(token) for token in ids) for ids in block.token_ids]
+                self._array("token_ids")[language, part] = np.array(written, dtype=object)
             self._array("done")[row, language, part] = np.ones(size, dtype=np.int8)
 
     def _array(self, name: str) -> Any:
