@@ -79,7 +79,7 @@ class Capture:
         if point.layout == "bdt":
             tensor = tensor.transpose(1, 2)
         lengths = [point.length(length) for length in self._lengths]
-        self._caught[point.name] = pool(tensor.detach(), lengths, self.pooling)
+        self._caught[point.name] = pool(tensor.detach()[:, point.start :], lengths, self.pooling)
 
     @torch.inference_mode()
     def run(self, batch: Batch) -> Mapping[str, Tensor]:

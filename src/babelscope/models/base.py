@@ -61,6 +61,8 @@ class Point:
         Maps an utterance's length (in the side's unit) to its number of valid positions here.
     formula : str
         The same for people to read.
+    start : int
+        Positions of the module that come before the utterance's own: those of a prompt.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Point:
     layout: Literal["btd", "bdt", "bd"] = "btd"
     length: Callable[[int], int] = field(default=lambda length: length, repr=False, compare=False)
     formula: str = "L"
+    start: int = 0
 
 
 @dataclass(frozen=True)

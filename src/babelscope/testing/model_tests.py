@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from babelscope.capture import Capture
 from babelscope.errors import BabelscopeError, DataError
-from babelscope.models.base import MODALITIES, Batch, Model, Prepared, Side
+from babelscope.models.base import MODALITIES, Batch, Model, Point, Prepared, Side
 
 #: Longest recording, in samples, among which the shortest that a side takes is looked for.
 _SEARCHED = 32_000
@@ -57,19 +57,22 @@ def watch(side: Side, batch: Batch) -> tuple[dict[str, Tensor], list[str]]:
     Returns
     -------
     values : dict of str to Tensor, shape (batch, positions, width) or (batch, width)
-        float32, on the CPU; positions include padding. A point that fired more than once has its last.
+        float32, on the CPU; positions include padding, but not what stands before a point's start. A point that fired
+        more than once has its last.
     order : list of str
         The points in the order in which their modules ran, each as often as it did.
     """
     values: dict[str, Tensor] = {}
     order: list[str] = []
 
-    def keep(name: str, layout: str, value: Any) -> None:
+    def keep(point: Point, value: Any) -> None:
         tensor: Tensor = value[0] if isinstance(value, tuple | list) else value
-        if layout == "bdt":
+        if point.layout == "bdt":
             tensor = tensor.transpose(1, 2)
-        values[name] = tensor.detach().float().cpu().clone()
-        order.append(name)
+        if point.layout != "bd":
+            tensor = tensor[:, point.start :]
+        values[point.name] = tensor.detach().float().cpu().clone()
+        order.append(point.name)
 
     with ExitStack() as handles, torch.inference_mode():
         for point in side.points:
@@ -77,11 +80,11 @@ def watch(side: Side, batch: Batch) -> tuple[dict[str, Tensor], list[str]]:
                 continue
             module = side.root.get_submodule(point.module)
 
-            def on_output(_: Any, __: Any, output: Any, name: str = point.name, layout: str = point.layout) -> None:
-                keep(name, layout, output)
+            def on_output(_: Any, __: Any, output: Any, point: Point = point) -> None:
+                keep(point, output)
 
-            def on_input(_: Any, args: Any, kwargs: Any, name: str = point.name, layout: str = point.layout) -> None:
-                keep(name, layout, args[0] if args else next(iter(kwargs.values())))
+            def on_input(_: Any, args: Any, kwargs: Any, point: Point = point) -> None:
+                keep(point, args[0] if args else next(iter(kwargs.values())))
 
             handle = (
                 module.register_forward_hook(on_output)
@@ -270,10 +273,20 @@ class ModelTests:
     def test_lengths_are_as_claimed(self, model: Model) -> None:
         """An utterance alone has as many positions at every point as the point's formula says.
 
-        A side with a fixed window has more: there the formula must give all of them for a full window, and for a
-        shorter recording its share, to a position.
+        A side with a fixed window has more wherever the window is all that the module sees: there the formula must give
+        all of them for a full window, and for a shorter recording its share, to a position.
         """
         for language, side in self.sides(model):
+            full: dict[str, int] = {}
+            if side.fixed_batch_length and self.window:
+                values, _ = watch(side, side.collate([self.item(side, self.window, language)]))
+                for point in side.points:
+                    if point.layout != "bd" and point.module:
+                        full[point.name] = values[point.name].shape[1]
+                        assert point.length(self.window) == full[point.name], (
+                            f"{point.name}: a full window has {full[point.name]} positions, not "
+                            f"{point.length(self.window)} as by {point.formula}"
+                        )
             for size in self.residues(side):
                 item = self.item(side, size, language)
                 values, _ = watch(side, side.collate([item]))
@@ -284,21 +297,13 @@ class ModelTests:
                         continue
                     there = values[point.name].shape[1]
                     where = f"{point.name}: {item.length} {side.unit} have {there} positions"
-                    if not side.fixed_batch_length:
+                    if not side.fixed_batch_length or full.get(point.name, there) != there:
                         assert claimed == there, f"{where}, not {claimed} as by {point.formula}"
                     elif self.window and point.stage != "shared":
                         share = there * item.length / self.window
                         assert claimed <= there and abs(claimed - share) <= 1, (
                             f"{where} in a window of {self.window}, of which {share:.1f} are its own, not {claimed} as "
                             f"by {point.formula}"
-                        )
-            if side.fixed_batch_length and self.window:
-                values, _ = watch(side, side.collate([self.item(side, self.window, language)]))
-                for point in side.points:
-                    if point.layout != "bd" and point.module:
-                        assert point.length(self.window) == values[point.name].shape[1], (
-                            f"{point.name}: a full window has {values[point.name].shape[1]} positions, not "
-                            f"{point.length(self.window)} as by {point.formula}"
                         )
 
     @_PROPERTY
