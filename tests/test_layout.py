@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "similarity": {"errors", "cache"},
     "gaps": BELOW | {"corpora", "models", "capture", "similarity"},
     "report": BELOW | {"gaps"},
+    "monitor": BELOW | {"corpora", "models", "capture", "similarity", "gaps"},
     "study": BELOW | {"corpora", "models", "capture", "similarity", "gaps", "report"},
     "forecast": BELOW | {"corpora", "models", "capture", "study"},
     "cli": BELOW | {"corpora", "models", "capture", "similarity", "gaps", "report", "study", "forecast"},

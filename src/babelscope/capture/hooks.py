@@ -81,9 +81,15 @@ class Capture:
         lengths = [point.length(length) for length in self._lengths]
         self._caught[point.name] = pool(tensor.detach()[:, point.start :], lengths, self.pooling)
 
-    @torch.inference_mode()
-    def run(self, batch: Batch) -> Mapping[str, Tensor]:
+    def run(self, batch: Batch, *, training: bool = False) -> Mapping[str, Tensor]:
         """Run one batch.
+
+        Parameters
+        ----------
+        batch : Batch
+        training : bool
+            Whether the model goes on training afterwards: gradients are then off, but what the model keeps of this pass
+            (tables of positions) may still take part in a backward pass.
 
         Returns
         -------
@@ -97,7 +103,8 @@ class Capture:
         """
         self._lengths, self._caught, self._active = batch.lengths, {}, True
         try:
-            returned = self.side.forward(batch.to(self.side.device))
+            with torch.no_grad() if training else torch.inference_mode():
+                returned = self.side.forward(batch.to(self.side.device))
         finally:
             self._active = False
         fired = list(self._caught)

@@ -1,0 +1,33 @@
+"""While a model is trained: a small probe set is encoded every so many steps, and its gaps are logged.
+
+>>> from babelscope.monitor import FunctionProbe, GapMonitor
+>>> probe = FunctionProbe(speech=encode_speech, text=encode_text, modules=[model])  # doctest: +SKIP
+>>> with GapMonitor(probe, "run/gaps.jsonl", every=200) as monitor:  # doctest: +SKIP
+...     for step, batch in enumerate(batches, 1):
+...         train(batch)
+...         monitor.step(step)
+
+The training goes on as if nothing had been: modes, gradients, buffers, hooks and every generator of random numbers are
+as they were (:mod:`babelscope.monitor.state`), and all probing together takes at most 5 % of the training time
+(:mod:`babelscope.monitor.pace`).
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from babelscope.monitor.loop import GapMonitor
+from babelscope.monitor.probe import FunctionProbe, ModelProbe, Probe
+from babelscope.monitor.record import read_log
+
+if TYPE_CHECKING:
+    from babelscope.monitor.trainer import GapCallback
+
+__all__ = ["FunctionProbe", "GapCallback", "GapMonitor", "ModelProbe", "Probe", "read_log"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "GapCallback":  # its base class brings all of transformers' Trainer along
+        return importlib.import_module("babelscope.monitor.trainer").GapCallback
+    raise AttributeError(f"module 'babelscope.monitor' has no attribute {name!r}")

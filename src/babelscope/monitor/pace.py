@@ -1,0 +1,99 @@
+"""How often a probe is taken: as often as asked, unless that would cost more than its share of the training time.
+
+Only two times are kept: what was spent on probing, and what was spent on training (all time between probes, from the
+first step on). A probe is due `every` steps after the last. It waits where spending what it is expected to cost would
+lift the share above the budget; the first probe of a run does not wait, since nobody knows yet what it costs and the
+model before training is what all else is compared with.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Pace:
+    """When to probe.
+
+    Attributes
+    ----------
+    every : int
+        Steps between probes, as asked.
+    budget : float
+        Largest share of the training time that probing may cost; infinity for no limit.
+    clock : callable
+        Seconds, from anywhere.
+    spent, trained : float
+        Seconds of probing and of training so far.
+    cost : float
+        Seconds of the last probe: what the next is expected to cost.
+    last : int or None
+        The step of the last probe.
+    step_now : int or None
+        The step of the last call of :meth:`arrive`.
+    """
+
+    every: int
+    budget: float
+    clock: Callable[[], float] = time.perf_counter
+    spent: float = 0.0
+    trained: float = 0.0
+    cost: float = 0.0
+    last: int | None = None
+    _mark: float | None = field(default=None, repr=False)
+    _first: tuple[int, float] | None = field(default=None, repr=False)
+    step_now: int | None = None
+
+    def arrive(self, step: int) -> None:
+        """Count the time since the last call as training."""
+        now = self.clock()
+        if self._mark is not None:
+            self.trained += now - self._mark
+        self._mark = now
+        if self._first is None:
+            self._first = (step, self.trained)
+        self.step_now = step
+
+    def leave(self, began: float) -> float:
+        """Count the time since `began` as probing; return it."""
+        now = self.clock()
+        self.cost = now - began
+        self.spent += self.cost
+        self._mark = now
+        return self.cost
+
+    def stop(self) -> None:
+        """Forget where it was: time from now on is neither training nor probing."""
+        self._mark, self._first, self.step_now, self.last = None, None, None, None
+
+    def leave_again(self) -> None:
+        """Count the time since the last call as part of the same probe: that of telling others."""
+        now = self.clock()
+        if self._mark is not None:
+            self.cost += now - self._mark
+            self.spent += now - self._mark
+        self._mark = now
+
+    @property
+    def share(self) -> float:
+        """What probing has cost so far, as a share of the training time; infinity before any training."""
+        return self.spent / self.trained if self.trained > 0 else math.inf if self.spent else 0.0
+
+    @property
+    def interval(self) -> int:
+        """Steps between probes that the budget allows in the long run, at least `every`."""
+        if self._first is None or self.step_now is None or not math.isfinite(self.budget):
+            return self.every
+        a_step = (self.trained - self._first[1]) / max(self.step_now - self._first[0], 1)
+        return max(self.every, math.ceil(self.cost / (self.budget * a_step))) if a_step > 0 else self.every
+
+    def due(self, step: int) -> bool:
+        """Say whether a probe was asked for by now."""
+        return self.last is None or step >= self.last + self.every
+
+    def affordable(self) -> bool:
+        """Say whether one more probe stays within the budget."""
+        return self.last is None or self.spent + self.cost <= self.budget * self.trained

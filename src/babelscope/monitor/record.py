@@ -1,0 +1,151 @@
+"""The log of a monitor: JSON Lines that are only ever appended to, one line an event, and how to read them.
+
+A line of the event ``gaps`` holds all gaps of one probe, so that a killed run leaves whole probes. A run that goes on
+from a checkpoint appends ``resume`` with its step: what was logged from that step on belongs to steps that are done
+again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from babelscope.cache import naming_the_disk
+from babelscope.errors import DataError, UsageError
+
+#: Columns of :func:`read_log`.
+LOG_COLUMNS: tuple[str, ...] = (
+    "step",
+    "time",
+    "kind",
+    "point",
+    "against",
+    "language_a",
+    "language_b",
+    "measure",
+    "value",
+    "null_mean",
+    "null_q95",
+    "calibrated",
+    "p",
+    "n",
+    "seconds",
+    "share",
+)
+
+
+class Record:
+    """A log that is being written.
+
+    Parameters
+    ----------
+    path : Path
+        Made, or taken up where it ends; a last line that a killed run left half is cut off.
+    identity : dict
+        What was asked for, JSON-able: the log of another monitor is not continued.
+
+    Raises
+    ------
+    UsageError
+        If the log is another monitor's.
+    DataError
+        If it is damaged or cannot be written.
+    """
+
+    def __init__(self, path: Path, identity: dict[str, Any]) -> None:
+        self.path, self.identity = path, json.loads(json.dumps(identity))
+        self.last: dict[str, Any] | None = None
+        self.steps: list[int] = []
+        self.resumes = False
+        with naming_the_disk(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            events = _events(path, cut=True) if path.exists() else []
+        for event in events:
+            if event["event"] == "start" and event["monitor"] != self.identity:
+                differing = [
+                    key
+                    for key in self.identity.keys() | event["monitor"].keys()
+                    if self.identity.get(key) != event["monitor"].get(key)
+                ]
+                raise UsageError(
+                    f"{path} is the log of another monitor (other {', '.join(sorted(differing))}): name another log, "
+                    "or delete it"
+                )
+            self._note(event)
+
+    def _note(self, event: dict[str, Any]) -> None:
+        self.resumes = True
+        if event["event"] == "gaps":
+            self.last = event
+            self.steps.append(event["step"])
+
+    def write(self, event: str, **content: Any) -> None:
+        """Append one line, and have it on the disk."""
+        self._note({"event": event, **content})
+        line = json.dumps({"event": event, **content}, ensure_ascii=False, allow_nan=False)
+        with naming_the_disk(self.path), self.path.open("a", encoding="utf-8") as handle:
+            handle.write(line + "\n")
+            handle.flush()
+            os.fsync(handle.fileno())
+
+
+def _events(path: Path, *, cut: bool) -> list[dict[str, Any]]:
+    """Return the whole lines of a log; with `cut`, take off a half one at its end."""
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if cut and whole < len(content):
+        with path.open("rb+") as handle:
+            handle.truncate(whole)
+    events: list[dict[str, Any]] = []
+    for number, line in enumerate(content[:whole].splitlines(), 1):
+        try:
+            event = json.loads(line)
+            event["event"]
+        except (ValueError, TypeError, KeyError) as error:
+            raise DataError(f"{path}, line {number} is no event of a monitor's log: repair or delete it") from error
+        events.append(event)
+    return events
+
+
+def read_log(path: Path | str) -> pd.DataFrame:
+    """Read a monitor's log as one tidy table.
+
+    Parameters
+    ----------
+    path : Path or str
+        What a :class:`~babelscope.monitor.GapMonitor` writes, also while it writes.
+
+    Returns
+    -------
+    DataFrame
+        One row a probe, comparison and measure; columns ``step, time, kind, point, against, language_a, language_b,
+        measure, value, null_mean, null_q95, calibrated, p, n, seconds, share``: seconds of the probe, and what all
+        probing had cost by then as a share of the training time. Probes of steps that a resumed run did again are left
+        out.
+
+    Raises
+    ------
+    DataError
+        If there is no log, or a line of it is damaged.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"there is no log {path}")
+    probes: list[dict[str, Any]] = []
+    for event in _events(path, cut=False):
+        if event["event"] == "resume":
+            probes = [probe for probe in probes if probe["step"] < event["step"]]
+        elif event["event"] == "gaps":
+            probes.append(event)
+    rows = [
+        {**{name: probe[name] for name in ("step", "time", "seconds", "share")}, **row}
+        for probe in probes
+        for row in probe["gaps"]
+    ]
+    table = pd.DataFrame(rows, columns=list(LOG_COLUMNS))
+    numbers = ["value", "null_mean", "null_q95", "calibrated", "p", "share"]
+    return table.astype(dict.fromkeys(numbers, "float64"))
