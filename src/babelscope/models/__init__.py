@@ -29,6 +29,7 @@ __all__ = [
     "Side",
     "Stage",
     "WeightsFile",
+    "held_out",
     "known",
     "load",
 ]
@@ -55,6 +56,9 @@ class ModelInfo:
     planner : str
         ``module:function`` that makes the model without weights, for its points and size; empty if there is none. The
         function takes the name and a folder or None; see :func:`babelscope.models.planning.plan`.
+    held_out : str
+        ``module:function`` that returns the sentences of a corpus, given by name, that nothing in the model was trained
+        on; empty if that is not known.
     """
 
     summary: str
@@ -63,9 +67,18 @@ class ModelInfo:
     assets: tuple[str, ...]
     licence: str
     planner: str = ""
+    held_out: str = ""
 
 
 _BUILT_IN: dict[str, ModelInfo] = {
+    "pocket": ModelInfo(
+        "Whisper-base, a length adapter that comes along, and the layers of multilingual-e5-small, which text shares",
+        ("text", "speech"),
+        "babelscope.models.pocket:load",
+        ("whisper-base", "e5-small"),
+        "MIT (Whisper, E5), Apache-2.0 (adapter)",
+        held_out="babelscope.models.pocket:held_out",
+    ),
     "whisper-base": ModelInfo(
         "Whisper-base encoder: 6 layers, 512 wide, about 100 languages",
         ("speech",),
@@ -168,6 +181,28 @@ def parts(name: str) -> tuple[str, ...]:
 def assets_of(name: str) -> tuple[str, ...]:
     """Return the assets that a model needs when the user names no weights."""
     return tuple(dict.fromkeys(asset for part in parts(name) for asset in known()[part].assets))
+
+
+def held_out(name: str, corpus: str) -> tuple[str, ...]:
+    """Return the sentences of a corpus that a model was not trained on.
+
+    Parameters
+    ----------
+    name : str
+        A registered name; of a pair, the part that says counts.
+    corpus : str
+        A corpus's name.
+
+    Raises
+    ------
+    UsageError
+        If the model does not say, or has none of that corpus.
+    """
+    told = [info.held_out for part in parts(name) if (info := known()[part]).held_out]
+    if not told:
+        raise UsageError(f"model {name!r} does not say which sentences were held out of its training: leave it out")
+    module, _, function = told[0].partition(":")
+    return cast(tuple[str, ...], getattr(importlib.import_module(module), function)(corpus))
 
 
 def load(

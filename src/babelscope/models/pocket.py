@@ -1,0 +1,448 @@
+"""``pocket``: a small joint model of speech and text, whose only trained part comes along with babelscope.
+
+Whisper-base's encoder, frozen, then a length adapter (:mod:`babelscope.models.pocket_adapter`), then the 12 layers of
+multilingual-e5-small, frozen, which text goes through as well: they are the shared layers. The adapter was taught that
+the embedding of a recording is E5's embedding of its transcript.
+
+Whisper hears a recording in a window of the next whole second, as the adapter was trained. Between ``<s> query :`` and
+``</s>`` stands what the adapter makes of a recording, as the tokens of a text do.
+
+Two controls have the same text side:
+
+- ``adapter = "untrained"``: the adapter as training begins with it, drawn with ``seed``. What the shared layers do by
+  themselves to any input of the right scale.
+- ``adapter = "ridge"``: no adapter and no shared layers: the mean of Whisper's last layer, mapped linearly to E5's
+  embedding by a ridge regression on the same training recordings. What takes no joint model at all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from transformers import BertModel, WhisperFeatureExtractor
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+from babelscope.cache import sha256_of
+from babelscope.errors import DataError, UsageError, did_you_mean
+from babelscope.models import e5, whisper
+from babelscope.models.base import (
+    Batch,
+    Model,
+    Point,
+    Prepared,
+    Side,
+    Stage,
+    WeightsFile,
+    dtype_named,
+    ready,
+    spread_depths_before,
+)
+from babelscope.models.options import LoadOptions
+from babelscope.models.pocket_adapter import (
+    LONGEST_WINDOW,
+    SAMPLE_RATE,
+    SPLIT,
+    WEIGHTS,
+    PocketAdapter,
+    embed_between,
+    halved,
+    load_adapter,
+    window_samples,
+)
+from babelscope.models.pocket_ridge import RIDGE, RidgeMap, load_ridge
+
+#: What may stand between Whisper and E5.
+ADAPTERS: dict[str, str] = {
+    "trained": "the adapter that comes along",
+    "untrained": "an adapter as training begins with it (a control)",
+    "ridge": "a linear map from the mean of Whisper's last layer to E5's embedding (a control)",
+}
+POOLED = "shared.pooled"
+LICENCE = "MIT (Whisper, E5), Apache-2.0 (adapter)"
+
+Adapter = Literal["trained", "untrained", "ridge"]
+
+
+def _shared_points(model: BertModel, length: Callable[[int], int], formula: str) -> list[Point]:
+    width, layers = model.config.hidden_size, model.config.num_hidden_layers
+
+    def point(name: str, stage: Stage, module: str, **more: Any) -> Point:
+        settings: dict[str, Any] = {"length": length, "formula": formula} | more
+        return Point(f"shared.{name}", stage, 0, width, module, **settings)
+
+    return [
+        point("input", Stage.SHARED, "shared.encoder.layer.0", take="input"),
+        *(point(f"layer.{index}", Stage.SHARED, f"shared.encoder.layer.{index}") for index in range(layers)),
+        point("pooled", Stage.POOLED, "", layout="bd", length=lambda _: 1, formula="1"),
+    ]
+
+
+class PocketText(e5.E5Text):
+    """The text side: E5, whose layers are the shared ones.
+
+    Parameters
+    ----------
+    model : BertModel
+    tokenizer : tokenizers.Tokenizer
+    longest : int
+        Own points of the speech side, for the depth of the shared ones.
+    """
+
+    def __init__(self, model: BertModel, tokenizer: Tokenizer, longest: int) -> None:
+        super().__init__(model, tokenizer)
+        self.root = nn.ModuleDict({"shared": model}).eval()
+        width = model.config.hidden_size
+        own = [Point("text.words", Stage.FRONT_END, 0, width, "shared.embeddings.word_embeddings")]
+        self.points = spread_depths_before(own, _shared_points(model, lambda length: length, "L"), longest)
+
+    def forward(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Run E5 and return the sentence embeddings."""
+        return {POOLED: self.embeddings(batch)}
+
+
+class _PocketSpeech(Side):
+    """What both kinds of speech side have: Whisper in windows of a recording's own length."""
+
+    modality = "speech"
+    unit = "samples at 16 kHz"
+    fixed_batch_length = True
+
+    def __init__(self, encoder: WhisperEncoder) -> None:
+        self.encoder = encoder
+        self.longest = encoder.config.max_source_positions * 2 * whisper.HOP
+        self._features: dict[int, WhisperFeatureExtractor] = {}
+
+    def prepare(self, item: str | NDArray[np.float32], language: str) -> Prepared:
+        """Compute the log-mel features of one recording, padded with silence to the next whole second.
+
+        Raises
+        ------
+        DataError
+            If the recording is too long for any window.
+        """
+        samples = np.asarray(item, dtype=np.float32)
+        window = window_samples(len(samples))
+        if window not in self._features:
+            self._features[window] = WhisperFeatureExtractor(
+                feature_size=self.encoder.config.num_mel_bins, chunk_length=window // SAMPLE_RATE
+            )
+        features = self._features[window](samples, sampling_rate=SAMPLE_RATE, return_tensors="pt").input_features[0]
+        return Prepared({"input_features": features}, len(samples))
+
+    def collate(self, items: Sequence[Prepared]) -> Batch:
+        """Pad the windows to the longest of them with zeros."""
+        features = [item.inputs["input_features"] for item in items]
+        frames = max(one.shape[-1] for one in features)
+        padded = torch.stack([nn.functional.pad(one, (0, frames - one.shape[-1])) for one in features])
+        return Batch({"input_features": padded}, tuple(item.length for item in items))
+
+    def hear(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return Whisper's last layer, shape (batch, positions, width), and each recording's own positions."""
+        features = batch.inputs["input_features"].to(self.encoder.conv1.weight.dtype)
+        windows = [window_samples(length) // whisper.HOP for length in batch.lengths]
+        own = torch.tensor([whisper.positions(length) for length in batch.lengths], device=features.device)
+        return whisper.hear(self.encoder, features, windows), own
+
+
+class PocketSpeech(_PocketSpeech):
+    """The speech side: Whisper's points, length adaptation step by step, the shared layers.
+
+    Parameters
+    ----------
+    encoder : WhisperEncoder
+    adapter : PocketAdapter
+    model : BertModel
+        The text side's own.
+    before, after : sequence of int
+        Tokens that stand around an input: ``<s> query :`` and ``</s>``.
+    """
+
+    family = "Whisper encoder, length adapter, multilingual E5"
+
+    def __init__(
+        self,
+        encoder: WhisperEncoder,
+        adapter: PocketAdapter,
+        model: BertModel,
+        before: Sequence[int],
+        after: Sequence[int],
+    ) -> None:
+        super().__init__(encoder)
+        self.root: nn.Module = nn.ModuleDict({"whisper": encoder, "adapter": adapter, "shared": model}).eval()
+        self.adapter, self.model = adapter, model
+        self.before, self.after = list(before), list(after)
+        own = self._own_points()
+        self.points = spread_depths_before(own, self._shared(), len(own))
+
+    def _own_points(self) -> list[Point]:
+        shape = self.adapter.shape
+
+        def point(name: str, width: int, module: str, halvings: int, formula: str) -> Point:
+            def length(samples: int) -> int:
+                positions = whisper.positions(samples)
+                for _ in range(halvings):
+                    positions = halved(positions)
+                return positions
+
+            return Point(
+                f"speech.{name}",
+                Stage.LENGTH_ADAPTATION,
+                0,
+                width,
+                f"adapter.{module}",
+                length=length,
+                formula=formula,
+            )
+
+        steps = [
+            point(
+                f"adaptation.{index}",
+                shape.width,
+                f"halvings.{index}",
+                index + 1,
+                f"A = ceil(E / {2 ** (index + 1)})",
+            )
+            for index in range(shape.convolutions)
+        ]
+        count, formula = shape.convolutions, f"A = ceil(E / {2**shape.convolutions})"
+        return [
+            *whisper.encoder_points(self.encoder.config, "whisper."),
+            point("before_adaptation", shape.input_width, "norm_in", 0, "E = (M - 1) // 2 + 1"),
+            *steps,
+            point("after_adaptation", shape.width, "norm_out", count, formula),
+        ]
+
+    def _shared(self) -> list[Point]:
+        around = len(self.before) + len(self.after)
+
+        def length(samples: int) -> int:
+            return self.adapter.output_length(whisper.positions(samples)) + around
+
+        return _shared_points(self.model, length, f"A + {around}")
+
+    def prepare(self, item: str | NDArray[np.float32], language: str) -> Prepared:
+        """Compute the log-mel features of one recording; see the base class.
+
+        Raises
+        ------
+        DataError
+            If the recording is too long for any window, or for the shared layers.
+        """
+        prepared = super().prepare(item, language)
+        needed = self.adapter.output_length(whisper.positions(prepared.length)) + len(self.before) + len(self.after)
+        longest = int(self.model.config.max_position_embeddings)
+        if needed > longest:
+            raise DataError(
+                f"{prepared.length / SAMPLE_RATE:.1f} s of speech take {needed} positions, more than the {longest} of "
+                f"the shared layers: cut the recording"
+            )
+        return prepared
+
+    def forward(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Run Whisper, the adapter and the shared layers, and return the sentence embeddings."""
+        heard, own = self.hear(batch)
+        adapted = self.adapter(heard, own)
+        lengths = torch.tensor([self.adapter.output_length(int(length)) for length in own], device=adapted.device)
+        words = self.model.embeddings.word_embeddings.weight
+        inputs, mask = embed_between(words[self.before], adapted[:, : int(lengths.max())], lengths, words[self.after])
+        return {POOLED: e5.embed(self.model, mask, inputs_embeds=inputs)}
+
+
+class PocketRidgeSpeech(_PocketSpeech):
+    """The speech side of the ridge control: Whisper's points, and the mapped mean of its last layer.
+
+    Parameters
+    ----------
+    encoder : WhisperEncoder
+    ridge : RidgeMap
+    pooled : Point
+        The embedding, as the text side describes it.
+    """
+
+    family = "Whisper encoder, linear map"
+
+    def __init__(self, encoder: WhisperEncoder, ridge: RidgeMap, pooled: Point) -> None:
+        super().__init__(encoder)
+        self.root: nn.Module = nn.ModuleDict({"whisper": encoder, "ridge": ridge}).eval()
+        self.ridge = ridge
+        own = whisper.encoder_points(encoder.config, "whisper.")
+        self.points = spread_depths_before(own, [pooled], len(own))
+
+    def forward(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Run Whisper and return the mapped means over each recording's own positions."""
+        heard, own = self.hear(batch)
+        real = (torch.arange(heard.shape[1], device=heard.device)[None] < own[:, None])[..., None]
+        mean = heard.float().masked_fill(~real, 0.0).sum(dim=1) / own[:, None]
+        return {POOLED: nn.functional.normalize(self.ridge(mean.to(heard.dtype)).float(), dim=1)}
+
+
+def load(options: LoadOptions) -> Model:
+    """Load ``pocket`` or one of its controls.
+
+    Parameters
+    ----------
+    options : LoadOptions
+        ``weights``: an adapter's file, or a folder with any of ``adapter.safetensors``, ``ridge.safetensors`` and the
+        folders ``whisper`` and ``e5`` in transformers' format; what it lacks is what comes along or was fetched.
+        ``extra``: ``adapter`` (of :data:`ADAPTERS`) and, for the untrained one, ``seed``.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    UsageError
+        If an option is unknown or out of range, or a window is asked for.
+    FetchError
+        If Whisper or E5 is not here.
+    DataError
+        If weights are missing, damaged, or do not fit together.
+    """
+    options.check_extra(("adapter", "seed"))
+    kind, seed = _chosen(options)
+    place = _Place(options.weights)
+    encoder, heard = whisper.read(place.folder("whisper"), LONGEST_WINDOW)
+    model, tokenizer, read, notes = e5.read(place.folder("e5"))
+    dtype = dtype_named(options.dtype)
+    for module in (encoder, model):
+        ready(module, options.device, dtype)  # in place
+    said: dict[str, Any] = {"adapter": kind, "prefix": e5.PREFIX, "dtype": options.dtype, "attention": "sdpa"}
+    between: nn.Module
+    if kind == "ridge":
+        file = place.file("ridge.safetensors", RIDGE)
+        between, _ = load_ridge(file)
+        _check_fit(file, between.linear.in_features, between.linear.out_features, encoder, model)
+        files = (*heard, *read, _weights(file))
+    else:
+        file = place.file("adapter.safetensors", WEIGHTS)
+        between, _ = load_adapter(file)
+        _check_fit(file, between.shape.input_width, between.shape.width, encoder, model)
+        files = (*heard, *read, _weights(file))
+        if kind == "untrained":
+            words = model.embeddings.word_embeddings.weight.detach().float().cpu()
+            between, files = PocketAdapter.untrained(seed, words, between.shape), (*heard, *read)
+            said["seed"] = seed
+    between = ready(between, options.device, dtype)
+    text: Side
+    speech: Side
+    if isinstance(between, RidgeMap):
+        text = PocketText(model, tokenizer, len(whisper.encoder_points(encoder.config)))
+        speech = PocketRidgeSpeech(encoder, between, text.points[-1])
+    else:
+        prompt = tokenizer.encode(e5.PREFIX.strip()).ids
+        joint = PocketSpeech(encoder, cast(PocketAdapter, between), model, prompt[:-1], prompt[-1:])
+        text = PocketText(model, tokenizer, sum(not point.name.startswith("shared.") for point in joint.points))
+        speech = joint
+    return Model(
+        name=options.name,
+        sides={"text": text, "speech": speech},
+        weights=files,
+        options=said,
+        notes=(*_notes(kind, seed), *notes),
+        licence=LICENCE,
+    )
+
+
+def _chosen(options: LoadOptions) -> tuple[Adapter, int]:
+    if options.window_seconds is not None:
+        raise UsageError(
+            f"window_seconds: {options.name} hears a recording in a window of the next whole second; leave it out"
+        )
+    kind, seed = options.extra.get("adapter", "trained"), options.extra.get("seed")
+    if kind not in ADAPTERS:
+        raise UsageError(f"options: adapter {kind!r} is unknown; {did_you_mean(str(kind), ADAPTERS)}")
+    if seed is not None and kind != "untrained":
+        raise UsageError(f"options: the {kind} adapter takes no seed; leave it out, or choose adapter = 'untrained'")
+    if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**63):
+        raise UsageError(f"options: seed {seed!r} is not a whole number from 0 on")
+    return cast(Adapter, kind), seed or 0
+
+
+class _Place:
+    """Where weights are that replace what comes along."""
+
+    def __init__(self, weights: str | None) -> None:
+        self.path = Path(weights).expanduser() if weights else None
+        if self.path is not None and not self.path.exists():
+            raise DataError(f"weights: there is no {weights}: name an adapter's file, or a folder with one")
+
+    def file(self, name: str, otherwise: Path) -> Path:
+        if self.path is None:
+            return otherwise
+        if self.path.is_file():
+            return self.path
+        return self.path / name if (self.path / name).is_file() else otherwise
+
+    def folder(self, name: str) -> str | None:
+        return str(self.path / name) if self.path is not None and (self.path / name).is_dir() else None
+
+
+def _weights(file: Path) -> WeightsFile:
+    return WeightsFile(file.name, sha256_of(file), "babelscope" if file.parent == WEIGHTS.parent else file.parent.name)
+
+
+def _check_fit(file: Path, input_width: int, width: int, encoder: WhisperEncoder, model: BertModel) -> None:
+    if (input_width, width) != (encoder.config.d_model, model.config.hidden_size):
+        raise DataError(
+            f"{file} maps {input_width} features to {width}, but Whisper here has {encoder.config.d_model} and E5 "
+            f"{model.config.hidden_size}: take the weights that it was made for"
+        )
+
+
+def held_out(corpus: str, split: Path = SPLIT) -> tuple[str, ...]:
+    """Return the sentences of a corpus that nothing in ``pocket`` was trained or chosen on, in any language.
+
+    Parameters
+    ----------
+    corpus : str
+        Its name.
+    split : Path
+        The list that comes along with the adapter.
+
+    Raises
+    ------
+    DataError
+        If the list is missing or damaged.
+    UsageError
+        If it has no such corpus.
+    """
+    try:
+        said = json.loads(split.read_text(encoding="utf-8"))
+        listed = {str(name): tuple(str(one) for one in sentences) for name, sentences in said["test"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"the list of held-out sentences {split} cannot be read ({error}): install again") from error
+    if corpus not in listed:
+        raise UsageError(
+            f"pocket held nothing of corpus {corpus!r} out of its training; {did_you_mean(corpus, listed)}"
+        )
+    return listed[corpus]
+
+
+def _notes(kind: Adapter, seed: int) -> tuple[str, ...]:
+    window = (
+        "Whisper hears each recording in a window of the next whole second (2 to 30 s) instead of the 30 s that it was "
+        "trained on."
+    )
+    if kind == "untrained":
+        return (f"The length adapter is untrained (random, seed {seed}): this is a control, not a joint model.", window)
+    if kind == "ridge":
+        return (
+            "Speech goes from the mean of Whisper's last layer to E5's embedding by a ridge regression: this is a "
+            "control, without shared layers.",
+            window,
+        )
+    return (
+        "The length adapter was trained on recordings of the corpora asterisk, tuxpaint and others, of the same kind "
+        "and mostly by the same readers as those held out; on what it was trained on, its numbers are too good. "
+        "It is no general speech encoder.",
+        window,
+    )
