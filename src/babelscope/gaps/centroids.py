@@ -1,0 +1,226 @@
+"""How far apart the mean vectors of two languages or modalities lie, in units of the spread around them.
+
+CCA and CKA centre each side, so that they cannot see that all speech may lie in one corner of the space and all text in
+another (Liang et al. 2022, "Mind the Gap", arXiv 2203.02053: the distance between the two means). Here that distance is
+taken between vectors as they are and divided by the root mean variance within the two cells, so that layers of unlike
+scale compare:
+
+    distance^2 = |mu_a - mu_b|^2 / ((tr Sigma_a + tr Sigma_b) / 2)
+
+At 1 the means are as far apart as a sentence typically lies from the mean of its own cell. Means of n sentences differ
+even where nothing else does: the plain squared distance is too large by tr Cov(a - b) / n. The mean inner product of
+the differences of two *distinct* sentences is without that bias. It may be negative, and the distance is then given as
+-sqrt(-x): read it as nothing found. (Liang's own convention, vectors of length 1 and no division, is the measure
+``centroid_gap``.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations, permutations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import t as student
+
+from babelscope.capture.store import Activations
+from babelscope.errors import DataError
+from babelscope.gaps.result import TABLE_COLUMNS
+
+#: Fewest sentences.
+LEAST_SENTENCES = 4
+#: Sentences whose inner products are taken at once: what bounds the memory with many languages.
+_AT_ONCE = 16
+
+FloatArray = NDArray[np.float64]
+#: What is held against what: kind, modality and language of a, modality and language of b.
+_Pair = tuple[str, tuple[str, str], tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class CentroidDistance:
+    """The distance between two means.
+
+    Attributes
+    ----------
+    distance : float
+        In units of the root mean variance within; corrected for the number of sentences; negative where the corrected
+        square is.
+    low, high : float
+        Interval over sentences, by the same convention.
+    n : int
+    """
+
+    distance: float
+    low: float
+    high: float
+    n: int
+
+
+def centroid_distance(x: Any, y: Any, *, alpha: float = 0.05) -> CentroidDistance:
+    """Measure how far the means of two sides lie apart.
+
+    Parameters
+    ----------
+    x, y : array_like, shapes (n, d), (n, d)
+        One row a sentence, the same sentences in the same order, the same features.
+    alpha : float
+        1 - level of the interval.
+
+    Returns
+    -------
+    CentroidDistance
+
+    Raises
+    ------
+    DataError
+        If the shapes differ, there are fewer than 4 sentences, a value is not finite, or neither side varies.
+
+    Notes
+    -----
+    The interval is Student's, with the delete-one jackknife's standard error of the squared distance; its ends are then
+    put on the scale of the distance. Sentences are taken in pairs (the same in x and y), so what both sides share does
+    not widen it. Where the means do not differ at all it is too wide by up to sqrt(2).
+    """
+    sides = [np.asarray(side, dtype=np.float64) for side in (x, y)]
+    if sides[0].shape != sides[1].shape or sides[0].ndim != 2:
+        raise DataError(
+            f"centroid_distance wants two arrays of the same sentences x features, not {sides[0].shape} and "
+            f"{sides[1].shape}"
+        )
+    for name, side in zip("xy", sides, strict=True):
+        if not np.isfinite(side).all():
+            bad = int(np.flatnonzero(~np.isfinite(side).all(axis=1))[0])
+            raise DataError(f"{name} is not finite in row {bad} (counted from 0): leave the sentence out of both sides")
+    if len(sides[0]) < LEAST_SENTENCES:
+        raise DataError(f"{len(sides[0])} sentences are too few: at least {LEAST_SENTENCES} are needed")
+    found = _distances(np.stack(sides), np.array([0]), np.array([1]), alpha)[0]
+    if not np.isfinite(found).all():
+        raise DataError("neither side varies: there is no spread to measure the distance in")
+    return CentroidDistance(float(found[0]), float(found[1]), float(found[2]), len(sides[0]))
+
+
+def centroids_table(activations: Activations) -> pd.DataFrame:
+    """Measure the distances between the means of all languages and modalities at every point where both stand.
+
+    Parameters
+    ----------
+    activations : Activations
+        Complete.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``centroids`` of :data:`babelscope.gaps.result.TABLE_COLUMNS`: ``modality_gap`` and ``cross_gap`` (a is
+        speech, b is text) at the points that both modalities have, the language gaps at every point. No rows with fewer
+        than four sentences.
+    """
+    rows: list[dict[str, Any]] = []
+    n, columns = len(activations.sentences), list(TABLE_COLUMNS["centroids"])
+    points = {
+        point: [of for of in activations.modalities if point in activations.points(of)]
+        for point in _points(activations)
+    }
+    for point, modalities in points.items() if n >= LEAST_SENTENCES else ():
+        pairs = _pairs(modalities, activations.languages)
+        cells = list(dict.fromkeys(cell for _, *both in pairs for cell in both))
+        if not pairs:
+            continue
+        vectors = np.stack([activations.matrix(point, modality, language) for modality, language in cells])
+        place = {cell: index for index, cell in enumerate(cells)}
+        first, second = (np.array([place[pair[side]] for pair in pairs]) for side in (1, 2))
+        found = _distances(vectors, first, second, 0.05)
+        rows += [
+            {
+                "kind": kind,
+                "point": point,
+                "stage": str(activations.stage(point, a[0])),
+                "depth": activations.depth(point, a[0]),
+                "language_a": a[1],
+                "language_b": b[1],
+                "distance": float(distance),
+                "low": float(low),
+                "high": float(high),
+                "n": n,
+            }
+            for (kind, a, b), (distance, low, high) in zip(pairs, found, strict=True)
+            if np.isfinite(distance)
+        ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _points(activations: Activations) -> list[str]:
+    return list(dict.fromkeys(point for modality in activations.modalities for point in activations.points(modality)))
+
+
+def _pairs(modalities: Sequence[str], languages: Sequence[str]) -> list[_Pair]:
+    pairs: list[_Pair] = []
+    if len(modalities) == 2:
+        pairs += [("modality_gap", ("speech", language), ("text", language)) for language in languages]
+    for modality in modalities:
+        pairs += [
+            (f"language_gap_{modality}", (modality, one), (modality, other))
+            for one, other in combinations(languages, 2)
+        ]
+    if len(modalities) == 2:
+        pairs += [("cross_gap", ("speech", one), ("text", other)) for one, other in permutations(languages, 2)]
+    return pairs
+
+
+def _distances(
+    cells: NDArray[np.floating], first: NDArray[np.int64], second: NDArray[np.int64], alpha: float
+) -> FloatArray:
+    """Return distance, low, high of each pair of cells; NaN where neither varies.
+
+    `cells` are of shape (cells, sentences, features).
+    """
+    count, n, _ = cells.shape
+    means = cells.mean(axis=1, dtype=np.float64)
+    centre = means.mean(0)
+    totals = n * (means - centre)
+    # Of each sentence: its inner products with itself, and with the sum over all sentences, for each cell and pair.
+    own_cell, rows_cell = np.empty((n, count)), np.empty((n, count))
+    own_pair, rows_pair = np.empty((n, len(first))), np.empty((n, len(first)))
+    for start in range(0, n, _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        vectors = cells[:, part].transpose(1, 0, 2) - centre
+        own, rows = vectors @ vectors.transpose(0, 2, 1), vectors @ totals.T
+        own_cell[part], rows_cell[part] = (np.einsum("sii->si", held) for held in (own, rows))
+        for held, into in ((own, own_pair), (rows, rows_pair)):
+            into[part] = (
+                held[:, first, first] + held[:, second, second] - held[:, first, second] - held[:, second, first]
+            )
+    spread = _unlike(own_cell, rows_cell, variance=True)
+    size = (np.abs(centre).max() ** 2 + own_cell.max()) * 1e-24  # what rounding leaves of equal vectors
+    within = (spread[:, first] + spread[:, second]) / 2
+    within[:, within[0] <= size] = np.nan
+    squared = _unlike(own_pair, rows_pair) / within  # row 0: all sentences; row 1 + s: without sentence s
+    without = squared[1:]
+    error = np.sqrt((n - 1) / n * ((without - without.mean(0)) ** 2).sum(0))
+    reach = float(student.ppf(1 - alpha / 2, n - 1)) * error
+    ends = np.stack([squared[0], squared[0] - reach, squared[0] + reach], axis=1)
+    signed: FloatArray = np.sign(ends) * np.sqrt(np.abs(ends))
+    return signed
+
+
+def _unlike(own: FloatArray, rows: FloatArray, *, variance: bool = False) -> FloatArray:
+    """Mean inner product of two distinct sentences: of all, then of all but one at a time; shape (1 + n, columns).
+
+    With `variance`, the mean inner product of a sentence with itself less that: the trace of the covariance.
+    """
+    n = len(own)
+    left = np.concatenate([[n], np.full(n, n - 1)])[:, None].astype(np.float64)
+    same = own.sum(0) - np.concatenate([np.zeros_like(own[:1]), own])
+    every = rows.sum(0) - np.concatenate([np.zeros_like(own[:1]), 2 * rows - own])
+    distinct: FloatArray = (every - same) / (left * (left - 1))
+    return same / left - distinct if variance else distinct
+
+
+def tables(
+    activations: Activations, scores: pd.DataFrame, curves: pd.DataFrame, seed: int = 0
+) -> dict[str, pd.DataFrame]:
+    """Return the table ``centroids``; only the activations matter."""
+    return {"centroids": centroids_table(activations)}
