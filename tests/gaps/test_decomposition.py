@@ -245,16 +245,16 @@ def test_the_table_finds_what_the_store_was_planted_with(tmp_path: Path) -> None
     assert tuple(table.columns) == TABLE_COLUMNS["decomposition"]
     assert (table.groupby(["part", "point"])["share"].sum().round(9) == 1).all()
     assert set(table["part"]) == {"all", "text", "speech"} and set(table["n"]) == {120}
-    shares = table.set_index(["part", "point", "component"])
+    rows = {(row["part"], row["point"], row["component"]): row for row in table.to_dict("records")}
     for point, planted in points.items():
         wanted = {"sentence": planted.meaning, "sentence:modality": planted.modality, "rest": planted.noise}
         wanted["sentence:language"] = planted.language
         for component in COMPONENTS:
-            row = shares.loc[("all", point, component)]
+            row = rows["all", point, component]
             assert row["low"] - 0.02 < wanted.get(component, 0.0) < row["high"] + 0.02
         for modality in ("text", "speech"):
             # Of one modality alone, what its texts share in all languages is the sentence's.
-            row = shares.loc[(modality, point, "sentence")]
+            row = rows[modality, point, "sentence"]
             assert row["low"] - 0.02 < planted.meaning + planted.modality < row["high"] + 0.02
     assert list(table[table["part"] == "text"]["component"].unique()) == list(COMPONENTS_OF_ONE)
 

@@ -127,7 +127,8 @@ def test_a_store_from_before_tokens_were_kept_is_read_and_gone_on_with(
     held = json.loads(root.read_text())
     del held["consolidated_metadata"]["metadata"]["token_ids"]
     root.write_text(json.dumps(held))
-    zarr.open_group(old, mode="r+")["done"][0, 1, 5:10] = np.zeros(5, dtype=np.int8)
+    done: Any = zarr.open_group(old, mode="r+")["done"]
+    done[0, 1, 5:10] = np.zeros(5, dtype=np.int8)
     assert not Activations(old).complete
     again = encode(tiny_model, tones, old, block=5)
     assert again.complete and again.token_ids("xa") is None

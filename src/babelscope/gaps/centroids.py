@@ -131,7 +131,8 @@ def centroids_table(activations: Activations) -> pd.DataFrame:
             continue
         vectors = np.stack([activations.matrix(point, modality, language) for modality, language in cells])
         place = {cell: index for index, cell in enumerate(cells)}
-        first, second = (np.array([place[pair[side]] for pair in pairs]) for side in (1, 2))
+        first = np.array([place[a] for _, a, _ in pairs])
+        second = np.array([place[b] for _, _, b in pairs])
         found = _distances(vectors, first, second, 0.05)
         rows += [
             {

@@ -365,7 +365,8 @@ def _sums_of_squares(same: FloatArray, pairs: FloatArray, n: int, languages: int
             by_modality - by_sentence - offset_m + mean,
             cells - offset_l - offset_m + mean,
         ]
-    return np.array([*parts, whole - sum(parts)]) / whole
+    shares: FloatArray = np.array([*parts, whole - sum(parts)]) / whole
+    return shares
 
 
 def _reach(shares: FloatArray, alpha: float) -> FloatArray:

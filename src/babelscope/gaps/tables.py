@@ -7,13 +7,14 @@ from collections.abc import Callable
 import pandas as pd
 
 from babelscope.capture.store import Activations
+from babelscope.gaps import centroids, decomposition, projection, tokens
 
 #: Makes tables by name, from the activations, the scores, the curves, and the seed of its draws. Their names and
 #: columns stand in :data:`babelscope.gaps.result.TABLE_COLUMNS`; a table without rows is left out.
 Analysis = Callable[[Activations, pd.DataFrame, pd.DataFrame, int], dict[str, pd.DataFrame]]
 
 #: Every analysis, in the order in which they run.
-ANALYSES: tuple[Analysis, ...] = ()
+ANALYSES: tuple[Analysis, ...] = (decomposition.tables, centroids.tables, tokens.tables, projection.tables)
 
 
 def tables(
