@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from babelscope.capture.store import Activations, Block, Layout, Writer, now, versions
-from babelscope.errors import UsageError
-from babelscope.models.base import MODALITIES
+from babelscope.errors import UsageError, did_you_mean
+from babelscope.models.base import MODALITIES, Stage
 
 
 @dataclass(frozen=True)
@@ -28,17 +28,89 @@ class Planted:
         Common to a sentence's text and recording in one language: what keeps languages apart.
     length : float
         Proportional to the utterance's standardised log length, in one direction of the space.
+    spread : float
+        How much the languages differ: each language's share of meaning *in speech* is ``meaning`` plus a number drawn
+        for the language, uniform with this standard deviation; its noise makes up for it.
+    lost : mapping of language to float
+        How much less meaning the speech of a language has than ``meaning``, noise in its place.
+    stage : str
+        A :class:`~babelscope.models.base.Stage`: what the point is for.
     """
 
     meaning: float = 0.0
     modality: float = 0.0
     language: float = 0.0
     length: float = 0.0
+    spread: float = 0.0
+    lost: Mapping[str, float] = field(default_factory=dict)
+    stage: str = "shared"
 
     @property
     def noise(self) -> float:
-        """Share of each utterance's own noise."""
+        """Share of each utterance's own noise, in text."""
         return 1.0 - self.meaning - self.modality - self.language - self.length
+
+    @property
+    def reach(self) -> float:
+        """How far a language's share of meaning in speech can lie from its mean, either way."""
+        return 3.0**0.5 * self.spread
+
+    def check(self, name: str) -> None:
+        """Raise UsageError unless every share that can be drawn is a share."""
+        least = self.meaning - self.reach - max([0.0, *self.lost.values()])
+        most = self.meaning + self.reach - min([0.0, *self.lost.values()])
+        others = self.modality + self.language + self.length
+        if min(self.modality, self.language, self.length, self.spread, least) < -1e-12 or most + others > 1 + 1e-12:
+            raise UsageError(f"planted shares at {name} are negative or sum to more than 1: {self}")
+        if self.stage not in list(Stage):
+            raise UsageError(f"planted stage {self.stage!r} at {name} is unknown; {did_you_mean(self.stage, Stage)}")
+
+
+def planted_likeness(planted: Planted, kind: str, *, width: int = 24) -> float:
+    """Return the linear CKA that a kind of comparison has at a point, on infinitely many sentences and languages.
+
+    With covariances S_xx, S_yy, S_xy of the two sides it is tr(S_xy S_xy') / sqrt(tr(S_xx^2) tr(S_yy^2)). Without
+    length every covariance is a multiple of the identity, and CKA is the square of the share that the two sides have
+    in common.
+
+    Parameters
+    ----------
+    planted : Planted
+        Without ``lost``, which belongs to languages by name.
+    kind : str
+        One of :data:`babelscope.gaps.KINDS`.
+    width : int
+        Features of the point; it matters only beside a share of length, which has one direction.
+
+    Returns
+    -------
+    float
+        The mean over the languages that could be drawn (``spread``), or over pairs of them.
+    """
+    at, weights = np.polynomial.legendre.leggauss(32)
+    speech = planted.meaning + planted.reach * at
+    weights = weights / 2
+    if kind == "language_gap_text":
+        common = np.full((1, 1), planted.meaning + planted.modality)
+        over = np.ones((1, 1))
+    elif kind == "language_gap_speech":
+        common = np.sqrt(np.multiply.outer(speech, speech)) + planted.modality
+        over = np.multiply.outer(weights, weights)
+    else:
+        own = planted.language if kind == "modality_gap" else 0.0
+        common = np.sqrt(planted.meaning * speech)[None] + own
+        over = weights[None]
+
+    def squares(rest: NDArray[np.float64] | float, length: float) -> NDArray[np.float64]:
+        # tr((a I + b w u u')^2) / w for a unit vector u.
+        return np.asarray(rest**2 + 2 * rest * length + width * length**2)
+
+    together = CORRELATION * planted.length
+    return float((over * squares(common, together)).sum() / squares(1 - planted.length, planted.length))
+
+
+#: Of the log lengths of two utterances of one sentence: 0.95^2 / (0.95^2 + 0.05^2).
+CORRELATION = 0.95**2 / (0.95**2 + 0.05**2)
 
 
 def planted_activations(
@@ -78,15 +150,14 @@ def planted_activations(
         If a point's shares are negative or sum to more than 1.
     """
     for name, planted in points.items():
-        if min(planted.meaning, planted.modality, planted.language, planted.length, planted.noise) < -1e-12:
-            raise UsageError(f"planted shares at {name} are negative or sum to more than 1: {planted}")
+        planted.check(name)
     generator = np.random.default_rng(seed)
     sentences = tuple(f"s{index:04}" for index in range(n))
     rows = tuple(
         {
             "modality": "both",
             "name": name,
-            "stage": "shared",
+            "stage": points[name].stage,
             "depth": index / max(len(points) - 1, 1),
             "width": width,
             "formula": "1",
@@ -122,12 +193,14 @@ def planted_activations(
         "versions": versions(),
     }
     identity = {
-        "planted": {name: vars(planted) for name, planted in points.items()},
+        "planted": {name: asdict(planted) for name, planted in points.items()},
         "n": n,
+        "languages": list(languages),
         "seed": seed,
         "width": width,
     }
     writer = Writer(Path(path), Layout(sentences, tuple(languages), MODALITIES, rows, n, identity, provenance))
+    of_languages = np.random.default_rng([seed, 1])
     base = generator.standard_normal(n)
     logs = {
         (modality, language): 2.0 + 0.4 * (0.95 * base + 0.05 * generator.standard_normal(n))
@@ -141,14 +214,19 @@ def planted_activations(
         of_language = {language: generator.standard_normal((n, width)) for language in languages}
         direction = generator.standard_normal(width)
         direction *= np.sqrt(width) / np.linalg.norm(direction)
+        spoken = {
+            language: planted.meaning + planted.reach * of_languages.uniform(-1, 1) - planted.lost.get(language, 0.0)
+            for language in languages
+        }
         for modality, language in logs:
             length = (logs[modality, language] - logs[modality, language].mean()) / logs[modality, language].std()
+            share = max(spoken[language], 0.0) if modality == "speech" else planted.meaning
             vectors[modality, language][name] = np.asarray(
-                np.sqrt(planted.meaning) * meaning
+                np.sqrt(share) * meaning
                 + np.sqrt(planted.modality) * of_modality[modality]
                 + np.sqrt(planted.language) * of_language[language]
                 + np.sqrt(planted.length) * length[:, None] * direction
-                + np.sqrt(max(planted.noise, 0.0)) * generator.standard_normal((n, width)),
+                + np.sqrt(max(planted.noise + planted.meaning - share, 0.0)) * generator.standard_normal((n, width)),
                 dtype=np.float32,
             )
     for column, language in enumerate(languages):

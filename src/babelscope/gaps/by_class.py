@@ -1,0 +1,113 @@
+"""The gaps along the depth by resource class, with intervals for other sentences and other languages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from babelscope.errors import UsageError
+from babelscope.gaps.contrasts import IntArray, Scored
+from babelscope.gaps.result import CURVE_COLUMNS
+from babelscope.languages import RESOURCE_CLASSES, language
+
+_PLACE = ["kind", "point_a", "point_b"]
+_AVERAGED = ("value", "null_mean", "null_q95", "calibrated")
+
+#: The class of everything: every language, whether its class is known or not.
+ALL = "all"
+
+
+def resource_classes(languages: Sequence[str]) -> dict[str, str]:
+    """Return the resource class of each language: high, medium, low, or empty if it has none.
+
+    :attr:`babelscope.languages.Language.resource`; a code that is not in the table has none.
+    """
+    found = {}
+    for code in languages:
+        try:
+            found[code] = language(code).resource
+        except UsageError:
+            found[code] = ""
+    return found
+
+
+def by_class(scored: Mapping[str, Scored], scores: pd.DataFrame, languages: Sequence[str]) -> pd.DataFrame:
+    """Average every kind of comparison at every point over all languages, and over each resource class.
+
+    Parameters
+    ----------
+    scored : mapping of measure to Scored
+        Of the uncontrolled scores.
+    scores : DataFrame
+        All scores; of those with lengths regressed out the averages are given without an interval.
+    languages : sequence of str
+
+    Returns
+    -------
+    DataFrame
+        Columns :data:`babelscope.gaps.result.CURVE_COLUMNS`. ``low`` and ``high`` are the interval of the averaged
+        ``value`` (:class:`babelscope.gaps.contrasts.Contrast`), NaN with fewer than 3 languages; there is no ``p``.
+    """
+    classes = resource_classes(languages)
+    rows: list[dict[str, object]] = []
+    for one in scored.values():
+        for group, found in _groups(one.rows, classes):
+            low, high = one.contrast([(1.0, found)]).interval()
+            rows.append(_row(one.rows, found, group) | {"low": low, "high": high})
+    less = scores[scores["control"] == "length_regressed"]
+    for _, part in less.groupby("measure", sort=False):
+        held = part.reset_index(drop=True)
+        rows += [_row(held, found, group) | {"low": np.nan, "high": np.nan} for group, found in _groups(held, classes)]
+    return pd.DataFrame(rows, columns=list(CURVE_COLUMNS))
+
+
+def _groups(rows: pd.DataFrame, classes: Mapping[str, str]) -> list[tuple[str, IntArray]]:
+    """Return (group, row numbers) of every place and class; a class of one kind of pairs is named "high-low"."""
+    first, second = (rows[f"language_{side}"].map(classes).to_numpy(dtype=object) for side in "ab")
+    ordered = (rows["kind"] == "cross_gap").to_numpy()
+    names = np.array(
+        [_name(a, b, bool(fixed)) for a, b, fixed in zip(first, second, ordered, strict=True)], dtype=object
+    )
+    order = [ALL, *RESOURCE_CLASSES, *_across()]
+    found: list[tuple[str, IntArray]] = []
+    for place in rows.groupby(_PLACE, sort=False).indices.values():
+        within = names[place]
+        groups = {ALL: place} | {name: place[within == name] for name in dict.fromkeys(within) if name}
+        found += [(name, np.sort(groups[name])) for name in order if name in groups]
+    return found
+
+
+def _across() -> list[str]:
+    pairs = list(combinations(RESOURCE_CLASSES, 2))
+    return [f"{a}-{b}" for pair in pairs for a, b in (pair, pair[::-1])]
+
+
+def _name(a: str, b: str, ordered: bool) -> str:
+    if not a or not b:
+        return ""
+    if a == b:
+        return a
+    rank = list(RESOURCE_CLASSES)
+    return f"{a}-{b}" if ordered or rank.index(a) < rank.index(b) else f"{b}-{a}"
+
+
+def _row(rows: pd.DataFrame, found: IntArray, group: str) -> dict[str, object]:
+    part = rows.iloc[found]
+    first = part.iloc[0]
+    return {
+        "kind": first["kind"],
+        "measure": first["measure"],
+        "control": first["control"],
+        "point": first["point_a"],
+        "against": first["point_b"],
+        "stage": first["stage_a"],
+        "depth": first["depth_a"],
+        "group": group,
+        **{name: float(part[name].mean()) for name in _AVERAGED},
+        "p": np.nan,
+        "n": float(part["n"].min()),
+        "groups": len(part),
+    }

@@ -1,0 +1,207 @@
+"""Averages and differences of scores over languages, with intervals for other sentences and other languages.
+
+A *contrast* is a weighted sum of averages: the mean likeness of all pairs in text less that in speech, or the slope of
+a curve. Scores that share a language are not independent, nor are scores on the same sentences, so its variance has two
+parts. The sentences' part comes from the draws of :mod:`babelscope.gaps.resampling`. The languages' part is the
+jackknife that leaves out one language at a time with every pair it is in
+(:func:`babelscope.similarity.over_languages`), less what the sentences add to that jackknife, which the same draws
+tell: otherwise it would be counted twice (Cameron, Gelbach & Miller 2011).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import t as student
+
+from babelscope.gaps.resampling import Deviations
+from babelscope.similarity import parse_measure
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+#: Fewest languages from which anything is said of other languages.
+FEWEST_LANGUAGES = 3
+
+#: A weight, and the numbers of the scores that it averages.
+Term = tuple[float, IntArray]
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A weighted sum of averages of scores.
+
+    Attributes
+    ----------
+    value : float
+    error : float
+        Standard error; NaN if it cannot be had.
+    of_sentences, of_languages : float
+        Its two parts: error**2 is the sum of their squares. The second is 0 where the languages differ by no more than
+        their sentences' noise.
+    freedom : float
+        Degrees of freedom of Student's t: languages - 1 where the languages differ, else blocks of sentences - 1.
+    languages : int
+    """
+
+    value: float
+    error: float
+    of_sentences: float
+    of_languages: float
+    freedom: float
+    languages: int
+
+    def interval(self, alpha: float = 0.05) -> tuple[float, float]:
+        """Return the interval of level 1 - alpha; NaN if there is no error."""
+        if not np.isfinite(self.error):
+            return float("nan"), float("nan")
+        reach = float(student.ppf(1 - alpha / 2, self.freedom)) * self.error
+        return self.value - reach, self.value + reach
+
+    @property
+    def p(self) -> float:
+        """Two-sided p-value of the value being 0; NaN if there is no error."""
+        if not np.isfinite(self.error):
+            return float("nan")
+        if self.error == 0:
+            return float(self.value == 0)
+        return float(2 * student.sf(abs(self.value) / self.error, self.freedom))
+
+
+class Scored:
+    """Scores of one measure without controls, and how they move with the sentences.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Columns :data:`babelscope.gaps.result.SCORE_COLUMNS`, K rows of one measure.
+    deviations : Deviations
+        Of the same K scores.
+    values : ndarray, shape (K,), optional
+        What is averaged; the column ``value`` by default.
+    """
+
+    def __init__(self, rows: pd.DataFrame, deviations: Deviations, values: FloatArray | None = None) -> None:
+        self.rows = rows.reset_index(drop=True)
+        self.deviations = deviations
+        self.values = self.rows["value"].to_numpy(dtype=np.float64) if values is None else values
+
+    @cached_property
+    def measure(self) -> str:
+        """The measure, as written."""
+        return str(self.rows["measure"].iloc[0])
+
+    @cached_property
+    def corrected(self) -> Scored:
+        """The same scores, chance-corrected: :func:`chance_corrected`. The null's mean counts as known."""
+        room = _room(self.rows)
+        return Scored(self.rows, self.deviations.scaled(1 / room), chance_corrected(self.rows))
+
+    @cached_property
+    def _languages(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        return self.rows["language_a"].to_numpy(dtype=object), self.rows["language_b"].to_numpy(dtype=object)
+
+    def where(self, **equal: Any) -> IntArray:
+        """Return the numbers of the rows in which every named column equals the given text, or is in the given list."""
+        keep = np.ones(len(self.rows), dtype=bool)
+        for column, wanted in equal.items():
+            held = self.rows[column]
+            keep &= np.asarray(held.isin(wanted) if isinstance(wanted, (list, tuple, set)) else held == wanted)
+        return np.flatnonzero(keep)
+
+    def contrast(
+        self, terms: Sequence[Term], *, other_languages: bool = True, strata: Mapping[str, str] | None = None
+    ) -> Contrast:
+        """Return a weighted sum of averages, with its error.
+
+        Parameters
+        ----------
+        terms : sequence of (weight, rows)
+            Each weight times the plain mean over its rows.
+        other_languages : bool
+            Whether the interval shall hold for other languages too; if not, only for other sentences.
+        strata : mapping of language to class, optional
+            Languages were taken class by class: the jackknife runs within each class.
+
+        Returns
+        -------
+        Contrast
+            Without an error (NaN) where languages are too few (:data:`FEWEST_LANGUAGES`, in each class).
+        """
+        used = np.unique(np.concatenate([rows for _, rows in terms]))
+        first, second = (side[used] for side in self._languages)
+        languages = list(dict.fromkeys([*first, *second]))
+        places = [(weight, np.searchsorted(used, rows)) for weight, rows in terms]
+        values, draws = self.values[used], self.deviations.at(used)
+        whole = _weights(places, len(used), np.ones(len(used), dtype=bool))
+        value = float(whole @ values)
+        size = len(draws.blocks)
+        nothing = Contrast(value, np.nan, np.nan, np.nan, np.nan, len(languages))
+        if size < 2 or not np.isfinite(draws.blocks).all():
+            return nothing
+        sentences = _corrected(_square(draws.blocks @ whole), _square(draws.halves @ whole))
+        if not other_languages:
+            return Contrast(value, sentences**0.5, sentences**0.5, 0.0, size - 1.0, len(languages))
+        groups: dict[str, list[str]] = {}
+        for language in languages:
+            groups.setdefault(strata[language] if strata else "", []).append(language)
+        if min(map(len, groups.values())) < FEWEST_LANGUAGES:
+            return nothing
+        jackknife, added_once, added_twice = 0.0, 0.0, 0.0
+        for members in groups.values():
+            without = [_weights(places, len(used), (first != one) & (second != one)) for one in members]
+            if any(not np.isfinite(weights).all() for weights in without):
+                return nothing
+            # Rows: the scaled deviation of the contrast without each language from their mean.
+            spread = np.stack(without)
+            spread = (spread - spread.mean(0)) * ((len(members) - 1) / len(members)) ** 0.5
+            jackknife += _square(spread @ values)
+            added_once += _square(spread @ draws.blocks.T)
+            added_twice += _square(spread @ draws.halves.T)
+        between = max(jackknife - _corrected(added_once, added_twice), 0.0)
+        least = min(map(len, groups.values()))
+        freedom = float(least - 1 if between > 0 else size - 1)
+        return Contrast(value, (sentences + between) ** 0.5, sentences**0.5, between**0.5, freedom, len(languages))
+
+
+def chance_corrected(rows: pd.DataFrame) -> FloatArray:
+    """Return (value - null mean) / (best - null mean) of each score.
+
+    0 is what unrelated sentences give on average, 1 perfect agreement; below chance it is negative. The calibrated
+    score of the tables differs in two ways that would bend an average or a difference: it is floored at 0, and its zero
+    is the null's 95th percentile, which lies higher where fewer directions carry the sentences.
+    """
+    return np.asarray((rows["value"] - rows["null_mean"]) / _room(rows), dtype=np.float64)
+
+
+def _room(rows: pd.DataFrame) -> FloatArray:
+    best = {name: parse_measure(name).best for name in rows["measure"].unique()}
+    room = (rows["measure"].map(best) - rows["null_mean"]).to_numpy(dtype=np.float64)
+    # Where chance reaches the best possible score, nothing is left to be measured in.
+    return np.where(np.abs(room) > 1e-9, room, np.nan)
+
+
+def _weights(places: Sequence[Term], size: int, kept: NDArray[np.bool_]) -> FloatArray:
+    """Return the weight of each score in the sum; NaN if a term has no score left."""
+    out = np.zeros(size)
+    for weight, rows in places:
+        there = rows[kept[rows]]
+        if not len(there):
+            return np.full(size, np.nan)
+        np.add.at(out, there, weight / len(there))
+    return out
+
+
+def _square(values: FloatArray) -> float:
+    return float((values**2).sum())
+
+
+def _corrected(blocks: float, halves: float) -> float:
+    """Take what pairs of sentences add off the jackknife's variance once; by construction it is at most half of it."""
+    return blocks - min(halves, blocks / 2)

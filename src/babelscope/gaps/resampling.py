@@ -1,0 +1,165 @@
+"""How scores move with the sentences: every comparison again without a block of them, and on halves of them.
+
+A score between two languages and a score between two others move together when a sentence goes, because both are taken
+on the same sentences. So each draw leaves the same sentences out of everything, and any average or difference of scores
+has its variance from the same draws.
+
+Nothing is drawn twice: a bootstrap repeats sentences, and two copies of a row agree on both sides whatever the
+representations (see :mod:`babelscope.similarity.intervals`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from babelscope.gaps.comparisons import Comparison, Place
+from babelscope.similarity import pairwise, parse_measure
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+#: Blocks of sentences that are left out in turn, and halvings of the sentences.
+BLOCKS, HALVINGS = 20, 10
+
+
+@dataclass(frozen=True)
+class Deviations:
+    """How scores deviate from draw to draw, scaled so that sums of squares are variances.
+
+    Attributes
+    ----------
+    blocks : ndarray, shape (B, K)
+        Of K scores, without each block. For any weights w, ``((blocks @ w) ** 2).sum()`` is the delete-a-group
+        jackknife's variance of the weighted sum. It counts twice what pairs of sentences add to it.
+    halves : ndarray, shape (H, K)
+        ``((halves @ w) ** 2).sum()`` estimates what pairs of sentences add, to be taken off once. Without rows where
+        half of the sentences are too few for the measure.
+
+    Notes
+    -----
+    Write a score as a sum of contributions of single sentences and of pairs, of variances v1 and v2 (a measure of
+    similarity is nearly a U-statistic). Leaving out blocks gives v1 + 2 v2 in expectation (Efron & Stein 1981). The
+    mean of the two halves' scores less the whole's has no contribution of single sentences, and variance v2.
+    """
+
+    blocks: FloatArray
+    halves: FloatArray
+
+    def scaled(self, factors: FloatArray) -> Deviations:
+        """Return the deviations of each score times its factor, shape (K,)."""
+        return Deviations(self.blocks * factors, self.halves * factors)
+
+    def at(self, rows: IntArray) -> Deviations:
+        """Return the deviations of some of the scores."""
+        return Deviations(self.blocks[:, rows], self.halves[:, rows])
+
+
+def resample(
+    read: Callable[[Place], NDArray[Any]],
+    comparisons: Sequence[Comparison],
+    measures: Sequence[str],
+    n: int,
+    *,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Deviations]:
+    """Score all comparisons again on parts of the sentences.
+
+    Parameters
+    ----------
+    read : callable
+        Gives the activations of a place, shape (n, width).
+    comparisons : sequence of Comparison
+    measures : sequence of str
+    n : int
+        Sentences.
+    seed : int
+        Of the blocks and halvings; the same ones for all comparisons and measures.
+    progress : callable, optional
+        Called with (draws done, draws).
+
+    Returns
+    -------
+    dict of str to Deviations
+        By measure. NaN where a measure needs one space and a comparison has two, and wherever a draw has too few
+        sentences for the measure.
+    """
+    blocks, halves = draws(n, seed)
+    found: dict[str, Deviations] = {}
+    steps = 2 * (len(blocks) + 2 * len(halves))
+    done = 0
+    for same_space in (False, True):
+        chosen = [measure for measure in measures if parse_measure(measure).same_space is same_space]
+        fitting = np.array([not same_space or comparison.same_space for comparison in comparisons], dtype=bool)
+        pairs: list[tuple[Hashable, Hashable]] = [
+            (comparison.a, comparison.b) for comparison, fits in zip(comparisons, fitting, strict=True) if fits
+        ]
+        places = dict.fromkeys(place for pair in pairs for place in pair)
+
+        def scores(
+            rows: IntArray, places: dict[Any, None] = places, chosen: list[str] = chosen, pairs: Any = pairs
+        ) -> FloatArray:
+            """Shape (measures, pairs)."""
+            nonlocal done
+            asked = [measure for measure in chosen if parse_measure(measure).minimum_sentences <= len(rows)]
+            values = np.full((len(chosen), len(pairs)), np.nan)
+            if asked and pairs:
+                sides = {place: partial(_rows, read, place, rows) for place in places}
+                table = pairwise(sides, asked, pairs=pairs, null=None)["value"].values
+                for column, measure in enumerate(asked):
+                    values[chosen.index(measure)] = table[:, column]
+            done += 1
+            if progress is not None:
+                progress(done, steps)
+            return values
+
+        if not chosen:
+            done += steps // 2
+            continue
+        without = np.stack([scores(rows) for rows in blocks]) if blocks else np.empty((0, len(chosen), len(pairs)))
+        size = len(blocks)
+        deviations = (without - without.mean(0)) * ((size - 1) / size) ** 0.5 if blocks else without
+        means = np.stack([(scores(first) + scores(second)) / 2 for first, second in halves]) if halves else None
+        for column, measure in enumerate(chosen):
+            first_order = np.full((size, len(comparisons)), np.nan)
+            first_order[:, fitting] = deviations[:, column]
+            second_order = np.zeros((0, len(comparisons)))
+            if means is not None and np.isfinite(means[:, column]).all() and len(means) > 1:
+                # Less its own mean over the halvings: the shift that a measure has from fewer sentences is no variance.
+                second_order = np.full((len(means), len(comparisons)), np.nan)
+                second_order[:, fitting] = (means[:, column] - means[:, column].mean(0)) / (len(means) - 1) ** 0.5
+            found[measure] = Deviations(first_order, second_order)
+    return found
+
+
+def draws(n: int, seed: int) -> tuple[list[IntArray], list[tuple[IntArray, IntArray]]]:
+    """Return the sentences that each draw keeps: all but one block, and two halves.
+
+    Returns
+    -------
+    blocks : list of ndarray of int
+        :data:`BLOCKS` sets, or n if there are fewer sentences; each leaves out another block of about n / BLOCKS.
+    halves : list of (ndarray of int, ndarray of int)
+        :data:`HALVINGS` pairs without a sentence in common.
+    """
+    generator = np.random.default_rng([seed, n, BLOCKS])
+    order = generator.permutation(n)
+    everything = np.arange(n)
+    blocks = [np.setdiff1d(everything, part) for part in np.array_split(order, min(BLOCKS, n))]
+    return blocks, list(_halvings(n, generator))
+
+
+def _halvings(n: int, generator: np.random.Generator) -> Iterator[tuple[IntArray, IntArray]]:
+    for _ in range(HALVINGS):
+        order = generator.permutation(n)
+        yield np.sort(order[: n // 2]), np.sort(order[n // 2 : 2 * (n // 2)])
+
+
+def _rows(read: Callable[[Place], NDArray[Any]], place: Place, rows: IntArray) -> NDArray[Any]:
+    return read(place)[rows]

@@ -1,0 +1,83 @@
+"""The way of speech through a model: its points in order, the text point that each is held against, and its stages."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pandas as pd
+
+from babelscope.capture.store import Activations
+from babelscope.models.base import Stage
+
+
+class Stop(NamedTuple):
+    """A speech point, and the text point that it is held against."""
+
+    point: str
+    against: str
+    stage: str
+    depth: float
+
+
+def way(activations: Activations, scores: pd.DataFrame) -> list[Stop]:
+    """Return the speech points at which there is a modality gap, in the order of depth.
+
+    A point that both sides share is held against itself, any other against the deepest text point that the scores hold
+    it against.
+
+    Parameters
+    ----------
+    activations : Activations
+    scores : DataFrame
+        Columns :data:`babelscope.gaps.result.SCORE_COLUMNS`.
+    """
+    rows = scores[(scores["kind"] == "modality_gap") & (scores["control"] == "none")]
+    pairs = rows[["point_a", "point_b", "stage_a", "depth_a", "depth_b"]].drop_duplicates(["point_a", "point_b"])
+    faced: dict[str, Stop] = {}
+    for point, against, stage, depth, _ in sorted(pairs.itertuples(index=False), key=lambda row: float(row[4])):
+        if faced.get(str(point), Stop("", "", "", 0.0)).against != point:
+            faced[str(point)] = Stop(str(point), str(against), str(stage), float(depth))
+    return [faced[point] for point in activations.points("speech") if point in faced]
+
+
+def behind_front_end(stops: list[Stop]) -> list[Stop]:
+    """Return the stops behind the modality-specific front end; all, if there are no others."""
+    return [stop for stop in stops if stop.stage != Stage.FRONT_END] or stops
+
+
+def ends(stops: list[Stop]) -> list[Stop]:
+    """Return the last stop of every stage, in order."""
+    return [
+        stop
+        for stop, following in zip(stops, [*stops[1:], None], strict=True)
+        if following is None or following.stage != stop.stage
+    ]
+
+
+def around_adaptation(activations: Activations, stops: list[Stop]) -> tuple[Stop, Stop] | None:
+    """Return the stops before and behind length adaptation; None without one.
+
+    Behind is the last stop of the stage. Before is the last that still has as many positions as the stage began with (a
+    model may name the stage's input as a point of it), or the one before the stage where no point of it has.
+    """
+    inside = [index for index, stop in enumerate(stops) if stop.stage == Stage.LENGTH_ADAPTATION]
+    if not inside or (inside[0] == 0 and len(inside) == 1):
+        return None
+    counted = [_positions(activations, stop.point) for stop in stops]
+    last = inside[-1]
+    start = max(inside[0] - 1, 0)
+    same = [index for index in range(start, last) if counted[index] == counted[start]]
+    before = same[-1] if counted[last] != counted[start] else start
+    return stops[before], stops[last]
+
+
+def _positions(activations: Activations, point: str) -> list[int]:
+    held = activations.dataset["positions"].sel(modality="speech", language=activations.languages[0])
+    at = activations.dataset["point"].values.tolist()
+    names = activations.dataset["point_modality"].values.tolist()
+    row = next(
+        index
+        for index, (name, modality) in enumerate(zip(at, names, strict=True))
+        if name == point and modality in ("speech", "both")
+    )
+    return [int(value) for value in held.isel(point=row).values]
