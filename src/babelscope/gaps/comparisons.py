@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations, permutations
-from typing import Literal, NamedTuple
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol
 
-from babelscope.capture.store import Activations
 from babelscope.errors import UsageError, did_you_mean
 from babelscope.gaps.result import KINDS
 
@@ -19,6 +19,30 @@ MATCHES: dict[str, str] = {
     "depth": "every speech point against the text point nearest in relative depth",
     "all": "every speech point against every text point",
 }
+
+
+class Places(Protocol):
+    """What a plan must know of activations, stored or not."""
+
+    path: Path
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Languages, in order."""
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Of text and speech, those there are."""
+
+    @property
+    def shared_points(self) -> tuple[str, ...]:
+        """Names of the points of both modalities."""
+
+    def points(self, modality: str) -> tuple[str, ...]:
+        """Names of a modality's points, in order."""
+
+    def depth(self, point: str, modality: str) -> float:
+        """Relative depth of a point."""
 
 
 class Place(NamedTuple):
@@ -43,7 +67,7 @@ class Comparison:
         return self.a.point == self.b.point
 
 
-def plan(activations: Activations, match: str = "output", kinds: Sequence[str] | None = None) -> list[Comparison]:
+def plan(activations: Places, match: str = "output", kinds: Sequence[str] | None = None) -> list[Comparison]:
     """List every comparison that a store allows.
 
     At a point that both sides share, speech is held against text at that same point. Elsewhere `match` decides, because
@@ -54,6 +78,7 @@ def plan(activations: Activations, match: str = "output", kinds: Sequence[str] |
     Parameters
     ----------
     activations : Activations
+        Or anything that knows its languages and points.
     match : {"output", "depth", "all"}
         ``all`` gives the cross-layer map: each speech point of its own against every text point of its own, as many
         comparisons a language as there are pairs of points.
@@ -125,7 +150,7 @@ def _counted(languages: Sequence[str]) -> str:
     return "one language" if len(languages) == 1 else f"{len(languages)} languages"
 
 
-def _across(activations: Activations, match: str) -> list[tuple[str, str]]:
+def _across(activations: Places, match: str) -> list[tuple[str, str]]:
     shared = set(activations.shared_points)
     texts = activations.points("text")
     own = [point for point in texts if point not in shared] or texts

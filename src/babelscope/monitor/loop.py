@@ -14,8 +14,9 @@ from typing import Any
 import torch
 
 from babelscope.errors import UsageError
+from babelscope.gaps.comparisons import check_kinds
 from babelscope.monitor.loggers import logger_of
-from babelscope.monitor.measuring import DEFAULT_MEASURES, checked_kinds, gaps, means
+from babelscope.monitor.measuring import DEFAULT_MEASURES, gaps, means
 from babelscope.monitor.pace import Pace
 from babelscope.monitor.probe import Probe
 from babelscope.monitor.record import Record
@@ -44,7 +45,7 @@ class GapMonitor:
     measures : sequence of str
         As in a study. Measures of one space are taken where speech and text have a point of the same name.
     kinds : sequence of str
-        Of ``modality_gap``, ``language_gap_text``, ``language_gap_speech``.
+        Of :data:`~babelscope.gaps.KINDS`; the modality gap alone if left out.
     to : iterable
         TensorBoard writers, W&B runs, or functions of (scalars by name, step): they get the means over languages.
     permutations, seed : int
@@ -82,7 +83,7 @@ class GapMonitor:
             raise UsageError(f"budget: {budget} is not a positive share of the training time (0.05 is usual)")
         self.probe = probe
         self.measures = [str(parse_measure(measure)) for measure in measures]
-        self.kinds = checked_kinds(kinds)
+        self.kinds = check_kinds(kinds)
         self.permutations, self.seed = permutations, seed
         self.loggers = [logger_of(given) for given in to]
         asked = {"measures": self.measures, "kinds": self.kinds, "permutations": permutations, "seed": seed}

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from itertools import combinations
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from babelscope.errors import DataError, UsageError, did_you_mean
-from babelscope.gaps.comparisons import Comparison, Place
-from babelscope.gaps.result import KINDS
+from babelscope.errors import DataError, UsageError
+from babelscope.gaps.comparisons import Comparison, Place, plan
+from babelscope.models.base import MODALITIES
 from babelscope.similarity import pairwise, parse_measure
 
 #: Of one probe: how alike speech and text are, by geometry and by neighbours, and how far apart their means lie.
@@ -22,62 +22,44 @@ DEFAULT_MEASURES: tuple[str, ...] = ("linear_cka", "retrieval", "centroid_gap")
 NUMBERS: tuple[str, ...] = ("value", "null_mean", "null_q95", "calibrated", "p")
 
 
-def comparisons(places: Sequence[Place], kinds: Sequence[str]) -> list[Comparison]:
-    """List what a probe's representations allow.
+class _Read:
+    """What a probe's representations are, as a plan of comparisons asks it."""
 
-    Speech is held against text at the points that both have, and at others against the text side's last point, as in a
-    study with ``match = "output"``.
+    def __init__(self, places: Iterable[Place]) -> None:
+        self.path = Path("the probe")
+        self.there = set(places)
+        self.languages = tuple(dict.fromkeys(place.language for place in places))
+        self._points: dict[str, tuple[str, ...]] = {
+            modality: tuple(dict.fromkeys(place.point for place in places if place.modality == modality))
+            for modality in MODALITIES
+        }
+        self.modalities = tuple(modality for modality in MODALITIES if self._points[modality])
+        self.shared_points = tuple(point for point in self._points["text"] if point in self._points["speech"])
 
-    Parameters
-    ----------
-    places : sequence of Place
-        The points of a modality in their order.
-    kinds : sequence of str
-        Of :data:`~babelscope.gaps.KINDS`.
+    def points(self, modality: str) -> tuple[str, ...]:
+        return self._points[modality]
+
+    def depth(self, point: str, modality: str) -> float:
+        points = self._points[modality]
+        return points.index(point) / max(len(points) - 1, 1)
+
+
+def comparisons(places: Iterable[Place], kinds: Sequence[str]) -> list[Comparison]:
+    """List what a probe's representations allow, as a study with ``match = "output"`` would; points in their order.
 
     Raises
     ------
     UsageError
         If nothing can be compared.
     """
-    languages = list(dict.fromkeys(place.language for place in places))
-    points = {
-        modality: list(dict.fromkeys(place.point for place in places if place.modality == modality))
-        for modality in ("speech", "text")
-    }
-    there = set(places)
-    found: list[Comparison] = []
-    if "modality_gap" in kinds and points["text"]:
-        for point in points["speech"]:
-            against = point if point in points["text"] else points["text"][-1]
-            found += [
-                Comparison("modality_gap", Place("speech", point, language), Place("text", against, language))
-                for language in languages
-            ]
-    for modality in ("text", "speech"):
-        kind = "language_gap_text" if modality == "text" else "language_gap_speech"
-        if kind in kinds:
-            for point in points[modality]:
-                found += [
-                    Comparison(kind, Place(modality, point, first), Place(modality, point, second))  # type: ignore[arg-type]
-                    for first, second in combinations(languages, 2)
-                ]
-    found = [one for one in found if {one.a, one.b} <= there]
+    read = _Read(list(places))
+    found = [one for one in plan(read, "output", kinds) if {one.a, one.b} <= read.there]
     if not found:
         raise UsageError(
-            f"the probe allows no comparison of the kinds {', '.join(kinds)}: it has "
-            f"{', '.join(f'{len(names)} {modality} points' for modality, names in points.items())} in "
-            f"{len(languages)} languages"
+            f"the probe allows no comparison of the kinds {', '.join(kinds)}: name languages alike on both "
+            "sides, or give more of them"
         )
     return found
-
-
-def checked_kinds(kinds: Sequence[str]) -> list[str]:
-    """Return the kinds, or raise UsageError for an unknown one."""
-    for kind in kinds:
-        if kind not in KINDS:
-            raise UsageError(f"kinds: {kind!r} is unknown; {did_you_mean(kind, KINDS)}")
-    return list(kinds)
 
 
 def gaps(
@@ -103,7 +85,7 @@ def gaps(
     DataError
         If a representation holds NaN, or two sides have not the same sentences; it is named.
     """
-    planned = comparisons(list(vectors), kinds)
+    planned = comparisons(vectors, kinds)
     rows: list[dict[str, Any]] = []
     for same_space in (False, True):
         chosen = [measure for measure in measures if parse_measure(measure).same_space is same_space]
