@@ -6,8 +6,10 @@ from the same activations with the same options are kept.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
+import re
 import time
 import tomllib
 from collections.abc import Callable, Iterable, Sequence
@@ -24,10 +26,11 @@ from babelscope.capture.pooling import pooling_named
 from babelscope.capture.store import Activations
 from babelscope.corpora import Corpus
 from babelscope.errors import UsageError, did_you_mean
+from babelscope.gaps.beside import KINDS_BESIDE, beside, told_beside
 from babelscope.gaps.comparisons import MATCHES
 from babelscope.gaps.result import CONTROLS, KINDS, Result
 from babelscope.gaps.scoring import DEFAULT_MEASURES, DEFAULT_PERMUTATIONS, compare
-from babelscope.models.base import Model, dtype_named
+from babelscope.models.base import Model, Stage, dtype_named
 from babelscope.report import write_report
 from babelscope.similarity import parse_measure
 
@@ -57,6 +60,7 @@ class CorpusTable(_Table):
         default_factory=dict, description="choices that only this source knows, such as a manifest's licence"
     )
     distinct: bool = Field(False, description="leave out sentences that are worded like another in some language")
+    held_out: bool = Field(False, description="only sentences that the model was not trained on, where it says which")
 
 
 class ModelTable(_Table):
@@ -76,6 +80,12 @@ class ModelTable(_Table):
     batch_size: Annotated[int, Field(ge=1)] = Field(8, description="most utterances in one forward pass")
 
 
+def label_of(table: ModelTable) -> str:
+    """Return what a model beside another is called: its name, and its options where it has any."""
+    chosen = ", ".join(f"{key} {value}" for key, value in table.options.items())
+    return f"{table.name} ({chosen})" if chosen else table.name
+
+
 class Study(_Table):
     """A study, validated.
 
@@ -84,6 +94,7 @@ class Study(_Table):
 
     corpus: CorpusTable
     model: ModelTable
+    beside: list[ModelTable] = Field(default_factory=list)
     name: str = "study"
     output: Path = Path("results")
     points: list[str] = Field(default_factory=lambda: ["all"], min_length=1)
@@ -117,8 +128,13 @@ class Study(_Table):
         corpus = study.corpus
         if corpus.path is not None:
             corpus = corpus.model_copy(update={"path": folder / corpus.path})
-        model = study.model.model_copy(update={"weights": _relative(study.model.weights, folder)})
-        return study.model_copy(update={"corpus": corpus, "model": model, "output": folder / study.output})
+        model, *others = (
+            table.model_copy(update={"weights": _relative(table.weights, folder)})
+            for table in (study.model, *study.beside)
+        )
+        return study.model_copy(
+            update={"corpus": corpus, "model": model, "beside": others, "output": folder / study.output}
+        )
 
     def changed(
         self,
@@ -142,7 +158,10 @@ class Study(_Table):
             | ({"weights": weights} if weights is not None else {})
         )
         corpus = self.corpus.model_copy(update={"path": corpus_path} if corpus_path is not None else {})
-        return self.model_copy(update={"model": table, "corpus": corpus, "output": output or self.output})
+        beside = self.beside if model is None else []  # they were chosen for the model that the study names
+        return self.model_copy(
+            update={"model": table, "beside": beside, "corpus": corpus, "output": output or self.output}
+        )
 
     @classmethod
     def preset(cls, name: str) -> Study:
@@ -175,6 +194,7 @@ class Study(_Table):
             ("model.name", lambda: models.parts(study.model.name)),
             ("model.pooling", lambda: pooling_named(study.model.pooling)),
             ("model.dtype", lambda: dtype_named(study.model.dtype)),
+            ("beside", lambda: _check_beside(study.beside)),
             ("corpus.source", lambda: _check_each([study.corpus.source], corpora.sources())),
             ("measures", lambda: [parse_measure(measure) for measure in study.measures]),
             ("controls", lambda: _check_each(study.controls, CONTROLS)),
@@ -201,6 +221,15 @@ def _relative(weights: str | dict[str, str] | None, folder: Path) -> str | dict[
     return weights
 
 
+def _check_beside(tables: Sequence[ModelTable]) -> None:
+    labels = [label_of(table) for table in tables]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise UsageError(f"{label!r} stands there twice; give each other options, or leave one out")
+    for table in tables:
+        models.parts(table.name)
+
+
 def _check_each(names: Sequence[str], known: Iterable[str]) -> None:
     choices = list(known)
     for name in names:
@@ -212,7 +241,7 @@ def _first_problem(error: ValidationError) -> str:
     problem = error.errors()[0]
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        tables: dict[str, type[BaseModel]] = {"corpus": CorpusTable, "model": ModelTable}
+        tables: dict[str, type[BaseModel]] = {"corpus": CorpusTable, "model": ModelTable, "beside": ModelTable}
         table = tables.get(str(problem["loc"][0]), Study) if len(problem["loc"]) > 1 else Study
         return f"{key}: there is no such key; {did_you_mean(str(problem['loc'][-1]), table.model_fields)}"
     if problem["type"] == "missing":
@@ -245,7 +274,7 @@ def gather(study: Study) -> Corpus:
     corpus = corpora.load(table.source, path=table.path, **options)
     return corpus.select(
         languages=table.languages,
-        ids=table.ids,
+        ids=_ids(study, corpus),
         min_words=table.min_words,
         max_seconds=table.max_seconds,
         distinct=table.distinct,
@@ -253,6 +282,23 @@ def gather(study: Study) -> Corpus:
         seed=study.seed,
         modalities=_modalities(study.model.name),
     )
+
+
+def _ids(study: Study, corpus: Corpus) -> list[str] | None:
+    """Return the sentences that may be used; None if all may."""
+    table = study.corpus
+    if not table.held_out:
+        return table.ids
+    held_out = set(models.held_out(study.model.name, table.source))
+    if table.ids is not None:
+        known = next((one for one in table.ids if one not in held_out), None)
+        if known is not None:
+            raise UsageError(
+                f"corpus.ids: {known!r} was not held out of the training of {study.model.name}: leave it out, or "
+                f"set held_out = false"
+            )
+        return table.ids
+    return [sentence for sentence in corpus.sentences if sentence in held_out]
 
 
 def _modalities(name: str) -> tuple[str, ...]:
@@ -310,7 +356,7 @@ def run(study: Study, *, overwrite: bool = False, progress: Progress | None = No
     corpus = gather(study)
     _check_size(study, corpus)
     tell("loading the model", 0, 0)
-    model = summon(study)
+    model = _warning(summon(study), study, corpus)
     store = study.output / STORE
     activations = encode(
         model,
@@ -323,6 +369,7 @@ def run(study: Study, *, overwrite: bool = False, progress: Progress | None = No
         progress=lambda what, done, total: tell(f"encoding {what}", done, total),
     )
     result = _scored(study, activations, tell)
+    _put_beside(result, study, corpus, overwrite, tell)
     result.meta["study"] = {
         "name": study.name,
         "created": result.meta["study"]["created"],
@@ -333,6 +380,77 @@ def run(study: Study, *, overwrite: bool = False, progress: Progress | None = No
     tell("writing the report", 0, 0)
     report = write_report(result, study.output)
     return Outcome(result, report, study.output, time.monotonic() - started)
+
+
+def _warning(model: Model, study: Study, corpus: Corpus) -> Model:
+    """Return the model with a note if it was trained on sentences of the study, as far as it says."""
+    try:
+        held_out = set(models.held_out(study.model.name, study.corpus.source))
+    except UsageError:  # it does not say
+        return model
+    seen = sum(sentence not in held_out for sentence in corpus.sentences)
+    note = (
+        f"{seen} of the {len(corpus.sentences)} sentences were not held out of the training of {study.model.name}: its "
+        f"numbers are too good there (corpus.held_out = true leaves them out)."
+    )
+    return dataclasses.replace(model, notes=(*model.notes, note)) if seen else model
+
+
+def _put_beside(result: Result, study: Study, corpus: Corpus, overwrite: bool, tell: Progress) -> None:
+    """Run the models beside on the same sentences, and add their tables and one line on each.
+
+    They are looked at from their length adaptation on, if they have one: what lies before is the model's own. Each has
+    a folder of its own below ``beside``, so that a stopped run goes on there too.
+    """
+    found: dict[str, Result] = {}
+    told: list[dict[str, Any]] = []
+    for table in study.beside:
+        label = label_of(table)
+        own = study.model_copy(
+            update={
+                "model": table,
+                "beside": [],
+                "output": study.output / "beside" / re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-"),
+                "controls": ["none"],
+                "intervals": False,
+                "kinds": [kind for kind in study.kinds if kind in KINDS_BESIDE] or study.kinds,
+            }
+        )
+        tell(f"loading {label}", 0, 0)
+        model = _late(summon(own))
+        activations = encode(
+            model,
+            corpus,
+            own.output / STORE,
+            pooling=table.pooling,
+            batch_size=table.batch_size,
+            block=BLOCK,
+            overwrite=overwrite,
+            progress=lambda what, done, total, label=label: tell(f"encoding {what} ({label})", done, total),
+        )
+        found[label] = _scored(own, activations, tell)
+        found[label].save(own.output)
+        told.append({"label": label, "name": table.name, "options": dict(model.options), "notes": list(model.notes)})
+    result.tables.update(beside(found))
+    if told:
+        result.meta["beside"] = told
+        already = result.meta["headline"]
+        result.meta["headline"] = [*already, *(one for one in told_beside(result) if one not in already)]
+
+
+def _late(model: Model) -> Model:
+    """Return the model without its speech points before length adaptation, if it shares points behind that."""
+    late = {Stage.LENGTH_ADAPTATION, Stage.SHARED, Stage.POOLED}
+    if not model.shared_points:
+        return model
+    return model.select_points(
+        [
+            point.name
+            for modality, side in model.sides.items()
+            for point in side.points
+            if modality == "text" or point.stage in late
+        ]
+    )
 
 
 def _check_size(study: Study, corpus: Corpus) -> None:
@@ -353,6 +471,8 @@ def _scored(study: Study, activations: Activations, tell: Progress) -> Result:
         "intervals": study.intervals,
         "versions": activations.meta["versions"],
     }
+    if study.beside:
+        asked["beside"] = [label_of(table) for table in study.beside]
     identity = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
     if (study.output / "result.json").is_file():
         earlier = Result.load(study.output)
@@ -385,6 +505,7 @@ def describe_keys() -> list[tuple[str, str]]:
         ("intervals", "whether to give intervals, from subsamples of the sentences: half of the time or more"),
     ]
     rows += [("match", "; ".join(f"{name}: {text}" for name, text in MATCHES.items()))]
+    rows += [("beside", "models to run on the same sentences, each a table like [model]: controls")]
     for prefix, table in (("corpus", CorpusTable), ("model", ModelTable)):
         rows += [(f"{prefix}.{name}", field.description or "") for name, field in table.model_fields.items()]
     return rows

@@ -147,6 +147,22 @@ TABLE_COLUMNS: dict[str, tuple[str, ...]] = {
         "measure",
         "calibrated",
     ),
+    # The curves (control "none") of other models on the same sentences, `model` being their label.
+    "beside": ("model", *CURVE_COLUMNS),
+    # Their distances between mean vectors.
+    "beside_centroids": (
+        "model",
+        "kind",
+        "point",
+        "stage",
+        "depth",
+        "language_a",
+        "language_b",
+        "distance",
+        "low",
+        "high",
+        "n",
+    ),
     # Two dimensions of each sentence at each point, for looking at: `x` and `y` are the first two principal axes.
     "projection": ("point", "modality", "language", "sentence", "x", "y", "share_x", "share_y"),
 }
