@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from babelscope.similarity.arrays import FloatArray, IntArray
+from babelscope.similarity.lazy import lazy
 from babelscope.similarity.measure import Measure, count, make, one_of, register
 from babelscope.similarity.nulls import CentredSums, NullLaw, OffDiagonalSums, centred_moments, offdiagonal_moments
 from babelscope.similarity.representation import Representation
@@ -23,12 +23,12 @@ class Neighbours:
     nearest: IntArray  # (n, k)
     table: np.ndarray[Any, np.dtype[np.bool_]]  # (n, n)
 
-    @cached_property
+    @lazy
     def sums(self) -> OffDiagonalSums:
         """What mean and variance of the null need; made when a null is asked for."""
         return OffDiagonalSums.of(self.table.astype(np.float64))
 
-    @cached_property
+    @lazy
     def mutual(self) -> CentredSums:
         """What the skewness of the null needs: of the symmetric part, which carries nearly all of it."""
         both = (self.table.astype(np.float64) + self.table.T) / 2

@@ -7,13 +7,14 @@ share the costly work. Nothing here knows of pairs.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from functools import cached_property
 from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from babelscope.errors import DataError
 from babelscope.similarity.arrays import Array, FloatArray, IntArray, as_rows, is_tensor, label_of, like, to_numpy
+from babelscope.similarity.lapack import Symmetric
+from babelscope.similarity.lazy import lazy
 
 T = TypeVar("T")
 
@@ -65,14 +66,14 @@ class Representation:
         part.resolution = self.resolution
         return part
 
-    @cached_property
+    @lazy
     def varying(self) -> Any:
         """Which columns hold more than one value, shape (d,)."""
         if is_tensor(self.rows):
             return self.rows.amax(0) > self.rows.amin(0)
         return self.rows.max(0) > self.rows.min(0)
 
-    @cached_property
+    @lazy
     def constant(self) -> int:
         """How many columns hold one value only."""
         return self.d - int(self.varying.sum())
@@ -83,7 +84,7 @@ class Representation:
             f"{label_of(self.name)} is constant (all {self.n} sentences have the same vector): nothing to compare"
         )
 
-    @cached_property
+    @lazy
     def centred(self) -> Array:
         """Rows less their mean, divided by their Frobenius norm; constant columns are exactly zero. Shape (n, d).
 
@@ -107,7 +108,7 @@ class Representation:
         out /= float(flat @ flat) ** 0.5
         return out
 
-    @cached_property
+    @lazy
     def gram(self) -> Array:
         """Inner products of the centred rows, trace 1, shape (n, n)."""
         return self.centred @ self.centred.T
@@ -120,31 +121,32 @@ class Representation:
         rows = self.centred.float() if is_tensor(self.centred) else self.centred.astype(np.float32)
         return rows @ rows.T
 
-    @cached_property
-    def _eigen(self) -> tuple[FloatArray, Array]:
-        # All vectors, though few are kept: LAPACK's partial solvers save a third of the time, but SciPy's wrappers of
-        # them hold the interpreter lock, and two threads with NumPy's solver are faster.
-        return _eigh(self.gram if self.n <= self.d else self.centred.T @ self.centred)
+    @lazy
+    def _eigen(self) -> Symmetric | tuple[FloatArray, Array]:
+        square = self.gram if self.n <= self.d else self.centred.T @ self.centred
+        return _eigh(square) if is_tensor(square) else Symmetric(square)
 
-    @cached_property
+    @lazy
     def singular_values(self) -> FloatArray:
         """Singular values of the centred rows by falling size, by way of the smaller Gram matrix.
 
         Good to about 1e-8 of the largest; what lies below is left out. Their squares sum to 1.
         """
-        values = self._eigen[0][::-1]
+        values = (self._eigen.values if isinstance(self._eigen, Symmetric) else self._eigen[0])[::-1]
         keep = values > values[0] * max(self.n, self.d) * np.finfo(np.float64).eps
         keep[min(self.n - 1, self.d) :] = False
         return np.asarray(np.sqrt(values[keep]))
 
     def directions(self, k: int) -> Array:
         """Return the k leading left directions, orthonormal, shape (n, k). They go with :attr:`singular_values`."""
-        vectors = self._eigen[1]
-        last = np.arange(vectors.shape[1] - 1, vectors.shape[1] - 1 - k, -1)
-        u = vectors[:, like(last, vectors)]
+        if isinstance(self._eigen, Symmetric):
+            u: Array = self._eigen.leading(k)
+        else:
+            vectors = self._eigen[1]
+            u = vectors[:, like(np.arange(vectors.shape[1] - 1, vectors.shape[1] - 1 - k, -1), vectors)]
         return u if self.n <= self.d else (self.centred @ u) / like(self.singular_values[:k], u)
 
-    @cached_property
+    @lazy
     def svd(self) -> tuple[Array, FloatArray, Array]:
         """Singular value decomposition of the centred rows, cut at its numerical rank: u (n, r), s (r,), v' (r, d).
 
@@ -163,7 +165,7 @@ class Representation:
         r = max(1, min(int((s > floor).sum()), self.n - 1))
         return u[:, :r], s[:r], vt[:r]
 
-    @cached_property
+    @lazy
     def unit(self) -> Array:
         """Rows divided by their length, not centred, shape (n, d).
 
@@ -174,7 +176,7 @@ class Representation:
         """
         return _unit(self.rows / float(abs(self.rows).max() or 1.0), self.name, "")
 
-    @cached_property
+    @lazy
     def centred_unit(self) -> Array:
         """Centred rows divided by their length, shape (n, d).
 
@@ -190,7 +192,7 @@ class Representation:
         unit = self.centred_unit if centre else self.unit
         return self.memo(("cosines", centre), lambda: to_numpy(unit @ unit.T))
 
-    @cached_property
+    @lazy
     def square_distances(self) -> FloatArray:
         """Squared Euclidean distances between the centred rows (Frobenius norm 1), on the host, shape (n, n)."""
         gram = to_numpy(self.gram)
@@ -212,13 +214,10 @@ def _unit(rows: Array, name: Hashable, when: str) -> Array:
 
 
 def _eigh(a: Array) -> tuple[FloatArray, Array]:
-    if is_tensor(a):
-        import torch
+    import torch
 
-        values, vectors = torch.linalg.eigh(a)
-        return to_numpy(values), vectors
-    values, vectors = np.linalg.eigh(a)
-    return values, vectors
+    values, vectors = torch.linalg.eigh(a)
+    return to_numpy(values), vectors
 
 
 def _svd(a: Array) -> tuple[Array, FloatArray, Array]:

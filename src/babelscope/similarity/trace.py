@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from babelscope.similarity.arrays import Array, FloatArray, IntArray, is_tensor, like, to_numpy
+from babelscope.similarity.lazy import lazy
 from babelscope.similarity.measure import Measure, chunks
 from babelscope.similarity.nulls import CentredSums, NullLaw, centred_moments
 
@@ -27,7 +27,7 @@ class Kernel:
 
     matrix: Array  # (n, n), rows sum to 0, Frobenius norm 1
 
-    @cached_property
+    @lazy
     def sums(self) -> CentredSums:
         """What the null needs; made when a null is asked for."""
         return CentredSums.of(to_numpy(self.matrix))
