@@ -47,7 +47,7 @@ def test_eigenvalues_are_numpys(n: int) -> None:
     x = np.random.default_rng(n).normal(size=(n, n))
     a = x @ x.T
     kept = a.copy()
-    np.testing.assert_allclose(eigenvalues(a), np.linalg.eigvalsh(a), atol=1e-12 * np.linalg.norm(a))
+    np.testing.assert_allclose(eigenvalues(a), np.linalg.eigvalsh(a), atol=1e-12 * float(np.linalg.norm(a)))
     np.testing.assert_array_equal(a, kept)
     first = Symmetric(a).leading(1)[:, 0]
     assert float(first @ a @ first) == pytest.approx(float(np.linalg.eigvalsh(a)[-1]))
