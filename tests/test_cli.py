@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from babelscope.cli import main
+from babelscope.errors import FetchError
 
 COMMANDS = ("demo", "run", "fetch", "corpora", "models", "encode", "compare", "report")
 
@@ -115,8 +116,14 @@ def test_weights_that_are_not_fetched_name_the_command(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BABELSCOPE_CACHE", str(tmp_path / "empty"))
-    code, _, err = _told(capsys, "models", "show", "whisper-base")
-    assert code == 1 and "babelscope fetch whisper-base" in err
+    for name in ("whisper-base", "e5-small", "whisper-base+e5-small"):
+        code, out, _ = _told(capsys, "models", "show", name)
+        assert code == 0 and all(f"babelscope fetch {part}" in out for part in name.split("+"))
+        assert "in float32" in out and "in bfloat16" in out and "M parameters" in out and "licence: MIT" in out
+    from babelscope.study import Study, summon
+
+    with pytest.raises(FetchError, match="babelscope fetch whisper-base"):
+        summon(Study.parse({"corpus": {"source": "asterisk"}, "model": {"name": "whisper-base"}}))
 
 
 def test_a_defect_of_ours_is_a_line_too(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,6 +129,67 @@ def test_what_is_wrong_is_named_in_one_line(study_file: Path, old: str, new: str
     assert not (study_file.parent / "out" / "report.html").exists()
 
 
+def test_paths_of_a_model_are_relative_to_the_study(
+    tmp_path: Path, whisper_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from babelscope.study import summon
+    from babelscope.testing import tiny
+
+    folder = tmp_path / "studies"
+    tiny("sonar-speech", folder / "encoders")
+    encoder = next((folder / "encoders").glob("spenc*.pt"))
+    tiny("sonar-text-original", folder / "text")
+    (folder / "tokens.json").write_bytes((folder / "text" / "tokenizer.json").read_bytes())
+    (folder / "text" / "tokenizer.json").unlink()
+    start = "[corpus]\nsource = 'asterisk'\n[model]\nname = 'sonar'\nweights = 'text/sonar_text_encoder.pt'\n"
+    told = {
+        "a folder": "options = { tokenizer = 'tokens.json', speech_weights = 'encoders' }",
+        "a table": "options = { tokenizer = './tokens.json', speech_weights = "
+        f"{{ en = 'encoders/{encoder.name}' }} }}",
+    }
+    monkeypatch.chdir(tmp_path)
+    for said in told.values():
+        (folder / "study.toml").write_text(start + said)
+        assert summon(Study.load("studies/study.toml")).modalities == ("text", "speech")
+    table = Study.load("studies/study.toml").model
+    assert table.weights == str(folder / "text" / "sonar_text_encoder.pt")
+    assert table.options["tokenizer"] == str(folder / "tokens.json")
+    (folder / "study.toml").write_text(start + "options = { tokenizer = 'facebook/nllb-200-distilled-600M' }")
+    assert Study.load("studies/study.toml").model.options["tokenizer"] == "facebook/nllb-200-distilled-600M"
+
+
+@pytest.mark.parametrize("name", ["e5-small", "sonar", "seamless-m4t-v2-large"])
+def test_a_window_is_refused_before_anything_is_read(tmp_path: Path, name: str) -> None:
+    (tmp_path / "study.toml").write_text(f"[corpus]\nsource = 'asterisk'\n[model]\nname = '{name}'\nwindow_seconds = 8")
+    with pytest.raises(UsageError, match=rf"{name} takes no window \(whisper-base does\): leave it out"):
+        Study.load(tmp_path / "study.toml")
+    with pytest.raises(UsageError, match=rf"window_seconds: {name} takes no window"):
+        babelscope.models.load(name, window_seconds=8)
+    study = Study.parse({"corpus": {"source": "asterisk"}, "model": {"name": "whisper-base", "window_seconds": 8}})
+    assert study.changed(model=name).model.window_seconds is None
+    assert study.changed(model="whisper-base+e5-small").model.window_seconds == 8
+
+
+def test_a_text_model_or_points_of_text_need_no_recordings(tmp_path: Path, e5_folder: Path) -> None:
+    from babelscope.study import gather, summon
+    from fleurs_fixture import tones, write
+
+    copy = write(tmp_path / "fleurs", tones(["en_us", "it_it", "zu_za"]))
+    for archive in copy.rglob("*.tar.gz"):
+        archive.write_bytes(b"not an archive")
+    (copy / "data" / "zu_za" / "test.tsv").write_bytes(b"\xff")
+    corpus = {"source": "fleurs", "path": str(copy), "languages": ["en_us", "it_it"]}
+    text = {"corpus": corpus, "model": {"name": "e5-small", "weights": str(e5_folder)}}
+    study = Study.parse(text)
+    activations = babelscope.encode(summon(study), gather(study), tmp_path / "text.zarr")
+    assert activations.complete and activations.modalities == ("text",) and len(activations.sentences) == 6
+    both = {"corpus": corpus, "model": {"name": "seamless-m4t-v2-large"}}
+    assert len(gather(Study.parse(both | {"points": ["text.layer.*", "text.norm"]}))) == 6
+    for points in (["all"], ["text.norm", "shared.*"], ["speech.norm"]):
+        with pytest.raises(DataError, match=r"test.tar.gz"):
+            gather(Study.parse(both | {"points": points}))
+
+
 def test_a_study_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no study"):
         Study.load(tmp_path / "none.toml")

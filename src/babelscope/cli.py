@@ -277,6 +277,7 @@ def models_show(name: Annotated[str, typer.Argument(help="A model, or speech+tex
 
     Example: babelscope models show whisper-base+e5-small
     """
+    from babelscope.models import assets_of
     from babelscope.models.planning import plan
 
     planned = plan(name)
@@ -304,9 +305,18 @@ def models_show(name: Annotated[str, typer.Argument(help="A model, or speech+tex
     lines += [f"weights: {one.file} from {one.source}, sha256 {one.sha256}" for one in model.weights]
     if not planned.from_weights:
         lines.append("weights: none were read; this is the released configuration")
+        lines += [line for asset in assets_of(name) for line in _about_asset(asset)]
     lines += [f"licence: {model.licence}", *(f"note: {note}" for note in model.notes)]
     for line in lines:
         out.print(line, markup=False, highlight=False)
+
+
+def _about_asset(name: str) -> list[str]:
+    from babelscope.fetch import asset_record, is_fetched
+
+    if not is_fetched(name):
+        return [f"weights: {name} is not here yet: babelscope fetch {name}"]
+    return [f"weights: {file} of {name}, sha256 {told}" for file, told in asset_record(name)["files"].items()]
 
 
 @app.command()

@@ -30,7 +30,8 @@ from babelscope.gaps.beside import KINDS_BESIDE, beside, told_beside
 from babelscope.gaps.comparisons import MATCHES
 from babelscope.gaps.result import CONTROLS, KINDS, Result
 from babelscope.gaps.scoring import DEFAULT_MEASURES, DEFAULT_PERMUTATIONS, compare
-from babelscope.models.base import Model, Stage, dtype_named
+from babelscope.models.base import MODALITIES, Model, Stage, dtype_named
+from babelscope.models.planning import plan
 from babelscope.report import write_report
 from babelscope.similarity import parse_measure
 
@@ -127,11 +128,8 @@ class Study(_Table):
         folder = path.resolve().parent
         corpus = study.corpus
         if corpus.path is not None:
-            corpus = corpus.model_copy(update={"path": folder / corpus.path})
-        model, *others = (
-            table.model_copy(update={"weights": _relative(table.weights, folder)})
-            for table in (study.model, *study.beside)
-        )
+            corpus = corpus.model_copy(update={"path": folder / corpus.path.expanduser()})
+        model, *others = (_beside_the_study(table, folder) for table in (study.model, *study.beside))
         return study.model_copy(
             update={"corpus": corpus, "model": model, "beside": others, "output": folder / study.output}
         )
@@ -154,7 +152,11 @@ class Study(_Table):
         if model is not None:
             models.parts(model)
         table = self.model.model_copy(
-            update=({"name": model, "weights": None, "options": {}} if model is not None else {})
+            update=(
+                {"name": model, "weights": None, "options": {}, "window_seconds": _window(self.model, model)}
+                if model is not None
+                else {}
+            )
             | ({"weights": weights} if weights is not None else {})
         )
         corpus = self.corpus.model_copy(update={"path": corpus_path} if corpus_path is not None else {})
@@ -196,6 +198,7 @@ class Study(_Table):
             ("model.dtype", lambda: dtype_named(study.model.dtype)),
             ("beside", lambda: _check_beside(study.beside)),
             ("corpus.source", lambda: _check_each([study.corpus.source], corpora.sources())),
+            ("model", lambda: models.check_window(study.model.name, study.model.window_seconds)),
             ("measures", lambda: [parse_measure(measure) for measure in study.measures]),
             ("controls", lambda: _check_each(study.controls, CONTROLS)),
             ("kinds", lambda: _check_each(study.kinds, KINDS)),
@@ -207,18 +210,34 @@ class Study(_Table):
         return study
 
 
+def _window(table: ModelTable, name: str) -> float | None:
+    """Return the window of a study that another model is put into, if that model takes one."""
+    return table.window_seconds if any(models.known()[part].takes_window for part in models.parts(name)) else None
+
+
 def presets() -> list[str]:
     """Return the names of the studies that come with babelscope."""
     folder = files("babelscope").joinpath("presets")
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
-def _relative(weights: str | dict[str, str] | None, folder: Path) -> str | dict[str, str] | None:
-    if isinstance(weights, dict):
-        return {part: str(_relative(source, folder)) for part, source in weights.items()}
-    if weights and (folder / weights).is_dir():
-        return str(folder / weights)
-    return weights
+def _beside_the_study(table: ModelTable, folder: Path) -> ModelTable:
+    """Return the model's table with its paths made absolute: weights, and the options that its family calls paths."""
+    options = dict(table.options)
+    for name in models.path_options(table.name):
+        if name in options:
+            options[name] = _relative(options[name], folder)
+    return table.model_copy(update={"weights": _relative(table.weights, folder), "options": options})
+
+
+def _relative(source: Any, folder: Path) -> Any:
+    """Return a path below the study's folder, where it is there or can be nothing else; else it may be a hub id."""
+    if isinstance(source, dict):
+        return {part: _relative(each, folder) for part, each in source.items()}
+    if not isinstance(source, str) or not source or source.startswith("~"):
+        return source
+    path = folder / source
+    return str(path) if path.exists() or source.startswith((".", "/")) else source
 
 
 def _check_beside(tables: Sequence[ModelTable]) -> None:
@@ -271,6 +290,9 @@ def gather(study: Study) -> Corpus:
     options = dict(table.options)
     if table.languages and corpora.takes(table.source, "languages"):
         options.setdefault("languages", table.languages)  # nothing of the others is read, or fetched
+    modalities = _modalities(study.model.name, ["all"] if study.beside else study.points)
+    if corpora.takes(table.source, "modalities"):
+        options.setdefault("modalities", modalities)  # nor are recordings that nobody listens to
     corpus = corpora.load(table.source, path=table.path, **options)
     return corpus.select(
         languages=table.languages,
@@ -280,7 +302,7 @@ def gather(study: Study) -> Corpus:
         distinct=table.distinct,
         n=table.n,
         seed=study.seed,
-        modalities=_modalities(study.model.name),
+        modalities=modalities,
     )
 
 
@@ -301,11 +323,16 @@ def _ids(study: Study, corpus: Corpus) -> list[str] | None:
     return [sentence for sentence in corpus.sentences if sentence in held_out]
 
 
-def _modalities(name: str) -> tuple[str, ...]:
+def _modalities(name: str, points: Sequence[str]) -> tuple[str, ...]:
+    """Return what a model takes, or less where its chosen points are of one side."""
     names = models.parts(name)
-    if len(names) == 2:
-        return ("text", "speech")
-    return models.known()[names[0]].modalities
+    taken = MODALITIES if len(names) == 2 else models.known()[names[0]].modalities
+    if len(taken) == 1 or "all" in points or not all(models.known()[part].planner for part in names):
+        return taken
+    try:
+        return plan(name).model.select_points(points).modalities
+    except UsageError:  # another depth than the released model's, perhaps: it is told when the model is there
+        return taken
 
 
 def summon(study: Study) -> Model:

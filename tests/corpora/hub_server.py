@@ -1,10 +1,11 @@
-"""A loopback server that speaks the hub's routes for one data set, and misbehaves on demand."""
+"""A loopback server that speaks the hub's routes for one data set or model, and misbehaves on demand."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import http.server
+import json
 import threading
 from collections.abc import Iterator
 
@@ -12,7 +13,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class Hub:
-    """Serves `files` of a data set.
+    """Serves `files` of a data set or a model.
 
     As on the hub, a large file's route tells what it is and sends one on to another host, which knows bytes alone.
 
@@ -21,8 +22,9 @@ class Hub:
     ``asked``: method, path, range, of content from that other host.
     """
 
-    def __init__(self, repository: str, files: dict[str, bytes]) -> None:
+    def __init__(self, repository: str, files: dict[str, bytes], kind: str) -> None:
         self.repository = repository
+        self.kind = kind
         self.files = files
         self.bodies: dict[str, bytes] = {}
         self.cuts: dict[str, list[int]] = {}
@@ -34,7 +36,7 @@ class Hub:
 
 def is_large(path: str) -> bool:
     """Whether git does not hold it itself."""
-    return path.endswith((".gz", ".parquet"))
+    return path.endswith((".gz", ".parquet", ".safetensors"))
 
 
 def digest_of(path: str, data: bytes) -> str:
@@ -45,8 +47,8 @@ def digest_of(path: str, data: bytes) -> str:
 
 
 @contextlib.contextmanager
-def serving(repository: str, files: dict[str, bytes]) -> Iterator[Hub]:
-    hub = Hub(repository, files)
+def serving(repository: str, files: dict[str, bytes], kind: str = "dataset") -> Iterator[Hub]:
+    hub = Hub(repository, files, kind)
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def log_message(self, format: str, *args: object) -> None:
@@ -59,7 +61,10 @@ def serving(repository: str, files: dict[str, bytes]) -> Iterator[Hub]:
             self._answer(body=True)
 
         def _answer(self, *, body: bool) -> None:
-            start = f"/datasets/{hub.repository}/resolve/"
+            start = f"/{'datasets/' if hub.kind == 'dataset' else ''}{hub.repository}/resolve/"
+            if self.path.startswith(f"/api/{hub.kind}s/{hub.repository}/revision/"):
+                self._listing()
+                return
             if self.path.startswith("/bytes/"):
                 self._content(self.path.removeprefix("/bytes/"), body)
                 return
@@ -81,6 +86,21 @@ def serving(repository: str, files: dict[str, bytes]) -> Iterator[Hub]:
             self.send_header("Location", f"{hub.url.replace('127.0.0.1', 'localhost')}/bytes/{path}")
             self.send_header("Content-Length", "0")
             self.end_headers()
+
+        def _listing(self) -> None:
+            hub.asked.append((self.command, "the list", None))
+            siblings = []
+            for path, data in hub.files.items():
+                told = {"rfilename": path, "size": len(data), "blobId": digest_of("", data)}
+                if is_large(path):
+                    told["lfs"] = {"sha256": digest_of(path, data), "size": len(data), "pointerSize": 130}
+                siblings.append(told)
+            answer = json.dumps({"id": hub.repository, "sha": COMMIT, "siblings": siblings}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
 
         def _content(self, path: str, body: bool) -> None:
             wanted = self.headers.get("Range")

@@ -219,7 +219,7 @@ def test_a_wrong_option_is_told(folder: Path, options: dict[str, object], words:
 
 
 def test_what_does_not_fit_or_is_not_there_is_told(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="next whole second"):
+    with pytest.raises(UsageError, match="pocket takes no window"):
         models.load("pocket", weights=str(folder), window_seconds=8)
     with pytest.raises(DataError, match=r"there is no .*nowhere"):
         models.load("pocket", weights=str(tmp_path / "nowhere"))

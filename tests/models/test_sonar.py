@@ -321,7 +321,7 @@ def test_both_sides_end_in_one_space(sonar: Model, tmp_path: Path) -> None:
         if comparison.kind == "modality_gap"
     }
     assert spaces["shared.embedding", "shared.embedding"]
-    assert not spaces["speech.layer.1", "shared.embedding"]
+    assert not spaces["speech.layer.1", "text.norm"]
     assert sum(spaces.values()) == 1
     again = encode(sonar, corpus, tmp_path / "alone", batch_size=1)
     for name in ("activation", "positions"):
@@ -406,7 +406,7 @@ def test_a_folder_is_planned_as_it_is_loaded(folders: Make, kind: str) -> None:
 
 
 def test_a_folder_without_sonar_is_not_planned(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no config\.json of SONAR's text encoder"):
+    with pytest.raises(DataError, match=r"config\.json is no configuration of this model"):
         planning.plan("sonar-text", str(tmp_path))
     with pytest.raises(DataError, match="no file named as SONAR's speech encoders are"):
         planning.plan("sonar-speech", str(tmp_path))

@@ -59,6 +59,11 @@ class ModelInfo:
     held_out : str
         ``module:function`` that returns the sentences of a corpus, given by name, that nothing in the model was trained
         on; empty if that is not known.
+    takes_window : bool
+        Whether it hears a window of a length that can be chosen.
+    path_options : tuple of str
+        Its own options that name files or folders, one or a mapping to several: a study file may give them relative to
+        itself.
     """
 
     summary: str
@@ -68,6 +73,8 @@ class ModelInfo:
     licence: str
     planner: str = ""
     held_out: str = ""
+    takes_window: bool = False
+    path_options: tuple[str, ...] = ()
 
 
 _BUILT_IN: dict[str, ModelInfo] = {
@@ -85,6 +92,8 @@ _BUILT_IN: dict[str, ModelInfo] = {
         "babelscope.models.whisper:load",
         ("whisper-base",),
         "MIT",
+        "babelscope.models.whisper:planned",
+        takes_window=True,
     ),
     "e5-small": ModelInfo(
         "multilingual-e5-small: 12 layers, 384 wide, about 100 languages",
@@ -92,6 +101,7 @@ _BUILT_IN: dict[str, ModelInfo] = {
         "babelscope.models.e5:load",
         ("e5-small",),
         "MIT",
+        "babelscope.models.e5:planned",
     ),
     "seamless-m4t-v2-large": ModelInfo(
         "SeamlessM4T v2 large: 24 layers each for text and speech, and a shared decoder",
@@ -124,6 +134,7 @@ _BUILT_IN: dict[str, ModelInfo] = {
         (),
         "CC-BY-NC 4.0 (text), MIT or CC-BY-NC 4.0 (speech, by language)",
         "babelscope.models.sonar:planned",
+        path_options=("tokenizer", "speech_weights"),
     ),
     "sonar-text": ModelInfo(
         "SONAR's text encoder: 24 layers, 1024 wide, 200 languages",
@@ -132,6 +143,7 @@ _BUILT_IN: dict[str, ModelInfo] = {
         (),
         "CC-BY-NC 4.0",
         "babelscope.models.sonar:planned",
+        path_options=("tokenizer",),
     ),
     "sonar-speech": ModelInfo(
         "SONAR's speech encoders: 24 layers, 1024 wide, one for each of 58 languages",
@@ -140,6 +152,7 @@ _BUILT_IN: dict[str, ModelInfo] = {
         (),
         "MIT or CC-BY-NC 4.0 (by language)",
         "babelscope.models.sonar:planned",
+        path_options=("speech_weights",),
     ),
 }
 
@@ -176,6 +189,24 @@ def parts(name: str) -> tuple[str, ...]:
     ):
         raise UsageError(f"model {name!r}: a pair is written speech+text, such as {PAIRS[0]!r}")
     return names
+
+
+def check_window(name: str, window_seconds: float | None) -> None:
+    """Refuse a window for a model that takes none.
+
+    Raises
+    ------
+    UsageError
+        If no part of the model takes a window; it names the models that do.
+    """
+    if window_seconds is not None and not any(known()[part].takes_window for part in parts(name)):
+        takers = ", ".join(part for part, info in known().items() if info.takes_window)
+        raise UsageError(f"window_seconds: {name} takes no window ({takers} does): leave it out")
+
+
+def path_options(name: str) -> tuple[str, ...]:
+    """Return the options of a model, or of a pair's parts, that name files or folders."""
+    return tuple(dict.fromkeys(option for part in parts(name) for option in known()[part].path_options))
 
 
 def assets_of(name: str) -> tuple[str, ...]:
@@ -226,7 +257,7 @@ def load(
         ``cpu`` or ``cuda``.
     dtype : {"float32", "bfloat16", "float16"}
     window_seconds : float, optional
-        For models with a fixed window (Whisper).
+        For models with a fixed window (Whisper); of a pair, the part that has one gets it.
     options : mapping, optional
         Choices that only this family knows; for a pair none.
 
@@ -244,6 +275,7 @@ def load(
         If weights are damaged.
     """
     names = parts(name)
+    check_window(name, window_seconds)
     if isinstance(weights, str):
         if len(names) > 1:
             raise UsageError(f"weights: {name!r} has two parts; say which, as in {{{names[0]!r}: {weights!r}}}")
@@ -256,11 +288,13 @@ def load(
     for part in names:
         module, _, function = known()[part].loader.partition(":")
         loader = cast(Callable[[LoadOptions], Model], getattr(importlib.import_module(module), function))
-        loaded.append(loader(LoadOptions(part, chosen.get(part), device, dtype, window_seconds, dict(options or {}))))
-    return loaded[0] if len(loaded) == 1 else _pair(name, *loaded)
+        window = window_seconds if known()[part].takes_window else None
+        loaded.append(loader(LoadOptions(part, chosen.get(part), device, dtype, window, dict(options or {}))))
+    return loaded[0] if len(loaded) == 1 else pair(name, *loaded)
 
 
-def _pair(name: str, speech: Model, text: Model) -> Model:
+def pair(name: str, speech: Model, text: Model) -> Model:
+    """Return a model with the speech side of one and the text side of another."""
     return Model(
         name=name,
         sides={"text": text.sides["text"], "speech": speech.sides["speech"]},

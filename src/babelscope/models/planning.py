@@ -9,7 +9,8 @@ from typing import cast
 
 from torch import Tensor
 
-from babelscope.models import known, load, parts
+from babelscope.errors import UsageError
+from babelscope.models import known, load, pair, parts
 from babelscope.models.base import DTYPES, Model
 
 
@@ -48,7 +49,7 @@ def _numbers(tensors: Iterable[Iterable[Tensor]]) -> int:
 
 
 def plan(name: str, folder: str | None = None) -> Plan:
-    """Say what a model will be, without its weights where its family can (SeamlessM4T), else by loading it.
+    """Say what a model will be, without its weights where its family can (all that come along do), else by loading it.
 
     Parameters
     ----------
@@ -72,7 +73,15 @@ def plan(name: str, folder: str | None = None) -> Plan:
         If the folder is damaged, or another model's.
     """
     names = parts(name)
-    planner = known()[name].planner if len(names) == 1 else ""
+    if len(names) > 1 and folder:
+        raise UsageError(f"{name!r} has two parts: plan each with its own folder")
+    made = [_planned(part, folder) for part in names]
+    model = made[0].model if len(made) == 1 else pair(name, *(each.model for each in made))
+    return Plan(model, from_weights=all(each.from_weights for each in made))
+
+
+def _planned(name: str, folder: str | None) -> Plan:
+    planner = known()[name].planner
     if not planner:
         return Plan(load(name, weights=folder), from_weights=True)
     module, _, function = planner.partition(":")

@@ -28,7 +28,6 @@ from typing import Any, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import SeamlessM4TConfig, SeamlessM4TFeatureExtractor, SeamlessM4Tv2Config
 from transformers.initialization import no_init_weights
@@ -67,6 +66,7 @@ from babelscope.models.weights.fairseq2_seamless import (
     TEXT_TO_UNIT,
     seamless_state,
 )
+from babelscope.models.weights.folder import Place, locate, read_tokenizer
 
 SAMPLE_RATE = 16_000
 WINDOW, HOP = 400, 160
@@ -82,16 +82,6 @@ _TIED = (EMBEDDING, "lm_head.weight", "text_encoder.embed_tokens.weight", "text_
 
 #: Pieces of the sentencepiece model, and its pad: the first language's id.
 _FIRST_LANGUAGE = 256_001
-
-_HUB_FILES = [
-    "config.json",
-    "generation_config.json",
-    "preprocessor_config.json",
-    "tokenizer.json",
-    "sentencepiece.bpe.model",
-    "model*.safetensors",
-    "model.safetensors.index.json",
-]
 
 
 @dataclass(frozen=True)
@@ -401,14 +391,13 @@ def load(options: LoadOptions) -> Model:
     """
     options.check_extra(("target_language", "text_positions"))
     release = RELEASES[options.name]
-    if options.window_seconds is not None:
-        raise UsageError(f"window_seconds: {options.name} hears a recording as long as it is; leave the window out")
     if not options.weights:
         raise FetchError(
             f"the weights of {options.name} are several gigabytes, and are not fetched unasked: name a local folder, "
             f"an original .pt, or the hub id {release.hub!r} as weights"
         )
-    original, folder = _locate(options.weights)
+    original, place = _locate(options.weights)
+    folder = place.folder
     config = _config(folder, release, required=original is None)
     dtype = dtype_named(options.dtype)
     text_positions = str(options.extra.get("text_positions", "transformers"))
@@ -431,7 +420,7 @@ def load(options: LoadOptions) -> Model:
     return Model(
         name=options.name,
         sides=_sides(parts, config, prefix, encode, codes, _features(folder, config)),
-        weights=tuple(WeightsFile(file.name, sha256_of(file), _source(options.weights, folder)) for file in files),
+        weights=tuple(WeightsFile(file.name, sha256_of(file), place.source) for file in files),
         options={
             "dtype": options.dtype,
             "attention": "sdpa",
@@ -462,7 +451,7 @@ def planned(name: str, folder: str | None = None) -> Model:
     config = _checked(release.config(), name)
     if folder:
         original, place = _locate(folder)
-        config = _config(place, release, required=original is None)
+        config = _config(place.folder, release, required=original is None)
     with torch.device("meta"):
         parts = build(config, torch.float32)
     prefix = torch.zeros(1, 2, dtype=torch.long)
@@ -539,35 +528,14 @@ def _notes(target: str, text_positions: str, left_out: Mapping[str, int]) -> tup
     return tuple(notes)
 
 
-def _locate(weights: str) -> tuple[Path | None, Path]:
-    """Return the original checkpoint, if it is one, and the folder of everything else."""
+def _locate(weights: str) -> tuple[Path | None, Place]:
+    """Return the original checkpoint, if it is one, and the place of everything else."""
     path = Path(weights).expanduser()
     if path.suffix == ".pt":
         if not path.is_file():
             raise DataError(f"weights: there is no file {weights}")
-        return path, path.parent
-    if path.is_dir():
-        return None, path
-    if path.is_absolute() or weights.startswith((".", "~")):
-        raise DataError(
-            f"weights: there is no folder {weights}: name a folder with config.json and *.safetensors, an original "
-            f".pt, or a hub id"
-        )
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return None, Path(snapshot_download(weights, allow_patterns=_HUB_FILES))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().split("\n", 1)[0]
-        raise FetchError(
-            f"weights {weights!r} cannot be fetched from the hub ({reason}): name a local folder, or check the id and "
-            f"the network"
-        ) from error
-
-
-def _source(weights: str, folder: Path) -> str:
-    return folder.resolve().name if Path(weights).expanduser().exists() else f"hub {weights}"
+        return path, Place(path.parent, path.resolve().parent.name)
+    return None, locate(weights, also=" an original .pt,")
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -629,12 +597,7 @@ def _tokenizer(folder: Path) -> tuple[Callable[[str], list[int]], Callable[[str]
     """Return what gives a text's ids without special tokens, and what gives a special token's id, if it knows."""
     path = folder / "tokenizer.json"
     if path.is_file():
-        try:
-            tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # the library raises bare Exception
-            raise DataError(f"tokenizer {path} cannot be read ({error}): fetch it again") from error
-        tokenizer.no_padding()
-        tokenizer.no_truncation()
+        tokenizer = read_tokenizer(path)
         tokenizer.encode_special_tokens = True  # a text that says "</s>" says so, and ends nothing
         return (
             lambda text: tokenizer.encode(text, add_special_tokens=False).ids,

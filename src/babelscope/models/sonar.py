@@ -16,7 +16,6 @@ many as the shallowest of the encoders offered has.
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,6 +29,7 @@ from transformers.models.m2m_100.modeling_m2m_100 import M2M100Encoder
 
 from babelscope.cache import sha256_of
 from babelscope.errors import DataError, UsageError, did_you_mean
+from babelscope.fetch.hub import hub_folder
 from babelscope.models.base import Modality, Model, Side, WeightsFile, dtype_named, ready
 from babelscope.models.options import LoadOptions
 from babelscope.models.sonar_golden import Golden, check_golden
@@ -41,7 +41,7 @@ from babelscope.models.sonar_sides import (
     SonarText,
     SpeechEncoders,
 )
-from babelscope.models.weights.folder import load_pretrained
+from babelscope.models.weights.folder import load_pretrained, locate, planned_config, read_tokenizer
 from babelscope.models.weights.sonar import TEXT_HEADS, SpeechSizes, TextCheckpoint, account, read_text
 
 __all__ = ["Golden", "check_golden", "load", "load_speech", "load_text", "planned"]
@@ -220,13 +220,8 @@ def _planned_text(folder: str | None) -> M2M100Config:
     path = _text_place(folder)
     if path.suffix == ".pt":
         return _original_config(read_text(path))
-    try:
-        said = json.loads((path / "config.json").read_text(encoding="utf-8"))
-        if said["model_type"] != "m2m_100":
-            raise ValueError(f"its model_type is {said['model_type']!r}, not 'm2m_100'")
-        return M2M100Config.from_dict(said)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"weights: {folder} has no config.json of SONAR's text encoder ({error})") from error
+    config: M2M100Config = planned_config(M2M100Config, str(path))
+    return config
 
 
 _TEXT_OPTIONS = ("tokenizer",)
@@ -252,9 +247,10 @@ def _text_side(options: LoadOptions) -> tuple[SonarText, tuple[WeightsFile, ...]
         model, files = _original_text(path)
         beside: str = str(path.parent)
     else:
-        model, files = load_pretrained(M2M100Encoder, source)
-        _account_port(source, model)
-        beside = source
+        place = locate(source)
+        model, files = load_pretrained(M2M100Encoder, place)
+        _account_port(place.folder, model)
+        beside = str(place.folder)
     tokenizer = _tokenizer(str(options.extra.get("tokenizer", beside)))
     side = SonarText(ready(model, options.device, dtype_named(options.dtype)), tokenizer)
     note = f"SONAR's text encoder is under {NON_COMMERCIAL}: not for commercial use."
@@ -301,16 +297,12 @@ def _original_text(path: Path) -> tuple[M2M100Encoder, tuple[WeightsFile, ...]]:
     return model, (WeightsFile(path.name, sha256_of(path), str(path.resolve().parent.name)),)
 
 
-def _account_port(source: str, model: M2M100Encoder) -> None:
+def _account_port(folder: Path, model: M2M100Encoder) -> None:
     """Refuse a port that holds more than the encoder: then it is another model, such as a translator."""
-    from huggingface_hub import try_to_load_from_cache
     from safetensors import safe_open
 
-    folder = Path(source).expanduser()
-    cached = None if folder.is_dir() else try_to_load_from_cache(source, "model.safetensors")
-    files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else [Path(cached)] if cached else []
     needed = {*model.state_dict(), "embed_positions.weights"}  # the table that older transformers stored
-    for file in files:
+    for file in sorted(folder.glob("*.safetensors")):
         with safe_open(file, framework="pt") as opened:
             more = sorted(set(opened.keys()) - needed)
         if more:
@@ -329,17 +321,8 @@ def _tokenizer(source: str) -> Tokenizer:
                 f"there is no tokenizer {path}: put the tokenizer.json of NLLB-200 (facebook/nllb-200-distilled-600M "
                 f"on the hub has it) there, or name it in options = {{'tokenizer': ...}}"
             )
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-        try:
-            path = Path(hf_hub_download(source, "tokenizer.json"))
-        except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-            raise DataError(f"tokenizer.json of {source!r} cannot be had from the hub ({error})") from error
-    try:
-        return Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises bare Exception
-        raise DataError(f"tokenizer {path} cannot be read ({error}): fetch it again") from error
+        path = hub_folder(source, ("tokenizer.json",)).path / "tokenizer.json"
+    return read_tokenizer(path)
 
 
 def _speech_files(options: LoadOptions) -> dict[str, Path]:

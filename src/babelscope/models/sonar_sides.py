@@ -89,8 +89,6 @@ class SonarText(Side):
         self.end = int(config.eos_token_id)
         if tokenizer is not None:
             self.tokenizer = tokenizer
-            self.tokenizer.no_padding()
-            self.tokenizer.no_truncation()
             self.tokenizer.encode_special_tokens = True  # a "</s>" that somebody wrote is text
             _check_vocabulary(tokenizer, config.vocab_size)
         width = config.d_model

@@ -43,13 +43,23 @@ from babelscope.models.base import (
 )
 from babelscope.models.options import LoadOptions
 from babelscope.models.weights.ctranslate2 import layer_count, read_container, whisper_state
-from babelscope.models.weights.folder import load_pretrained
+from babelscope.models.weights.folder import load_pretrained, planned_config
 
 SAMPLE_RATE = 16_000
 HOP = 160
 TRAINED_WINDOW_SECONDS = 30.0
 ASSET = "whisper-base"
 LICENCE = "MIT"
+
+#: The configuration of Whisper-base's encoder.
+RELEASED = {
+    "num_mel_bins": 80,
+    "d_model": 512,
+    "encoder_layers": 6,
+    "encoder_attention_heads": 8,
+    "encoder_ffn_dim": 2048,
+    "max_source_positions": 1500,
+}
 
 
 class WhisperSpeech(Side):
@@ -253,6 +263,28 @@ def read(
     prefix = "model.encoder."
     state = {name.removeprefix(prefix): tensor for name, tensor in full.items() if name.startswith(prefix)}
     return _cut_encoder(config, state, window), (WeightsFile("model.bin", sha256_of(path), f"asset {ASSET}"),)
+
+
+def planned(name: str, folder: str | None = None) -> Model:
+    """Return the model without weights (on the "meta" device): its points and parameters, but nothing to run.
+
+    Parameters
+    ----------
+    name : str
+    folder : str, optional
+        Whose ``config.json`` counts, not the released one.
+
+    Raises
+    ------
+    DataError
+        If the folder has no configuration of a Whisper.
+    """
+    config = planned_config(WhisperConfig, folder, **RELEASED)
+    config._attn_implementation = "sdpa"
+    with torch.device("meta"):
+        encoder = WhisperEncoder(config).eval().requires_grad_(False)
+    options = {"window_seconds": TRAINED_WINDOW_SECONDS, "attention": "sdpa"}
+    return Model(name, {"speech": WhisperSpeech(encoder)}, (), options, (), LICENCE)
 
 
 def _from_container(path: Path) -> tuple[WhisperConfig, dict[str, Tensor]]:

@@ -2,16 +2,108 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from tokenizers import Tokenizer
 
 from babelscope.cache import sha256_of
 from babelscope.errors import DataError
+from babelscope.fetch.hub import hub_folder
+from babelscope.fetch.progress import TerminalProgress
 from babelscope.models.base import WeightsFile
+
+#: What is fetched of a model on the hub, as far as it has it.
+HUB_FILES = (
+    "config.json",
+    "generation_config.json",
+    "preprocessor_config.json",
+    "tokenizer.json",
+    "sentencepiece.bpe.model",
+    "model.safetensors",
+    "model-*-of-*.safetensors",
+    "model.safetensors.index.json",
+)
+
+
+class Place(NamedTuple):
+    """A local folder with a model's files, and where they came from, for people: the folder's name, or the hub id."""
+
+    folder: Path
+    source: str
+
+
+def locate(weights: str, *, also: str = "") -> Place:
+    """Return the local folder that `weights` names; files of a hub id are fetched, each checked against its hash.
+
+    Parameters
+    ----------
+    weights : str
+    also : str
+        What else might have been named, for the message.
+
+    Raises
+    ------
+    DataError
+        If there is no such folder.
+    FetchError
+        If it is a hub id whose files cannot be had.
+    """
+    folder = Path(weights).expanduser()
+    if folder.is_dir():
+        return Place(folder, folder.resolve().name)
+    if folder.is_absolute() or weights.startswith((".", "~")):
+        raise DataError(
+            f"weights: there is no folder {weights}: name a folder with config.json and *.safetensors,{also} or a hub "
+            f"id"
+        )
+    with TerminalProgress() as shown:
+        found = hub_folder(weights, HUB_FILES, progress=shown)
+    return Place(found.path, f"hub {weights} at {found.commit[:12]}")
+
+
+def read_tokenizer(path: Path) -> Tokenizer:
+    """Read a ``tokenizer.json``; it neither pads nor cuts.
+
+    Raises
+    ------
+    DataError
+        If it is missing or damaged.
+    """
+    if not path.is_file():
+        raise DataError(f"weights: {path.parent} holds no {path.name}")
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises bare Exception
+        raise DataError(f"tokenizer {path} cannot be read ({error}): fetch it again") from error
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def planned_config(kind: Any, folder: str | None, **released: Any) -> Any:
+    """Return the configuration in a local folder, or the released one if none is named.
+
+    Raises
+    ------
+    DataError
+        If the folder has no ``config.json`` of that kind.
+    """
+    if folder is None:
+        return kind(**released)
+    path = Path(folder).expanduser() / "config.json"
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        if said["model_type"] != kind.model_type:
+            raise ValueError(f"its model_type is {said['model_type']!r}, not {kind.model_type!r}")
+        return kind.from_dict(said)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"weights: {path} is no configuration of this model ({error})") from error
 
 
 def load_pretrained(
-    kind: Any, source: str, *, ignore_missing: tuple[str, ...] = (), **options: Any
+    kind: Any, source: str | Place, *, ignore_missing: tuple[str, ...] = (), **options: Any
 ) -> tuple[Any, tuple[WeightsFile, ...]]:
     """Load a transformers model from safetensors, refusing one with missing weights.
 
@@ -19,8 +111,8 @@ def load_pretrained(
     ----------
     kind : type
         The transformers class.
-    source : str
-        A local folder, or a hub id (then the network is asked, unless the hub's own cache has it).
+    source : str or Place
+        A local folder or a hub id, or what :func:`locate` made of it.
     ignore_missing : tuple of str
         Prefixes of keys that may be missing because nothing here uses them.
     **options
@@ -31,36 +123,31 @@ def load_pretrained(
     model : transformers.PreTrainedModel
         In float32 with "sdpa" attention.
     files : tuple of WeightsFile
-        With a hash each (local folder), or the hub's revision.
 
     Raises
     ------
     DataError
-        If the folder or hub id does not exist or cannot be reached, the weights are not safetensors, are cut short or
-        lack a key.
+        If the folder does not exist, or the weights are not safetensors, are cut short or lack a key.
+    FetchError
+        If it is a hub id whose files cannot be had.
     """
     import safetensors
     import torch
     from transformers.utils.logging import disable_progress_bar
 
-    folder = Path(source).expanduser()
-    local = folder.is_dir()
-    if not local and (folder.is_absolute() or source.startswith((".", "~"))):
+    place = locate(source) if isinstance(source, str) else source
+    folder = place.folder
+    files = sorted(folder.glob("*.safetensors"))
+    if not files or not (folder / "config.json").is_file():
         raise DataError(
-            f"weights: there is no folder {source}: name a folder with config.json and *.safetensors, or a hub id"
+            f"weights: {folder} holds no config.json with *.safetensors beside it (pickled weights are not read)"
         )
-    if local:
-        files = sorted(folder.glob("*.safetensors"))
-        if not files or not (folder / "config.json").is_file():
-            raise DataError(
-                f"weights: {source} holds no config.json with *.safetensors beside it (pickled weights are not read)"
-            )
     disable_progress_bar()
     try:
         model, loading = kind.from_pretrained(
-            str(folder) if local else source,
+            str(folder),
             use_safetensors=True,
-            local_files_only=local,
+            local_files_only=True,
             output_loading_info=True,
             attn_implementation="sdpa",
             dtype=torch.float32,
@@ -68,20 +155,15 @@ def load_pretrained(
             **options,
         )
     except safetensors.SafetensorError as error:
-        raise DataError(f"weights in {source} are cut short or damaged ({error}): fetch them again") from error
+        raise DataError(f"weights in {folder} are cut short or damaged ({error}): fetch them again") from error
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).split("\n", 1)[0]
-        raise DataError(
-            f"weights {source!r} cannot be loaded ({reason}): name a local folder, or check the hub id and the network"
-        ) from error
+        raise DataError(f"weights in {folder} cannot be loaded ({reason}): name another folder or hub id") from error
     missing = [key for key in loading["missing_keys"] if not key.startswith(ignore_missing or ("\0",))]
     if missing or loading["mismatched_keys"]:
         wrong = missing or [key[0] for key in loading["mismatched_keys"]]
         raise DataError(
-            f"weights {source!r} lack {len(wrong)} arrays of the model, such as {sorted(wrong)[0]!r}: they are "
+            f"weights in {folder} lack {len(wrong)} arrays of the model, such as {sorted(wrong)[0]!r}: they are "
             f"another model's"
         )
-    if local:
-        return model, tuple(WeightsFile(path.name, sha256_of(path), str(folder.resolve().name)) for path in files)
-    revision = str(getattr(model.config, "_commit_hash", None) or "unknown")
-    return model, (WeightsFile("model.safetensors", revision, f"hub {source}"),)
+    return model, tuple(WeightsFile(path.name, sha256_of(path), place.source) for path in files)

@@ -1,0 +1,137 @@
+"""Models by a hub id, from a loopback server that speaks the hub's routes: nothing is used that was not checked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import pytest
+
+from babelscope import models
+from babelscope.errors import DataError, FetchError
+from babelscope.fetch.hub import hub_folder
+from babelscope.testing import tiny
+from hub_server import COMMIT, Hub, digest_of, serving
+
+NAME = "someone/e5-like"
+WEIGHTS, TOKENIZER = "model.safetensors", "tokenizer.json"
+
+
+@pytest.fixture
+def hub(tmp_path: Path, e5_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    files = {path.name: path.read_bytes() for path in e5_folder.iterdir()}
+    files |= {"pytorch_model.bin": b"pickled", "onnx/model.safetensors": b"of another kind"}
+    with serving(NAME, files, "model") as state:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+            monkeypatch.delenv(name.lower(), raising=False)
+        monkeypatch.setenv("BABELSCOPE_CACHE", str(tmp_path / "cache"))
+        constants = huggingface_hub.constants
+        monkeypatch.setattr(constants, "ENDPOINT", state.url)
+        monkeypatch.setattr(
+            constants, "HUGGINGFACE_CO_URL_TEMPLATE", f"{state.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        )
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hf"))
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        yield state
+
+
+def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+
+
+def _in_their_cache(folder: Path, hub: Hub, names: tuple[str, ...]) -> Path:
+    """Lay files where huggingface_hub keeps them; returns the folder of its blobs."""
+    place = folder / f"models--{NAME.replace('/', '--')}"
+    (place / "refs").mkdir(parents=True)
+    (place / "refs" / "main").write_text(COMMIT)
+    (place / "blobs").mkdir()
+    for name in names:
+        blob = place / "blobs" / digest_of(name, hub.files[name])
+        blob.write_bytes(hub.files[name])
+        link = place / "snapshots" / COMMIT / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(os.path.relpath(blob, link.parent))
+    return place / "blobs"
+
+
+def test_weights_and_tokenizer_come_from_one_commit_and_are_asked_for_once(
+    hub: Hub, e5_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = models.load("e5-small", weights=NAME)
+    local = models.load("e5-small", weights=str(e5_folder))
+    assert [file.sha256 for file in model.weights] == [file.sha256 for file in local.weights]
+    assert [file.source for file in model.weights] == [f"hub {NAME} at {COMMIT[:12]}"]
+    text = "a text"
+    ours, theirs = (each.sides["text"].prepare(text, "en").inputs["input_ids"] for each in (model, local))
+    assert ours.equal(theirs)
+    fetched = {path for _, path, _ in hub.asked} - {"the list"}
+    assert {WEIGHTS, TOKENIZER, "config.json"} <= fetched and not fetched & {
+        "pytorch_model.bin",
+        "onnx/model.safetensors",
+    }
+
+    hub.asked.clear()
+    _offline(monkeypatch)
+    assert models.load("e5-small", weights=NAME).weights == model.weights and not hub.asked
+
+
+@pytest.mark.parametrize(("spoiled", "words"), [(TOKENIZER, "git hash differs"), (WEIGHTS, "sha256 differs")])
+def test_other_bytes_than_the_hub_told_of_are_refused(hub: Hub, tmp_path: Path, spoiled: str, words: str) -> None:
+    hub.bodies[spoiled] = hub.files[spoiled][:-1] + b"?"
+    with pytest.raises(FetchError, match=words) as caught:
+        models.load("e5-small", weights=NAME)
+    assert spoiled in str(caught.value) and "\n" not in str(caught.value)
+    assert not list((tmp_path / "cache" / "hub").rglob(spoiled))
+    hub.bodies.clear()
+    assert models.load("e5-small", weights=NAME).modalities == ("text",)
+
+
+def test_a_cut_line_is_taken_up(hub: Hub) -> None:
+    hub.cuts[WEIGHTS] = [500]
+    models.load("e5-small", weights=NAME)
+    assert [wanted for method, path, wanted in hub.asked if (method, path) == ("GET", WEIGHTS)] == [None, "bytes=500-"]
+
+
+def test_what_huggingface_hub_has_is_used_but_not_unchecked(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs = _in_their_cache(tmp_path / "hf", hub, ("config.json", TOKENIZER, WEIGHTS))
+    _offline(monkeypatch)
+    assert models.load("e5-small", weights=NAME).weights[0].source.endswith(COMMIT[:12]) and not hub.asked
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    models.load("e5-small", weights=NAME)
+    assert {path for _, path, _ in hub.asked} == {"the list"}
+    _offline(monkeypatch)
+    blob = blobs / digest_of(TOKENIZER, hub.files[TOKENIZER])
+    blob.write_bytes(hub.files[TOKENIZER][:-1] + b"?")
+    with pytest.raises(DataError, match=r"tokenizer.json is damaged \(git hash differs\)"):
+        models.load("e5-small", weights=NAME)
+
+
+def test_what_is_not_there_is_one_line(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(error: type[Exception], words: str, weights: str = NAME, **more: Any) -> None:
+        with pytest.raises(error, match=words) as caught:
+            models.load(more.get("name", "e5-small"), weights=weights)
+        assert "\n" not in str(caught.value)
+
+    told(FetchError, "the hub has no model someone/else, or wants a token", "someone/else")
+    told(FetchError, "neither a local folder nor", "some/where/else")
+    del hub.files[TOKENIZER]
+    told(DataError, "holds no tokenizer.json")
+    hub.files = {"README.md": b"# nothing"}
+    with pytest.raises(FetchError, match=r"has none of the files config\.json"):
+        hub_folder(NAME, ["config.json"])
+    _offline(monkeypatch)
+    told(FetchError, "HF_HUB_OFFLINE is set", "someone/else")
+
+
+def test_seamless_comes_the_same_way(hub: Hub, tmp_path: Path) -> None:
+    folder = tiny("seamless-m4t-v2", tmp_path / "seamless")
+    hub.files = {path.name: path.read_bytes() for path in folder.iterdir()} | {"original.pt": b"pickled"}
+    model = models.load("seamless-m4t-v2-large", weights=NAME)
+    assert model.modalities == ("text", "speech") and len(model.weights[0].sha256) == 64
+    assert "original.pt" not in {path for _, path, _ in hub.asked}
