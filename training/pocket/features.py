@@ -38,10 +38,16 @@ Progress = Callable[[str, int, int], None]
 
 
 class Encoder:
-    """Whisper's encoder as the adapter is fed by it: one window a recording, the recording's own positions."""
+    """Whisper's encoder as the adapter is fed by it: one window a recording, the recording's own positions.
 
-    def __init__(self) -> None:
-        model = models.load("whisper-base", window_seconds=float(LONGEST_WINDOW))
+    Parameters
+    ----------
+    weights : str, optional
+        A folder in transformers' format in place of the fetched asset.
+    """
+
+    def __init__(self, weights: str | None = None) -> None:
+        model = models.load("whisper-base", weights=weights, window_seconds=float(LONGEST_WINDOW))
         self.revision = model.revision
         self._encoder: Any = model.sides["speech"].root
         self.width: int = self._encoder.config.d_model
@@ -69,6 +75,7 @@ class Encoder:
         kept = window // (2 * HOP)
         self._encoder.config.max_source_positions = kept
         self._encoder.embed_positions.weight = torch.nn.Parameter(self._positions[:kept], requires_grad=False)
+        self._encoder.embed_positions.num_embeddings = kept
         hidden: Tensor = self._encoder(mel).last_hidden_state
         return [hidden[row, : positions(len(samples))] for row, samples in enumerate(recordings)]
 
@@ -100,7 +107,12 @@ class Features:
 
 
 def features(
-    chosen: Sequence[Utterance], folder: Path, *, batch: int = 8, progress: Progress | None = None
+    chosen: Sequence[Utterance],
+    folder: Path,
+    *,
+    weights: str | None = None,
+    batch: int = 8,
+    progress: Progress | None = None,
 ) -> Features:
     """Return the features of some recordings, computing what the cache does not hold.
 
@@ -109,6 +121,8 @@ def features(
     chosen : sequence of Utterance
     folder : Path
         In the cache.
+    weights : str, optional
+        Of the encoder, in place of the fetched ones.
     batch : int
         Recordings of one window that are encoded together.
     progress : callable, optional
@@ -122,7 +136,7 @@ def features(
         stored, about = folder / f"{name}.npy", folder / f"{name}.json"
         if not (stored.is_file() and about.is_file()):
             if not encoder:
-                encoder.append(Encoder())
+                encoder.append(Encoder(weights))
             _write_part(encoder[0], part, stored, about, batch)
         said = json.loads(about.read_text(encoding="utf-8"))
         values = np.load(stored, mmap_mode="r", allow_pickle=False)

@@ -94,19 +94,19 @@ def draw(loaded: dict[str, Corpus], seed: int = 0) -> dict[str, Any]:
         first = nine.select(n=TUXPAINT_NINE, seed=seed).sentences if name == "tuxpaint" else ()
         rest = _without(corpus, set(first))
         test[name] = sorted({*first, *rest.select(n=SIZES[name][0] - len(first), seed=seed).sentences})
-    tested = _all_wordings(loaded, test)
+    tested = all_wordings(loaded, test)
     validation: dict[str, list[str]] = {}
     for name, corpus in candidates.items():
-        alike = {sentence for sentence in corpus.sentences if not tested.isdisjoint(_wordings(loaded[name], sentence))}
+        alike = {sentence for sentence in corpus.sentences if not tested.isdisjoint(wordings(loaded[name], sentence))}
         validation[name] = sorted(_without(corpus, alike).select(n=SIZES[name][1], seed=seed + 1).sentences)
-    wordings = tested | _all_wordings(loaded, validation)
+    held_out = tested | all_wordings(loaded, validation)
     dropped = {
         name: [
             sentence
             for sentence in sorted(corpus.sentences)
             if sentence not in test[name]
             and sentence not in validation[name]
-            and not wordings.isdisjoint(_wordings(corpus, sentence))
+            and not held_out.isdisjoint(wordings(corpus, sentence))
         ]
         for name, corpus in loaded.items()
     }
@@ -127,11 +127,12 @@ def _without(corpus: Corpus, gone: Set[str]) -> Corpus:
     return corpus.select(ids=[sentence for sentence in corpus.sentences if sentence not in gone])
 
 
-def _all_wordings(loaded: dict[str, Corpus], ids: dict[str, list[str]]) -> set[tuple[str, str]]:
-    return {wording for name in ids for sentence in ids[name] for wording in _wordings(loaded[name], sentence)}
+def all_wordings(loaded: dict[str, Corpus], ids: dict[str, list[str]]) -> set[tuple[str, str]]:
+    """Return the wordings of some sentences of several corpora."""
+    return {wording for name in ids for sentence in ids[name] for wording in wordings(loaded[name], sentence)}
 
 
-def _wordings(corpus: Corpus, sentence: str) -> Iterable[tuple[str, str]]:
+def wordings(corpus: Corpus, sentence: str) -> Iterable[tuple[str, str]]:
     """Yield (language, letters) for every language that the sentence is written in."""
     for language in corpus.languages:
         text = corpus.text(sentence, language)

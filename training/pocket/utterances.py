@@ -51,11 +51,13 @@ def utterances(loaded: dict[str, Corpus], split: Split) -> list[Utterance]:
 
     Training takes what is not held out; validation and test keep the reader and the language that are held out too.
     """
-    return [each for name in SPOKEN for each in _of(loaded[name], name, split) if each.recording.seconds <= LONGEST]
+    return [each for name in loaded for each in _of(loaded[name], name, split) if each.recording.seconds <= LONGEST]
 
 
 def _of(corpus: Corpus, name: str, split: Split) -> Iterator[Utterance]:
-    for language in SPOKEN[name]:
+    for language in SPOKEN.get(name, corpus.languages):
+        if language not in corpus.languages:
+            continue
         for sentence in sorted(corpus.sentences):
             part = split.part_of(name, sentence)
             text = corpus.text(sentence, language)

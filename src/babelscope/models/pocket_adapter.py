@@ -257,7 +257,9 @@ def embed_between(before: Tensor, adapted: Tensor, lengths: Tensor, after: Tenso
 def save_adapter(adapter: PocketAdapter, path: Path, about: Mapping[str, str]) -> Path:
     """Write an adapter in half precision, its shape and `about` (seed, recipe, split) in the file's metadata."""
     state = {name: tensor.detach().half().contiguous() for name, tensor in adapter.state_dict().items()}
-    metadata = {"format": FORMAT, "shape": json.dumps(dataclasses.asdict(adapter.shape)), **about}
+    said = {"format": FORMAT, "shape": json.dumps(dataclasses.asdict(adapter.shape)), **about}
+    # In one entry: the format writes several in an order of its own, and the file would not be the same twice.
+    metadata = {"about": json.dumps(said, sort_keys=True)}
     return write_atomically(path, lambda temporary: save_file(state, temporary, metadata))
 
 
@@ -279,9 +281,9 @@ def load_adapter(path: Path = WEIGHTS) -> tuple[PocketAdapter, dict[str, str]]:
     remedy = "install babelscope again, or train it again (training/README.md)"
     try:
         with safe_open(path, framework="pt") as opened:
-            about = dict(opened.metadata() or {})
+            about: dict[str, str] = json.loads((opened.metadata() or {}).get("about", "{}"))
             state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, ValueError) as error:
         raise DataError(f"the adapter {path} cannot be read ({error}): {remedy}") from error
     if about.get("format") != FORMAT:
         raise DataError(f"{path} is not an adapter of this version (format {about.get('format')!r}): {remedy}")

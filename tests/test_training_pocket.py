@@ -1,0 +1,224 @@
+"""The training of pocket in small: from recordings to a loadable file; killed, it goes on bit for bit.
+
+The frozen models are tiny ones with random weights, the recordings tones: everything else is what trains the real one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from babelscope import corpora
+from babelscope.corpora import Corpus
+from babelscope.errors import DataError, UsageError
+from babelscope.models.pocket_adapter import SPLIT, AdapterShape, load_adapter
+from babelscope.monitor import read_log
+from babelscope.similarity import retrieval
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from training.pocket import split  # noqa: E402
+from training.pocket.__main__ import changed  # noqa: E402
+from training.pocket.judge import held_out, hits, judged, speech_vectors  # noqa: E402
+from training.pocket.loop import Run, augmented  # noqa: E402
+from training.pocket.material import Material, bank_of, gather  # noqa: E402
+from training.pocket.recipe import Recipe  # noqa: E402
+from training.pocket.watch import POINTS, monitor  # noqa: E402
+
+RECIPE = Recipe(
+    shape=AdapterShape(input_width=16, width=12, hidden=24),
+    batch=6,
+    warm_epochs=3.0,
+    epochs=5.0,
+    rate=3e-3,
+    dropout=0.1,
+    jitter=2,
+    warp=0.1,
+)
+PARTS = split.Split({"tones": ("s00", "s01", "s02")}, {"tones": ("s03", "s04", "s05")}, {"tones": ("s06",)}, "tones")
+
+
+def material(manifest: Path, whisper: Path, e5: Path, folder: Path) -> Material:
+    loaded = {"tones": corpora.load("manifest", path=manifest)}
+    return gather(PARTS, folder, loaded=loaded, weights={"whisper-base": str(whisper), "e5-small": str(e5)})
+
+
+@pytest.fixture(scope="module")
+def small(manifest: Path, whisper_folder: Path, e5_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Material:
+    torch.set_num_threads(1)
+    return material(manifest, whisper_folder, e5_folder, tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(scope="module")
+def trained(small: Material, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    run = Run(RECIPE, small, tmp_path_factory.mktemp("trained"))
+    run.train()
+    return run
+
+
+def test_nothing_held_out_or_dropped_is_learned_from(small: Material) -> None:
+    learned = {small.utterances[number].sentence for number in small.chosen("train")}
+    assert learned == {"s07", "s08", "s09", "s10", "s11"}
+    assert {each.sentence for each in small.utterances} == learned | {f"s{number:02}" for number in range(6)}
+
+
+def test_features_are_kept_and_do_not_depend_on_what_is_encoded_together(
+    small: Material, manifest: Path, whisper_folder: Path, e5_folder: Path, tmp_path: Path
+) -> None:
+    from training.pocket.features import features
+
+    alone = features(small.utterances[4:5], tmp_path, weights=str(whisper_folder))
+    kept = small.speech(4).numpy()
+    np.testing.assert_allclose(alone[0].astype(np.float32), kept, atol=2e-3)
+    seconds = small.utterances[4].recording.seconds
+    assert len(kept) == pytest.approx(50 * seconds, abs=1.5)
+    again = features(small.utterances[4:5], tmp_path, weights="nowhere")
+    np.testing.assert_array_equal(again[0], alone[0])
+
+
+def test_the_loss_falls_and_the_file_loads(small: Material, trained: Run) -> None:
+    first, last = trained.plan[1][0], len(trained.plan[0])
+    assert len(first) <= RECIPE.batch
+    stage = trained.losses[last:]
+    assert np.mean(trained.losses[last - 3 : last]) < np.mean(trained.losses[:3])
+    assert np.mean(stage[-4:]) < np.mean(stage[:4])
+    adapter, about = load_adapter(trained.finished)
+    assert Recipe.from_json(about["recipe"]) == RECIPE and about["split"] == "tones"
+    for name, tensor in adapter.state_dict().items():
+        assert torch.equal(tensor, trained.adapter.state_dict()[name].half().float())
+
+
+def test_killed_it_goes_on_bit_for_bit(
+    small: Material, trained: Run, manifest: Path, whisper_folder: Path, e5_folder: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    command = [sys.executable, __file__, *map(str, (manifest, whisper_folder, e5_folder, tmp_path / "cache", run))]
+    killed = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    resumed = Run(RECIPE, small, run)
+    assert 0 < resumed.resume() <= 9
+    resumed.train()
+    assert resumed.losses == trained.losses
+    assert resumed.finished.read_bytes() == trained.finished.read_bytes()
+
+
+def test_another_recipe_does_not_take_up_the_checkpoint(small: Material, trained: Run) -> None:
+    with pytest.raises(DataError, match="another recipe"):
+        Run(dataclasses.replace(RECIPE, seed=1), small, trained.folder).resume()
+    trained.checkpoint.write_bytes(trained.checkpoint.read_bytes()[:99])
+    with pytest.raises(DataError, match="is damaged"):
+        Run(RECIPE, small, trained.folder).resume()
+
+
+def test_watching_changes_nothing(
+    small: Material, trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.pocket.watch.POINTS", ("shared.input", "shared.layer.1", "pooled"))
+    monkeypatch.setattr("training.pocket.watch.WATCHED", ("tones", ("xa", "xb", "xc")))
+    run = Run(RECIPE, small, tmp_path)
+    with monitor(run, every=4) as watch:
+        watch.measure(0)
+        run.train([lambda step, total, loss: watch.step(step)])
+    assert run.finished.read_bytes() == trained.finished.read_bytes()
+    log = read_log(watch.log)
+    assert set(log["point"]) == {"shared.input", "shared.layer.1", "pooled"} and set(log["step"]) > {0}
+    assert set(POINTS) >= {"shared.input", "pooled"}
+
+
+def test_translations_of_a_sentence_are_not_told_apart(small: Material) -> None:
+    bank = bank_of(small, small.chosen("train"))
+    assert len(bank.texts) == 15 and len(bank.alike["tones/s08"]) == 3
+    said = {small.texts[bank.texts[column]] for column in bank.alike["tones/s08"]}
+    assert said == {small.corpora["tones"].text("s08", language) for language in ("xa", "xb", "xc")}
+
+
+def test_retrieval_is_the_librarys_own(small: Material, trained: Run) -> None:
+    held = held_out(small, "test", "tones", ("xa", "xb", "xc"))
+    assert held.sentences == ("s00", "s01", "s02")
+    spoken = speech_vectors(trained.adapter, small, held)
+    cells = judged(spoken, small, held, "xa")
+    texts = {language: small.targets.pooled[rows] for language, rows in held.written.items()}
+    expected = np.mean([retrieval(spoken[one], texts[one], direction="xy") for one in spoken])
+    assert cells.value("same") == pytest.approx(expected)
+    low, high = cells.interval("same")
+    assert low <= cells.value("same") <= high
+    rows = np.random.default_rng(0).standard_normal((40, 6)).astype(np.float32)
+    near = rows + 0.5 * np.random.default_rng(1).standard_normal((40, 6)).astype(np.float32)
+    assert hits(rows, near).mean() == pytest.approx(retrieval(rows, near, direction="xy"))
+
+
+def test_masking_keeps_the_length_and_warping_the_shape() -> None:
+    speech = torch.ones(60, 4)
+    torch.manual_seed(0)
+    masked = augmented(speech, Recipe(masked=0.5))
+    assert masked.shape == (60, 4) and 0 < int((masked == 0).all(dim=1).sum()) <= 30
+    warped = augmented(speech, Recipe(masked=0.0, warp=0.2))
+    assert 48 <= len(warped) <= 72 and torch.equal(warped, torch.ones_like(warped))
+    assert torch.equal(augmented(speech, Recipe(masked=0.0)), speech) and bool((speech == 1).all())
+
+
+def test_changes_to_the_recipe() -> None:
+    recipe = changed(Recipe(), ["seed=2", "shape.hidden=64", "centred=true"])
+    assert (recipe.seed, recipe.shape.hidden, recipe.centred) == (2, 64, True)
+    with pytest.raises(UsageError, match="did you mean 'masked'"):
+        changed(Recipe(), ["mask=1"])
+
+
+def synthetic(sentences: dict[str, dict[str, str]], name: str = "asterisk") -> Corpus:
+    import pandas as pd
+
+    rows = [
+        (sentence, language, text, None, None, None, float("nan"))
+        for sentence, texts in sentences.items()
+        for language, text in texts.items()
+    ]
+    return Corpus(pd.DataFrame(rows, columns=list(corpora.COLUMNS)), name=name)
+
+
+def test_what_is_worded_alike_is_found_across_corpora() -> None:
+    first = synthetic({"a": {"en": "Good-bye!", "fr": "Au revoir"}, "b": {"en": "Hello", "fr": "Au revoir."}})
+    second = synthetic({"c": {"en": "good bye", "fr": "adieu"}, "d": {"en": "pear", "fr": "poire"}}, "tuxpaint")
+    wordings = split.all_wordings({"one": first, "two": second}, {"one": ["a"]})
+    alike = {
+        sentence
+        for corpus in (first, second)
+        for sentence in corpus.sentences
+        if not wordings.isdisjoint(split.wordings(corpus, sentence))
+    }
+    assert alike == {"a", "b", "c"}
+
+
+def test_the_committed_split_is_what_was_drawn_and_overlaps_nowhere() -> None:
+    read = split.read(SPLIT)
+    assert [len(read.test[name]) for name in ("asterisk", "tuxpaint", "fillets")] == [60, 97, 120]
+    for name in read.test:
+        parts = [set(part[name]) for part in (read.test, read.validation, read.dropped)]
+        assert sum(map(len, parts)) == len(set.union(*parts))
+
+
+def test_an_edited_split_is_refused(tmp_path: Path) -> None:
+    edited = tmp_path / "split.json"
+    edited.write_text(SPLIT.read_text(encoding="utf-8").replace('"seed": 0', '"seed": 1'), encoding="utf-8")
+    with pytest.raises(DataError, match="not what was drawn"):
+        split.read(edited)
+
+
+if __name__ == "__main__":
+    import os
+
+    torch.set_num_threads(1)
+    paths = [Path(argument) for argument in sys.argv[1:]]
+
+    def die(step: int, total: int, loss: float) -> None:
+        if step == 9:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Run(RECIPE, material(*paths[:4]), paths[4], save_seconds=0.0).train([die])

@@ -1,0 +1,276 @@
+"""How good an adapter is: retrieval in every direction that the corpora allow, beside what needs no adapter.
+
+All retrieval is precision at 1 by cosine, each side centred by its own mean (as
+:func:`babelscope.similarity.retrieval`), among the held-out sentences of one part of the split. Intervals are 95 %
+percentile intervals over sentences drawn again, 2000 times; the candidates stay the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from babelscope.models.pocket_adapter import PocketAdapter
+from babelscope.models.pocket_ridge import RidgeMap
+from babelscope.similarity import centroid_gap, linear_cka, regress_out
+from babelscope.similarity.retrieval import best_in_rows
+from training.pocket.loop import speak
+from training.pocket.material import Material
+from training.pocket.split import SPOKEN, TUXPAINT_SIX
+
+Array = NDArray[np.float32]
+
+#: What is judged: languages, and the one whose speech is held against the others' text.
+GROUPS: dict[str, tuple[tuple[str, ...], str]] = {
+    "asterisk": (SPOKEN["asterisk"], "en"),
+    "tuxpaint": (TUXPAINT_SIX, "fr"),
+}
+DRAWS = 2000
+
+
+@dataclass(frozen=True)
+class Held:
+    """Held-out sentences of one corpus: which utterance says each in each language, and which text.
+
+    Attributes
+    ----------
+    sentences : tuple of str
+        Spoken in every language.
+    spoken : dict of language to ndarray of int
+        Utterances, a sentence a row.
+    written : dict of language to ndarray of int
+        Texts.
+    """
+
+    name: str
+    sentences: tuple[str, ...]
+    spoken: dict[str, NDArray[np.int64]]
+    written: dict[str, NDArray[np.int64]]
+
+
+def held_out(material: Material, part: str, corpus: str, languages: Sequence[str], reader: str = "") -> Held:
+    """Collect the sentences of one part that are spoken in all `languages`, by one reader if one is named."""
+    primary: dict[tuple[str, str], int] = {}
+    for number, each in enumerate(material.utterances):
+        wanted = each.reader == reader if reader else each.held_out != "reader"
+        if each.part == part and each.corpus == corpus and each.language in languages and wanted:
+            primary.setdefault((each.sentence, each.language), number)
+    ids = sorted({sentence for sentence, _ in primary})
+    ids = [sentence for sentence in ids if all((sentence, language) in primary for language in languages)]
+    spoken = {
+        language: np.array([primary[sentence, language] for sentence in ids], dtype=np.int64) for language in languages
+    }
+    written: dict[str, NDArray[np.int64]] = {}
+    for language in material.corpora[corpus].languages:
+        texts = [material.corpora[corpus].text(sentence, language) for sentence in ids]
+        if all(texts):
+            written[language] = np.array([material.text_number(text) for text in texts if text], dtype=np.int64)
+    return Held(f"{corpus}{':' + reader if reader else ''}", tuple(ids), spoken, written)
+
+
+def hits(x: Array, y: Array) -> NDArray[np.float64]:
+    """Return for every row of x whether its nearest row of y is its own; ties share a hit."""
+    unit = []
+    for rows in (x, y):
+        centred = np.asarray(rows, dtype=np.float64) - rows.mean(axis=0, dtype=np.float64)
+        unit.append(centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-30))
+    return np.asarray(np.diag(best_in_rows(unit[0] @ unit[1].T)))
+
+
+@dataclass
+class Cells:
+    """Hits by row of the table, a column a sentence: averaged over the row's languages."""
+
+    n: int
+    rows: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    def value(self, row: str) -> float:
+        """Return the mean of a row."""
+        return float(self.rows[row].mean())
+
+    def interval(self, row: str, seed: int = 0) -> tuple[float, float]:
+        """Return a 95 % interval of the mean, over sentences."""
+        values = self.rows[row]
+        drawn = np.random.default_rng(seed).integers(len(values), size=(DRAWS, len(values)))
+        low, high = np.quantile(values[drawn].mean(axis=1), [0.025, 0.975])
+        return float(low), float(high)
+
+
+def directions(
+    spoken: Mapping[str, Array], written: Mapping[str, Array], pivot: str, texts: Mapping[str, Array]
+) -> dict[str, NDArray[np.float64]]:
+    """Return the hits in every direction.
+
+    Parameters
+    ----------
+    spoken, written : mapping of language to ndarray, shape (sentences, features)
+        In one space.
+    pivot : str
+        Its speech is held against the other languages' text and speech.
+    texts : mapping of language to ndarray
+        The text model's own embeddings.
+
+    Returns
+    -------
+    dict
+        ``same``: speech to the text that it says. ``cross``: the pivot's speech to the other languages' text.
+        ``cross_all``: every speech to every other language's text. ``speech``: the pivot's speech to the other
+        languages' and back. ``text``: the pivot's text to the other languages'.
+    """
+    others = [language for language in spoken if language != pivot]
+    found = {"same": np.mean([hits(spoken[one], written[one]) for one in spoken], axis=0)}
+    if others:
+        found["cross"] = np.mean([hits(spoken[pivot], written[one]) for one in others], axis=0)
+        pairs = [(one, other) for one in spoken for other in spoken if one != other]
+        found["cross_all"] = np.mean([hits(spoken[one], written[other]) for one, other in pairs], axis=0)
+        both = [(spoken[pivot], spoken[one]) for one in others]
+        found["speech"] = np.mean([hits(*pair[::way]) for pair in both for way in (1, -1)], axis=0)
+        found["text"] = np.mean([hits(texts[pivot], texts[one]) for one in others], axis=0)
+    return found
+
+
+def text_vectors(material: Material, held: Held) -> dict[str, Array]:
+    """Return the normalised text embeddings of some held-out sentences, by language."""
+    return {language: _unit(material.targets.pooled[rows]) for language, rows in held.written.items()}
+
+
+def speech_vectors(adapter: PocketAdapter, material: Material, held: Held) -> dict[str, Array]:
+    """Return the pooled speech embeddings of some held-out sentences, by language."""
+    numbers = np.concatenate(list(held.spoken.values()))
+    vectors = speak(adapter, material, [int(number) for number in numbers])["pooled"]
+    cut = np.cumsum([len(rows) for rows in held.spoken.values()])[:-1]
+    return dict(zip(held.spoken, np.split(vectors, cut), strict=True))
+
+
+def judged(spoken: Mapping[str, Array], material: Material, held: Held, pivot: str) -> Cells:
+    """Return the table's cells of some speech embeddings against the text embeddings."""
+    texts = text_vectors(material, held)
+    return Cells(len(held.sentences), directions(spoken, texts, pivot, texts))
+
+
+def _unit(rows: NDArray[np.floating]) -> Array:
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
+
+
+class Ridge:
+    """The control without length adaptation and text layers: Whisper's pooled last layer, mapped linearly.
+
+    The penalty is the one of five that does best in same-language retrieval on validation sentences.
+    """
+
+    def __init__(self, material: Material, held: Sequence[tuple[Held, str]]) -> None:
+        chosen = material.chosen("train")
+        x = self._pooled(material, chosen)
+        y = _unit(material.targets.pooled[material.text_of[chosen]]).astype(np.float64)
+        self.mean, self.spread = x.mean(axis=0), x.std(axis=0)
+        x = (x - self.mean) / self.spread
+        self.offset = y.mean(axis=0)
+        gram, cross = x.T @ x, x.T @ (y - self.offset)
+        scores = {}
+        for penalty in (0.001, 0.003, 0.01, 0.03, 0.1):
+            self.map = np.linalg.solve(gram + penalty * len(x) * np.eye(x.shape[1]), cross)
+            cells = [judged(self.speech(material, one), material, one, pivot).value("same") for one, pivot in held]
+            scores[penalty] = (float(np.mean(cells)), self.map)
+        self.penalty = max(scores, key=lambda penalty: scores[penalty][0])
+        self.map = scores[self.penalty][1]
+
+    @staticmethod
+    def _pooled(material: Material, chosen: NDArray[np.int64]) -> NDArray[np.float64]:
+        return np.stack([material.speech(int(number)).double().mean(dim=0).numpy() for number in chosen])
+
+    def speech(self, material: Material, held: Held) -> dict[str, Array]:
+        """Return what the map makes of some held-out sentences' speech."""
+        return {
+            language: _unit(((self._pooled(material, rows) - self.mean) / self.spread) @ self.map + self.offset)
+            for language, rows in held.spoken.items()
+        }
+
+    def folded(self) -> RidgeMap:
+        """Return the map as it comes along: from Whisper's own features, without standardisation apart."""
+        weight = self.map / self.spread[:, None]
+        return RidgeMap(weight, self.offset - self.mean @ weight)
+
+
+def by_length(material: Material, held: Held, pivot: str) -> dict[str, NDArray[np.float64]]:
+    """Return the hits of who knows nothing but log duration and log length of the text in letters."""
+
+    def scaled(values: Sequence[float]) -> NDArray[np.float64]:
+        logs = np.log(np.asarray(values, dtype=np.float64))
+        return np.asarray((logs - logs.mean()) / max(float(logs.std()), 1e-12))
+
+    spoken = {one: scaled(material.lengths[rows].tolist()) for one, rows in held.spoken.items()}
+    written = {one: scaled([len(material.texts[row]) for row in rows]) for one, rows in held.written.items()}
+
+    def near(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(np.diag(best_in_rows(-np.abs(x[:, None] - y[None]))))
+
+    others = [language for language in spoken if language != pivot]
+    found = {"same": np.mean([near(spoken[one], written[one]) for one in spoken], axis=0)}
+    if others:
+        found["cross"] = np.mean([near(spoken[pivot], written[one]) for one in others], axis=0)
+        both = [(spoken[pivot], spoken[one]) for one in others]
+        found["speech"] = np.mean([near(*pair[::way]) for pair in both for way in (1, -1)], axis=0)
+    return found
+
+
+def levels(adapter: PocketAdapter, material: Material, held: Held) -> dict[str, dict[str, float]]:
+    """Return for every shared point, as means over languages: how far apart speech and text are.
+
+    ``centroid_gap`` is babelscope's (sentences scaled to length 1); ``over_spread`` is the distance of the two means
+    over the root of the text's mean squared distance from its own; ``cka`` is debiased, of one language, with log
+    duration and log length of the text regressed out of both sides; ``same`` is retrieval from speech to text.
+    """
+    numbers = np.concatenate(list(held.spoken.values()))
+    spoken = speak(adapter, material, [int(number) for number in numbers], layers=True)
+    n = len(held.sentences)
+    rows: dict[str, dict[str, list[float]]] = {}
+    for place, (language, utterances) in enumerate(held.spoken.items()):
+        written = _text_levels(material, held, language)
+        lengths = np.stack(
+            [
+                np.log(material.lengths[utterances]),
+                np.log([len(material.texts[row]) for row in held.written[language]]),
+            ],
+            axis=1,
+        )
+        for point, text in written.items():
+            speech = spoken[point][place * n : (place + 1) * n]
+            row = rows.setdefault(point, {})
+            spread = np.sqrt(np.square(text - text.mean(axis=0)).sum(axis=1).mean())
+            for name, value in (
+                ("centroid_gap", centroid_gap(speech, text)),
+                ("over_spread", float(np.linalg.norm(speech.mean(axis=0) - text.mean(axis=0)) / spread)),
+                ("cka", linear_cka(regress_out(speech, lengths), regress_out(text, lengths))),
+                ("same", float(hits(speech, text).mean())),
+            ):
+                row.setdefault(name, []).append(value)
+    return {point: {name: float(np.mean(values)) for name, values in row.items()} for point, row in rows.items()}
+
+
+@torch.inference_mode()
+def _text_levels(material: Material, held: Held, language: str) -> dict[str, Array]:
+    texts = [material.texts[row] for row in held.written[language]]
+    parts = [material.teacher.text_layers(texts[first : first + 32]) for first in range(0, len(texts), 32)]
+    return {point: torch.cat([part[point] for part in parts]).numpy() for point in parts[0]}
+
+
+def validation_score(adapter: PocketAdapter, material: Material) -> dict[str, float]:
+    """Return what a recipe and a seed are chosen by, on validation sentences, and its parts.
+
+    ``score`` is the mean over Asterisk and Tux Paint of same-language and cross-language (every pair) retrieval.
+    """
+    found: dict[str, float] = {}
+    for corpus, (languages, pivot) in GROUPS.items():
+        held = held_out(material, "validation", corpus, languages)
+        cells = judged(speech_vectors(adapter, material, held), material, held, pivot)
+        found |= {f"{corpus} {row}": cells.value(row) for row in ("same", "cross_all", "speech")}
+    score = [found[f"{corpus} {row}"] for corpus in GROUPS for row in ("same", "cross_all")]
+    for language in SPOKEN["fillets"]:
+        held = held_out(material, "validation", "fillets", (language,))
+        spoken = speech_vectors(adapter, material, held)
+        found[f"fillets {language}"] = judged(spoken, material, held, language).value("same")
+    return {"score": float(np.mean(score)), **found}

@@ -1,0 +1,172 @@
+"""The end of it: the best seed by validation becomes the shipped file, and the test sentences are looked at, once."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from babelscope.cache import sha256_of, write_atomically
+from babelscope.errors import UsageError
+from babelscope.models.pocket_adapter import FOLDER, PocketAdapter, load_adapter
+from babelscope.models.pocket_ridge import save_ridge
+from training.pocket.card import card
+from training.pocket.curve import draw
+from training.pocket.judge import (
+    GROUPS,
+    Array,
+    Cells,
+    Held,
+    Ridge,
+    by_length,
+    held_out,
+    hits,
+    judged,
+    levels,
+    speech_vectors,
+    text_vectors,
+)
+from training.pocket.material import Material
+from training.pocket.recipe import Recipe
+from training.pocket.split import HELD_OUT_LANGUAGE, HELD_OUT_READER, SPOKEN
+
+#: The picture of the shipped run's gaps, without its suffix.
+FIGURE = Path(__file__).parents[2] / "docs" / "figures" / "training" / "pocket"
+
+#: Untrained adapters that the control is the mean of.
+UNTRAINED = (100, 101, 102)
+
+
+def ship(material: Material, results: Sequence[Mapping[str, Any]], runs: Path, *, again: bool = False) -> None:
+    """Choose by validation, test, and write the shipped folder: weights, results, gaps while training, card.
+
+    Parameters
+    ----------
+    material : Material
+    results : sequence of mapping
+        What each seed's run scored on validation sentences.
+    runs : Path
+        The runs' folders.
+    again : bool
+        Test although there are test results already.
+
+    Raises
+    ------
+    UsageError
+        If the test sentences were looked at before.
+    """
+    stands = FOLDER / "results.json"
+    if stands.is_file() and not again:
+        raise UsageError(f"{stands} exists: the test sentences were looked at before; --again does it once more")
+    best = max(results, key=lambda result: result["score"])
+    adapters = {
+        str(result["name"]): load_adapter(runs / str(result["name"]) / "adapter.safetensors")[0] for result in results
+    }
+    source = runs / str(best["name"])
+    recipe = Recipe.from_json(json.dumps(best["recipe"]))
+    words = material.teacher.words
+    untrained = [PocketAdapter.untrained(seed, words, recipe.shape) for seed in UNTRAINED]
+    validation = [
+        (held_out(material, "validation", name, languages), pivot) for name, (languages, pivot) in GROUPS.items()
+    ]
+    ridge = Ridge(material, validation)
+    content: dict[str, Any] = {
+        "chosen": best["name"],
+        "validation": [dict(result) for result in results],
+        "split": material.split.fingerprint,
+        "weights_sha256": sha256_of(source / "adapter.safetensors"),
+        "learned_from": _amounts(material, recipe),
+        "ridge_penalty": ridge.penalty,
+        "tables": {},
+        "levels": {},
+    }
+    for name, held, pivot in _tests(material):
+        content["tables"][name] = _table(material, held, pivot, adapters, str(best["name"]), untrained, ridge)
+    for name, (languages, _) in GROUPS.items():
+        held = held_out(material, "test", name, languages)
+        content["levels"][name] = {
+            "trained": levels(adapters[str(best["name"])], material, held),
+            "untrained": levels(untrained[0], material, held),
+            "seeds": {seed: levels(adapter, material, held) for seed, adapter in adapters.items()},
+        }
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    write_atomically(FOLDER / "adapter.safetensors", lambda path: shutil.copyfile(source / "adapter.safetensors", path))
+    write_atomically(FOLDER / "gaps.jsonl", lambda path: shutil.copyfile(source / "gaps.jsonl", path))
+    about = {"penalty": f"{ridge.penalty:g}", "split": material.split.fingerprint, "encoder": "whisper-base"}
+    save_ridge(ridge.folded(), FOLDER / "ridge.safetensors", about)
+    draw(source / "gaps.jsonl", FIGURE)
+    text = json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True)
+    write_atomically(stands, lambda path: path.write_text(text + "\n", encoding="utf-8"))
+    write_atomically(FOLDER / "card.md", lambda path: path.write_text(card(content), encoding="utf-8"))
+
+
+def _tests(material: Material) -> list[tuple[str, Held, str]]:
+    """List what is tested: name, sentences, and the pivot language."""
+    rest = [language for language in SPOKEN["tuxpaint"] if language not in GROUPS["tuxpaint"][0]]
+    learned = [language for language in SPOKEN["fillets"] if language != HELD_OUT_LANGUAGE]
+    tests = [(name, held_out(material, "test", name, languages), pivot) for name, (languages, pivot) in GROUPS.items()]
+    tests += [(f"tuxpaint {one}", held_out(material, "test", "tuxpaint", (one,)), one) for one in rest]
+    tests += [(f"fillets {one}", held_out(material, "test", "fillets", (one,)), one) for one in learned]
+    tests.append(("unseen language", held_out(material, "test", "fillets", (HELD_OUT_LANGUAGE,)), HELD_OUT_LANGUAGE))
+    tests.append(("unseen reader", held_out(material, "test", "asterisk", ("it",), HELD_OUT_READER), "it"))
+    return tests
+
+
+def _table(
+    material: Material,
+    held: Held,
+    pivot: str,
+    adapters: Mapping[str, PocketAdapter],
+    chosen: str,
+    untrained: Sequence[PocketAdapter],
+    ridge: Ridge,
+) -> dict[str, Any]:
+    def cells(spoken: Mapping[str, Array]) -> Cells:
+        found = judged(spoken, material, held, pivot)
+        if len(held.spoken) == 1 and "en" in held.written:
+            texts = text_vectors(material, held)
+            found.rows["cross"] = hits(spoken[pivot], texts["en"])
+            found.rows["text"] = hits(texts[pivot], texts["en"])
+        return found
+
+    n = len(held.sentences)
+    trained = {name: cells(speech_vectors(adapter, material, held)) for name, adapter in adapters.items()}
+    blank = [cells(speech_vectors(adapter, material, held)) for adapter in untrained]
+    mean = Cells(n, {row: np.mean([one.rows[row] for one in blank], axis=0) for row in blank[0].rows})
+    systems = {
+        "length only": Cells(n, by_length(material, held, pivot)),
+        "untrained": mean,
+        "ridge": cells(ridge.speech(material, held)),
+        "trained": trained[chosen],
+    }
+    rows = [row for row in trained[chosen].rows if row != "text"]
+    table: dict[str, Any] = {"n": n, "languages": list(held.spoken), "pivot": pivot, "chance": 1 / n, "rows": {}}
+    for row in rows:
+        table["rows"][row] = {
+            name: {"value": each.value(row), "interval": each.interval(row)}
+            for name, each in systems.items()
+            if row in each.rows
+        }
+        table["rows"][row]["seeds"] = {name: each.value(row) for name, each in trained.items()}
+    if "text" in trained[chosen].rows:
+        table["text-text"] = {"value": trained[chosen].value("text"), "interval": trained[chosen].interval("text")}
+    table["by language"] = {
+        language: judged({language: vectors}, material, held, language).value("same")
+        for language, vectors in speech_vectors(adapters[chosen], material, held).items()
+    }
+    return table
+
+
+def _amounts(material: Material, recipe: Recipe) -> dict[str, dict[str, float]]:
+    """Return recordings and minutes that were learned from, by corpus and language."""
+    found: dict[str, dict[str, float]] = {}
+    for number in material.chosen("train", fillets=recipe.fillets):
+        each = material.utterances[number]
+        row = found.setdefault(f"{each.corpus} {each.language}", {"recordings": 0, "minutes": 0.0})
+        row["recordings"] += 1
+        row["minutes"] += each.recording.seconds / 60
+    return {name: {key: round(value, 1) for key, value in row.items()} for name, row in found.items()}
