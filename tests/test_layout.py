@@ -25,9 +25,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "gaps": BELOW | {"corpora", "models", "capture", "similarity"},
     "report": BELOW | {"gaps"},
     "monitor": BELOW | {"corpora", "models", "capture", "similarity", "gaps"},
+    "search": BELOW | {"corpora", "models", "capture", "similarity"},
     "study": BELOW | {"corpora", "models", "capture", "similarity", "gaps", "report"},
     "forecast": BELOW | {"corpora", "models", "capture", "study"},
-    "cli": BELOW | {"corpora", "models", "capture", "similarity", "gaps", "report", "study", "forecast"},
+    "cli": BELOW | {"corpora", "models", "capture", "similarity", "gaps", "report", "study", "forecast", "search"},
     "testing": BELOW | {"corpora", "models", "capture", "similarity", "gaps", "report", "study"},
     "__main__": {"cli"},
 }

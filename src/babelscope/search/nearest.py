@@ -1,0 +1,113 @@
+"""The nearest of many vectors: exactly, or by an approximate index of usearch that only names candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from babelscope.cache import write_atomically
+from babelscope.errors import DataError
+
+Vectors = NDArray[np.float32]
+
+#: From so many items on, candidates come from the approximate index.
+APPROXIMATE_FROM = 100_000
+#: Rows that are held against the query at once.
+_BLOCK = 65_536
+#: Candidates that the approximate index names, for each neighbour that is asked for, and at least.
+_CANDIDATES = (20, 400)
+
+
+def exact(
+    vectors: Vectors,
+    query: Vectors,
+    k: int,
+    *,
+    means: Sequence[Vectors] = (),
+    group: NDArray[np.int64] | None = None,
+    rows: NDArray[np.int64] | None = None,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the k rows whose cosine with the query is largest.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (n, width)
+        Of length 1.
+    query : ndarray, shape (width,)
+        Centred already, if means are given.
+    k : int
+    means : sequence of ndarray, shape (width,)
+        What is taken off each row before the cosine, by its group.
+    group : ndarray of int, shape (n,)
+        Which of the means.
+    rows : ndarray of int, optional
+        Only these.
+
+    Returns
+    -------
+    rows : ndarray of int, shape (at most k,)
+        Best first; of equal ones the earlier first.
+    cosines : ndarray, float64
+    """
+    chosen = np.arange(len(vectors)) if rows is None else rows
+    wanted = query.astype(np.float64)
+    wanted /= max(float(np.linalg.norm(wanted)), 1e-300)
+    cosines = np.empty(len(chosen))
+    for start in range(0, len(chosen), _BLOCK):
+        part = chosen[start : start + _BLOCK]
+        block = vectors[part].astype(np.float64)
+        if means and group is not None:
+            block -= np.stack(means).astype(np.float64)[group[part]]
+        norms = np.linalg.norm(block, axis=1)
+        cosines[start : start + _BLOCK] = np.where(norms > 1e-9, (block @ wanted) / np.maximum(norms, 1e-300), -1.0)
+    k = min(k, len(chosen))
+    best = np.argpartition(-cosines, k - 1)[:k] if k else np.empty(0, dtype=np.int64)
+    order = best[np.lexsort((chosen[best], -cosines[best]))]
+    return chosen[order], cosines[order]
+
+
+def build(vectors: Vectors, path: Path) -> None:
+    """Write an approximate index (HNSW, cosine) of all rows, in one step.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (n, width)
+    path : Path
+    """
+    from usearch.index import Index
+
+    made = Index(ndim=vectors.shape[1], metric="cos", dtype="f32")
+    for start in range(0, len(vectors), _BLOCK):
+        block = np.ascontiguousarray(vectors[start : start + _BLOCK], dtype=np.float32)
+        made.add(np.arange(start, start + len(block)), block)
+    write_atomically(path, lambda temporary: made.save(str(temporary)))
+
+
+def opened(path: Path, n: int) -> Any:
+    """Open what :func:`build` wrote, without reading it whole.
+
+    Raises
+    ------
+    DataError
+        If it is damaged, or of another number of rows.
+    """
+    from usearch.index import Index
+
+    try:
+        held = Index.restore(str(path), view=True)
+    except Exception as error:  # the library raises bare RuntimeError and others
+        raise DataError(f"the approximate index {path} cannot be read ({error}): delete it, it is made anew") from error
+    if held is None or len(held) != n:
+        raise DataError(f"the approximate index {path} is not of these {n} items: delete it, it is made anew")
+    return held
+
+
+def candidates(held: Any, query: Vectors, k: int) -> NDArray[np.int64]:
+    """Return rows among which the k nearest are most probably: to be ranked by :func:`exact`."""
+    most = max(_CANDIDATES[0] * k, _CANDIDATES[1])
+    matches = held.search(np.ascontiguousarray(query, dtype=np.float32), min(most, len(held)))
+    return np.sort(np.asarray(matches.keys, dtype=np.int64).reshape(-1))
