@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,16 +24,8 @@ def safetensors_files(folder: Path) -> list[Path]:
     DataError
         If there is none, a shard that the index names is not there, or the index is damaged.
     """
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        try:
-            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"weights: {index} is damaged ({error}): fetch it again") from error
-        for name in names:
-            if Path(name).name != name or not (folder / name).is_file():
-                raise DataError(f"weights: {folder} lacks {name}, which its index names: fetch it again")
-        return [folder / name for name in names]
+    if (folder / "model.safetensors.index.json").is_file():
+        return _named_files(folder, "model.safetensors")
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise DataError(f"weights: {folder} holds no *.safetensors (pickled weights are not read)")
@@ -58,34 +52,120 @@ def safetensors_arrays(files: Sequence[Path], wanted: Callable[[str], bool]) -> 
             raise DataError(f"weights {file} are cut short or damaged ({error}): fetch them again") from error
 
 
-def pickled_arrays(file: Path) -> dict[str, Tensor]:
-    """Read the tensors of a ``.pt`` checkpoint's ``model``, running nothing that the file says (``weights_only``).
+def folder_files(folder: Path) -> list[Path]:
+    """Return the files with a folder's weights: safetensors where there are any, else PyTorch's ``pytorch_model.bin``.
+
+    Of either kind those that the index names count, if there is one.
 
     Raises
     ------
     DataError
-        If the file is not there, is cut short, or holds anything that is not a tensor.
+        If there is none, a file that the index names is not there, or the index is damaged.
+    """
+    if (folder / "model.safetensors.index.json").is_file() or (folder / "model.safetensors").is_file():
+        return _named_files(folder, "model.safetensors")
+    if (folder / "pytorch_model.bin.index.json").is_file() or (folder / "pytorch_model.bin").is_file():
+        return _named_files(folder, "pytorch_model.bin")
+    raise DataError(f"weights: {folder} holds neither model.safetensors nor pytorch_model.bin, whole or with an index")
+
+
+def _named_files(folder: Path, whole: str) -> list[Path]:
+    index = folder / f"{whole}.index.json"
+    if not index.is_file():
+        return [folder / whole]
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"weights: {index} is damaged ({error}): fetch it again") from error
+    for name in names:
+        if Path(name).name != name or not (folder / name).is_file():
+            raise DataError(f"weights: {folder} lacks {name}, which its index names: fetch it again")
+    return [folder / name for name in names]
+
+
+def folder_arrays(files: Sequence[Path], wanted: Callable[[str], bool]) -> Iterator[tuple[str, Tensor]]:
+    """Yield the arrays of :func:`folder_files` whose names are `wanted`, one at a time.
+
+    Raises
+    ------
+    DataError
+        If a file is cut short or damaged, or holds anything but tensors.
+    """
+    for file in files:
+        if file.suffix == ".safetensors":
+            yield from safetensors_arrays([file], wanted)
+        else:
+            held = read_checkpoint(file)
+            yield from ((name, array) for name, array in _tensors(held, file).items() if wanted(name))
+
+
+def read_checkpoint(file: Path) -> Mapping[str, Any]:
+    """Read a PyTorch file of tensors in plain containers, running nothing that it says (``weights_only``).
+
+    Tensors are mapped from the disk where the format allows it, so that a file of 9 GB is not in memory beside the
+    model that is filled from it.
+
+    Raises
+    ------
+    DataError
+        If the file is not there, is cut short, holds other objects, or is no table.
     """
     if not file.is_file():
         raise DataError(f"weights: there is no file {file}")
     try:
-        # mapped, so that a file of 9 GB is not in memory beside the model that is filled from it
         checkpoint = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
-    except pickle.UnpicklingError as error:
-        reason = str(error).split("\n", 1)[0]
-        raise DataError(
-            f"weights {file} hold more than tensors, or are damaged, and are not read ({reason}): fetch them again"
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, LookupError, ValueError, AttributeError,
+            TypeError) as error:  # fmt: skip
+        named = re.search(r"GLOBAL (\S+)", str(error))
+        if isinstance(error, pickle.UnpicklingError) and named:
+            raise DataError(
+                f"weights {file} hold more than tensors ({named.group(1)}), and to read that would run code from the "
+                f"file: save its tensors alone"
+            ) from error
         reason = str(error).split("\n", 1)[0]
         raise DataError(f"weights {file} are cut short or damaged ({reason}): fetch them again") from error
-    model = checkpoint.get("model") if isinstance(checkpoint, Mapping) else None
+    if not isinstance(checkpoint, Mapping):
+        raise DataError(f"weights {file} are no table of tensors, but a {type(checkpoint).__name__}")
+    return checkpoint
+
+
+def pickled_arrays(file: Path, whose: str = "fairseq or fairseq2") -> dict[str, Tensor]:
+    """Read the tensors of a ``.pt`` checkpoint's ``model``; see :func:`read_checkpoint`.
+
+    Parameters
+    ----------
+    file : Path
+    whose : str
+        Whose checkpoint it should be, for messages.
+
+    Raises
+    ------
+    DataError
+        As :func:`read_checkpoint`; or if there is no ``model``, or something in it is not a tensor.
+    """
+    return model_arrays(read_checkpoint(file), file, whose)
+
+
+def model_arrays(checkpoint: Mapping[str, Any], file: Path, whose: str) -> dict[str, Tensor]:
+    """Return the tensors under ``model`` in what :func:`read_checkpoint` gave.
+
+    Raises
+    ------
+    DataError
+        If there is no ``model``, or something in it is not a tensor.
+    """
+    model = checkpoint.get("model")
     if not isinstance(model, Mapping) or not model:
-        raise DataError(f"weights {file} are not a checkpoint of fairseq or fairseq2: they have no 'model'")
-    for name, value in model.items():
+        found = ", ".join(sorted(map(str, checkpoint))[:5])
+        raise DataError(f"weights {file} have no 'model' (found: {found}): they are no checkpoint of {whose}")
+    return _tensors(model, file, " under 'model'")
+
+
+def _tensors(held: Mapping[Any, Any], file: Path, where: str = "") -> dict[str, Tensor]:
+    for name, value in held.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise DataError(f"weights {file}: {name!r} under 'model' is not a tensor")
-    return dict(model)
+            raise DataError(f"weights {file}: {name!r}{where} is not a tensor")
+    return dict(held)
 
 
 @torch.no_grad()
