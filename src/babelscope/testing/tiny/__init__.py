@@ -20,6 +20,7 @@ from babelscope.errors import UsageError, did_you_mean
 #: Where each tiny model is written: ``module:function``, imported when asked for. The function takes a folder (which
 #: exists) and returns what to pass as ``weights``: the folder, or a file in it.
 MAKERS: dict[str, str] = {
+    "salmonn": "babelscope.testing.tiny.salmonn:folder",
     "seamless-m4t": "babelscope.testing.tiny.seamless:version_1",
     "seamless-m4t-fairseq": "babelscope.testing.tiny.seamless:version_1_fairseq",
     "seamless-m4t-v2": "babelscope.testing.tiny.seamless:version_2",
