@@ -121,9 +121,7 @@ def items_of(
     if modality is not None and modality not in MODALITIES:
         raise UsageError(f"modality {modality!r} is unknown; {did_you_mean(modality, MODALITIES)}")
     if not 0 < hop <= window:
-        raise UsageError(
-            f"windows of {window:g} s every {hop:g} s: both are above 0, and the hop is at most the window"
-        )
+        raise UsageError(f"windows of {window:g} s every {hop:g} s: both must be above 0, the hop at most the window")
     wanted = MODALITIES if modality is None else (modality,)
     path = Path(source).expanduser()
     if path.is_dir():
