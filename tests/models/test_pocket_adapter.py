@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from babelscope.errors import DataError
 from babelscope.models.pocket_adapter import (
     AdapterShape,
+    Halving,
     PocketAdapter,
     embed_between,
     load_adapter,
@@ -42,6 +43,7 @@ def test_padding_changes_nothing(lengths: list[int], extra: int) -> None:
 
 def test_halving_is_the_convolution_that_it_says() -> None:
     halving = ADAPTER.halvings[0]
+    assert isinstance(halving, Halving)
     values = torch.randn(2, 11, 12)
     weight = halving.linear.weight.reshape(8, 3, 12).transpose(1, 2)
     convolved = torch.nn.functional.conv1d(values.transpose(1, 2), weight, halving.linear.bias, stride=2, padding=1)

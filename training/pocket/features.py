@@ -49,7 +49,8 @@ class Encoder:
     def __init__(self, weights: str | None = None) -> None:
         model = models.load("whisper-base", weights=weights, window_seconds=float(LONGEST_WINDOW))
         self.revision = model.revision
-        self._encoder: Any = model.sides["speech"].root
+        encoder: Any = model.sides["speech"].root
+        self._encoder = encoder
         self.width: int = self._encoder.config.d_model
         self._positions = self._encoder.embed_positions.weight.detach().clone()
         self._features = WhisperFeatureExtractor(feature_size=self._encoder.config.num_mel_bins)

@@ -33,7 +33,7 @@ POOL = 16
 POSITIONS = 16_000
 
 #: Called after every step with its number (from 1), the number of all steps, and the loss.
-Told = Callable[[int, int, float], None]
+Told = Callable[[int, int, float], object]
 
 
 class Run:

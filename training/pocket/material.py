@@ -154,7 +154,7 @@ def gather(
         raise DataError(f"{len(found.broken)} recordings are broken, first: {next(iter(found.broken.values()))}")
     index = np.array([number for number in range(len(heard)) if number not in found.broken], dtype=np.int64)
     kept = [heard[number] for number in index]
-    texts = sorted({utterance.text for utterance in kept} | set(_held_out_texts(loaded, split)))
+    texts = sorted({utterance.text for utterance in heard} | set(_held_out_texts(loaded, split)))
     teacher = Teacher(weights.get("e5-small"))
     targets = teacher.targets(texts, folder / "targets", progress)
     numbers = {text: number for number, text in enumerate(texts)}

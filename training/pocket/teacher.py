@@ -59,7 +59,8 @@ class Teacher:
         side = model.sides["text"]
         assert isinstance(side, E5Text)
         self.side = side
-        self.bert: Any = side.root
+        bert: Any = side.root
+        self.bert = bert
         self.bert.config._attn_implementation = "eager"
         self.words: Tensor = self.bert.embeddings.word_embeddings.weight
         ids = side.tokenizer.encode(PREFIX.strip()).ids
