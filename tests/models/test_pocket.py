@@ -11,14 +11,15 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
 from babelscope import models
 from babelscope.capture import Capture
-from babelscope.errors import DataError, UsageError
+from babelscope.errors import DataError, FetchError, UsageError
 from babelscope.models import Model, Stage
-from babelscope.models.pocket import held_out
+from babelscope.models.pocket import held_out, planned
 from babelscope.models.pocket_adapter import AdapterShape, PocketAdapter, save_adapter
-from babelscope.models.pocket_ridge import RidgeMap, load_ridge, save_ridge
+from babelscope.models.pocket_ridge import FORMAT, RidgeMap, load_ridge, save_ridge
 from babelscope.testing import ModelTests
 from babelscope.testing.model_tests import deviations
 from conftest import tone
@@ -39,9 +40,8 @@ def folder(whisper_folder: Path, e5_folder: Path, tmp_path_factory: pytest.TempP
         for parameter in adapter.parameters():
             parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
     save_adapter(adapter, made / "adapter.safetensors", {})
-    generator_of_rows = np.random.default_rng(0)
-    ridge = RidgeMap.fitted(generator_of_rows.normal(size=(40, 16)), generator_of_rows.normal(size=(40, 12)))
-    save_ridge(ridge, made / "ridge.safetensors", {})
+    drawn = np.random.default_rng(0)
+    save_ridge(RidgeMap(drawn.normal(size=(16, 12)), drawn.normal(size=12)), made / "ridge.safetensors", {})
     return made
 
 
@@ -88,6 +88,20 @@ def real() -> Model:
     return models.load("pocket")
 
 
+def test_it_is_shown_before_its_weights_are_here(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BABELSCOPE_CACHE", str(tmp_path))
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    wide = AdapterShape()
+    save_adapter(PocketAdapter.untrained(0, torch.randn(9, 384), wide), alone / "adapter.safetensors", {})
+    shown = planned("pocket", str(alone))
+    assert shown.shared_points[0] == "shared.input" and shown.shared_points[-2:] == ("shared.layer.11", "shared.pooled")
+    speech = {point.name: point for point in shown.sides["speech"].points}
+    assert speech["shared.input"].formula == "A + 5" and speech["speech.layer.5"].width == 512
+    with pytest.raises(FetchError, match="babelscope fetch whisper-base"):
+        load(alone)
+
+
 @pytest.mark.slow
 @pytest.mark.assets
 class TestRealPocket(ModelTests):
@@ -104,6 +118,8 @@ class TestRealPocket(ModelTests):
 
 @pytest.mark.assets
 def test_the_real_weights_are_exact_under_padding(real: Model) -> None:
+    shown = planned("pocket")
+    assert [shown.sides[side].points for side in shown.sides] == [real.sides[side].points for side in real.sides]
     speech, text = real.sides["speech"], real.sides["text"]
     recordings = [tone(seconds, 180 + 90 * seed, seed) for seed, seconds in enumerate((0.5, 1.9, 2.2, 4.0))]
     texts = ["a", "Guten Morgen", "the conference is full", "пожалуйста, введите номер"]
@@ -178,20 +194,7 @@ def test_the_untrained_adapter_is_given_by_its_seed(folder: Path) -> None:
     assert [model.options["seed"] for model in drawn] == [0, 0, 1]
 
 
-def test_the_ridge_map_is_the_regression(folder: Path, pocket: Model) -> None:
-    """Against the normal equations, and at the output against Whisper's mean under the stored map."""
-    generator = np.random.default_rng(1)
-    x, y = generator.normal(2, 1, size=(60, 5)), generator.normal(size=(60, 3))
-    loose = RidgeMap.fitted(x, y, penalty=1e-12)
-    design = np.column_stack([x, np.ones(60)])
-    solved = np.linalg.lstsq(design, y, rcond=None)[0]
-    np.testing.assert_allclose(loose.linear.weight.detach().numpy().T, solved[:5], atol=1e-5)
-    np.testing.assert_allclose(loose.linear.bias.detach().numpy(), solved[5], atol=1e-5)
-    tight = RidgeMap.fitted(x, y, penalty=1e6)
-    np.testing.assert_allclose(
-        tight(torch.from_numpy(x).float()).detach().numpy(), np.tile(y.mean(0), (60, 1)), atol=1e-4
-    )
-
+def test_the_ridge_control_maps_whispers_mean(folder: Path, pocket: Model) -> None:
     ridge, _ = load_ridge(folder / "ridge.safetensors")
     control = load(folder, adapter="ridge").sides["speech"]
     speech = pocket.sides["speech"]
@@ -236,15 +239,13 @@ def test_what_does_not_fit_or_is_not_there_is_told(folder: Path, tmp_path: Path)
         side.prepare(tone(14, 300), "xa")
 
 
-def test_a_ridge_map_of_bad_numbers_is_refused() -> None:
-    rows = np.ones((4, 3))
-    for x, y, words in (
-        (rows, rows[:3], "as many rows"),
-        (rows, rows, "all of x is alike"),
-        (np.full((4, 3), np.nan), rows, "finite"),
-    ):
-        with pytest.raises(DataError, match=words):
-            RidgeMap.fitted(x, y)
+def test_a_ridge_map_of_bad_numbers_is_refused(tmp_path: Path) -> None:
+    save_ridge(RidgeMap(np.full((3, 2), np.nan), np.zeros(2)), tmp_path / "ridge.safetensors", {})
+    with pytest.raises(DataError, match="not finite"):
+        load_ridge(tmp_path / "ridge.safetensors")
+    save_file({"weight": torch.zeros(1)}, tmp_path / "ridge.safetensors", {"format": FORMAT})
+    with pytest.raises(DataError, match="not a ridge map of this version"):
+        load_ridge(tmp_path / "ridge.safetensors")
 
 
 def test_held_out_sentences_are_told(tmp_path: Path) -> None:

@@ -84,6 +84,7 @@ _BUILT_IN: dict[str, ModelInfo] = {
         "babelscope.models.pocket:load",
         ("whisper-base", "e5-small"),
         "MIT (Whisper, E5), Apache-2.0 (adapter)",
+        "babelscope.models.pocket:planned",
         held_out="babelscope.models.pocket:held_out",
     ),
     "whisper-base": ModelInfo(

@@ -66,6 +66,8 @@ ADAPTERS: dict[str, str] = {
     "ridge": "a linear map from the mean of Whisper's last layer to E5's embedding (a control)",
 }
 POOLED = "shared.pooled"
+#: Tokens before and behind an input, by E5's tokenizer: ``<s> ▁que ry :`` and ``</s>``.
+PROMPT = (4, 1)
 LICENCE = "MIT (Whisper, E5), Apache-2.0 (adapter)"
 
 Adapter = Literal["trained", "untrained", "ridge"]
@@ -91,12 +93,13 @@ class PocketText(e5.E5Text):
     Parameters
     ----------
     model : BertModel
-    tokenizer : tokenizers.Tokenizer
+    tokenizer : tokenizers.Tokenizer or None
+        None for a model that is only planned.
     longest : int
         Own points of the speech side, for the depth of the shared ones.
     """
 
-    def __init__(self, model: BertModel, tokenizer: Tokenizer, longest: int) -> None:
+    def __init__(self, model: BertModel, tokenizer: Tokenizer | None, longest: int) -> None:
         super().__init__(model, tokenizer)
         self.root = nn.ModuleDict({"shared": model}).eval()
         width = model.config.hidden_size
@@ -180,7 +183,8 @@ class PocketSpeech(_PocketSpeech):
         self.adapter, self.model = adapter, model
         self.before, self.after = list(before), list(after)
         own = self._own_points()
-        self.points = spread_depths_before(own, self._shared(), len(own))
+        self.own = len(own)
+        self.points = spread_depths_before(own, self._shared(), self.own)
 
     def _own_points(self) -> list[Point]:
         shape = self.adapter.shape
@@ -339,9 +343,8 @@ def load(options: LoadOptions) -> Model:
         speech = PocketRidgeSpeech(encoder, between, text.points[-1])
     else:
         prompt = tokenizer.encode(e5.PREFIX.strip()).ids
-        joint = PocketSpeech(encoder, cast(PocketAdapter, between), model, prompt[:-1], prompt[-1:])
-        text = PocketText(model, tokenizer, sum(not point.name.startswith("shared.") for point in joint.points))
-        speech = joint
+        speech = PocketSpeech(encoder, cast(PocketAdapter, between), model, prompt[:-1], prompt[-1:])
+        text = PocketText(model, tokenizer, speech.own)
     return Model(
         name=options.name,
         sides={"text": text, "speech": speech},
@@ -350,6 +353,32 @@ def load(options: LoadOptions) -> Model:
         notes=(*_notes(kind, seed), *notes),
         licence=LICENCE,
     )
+
+
+def planned(name: str, folder: str | None = None) -> Model:
+    """Return the model without the weights of Whisper and E5 (on the "meta" device): nothing to run.
+
+    Parameters
+    ----------
+    name : str
+    folder : str, optional
+        As ``weights`` of :func:`load`.
+
+    Raises
+    ------
+    DataError
+        If the folder does not exist, or the adapter is missing or damaged.
+    """
+    place = _Place(folder)
+    encoder = whisper.planned(name, place.folder("whisper")).sides["speech"].root
+    model = cast(BertModel, e5.planned(name, place.folder("e5")).sides["text"].root)
+    adapter, _ = load_adapter(place.file("adapter.safetensors", WEIGHTS))
+    with torch.device("meta"):
+        speech = PocketSpeech(
+            cast(WhisperEncoder, encoder), adapter.to("meta").requires_grad_(False), model, *map(range, PROMPT)
+        )
+    text = PocketText(model, None, speech.own)
+    return Model(name, {"text": text, "speech": speech}, (), {"adapter": "trained"}, _notes("trained", 0), LICENCE)
 
 
 def _chosen(options: LoadOptions) -> tuple[Adapter, int]:

@@ -30,54 +30,21 @@ class RidgeMap(nn.Module):
 
     Parameters
     ----------
-    input_width, width : int
+    weight : ndarray, shape (input_width, width)
+    bias : ndarray, shape (width,)
     """
 
-    def __init__(self, input_width: int, width: int) -> None:
+    def __init__(self, weight: NDArray[np.floating], bias: NDArray[np.floating]) -> None:
         super().__init__()
-        self.linear = nn.Linear(input_width, width)
+        self.linear = nn.Linear(*weight.shape)
+        with torch.no_grad():
+            self.linear.weight.copy_(torch.from_numpy(np.ascontiguousarray(weight.T)))
+            self.linear.bias.copy_(torch.from_numpy(np.ascontiguousarray(bias)))
 
     def forward(self, values: Tensor) -> Tensor:
         """Map."""
         mapped: Tensor = self.linear(values)
         return mapped
-
-    @classmethod
-    def fitted(cls, x: NDArray[np.floating], y: NDArray[np.floating], penalty: float = 1.0) -> RidgeMap:
-        """Return the ridge regression of `y` on `x`, in float64.
-
-        Parameters
-        ----------
-        x : ndarray, shape (recordings, input_width)
-            Means of Whisper's last layer over each recording's own positions.
-        y : ndarray, shape (recordings, width)
-            Embeddings of the transcripts.
-        penalty : float
-            As a multiple of the mean variance of a feature, times the number of recordings: added to the diagonal of
-            the centred products. The intercept is not penalised.
-
-        Raises
-        ------
-        DataError
-            If the rows do not match, a number is not finite, or all of `x` is alike.
-        """
-        x64, y64 = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-        if x64.ndim != 2 or y64.ndim != 2 or len(x64) != len(y64) or len(x64) < 2:
-            raise DataError(f"a ridge map needs as many rows of x as of y, two at least: {x64.shape}, {y64.shape}")
-        if not (np.isfinite(x64).all() and np.isfinite(y64).all()):
-            raise DataError("a ridge map needs finite numbers: leave the broken recordings out")
-        mean_x, mean_y = x64.mean(0), y64.mean(0)
-        centred = x64 - mean_x
-        products = centred.T @ centred
-        scale = float(np.trace(products)) / len(products)
-        if scale == 0:
-            raise DataError("a ridge map needs recordings that differ: all of x is alike")
-        weight = np.linalg.solve(products + penalty * scale * np.eye(len(products)), centred.T @ (y64 - mean_y))
-        fitted = cls(x64.shape[1], y64.shape[1])
-        with torch.no_grad():
-            fitted.linear.weight.copy_(torch.from_numpy(weight.T))
-            fitted.linear.bias.copy_(torch.from_numpy(mean_y - mean_x @ weight))
-        return fitted.eval()
 
 
 def save_ridge(ridge: RidgeMap, path: Path, about: Mapping[str, str]) -> Path:
@@ -105,7 +72,4 @@ def load_ridge(path: Path = RIDGE) -> tuple[RidgeMap, dict[str, str]]:
         raise DataError(f"{path} is not a ridge map of this version (format {about.get('format')!r}): {remedy}")
     if not all(bool(torch.isfinite(tensor).all()) for tensor in state.values()):
         raise DataError(f"the ridge map {path} holds numbers that are not finite: {remedy}")
-    width, input_width = state["linear.weight"].shape
-    ridge = RidgeMap(input_width, width)
-    ridge.load_state_dict(state)
-    return ridge.eval(), about
+    return RidgeMap(state["linear.weight"].numpy().T, state["linear.bias"].numpy()).eval(), about
