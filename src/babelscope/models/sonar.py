@@ -41,8 +41,9 @@ from babelscope.models.sonar_sides import (
     SonarText,
     SpeechEncoders,
 )
+from babelscope.models.weights.accounting import account
 from babelscope.models.weights.folder import load_pretrained, locate, planned_config, read_tokenizer
-from babelscope.models.weights.sonar import TEXT_HEADS, SpeechSizes, TextCheckpoint, account, read_text
+from babelscope.models.weights.sonar import TEXT_HEADS, SpeechSizes, TextCheckpoint, read_text
 
 __all__ = ["Golden", "check_golden", "load", "load_speech", "load_text", "planned"]
 
@@ -290,7 +291,7 @@ def _original_text(path: Path) -> tuple[M2M100Encoder, tuple[WeightsFile, ...]]:
     config = _original_config(said)
     with torch.device("meta"):
         blank = M2M100Encoder(config)
-    account(said.state, blank.state_dict(), path)
+    account(said.state, blank.state_dict(), str(path))
     with no_init_weights():
         model = M2M100Encoder(config)
     model.load_state_dict(dict(said.state), strict=True)

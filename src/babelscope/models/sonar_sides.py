@@ -31,7 +31,8 @@ from transformers.models.seamless_m4t.modeling_seamless_m4t import (
 
 from babelscope.errors import DataError, UsageError
 from babelscope.models.base import Batch, Point, Prepared, Side, Stage, dtype_named, ready, spread_depths
-from babelscope.models.weights.sonar import SpeechSizes, account, read_speech
+from babelscope.models.weights.accounting import account
+from babelscope.models.weights.sonar import SpeechSizes, read_speech
 
 #: Where both sides end.
 EMBEDDING = "shared.embedding"
@@ -271,7 +272,8 @@ class SpeechEncoders:
             checkpoint = read_speech(path)
             with torch.device("meta"):
                 blank = SonarSpeechEncoder(checkpoint.sizes)
-            account(checkpoint.state, blank.state_dict(), path)
+            # an old BatchNorm has no count of batches, which matters in training alone
+            account(checkpoint.state, blank.state_dict(), str(path), optional=(".num_batches_tracked",))
             self.sizes[language] = checkpoint.sizes
             first_language, first = next(iter(self.sizes.items()))
             same = dataclasses.replace(

@@ -6,7 +6,7 @@ import json
 import pickle
 import re
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +168,84 @@ def _tensors(held: Mapping[Any, Any], file: Path, where: str = "") -> dict[str, 
     return dict(held)
 
 
+def renamed(
+    held: Mapping[str, Tensor], rules: Sequence[tuple[str, str]], left_behind: str = ""
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Rename arrays.
+
+    Parameters
+    ----------
+    held : mapping of str to Tensor
+    rules : sequence of (str, str)
+        Regular expression for a whole name, and what becomes of it; the first that fits counts.
+    left_behind : str
+        Regular expression for the names of what is not needed.
+
+    Returns
+    -------
+    state : dict of str to Tensor
+    unknown : list of str
+        Names that fit no rule, or would become one that is taken.
+    """
+    compiled = [(re.compile(old), new) for old, new in rules]
+    unneeded = re.compile(left_behind or r"(?!)")
+    state: dict[str, Tensor] = {}
+    unknown: list[str] = []
+    for name, array in held.items():
+        found = next((match.expand(new) for old, new in compiled if (match := old.fullmatch(name))), None)
+        if found is not None and found not in state:
+            state[found] = array
+        elif not unneeded.fullmatch(name):
+            unknown.append(name)
+    return state, unknown
+
+
+def refuse(unknown: Sequence[str], path: Path | str, whose: str) -> None:
+    """Refuse a file with arrays that nobody asked for.
+
+    Raises
+    ------
+    DataError
+        If there is any; the first few are named.
+    """
+    if unknown:
+        raise DataError(
+            f"weights {path} hold {len(unknown)} arrays that {whose} has no place for: "
+            f"{', '.join(map(repr, unknown[:5]))}{', …' if len(unknown) > 5 else ''}"
+        )
+
+
+def with_axes(state: Mapping[str, Tensor], name: str, axes: int, path: Path) -> Tensor:
+    """Return an array that tells sizes.
+
+    Raises
+    ------
+    DataError
+        If it is not there, is empty, or has another number of axes.
+    """
+    if name not in state:
+        raise DataError(f"weights {path} lack the array that becomes {name!r}: they are not complete")
+    if state[name].ndim != axes or 0 in state[name].shape:
+        raise DataError(f"weights {path}: {name!r} has the shape {tuple(state[name].shape)}, not {axes} axes")
+    return state[name]
+
+
+def account(
+    held: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: str, optional: Sequence[str] = ()
+) -> None:
+    """Compare arrays with those that a model needs, by name and shape, and copy nothing: see :func:`fill`.
+
+    Raises
+    ------
+    DataError
+        If an array is missing, left over, or has another shape.
+    """
+    for name, array in held.items():
+        if name in expected:
+            _same_shape(name, array, expected[name], source)
+    _complete(expected, held.keys(), [name for name in held if name not in expected], source, optional)
+
+
 @torch.no_grad()
 def fill(
     expected: Mapping[str, Tensor], arrays: Iterable[tuple[str, Tensor]], source: str, optional: Sequence[str] = ()
@@ -198,15 +276,28 @@ def fill(
             continue
         if name in filled:
             raise DataError(f"weights {source} hold {name!r} twice")
-        target = expected[name]
-        if array.shape != target.shape:
-            raise DataError(
-                f"weights {source}: {name!r} has shape {tuple(array.shape)} where {tuple(target.shape)} belongs: they "
-                "are another model's, or the config is"
-            )
-        target.copy_(array)
+        _same_shape(name, array, expected[name], source)
+        expected[name].copy_(array)
         filled.add(name)
-    missing = [name for name in expected if name not in filled and not name.endswith(tuple(optional) or ("\0",))]
+    _complete(expected, filled, unexpected, source, optional)
+
+
+def _same_shape(name: str, array: Tensor, target: Tensor, source: str) -> None:
+    if array.shape != target.shape:
+        raise DataError(
+            f"weights {source}: {name!r} has shape {tuple(array.shape)} where {tuple(target.shape)} belongs: they "
+            "are another model's, or the config is"
+        )
+
+
+def _complete(
+    expected: Mapping[str, Tensor],
+    there: Collection[str],
+    unexpected: Sequence[str],
+    source: str,
+    optional: Sequence[str],
+) -> None:
+    missing = [name for name in expected if name not in there and not name.endswith(tuple(optional) or ("\0",))]
     if missing:
         raise DataError(f"weights {source} lack {_some(missing)}: they are another model's, or cut short")
     if unexpected:

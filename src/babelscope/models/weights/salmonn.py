@@ -18,27 +18,31 @@ from pathlib import Path
 from torch import Tensor
 
 from babelscope.errors import DataError
-from babelscope.models.weights.accounting import folder_arrays, folder_files, pickled_arrays
+from babelscope.models.weights.accounting import (
+    folder_arrays,
+    folder_files,
+    pickled_arrays,
+    refuse,
+    renamed,
+    with_axes,
+)
 
 _LAYER = r"speech_Qformer\.bert\.encoder\.layer\.(\d+)"
 _LORA = r"llama_model\.base_model\.model\.model\.layers\.(\d+)\.self_attn\.([qv])_proj\.lora_([AB])"
 
-_TRAINED = tuple(
-    (re.compile(pattern), replacement)
-    for pattern, replacement in (
-        (r"speech_query_tokens", r"qformer.query"),
-        (r"ln_(speech|audio)\.(weight|bias)", r"fusion.ln_\1.\2"),
-        (r"speech_Qformer\.bert\.embeddings\.LayerNorm\.(weight|bias)", r"qformer.layernorm.\1"),
-        (_LAYER + r"\.(attention|crossattention)\.self\.(.+)", r"qformer.layers.\1.layer.\2.attention.\3"),
-        (_LAYER + r"\.((?:attention|crossattention)\.output\..+)", r"qformer.layers.\1.layer.\2"),
-        (_LAYER + r"\.((?:intermediate|output)_query\..+)", r"qformer.layers.\1.layer.\2"),
-        (r"speech_llama_proj\.(weight|bias)", r"projection.\1"),
-        (_LORA + r"(?:\.default)?\.weight", r"language.layers.\1.self_attn.\2_proj.lora_\3.weight"),
-    )
+_TRAINED = (
+    (r"speech_query_tokens", r"qformer.query"),
+    (r"ln_(speech|audio)\.(weight|bias)", r"fusion.ln_\1.\2"),
+    (r"speech_Qformer\.bert\.embeddings\.LayerNorm\.(weight|bias)", r"qformer.layernorm.\1"),
+    (_LAYER + r"\.(attention|crossattention)\.self\.(.+)", r"qformer.layers.\1.layer.\2.attention.\3"),
+    (_LAYER + r"\.((?:attention|crossattention)\.output\..+)", r"qformer.layers.\1.layer.\2"),
+    (_LAYER + r"\.((?:intermediate|output)_query\..+)", r"qformer.layers.\1.layer.\2"),
+    (r"speech_llama_proj\.(weight|bias)", r"projection.\1"),
+    (_LORA + r"(?:\.default)?\.weight", r"language.layers.\1.self_attn.\2_proj.lora_\3.weight"),
 )
 
 #: Buffers, and arrays that go by several names, which saving "all but what is frozen" leaves in the file.
-_LEFT_BEHIND = re.compile(
+_LEFT_BEHIND = (
     r"speech_Qformer\.bert\.embeddings\.position_ids"
     r"|llama_model\.base_model\.model\.model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq"
     r"|beats\.encoder\.layers\.\d+\.self_attn\.relative_attention_bias\.weight"
@@ -76,20 +80,9 @@ def read_trained(path: Path) -> TrainedCheckpoint:
     DataError
         If the file is missing, cut short, or holds other arrays than SALMONN's.
     """
-    state: dict[str, Tensor] = {}
-    unknown: list[str] = []
-    for name, array in pickled_arrays(path, "SALMONN").items():
-        renamed = next((found.expand(new) for old, new in _TRAINED if (found := old.fullmatch(name))), None)
-        if renamed is not None:
-            state[renamed] = array
-        elif not _LEFT_BEHIND.fullmatch(name):
-            unknown.append(name)
-    if unknown:
-        raise DataError(
-            f"weights {path} hold {len(unknown)} arrays that SALMONN has no place for: "
-            f"{', '.join(map(repr, unknown[:5]))}{', …' if len(unknown) > 5 else ''}"
-        )
-    query = _axes(state, "qformer.query", 3, path)
+    state, unknown = renamed(pickled_arrays(path, "SALMONN"), _TRAINED, _LEFT_BEHIND)
+    refuse(unknown, path, "SALMONN")
+    query = with_axes(state, "qformer.query", 3, path)
     if query.shape[:2] != (1, 1):
         raise DataError(
             f"weights {path}: 'speech_query_tokens' has shape {tuple(query.shape)}; only SALMONN with one query a "
@@ -97,21 +90,13 @@ def read_trained(path: Path) -> TrainedCheckpoint:
         )
     first = "qformer.layers.0.layer"
     return TrainedCheckpoint(
-        heard=_axes(state, f"{first}.crossattention.attention.key.weight", 2, path).shape[1],
+        heard=with_axes(state, f"{first}.crossattention.attention.key.weight", 2, path).shape[1],
         width=query.shape[2],
         layers=len({name.split(".")[2] for name in state if name.startswith("qformer.layers.")}),
-        feed_forward=_axes(state, f"{first}.intermediate_query.dense.weight", 2, path).shape[0],
-        rank=_axes(state, "language.layers.0.self_attn.q_proj.lora_A.weight", 2, path).shape[0],
+        feed_forward=with_axes(state, f"{first}.intermediate_query.dense.weight", 2, path).shape[0],
+        rank=with_axes(state, "language.layers.0.self_attn.q_proj.lora_A.weight", 2, path).shape[0],
         state=state,
     )
-
-
-def _axes(state: Mapping[str, Tensor], name: str, axes: int, path: Path) -> Tensor:
-    if name not in state:
-        raise DataError(f"weights {path} lack the array that becomes {name!r}: they are no checkpoint of SALMONN")
-    if state[name].ndim != axes or 0 in state[name].shape:
-        raise DataError(f"weights {path}: {name!r} has the shape {tuple(state[name].shape)}, not {axes} axes")
-    return state[name]
 
 
 def whisper_arrays(folder: Path) -> Iterator[tuple[str, Tensor]]:
@@ -123,7 +108,7 @@ def whisper_arrays(folder: Path) -> Iterator[tuple[str, Tensor]]:
         If the folder has no weights, or damaged ones.
     """
     left_out = re.compile(r"(model\.)?decoder\..+|proj_out\.weight")
-    yield from _renamed(folder, left_out, lambda name: name.removeprefix("model.").removeprefix("encoder."))
+    yield from _kept(folder, left_out, lambda name: name.removeprefix("model.").removeprefix("encoder."))
 
 
 def vicuna_arrays(folder: Path) -> Iterator[tuple[str, Tensor]]:
@@ -136,9 +121,9 @@ def vicuna_arrays(folder: Path) -> Iterator[tuple[str, Tensor]]:
     """
     # older transformers stored the rotary frequencies, which follow from the configuration
     left_out = re.compile(r"lm_head\.weight|(model\.)?layers\.\d+\.self_attn\.rotary_emb\.inv_freq")
-    yield from _renamed(folder, left_out, lambda name: name.removeprefix("model."))
+    yield from _kept(folder, left_out, lambda name: name.removeprefix("model."))
 
 
-def _renamed(folder: Path, left_out: re.Pattern[str], renamed: Callable[[str], str]) -> Iterator[tuple[str, Tensor]]:
+def _kept(folder: Path, left_out: re.Pattern[str], rename: Callable[[str], str]) -> Iterator[tuple[str, Tensor]]:
     arrays = folder_arrays(folder_files(folder), lambda name: not left_out.fullmatch(name))
-    yield from ((renamed(name), array) for name, array in arrays)
+    yield from ((rename(name), array) for name, array in arrays)

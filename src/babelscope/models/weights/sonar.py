@@ -13,9 +13,8 @@ Source of the names: SONAR's own converters (``sonar/models/sonar_text/handler.p
 
 from __future__ import annotations
 
-import pickle
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ import torch
 from torch import Tensor
 
 from babelscope.errors import DataError
+from babelscope.models.weights.accounting import pickled_arrays, refuse, renamed, with_axes
 
 #: Attention heads of the text encoder as released: no array's shape tells them.
 TEXT_HEADS = 16
@@ -86,7 +86,7 @@ _FAIRSEQ2_SPEECH = (
 )  # fmt: skip
 
 #: What pre-training and fairseq's bookkeeping left behind and SONAR's own loader drops.
-_LEFT_BEHIND = re.compile(
+_LEFT_BEHIND = (
     r"encoder\.w2v_model\.mask_emb"
     r"|encoder\.w2v_model\.encoder\.pos_conv\..+"
     r"|(encoder|decoder)\.version"
@@ -130,44 +130,6 @@ class SpeechCheckpoint:
     state: Mapping[str, Tensor]
 
 
-def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """Read the ``model`` entry of a PyTorch file: tensors by name, mapped from the disk where the format allows it.
-
-    Raises
-    ------
-    DataError
-        If the file is missing, cut short, holds anything but tensors in plain containers, or has no ``model``.
-    """
-    if not path.is_file():
-        raise DataError(f"weights: there is no file {path}")
-    try:
-        try:
-            held = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except RuntimeError as error:
-            if "mmap" not in str(error):
-                raise
-            held = torch.load(path, map_location="cpu", weights_only=True)  # the format from before PyTorch 1.6
-    except pickle.UnpicklingError as error:
-        if "GLOBAL" not in str(error):
-            raise DataError(f"weights {path} are cut short or no PyTorch file: fetch them again") from error
-        named = re.search(r"GLOBAL (\S+)", str(error))
-        raise DataError(
-            f"weights {path} hold {named.group(1) if named else 'objects'} besides tensors, and to read that would "
-            f"run code from the file: save its 'model' entry alone"
-        ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        reason = str(error).split("\n", 1)[0]
-        raise DataError(f"weights {path} are cut short or damaged ({reason}): fetch them again") from error
-    model = held.get("model") if isinstance(held, dict) else None
-    if not isinstance(model, dict):
-        found = ", ".join(sorted(map(str, held))[:5]) if isinstance(held, dict) else type(held).__name__
-        raise DataError(f"weights {path} have no entry 'model' (found: {found}): they are no checkpoint of SONAR")
-    strange = [str(name) for name, value in model.items() if not isinstance(value, Tensor)]
-    if strange:
-        raise DataError(f"weights {path}: {strange[0]!r} under 'model' is no tensor: they are no checkpoint of SONAR")
-    return {str(name): value for name, value in model.items()}
-
-
 def read_text(path: Path) -> TextCheckpoint:
     """Read ``sonar_text_encoder.pt``.
 
@@ -179,13 +141,13 @@ def read_text(path: Path) -> TextCheckpoint:
     Raises
     ------
     DataError
-        As :func:`read_checkpoint`; or if the arrays are not those of a SONAR text encoder.
+        If the file is missing, damaged or holds more than tensors, or its arrays are not those of a SONAR text encoder.
     """
-    state, left = _renamed(read_checkpoint(path), _TEXT)
+    state, left = renamed(pickled_arrays(path, "SONAR"), _TEXT)
     if "embed_tokens.weight" not in state:
         raise DataError(f"weights {path} lack 'encoder_frontend.embed.weight': they are no text encoder of SONAR")
-    _refuse(left, path)
-    embedding = _axes(state, "embed_tokens.weight", 2, path)
+    refuse(left, path, "the text encoder of SONAR")
+    embedding = with_axes(state, "embed_tokens.weight", 2, path)
     rows = torch.arange(embedding.shape[0])
     if len(rows) < len(SPECIAL_ROWS):
         raise DataError(f"weights {path}: {len(rows)} rows are too few for a vocabulary")
@@ -193,7 +155,7 @@ def read_text(path: Path) -> TextCheckpoint:
     width = embedding.shape[1]
     if width % TEXT_HEADS:
         raise DataError(f"weights {path}: width {width} is not a multiple of SONAR's {TEXT_HEADS} heads")
-    inner = _axes(state, "layers.0.fc1.weight", 2, path)
+    inner = with_axes(state, "layers.0.fc1.weight", 2, path)
     return TextCheckpoint(
         vocabulary=embedding.shape[0],
         width=width,
@@ -215,28 +177,28 @@ def read_speech(path: Path) -> SpeechCheckpoint:
     Raises
     ------
     DataError
-        As :func:`read_checkpoint`; or if the arrays are not those of a SONAR speech encoder.
+        If the file is missing, damaged or holds more than tensors, or its arrays are not those of a SONAR speech encoder.
     """
-    held = read_checkpoint(path)
+    held = pickled_arrays(path, "SONAR")
     fairseq2 = any(name.startswith("encoder_frontend.") for name in held)
-    state, left = _renamed(held, _FAIRSEQ2_SPEECH if fairseq2 else _FAIRSEQ_SPEECH)
+    state, left = renamed(held, _FAIRSEQ2_SPEECH if fairseq2 else _FAIRSEQ_SPEECH, _LEFT_BEHIND)
     if "feature_projection.projection.weight" not in state or "pooler.query.weight" not in state:
         raise DataError(f"weights {path} lack the front end or the pooler: they are no speech encoder of SONAR")
-    _refuse([name for name in left if not _LEFT_BEHIND.fullmatch(name)], path)
-    projection = _axes(state, "feature_projection.projection.weight", 2, path)
-    query = _axes(state, "pooler.query.weight", 2, path)
+    refuse(left, path, "a speech encoder of SONAR")
+    projection = with_axes(state, "feature_projection.projection.weight", 2, path)
+    query = with_axes(state, "pooler.query.weight", 2, path)
     if query.shape[0] < 3:
         raise DataError(f"weights {path}: {query.shape[0]} rows of the pooler's embedding; the query is row 2")
     sizes = SpeechSizes(
         features=projection.shape[1],
         width=projection.shape[0],
         layers=_count(state, r"encoder\.layers\.(\d+)\."),
-        heads=_axes(state, "encoder.layers.0.self_attn.pos_bias_u", 2, path).shape[0],
-        feed_forward=_axes(state, "encoder.layers.0.ffn1.intermediate_dense.weight", 2, path).shape[0],
-        kernel=_axes(state, "encoder.layers.0.conv_module.depthwise_conv.weight", 3, path).shape[2],
+        heads=with_axes(state, "encoder.layers.0.self_attn.pos_bias_u", 2, path).shape[0],
+        feed_forward=with_axes(state, "encoder.layers.0.ffn1.intermediate_dense.weight", 2, path).shape[0],
+        kernel=with_axes(state, "encoder.layers.0.conv_module.depthwise_conv.weight", 3, path).shape[2],
         queries=query.shape[0],
         pooler_layers=_count(state, r"pooler\.layers\.(\d+)\."),
-        pooler_feed_forward=_axes(state, "pooler.layers.0.fc1.weight", 2, path).shape[0],
+        pooler_feed_forward=with_axes(state, "pooler.layers.0.fc1.weight", 2, path).shape[0],
     )
     if sizes.width % sizes.heads or sizes.kernel % 2 == 0:
         raise DataError(
@@ -251,64 +213,6 @@ def read_speech(path: Path) -> SpeechCheckpoint:
         for name, tensor in state.items()
     }
     return SpeechCheckpoint(sizes, "fairseq2" if fairseq2 else "fairseq", counted)
-
-
-def account(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path | str) -> None:
-    """Compare the arrays that were read with those that the model needs, by name and shape.
-
-    Parameters
-    ----------
-    state, expected : mapping of str to Tensor
-        `expected` may be on the ``meta`` device: only shapes count.
-    path : Path or str
-        For the complaint.
-
-    Raises
-    ------
-    DataError
-        If an array is missing, unexpected, or of another shape.
-    """
-    # An old BatchNorm has no count of batches, which matters in training alone.
-    missing = sorted(name for name in expected.keys() - state.keys() if not name.endswith("num_batches_tracked"))
-    if missing:
-        raise DataError(f"weights {path} lack {len(missing)} arrays of the model, such as {missing[0]!r}")
-    _refuse(sorted(state.keys() - expected.keys()), path)
-    for name, tensor in state.items():
-        if tensor.shape != expected[name].shape:
-            raise DataError(
-                f"weights {path}: {name!r} has the shape {tuple(tensor.shape)} where {tuple(expected[name].shape)} "
-                f"fits the rest"
-            )
-
-
-def _refuse(unexpected: Sequence[str], path: Path | str) -> None:
-    if unexpected:
-        raise DataError(
-            f"weights {path} hold {len(unexpected)} arrays that no SONAR encoder has: "
-            f"{', '.join(map(repr, unexpected[:5]))}{', …' if len(unexpected) > 5 else ''}"
-        )
-
-
-def _renamed(held: Mapping[str, Tensor], rules: Sequence[tuple[str, str]]) -> tuple[dict[str, Tensor], list[str]]:
-    compiled = [(re.compile(pattern), replacement) for pattern, replacement in rules]
-    state: dict[str, Tensor] = {}
-    left: list[str] = []
-    for name, tensor in held.items():
-        matches = (match.expand(new) for pattern, new in compiled if (match := pattern.fullmatch(name)))
-        renamed = next(matches, None)
-        if renamed is None or renamed in state:
-            left.append(name)
-        else:
-            state[renamed] = tensor
-    return state, left
-
-
-def _axes(state: Mapping[str, Tensor], name: str, axes: int, path: Path) -> Tensor:
-    if name not in state:
-        raise DataError(f"weights {path} lack the array that becomes {name!r}: they are not complete")
-    if state[name].ndim != axes or 0 in state[name].shape:
-        raise DataError(f"weights {path}: {name!r} has the shape {tuple(state[name].shape)}, not {axes} axes")
-    return state[name]
 
 
 def _count(state: Mapping[str, Any], pattern: str) -> int:
