@@ -141,7 +141,7 @@ def read_text(path: Path) -> TextCheckpoint:
     Raises
     ------
     DataError
-        If the file is missing, damaged or holds more than tensors, or its arrays are not those of a SONAR text encoder.
+        If the file is missing, damaged or holds more than tensors, or its arrays are not a SONAR text encoder's.
     """
     state, left = renamed(pickled_arrays(path, "SONAR"), _TEXT)
     if "embed_tokens.weight" not in state:
@@ -177,7 +177,7 @@ def read_speech(path: Path) -> SpeechCheckpoint:
     Raises
     ------
     DataError
-        If the file is missing, damaged or holds more than tensors, or its arrays are not those of a SONAR speech encoder.
+        If the file is missing, damaged or holds more than tensors, or its arrays are not a SONAR speech encoder's.
     """
     held = pickled_arrays(path, "SONAR")
     fairseq2 = any(name.startswith("encoder_frontend.") for name in held)
