@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from babelscope import models
+from babelscope.capture import encode
 from babelscope.errors import UsageError
-from babelscope.gaps import Result
+from babelscope.gaps import Result, compare
 from babelscope.models.pocket_adapter import AdapterShape, PocketAdapter, save_adapter
-from babelscope.study import Outcome, Study, run
+from babelscope.study import Outcome, Study, gather, run, summon
 
 UNTRAINED = "pocket (adapter untrained)"
 
@@ -52,8 +53,9 @@ def outcome(weights: Path, manifest: Path, tmp_path_factory: pytest.TempPathFact
 def test_a_model_beside_gives_what_it_gives_alone(
     outcome: Outcome, weights: Path, manifest: Path, tmp_path: Path
 ) -> None:
-    said = _said(weights, manifest, tmp_path)
-    alone = run(Study.parse(said | {"model": said["beside"][0], "beside": []})).result.curves
+    study = Study.parse(_said(weights, manifest, tmp_path))
+    activations = encode(summon(study.model_copy(update={"model": study.beside[0]})), gather(study), tmp_path / "alone")
+    alone = compare(activations, study.measures, controls=["none"], permutations=19, interval=False).curves
     beside = outcome.result.tables["beside"]
     assert set(beside["model"]) == {UNTRAINED} and set(beside["control"]) == {"none"}
     keys = ["kind", "measure", "point", "against", "group"]
@@ -113,8 +115,6 @@ def test_held_out_sentences_are_chosen_where_a_model_says_which(weights: Path, m
 
 @pytest.mark.assets
 def test_of_a_corpus_that_was_trained_on_only_the_rest_is_taken() -> None:
-    from babelscope.study import gather
-
     said: dict[str, Any] = {"corpus": {"source": "asterisk", "held_out": True}, "model": {"name": "pocket"}}
     held_out = set(models.held_out("pocket", "asterisk"))
     assert set(gather(Study.parse(said)).sentences) == held_out

@@ -14,6 +14,7 @@ import time
 import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -453,7 +454,7 @@ def _put_beside(result: Result, study: Study, corpus: Corpus, overwrite: bool, t
             batch_size=table.batch_size,
             block=BLOCK,
             overwrite=overwrite,
-            progress=lambda what, done, total, label=label: tell(f"encoding {what} ({label})", done, total),
+            progress=partial(_labelled, tell, label),
         )
         found[label] = _scored(own, activations, tell)
         found[label].save(own.output)
@@ -463,6 +464,10 @@ def _put_beside(result: Result, study: Study, corpus: Corpus, overwrite: bool, t
         result.meta["beside"] = told
         already = result.meta["headline"]
         result.meta["headline"] = [*already, *(one for one in told_beside(result) if one not in already)]
+
+
+def _labelled(tell: Progress, label: str, what: str, done: int, total: int) -> None:
+    tell(f"encoding {what} ({label})", done, total)
 
 
 def _late(model: Model) -> Model:
