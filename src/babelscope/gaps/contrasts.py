@@ -20,6 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
+from babelscope.gaps.comparisons import Comparison
 from babelscope.gaps.resampling import Deviations
 from babelscope.similarity import parse_measure
 
@@ -102,6 +103,12 @@ class Scored:
         """The same scores, chance-corrected: :func:`chance_corrected`. The null's mean counts as known."""
         room = _room(self.rows)
         return Scored(self.rows, self.deviations.scaled(1 / room), chance_corrected(self.rows))
+
+    @cached_property
+    def errors(self) -> FloatArray:
+        """Standard errors of the single scores for other sentences, shape (K,)."""
+        blocks, halves = ((part**2).sum(0) for part in (self.deviations.blocks, self.deviations.halves))
+        return np.asarray(np.sqrt(blocks - np.minimum(halves, blocks / 2)), dtype=np.float64)
 
     @cached_property
     def _languages(self) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -205,3 +212,38 @@ def _square(values: FloatArray) -> float:
 def _corrected(blocks: float, halves: float) -> float:
     """Take what pairs of sentences add off the jackknife's variance once; by construction it is at most half of it."""
     return blocks - min(halves, blocks / 2)
+
+
+def scored_by_measure(
+    scores: pd.DataFrame, comparisons: Sequence[Comparison], deviations: Mapping[str, Deviations]
+) -> dict[str, Scored]:
+    """Return the uncontrolled scores of each measure beside their deviations, row by row."""
+    position = {(one.kind, one.a, one.b): index for index, one in enumerate(comparisons)}
+    plain = scores[scores["control"] == "none"]
+    found = {}
+    for measure, rows in plain.groupby("measure", sort=False):
+        columns = ["kind", *(f"{name}_{side}" for side in "ab" for name in ("modality", "point", "language"))]
+        at = np.array(
+            [position[row[0], row[1:4], row[4:7]] for row in rows[columns].itertuples(index=False, name=None)]
+        )
+        found[str(measure)] = Scored(rows, deviations[str(measure)].at(at))
+    return found
+
+
+def with_intervals(scores: pd.DataFrame, scored: Mapping[str, Scored]) -> pd.DataFrame:
+    """Return the scores with ``low`` and ``high`` of the uncontrolled ones: 95 %, for other sentences.
+
+    The ends are cut where the measure's range ends, since no score lies beyond.
+    """
+    out = scores.copy()
+    plain = scores[scores["control"] == "none"]
+    for measure, rows in plain.groupby("measure", sort=False):
+        one = scored[str(measure)]
+        size = len(one.deviations.blocks)
+        if size < 2:
+            continue
+        reach = float(student.ppf(0.975, size - 1)) * one.errors
+        least, most = parse_measure(str(measure)).range
+        out.loc[rows.index, "low"] = np.maximum(one.values - reach, least)
+        out.loc[rows.index, "high"] = np.minimum(one.values + reach, most)
+    return out

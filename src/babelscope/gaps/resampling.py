@@ -90,52 +90,69 @@ def resample(
         By measure. NaN where a measure needs one space and a comparison has two, and wherever a draw has too few
         sentences for the measure.
     """
-    blocks, halves = draws(n, seed)
     found: dict[str, Deviations] = {}
-    steps = 2 * (len(blocks) + 2 * len(halves))
-    done = 0
-    for same_space in (False, True):
-        chosen = [measure for measure in measures if parse_measure(measure).same_space is same_space]
+    spaces = [same_space for same_space in (False, True) if any(_one_space(name) is same_space for name in measures)]
+    for number, same_space in enumerate(spaces):
+        chosen = [measure for measure in measures if _one_space(measure) is same_space]
         fitting = np.array([not same_space or comparison.same_space for comparison in comparisons], dtype=bool)
         pairs: list[tuple[Hashable, Hashable]] = [
             (comparison.a, comparison.b) for comparison, fits in zip(comparisons, fitting, strict=True) if fits
         ]
-        places = dict.fromkeys(place for pair in pairs for place in pair)
 
-        def scores(
-            rows: IntArray, places: dict[Any, None] = places, chosen: list[str] = chosen, pairs: Any = pairs
-        ) -> FloatArray:
-            """Shape (measures, pairs)."""
-            nonlocal done
-            asked = [measure for measure in chosen if parse_measure(measure).minimum_sentences <= len(rows)]
-            values = np.full((len(chosen), len(pairs)), np.nan)
-            if asked and pairs:
-                sides = {place: partial(_rows, read, place, rows) for place in places}
-                table = pairwise(sides, asked, pairs=pairs, null=None)["value"].values
-                for column, measure in enumerate(asked):
-                    values[chosen.index(measure)] = table[:, column]
-            done += 1
+        def told(done: int, total: int, before: int = number) -> None:
             if progress is not None:
-                progress(done, steps)
-            return values
+                progress(before * total + done, len(spaces) * total)
 
-        if not chosen:
-            done += steps // 2
-            continue
-        without = np.stack([scores(rows) for rows in blocks]) if blocks else np.empty((0, len(chosen), len(pairs)))
-        size = len(blocks)
-        deviations = (without - without.mean(0)) * ((size - 1) / size) ** 0.5 if blocks else without
-        means = np.stack([(scores(first) + scores(second)) / 2 for first, second in halves]) if halves else None
+        part = deviations(partial(_scores, read, chosen, pairs), n, seed=seed, progress=told)
         for column, measure in enumerate(chosen):
-            first_order = np.full((size, len(comparisons)), np.nan)
-            first_order[:, fitting] = deviations[:, column]
-            second_order = np.zeros((0, len(comparisons)))
-            if means is not None and np.isfinite(means[:, column]).all() and len(means) > 1:
-                # Less its own mean over the halvings: the shift that a measure has from fewer sentences is no variance.
-                second_order = np.full((len(means), len(comparisons)), np.nan)
-                second_order[:, fitting] = (means[:, column] - means[:, column].mean(0)) / (len(means) - 1) ** 0.5
-            found[measure] = Deviations(first_order, second_order)
+            first, second = (held[:, column] for held in (part.blocks, part.halves))
+            if not np.isfinite(second).all():
+                second = second[:0]
+            filled = [np.full((len(rows), len(comparisons)), np.nan) for rows in (first, second)]
+            filled[0][:, fitting], filled[1][:, fitting] = first, second
+            found[measure] = Deviations(*filled)
     return found
+
+
+def deviations(
+    score: Callable[[IntArray], FloatArray],
+    n: int,
+    *,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Deviations:
+    """Return the deviations of whatever scores a function gives for parts of the sentences.
+
+    Parameters
+    ----------
+    score : callable
+        Takes sorted row numbers, gives scores of any shape, the same each time.
+    n : int
+        Sentences.
+    seed : int
+    progress : callable, optional
+        Called with (draws done, draws).
+    """
+    blocks, halves = draws(n, seed)
+    steps = len(blocks) + 2 * len(halves)
+    done = 0
+
+    def take(rows: IntArray) -> FloatArray:
+        nonlocal done
+        values = score(rows)
+        done += 1
+        if progress is not None:
+            progress(done, steps)
+        return values
+
+    without = np.stack([take(rows) for rows in blocks])
+    means = np.stack([(take(first) + take(second)) / 2 for first, second in halves])
+    size = len(blocks)
+    return Deviations(
+        (without - without.mean(0)) * ((size - 1) / size) ** 0.5,
+        # Less their own mean: the shift that a measure has from fewer sentences is no variance.
+        (means - means.mean(0)) / (len(means) - 1) ** 0.5,
+    )
 
 
 def draws(n: int, seed: int) -> tuple[list[IntArray], list[tuple[IntArray, IntArray]]]:
@@ -159,6 +176,26 @@ def _halvings(n: int, generator: np.random.Generator) -> Iterator[tuple[IntArray
     for _ in range(HALVINGS):
         order = generator.permutation(n)
         yield np.sort(order[: n // 2]), np.sort(order[n // 2 : 2 * (n // 2)])
+
+
+def _one_space(measure: str) -> bool:
+    return parse_measure(measure).same_space
+
+
+def _scores(
+    read: Callable[[Place], NDArray[Any]],
+    measures: Sequence[str],
+    pairs: Sequence[tuple[Hashable, Hashable]],
+    rows: IntArray,
+) -> FloatArray:
+    """Return the scores of some of the sentences, (measures, pairs); NaN where they are too few for a measure."""
+    asked = [measure for measure in measures if parse_measure(measure).minimum_sentences <= len(rows)]
+    values = np.full((len(measures), len(pairs)), np.nan)
+    if asked and pairs:
+        sides = {place: partial(_rows, read, place, rows) for place in dict.fromkeys(p for pair in pairs for p in pair)}
+        table = pairwise(sides, asked, pairs=pairs, null=None)["value"].values
+        values[[measures.index(measure) for measure in asked]] = table.T
+    return values
 
 
 def _rows(read: Callable[[Place], NDArray[Any]], place: Place, rows: IntArray) -> NDArray[Any]:

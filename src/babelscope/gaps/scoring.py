@@ -14,21 +14,21 @@ from babelscope.capture.store import Activations, now, versions
 from babelscope.errors import UsageError, did_you_mean
 from babelscope.gaps.caveats import caveats
 from babelscope.gaps.comparisons import MATCHES, Comparison, Place, plan
+from babelscope.gaps.contrasts import scored_by_measure, with_intervals
 from babelscope.gaps.curves import curves
 from babelscope.gaps.headline import headline
 from babelscope.gaps.lengths import log_lengths, project_out, standardised_log
+from babelscope.gaps.resampling import BLOCKS, HALVINGS, resample
 from babelscope.gaps.result import CONTROLS, SCORE_COLUMNS, Result
-from babelscope.gaps.tables import tables
+from babelscope.gaps.tables import tables, tables_of_scores
 from babelscope.similarity import pairwise, parse_measure, regress_out
 
 DEFAULT_MEASURES: tuple[str, ...] = ("svcca", "linear_cka", "retrieval")
 DEFAULT_PERMUTATIONS = 200
 
-#: Subsamples of the sentences behind an interval, and the share of the sentences in each.
-INTERVAL_DRAWS, INTERVAL_SHARE = 100, 0.8
 INTERVAL_TEXT = (
-    f"95 %, from {INTERVAL_DRAWS} subsamples of {INTERVAL_SHARE:.0%} of the sentences without replacement, "
-    "their spread scaled to all sentences"
+    f"95 %, for other sentences, from the score without each of {BLOCKS} blocks of the sentences in turn, less what "
+    f"{HALVINGS} halvings of the sentences show to be counted twice"
 )
 
 #: Measures of the whole geometry: after a regression they are taken in the space of the residual degrees of freedom, so
@@ -65,15 +65,16 @@ def compare(
     permutations : int
         Permutations of the sentences for the null; the same ones for every pair and point.
     seed : int
-        Of the permutations, subsamples and the shuffle.
+        Of the permutations, the blocks of sentences and the shuffle.
     match : {"output", "depth", "all"}
         Which text point a speech point is held against where the two sides share none.
     kinds : sequence of str, optional
         Of ``modality_gap``, ``language_gap_text``, ``language_gap_speech``, ``cross_gap``; all by default. The last has
         as many comparisons as the two before it together.
     interval : bool
-        Whether to give an interval from subsamples of the sentences (without replacement) for the uncontrolled scores,
-        and the tables that rest on intervals: by class, findings, diagnosis, languages.
+        Whether to give intervals for the uncontrolled scores, and the tables that rest on them: by class, findings,
+        diagnosis, languages. All comparisons are scored again on parts of the sentences, without a null:
+        :mod:`babelscope.gaps.resampling`.
     progress : callable, optional
 
     Returns
@@ -93,13 +94,12 @@ def compare(
             raise UsageError(f"controls: {control!r} is unknown; {did_you_mean(control, CONTROLS)}")
     comparisons = plan(activations, match, kinds)
     settings: dict[str, Any] = {"null": "permutation", "permutations": permutations, "seed": seed}
-    settings_of_interval = _interval(len(activations.sentences), parsed) if interval else {"interval": None}
     frames: list[pd.DataFrame] = []
     read = _Reader(activations)
     for control in (control for control in CONTROLS if control in controls):
         scoring = _Scoring(read, control, _telling(progress, CONTROLS[control]))
         if control == "none":
-            scoring.take(comparisons, parsed, _plain(read), **settings_of_interval, **settings)
+            scoring.take(comparisons, parsed, _plain(read), **settings)
         elif control == "length_regressed":
             _length_regressed(scoring, comparisons, parsed, settings)
         elif control == "length_only":
@@ -108,6 +108,13 @@ def compare(
             scoring.take(comparisons, parsed, _shuffled(read, seed), null=None, seed=seed)
         frames += scoring.frames
     scores = pd.concat([frame for frame in frames if len(frame)], ignore_index=True)[list(SCORE_COLUMNS)]
+    further: dict[str, pd.DataFrame] = {}
+    if interval and "none" in controls:
+        told = _telling(progress, "intervals")
+        drawn = resample(read, comparisons, parsed, len(activations.sentences), seed=seed, progress=told)
+        scored = scored_by_measure(scores, comparisons, drawn)
+        scores = with_intervals(scores, scored)
+        further = tables_of_scores(activations, scores, scored)
     along = curves(scores)
     options = {
         "measures": parsed,
@@ -115,7 +122,7 @@ def compare(
         "controls": list(controls),
         "permutations": permutations,
         "null": "permutation of the sentences",
-        "interval": INTERVAL_TEXT if settings_of_interval["interval"] else None,
+        "interval": INTERVAL_TEXT if scores["low"].notna().any() else None,
         "seed": seed,
         "match": match,
         "match_text": MATCHES[match],
@@ -134,15 +141,7 @@ def compare(
     }
     meta["headline"] = headline(along, scores, meta)
     meta["caveats"] = caveats(scores, meta)
-    return Result(scores, along, meta, tables(activations, scores, along, seed))
-
-
-def _interval(n: int, measures: Sequence[str]) -> dict[str, Any]:
-    """Ask for intervals where a subsample still holds the sentences that the measures need."""
-    least = max(parse_measure(measure).minimum_sentences for measure in measures)
-    if min(round(n * INTERVAL_SHARE), n - 1) < least:
-        return {"interval": None}
-    return {"interval": "subsample", "draws": INTERVAL_DRAWS, "share": INTERVAL_SHARE}
+    return Result(scores, along, meta, further | tables(activations, scores, along, seed))
 
 
 def _telling(progress: Progress | None, what: str) -> Callable[[int, int], None] | None:

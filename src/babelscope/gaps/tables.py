@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 
 from babelscope.capture.store import Activations
 from babelscope.gaps import centroids, decomposition, projection, tokens
+from babelscope.gaps.by_class import by_class
+from babelscope.gaps.contrasts import Scored
+from babelscope.gaps.diagnosis import diagnosis, languages_table
+from babelscope.gaps.findings import findings
 
 #: Makes tables by name, from the activations, the scores, the curves, and the seed of its draws. Their names and
 #: columns stand in :data:`babelscope.gaps.result.TABLE_COLUMNS`; a table without rows is left out.
@@ -40,3 +44,32 @@ def tables(
     for analysis in ANALYSES:
         found |= {name: table for name, table in analysis(activations, scores, curves, seed).items() if len(table)}
     return found
+
+
+def tables_of_scores(
+    activations: Activations,
+    scores: pd.DataFrame,
+    scored: Mapping[str, Scored],
+) -> dict[str, pd.DataFrame]:
+    """Return the tables whose intervals rest on the draws of :func:`babelscope.gaps.resampling.resample`.
+
+    Parameters
+    ----------
+    activations : Activations
+    scores : DataFrame
+        All scores.
+    scored : mapping of measure to Scored
+        The uncontrolled ones, with how they move with the sentences.
+
+    Returns
+    -------
+    dict of str to DataFrame
+        ``by_class``, ``findings``, ``diagnosis`` and ``languages``; those without rows are left out.
+    """
+    found = {
+        "by_class": by_class(scored, scores, activations.languages),
+        "findings": findings(activations, scored, scores),
+        "diagnosis": diagnosis(activations, scored, scores),
+        "languages": languages_table(activations, scored, scores),
+    }
+    return {name: table for name, table in found.items() if len(table)}

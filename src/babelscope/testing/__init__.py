@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from babelscope.testing.planted import Planted, planted_activations, planted_likeness
+from babelscope.testing.planted import Planted, planted_activations, planted_likeness, planted_vectors
 from babelscope.testing.tiny import tiny
 
 if TYPE_CHECKING:
     from babelscope.testing.model_tests import ModelTests
 
-__all__ = ["ModelTests", "Planted", "planted_activations", "planted_likeness", "tiny"]
+__all__ = ["ModelTests", "Planted", "planted_activations", "planted_likeness", "planted_vectors", "tiny"]
 
 
 def __getattr__(name: str) -> Any:

@@ -151,7 +151,6 @@ def planted_activations(
     """
     for name, planted in points.items():
         planted.check(name)
-    generator = np.random.default_rng(seed)
     sentences = tuple(f"s{index:04}" for index in range(n))
     rows = tuple(
         {
@@ -200,6 +199,32 @@ def planted_activations(
         "width": width,
     }
     writer = Writer(Path(path), Layout(sentences, tuple(languages), MODALITIES, rows, n, identity, provenance))
+    vectors, lengths = planted_vectors(points, n=n, languages=languages, width=width, seed=seed)
+    for column, language in enumerate(languages):
+        writer.write_language(
+            column,
+            {"text": [f"text of {sentence}" for sentence in sentences], "recording": [""] * n, "reader": [""] * n},
+        )
+        for modality in MODALITIES:
+            positions = {name: [1] * n for name in points}
+            block = Block(
+                vectors[modality, language], positions, [float(value) for value in lengths[modality, language]]
+            )
+            writer.write_block(modality, column, slice(0, n), block)
+    return Activations(path)
+
+
+def planted_vectors(
+    points: Mapping[str, Planted], *, n: int, languages: Sequence[str], width: int = 24, seed: int = 0
+) -> tuple[dict[tuple[str, str], dict[str, NDArray[np.float32]]], dict[tuple[str, str], NDArray[np.float64]]]:
+    """Return what :func:`planted_activations` writes: vectors and lengths, by modality and language.
+
+    Returns
+    -------
+    vectors : dict of (modality, language) to dict of point to ndarray, shape (n, width)
+    lengths : dict of (modality, language) to ndarray, shape (n,)
+    """
+    generator = np.random.default_rng(seed)
     of_languages = np.random.default_rng([seed, 1])
     base = generator.standard_normal(n)
     logs = {
@@ -229,15 +254,4 @@ def planted_activations(
                 + np.sqrt(max(planted.noise + planted.meaning - share, 0.0)) * generator.standard_normal((n, width)),
                 dtype=np.float32,
             )
-    for column, language in enumerate(languages):
-        writer.write_language(
-            column,
-            {"text": [f"text of {sentence}" for sentence in sentences], "recording": [""] * n, "reader": [""] * n},
-        )
-        for modality in MODALITIES:
-            positions = {name: [1] * n for name in points}
-            block = Block(
-                vectors[modality, language], positions, [float(value) for value in np.exp(logs[modality, language])]
-            )
-            writer.write_block(modality, column, slice(0, n), block)
-    return Activations(path)
+    return vectors, {key: np.exp(logged) for key, logged in logs.items()}

@@ -1,0 +1,392 @@
+"""The findings as tests: what Lee et al. 2025 (arXiv 2411.17666) found, asked of this model, each with a verdict.
+
+Each finding is a contrast of scores (:mod:`babelscope.gaps.contrasts`), taken on chance-corrected scores and once more
+on raw SVCCA, so that a reader sees where the published reading changes. The rules of the verdicts are those of
+:func:`verdict`; docs/gaps.md states both in formulas.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from babelscope.capture.store import Activations
+from babelscope.gaps.by_class import ALL, resource_classes
+from babelscope.gaps.contrasts import FEWEST_LANGUAGES, Contrast, Scored, Term, chance_corrected
+from babelscope.gaps.result import TABLE_COLUMNS
+from babelscope.gaps.stages import Stop, around_adaptation, behind_front_end, way
+from babelscope.languages import RESOURCE_CLASSES
+from babelscope.models.base import Stage
+from babelscope.similarity import parse_measure
+
+HOLDS, HOLDS_NOT, CANNOT_TELL = "holds", "holds not", "cannot tell"
+
+#: The smallest effect that counts: a share of what lies between chance and perfect agreement.
+MATTERS = 0.05
+
+#: Fewest sentences for a verdict.
+FEWEST_SENTENCES = 20
+
+#: Measures that lead the findings where the study has them, best first: between any two spaces, and not near
+#: saturation.
+PREFERRED = ("linear_cka", "rbf_cka", "cv_cca", "mutual_knn", "rsa", "procrustes")
+
+#: How :func:`babelscope.gaps.contrasts.chance_corrected` makes its scores of the columns of the scores table.
+CORRECTED = "(value - null_mean) / (best - null_mean)"
+
+RAW_SVCCA = "raw_svcca"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A weighted average over the rows of the scores that a filter keeps."""
+
+    weight: float
+    where: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence about a model, and the contrast that is above 0 if it is true.
+
+    Attributes
+    ----------
+    id, group, statement : str
+    effect_of : str
+        What the effect is, in words; ``{score}`` stands for the measure.
+    parts : sequence of Part
+    strata : mapping of language to class
+        Where the contrast is one of classes.
+    """
+
+    id: str
+    group: str
+    statement: str
+    effect_of: str
+    parts: Sequence[Part]
+    strata: Mapping[str, str] = field(default_factory=dict)
+
+
+def findings(activations: Activations, scored: Mapping[str, Scored], scores: pd.DataFrame) -> pd.DataFrame:
+    """Test every finding that the study allows.
+
+    Parameters
+    ----------
+    activations : Activations
+    scored : mapping of measure to Scored
+        Of the uncontrolled scores.
+    scores : DataFrame
+        All scores.
+
+    Returns
+    -------
+    DataFrame
+        Columns as in :data:`babelscope.gaps.result.TABLE_COLUMNS`. A finding that needs what the study lacks (text or
+        speech, two languages, length adaptation, languages of a class) has no row.
+    """
+    bases = _bases(scored)
+    rows: list[dict[str, Any]] = []
+    for claim in claims(activations, scores):
+        for basis, one in bases.items():
+            found = _tested(claim, basis, one, scores, activations)
+            if found is not None:
+                rows.append(found)
+    return pd.DataFrame(rows, columns=list(TABLE_COLUMNS["findings"]))
+
+
+def leading(scored: Mapping[str, Scored]) -> str | None:
+    """Return the measure that carries the findings and the diagnosis; None if none has a null between two spaces."""
+    fitting = [
+        name
+        for name, one in scored.items()
+        if not parse_measure(name).same_space and np.isfinite(one.rows["null_mean"]).all()
+    ]
+    heads = {name: name.split("(")[0] for name in fitting}
+    preferred = [name for wanted in PREFERRED for name in fitting if heads[name] == wanted]
+    return next(iter([*preferred, *fitting]), None)
+
+
+def verdict(contrast: Contrast, beyond_chance: bool, margin: float, n: int) -> tuple[str, str]:
+    """Return the verdict on a claim, and why it cannot be told, if it cannot.
+
+    Parameters
+    ----------
+    contrast : Contrast
+        Above 0 if the claim is true.
+    beyond_chance : bool
+        Whether the scores it is made of are above chance at all.
+    margin : float
+        The smallest effect that counts.
+    n : int
+        Sentences.
+
+    Returns
+    -------
+    verdict : str
+        ``holds`` if the 95 % interval lies above 0; else ``holds not`` if it lies below `margin`; else ``cannot tell``.
+        The last also with fewer than :data:`FEWEST_SENTENCES` sentences or 3 languages (in each class), and where
+        nothing is above chance: of unrelated data, differences mean nothing.
+    reason : str
+        Empty unless it cannot be told.
+    """
+    low, high = contrast.interval()
+    languages = f"{contrast.languages} {'language' if contrast.languages == 1 else 'languages'}"
+    if n < FEWEST_SENTENCES:
+        return CANNOT_TELL, f"{n} sentences are too few: a verdict wants {FEWEST_SENTENCES} or more."
+    if not np.isfinite(contrast.error):
+        return CANNOT_TELL, (
+            f"{languages} are too few to speak of others: a verdict wants {FEWEST_LANGUAGES} or more (of each class)."
+        )
+    if not beyond_chance:
+        return CANNOT_TELL, (
+            f"With n = {n} sentences and {languages}, the scores are not above what unrelated sentences give, so that "
+            "their differences mean nothing."
+        )
+    if low > 0:
+        return HOLDS, ""
+    if high < margin:
+        return HOLDS_NOT, ""
+    return CANNOT_TELL, (
+        f"With n = {n} sentences and {languages}, the interval holds both 0 and effects that count ({margin:.3g} or "
+        "more)."
+    )
+
+
+def claims(activations: Activations, scores: pd.DataFrame) -> list[Claim]:
+    """List the findings as claims about the scores at hand, in the order of the paper."""
+    plain = scores[scores["control"] == "none"]
+    stops = way(activations, scores)
+    later = behind_front_end(stops)
+    classes = resource_classes(activations.languages)
+    members = {name: [code for code, found in classes.items() if found == name] for name in RESOURCE_CLASSES}
+    return [
+        *_convergence(later),
+        *_length_adaptation(around_adaptation(activations, stops), members),
+        *_speech_spread(activations, plain),
+        *_modality_over_language(later, plain),
+    ]
+
+
+def _at(stop: Stop, **more: Any) -> dict[str, Any]:
+    return {"kind": "modality_gap", "point_a": stop.point, "point_b": stop.against, **more}
+
+
+def _convergence(stops: Sequence[Stop]) -> list[Claim]:
+    depths = np.array([stop.depth for stop in stops])
+    if len(stops) < 2 or np.ptp(depths) <= 0:
+        return []
+    centred = depths - depths.mean()
+    weights = centred / (centred**2).sum() * np.ptp(depths)
+    effect = (
+        f"rise of {{score}} between speech and text of one language from {stops[0].point} to {stops[-1].point}: a "
+        f"straight line through its means at {len(stops)} points, along the depth"
+    )
+    statement = "Behind the modality-specific front end, speech and text of a sentence become more alike with depth."
+    parts = [Part(float(weight), _at(stop)) for weight, stop in zip(weights, stops, strict=True)]
+    return [Claim("convergence", ALL, statement, effect, parts)]
+
+
+def _length_adaptation(around: tuple[Stop, Stop] | None, members: Mapping[str, list[str]]) -> list[Claim]:
+    if around is None:
+        return []
+    before, behind = around
+
+    def parts(weight: float, languages: list[str] | None) -> list[Part]:
+        only = {} if languages is None else {"language_a": languages}
+        return [Part(weight, _at(behind, **only)), Part(-weight, _at(before, **only))]
+
+    effect = f"{{score}} between speech and text of one language at {behind.point}, less that at {before.point}"
+    statement = "Length adaptation brings the speech of a sentence nearer to its text"
+    found = [Claim("length_adaptation", ALL, f"{statement}.", effect, parts(1.0, None))]
+    for name, languages in members.items():
+        if languages:
+            text = f"{statement} in {name}-resource languages."
+            found.append(Claim("length_adaptation", name, text, effect, parts(1.0, languages)))
+    high, low = members["high"], members["low"]
+    if high and low:
+        text = f"{statement}, more so in high- than in low-resource languages."
+        strata = {code: name for name in ("high", "low") for code in members[name]}
+        both = [*parts(1.0, high), *parts(-1.0, low)]
+        found.append(
+            Claim("length_adaptation", "high-low", text, f"{effect}: high- less low-resource languages", both, strata)
+        )
+    return found
+
+
+def _speech_spread(activations: Activations, plain: pd.DataFrame) -> list[Claim]:
+    parts: list[Part] = []
+    counts = []
+    for modality, sign in (("text", 1.0), ("speech", -1.0)):
+        kind = f"language_gap_{modality}"
+        there = set(plain.loc[plain["kind"] == kind, "point_a"])
+        points = [point for point in activations.points(modality) if point in there] if there else []
+        later = [point for point in points if activations.stage(point, modality) != Stage.FRONT_END] or points
+        if not later:
+            return []
+        counts.append(len(later))
+        parts += [Part(sign / len(later), {"kind": kind, "point_a": point}) for point in later]
+    effect = (
+        f"mean {{score}} of two languages in text (over {counts[0]} points behind the front end), less that in speech "
+        f"(over {counts[1]})"
+    )
+    return [Claim("speech_spread", ALL, "Languages differ more in speech than in text.", effect, parts)]
+
+
+def _modality_over_language(stops: Sequence[Stop], plain: pd.DataFrame) -> list[Claim]:
+    if not stops or not (plain["kind"] == "language_gap_text").any():
+        return []
+    parts = []
+    for stop in stops:
+        parts.append(Part(1 / len(stops), {"kind": "language_gap_text", "point_a": stop.against}))
+        parts.append(Part(-1 / len(stops), _at(stop)))
+    effect = (
+        f"mean {{score}} of a text with its translation, less that of the text with its recording, over {len(stops)} "
+        "speech points behind the front end, each with the text point it is held against"
+    )
+    statement = (
+        "The modality gap exceeds the language gap: a text is less like its recording than like its translation."
+    )
+    return [Claim("modality_over_language", ALL, statement, effect, parts)]
+
+
+def _bases(scored: Mapping[str, Scored]) -> dict[str, Scored]:
+    first = leading(scored)
+    found = {} if first is None else {"calibrated": scored[first].corrected}
+    svcca = next((name for name in scored if name.split("(")[0] == "svcca"), None)
+    if svcca is not None:
+        found[RAW_SVCCA] = scored[svcca]
+        if svcca != first:
+            found["calibrated_svcca"] = scored[svcca].corrected
+    return found
+
+
+def _tested(
+    claim: Claim, basis: str, scored: Scored, scores: pd.DataFrame, activations: Activations
+) -> dict[str, Any] | None:
+    terms: list[Term] = [(part.weight, scored.where(**part.where)) for part in claim.parts]
+    if any(len(rows) == 0 or not np.isfinite(scored.values[rows]).all() for _, rows in terms):
+        return None
+    raw = basis == RAW_SVCCA
+    contrast = scored.contrast(terms, strata=claim.strata or None)
+    overall = scored.contrast([(1 / len(terms), rows) for _, rows in terms], strata=claim.strata or None)
+    used = scored.rows.iloc[np.unique(np.concatenate([rows for _, rows in terms]))]
+    n = int(used["n"].min())
+    margin = MATTERS * (1 - float(used["null_mean"].mean()) if raw else 1.0)
+    said, reason = verdict(contrast, raw or overall.interval()[0] > 0, margin, n)
+    low, high = contrast.interval()
+    score = scored.measure if raw else f"chance-corrected {scored.measure}"
+    return {
+        "id": claim.id,
+        "group": claim.group,
+        "basis": basis,
+        "measure": scored.measure,
+        "statement": claim.statement,
+        "effect": contrast.value,
+        "effect_of": claim.effect_of.format(score=score),
+        "low": low,
+        "high": high,
+        "p": contrast.p,
+        "verdict": said,
+        "n": n,
+        "groups": contrast.languages,
+        "evidence": json.dumps([_evidence(part, scored, raw) for part in claim.parts], ensure_ascii=False),
+        "caveats": json.dumps(
+            [
+                {"id": name, "text": text}
+                for name, text in _caveats(claim, raw, contrast, margin, said, reason, used, scores, activations)
+            ],
+            ensure_ascii=False,
+        ),
+    }
+
+
+def _evidence(part: Part, scored: Scored, raw: bool) -> dict[str, Any]:
+    rows = scored.where(**part.where)
+    return {
+        "table": "scores",
+        "where": {**part.where, "measure": scored.measure, "control": "none"},
+        "column": "value" if raw else CORRECTED,
+        "of": "mean",
+        "rows": len(rows),
+        "value": float(scored.values[rows].mean()),
+        "weight": part.weight,
+    }
+
+
+def _caveats(
+    claim: Claim,
+    raw: bool,
+    contrast: Contrast,
+    margin: float,
+    said: str,
+    reason: str,
+    used: pd.DataFrame,
+    scores: pd.DataFrame,
+    activations: Activations,
+) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    null = float(used["null_mean"].mean())
+    if reason:
+        found.append(("cannot-tell", reason))
+    if said == HOLDS and contrast.value < margin:
+        found.append(("small", f"The effect is smaller than {margin:.3g}, which is what counts here."))
+    if raw:
+        text = (
+            f"The raw score is taken at face value: unrelated sentences give {null:.2f} on average here, and what "
+            "moves that (the number of directions kept) looks like a finding."
+        )
+        found.append(("no-null", text))
+    elif null > 0.9:
+        found.append(("null", f"Unrelated sentences give {null:.2f} on average: little is left between that and 1."))
+    less = _without_length(claim, raw, str(used["measure"].iloc[0]), scores)
+    if less is not None:
+        found.append(("length", f"With lengths regressed out the effect is {less:.2f} (here {contrast.value:.2f})."))
+    if claim.id == "speech_spread":
+        readers = activations.dataset["reader"]
+        alone = [
+            code
+            for code in activations.languages
+            if len({str(name) for name in readers.sel(language=code).values} - {""}) < 2
+        ]
+        if alone:
+            text = (
+                f"Of {', '.join(alone)} one reader is heard, or the readers are not known: what differs may be voices."
+            )
+            found.append(("reader", text))
+    if claim.id == "speech_spread" and any(
+        side.get("weights_by_language") for side in activations.meta["model"]["sides"]
+    ):
+        text = "Each language has an encoder of its own in speech: what differs may be the encoders."
+        found.append(("weights-by-language", text))
+    if not activations.shared_points:
+        text = "Speech and text share no layer: what stands at equal depth, or at the output, is a choice (match)."
+        found.append(("towers", text))
+    return found
+
+
+def _without_length(claim: Claim, raw: bool, measure: str, scores: pd.DataFrame) -> float | None:
+    """Return the effect where lengths are regressed out; None if a part of it is not known there."""
+    rows = scores[(scores["control"] == "length_regressed") & (scores["measure"] == measure)]
+    if rows.empty:
+        return None
+    values = rows["value"].to_numpy(dtype=np.float64) if raw else chance_corrected(rows)
+    total = 0.0
+    for part in claim.parts:
+        keep = _kept(rows, part.where)
+        if not keep.any() or not np.isfinite(values[keep]).all():
+            return None
+        total += part.weight * float(values[keep].mean())
+    return total
+
+
+def _kept(rows: pd.DataFrame, where: Mapping[str, Any]) -> NDArray[np.bool_]:
+    keep = np.ones(len(rows), dtype=bool)
+    for column, wanted in where.items():
+        keep &= np.asarray(rows[column].isin(wanted if isinstance(wanted, list) else [wanted]))
+    return keep
