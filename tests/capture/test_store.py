@@ -20,13 +20,15 @@ import torch
 import xarray as xr
 import zarr
 
-from babelscope import models
+from babelscope import corpora, models
 from babelscope.capture import Activations, Capture, encode, open_activations
 from babelscope.capture import encoding as encoding_module
 from babelscope.capture.store import Writer, lock
 from babelscope.corpora import Corpus
 from babelscope.errors import DataError, UsageError
 from babelscope.models import Model
+from babelscope.testing import tiny
+from conftest import write_manifest
 
 
 @pytest.fixture(scope="module")
@@ -273,3 +275,46 @@ def test_bad_cells_are_named(whisper_folder: Path, tiny_model: Model, tones: Cor
     bad = dataclasses.replace(tiny_model, sides={"text": narrowed})
     with pytest.raises(DataError, match=r"sentence 's00', text in 'xa': the activation at text.layer.1 is not finite"):
         encode(bad, tones, tmp_path / "b.zarr")
+
+
+@pytest.fixture(scope="module")
+def sharing(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """A model whose sides share their last points."""
+    folder = tiny("seamless-m4t-v2", tmp_path_factory.mktemp("seamless"))
+    return models.load("seamless-m4t-v2-large", weights=str(folder)).select_points(["*.layer.*", "*norm"])
+
+
+def _in_their_languages(path: Path) -> Corpus:
+    return corpora.load("manifest", path=write_manifest(path, sentences=4, languages=("en", "fr")))
+
+
+def test_points_stand_by_depth_and_each_side_in_its_own_order(sharing: Model, tmp_path: Path) -> None:
+    stored = encode(sharing, _in_their_languages(tmp_path), tmp_path / "activations.zarr")
+    assert list(stored.dataset["depth"].values) == sorted(stored.dataset["depth"].values)
+    kinds = [str(kind) for kind in stored.dataset["point_modality"].values]
+    assert kinds.index("both") > max(place for place, kind in enumerate(kinds) if kind != "both")
+    for modality, side in sharing.sides.items():
+        assert stored.points(modality) == tuple(point.name for point in side.points)
+
+
+def test_a_store_that_was_begun_in_another_order_is_gone_on_with(
+    sharing: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = _in_their_languages(tmp_path)
+    new = encode(sharing, corpus, tmp_path / "new.zarr")
+
+    def killed(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    in_order = encoding_module._in_order
+    with monkeypatch.context() as earlier:
+        earlier.setattr(encoding_module, "_in_order", lambda model: tuple(reversed(in_order(model))))
+        earlier.setattr(Writer, "write_block", killed)
+        with pytest.raises(KeyboardInterrupt):
+            encode(sharing, corpus, tmp_path / "old.zarr")
+    old = encode(sharing, corpus, tmp_path / "old.zarr")
+    assert list(old.dataset["point"].values) != list(new.dataset["point"].values)
+    for modality in new.modalities:
+        assert old.points(modality) == new.points(modality)
+        for point in new.points(modality):
+            np.testing.assert_array_equal(old.matrix(point, modality, "fr"), new.matrix(point, modality, "fr"))

@@ -194,19 +194,28 @@ def _token_ids(prepared: Sequence[Prepared]) -> list[list[int]]:
     return [[int(token) for token in item.inputs["input_ids"].flatten().tolist()] for item in prepared]
 
 
+def _in_order(model: Model) -> tuple[dict[str, Any], ...]:
+    """Return the points of both sides by depth, each side's in its own order, a shared one once and as "both"."""
+    shared = set(model.shared_points)
+    sides = [[row for row in model.describe() if row["modality"] == modality] for modality in model.modalities]
+    ordered: list[dict[str, Any]] = []
+    while heads := [side[0] for side in sides if side]:
+        # A shared point waits until it is the next one on both sides.
+        own = [row for row in heads if row["name"] not in shared]
+        row = min(own or heads, key=lambda each: each["depth"])
+        ordered.append(row if row["name"] not in shared else row | {"modality": "both"})
+        sides = [[each for each in side if each["name"] != row["name"]] for side in sides]
+    return tuple(ordered)
+
+
 def _layout(model: Model, corpus: Corpus, pooling: str, block: int) -> Layout:
-    points: dict[str, dict[str, Any]] = {}
-    for row in model.describe():
-        if row["name"] in points:
-            points[row["name"]]["modality"] = "both"
-        else:
-            points[row["name"]] = dict(row)
+    points = _in_order(model)
     weights = [vars(file) for file in model.weights]
     identity = {
         "model": model.name,
         "weights": [file.sha256 for file in model.weights],
         "model options": dict(model.options),
-        "points": sorted(points),
+        "points": sorted(point["name"] for point in points),
         "pooling": pooling,
         "corpus": corpus.fingerprint(),
         "languages": list(corpus.languages),
@@ -254,7 +263,7 @@ def _layout(model: Model, corpus: Corpus, pooling: str, block: int) -> Layout:
         tuple(corpus.sentences),
         tuple(corpus.languages),
         model.modalities,
-        tuple(points.values()),
+        points,
         block,
         identity,
         provenance,

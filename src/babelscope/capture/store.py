@@ -152,7 +152,8 @@ class Activations:
 
     def points(self, modality: str) -> tuple[str, ...]:
         """Names of a modality's points, in the order of depth."""
-        return tuple(point for (of, point) in self._rows if of == modality)
+        named = [point for (of, point) in self._rows if of == modality]
+        return tuple(sorted(named, key=lambda point: self._rows[modality, point][3]))  # older stores: as they came
 
     def stage(self, point: str, modality: str) -> Stage:
         """What the point is for."""
@@ -283,7 +284,10 @@ class Writer:
         if not path.exists():
             self._create()
         self._group = zarr.open_group(path, mode="r+")
-        self._modalities = list(Activations(path).modalities)
+        held = Activations(path)
+        self._modalities = list(held.modalities)
+        # A store that another version began may have them in another order.
+        self._points = {str(name): row for row, name in enumerate(held.dataset["point"].values)}
 
     def _resumable(self, overwrite: bool) -> bool:
         if not (self.path / "zarr.json").is_file():
@@ -415,9 +419,10 @@ class Writer:
         activation, size = self._array("activation"), part.stop - part.start
         counts = np.zeros((len(self.layout.points), size), dtype=np.int32)
         with naming_the_disk(self.path):
-            for index, point in enumerate(self.layout.points):
+            for point in self.layout.points:
                 if point["modality"] not in (modality, "both"):
                     continue
+                index = self._points[point["name"]]
                 padded = np.full((size, activation.shape[-1]), np.nan, dtype=np.float32)
                 padded[:, : point["width"]] = block.vectors[point["name"]]
                 activation[row, index, language, part] = padded
