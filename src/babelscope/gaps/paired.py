@@ -1,0 +1,317 @@
+"""Two models, checkpoints or layers on the same sentences: in which speech and text, or languages, are nearer.
+
+Both are scored on the same sentences, and every draw leaves out the same sentences of both. What makes all scores move
+together, such as a few odd sentences, falls out of the difference: its interval is narrower than two intervals laid
+side by side suggest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from babelscope.capture.store import Activations
+from babelscope.errors import DataError, UsageError, did_you_mean
+from babelscope.gaps.comparisons import Comparison, Place, check_kinds, plan
+from babelscope.gaps.contrasts import Scored
+from babelscope.gaps.resampling import deviations
+from babelscope.similarity import pairwise, parse_measure
+
+#: Columns of what :func:`paired` returns.
+PAIRED_COLUMNS: tuple[str, ...] = (
+    "kind",
+    "measure",
+    "point_a",  # in the first store; speech for a modality or cross gap
+    "against_a",  # the text point it is held against there
+    "point_b",
+    "against_b",
+    "group",  # a language, a pair "en-fr", or "mean" over all of them
+    "value_a",
+    "value_b",
+    "corrected_a",  # chance-corrected; the value itself where a measure has no null
+    "corrected_b",
+    "difference",  # corrected_b - corrected_a
+    "low",
+    "high",
+    "p",
+    "holds_for",  # "other sentences", or "other sentences and languages" (a mean over 3 languages or more)
+    "n",
+    "groups",
+)
+
+#: Recordings of one sentence may differ by this much in length (codecs pad) and still count as one.
+SAME_SECONDS = 0.1
+
+
+class _Both(NamedTuple):
+    """One comparison in the first store, and what it is paired with in the second."""
+
+    a: Comparison
+    b: Comparison
+
+
+def paired(
+    a: Activations,
+    b: Activations,
+    measures: Sequence[str] = ("linear_cka",),
+    *,
+    points: Sequence[tuple[str, str]] | None = None,
+    kinds: Sequence[str] | None = None,
+    match: str = "output",
+    permutations: int = 200,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> pd.DataFrame:
+    """Compare two stores of activations of the same sentences.
+
+    Parameters
+    ----------
+    a, b : Activations
+        Of two models or checkpoints, or one store twice, for two of its layers. Languages that only one has are left
+        out.
+    measures : sequence of str
+    points : sequence of (str, str), optional
+        A point of `a` and the point of `b` that it is paired with. By default points of the same name; if there are
+        none, the last of each modality.
+    kinds : sequence of str, optional
+        Of :data:`babelscope.gaps.KINDS`; all by default.
+    match : {"output", "depth", "all"}
+        As :func:`babelscope.gaps.plan`.
+    permutations : int
+        For the null of measures without a closed form; only its mean is used.
+    seed : int
+    progress : callable, optional
+        Called with (draws done, draws).
+
+    Returns
+    -------
+    DataFrame
+        Columns :data:`PAIRED_COLUMNS`. ``difference`` is above 0 where the second store brings the two sides nearer. It
+        is of chance-corrected scores, because two models of different width have different nulls.
+
+    Raises
+    ------
+    UsageError
+        If a point, kind or measure is unknown, or nothing can be paired.
+    DataError
+        If the sentences are not the same, naming the first that differs.
+    """
+    same_sentences(a, b)
+    languages = [code for code in a.languages if code in b.languages]
+    if not languages:
+        raise UsageError(
+            f"the stores have no language in common ({', '.join(a.languages)}; {', '.join(b.languages)}): encode the "
+            "same languages"
+        )
+    found = _pairs(a, b, points, check_kinds(kinds), match, languages)
+    names = [str(parse_measure(measure)) for measure in measures]
+    n = len(a.sentences)
+    rows: list[dict[str, Any]] = []
+    for name in names:
+        one_space = parse_measure(name).same_space
+        fitting = [both for both in found if not one_space or (both.a.same_space and both.b.same_space)]
+        if fitting:
+            rows += _differences(a, b, fitting, name, n, permutations, seed, progress)
+    if not rows:
+        raise UsageError(f"{', '.join(names)} compare vectors of one space, and none of these comparisons has one")
+    return pd.DataFrame(rows, columns=list(PAIRED_COLUMNS))
+
+
+def same_sentences(a: Activations, b: Activations) -> None:
+    """Check that two stores hold the same sentences in the same order, in words and in recordings.
+
+    Raises
+    ------
+    DataError
+        Naming the first sentence that differs, and how.
+    """
+    names = f"{_name(a)} and {_name(b)}"
+    remedy = "encode both from the same corpus, with the same seed and filters"
+    for number, (first, second) in enumerate(zip(a.sentences, b.sentences, strict=False)):
+        if first != second:
+            raise DataError(f"{names} hold other sentences: number {number} is {first!r} and {second!r}; {remedy}")
+    if len(a.sentences) != len(b.sentences):
+        raise DataError(f"{names} hold {len(a.sentences)} and {len(b.sentences)} sentences; {remedy}")
+    for code in (code for code in a.languages if code in b.languages):
+        for sentence, first, second in zip(a.sentences, a.texts(code), b.texts(code), strict=True):
+            if first and second and first != second:
+                raise DataError(f"{names} differ in the text of sentence {sentence!r} in {code!r}; {remedy}")
+        if "speech" in a.modalities and "speech" in b.modalities:
+            apart = np.abs(a.lengths("speech", code) - b.lengths("speech", code))
+            if (apart > SAME_SECONDS).any():
+                sentence = a.sentences[int(np.argmax(apart))]
+                raise DataError(
+                    f"{names} hold other recordings: that of sentence {sentence!r} in {code!r} is {apart.max():.2f} s "
+                    f"longer in one; {remedy}"
+                )
+
+
+def _name(store: Activations) -> str:
+    return f"{store.path.parent.name}/{store.path.name}"
+
+
+def _pairs(
+    a: Activations,
+    b: Activations,
+    points: Sequence[tuple[str, str]] | None,
+    kinds: Sequence[str],
+    match: str,
+    languages: Sequence[str],
+) -> list[_Both]:
+    held = [
+        {
+            (one.kind, one.a.point, one.b.point, one.a.language, one.b.language): one
+            for one in plan(store, match)
+            if one.kind in kinds and {one.a.language, one.b.language} <= set(languages)
+        }
+        for store in (a, b)
+    ]
+    first, second = held
+    if points is not None:
+        for store, asked in ((a, [pair[0] for pair in points]), (b, [pair[1] for pair in points])):
+            known = list(dict.fromkeys(point for modality in store.modalities for point in store.points(modality)))
+            for point in asked:
+                if point not in known:
+                    raise UsageError(f"{_name(store)} has no point {point!r}; {did_you_mean(point, known)}")
+        found = [_Both(x, y) for pair in points for x, y in _at(first, second, *pair)]
+    else:
+        found = [_Both(one, second[key]) for key, one in first.items() if key in second]
+        if not found:  # two models: their outputs are what they have in common
+            found = [
+                _Both(x, y)
+                for modality in a.modalities
+                if modality in b.modalities
+                for x, y in _at(first, second, a.points(modality)[-1], b.points(modality)[-1])
+            ]
+    if not found:
+        raise UsageError(f"nothing of {_name(a)} can be paired with anything of {_name(b)}: name points that both have")
+    return list(dict.fromkeys(found))
+
+
+def _at(
+    first: dict[tuple[str, ...], Comparison], second: dict[tuple[str, ...], Comparison], one: str, other: str
+) -> list[tuple[Comparison, Comparison]]:
+    """Pair what is compared at a point of the first store with what is compared at a point of the second."""
+
+    def held(comparisons: dict[tuple[str, ...], Comparison], point: str) -> dict[tuple[str, str, str], Comparison]:
+        # Of several text points that a speech point is held against (match="all"), the last.
+        return {
+            (comparison.kind, comparison.a.language, comparison.b.language): comparison
+            for comparison in comparisons.values()
+            if comparison.a.point == point
+        }
+
+    there = held(second, other)
+    return [(comparison, there[key]) for key, comparison in held(first, one).items() if key in there]
+
+
+def _differences(
+    a: Activations,
+    b: Activations,
+    found: Sequence[_Both],
+    measure: str,
+    n: int,
+    permutations: int,
+    seed: int,
+    progress: Callable[[int, int], None] | None,
+) -> list[dict[str, Any]]:
+    stores = (a, b)
+    kept: dict[tuple[int, Place], NDArray[np.float32]] = {}
+
+    def read(label: tuple[int, Place]) -> NDArray[np.float32]:
+        if label not in kept:
+            which, place = label
+            kept[label] = stores[which].matrix(place.point, place.modality, place.language)
+        return kept[label]
+
+    sided = [(which, both[which]) for which in (0, 1) for both in found]
+    pairs: list[tuple[Hashable, Hashable]] = [((which, one.a), (which, one.b)) for which, one in sided]
+    labels = list(dict.fromkeys(label for pair in pairs for label in pair))
+    whole = pairwise(
+        {label: partial(read, label) for label in labels},  # type: ignore[arg-type]
+        [measure],
+        pairs=pairs,
+        permutations=permutations,
+        seed=seed,
+    )
+    least = parse_measure(measure).minimum_sentences
+
+    def score(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        if len(rows) < least:
+            return np.full(len(pairs), np.nan)
+        sides = {label: lambda label=label: read(label)[rows] for label in labels}
+        return np.asarray(pairwise(sides, [measure], pairs=pairs, null=None)["value"].values[:, 0])
+
+    drawn = deviations(score, n, seed=seed, progress=progress)
+    if not np.isfinite(drawn.halves).all():
+        drawn = type(drawn)(drawn.blocks, drawn.halves[:0])
+    table = pd.DataFrame(
+        {
+            "language_a": [one.a.language for _, one in sided],
+            "language_b": [one.b.language for _, one in sided],
+            "measure": measure,
+            "value": whole["value"].values[:, 0],
+            "null_mean": whole["null_mean"].values[:, 0],
+        }
+    )
+    scored = Scored(table, drawn)
+    if np.isfinite(table["null_mean"]).all():  # else a measure without a null: the values themselves
+        scored = scored.corrected
+    rows: list[dict[str, Any]] = []
+    places: dict[tuple[str, ...], list[int]] = {}
+    for at, both in enumerate(found):
+        key = (both.a.kind, both.a.a.point, both.a.b.point, both.b.a.point, both.b.b.point)
+        places.setdefault(key, []).append(at)
+    for (kind, *points), members in places.items():
+        for group, at in [("mean", members), *((_group(found[one].a), [one]) for one in members)]:
+            rows.append(_row(scored, measure, kind, points, group, np.array(at), len(found), n))
+    return rows
+
+
+def _group(comparison: Comparison) -> str:
+    first, second = comparison.a.language, comparison.b.language
+    return first if first == second else f"{first}-{second}"
+
+
+def _row(
+    scored: Scored,
+    measure: str,
+    kind: str,
+    points: Sequence[str],
+    group: str,
+    at: NDArray[np.int64],
+    count: int,
+    n: int,
+) -> dict[str, Any]:
+    terms = [(1.0, at + count), (-1.0, at)]
+    contrast = scored.contrast(terms, other_languages=group == "mean")
+    wide = group == "mean" and np.isfinite(contrast.error)
+    if not wide:
+        contrast = scored.contrast(terms, other_languages=False)
+    low, high = contrast.interval()
+    raw = scored.rows["value"].to_numpy(dtype=np.float64)
+    return {
+        "kind": kind,
+        "measure": measure,
+        "point_a": points[0],
+        "against_a": points[1],
+        "point_b": points[2],
+        "against_b": points[3],
+        "group": group,
+        "value_a": float(raw[at].mean()),
+        "value_b": float(raw[at + count].mean()),
+        "corrected_a": float(scored.values[at].mean()),
+        "corrected_b": float(scored.values[at + count].mean()),
+        "difference": contrast.value,
+        "low": low,
+        "high": high,
+        "p": contrast.p,
+        "holds_for": "other sentences and languages" if wide else "other sentences",
+        "n": n,
+        "groups": len(at),
+    }
