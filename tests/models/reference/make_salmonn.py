@@ -178,7 +178,10 @@ def text(model: Any, sentence: str) -> dict[str, Any]:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as place:
-        make = "import sys; from babelscope.testing import tiny; tiny('salmonn', sys.argv[1])"
+        make = (
+            "import pathlib, sys; from babelscope.testing.tiny import salmonn; "
+            "salmonn.folder(pathlib.Path(sys.argv[1]), seconds=30)"
+        )
         subprocess.run([sys.executable, "-c", make, place], check=True)  # with today's transformers
         sys.path[:0] = [str(Path(sys.argv[2]).resolve()), str(Path(sys.argv[1]).resolve())]
         stand_ins()

@@ -82,15 +82,21 @@ VICUNA_SETTINGS: dict[str, Any] = {
 _LINES = ("user: the cat in the hat and the other one", "un chat et un autre chat", "кот в шляпе", "USER: <Speech>")
 
 
-def folder(place: Path) -> Path:
+def folder(place: Path, seconds: int = 10) -> Path:
     """Write all files into one folder.
+
+    Parameters
+    ----------
+    place : Path
+    seconds : int
+        Whisper's window; the released one has 30.
 
     Returns
     -------
     Path
         The folder.
     """
-    _whisper(place / WHISPER_FOLDER)
+    _whisper(place / WHISPER_FOLDER, 50 * seconds)
     _vicuna(place / VICUNA_FOLDER)
     beats = beats_state()
     torch.save({"cfg": BEATS_SETTINGS, "model": beats}, place / BEATS_FILE)
@@ -131,11 +137,11 @@ def beats_state() -> dict[str, Tensor]:
     return _drawn(dict(_beats_arrays()), 2)
 
 
-def _whisper(place: Path) -> None:
+def _whisper(place: Path, positions: int) -> None:
     config = WhisperConfig(
         vocab_size=60, num_mel_bins=80, d_model=_WHISPER_WIDTH, encoder_layers=LAYERS["whisper"], decoder_layers=1,
         encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=24, decoder_ffn_dim=24,
-        max_source_positions=1500, max_target_positions=20, pad_token_id=0, bos_token_id=1, eos_token_id=2,
+        max_source_positions=positions, max_target_positions=20, pad_token_id=0, bos_token_id=1, eos_token_id=2,
         decoder_start_token_id=3, suppress_tokens=None, begin_suppress_tokens=None,
     )  # fmt: skip
     disable_progress_bar()
