@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": BELOW | {"gaps"},
     "monitor": BELOW | {"corpora", "models", "capture", "similarity", "gaps"},
     "search": BELOW | {"corpora", "models", "capture", "similarity"},
+    "check": BELOW | {"similarity", "gaps"},
     "study": BELOW | {"corpora", "models", "capture", "similarity", "gaps", "report"},
     "forecast": BELOW | {"corpora", "models", "capture", "study"},
     "cli": BELOW | {"corpora", "models", "capture", "similarity", "gaps", "report", "study", "forecast", "search"},

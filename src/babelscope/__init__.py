@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from babelscope.fetch import fetch
     from babelscope.gaps import Result, compare
     from babelscope.report import write_report
+    from babelscope.report.notebook import view
     from babelscope.study import Study, run
 
 __version__ = version("babelscope")
@@ -36,6 +38,7 @@ _PUBLIC: dict[str, str] = {
     "fetch": "babelscope.fetch",
     "open_activations": "babelscope.capture",
     "run": "babelscope.study",
+    "view": "babelscope.report.notebook",
     "write_report": "babelscope.report",
 }
 _MODULES = ("corpora", "models", "similarity")
@@ -53,6 +56,7 @@ __all__ = [
     "open_activations",
     "run",
     "similarity",
+    "view",
     "write_report",
 ]
 
@@ -63,3 +67,18 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"babelscope.{name}")
     raise AttributeError(f"module 'babelscope' has no attribute {name!r}")
+
+
+def _show_results_in_notebooks() -> None:
+    """Tell IPython, where it runs, how a result shows itself: results know nothing of reports."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if shell is not None:
+        shell.display_formatter.formatters["text/html"].for_type_by_name(
+            "babelscope.gaps.result",
+            "Result",
+            lambda result: str(importlib.import_module("babelscope.report.notebook").html(result)),
+        )
+
+
+_show_results_in_notebooks()

@@ -1,0 +1,648 @@
+"""Whether a result passes: bounds on its numbers, and none worse than in an earlier result; for continuous integration.
+
+A rule names one number of a result::
+
+    METRIC[.KIND][.GROUP][:COLUMN][:CONTROL][@POINT]
+
+``modality_gap``, ``modality_gap.swh``, ``retrieval.speech.swh``, ``linear_cka.modality_gap.worst@speech.layer.5``,
+``svcca(variance=0.9).text:value``. What is left out has one meaning each, which :class:`Rule` states. Names that nobody
+knows are refused; a rule that finds no number fails.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from xml.etree import ElementTree as Xml
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtri
+
+from babelscope.cache import write_atomically
+from babelscope.errors import UsageError, did_you_mean
+from babelscope.gaps.result import CONTROLS, KINDS, Result
+from babelscope.languages import language
+from babelscope.similarity import MEASURES, parse_measure
+
+#: Short words for kinds, by what a listener of them would ask of.
+SHORT_KINDS: dict[str, str] = {
+    "speech": "modality_gap",  # a language's speech against its own text
+    "text": "language_gap_text",  # its text against the texts of the others
+}
+
+COLUMNS = ("calibrated", "value", "low", "high", "p")
+MEAN, WORST = "mean", "worst"
+
+#: The measure of a gap where a rule names none: the first of these that the result has, else its first.
+PREFERRED = ("linear_cka", "retrieval", "svcca")
+
+#: Chance that any comparison with a baseline fails though nothing became worse.
+ALPHA = 0.025
+
+Bound = Literal["max", "min"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A bound on one number.
+
+    Attributes
+    ----------
+    bound : {"max", "min"}
+    limit : float
+    text : str
+        As it was written.
+    metric : str
+        A measure, whose likeness is meant; or a kind of gap, and then the gap is meant: 1 - calibrated, or the distance
+        of ``value`` from perfect agreement. A gap of 0 is perfect agreement, of 1 no more than chance.
+    kind : str
+        Of :data:`~babelscope.gaps.KINDS`; the modality gap if left out.
+    measure : str
+        As it stands in the result. A gap is that of linear CKA, else of retrieval, else of SVCCA, else of the result's
+        first measure, unless a measure follows it.
+    group : str
+        ``mean`` (over all, the default), ``worst`` (of all), a language, a pair of languages, or a resource class. A
+        language, where pairs are compared, is the mean over its pairs.
+    column : str
+        Of :data:`COLUMNS`; ``calibrated`` if left out.
+    control : str
+        Of :data:`~babelscope.gaps.CONTROLS`; ``none`` if left out.
+    point : str
+        The last (deepest) point if empty.
+    """
+
+    bound: Bound
+    limit: float
+    text: str
+    metric: str
+    kind: str
+    measure: str
+    group: str = MEAN
+    column: str = "calibrated"
+    control: str = "none"
+    point: str = ""
+
+    @property
+    def gap(self) -> bool:
+        """Whether the number is a gap, not a likeness."""
+        return self.metric in KINDS
+
+    def __str__(self) -> str:
+        return f"--{self.bound} {self.text}={self.limit:g}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one rule: whether it passed, and one line with the number, the bound, and where it stands."""
+
+    rule: str
+    passed: bool
+    line: str
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What is asked of a result: bounds, and a baseline.
+
+    Attributes
+    ----------
+    bounds : tuple of (bound, rule, limit)
+        As written.
+    no_worse_than : Path or None
+        Folder of an earlier result.
+    tolerance : float
+        How much worse than the baseline is always allowed, in calibrated units.
+    """
+
+    bounds: tuple[tuple[Bound, str, float], ...] = ()
+    no_worse_than: Path | None = None
+    tolerance: float = 0.0
+
+    @classmethod
+    def load(cls, path: Path | str) -> Rules:
+        """Read rules from a TOML file: tables ``[max]`` and ``[min]``, keys ``no_worse_than`` and ``tolerance``.
+
+        Raises
+        ------
+        UsageError
+            If the file is missing or broken, or a key is unknown or wrong.
+        """
+        path = Path(path)
+        try:
+            said = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise UsageError(f"there is no file of rules {path}") from error
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise UsageError(f"{path} is not valid TOML: {error}") from error
+        known = ("max", "min", "no_worse_than", "tolerance")
+        for key in said:
+            if key not in known:
+                raise UsageError(f"{path}: there is no key {key!r}; {did_you_mean(key, known)}")
+        bounds: list[tuple[Bound, str, float]] = []
+        kinds: tuple[Bound, ...] = ("max", "min")
+        for bound in kinds:
+            table = said.get(bound, {})
+            if not isinstance(table, dict):
+                raise UsageError(f"{path}: {bound} is a table of rules, [{bound}]")
+            bounds += [(bound, rule, _number(limit, f"{path}: {bound} {rule}")) for rule, limit in _flat(table)]
+        baseline = said.get("no_worse_than")
+        if baseline is not None and not isinstance(baseline, str):
+            raise UsageError(f"{path}: no_worse_than is the folder of a result, in quotes")
+        return cls(
+            tuple(bounds),
+            path.resolve().parent / baseline if baseline is not None else None,
+            _number(said.get("tolerance", 0.0), f"{path}: tolerance"),
+        )
+
+    def changed(
+        self,
+        bounds: Iterable[tuple[Bound, str, float]] = (),
+        no_worse_than: Path | None = None,
+        tolerance: float | None = None,
+    ) -> Rules:
+        """Return the rules with further bounds, another baseline or tolerance; None leaves each as it is."""
+        return Rules(
+            (*self.bounds, *bounds),
+            self.no_worse_than if no_worse_than is None else no_worse_than,
+            self.tolerance if tolerance is None else tolerance,
+        )
+
+
+def _flat(table: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, Any]]:
+    """Yield keys as they would be written in quotes: TOML reads unquoted dots as tables."""
+    for key, value in table.items():
+        name = f"{before}.{key}" if before else key
+        if isinstance(value, dict):
+            yield from _flat(value, name)
+        else:
+            yield name, value
+
+
+def _number(said: Any, where: str) -> float:
+    if isinstance(said, bool) or not isinstance(said, int | float) or not math.isfinite(said):
+        raise UsageError(f"{where}: {said!r} is not a number")
+    return float(said)
+
+
+def parse_bound(text: str, bound: Bound) -> tuple[Bound, str, float]:
+    """Read a rule with its limit, ``RULE=NUMBER``, as the command line takes it.
+
+    Raises
+    ------
+    UsageError
+        If there is no number behind the last ``=``.
+    """
+    rule, sign, limit = text.rpartition("=")
+    try:
+        number = float(limit)
+    except ValueError:
+        number = math.nan
+    if not sign or not rule.strip() or not math.isfinite(number):
+        raise UsageError(f"--{bound} {text!r}: write a rule and a number, such as modality_gap=0.4")
+    return bound, rule.strip(), number
+
+
+def parse_rule(bound: Bound, text: str, limit: float, result: Result) -> Rule:
+    """Read a rule, in the names of a result.
+
+    Raises
+    ------
+    UsageError
+        For a measure, kind, group, column, control or point that is unknown (with what was probably meant), or a
+        measure that the result holds with several parameters.
+    """
+    head, _, point = text.partition("@") if "@" in text else (text, "", "")
+    parts, *qualifiers = head.split(":")
+    words = [word.strip() for word in re.split(r"\.(?![^(]*\))", parts)]
+    if not all(words):
+        raise UsageError(f"rule {text!r}: a name is empty; write METRIC.KIND.GROUP:COLUMN@POINT")
+    where = f"rule {text!r}"
+    metric = words.pop(0)
+    if metric in KINDS:
+        kind = metric
+        measure = _measure(words.pop(0), result, where) if words and _is_measure(words[0], result) else _usual(result)
+    else:
+        if metric in SHORT_KINDS or not _is_measure(metric, result):
+            raise UsageError(f"{where}: there is no metric {metric!r}; {did_you_mean(metric, _metrics(result))}")
+        measure = _measure(metric, result, where)
+        kind = "modality_gap"
+        if words and (words[0] in KINDS or words[0] in SHORT_KINDS):
+            word = words.pop(0)
+            kind = SHORT_KINDS.get(word, word)
+    group = words.pop(0) if words else MEAN
+    if words:
+        raise UsageError(f"{where}: {words[0]!r} is one name too many; write METRIC.KIND.GROUP:COLUMN@POINT")
+    _check_group(group, result, where)
+    column, control = "calibrated", "none"
+    for qualifier in (word.strip() for word in qualifiers):
+        if qualifier in COLUMNS:
+            column = qualifier
+        elif qualifier in CONTROLS:
+            control = qualifier
+        else:
+            raise UsageError(
+                f"{where}: there is no column or control {qualifier!r}; "
+                f"{did_you_mean(qualifier, (*COLUMNS, *CONTROLS))}"
+            )
+    points = dict.fromkeys(result.curves["point"])
+    if point and point not in points:
+        raise UsageError(f"{where}: the result has no point {point!r}; {did_you_mean(point, points)}")
+    return Rule(bound, limit, text, metric, kind, measure, group, column, control, point)
+
+
+def _metrics(result: Result) -> list[str]:
+    return list(dict.fromkeys([*KINDS, *_measures(result), *MEASURES]))
+
+
+def _measures(result: Result) -> list[str]:
+    return [str(name) for name in dict.fromkeys(result.curves["measure"])]
+
+
+def _is_measure(word: str, result: Result) -> bool:
+    return word.split("(")[0] in MEASURES or word in _measures(result)
+
+
+def _measure(word: str, result: Result, where: str) -> str:
+    """Return a measure as the result spells it; as it was written where the result has none like it."""
+    there = _measures(result)
+    if word in there:
+        return word
+    written = str(parse_measure(word))
+    if written in there:
+        return written
+    alike = [name for name in there if name.split("(")[0] == word]
+    if len(alike) > 1:
+        raise UsageError(f"{where}: the result has {' and '.join(alike)}; name one with its parameters")
+    return alike[0] if alike else written
+
+
+def _usual(result: Result) -> str:
+    there = _measures(result)
+    return next(
+        (name for wanted in PREFERRED for name in there if name.split("(")[0] == wanted), there[0] if there else ""
+    )
+
+
+def _check_group(group: str, result: Result, where: str) -> None:
+    known = _groups(result)
+    if group in known:
+        return
+    for code in group.split("-") if group.count("-") == 1 else (group,):
+        try:
+            language(code)
+        except UsageError:
+            raise UsageError(
+                f"{where}: there is no kind, language or group {group!r}; {did_you_mean(group, known)}"
+            ) from None
+
+
+def _groups(result: Result) -> list[str]:
+    pairs = dict.fromkeys(str(group) for group in result.curves["group"])
+    languages = dict.fromkeys(
+        str(code) for column in ("language_a", "language_b") for code in result.scores.get(column, ())
+    )
+    classes = dict.fromkeys(str(group) for group in _classes(result)["group"])
+    return list(dict.fromkeys([MEAN, WORST, *languages, *classes, *pairs, *KINDS, *SHORT_KINDS]))
+
+
+def _classes(result: Result) -> pd.DataFrame:
+    return result.tables.get("by_class", result.curves.iloc[:0])
+
+
+# -- one number
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A number, and where it stands."""
+
+    number: float
+    where: str
+    note: str = ""
+
+
+def apply(rule: Rule, result: Result) -> Verdict:
+    """Hold one rule against a result."""
+    found = _find(rule, result)
+    if isinstance(found, str):
+        return Verdict(str(rule), False, f"FAIL  {rule}: {found}")
+    wrong = found.number > rule.limit if rule.bound == "max" else found.number < rule.limit
+    passed = math.isfinite(found.number) and not wrong
+    sign = {("max", True): "<=", ("max", False): ">", ("min", True): ">=", ("min", False): "<"}[rule.bound, passed]
+    line = f"{'pass' if passed else 'FAIL'}  {rule}: {_shown(found.number)} {sign} {rule.limit:g}; {found.where}"
+    return Verdict(str(rule), passed, line + found.note)
+
+
+def _find(rule: Rule, result: Result) -> _Found | str:
+    """Return the rule's number, or why there is none."""
+    curves = result.curves
+    rows = curves[(curves["kind"] == rule.kind) & (curves["control"] == rule.control)]
+    if rows.empty:
+        return f"matches no row: the result has no {rule.kind} under the control {rule.control}"
+    rows = rows[rows["measure"] == rule.measure]
+    if rows.empty:
+        return f"matches no row: {rule.kind} was not measured by {rule.measure} but {', '.join(_measures(result))}"
+    point = rule.point or _output(rows)
+    rows = rows[rows["point"] == point]
+    if rows.empty:
+        return f"matches no row: there is no {rule.kind} at {point}"
+    rows = rows[rows["against"] == rows["against"].iloc[-1]]  # of several text points the last
+    against = str(rows["against"].iloc[0])
+    place = f"{rule.kind} by {rule.measure} at {point}" + ("" if against == point else f" against {against}")
+    if rule.control != "none":
+        place += f", {rule.control}"
+    chosen = _group(rule, rows, result, point, against)
+    if isinstance(chosen, str):
+        return chosen
+    numbers = [(str(row["group"]), _value(rule, row)) for _, row in chosen.iterrows()]
+    if any(not math.isfinite(number) for _, number in numbers):
+        lacking = [group for group, number in numbers if not math.isfinite(number)]
+        hint = " (its measure has no null: ask for :value)" if rule.column == "calibrated" else ""
+        return f"{place} has no {rule.column} for {', '.join(lacking[:5])}{hint}"
+    if rule.group == WORST:
+        worst = (max if rule.bound == "max" else min)(numbers, key=lambda pair: pair[1])
+        return _Found(worst[1], f"{place}, worst of {len(numbers)}: {worst[0]}", _note(rule, chosen, worst[0]))
+    if len(numbers) > 1:
+        number = float(np.mean([number for _, number in numbers]))
+        return _Found(number, f"{place}, {rule.group}: mean of {len(numbers)} pairs")
+    row = chosen.iloc[0]
+    of = f"mean of {int(row['groups'])}" if numbers[0][0] == MEAN else numbers[0][0]
+    return _Found(numbers[0][1], f"{place}, {of}, n {int(row['n'])}", _note(rule, chosen, numbers[0][0]))
+
+
+def _output(rows: pd.DataFrame) -> str:
+    """Return the deepest point, the last of those as deep."""
+    return str(rows.loc[rows["depth"] == rows["depth"].max(), "point"].iloc[-1])
+
+
+def _group(rule: Rule, rows: pd.DataFrame, result: Result, point: str, against: str) -> pd.DataFrame | str:
+    if rule.group == WORST:
+        return rows[rows["group"] != MEAN]
+    direct = rows[rows["group"] == rule.group]
+    if len(direct):
+        return direct
+    classes = _classes(result)
+    if len(classes):
+        same = classes[
+            (classes["kind"] == rule.kind)
+            & (classes["control"] == rule.control)
+            & (classes["measure"] == rule.measure)
+            & (classes["point"] == point)
+            & (classes["against"] == against)
+            & (classes["group"] == rule.group)
+        ]
+        if len(same):
+            return same
+    pairs = rows[[rule.group in str(group).split("-") for group in rows["group"]]]
+    if len(pairs):
+        return pairs
+    there = ", ".join(str(group) for group in rows["group"].unique()[:12])
+    return f"matches no row: {rule.kind} at {point} has no {rule.group!r} (it has {there})"
+
+
+def _value(rule: Rule, row: pd.Series[Any]) -> float:
+    number = float(row[rule.column])
+    if not rule.gap or rule.column == "p":
+        return number
+    if rule.column == "calibrated":
+        return 1.0 - number
+    measure = parse_measure(rule.measure)
+    if rule.column == "value":
+        return measure.best - number if measure.higher_is_better else number - measure.best
+    if not measure.higher_is_better:
+        return number - measure.best
+    return measure.best - float(row["high" if rule.column == "low" else "low"])
+
+
+def _note(rule: Rule, chosen: pd.DataFrame, group: str) -> str:
+    """Say what a calibrated number hides: that it stands on the floor."""
+    row = chosen[chosen["group"] == group].iloc[0]
+    floor = rule.column == "calibrated" and float(row["calibrated"]) == 0
+    return " (not above chance)" if floor else ""
+
+
+def _shown(number: float) -> str:
+    return f"{number:.4g}"
+
+
+# -- against a baseline
+
+
+@dataclass(frozen=True)
+class _Change:
+    """One number now and before, as (value - null_q95) / (best - null_q95): calibrated, but without its floor."""
+
+    group: str
+    now: float
+    before: float
+    margin: float  # what the two intervals allow
+
+
+def no_worse(result: Result, baseline: Result, *, tolerance: float = 0.0, name: str = "baseline") -> list[Verdict]:
+    """Compare a result with an earlier one: every uncontrolled gap at its last point, by every measure.
+
+    Modality gaps are compared for each language and their mean, the others for the mean over pairs. The scale is the
+    calibrated one without its floor, (value - null_q95) / (best - null_q95), so that another null (another width, say)
+    is allowed for. A number counts as worse if the upper end of the interval of the difference lies below
+    -`tolerance`; that end is
+
+        now - before + sqrt((now_high - now)^2 + (before - before_low)^2)
+
+    (the square-and-add interval of Zou & Donner 2008, doi 10.1002/sim.3095, of independent numbers; on the same
+    sentences the numbers rise and fall together, so this errs towards passing). The intervals are widened for the
+    number of comparisons (Bonferroni), to 2.5 % for any of them failing by chance; as
+    the intervals come from subsamples of the sentences, that level is approximate.
+
+    Parameters
+    ----------
+    result, baseline : Result
+    tolerance : float
+        Further room, in calibrated units.
+    name : str
+        What to call the baseline.
+
+    Returns
+    -------
+    list of Verdict
+        One a kind and measure. What the baseline has and the result lacks fails.
+
+    Raises
+    ------
+    UsageError
+        If the two are of different corpora, sentences or measures, or have no intervals and no `tolerance` is given.
+    """
+    _check_comparable(result, baseline, name)
+    pairs: dict[tuple[str, str], list[_Change] | str] = {}
+    there = _outputs(result)
+    for (kind, measure), before in _outputs(baseline).items():
+        now = there.get((kind, measure))
+        if now is None:
+            pairs[kind, measure] = f"matches no row: {name} has {kind} by {measure}, the result has not"
+        else:
+            pairs[kind, measure] = _changes(kind, measure, now, before, tolerance, name)
+    count = sum(len(changes) for changes in pairs.values() if not isinstance(changes, str))
+    if not pairs:
+        return [Verdict(f"no worse than {name}", False, f"FAIL  no worse than {name}: it has no uncontrolled gap")]
+    widened = float(ndtri(1 - ALPHA / max(count, 1)) / ndtri(1 - ALPHA))
+    return [_told(kind, measure, changes, widened, tolerance, name) for (kind, measure), changes in pairs.items()]
+
+
+def _check_comparable(result: Result, baseline: Result, name: str) -> None:
+    for what, path in (
+        ("corpora", ("corpus", "fingerprint")),
+        ("languages", ("corpus", "languages")),
+        ("numbers of sentences", ("corpus", "n")),
+        ("measures", ("options", "measures")),
+        ("conventions of the measures", ("options", "conventions")),
+        ("poolings", ("options", "pooling")),
+    ):
+        now, before = (one.meta.get(path[0], {}).get(path[1]) for one in (result, baseline))
+        same = sorted(map(str, now)) == sorted(map(str, before)) if _lists(now, before) else now == before
+        if not same:
+            shown = f" ({now} and {before})" if len(f"{now}{before}") < 200 else ""
+            raise UsageError(
+                f"the result and {name} are of different {what}{shown}: only results of the same sentences and "
+                "measures can be compared; make the baseline anew"
+            )
+
+
+def _lists(*given: Any) -> bool:
+    return all(isinstance(one, list) for one in given)
+
+
+def _outputs(result: Result) -> dict[tuple[str, str], pd.DataFrame]:
+    """Return the uncontrolled rows at the last point, by kind and measure."""
+    plain = result.curves[result.curves["control"] == "none"]
+    found: dict[tuple[str, str], pd.DataFrame] = {}
+    for (kind, measure), rows in plain.groupby(["kind", "measure"], sort=False):
+        last = rows[rows["point"] == _output(rows)]
+        last = last[last["against"] == last["against"].iloc[-1]]
+        if kind != "modality_gap":
+            last = last[last["group"] == MEAN]
+        found[str(kind), str(measure)] = last
+    return found
+
+
+def _changes(
+    kind: str, measure: str, now: pd.DataFrame, before: pd.DataFrame, tolerance: float, name: str
+) -> list[_Change] | str:
+    changes: list[_Change] = []
+    later = {str(row["group"]): row for _, row in now.iterrows()}
+    for _, row in before.iterrows():
+        group = str(row["group"])
+        if group not in later:
+            return f"matches no row: {name} has {group} in {kind} by {measure}, the result has not"
+        new, old = _scaled(measure, later[group]), _scaled(measure, row)
+        if not (math.isfinite(new[0]) and math.isfinite(old[0])):
+            continue  # chance reaches perfect agreement: the measure says nothing here
+        margin = math.hypot(new[2] - new[0], old[0] - old[1])
+        if not math.isfinite(margin):
+            if not tolerance:
+                raise UsageError(
+                    f"{kind} by {measure} has no intervals (here or in {name}): run with intervals = true, or say how "
+                    "much worse is allowed with --tolerance"
+                )
+            margin = 0.0
+        changes.append(_Change(group, new[0], old[0], margin))
+    return changes or f"matches no row: by {measure}, chance reaches perfect agreement everywhere, so it says nothing"
+
+
+def _scaled(measure: str, row: pd.Series[Any]) -> tuple[float, float, float]:
+    """Return value, low and high on the scale where the null's 95th percentile is 0 and perfect agreement 1."""
+    parsed = parse_measure(measure)
+    best, zero = parsed.best, float(row["null_q95"])
+    if not parsed.null_kinds:
+        zero = best + (1.0 if not parsed.higher_is_better else -1.0)  # without a null: as it is, higher being better
+    if not math.isfinite(zero) or (best - zero) * (1 if parsed.higher_is_better else -1) <= 1e-12:
+        return math.nan, math.nan, math.nan
+    value, one, other = ((float(row[column]) - zero) / (best - zero) for column in ("value", "low", "high"))
+    return value, min(one, other), max(one, other)
+
+
+def _told(
+    kind: str, measure: str, changes: list[_Change] | str, widened: float, tolerance: float, name: str
+) -> Verdict:
+    rule = f"no worse than {name}: {kind} by {measure}"
+    if isinstance(changes, str):
+        return Verdict(rule, False, f"FAIL  {rule}: {changes}")
+    rooms = [(change.now - change.before + change.margin * widened + tolerance, change) for change in changes]
+    worse = sorted((pair for pair in rooms if pair[0] < 0), key=lambda pair: pair[0])
+    room, change = min(rooms, key=lambda pair: pair[0])
+    line = f"{change.group} {_shown(change.now)}, was {_shown(change.before)}, may fall to {_shown(change.now - room)}"
+    if worse:
+        others = f"; {len(worse) - 1} more: {', '.join(change.group for _, change in worse[1:9])}" if worse[1:] else ""
+        return Verdict(rule, False, f"FAIL  {rule}: {line}{others}")
+    nearest = f" (nearest to worse of {len(changes)})" if len(changes) > 1 else ""
+    return Verdict(rule, True, f"pass  {rule}: {line}{nearest}")
+
+
+# -- all of it
+
+
+def check(result: Result, rules: Rules) -> list[Verdict]:
+    """Hold every rule against a result.
+
+    Parameters
+    ----------
+    result : Result
+    rules : Rules
+
+    Returns
+    -------
+    list of Verdict
+        Bounds in their order, then the baseline.
+
+    Raises
+    ------
+    UsageError
+        If there is no rule at all, a name is unknown, or the baseline cannot be compared.
+    DataError
+        If the baseline is missing or damaged.
+
+    Examples
+    --------
+    >>> from babelscope.check import Rules, check
+    >>> rules = Rules((("max", "modality_gap", 0.4), ("min", "retrieval.speech.swh", 0.8)))
+    >>> all(verdict.passed for verdict in check(result, rules))  # doctest: +SKIP
+    """
+    if not rules.bounds and rules.no_worse_than is None:
+        raise UsageError("there is no rule: give --max, --min, --no-worse-than or --rules")
+    parsed = [parse_rule(bound, text, limit, result) for bound, text, limit in rules.bounds]
+    verdicts = [apply(rule, result) for rule in parsed]
+    if rules.no_worse_than is not None:
+        baseline = Result.load(rules.no_worse_than)
+        name = str(rules.no_worse_than)
+        verdicts += no_worse(result, baseline, tolerance=rules.tolerance, name=name)
+    return verdicts
+
+
+def write_junit(verdicts: Sequence[Verdict], path: Path | str) -> Path:
+    """Write verdicts as JUnit XML, one test case a rule."""
+    failed = [verdict for verdict in verdicts if not verdict.passed]
+    counts = {"tests": str(len(verdicts)), "failures": str(len(failed)), "errors": "0"}
+    suites = Xml.Element("testsuites", counts)
+    suite = Xml.SubElement(suites, "testsuite", {"name": "babelscope check", **counts, "skipped": "0"})
+    for verdict in verdicts:
+        case = Xml.SubElement(suite, "testcase", {"classname": "babelscope.check", "name": _plain(verdict.rule)})
+        if not verdict.passed:
+            Xml.SubElement(case, "failure", {"message": _plain(verdict.line)}).text = _plain(verdict.line)
+        else:
+            Xml.SubElement(case, "system-out").text = _plain(verdict.line)
+    Xml.indent(suites)
+    return write_atomically(
+        Path(path), lambda at: Xml.ElementTree(suites).write(at, encoding="utf-8", xml_declaration=True)
+    )
+
+
+#: What XML 1.0 cannot hold, even escaped.
+_CONTROL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def _plain(text: str) -> str:
+    return _CONTROL.sub("\ufffd", text)

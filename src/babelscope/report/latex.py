@@ -1,0 +1,240 @@
+"""Tables of a result for a paper: LaTeX with booktabs, everything escaped, the caption saying n, null and control."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from babelscope.errors import DataError
+from babelscope.gaps.result import CONTROLS, Result
+from babelscope.report import select
+from babelscope.report.words import KIND_LINES, KIND_TITLES, measure_title
+
+#: What LaTeX would take for commands, and how it is written.
+_ESCAPES: dict[str, str] = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "_": r"\_",
+    "%": r"\%",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "–": "--",
+    "−": "$-$",
+    "…": r"\dots{}",
+}
+
+TABLES = ("gaps", "findings", "decomposition")
+
+
+def escape(text: object) -> str:
+    """Return text as LaTeX prints it; line breaks become spaces, other control characters are left out."""
+    words = " ".join(str(text).split())
+    return "".join(_ESCAPES.get(letter, letter) for letter in words if letter.isprintable())
+
+
+def to_latex(
+    result: Result,
+    table: str = "gaps",
+    *,
+    kind: str = "modality_gap",
+    point: str | None = None,
+    control: str = "none",
+    column: str = "value",
+    digits: int = 2,
+) -> str:
+    """Write a table of a result as LaTeX; it needs the package ``booktabs``.
+
+    Parameters
+    ----------
+    result : Result
+    table : {"gaps", "findings", "decomposition"}
+        ``gaps``: languages (or pairs) down, measures across, at one point, with intervals, and what chance gives.
+        ``findings``: effect, interval, p and verdict of each. ``decomposition``: shares of variance, points down.
+    kind, point, control : str
+        Of ``gaps``; without `point`, the last.
+    column : {"value", "calibrated"}
+        Of ``gaps``. Intervals and the line of chance belong to the value.
+    digits : int
+        Decimals.
+
+    Returns
+    -------
+    str
+        A ``table`` environment with caption and label.
+
+    Raises
+    ------
+    UsageError
+        If a name is unknown.
+    DataError
+        If the result has no such rows.
+    """
+    select.known("table for LaTeX", table, TABLES)
+    if table == "findings":
+        return _findings(result, digits)
+    if table == "decomposition":
+        return _decomposition(result, digits)
+    select.known("kind of comparison", kind, select.kinds(result))
+    select.known("control", control, list(CONTROLS))
+    select.known("column", column, ("value", "calibrated"))
+    return _gaps(result, kind, point, control, column, digits)
+
+
+def _gaps(result: Result, kind: str, point: str | None, control: str, column: str, digits: int) -> str:
+    names = [at.name for at in select.points(result, kind)]
+    point = names[-1] if point is None else select.known("point", point, names)
+    measures = select.measures(result)
+    columns: dict[str, dict[str, pd.Series[Any]]] = {}
+    for measure in measures:
+        part = select.rows(select.curve(result, kind, measure, control), point=point)
+        columns[measure] = {str(row["group"]): row for _, row in part.iterrows()}
+    measures = [measure for measure in measures if columns[measure]]
+    if not measures:
+        raise DataError(f"the result has no {kind} at {point} under the control {control!r}: choose another")
+    groups = [name for name in dict.fromkeys(name for rows in columns.values() for name in rows) if name != "mean"]
+    body = [
+        [escape(group), *(_cell(columns[measure].get(group), column, digits) for measure in measures)]
+        for group in groups
+    ]
+    means = [columns[measure].get("mean") for measure in measures]
+    last = [["Mean", *(_cell(row, column, digits) for row in means)]]
+    if column == "value":
+        last.append(["Chance, 95th percentile", *(_number(_of(row, "null_q95"), digits) for row in means)])
+    first = next(row for row in means if row is not None)
+    against = str(first["against"])
+    options = result.meta.get("options", {})
+    caption = [
+        f"{KIND_TITLES[kind]} ({KIND_LINES[kind]}) at {point}" + ("" if against == point else f" against {against}"),
+        f"n = {int(first['n'])} sentences",
+        f"null: {options.get('permutations', '?')} {options.get('null', 'permutations of the sentences')}",
+        f"control: {CONTROLS[control]}",
+    ]
+    if column == "calibrated":
+        caption.append("calibrated: 0 is the null's 95th percentile, 1 perfect agreement")
+    elif any(math.isfinite(_of(row, "low")) for row in means if row is not None):
+        caption.append(f"in brackets the interval ({options.get('interval') or '95 %'})")
+    head = [_UNITS.get(kind, "Pair"), *(escape(measure_title(measure)) for measure in measures)]
+    return _table(
+        [head], body, last, _caption(result, caption), f"tab:{kind.replace('_', '-')}", "l" + "r" * len(measures)
+    )
+
+
+_UNITS = {"modality_gap": "Language"}
+
+
+def _findings(result: Result, digits: int) -> str:
+    found = result.tables.get("findings")
+    if found is None or found.empty:
+        raise DataError("the result has no findings: the study allowed none, or was made before there were any")
+    body = [
+        [
+            escape(row["statement"]) + ("" if row["group"] == "all" else f" ({escape(row['group'])})"),
+            escape(str(row["basis"]).replace("_", " ")),
+            _cell(row, "effect", digits),
+            _p(row["p"]),
+            escape(row["verdict"]),
+        ]
+        for _, row in found.iterrows()
+    ]
+    n = sorted({int(value) for value in found["n"].dropna()})
+    caption = ["Findings", f"n = {' or '.join(map(str, n))} sentences", "effects with 95 % intervals"]
+    options = result.meta.get("options", {})
+    caption.append(f"null: {options.get('permutations', '?')} {options.get('null', 'permutations of the sentences')}")
+    caption.append(f"control: {CONTROLS['none']}")
+    head = ["Finding", "Basis", "Effect", "$p$", "Verdict"]
+    return _table([head], body, [], _caption(result, caption), "tab:findings", r"p{0.42\linewidth}lrrl")
+
+
+def _decomposition(result: Result, digits: int) -> str:
+    found = result.tables.get("decomposition")
+    if found is None or found.empty:
+        raise DataError("the result has no decomposition: no point is shared by speech and text, or languages are one")
+    part = "all" if (found["part"] == "all").any() else str(found["part"].iloc[0])
+    found = found[found["part"] == part]
+    components = [str(name) for name in dict.fromkeys(found["component"])]
+    body = []
+    for point in dict.fromkeys(found["point"]):
+        rows = {str(row["component"]): row for _, row in found[found["point"] == point].iterrows()}
+        body.append([escape(point), *(_cell(rows.get(name), "share", digits) for name in components)])
+    caption = [
+        f"Shares of variance ({'speech and text crossed' if part == 'all' else part})",
+        f"n = {int(found['n'].max())} sentences",
+        "in brackets 95 % intervals",
+        "no null: the shares are corrected for bias",
+        f"control: {CONTROLS['none']}",
+    ]
+    head = ["Point", *(escape(name.replace(":", " × ")) for name in components)]
+    return _table([head], body, [], _caption(result, caption), "tab:decomposition", "l" + "r" * len(components))
+
+
+def _caption(result: Result, parts: Sequence[str]) -> str:
+    model, corpus = (result.meta.get(name, {}).get("name", "") for name in ("model", "corpus"))
+    of = [f"model: {model}"] * bool(model) + [f"corpus: {corpus}"] * bool(corpus)
+    return escape("; ".join([*parts, *of]) + ".")
+
+
+def _of(row: pd.Series[Any] | None, column: str) -> float:
+    return math.nan if row is None else float(row[column])
+
+
+def _number(value: float, digits: int) -> str:
+    if not math.isfinite(value):
+        return "--"
+    text = f"{value:.{digits}f}"
+    return text.removeprefix("-") if float(text) == 0 else text.replace("-", "$-$")
+
+
+def _cell(row: pd.Series[Any] | None, column: str, digits: int) -> str:
+    """Write a number with its interval; the interval of a score is that of its value."""
+    text = _number(_of(row, column), digits)
+    if row is None or column == "calibrated" or not math.isfinite(_of(row, "low")):
+        return text
+    return rf"{text} {{\scriptsize[{_number(_of(row, 'low'), digits)}, {_number(_of(row, 'high'), digits)}]}}"
+
+
+def _p(value: object) -> str:
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return "--"
+    return "$<$0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _table(
+    head: Iterable[Sequence[str]],
+    body: Iterable[Sequence[str]],
+    last: Sequence[Sequence[str]],
+    caption: str,
+    label: str,
+    columns: str,
+) -> str:
+    def line(cells: Sequence[str]) -> str:
+        return "    " + " & ".join(cells) + r" \\"
+
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"  \centering",
+            rf"  \caption{{{caption}}}",
+            rf"  \label{{{label}}}",
+            rf"  \begin{{tabular}}{{{columns}}}",
+            r"    \toprule",
+            *map(line, head),
+            r"    \midrule",
+            *map(line, body),
+            *([r"    \midrule"] if last else []),
+            *map(line, last),
+            r"    \bottomrule",
+            r"  \end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )

@@ -1,0 +1,334 @@
+"""A result passes its rules or does not, in one line each; what finds no number fails, unknown names are refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from babelscope.check import Rules, apply, check, no_worse, parse_bound, parse_rule, write_junit
+from babelscope.cli import main
+from babelscope.errors import UsageError
+from babelscope.gaps import SCORE_COLUMNS, Result, curves, plan
+from babelscope.similarity import pairwise
+from babelscope.testing import Planted, planted_activations
+
+LANGUAGES = ("swh", "deu", "hau")
+MEASURES = ("svcca(variance=0.9)", "linear_cka", "retrieval", "xsim")
+_LABELS = ("modality", "point", "language")
+
+
+def made(folder: Path, *, meaning: float = 0.6, seed: int = 0, n: int = 40, interval: bool = True) -> Result:
+    """Scores of synthetic activations with so much common meaning at the output, as a study makes them."""
+    points = {"shared.0": Planted(meaning=0.1), "shared.1": Planted(meaning=meaning, language=0.1)}
+    activations = planted_activations(folder / "a.zarr", points, n=n, languages=LANGUAGES, seed=seed)
+    planned = [one for one in plan(activations) if one.a.point == "shared.1" or one.kind == "modality_gap"]
+    found = pairwise(
+        {
+            place: activations.matrix(place.point, place.modality, place.language)
+            for one in planned
+            for place in (one.a, one.b)
+        },
+        MEASURES,
+        pairs=[(one.a, one.b) for one in planned],
+        permutations=19,
+        interval="subsample" if interval else None,
+        draws=20,
+        workers=1,
+    )
+    names = ("value", "null_mean", "null_sd", "null_q95", "calibrated", "p", "low", "high", "n", "kx", "ky")
+    rows = [
+        {
+            "kind": one.kind,
+            **{f"{what}_a": getattr(one.a, what) for what in _LABELS},
+            **{f"{what}_b": getattr(one.b, what) for what in _LABELS},
+            "depth_a": activations.depth(one.a.point, one.a.modality),
+            "stage_a": "shared",
+            "measure": measure,
+            **{name: float(found[name].values[row, column]) for name in names},
+        }
+        for row, one in enumerate(planned)
+        for column, measure in enumerate(MEASURES)
+    ]
+    plain = pd.DataFrame(rows).assign(control="none")
+    less = plain.assign(control="length_regressed", value=plain["value"] * 0.9)
+    scores = pd.concat([plain, less], ignore_index=True)
+    meta = {
+        "corpus": {"fingerprint": "the same", "languages": list(LANGUAGES), "n": n},
+        "options": {"measures": list(MEASURES), "conventions": dict(found.attrs["conventions"]), "pooling": "mean"},
+    }
+    return Result(scores.reindex(columns=list(SCORE_COLUMNS)), curves(scores), meta)
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    return made(tmp_path_factory.mktemp("result"))
+
+
+@pytest.fixture(scope="module")
+def worse(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    return made(tmp_path_factory.mktemp("worse"), meaning=0.15, seed=1)
+
+
+@pytest.fixture(scope="module")
+def again(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    """The same model in all that matters: other noise, as much meaning."""
+    return made(tmp_path_factory.mktemp("again"), seed=2)
+
+
+def number_of(result: Result, text: str) -> float:
+    """The number that a rule is about, out of its line."""
+    line = apply(parse_rule("max", text, -99.0, result), result).line
+    return float(line.split("=-99: ")[1].split(" ")[0])
+
+
+def cell(
+    result: Result, kind: str, measure: str, group: str, column: str, point: str = "shared.1", control: str = "none"
+) -> float:
+    table = result.curves
+    row = table[
+        (table["kind"] == kind)
+        & (table["measure"] == measure)
+        & (table["group"] == group)
+        & (table["point"] == point)
+        & (table["control"] == control)
+    ]
+    assert len(row) == 1
+    return float(row[column].iloc[0])
+
+
+@pytest.mark.parametrize(
+    ("rule", "meant"),
+    [
+        ("retrieval", ("modality_gap", "retrieval", "mean", "calibrated")),
+        ("retrieval.speech", ("modality_gap", "retrieval", "mean", "calibrated")),
+        ("retrieval.speech.swh", ("modality_gap", "retrieval", "swh", "calibrated")),
+        ("retrieval.swh", ("modality_gap", "retrieval", "swh", "calibrated")),
+        ("retrieval.text.swh-deu", ("language_gap_text", "retrieval", "swh-deu", "calibrated")),
+        ("retrieval.language_gap_speech:value", ("language_gap_speech", "retrieval", "mean", "value")),
+        ("retrieval.cross_gap.swh-hau", ("cross_gap", "retrieval", "swh-hau", "calibrated")),
+        ("svcca.speech.hau:low", ("modality_gap", "svcca(variance=0.9)", "hau", "low")),
+        ("svcca( variance = 0.90 ).speech.hau", ("modality_gap", "svcca(variance=0.9)", "hau", "calibrated")),
+        ("linear_cka.swh:p", ("modality_gap", "linear_cka", "swh", "p")),
+        ("linear_cka.swh@shared.0", ("modality_gap", "linear_cka", "swh", "calibrated", "shared.0")),
+        (
+            "linear_cka.swh:value:length_regressed",
+            ("modality_gap", "linear_cka", "swh", "value", "shared.1", "length_regressed"),
+        ),
+    ],
+)
+def test_a_rule_names_one_number(rule: str, meant: tuple[str, ...], result: Result) -> None:
+    assert number_of(result, rule) == pytest.approx(cell(result, *meant), abs=1e-3)
+
+
+def test_a_gap_is_what_likeness_leaves(result: Result) -> None:
+    mean = cell(result, "modality_gap", "linear_cka", "mean", "calibrated")
+    assert number_of(result, "modality_gap") == pytest.approx(1 - mean, abs=1e-3)
+    raw = cell(result, "language_gap_text", "retrieval", "mean", "value")
+    assert number_of(result, "language_gap_text.retrieval:value") == pytest.approx(1 - raw, abs=1e-3)
+    assert number_of(result, "modality_gap.xsim.swh:value") == pytest.approx(
+        cell(result, "modality_gap", "xsim", "swh", "value"), abs=1e-3
+    )
+    low, value, high = (number_of(result, f"modality_gap.swh:{column}") for column in ("low", "value", "high"))
+    assert low < value < high
+    assert high == pytest.approx(1 - cell(result, "modality_gap", "linear_cka", "swh", "low"), abs=1e-3)
+
+
+def test_the_worst_and_a_languages_pairs(result: Result) -> None:
+    each = {one: cell(result, "modality_gap", "retrieval", one, "value") for one in LANGUAGES}
+    lowest = min(each, key=lambda one: each[one])
+    verdict = apply(parse_rule("min", "retrieval.speech.worst:value", 0.0, result), result)
+    assert verdict.passed
+    assert f"worst of 3: {lowest}" in verdict.line
+    rule = parse_rule("max", "modality_gap.retrieval.worst:value", 1.0, result)
+    assert f"{1 - min(each.values()):.4g} <= 1" in apply(rule, result).line  # the largest gap, where gaps are bounded
+    pairs = [cell(result, "language_gap_speech", "retrieval", pair, "value") for pair in ("swh-deu", "swh-hau")]
+    assert number_of(result, "retrieval.language_gap_speech.swh:value") == pytest.approx(np.mean(pairs), abs=1e-3)
+
+
+def test_a_resource_class_has_a_number_where_the_result_tells_classes(result: Result) -> None:
+    table = result.curves[result.curves["group"] == "mean"].assign(group="low", calibrated=0.25)
+    classed = dataclasses.replace(result, tables={"by_class": table[table["kind"] == "modality_gap"]})
+    assert number_of(classed, "modality_gap.low") == 0.75
+    assert not apply(parse_rule("max", "language_gap_text.low", 1, classed), classed).passed
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("modality_gpa", "did you mean 'modality_gap'"),
+        ("retreival.speech", "did you mean 'retrieval'"),
+        ("speech.swh", "no metric 'speech'"),
+        ("retrieval.speach", "did you mean 'speech'"),
+        ("retrieval.speech.swhh", "did you mean 'swh'"),
+        ("retrieval.speech.swh.deu", "'deu' is one name too many"),
+        ("retrieval.speech:valu", "did you mean 'value'"),
+        ("retrieval:length_regresed", "did you mean 'length_regressed'"),
+        ("retrieval@shared.9", "did you mean 'shared.1'"),
+        ("retrieval..swh", "a name is empty"),
+        ("svcca(varianc=0.9)", "did you mean 'variance'"),
+    ],
+)
+def test_what_nobody_knows_is_refused(rule: str, said: str, result: Result) -> None:
+    with pytest.raises(UsageError, match=said.replace("(", r"\(")):
+        parse_rule("max", rule, 1.0, result)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "retrieval.speech.fra",  # a language, but none of the result's
+        "retrieval.text.swh-fra",
+        "mutual_knn",  # a measure that was not taken
+        "svcca(variance=0.5)",
+        "retrieval:length_only",
+        "retrieval.text.worst:shuffled",
+    ],
+)
+@pytest.mark.parametrize("bound", ["max", "min"])
+def test_a_rule_that_matches_no_row_fails(rule: str, bound: str, result: Result) -> None:
+    limit = 1e9 if bound == "max" else -1e9  # any number would pass
+    verdict = apply(parse_rule(bound, rule, limit, result), result)  # type: ignore[arg-type]
+    assert not verdict.passed
+    assert verdict.line.startswith("FAIL")
+    assert "matches no row" in verdict.line
+
+
+def test_a_number_that_is_none_fails(result: Result) -> None:
+    empty = dataclasses.replace(result, curves=result.curves.assign(calibrated=math.nan))
+    for bound, limit in (("max", 1e9), ("min", -1e9)):
+        verdict = apply(parse_rule(bound, "modality_gap.swh", limit, empty), empty)  # type: ignore[arg-type]
+        assert not verdict.passed
+        assert "no calibrated" in verdict.line
+
+
+def test_a_measure_with_several_parameters_must_be_told_apart(result: Result) -> None:
+    more = result.curves[result.curves["measure"] == "svcca(variance=0.9)"].assign(measure="svcca(variance=0.5)")
+    both = dataclasses.replace(result, curves=pd.concat([result.curves, more]))
+    with pytest.raises(UsageError, match=r"has svcca\(variance=0.\d\) and svcca"):
+        parse_rule("max", "svcca", 1.0, both)
+
+
+def test_nothing_becomes_worse_by_itself(result: Result, again: Result, worse: Result) -> None:
+    for other in (result, again):
+        assert all(verdict.passed for verdict in no_worse(other, result))
+    found = no_worse(worse, result)
+    failed = {verdict.rule.partition(": ")[2] for verdict in found if not verdict.passed}
+    assert {"modality_gap by linear_cka", "modality_gap by retrieval", "modality_gap by xsim"} <= failed
+    assert all(verdict.passed for verdict in no_worse(result, worse))  # better is not worse
+    assert all(verdict.passed for verdict in no_worse(worse, result, tolerance=2.0))
+    assert len(found) == 4 * len(MEASURES)
+
+
+def test_a_baseline_must_be_of_the_same_sentences_and_measures(result: Result, tmp_path: Path) -> None:
+    def but(part: str, key: str, value: object) -> Result:
+        return dataclasses.replace(result, meta={**result.meta, part: {**result.meta[part], key: value}})
+
+    for part, key, value, said in (
+        ("corpus", "fingerprint", "another", "different corpora"),
+        ("corpus", "n", 39, r"numbers of sentences \(40 and 39\)"),
+        ("corpus", "languages", ["swh"], "different languages"),
+        ("options", "measures", ["retrieval"], "different measures"),
+        ("options", "conventions", {}, "different conventions"),
+        ("options", "pooling", "max", "different poolings"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            no_worse(result, but(part, key, value))
+    less = dataclasses.replace(result, curves=result.curves[result.curves["kind"] != "cross_gap"])
+    failed = [verdict for verdict in no_worse(less, result) if not verdict.passed]
+    assert len(failed) == len(MEASURES)
+    assert all("matches no row" in verdict.line for verdict in failed)
+    plain = made(tmp_path, interval=False)
+    with pytest.raises(UsageError, match=r"no intervals.*--tolerance"):
+        no_worse(plain, plain)
+    assert all(verdict.passed for verdict in no_worse(plain, plain, tolerance=0.01))
+
+
+def test_what_chance_reaches_is_not_compared(result: Result) -> None:
+    saturated = dataclasses.replace(result, curves=result.curves.assign(null_q95=1.0))
+    lines = {verdict.rule: verdict for verdict in no_worse(saturated, saturated)}
+    assert not lines["no worse than baseline: modality_gap by linear_cka"].passed
+    assert "says nothing" in lines["no worse than baseline: modality_gap by linear_cka"].line
+
+
+def test_rules_stand_in_a_file(tmp_path: Path, result: Result) -> None:
+    result.save(tmp_path / "old")
+    path = tmp_path / "rules.toml"
+    path.write_text(
+        """
+no_worse_than = "old"
+tolerance = 0.01
+
+[max]
+modality_gap = 0.9
+"modality_gap.swh@shared.1" = 1
+
+[min]
+retrieval.speech.swh = 0.1
+"svcca(variance=0.9).speech:value" = 0.2
+"""
+    )
+    rules = Rules.load(path)
+    assert rules.bounds == (
+        ("max", "modality_gap", 0.9),
+        ("max", "modality_gap.swh@shared.1", 1.0),
+        ("min", "retrieval.speech.swh", 0.1),
+        ("min", "svcca(variance=0.9).speech:value", 0.2),
+    )
+    assert rules.no_worse_than == tmp_path / "old"
+    assert len(check(result, rules)) == 4 + 4 * len(MEASURES)
+    for text, said in (
+        ("maximum = 1", "did you mean 'max'"),
+        ("max = 1", "is a table"),
+        ('[max]\nmodality_gap = "0.4"', "not a number"),
+        ("[max]\nmodality_gap = nan", "not a number"),
+        ("no_worse_than = 3", "folder"),
+        ("[max", "not valid TOML"),
+    ):
+        path.write_text(text)
+        with pytest.raises(UsageError, match=said):
+            Rules.load(path)
+    with pytest.raises(UsageError, match="no file of rules"):
+        Rules.load(tmp_path / "none.toml")
+    for text in ("modality_gap", "=3", "modality_gap=much", "modality_gap=nan"):
+        with pytest.raises(UsageError, match="write a rule and a number"):
+            parse_bound(text, "max")
+
+
+def test_the_command_line_says_a_line_a_rule_and_its_exit_code(
+    tmp_path: Path, result: Result, worse: Result, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, new = str(result.save(tmp_path / "old")), str(worse.save(tmp_path / "new"))
+    assert main(["check", old, "--max", "modality_gap=0.9", "--min", "retrieval.speech.swh=0.1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("pass  --max modality_gap=0.9: 0.")
+    assert lines[0].endswith("modality_gap by linear_cka at shared.1, mean of 3, n 40")
+    junit = tmp_path / "out" / "gaps.xml"
+    given = ["check", new, "--max", "modality_gap=0.01", "--no-worse-than", old, "--junit", str(junit)]
+    assert main(given) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("FAIL  --max modality_gap=0.01: ")
+    cases = ElementTree.parse(junit).getroot().findall("testsuite/testcase")
+    assert [case.find("failure") is not None for case in cases] == [line.startswith("FAIL") for line in lines]
+    assert {len(cases), len(lines)} == {1 + 4 * len(MEASURES)}
+    assert main(["check", old, "--max", "modality_gpa=1"]) == 2
+    assert main(["check", old]) == 2
+    assert "there is no rule" in capsys.readouterr().err
+    assert main(["check", str(tmp_path / "nowhere"), "--max", "modality_gap=1"]) == 1
+    (tmp_path / "rules.toml").write_text("[max]\nmodality_gap = 0.9\n")
+    assert main(["check", old, "--rules", str(tmp_path / "rules.toml")]) == 0
+
+
+def test_junit_holds_any_text(tmp_path: Path) -> None:
+    from babelscope.check import Verdict
+
+    path = write_junit([Verdict('a <b> & "c"\x00\x1b', False, "FAIL <script>\x07")], tmp_path / "x.xml")
+    case = ElementTree.parse(path).getroot().find("testsuite/testcase")
+    assert case is not None
+    assert case.get("name") == 'a <b> & "c"��'
