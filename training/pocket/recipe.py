@@ -48,12 +48,12 @@ class Recipe:
     seed: int = 0
     shape: AdapterShape = field(default_factory=AdapterShape)
     batch: int = 64
-    warm_epochs: float = 2.0
-    epochs: float = 4.0
+    warm_epochs: float = 1.0
+    epochs: float = 2.0
     rate: float = 1e-3
     decay: float = 0.01
     temperature: float = 0.05
-    centred: bool = False
+    centred: bool = True
     contrast: float = 1.0
     likeness: float = 1.0
     distance: float = 0.5
