@@ -84,7 +84,7 @@ window_seconds = 2
 
 
 def test_the_study_that_comes_along_names_thirty_languages_in_three_classes() -> None:
-    assert presets() == ["demo", "demo-nine", "paper"]
+    assert presets() == ["demo", "demo-nine", "paper", "towers"]
     paper = Study.preset("paper")
     codes = paper.corpus.languages
     assert codes is not None and len(set(codes)) == 30
