@@ -146,9 +146,22 @@ class Browser:
             "Home": 36,
             "End": 35,
             "Escape": 27,
+            "Enter": 13,
         }[key]
-        for kind in ("rawKeyDown", "keyUp"):
-            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+        typed = {"text": "\r"} if key == "Enter" else {}
+        self.call(
+            "Input.dispatchKeyEvent",
+            type="keyDown" if typed else "rawKeyDown",
+            key=key,
+            code=key,
+            windowsVirtualKeyCode=code,
+            **typed,
+        )
+        self.call("Input.dispatchKeyEvent", type="keyUp", key=key, code=key, windowsVirtualKeyCode=code)
+
+    def download_to(self, folder: Path) -> None:
+        """Keep what the page saves in a folder."""
+        self.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
 
     def move(self, selector: str, across: float = 0.5, down: float = 0.5) -> None:
         """Move the pointer over an element, at a share of its width and height."""
@@ -170,13 +183,4 @@ class Browser:
         clip = dict(zip(("x", "y", "width", "height"), box, strict=True)) | {"scale": 1}
         answer = self.call("Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True)
         path.write_bytes(base64.b64decode(answer["data"]))
-        return path
-
-    def pdf(self, path: Path) -> Path:
-        """Save the page as it prints."""
-        path.write_bytes(
-            base64.b64decode(
-                self.call("Page.printToPDF", printBackground=False, paperWidth=8.27, paperHeight=11.69)["data"]
-            )
-        )
         return path

@@ -7,7 +7,26 @@ PosixPath('results/demo/report.html')
 """
 
 from babelscope.report.charts import heat_map, layer_curves, retrieval_chart
-from babelscope.report.page import render, write_figures, write_report
+from babelscope.report.latex import to_latex
+from babelscope.report.notebook import View, view
+from babelscope.report.page import render, write_figures, write_markdown, write_report
+from babelscope.report.pdf import print_pdf
+from babelscope.report.recordings import Heard, embed
 from babelscope.report.terminal import summary_table
 
-__all__ = ["heat_map", "layer_curves", "render", "retrieval_chart", "summary_table", "write_figures", "write_report"]
+__all__ = [
+    "Heard",
+    "View",
+    "embed",
+    "heat_map",
+    "layer_curves",
+    "print_pdf",
+    "render",
+    "retrieval_chart",
+    "summary_table",
+    "to_latex",
+    "view",
+    "write_figures",
+    "write_markdown",
+    "write_report",
+]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from babelscope.errors import UsageError, did_you_mean
 from babelscope.gaps.result import KINDS, Result
+from babelscope.languages import language
 from babelscope.report.words import measure_head
 
 #: A null mean from which on a measure cannot tell related from unrelated data: nothing is left between the null and 1.
@@ -24,8 +25,12 @@ BLIND = 0.1
 MAP_KINDS: dict[str, str] = {
     "text": "language_gap_text",
     "speech": "language_gap_speech",
+    "cross": "cross_gap",
     "text-speech": "modality_gap",
 }
+
+#: Kinds in which a speech point is held against a text point.
+ACROSS = ("modality_gap", "cross_gap")
 
 
 @dataclass(frozen=True)
@@ -80,26 +85,27 @@ def in_order(values: Iterable[Any]) -> list[str]:
     return [str(value) for value in pd.unique(pd.Series(list(values), dtype=object)) if not pd.isna(value)]
 
 
-def _distinct(column: pd.Series[Any]) -> list[str]:
+def distinct(column: pd.Series[Any]) -> list[str]:
+    """Return the distinct texts of a column in order of first appearance, without missing ones."""
     return [str(value) for value in column.drop_duplicates() if not pd.isna(value)]
 
 
 def kinds(result: Result) -> list[str]:
     """Return the kinds of comparison that the curves hold, in the order of :data:`~babelscope.gaps.result.KINDS`."""
-    there = set(_distinct(result.curves["kind"]))
+    there = set(distinct(result.curves["kind"]))
     return [kind for kind in KINDS if kind in there]
 
 
 def measures(result: Result) -> list[str]:
     """Return the measures that the curves hold: in the study's order, then in order of appearance."""
-    there = _distinct(result.curves["measure"])
+    there = distinct(result.curves["measure"])
     asked = [str(name) for name in _list(_dict(result.meta.get("options")).get("measures"))]
     return [name for name in asked if name in there] + [name for name in there if name not in asked]
 
 
 def languages(result: Result) -> list[str]:
     """Return the languages that were compared: in the corpus's order, then in order of appearance."""
-    there = in_order([*_distinct(result.scores["language_a"]), *_distinct(result.scores["language_b"])])
+    there = in_order([*distinct(result.scores["language_a"]), *distinct(result.scores["language_b"])])
     named = [str(name) for name in _list(_dict(result.meta.get("corpus")).get("languages"))]
     if not there:
         return in_order(named)
@@ -152,7 +158,7 @@ def curve(result: Result, kind: str, measure: str, control: str = "none") -> pd.
     Where a speech point was held against several text points, the one of :func:`facing` is taken.
     """
     part = rows(result.curves, kind=kind, measure=measure, control=control)
-    if kind in ("modality_gap", "cross_gap"):
+    if kind in ACROSS:
         part = part[_faced(result, part["point"], part["against"])]
     rank = {point.name: index for index, point in enumerate(points(result, kind))}
     order = np.argsort([rank[str(name)] for name in part["point"]], kind="stable")
@@ -166,7 +172,7 @@ def mean_of(part: pd.DataFrame) -> pd.DataFrame:
 
 def groups(result: Result, kind: str) -> list[str]:
     """Return the languages (modality gap) or pairs (language gaps) of a kind, in the order of the languages."""
-    there = [name for name in _distinct(rows(result.curves, kind=kind)["group"]) if name != "mean"]
+    there = [name for name in distinct(rows(result.curves, kind=kind)["group"]) if name != "mean"]
     order = languages(result)
     if kind == "modality_gap":
         rank = {name: index for index, name in enumerate(order)}
@@ -199,8 +205,17 @@ def saturation(result: Result, kind: str, measure: str) -> Saturation | None:
 
 
 def leading_measure(result: Result) -> str | None:
-    """Return the first measure that is saturated nowhere, else the first not everywhere, else the first; or None."""
+    """Return the measure that the report leads with, or None.
+
+    It is that of the findings, where there are any; else the first that is saturated nowhere, else the first not
+    everywhere, else the first.
+    """
     names, among = measures(result), kinds(result)
+    findings = result.tables.get("findings")
+    if findings is not None:
+        tested = in_order(rows(findings, basis="calibrated")["measure"])
+        if chosen := next((name for name in tested if name in names), None):
+            return chosen
     found = {name: [saturation(result, kind, name) for kind in among] for name in names}
     clear = [name for name in names if not any(found[name])]
     partly = [name for name in names if not any(one and one.everywhere for one in found[name])]
@@ -243,27 +258,113 @@ def cells(
     -------
     dict of str to ndarray of shape (points, languages, languages)
         One array a quantity; points as in :func:`points`, languages as in :func:`languages`. The two halves mirror
-        each other (a pair has no order); NaN where nothing was compared.
+        each other (a pair has no order), but for ``cross``, whose rows speak and whose columns write; NaN where nothing
+        was compared.
     """
     kind = MAP_KINDS[modality]
     part = rows(result.scores, kind=kind, measure=measure, control=control)
-    if kind == "modality_gap":
+    if kind in ACROSS:
         part = part[_faced(result, part["point_a"], part["point_b"])]
     where = {point.name: index for index, point in enumerate(points(result, kind))}
     names = {name: index for index, name in enumerate(languages(result))}
-    point = part["point_a"].astype(object).map(where).to_numpy(dtype=float)
-    kept = np.isfinite(point)
-    at = point[kept].astype(np.intp)
-    a = part["language_a"].astype(object).map(names).to_numpy(dtype=np.intp)[kept]
-    b = part["language_b"].astype(object).map(names).to_numpy(dtype=np.intp)[kept]
+    point = ranks(part["point_a"], where)
+    kept = point >= 0
+    at = point[kept]
+    a, b = ranks(part["language_a"], names)[kept], ranks(part["language_b"], names)[kept]
     pivoted = {}
     for quantity in quantities:
         filled = np.full((len(where), len(names), len(names)), np.nan)
         found = part[quantity].to_numpy(dtype=float)[kept]
-        filled[at, b, a] = found
+        if modality != "cross":
+            filled[at, b, a] = found
         filled[at, a, b] = found
         pivoted[quantity] = filled
     return pivoted
+
+
+def ranks(column: pd.Series[Any], rank: dict[str, int]) -> NDArray[np.intp]:
+    """Return the rank of each text of a column, -1 for one without; quick where texts are categories."""
+    texts = column.astype("category").cat
+    by_category = np.array([rank.get(str(text), -1) for text in texts.categories] + [-1], dtype=np.intp)
+    return by_category[texts.codes.to_numpy()]
+
+
+def crossings(result: Result) -> tuple[list[PointAt], list[PointAt]]:
+    """Return the speech points and the text points that were held against each other, each from first to last.
+
+    Both are empty unless some speech point was held against several text points.
+    """
+    found = rows(result.scores, kind="modality_gap", control="none")
+    if found.empty:
+        return [], []
+    pairs = found[["point_a", "point_b"]].drop_duplicates()
+    several = set(pairs.groupby("point_a", observed=True)["point_b"].count().loc[lambda count: count > 1].index)
+    if not several:
+        return [], []
+    found = found[found["point_a"].isin(several)]
+    sides = []
+    for side in ("a", "b"):
+        columns = [f"point_{side}", f"stage_{side}", f"depth_{side}"]
+        there = found[columns].drop_duplicates(columns[0]).sort_values(columns[2], kind="stable")
+        sides.append([PointAt(str(p), "" if pd.isna(s) else str(s), float(d)) for p, s, d in there.to_numpy()])
+    return sides[0], sides[1]
+
+
+def orders(result: Result) -> dict[str, tuple[list[int], list[tuple[str, int, int]]]]:
+    """Return orders of the languages by name: as positions in :func:`languages`, and runs that belong together.
+
+    ``corpus`` is always there; ``family``, ``script`` and ``resource class`` are where they are known for some
+    language: from the table of languages, else from the codes.
+    """
+    names = languages(result)
+    found: dict[str, tuple[list[int], list[tuple[str, int, int]]]] = {"corpus": (list(range(len(names))), [])}
+    told = {name: traits(result, name) for name in names}
+    ranks = {name: rank for rank, name in enumerate(("high", "medium", "low"))}
+    for trait in ("family", "script", "resource class"):
+        labels = [told[name].get(trait, "") for name in names]
+        if len(set(labels) - {""}) < 2:
+            continue
+        sizes = pd.Series(labels).value_counts().to_dict()
+
+        def key(index: int, labels: list[str] = labels, sizes: dict[Any, int] = sizes) -> tuple[Any, ...]:
+            label = labels[index]
+            return (not label, ranks.get(label, 9), -sizes[label], label, index)
+
+        order = sorted(range(len(names)), key=key)
+        runs: list[tuple[str, int, int]] = []
+        for position, index in enumerate(order):
+            label = labels[index] or "unknown"
+            if runs and runs[-1][0] == label:
+                runs[-1] = (label, runs[-1][1], runs[-1][2] + 1)
+            else:
+                runs.append((label, position, 1))
+        found[trait] = (order, runs)
+    return found
+
+
+def traits(result: Result, name: str) -> dict[str, str]:
+    """Return what is known of a language: name, script, family, resource class; empty texts are left out."""
+    table = result.tables.get("languages")
+    if table is not None and len(here := table[table["language"] == name]):
+        row = here.iloc[0]
+        found = {
+            "name": row["name"],
+            "script": row["script"],
+            "family": row["family"],
+            "resource class": row["resource_class"],
+        }
+    else:
+        try:
+            known_as = language(name)
+        except UsageError:
+            return {}
+        found = {
+            "name": known_as.name,
+            "script": known_as.script,
+            "family": known_as.family,
+            "resource class": known_as.resource,
+        }
+    return {key: str(value) for key, value in found.items() if isinstance(value, str) and value}
 
 
 def retrieval_rows(result: Result, kind: str, most: int | None = None) -> pd.DataFrame:
@@ -301,7 +402,7 @@ def retrieval_rows(result: Result, kind: str, most: int | None = None) -> pd.Dat
     measure = retrieval_measure(result)
     along = points(result, kind)
     part = rows(result.scores, kind=kind, measure=measure or "")
-    if kind in ("modality_gap", "cross_gap"):
+    if kind in ACROSS:
         part = part[_faced(result, part["point_a"], part["point_b"])]
     part = part[part["value"].notna()]
     if part.empty or not along:
@@ -357,3 +458,9 @@ def _dict(value: object) -> dict[str, Any]:
 
 def _list(value: object) -> list[Any]:
     return list(value) if isinstance(value, (list, tuple)) else []
+
+
+def has_cells(result: Result, modality: str, measure: str) -> bool:
+    """Return whether a map of the last point shows anything."""
+    found = cells(result, modality, measure)["value"]
+    return bool(found.shape[0]) and bool(np.isfinite(found[-1]).any())

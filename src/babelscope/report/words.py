@@ -25,7 +25,8 @@ KIND_LINES: dict[str, str] = {
 MAP_TITLES: dict[str, str] = {
     "text": "Text against text",
     "speech": "Speech against speech",
-    "text-speech": "Text against speech, same language",
+    "cross": "Speech (rows) against text (columns)",
+    "text-speech": "Text against speech, along the layers",
 }
 
 CONTROL_TITLES: dict[str, str] = {

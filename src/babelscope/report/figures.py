@@ -1,0 +1,123 @@
+"""The figures as files: SVG and PNG of each, and its numbers as CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import vl_convert
+
+from babelscope.cache import write_atomically
+from babelscope.gaps.result import Result
+from babelscope.report import charts, drawing, select, svg
+
+#: Characters of one figure's numbers that the page carries for saving; longer ones stand in their file alone.
+MOST_CSV = 150_000
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of the report: its name, its picture, and the rows that it is drawn from.
+
+    Attributes
+    ----------
+    name : str
+        Of its files, and of the figure in the page.
+    picture : str or altair chart
+        SVG of the page, or a chart.
+    numbers : DataFrame
+        Rows of a table of the result; the index is their row number there.
+    """
+
+    name: str
+    picture: Any
+    numbers: pd.DataFrame
+
+    def csv(self) -> str:
+        """Return the numbers as CSV, with the row number in the result's table first."""
+        return self.numbers.to_csv(index_label="row", float_format="%.6g", lineterminator="\n")
+
+
+def drawn(result: Result, sections: dict[str, Any]) -> Iterator[Figure]:
+    """Yield the figures that the page draws itself, from its sections."""
+    if classes := sections.get("classes"):
+        table = result.tables["by_class"]
+        for panel in classes["panels"]:
+            yield Figure(f"by_class.{panel['kind']}", panel["picture"], select.rows(table, kind=panel["kind"]))
+    if cross := sections.get("cross"):
+        means = select.mean_of(select.rows(result.curves, kind="modality_gap", measure=cross["first"], control="none"))
+        yield Figure("cross_layer", cross["picture"], means)
+    if variance := sections.get("variance"):
+        for part in variance["parts"]:
+            rows = select.rows(result.tables["decomposition"], part=part["part"]).drop(columns="convention")
+            yield Figure(f"decomposition.{part['part']}", part["picture"], rows)
+    if centroids := sections.get("centroids"):
+        for panel in centroids["panels"]:
+            yield Figure(
+                f"centroids.{panel['kind']}",
+                panel["picture"],
+                select.rows(result.tables["centroids"], kind=panel["kind"]),
+            )
+    if points := sections.get("points"):
+        yield Figure(
+            "point_map",
+            points["picture"],
+            select.rows(result.tables["projection"], point=points["points"][points["first"]]),
+        )
+    if tokens := sections.get("tokens"):
+        yield Figure("tokens", tokens["picture"], result.tables["tokens"])
+    if heat := sections.get("heat"):
+        for one in heat["maps"]:
+            if one["modality"] in ("text", "speech"):
+                continue
+            rows = select.rows(result.scores, kind=one["kind"], measure=heat["leading"], control="none")
+            if not one["along"]:
+                rows = select.rows(rows, point_a=one["last"].name)
+            yield Figure(f"heat_map.{one['modality']}", one["picture"], rows)
+
+
+def charted(result: Result) -> Iterator[Figure]:
+    """Yield the figures that are charts: curves, maps of the last layer, retrieval."""
+    there = select.kinds(result)
+    for kind in there:
+        yield Figure(f"layer_curves.{kind}", charts.layer_curves(result, kind), select.rows(result.curves, kind=kind))
+    measure = select.leading_measure(result)
+    for modality in ("text", "speech"):
+        kind = select.MAP_KINDS[modality]
+        if kind in there and measure and select.has_cells(result, modality, measure):
+            last = select.points(result, kind)[-1].name
+            rows = select.rows(result.scores, kind=kind, measure=measure, control="none", point_a=last)
+            yield Figure(f"heat_map.{modality}", charts.heat_map(result, modality, measure=measure), rows)
+    for kind in there:
+        rows = select.retrieval_rows(result, kind)
+        if not rows.empty:
+            yield Figure(f"retrieval.{kind}", charts.retrieval_chart(result, kind), rows)
+
+
+def write(figures: Iterator[Figure] | list[Figure], folder: Path) -> list[Path]:
+    """Write figures as ``NAME.svg``, ``NAME.png`` (two pixels a unit) and ``NAME.csv``, each replaced whole.
+
+    Raises
+    ------
+    DataError
+        If the folder cannot be written.
+    """
+    written: list[Path] = []
+    for figure in figures:
+        text = drawing.standalone(figure.picture) if isinstance(figure.picture, str) else svg.to_svg(figure.picture)
+        png = vl_convert.svg_to_png(text, scale=2)
+        numbers = figure.csv()
+        written += [
+            write_atomically(
+                folder / f"{figure.name}.svg", lambda path, text=text: path.write_text(text, encoding="utf-8")
+            ),
+            write_atomically(folder / f"{figure.name}.png", lambda path, png=png: path.write_bytes(png)),
+            write_atomically(
+                folder / f"{figure.name}.csv",
+                lambda path, numbers=numbers: path.write_text(numbers, encoding="utf-8", newline="\n"),
+            ),
+        ]
+    return written

@@ -1,0 +1,247 @@
+"""What a report cites: the papers behind its measures, models, corpora and statistics, by key.
+
+Every entry was published under the identifier given. A work is cited where the result used it, never otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from babelscope.report.words import measure_head
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One published work.
+
+    Attributes
+    ----------
+    key : str
+        For BibTeX.
+    short : str
+        As it is cited in a sentence: ``Raghu et al., 2017``.
+    authors, title, venue : str
+    year : int
+    arxiv : str
+        Identifier, or empty.
+    """
+
+    key: str
+    short: str
+    authors: str
+    title: str
+    venue: str
+    year: int
+    arxiv: str = ""
+
+    @property
+    def line(self) -> str:
+        """The entry of a list of references."""
+        identifier = f" arXiv:{self.arxiv}." if self.arxiv else ""
+        return f"{self.authors} ({self.year}). {self.title}. {self.venue}.{identifier}"
+
+    @property
+    def bibtex(self) -> str:
+        """The entry for BibTeX."""
+        fields = {"author": " and ".join(_names(self.authors)), "title": f"{{{self.title}}}", "year": str(self.year)}
+        fields |= {"howpublished": self.venue}
+        fields |= {"eprint": self.arxiv, "archivePrefix": "arXiv"} if self.arxiv else {}
+        inner = ",\n".join(f"  {name} = {{{value}}}" for name, value in fields.items())
+        return f"@misc{{{self.key},\n{inner}\n}}"
+
+
+def _names(authors: str) -> list[str]:
+    return ["others" if name == "et al." else name for name in authors.replace(", and ", "; ").split("; ")]
+
+
+_ALL = (
+    Reference(
+        "raghu2017svcca", "Raghu et al., 2017", "Raghu, M.; Gilmer, J.; Yosinski, J.; Sohl-Dickstein, J.",
+        "SVCCA: Singular Vector Canonical Correlation Analysis for Deep Learning Dynamics and Interpretability",
+        "Advances in Neural Information Processing Systems 30", 2017, "1706.05806",
+    ),
+    Reference(
+        "morcos2018insights", "Morcos et al., 2018", "Morcos, A. S.; Raghu, M.; Bengio, S.",
+        "Insights on representational similarity in neural networks with canonical correlation",
+        "Advances in Neural Information Processing Systems 31", 2018, "1806.05759",
+    ),
+    Reference(
+        "hotelling1936relations", "Hotelling, 1936", "Hotelling, H.", "Relations between two sets of variates",
+        "Biometrika 28", 1936,
+    ),
+    Reference(
+        "kornblith2019similarity", "Kornblith et al., 2019", "Kornblith, S.; Norouzi, M.; Lee, H.; Hinton, G.",
+        "Similarity of Neural Network Representations Revisited",
+        "International Conference on Machine Learning", 2019, "1905.00414",
+    ),
+    Reference(
+        "song2012feature", "Song et al., 2012", "Song, L.; Smola, A.; Gretton, A.; Bedo, J.; Borgwardt, K.",
+        "Feature Selection via Dependence Maximization", "Journal of Machine Learning Research 13", 2012,
+    ),
+    Reference(
+        "murphy2024correcting", "Murphy et al., 2024", "Murphy, A.; Zylberberg, J.; Fyshe, A.",
+        "Correcting Biased Centered Kernel Alignment Measures in Biological and Artificial Neural Networks",
+        "ICLR 2024 Workshop on Representational Alignment", 2024, "2405.01012",
+    ),
+    Reference(
+        "williams2021generalized", "Williams et al., 2021",
+        "Williams, A. H.; Kunz, E.; Kornblith, S.; Linderman, S. W.",
+        "Generalized Shape Metrics on Neural Representations",
+        "Advances in Neural Information Processing Systems 34", 2021, "2110.14739",
+    ),
+    Reference(
+        "kriegeskorte2008representational", "Kriegeskorte et al., 2008", "Kriegeskorte, N.; Mur, M.; Bandettini, P.",
+        "Representational similarity analysis – connecting the branches of systems neuroscience",
+        "Frontiers in Systems Neuroscience 2", 2008,
+    ),
+    Reference(
+        "huh2024platonic", "Huh et al., 2024", "Huh, M.; Cheung, B.; Wang, T.; Isola, P.",
+        "The Platonic Representation Hypothesis", "International Conference on Machine Learning", 2024, "2405.07987",
+    ),
+    Reference(
+        "artetxe2019massively", "Artetxe and Schwenk, 2019", "Artetxe, M.; Schwenk, H.",
+        "Massively Multilingual Sentence Embeddings for Zero-Shot Cross-Lingual Transfer and Beyond",
+        "Transactions of the Association for Computational Linguistics 7", 2019, "1812.10464",
+    ),
+    Reference(
+        "artetxe2019margin", "Artetxe and Schwenk, 2019", "Artetxe, M.; Schwenk, H.",
+        "Margin-based Parallel Corpus Mining with Multilingual Sentence Embeddings",
+        "Annual Meeting of the Association for Computational Linguistics", 2019, "1811.01136",
+    ),
+    Reference(
+        "kargaran2024mexa", "Kargaran et al., 2024", "Kargaran, A. H.; et al.",
+        "MEXA: Multilingual Evaluation of English-Centric LLMs via Cross-Lingual Alignment", "Preprint", 2024,
+        "2410.05873",
+    ),
+    Reference(
+        "del2022similarity", "Del and Fishel, 2022", "Del, M.; Fishel, M.",
+        "Cross-lingual Similarity of Multilingual Representations Revisited", "Preprint", 2022, "2212.01924",
+    ),
+    Reference(
+        "pasad2021layerwise", "Pasad et al., 2021", "Pasad, A.; Chou, J.-C.; Livescu, K.",
+        "Layer-wise Analysis of a Self-supervised Speech Representation Model",
+        "IEEE Automatic Speech Recognition and Understanding Workshop", 2021, "2107.04734",
+    ),
+    Reference(
+        "liang2022mind", "Liang et al., 2022", "Liang, W.; Zhang, Y.; Kwon, Y.; Yeung, S.; Zou, J.",
+        "Mind the Gap: Understanding the Modality Gap in Multi-modal Contrastive Representation Learning",
+        "Advances in Neural Information Processing Systems 35", 2022, "2203.02053",
+    ),
+    Reference(
+        "groger2026revisiting", "Gröger et al., 2026", "Gröger, F.; Wen, S.; Brbić, M.",
+        "Revisiting the Platonic Representation Hypothesis: An Aristotelian View",
+        "International Conference on Machine Learning", 2026, "2602.14486",
+    ),
+    Reference(
+        "politis1999subsampling", "Politis et al., 1999", "Politis, D. N.; Romano, J. P.; Wolf, M.", "Subsampling",
+        "Springer", 1999,
+    ),
+    Reference(
+        "lee2025multimodal", "Lee et al., 2025", "Lee, H.; Liu, D.; Sinhamahapatra, S.; Niehues, J.",
+        "How do Multimodal Foundation Models Encode Text and Speech? An Analysis of Cross-Lingual and Cross-Modal "
+        "Representations",
+        "Conference of the Nations of the Americas Chapter of the ACL", 2025, "2411.17666",
+    ),
+    Reference(
+        "joshi2020state", "Joshi et al., 2020", "Joshi, P.; Santy, S.; Budhiraja, A.; Bali, K.; Choudhury, M.",
+        "The State and Fate of Linguistic Diversity and Inclusion in the NLP World",
+        "Annual Meeting of the Association for Computational Linguistics", 2020, "2004.09095",
+    ),
+    Reference(
+        "conneau2022fleurs", "Conneau et al., 2022",
+        "Conneau, A.; Ma, M.; Khanuja, S.; Zhang, Y.; Axelrod, V.; Dalmia, S.; Riesa, J.; Rivera, C.; Bapna, A.",
+        "FLEURS: Few-shot Learning Evaluation of Universal Representations of Speech",
+        "IEEE Spoken Language Technology Workshop", 2022, "2205.12446",
+    ),
+    Reference(
+        "seamless2023m4t", "Seamless Communication et al., 2023a", "Seamless Communication; et al.",
+        "SeamlessM4T: Massively Multilingual & Multimodal Machine Translation", "Preprint", 2023, "2308.11596",
+    ),
+    Reference(
+        "seamless2023expressive", "Seamless Communication et al., 2023b", "Seamless Communication; et al.",
+        "Seamless: Multilingual Expressive and Streaming Speech Translation", "Preprint", 2023, "2312.05187",
+    ),
+    Reference(
+        "duquenne2023sonar", "Duquenne et al., 2023", "Duquenne, P.-A.; Schwenk, H.; Sagot, B.",
+        "SONAR: Sentence-Level Multimodal and Language-Agnostic Representations", "Preprint", 2023, "2308.11466",
+    ),
+    Reference(
+        "radford2023whisper", "Radford et al., 2023",
+        "Radford, A.; Kim, J. W.; Xu, T.; Brockman, G.; McLeavey, C.; Sutskever, I.",
+        "Robust Speech Recognition via Large-Scale Weak Supervision",
+        "International Conference on Machine Learning", 2023, "2212.04356",
+    ),
+    Reference(
+        "wang2024multilingual", "Wang et al., 2024",
+        "Wang, L.; Yang, N.; Huang, X.; Yang, L.; Majumder, R.; Wei, F.",
+        "Multilingual E5 Text Embeddings: A Technical Report", "Preprint", 2024, "2402.05672",
+    ),
+    Reference(
+        "tang2024salmonn", "Tang et al., 2024",
+        "Tang, C.; Yu, W.; Sun, G.; Chen, X.; Tan, T.; Li, W.; Lu, L.; Ma, Z.; Zhang, C.",
+        "SALMONN: Towards Generic Hearing Abilities for Large Language Models",
+        "International Conference on Learning Representations", 2024, "2310.13289",
+    ),
+)  # fmt: skip
+
+REFERENCES: dict[str, Reference] = {one.key: one for one in _ALL}
+
+#: Keys of the works behind a measure, by its name without parameters.
+_MEASURES: dict[str, tuple[str, ...]] = {
+    "svcca": ("raghu2017svcca",),
+    "cca": ("hotelling1936relations", "raghu2017svcca"),
+    "pwcca": ("morcos2018insights",),
+    "cv_cca": ("pasad2021layerwise",),
+    "linear_cka": ("kornblith2019similarity",),
+    "rbf_cka": ("kornblith2019similarity",),
+    "procrustes": ("williams2021generalized",),
+    "rsa": ("kriegeskorte2008representational",),
+    "mutual_knn": ("huh2024platonic",),
+    "retrieval": ("artetxe2019massively",),
+    "xsim": ("artetxe2019margin",),
+    "mexa": ("kargaran2024mexa",),
+    "anc": ("del2022similarity",),
+    "centroid_gap": ("liang2022mind",),
+}
+
+#: Keys of the works behind a model or corpus, by a part of its name or family, the longer ones first.
+_MODELS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("seamless-m4t-v2", ("seamless2023expressive", "seamless2023m4t")),
+    ("seamless_m4t_v2", ("seamless2023expressive", "seamless2023m4t")),
+    ("seamless", ("seamless2023m4t",)),
+    ("sonar", ("duquenne2023sonar",)),
+    ("whisper", ("radford2023whisper",)),
+    ("e5", ("wang2024multilingual",)),
+    ("salmonn", ("tang2024salmonn",)),
+)
+_CORPORA = {"fleurs": ("conneau2022fleurs",)}
+
+
+def of_measure(measure: str) -> list[Reference]:
+    """Return the works behind a measure, as written in the scores; none for one that is not known here."""
+    keys = _MEASURES.get(measure_head(measure), ())
+    if measure_head(measure).endswith("_cka") and "debiased=False" not in measure.replace(" ", ""):
+        keys = (*keys, "song2012feature", "murphy2024correcting")
+    return [REFERENCES[key] for key in keys]
+
+
+def of_model(*names: str) -> list[Reference]:
+    """Return the works behind a model, by its name and the families of its sides."""
+    found: dict[str, Reference] = {}
+    for name in names:
+        for part in name.lower().split("+"):
+            keys = next((keys for word, keys in _MODELS if word in part), ())
+            found |= {key: REFERENCES[key] for key in keys}
+    return list(found.values())
+
+
+def of_corpus(name: str) -> list[Reference]:
+    """Return the works behind a corpus."""
+    return [REFERENCES[key] for key in _CORPORA.get(name.lower(), ())]
+
+
+def cite(references: Iterable[Reference]) -> str:
+    """Return a citation in brackets: ``(Raghu et al., 2017; Morcos et al., 2018)``; empty for none."""
+    named = dict.fromkeys(one.short for one in references)
+    return f" ({'; '.join(named)})" if named else ""

@@ -1,0 +1,112 @@
+"""The diagnosis: for each language the stage at which its speech fails to reach its text, and what follows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from babelscope.gaps.result import Result
+from babelscope.report import words
+from babelscope.report.sections.findings import evidence
+from babelscope.report.told import Sentence, count, joined, tell
+
+#: Rows that stand open; the others unfold.
+FIRST_ROWS = 16
+
+
+def section(result: Result) -> dict[str, Any] | None:
+    """Return the table of languages and stages, its leading sentences and the advice; None where there is none."""
+    table = result.tables.get("diagnosis")
+    if table is None or table.empty:
+        return None
+    stages = [str(name) for name in table["stage"].drop_duplicates()]
+    measures = [str(name) for name in table["measure"].drop_duplicates()]
+    measure = measures[0]
+    table = table[table["measure"] == measure]
+    worst = table[table["worst"].astype(bool)]
+    losses = table["loss"].to_numpy(dtype=float)
+    top = float(np.nanmax(losses)) if np.isfinite(losses).any() else 1.0
+    rows = []
+    order = table.groupby("language", sort=False)["rank"].min().sort_values(kind="stable")
+    for language in order.index:
+        part = table[table["language"] == language]
+        cells = []
+        for stage in stages:
+            here = part[part["stage"] == stage]
+            cells.append(None if here.empty else _cell(here.iloc[0], top))
+        rows.append(
+            {
+                "language": str(language),
+                "class": str(part["resource_class"].iloc[0] or ""),
+                "rank": order[language],
+                "cells": cells,
+            }
+        )
+    return {
+        "measure": words.measure_title(measure),
+        "stages": stages,
+        "rows": rows,
+        "first": FIRST_ROWS,
+        "lead": joined([_lead(worst, table), _largest(worst)]),
+        "advice": _advice(result, worst if len(worst) else table),
+    }
+
+
+def _cell(row: pd.Series[Any], top: float) -> dict[str, Any]:
+    loss = float(row["loss"])
+    return {
+        "loss": tell("diagnosis", row, "loss") if np.isfinite(loss) else None,
+        "low": tell("diagnosis", row, "low") if np.isfinite(float(row["low"])) else None,
+        "high": tell("diagnosis", row, "high") if np.isfinite(float(row["high"])) else None,
+        "reached": tell("diagnosis", row, "reached") if np.isfinite(float(row["reached"])) else None,
+        "point": str(row["point"]),
+        "share": round(100 * min(1.0, max(0.0, loss / top)), 1) if top > 0 and np.isfinite(loss) else 0,
+        "worst": bool(row["worst"]),
+    }
+
+
+def _lead(worst: pd.DataFrame, table: pd.DataFrame) -> Sentence | None:
+    if worst.empty:
+        return Sentence("No stage stands out as the place where speech fails to reach text.")
+    by_stage = worst["stage"].value_counts()
+    stage = str(by_stage.index[0])
+    part = worst[worst["stage"] == stage]
+    first = table.drop_duplicates("language")
+    return Sentence(
+        "For {part} of {all} languages the largest avoidable loss of speech against text is at the stage {stage}.",
+        part=count("diagnosis", part.drop_duplicates("language")),
+        all=count("diagnosis", first),
+        stage=stage,
+    )
+
+
+def _largest(worst: pd.DataFrame) -> Sentence | None:
+    there = worst[worst["loss"].notna()]
+    if there.empty:
+        return None
+    row = there.loc[there["loss"].idxmax()]
+    return Sentence(
+        "The largest of all is that of {language} at {stage}: {loss} is lost there.",
+        language=str(row["language"]),
+        stage=str(row["stage"]),
+        loss=tell("diagnosis", row, "loss"),
+    )
+
+
+def _advice(result: Result, rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return each advice once, with the languages that it is for."""
+    told: dict[str, list[pd.Series[Any]]] = {}
+    for _, row in rows.iterrows():
+        text = str(row["advice"] or "").strip()
+        if text and text != "nan":
+            told.setdefault(text, []).append(row)
+    return [
+        {
+            "text": text,
+            "languages": [str(row["language"]) for row in found],
+            "evidence": evidence(result, found[0]["evidence"]),
+        }
+        for text, found in told.items()
+    ]

@@ -1,0 +1,217 @@
+"""The verdicts: what the study finds, each with its effect, its interval and the rows that it rests on."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from babelscope.gaps.result import Result
+from babelscope.report import drawing, words
+from babelscope.report.told import Sentence, Told, file_of, tell
+
+#: Rows of evidence that are shown; the filter that finds the others is shown too.
+MOST_EVIDENCE = 12
+
+#: Sign and colour of a verdict. The word stands beside the sign, so that neither colour nor shape is needed.
+VERDICTS: dict[str, tuple[str, str]] = {
+    "holds": ("✓", "yes"),
+    "holds not": ("✗", "no"),
+    "cannot tell": ("?", "open"),
+}
+
+#: What a reader calls the two ways to read the scores.
+BASES: dict[str, str] = {
+    "calibrated": "calibrated",
+    "raw_svcca": "raw SVCCA",
+    "calibrated_svcca": "SVCCA, calibrated",
+}
+
+_LABELS = (
+    "kind", "group", "component", "part", "stage", "point", "against", "point_a", "point_b", "language", "language_a",
+    "language_b",
+)  # fmt: skip
+_NUMBERS = (
+    "value", "share", "distance", "reached", "loss", "effect", "null_mean", "null_q95", "calibrated", "low", "high",
+    "p", "n",
+)  # fmt: skip
+
+
+def section(result: Result) -> list[dict[str, Any]]:
+    """Return one entry a finding, in the order of the table; empty where nothing was tested."""
+    table = result.tables.get("findings")
+    if table is None or table.empty:
+        return []
+    caveats = {
+        str(one.get("id")): str(one.get("title") or one.get("id"))
+        for one in result.meta.get("caveats") or []
+        if isinstance(one, dict)
+    }
+    found = []
+    for identifier in table["id"].drop_duplicates():
+        rows = table[table["id"] == identifier]
+        main = _main(rows)
+        others = [_verdict(result, row, rows, caveats) for _, row in rows.iterrows() if row.name != main.name]
+        told = _verdict(result, main, rows, caveats)
+        told["others"] = others
+        told["raw"] = next((one for one in others if one["basis"] == "raw_svcca" and one["group"] == "all"), None)
+        told["by_class"] = [one for one in others if one["group"] != "all" and one["basis"] == told["basis"]]
+        found.append(told)
+    return found
+
+
+def _main(rows: pd.DataFrame) -> pd.Series[Any]:
+    """Return the row over all languages, calibrated: the one whose verdict leads."""
+    rank = (rows["group"] != "all").astype(int) * 2 + (rows["basis"] != "calibrated").astype(int)
+    return rows.loc[rank.idxmin()]
+
+
+def _verdict(result: Result, row: pd.Series[Any], rows: pd.DataFrame, caveats: dict[str, str]) -> dict[str, Any]:
+    verdict = str(row["verdict"])
+    sign, tone = VERDICTS.get(verdict, ("?", "open"))
+    ends = rows[["effect", "low", "high"]].to_numpy(dtype=float)
+    ends = ends[np.isfinite(ends)]
+    domain = (min(0.0, float(ends.min())), max(0.0, float(ends.max()))) if len(ends) else (0.0, 1.0)
+    return {
+        "id": words.slug(str(row["id"])),
+        "row": int(str(row.name)),
+        "group": str(row["group"]),
+        "basis": str(row["basis"]),
+        "basis_title": BASES.get(str(row["basis"]), str(row["basis"])),
+        "measure": str(row["measure"]),
+        "measure_title": words.measure_title(str(row["measure"])),
+        "statement": str(row["statement"]),
+        "verdict": verdict,
+        "sign": sign,
+        "tone": tone,
+        "of": str(row["effect_of"]),
+        "numbers": _effect(row),
+        "picture": drawing.interval(
+            float(row["effect"]), float(row["low"]), float(row["high"]), domain, f"var(--verdict-{tone})"
+        ),
+        "evidence": evidence(result, row["evidence"]),
+        "caveats": _caveats(row["caveats"], caveats),
+    }
+
+
+def _effect(row: pd.Series[Any]) -> Sentence:
+    """Return effect, interval, p and size, each with its place; what is missing is left out."""
+    parts: dict[str, Any] = {}
+    told = []
+    if np.isfinite(float(row["effect"])):
+        parts["effect"] = tell("findings", row, "effect", 3)
+        told.append("{effect}")
+    if np.isfinite(float(row["low"])) and np.isfinite(float(row["high"])):
+        parts |= {"low": tell("findings", row, "low", 3), "high": tell("findings", row, "high", 3)}
+        told.append("interval {low} to {high}")
+    if np.isfinite(float(row["p"])):
+        parts["p"] = tell("findings", row, "p")
+        told.append("p {p}" if str(parts["p"]).startswith("<") else "p = {p}")
+    parts |= {"n": tell("findings", row, "n", 0), "groups": tell("findings", row, "groups", 0)}
+    told += ["n = {n}", "{groups} languages or pairs"]
+    return Sentence(", ".join(told), **parts)
+
+
+def _caveats(cell: object, known: dict[str, str]) -> list[dict[str, Any]]:
+    """Return the caveats of a verdict: items with ``id`` and ``text``, or bare ids."""
+    entries = _json(cell)
+    found = []
+    for entry in entries if isinstance(entries, list) else []:
+        one = entry if isinstance(entry, dict) else {"id": entry}
+        name = str(one.get("id", ""))
+        found.append({"title": known.get(name, name), "text": str(one.get("text") or ""), "here": name in known})
+    return found
+
+
+def _json(cell: object) -> Any:
+    if isinstance(cell, (list, dict)):
+        return cell
+    try:
+        return json.loads(str(cell))
+    except ValueError:
+        return None
+
+
+def evidence(result: Result, cell: object) -> list[dict[str, Any]]:
+    """Return what a verdict rests on: for each item its table, the filter, and the rows that the filter finds there.
+
+    Parameters
+    ----------
+    result : Result
+        Whose tables the items name.
+    cell : str or list
+        The column ``evidence``: a JSON list of items with ``table``, ``where`` (column to value, or to a list of
+        values), ``column`` and ``value``; ``of`` says what of the rows the value is, and ``weight`` how it enters.
+    """
+    entries = _json(cell)
+    told = []
+    for entry in entries if isinstance(entries, list) else []:
+        if not isinstance(entry, dict):
+            continue
+        name = str(entry.get("table", "scores"))
+        where = entry.get("where")
+        filters = where if isinstance(where, dict) else {}
+        frame = _frame(result, name)
+        kept = None if frame is None else _kept(frame, filters)
+        column = str(entry.get("column", ""))
+        told.append(
+            {
+                "table": name,
+                "file": file_of(name),
+                "filter": [(str(key), _written(value)) for key, value in filters.items()],
+                "column": column,
+                "of_rows": f"{entry['of']} of" if entry.get("of") else "",
+                "value": _written(entry["value"]) if entry.get("value") is not None else "",
+                "weight": _written(entry["weight"]) if entry.get("weight") is not None else "",
+                **_rows(name, kept, filters, column),
+            }
+        )
+    return told
+
+
+def _frame(result: Result, name: str) -> pd.DataFrame | None:
+    return {"scores": result.scores, "curves": result.curves}.get(name, result.tables.get(name))
+
+
+def _kept(frame: pd.DataFrame, filters: dict[str, Any]) -> pd.DataFrame:
+    keep = np.ones(len(frame), dtype=bool)
+    for column, wanted in filters.items():
+        if column not in frame:
+            return frame.iloc[:0]
+        values = list(wanted) if isinstance(wanted, (list, tuple)) else [wanted]
+        if frame[column].dtype.kind == "f":
+            numbers = [float(value) for value in values if isinstance(value, (int, float))]
+            keep &= np.isclose(frame[column].to_numpy()[:, None], np.array(numbers)[None, :], rtol=1e-9).any(axis=1)
+        else:
+            keep &= frame[column].isin(values).to_numpy()
+    return frame[keep]
+
+
+def _rows(name: str, kept: pd.DataFrame | None, filters: dict[str, Any], column: str) -> dict[str, Any]:
+    if kept is None or kept.empty:
+        return {"columns": [], "labels": 0, "rows": [], "of": 0}
+    labels = [column for column in _LABELS if column in kept and kept[column].nunique() > 1]
+    numbers = [one for one in (column, *_NUMBERS) if one in kept and one not in filters and one not in labels]
+    numbers = [one for one in dict.fromkeys(numbers) if kept[one].dtype.kind in "fi" and kept[one].notna().any()]
+    shown = kept.head(MOST_EVIDENCE)
+    rows: list[dict[str, Any]] = []
+    for _, row in shown.iterrows():
+        cells: list[Told | str] = [str(row[column]) for column in labels]
+        cells += [
+            tell(name, row, column, 0 if column == "n" else 3) if np.isfinite(float(row[column])) else words.NOTHING
+            for column in numbers
+        ]
+        rows.append({"row": int(str(row.name)), "cells": cells})
+    return {"columns": [*labels, *numbers], "labels": len(labels), "rows": rows, "of": len(kept)}
+
+
+def _written(value: object) -> str:
+    if isinstance(value, float):
+        return words.number(value, 3)
+    if isinstance(value, (list, tuple)):
+        return words.listed([_written(one) for one in value], 12)
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_written(one)}" for key, one in value.items())
+    return str(value)

@@ -1,0 +1,147 @@
+"""The table of languages, to sort and to filter, and the pairs of languages as their tokenizer sees them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from babelscope.gaps.result import Result
+from babelscope.report import drawing, select, words
+from babelscope.report.told import Sentence, joined, tell
+
+#: Pairs of languages that are written as a table too.
+MOST_PAIRS = 60
+
+_COLUMNS = (
+    ("name", "language", "text"),
+    ("script", "script", "text"),
+    ("family", "family", "text"),
+    ("resource_class", "resources", "text"),
+    ("calibrated", "calibrated", "score"),
+    ("value", "value", "number"),
+    ("p", "p", "p"),
+    ("point", "narrowest at", "code"),
+    ("tokens_per_word", "tokens a word", "number"),
+    ("tokens_median", "tokens", "whole"),
+    ("seconds_median", "seconds", "tenth"),
+    ("rank", "rank", "whole"),
+)
+_DIGITS = {"number": 2, "whole": 0, "tenth": 1, "score": 2}
+
+
+def section(result: Result) -> dict[str, Any] | None:
+    """Return the table with its leading sentence; None where there is none."""
+    table = result.tables.get("languages")
+    if table is None or table.empty:
+        return None
+    measure = str(table["measure"].iloc[0])
+    table = table.sort_values("rank", kind="stable", na_position="last")
+    columns = [(name, title, kind) for name, title, kind in _COLUMNS if _told(table[name])]
+    rows = []
+    for _, row in table.iterrows():
+        cells = [_cell(row, name, kind) for name, _, kind in columns]
+        rows.append({"language": str(row["language"]), "class": _text(row["resource_class"]), "cells": cells})
+    known = select.distinct(table["resource_class"])
+    classes = [name for name in ("high", "medium", "low") if name in known]
+    return {
+        "measure": words.measure_title(measure),
+        "columns": [{"name": name, "title": title, "kind": kind} for name, title, kind in columns],
+        "rows": rows,
+        "classes": classes,
+        "lead": joined([_lead(table, measure)]),
+    }
+
+
+def _told(column: pd.Series[Any]) -> bool:
+    return bool(column.notna().any()) and bool((column.astype(str) != "").any())
+
+
+def _text(value: object) -> str:
+    return "" if value is None or (isinstance(value, float) and np.isnan(value)) else str(value)
+
+
+def _cell(row: pd.Series[Any], name: str, kind: str) -> dict[str, Any]:
+    if kind in ("text", "code"):
+        text = _text(row[name]) or (str(row["language"]) if name == "name" else "")
+        return {"kind": kind, "text": text, "code": str(row["language"]) if name == "name" else "", "sort": text}
+    value = float(row[name])
+    if not np.isfinite(value):
+        return {"kind": kind, "told": None, "sort": ""}
+    cell: dict[str, Any] = {"kind": kind, "told": tell("languages", row, name, _DIGITS.get(kind, 2)), "sort": value}
+    if kind == "score":
+        cell["low"], cell["high"] = _end(row, "low"), _end(row, "high")
+        cell["share"] = round(100 * min(1.0, max(0.0, value)), 1)
+    return cell
+
+
+def _end(row: pd.Series[Any], name: str) -> Any:
+    return tell("languages", row, name) if np.isfinite(float(row[name])) else None
+
+
+def _lead(table: pd.DataFrame, measure: str) -> Sentence | None:
+    there = table[table["calibrated"].notna()]
+    if len(there) < 2:
+        return None
+    best, worst = there.loc[there["calibrated"].idxmax()], there.loc[there["calibrated"].idxmin()]
+    return Sentence(
+        "Where it is narrowest, the modality gap is smallest for {best} (calibrated {measure} {high}) and largest for "
+        "{worst} ({low}).",
+        best=_text(best["name"]) or str(best["language"]),
+        worst=_text(worst["name"]) or str(worst["language"]),
+        high=tell("languages", best, "calibrated"),
+        low=tell("languages", worst, "calibrated"),
+        measure=words.measure_title(measure),
+    )
+
+
+def tokens(result: Result) -> dict[str, Any] | None:
+    """Return shared tokens against likeness of texts, as a picture and a table; None where there is none."""
+    table = result.tables.get("tokens")
+    if table is None or table.empty:
+        return None
+    there = table[table["shared_token_share"].notna() & table["calibrated"].notna()]
+    if there.empty:
+        return None
+    measure, point = str(there["measure"].iloc[0]), str(there["point"].iloc[0])
+    most, least = there.loc[there["shared_token_share"].idxmax()], there.loc[there["shared_token_share"].idxmin()]
+    title = words.measure_title(measure)
+    x = there["shared_token_share"].to_numpy(dtype=float)
+    y = there["calibrated"].to_numpy(dtype=float)
+    frame = drawing.Frame(
+        x=(0.0, max(0.05, float(x.max()))),
+        y=(min(0.0, float(y.min())), max(0.05, float(y.max()))),
+        width=460, height=240, left=52, x_title="share of tokens in common", y_title=f"calibrated {title}",
+    )  # fmt: skip
+    text = (
+        f"Each dot a pair of languages: share of tokens in common from {words.number(float(x.min()))} to "
+        f"{words.number(float(x.max()))}, calibrated {title} of their texts from {words.number(float(y.min()))} to "
+        f"{words.number(float(y.max()))}."
+    )
+    lead = Sentence(
+        "{a} and {b} share the most tokens ({share}); the calibrated {measure} of their texts at {point} is {score}. "
+        "{c} and {d} share the fewest ({least}); theirs is {other}.",
+        a=str(most["language_a"]), b=str(most["language_b"]), c=str(least["language_a"]), d=str(least["language_b"]),
+        share=tell("tokens", most, "shared_token_share"), least=tell("tokens", least, "shared_token_share"),
+        score=tell("tokens", most, "calibrated"), other=tell("tokens", least, "calibrated"), measure=title, point=point,
+    )  # fmt: skip
+    shown = there.sort_values("shared_token_share", ascending=False, kind="stable").head(MOST_PAIRS)
+    columns = ("tokens_per_word_a", "tokens_per_word_b", "shared_token_share", "calibrated")
+    return {
+        "lead": [lead],
+        "picture": drawing.scatter(
+            frame, [drawing.Cloud("pairs", list(x), list(y), "var(--language-0)")], "tokens-title", text
+        ),
+        "rows": [
+            {
+                "a": str(row["language_a"]),
+                "b": str(row["language_b"]),
+                "cells": [
+                    tell("tokens", row, name) if np.isfinite(float(row[name])) else words.NOTHING for name in columns
+                ],
+            }
+            for _, row in shown.iterrows()
+        ],
+        "of": len(there),
+    }

@@ -1,0 +1,128 @@
+"""Numbers in sentences, each with the row and column that it was read from.
+
+The report says nothing that a reader could not look up. So a number in a sentence is never a text: it is a
+:class:`Told`, which knows its table, its rows and its column, and writes all three into the page.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup, escape
+
+from babelscope.report.words import number, p_value
+
+#: Where a table stands beside the report.
+FILES: dict[str, str] = {"scores": "scores.parquet", "curves": "curves.csv"}
+
+#: Rows named in a page for one number; a count over more names the first of them.
+MOST_ROWS = 12
+
+
+def file_of(table: str) -> str:
+    """Return the file in which a table of the result stands."""
+    return FILES.get(table, f"tables/{table}.parquet")
+
+
+@dataclass(frozen=True)
+class Told:
+    """A number as it is told, and where it stands.
+
+    Attributes
+    ----------
+    value : float
+        As it stands there; for a count, the number of rows.
+    text : str
+        As it is written for a reader.
+    table : str
+        ``scores``, ``curves``, or the name of a further table.
+    rows : tuple of int
+        Row numbers in its file, from 0.
+    column : str
+        The column; ``rows`` for a count of rows.
+    """
+
+    value: float
+    text: str
+    table: str
+    rows: tuple[int, ...]
+    column: str
+
+    @property
+    def where(self) -> str:
+        """The place in words: ``scores.parquet, row 12, column value``."""
+        named = ", ".join(str(row) for row in self.rows[:MOST_ROWS])
+        more = f", … ({len(self.rows)} rows)" if len(self.rows) > MOST_ROWS else ""
+        if self.column == "rows":
+            return f"{file_of(self.table)}, {len(self.rows)} rows counted: {named}{more}"
+        return f"{file_of(self.table)}, row {named}{more}, column {self.column}"
+
+    def __html__(self) -> Markup:
+        rows = " ".join(str(row) for row in self.rows)
+        return Markup(  # noqa: S704 - the parts are escaped
+            f'<data value="{self.value!r}" data-table="{escape(self.table)}" data-rows="{rows}" '
+            f'data-column="{escape(self.column)}" title="{escape(self.where)}">{escape(self.text)}</data>'
+        )
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def tell(table: str, row: pd.Series[Any], column: str, digits: int = 2) -> Told:
+    """Return one number of one row; its index label is its row number."""
+    value = float(row[column])
+    text = p_value(value) if column == "p" else number(value, digits)
+    return Told(value, text, table, (int(str(row.name)),), column)
+
+
+def percent(table: str, row: pd.Series[Any], column: str) -> Told:
+    """Return a share as a percentage, which stands in its row as a fraction."""
+    value = float(row[column])
+    return Told(value, f"{number(100 * value, 0)} %", table, (int(str(row.name)),), column)
+
+
+def count(table: str, part: pd.DataFrame) -> Told:
+    """Return how many rows a part of a table has."""
+    return Told(len(part), str(len(part)), table, tuple(int(str(label)) for label in part.index), "rows")
+
+
+class Sentence:
+    """A sentence of this package with names and numbers put in.
+
+    Parameters
+    ----------
+    template : str
+        Trusted text with ``{name}`` where something is put in.
+    **parts
+        :class:`Told` numbers, or texts from the data (escaped for where they are written).
+    """
+
+    def __init__(self, template: str, **parts: Any) -> None:
+        self.template, self.parts = template, parts
+
+    def __html__(self) -> Markup:
+        return Markup(self.template).format(**self.parts)  # noqa: S704 - the parts are escaped
+
+    def __str__(self) -> str:
+        return self.template.format(**{name: str(part) for name, part in self.parts.items()})
+
+    def markdown(self) -> str:
+        """Return the sentence as Markdown, with what came from the data escaped."""
+        return self.template.format(**{name: plain(str(part)) for name, part in self.parts.items()})
+
+
+_MARKED = re.compile(r"([\\`*_{}\[\]<>#|~$&])")
+
+
+def plain(text: object) -> str:
+    """Return a text in which Markdown, and HTML inside Markdown, mean nothing."""
+    return _MARKED.sub(lambda found: f"&#{ord(found.group())};", " ".join(str(text).split()))
+
+
+def joined(sentences: Iterable[Sentence | None]) -> list[Sentence]:
+    """Return the sentences that there are."""
+    return [one for one in sentences if one is not None]
