@@ -84,7 +84,8 @@ class View:
         table = table[table["part"] == part]
         there = [name for name in COMPONENT_COLOURS if name in set(table["component"])]
         rank = {name: place for place, name in enumerate(there)}
-        return (
+        return cast(
+            "alt.Chart",
             alt.Chart(table.assign(order=table["component"].map(rank)))
             .mark_area(line={"strokeWidth": 0.5, "color": "#ffffff"})
             .encode(
@@ -98,7 +99,7 @@ class View:
                 order="order:Q",
                 tooltip=["point:N", "component:N", *_formats("share", "low", "high")],
             )
-            .properties(width=width, height=height, title=f"What the variance is made of ({part})")
+            .properties(width=width, height=height, title=f"What the variance is made of ({part})"),
         )
 
     def centroids(self, *, width: int = 420, height: int = 240) -> alt.LayerChart:
