@@ -159,8 +159,9 @@ class Side(ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.root.parameters()).device
+        """Where inputs go: where the first weights are that are held in memory."""
+        held = (parameter.device for parameter in self.root.parameters() if parameter.device.type != "meta")
+        return next(held, torch.device("cpu"))
 
     @property
     def parameters(self) -> int:

@@ -54,10 +54,10 @@ from babelscope.models.base import (
     Stage,
     WeightsFile,
     dtype_named,
-    ready,
     spread_depths_before,
 )
 from babelscope.models.options import LoadOptions
+from babelscope.models.placement import DEVICE_MAP, place_parts
 from babelscope.models.weights.accounting import fill, pickled_arrays, safetensors_arrays, safetensors_files
 from babelscope.models.weights.fairseq2_seamless import (
     EMBEDDING,
@@ -389,7 +389,7 @@ def load(options: LoadOptions) -> Model:
     UsageError
         If an option is wrong.
     """
-    options.check_extra(("target_language", "text_positions"))
+    options.check_extra(("target_language", "text_positions", DEVICE_MAP))
     release = RELEASES[options.name]
     if not options.weights:
         raise FetchError(
@@ -414,8 +414,7 @@ def load(options: LoadOptions) -> Model:
     if text_positions == "original":
         for name in ("text_encoder", "text_decoder"):
             _shift_positions(parts[name].get_submodule("embed_positions"))
-    for part in parts.values():
-        ready(part, options.device, dtype)
+    placed = place_parts(parts, options)
     files = [original] if original else safetensors_files(folder)
     return Model(
         name=options.name,
@@ -426,6 +425,7 @@ def load(options: LoadOptions) -> Model:
             "attention": "sdpa",
             "target_language": target,
             "text_positions": text_positions,
+            **placed,
         },
         notes=_notes(target, text_positions, left_out),
         licence=LICENCE,
