@@ -404,15 +404,153 @@ def compare(
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(help="Folder with result.json and scores.parquet.")]) -> None:
+def diff(
+    stores: Annotated[list[Path], typer.Argument(help="Activations; one is enough with --point A=B.")],
+    point: Annotated[
+        list[str] | None,
+        typer.Option("--point", "-p", help="A point of both, or A=B: A of the first, B of the other; repeat for more."),
+    ] = None,
+    measure: Annotated[
+        list[str] | None, typer.Option("--measure", "-m", help="A measure; repeat for more; linear_cka if left out.")
+    ] = None,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option("--kind", "-k", help="Such as modality_gap; repeat for more; all kinds if left out."),
+    ] = None,
+    match: Annotated[
+        str, typer.Option("--match", help="output, depth or all: which text point a speech point is held against.")
+    ] = "output",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A CSV file for all differences.")] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of every draw.")] = 0,
+) -> None:
+    """Compare models, checkpoints or layers on the same sentences: paired differences with intervals.
+
+    Example: babelscope diff results/old/activations.zarr results/new/activations.zarr --point shared.norm
+    """
+    from babelscope.capture import Activations
+    from babelscope.errors import UsageError
+    from babelscope.gaps.paired import paired_stores
+    from babelscope.report.terminal import differences_table
+
+    points = None if not point else [(one, other or one) for one, _, other in (text.partition("=") for text in point)]
+    if len(stores) == 1 and (points is None or all(one == other for one, other in points)):
+        raise UsageError("one store has nothing to be compared with: name a second, or two of its layers, --point A=B")
+    opened = [Activations(path) for path in stores]
+    with _showing() as tell:
+        found = paired_stores(
+            opened[0],
+            opened[1:] or opened,
+            measure or ("linear_cka",),
+            points=points,
+            kinds=kind,
+            match=match,
+            seed=seed,
+            progress=lambda done, total: tell("drawing", done, total),
+        )
+    out.print(differences_table(found))
+    if output is not None:
+        found.to_csv(output, index=False)
+        out.print(f"All differences: {output}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder with result.json and scores.parquet.")],
+    form: Annotated[
+        str, typer.Option("--format", "-f", help="html, md, or pdf (printed by Chromium, where there is one).")
+    ] = "html",
+    embed_audio: Annotated[
+        bool, typer.Option("--embed-audio", help="Carry recordings in the page: where their licence allows it.")
+    ] = False,
+    corpus_path: Annotated[
+        Path | None, typer.Option("--corpus-path", help="Where the corpus is, for --embed-audio (a manifest's file).")
+    ] = None,
+) -> None:
     """Write the report and its figures from scores.
 
-    Example: babelscope report results/first
+    Example: babelscope report results/first --format pdf
     """
+    from babelscope.errors import UsageError, did_you_mean
     from babelscope.gaps import Result
-    from babelscope.report import write_report
+    from babelscope.report import print_pdf, write_markdown, write_report
 
-    _say_where(write_report(Result.load(folder), folder))
+    if form not in ("html", "md", "pdf"):
+        raise UsageError(f"--format: {form!r} is unknown; {did_you_mean(form, ('html', 'md', 'pdf'))}")
+    result = Result.load(folder)
+    if form == "md":
+        _say_where(write_markdown(result, folder))
+        return
+    page = write_report(result, folder, heard=_heard(result, folder, corpus_path) if embed_audio else ())
+    _say_where(print_pdf(page, folder / "report.pdf") if form == "pdf" else page)
+
+
+def _heard(result: Any, folder: Path, corpus_path: Path | None) -> Any:
+    """Read the recordings that a study heard, if the corpus at hand is still the one that it heard."""
+    from babelscope import corpora
+    from babelscope.capture import Activations
+    from babelscope.errors import DataError, UsageError
+    from babelscope.report import embed
+    from babelscope.study import STORE
+
+    about = result.meta["corpus"]
+    known = about["name"] in corpora.sources()
+    if not known and corpus_path is None:
+        raise UsageError(f"--embed-audio: say by --corpus-path where the corpus {about['name']!r} is")
+    source = about["name"] if known else "manifest"
+    options = {"languages": about["languages"]} if corpora.takes(source, "languages") else {}
+    sentences = Activations(folder / STORE).sentences
+    corpus = corpora.load(source, path=corpus_path, **options).select(languages=about["languages"], ids=sentences)
+    if corpus.fingerprint() != about["fingerprint"]:
+        raise DataError(
+            f"--embed-audio: the corpus {about['name']!r} at hand is not the one that the study heard (another "
+            "fingerprint): give the one that it heard by --corpus-path, or run the study again"
+        )
+    return embed(
+        (corpus.text(sentence, language) or "", corpus.recordings(sentence, language)[0])
+        for sentence in sentences
+        for language in about["languages"]
+        if corpus.recordings(sentence, language)
+    )
+
+@app.command()
+def check(
+    result: Annotated[Path, typer.Argument(help="Folder with result.json and scores.parquet.")],
+    at_most: Annotated[
+        list[str] | None, typer.Option("--max", help="RULE=NUMBER, such as modality_gap=0.4; repeat for more.")
+    ] = None,
+    at_least: Annotated[
+        list[str] | None, typer.Option("--min", help="RULE=NUMBER, such as retrieval.speech.swh=0.8; repeat for more.")
+    ] = None,
+    no_worse_than: Annotated[
+        Path | None, typer.Option("--no-worse-than", help="Folder of an earlier result of the same sentences.")
+    ] = None,
+    tolerance: Annotated[
+        float | None, typer.Option("--tolerance", min=0, help="How much worse than it is always allowed.")
+    ] = None,
+    rules: Annotated[
+        Path | None, typer.Option("--rules", help="A TOML file of rules, beside those given here.")
+    ] = None,
+    junit: Annotated[Path | None, typer.Option("--junit", help="A file for the outcome as JUnit XML.")] = None,
+) -> None:
+    """Hold a result against bounds and a baseline: one line a rule; exit code 1 if one fails.
+
+    Example: babelscope check results/new --max modality_gap=0.4 --no-worse-than results/old --junit gaps.xml
+    """
+    from babelscope.check import Rules, parse_bound, write_junit
+    from babelscope.check import check as held
+    from babelscope.gaps import Result
+
+    asked = Rules.load(rules) if rules is not None else Rules()
+    given = [parse_bound(text, "max") for text in at_most or ()] + [parse_bound(text, "min") for text in at_least or ()]
+    verdicts = held(Result.load(result), asked.changed(given, no_worse_than, tolerance))
+    for verdict in verdicts:
+        out.print(
+            verdict.line, style=None if verdict.passed else "bold red", markup=False, highlight=False, soft_wrap=True
+        )
+    if junit is not None:
+        write_junit(verdicts, junit)
+    if not all(verdict.passed for verdict in verdicts):
+        raise typer.Exit(1)
 
 
 @search_app.callback(invoke_without_command=True)
@@ -560,47 +698,6 @@ def search_evaluate(
     out.print(table)
     if csv is not None:
         write_atomically(csv, lambda path: found.to_csv(path, index=False))
-
-
-@app.command()
-def check(
-    result: Annotated[Path, typer.Argument(help="Folder with result.json and scores.parquet.")],
-    at_most: Annotated[
-        list[str] | None, typer.Option("--max", help="RULE=NUMBER, such as modality_gap=0.4; repeat for more.")
-    ] = None,
-    at_least: Annotated[
-        list[str] | None, typer.Option("--min", help="RULE=NUMBER, such as retrieval.speech.swh=0.8; repeat for more.")
-    ] = None,
-    no_worse_than: Annotated[
-        Path | None, typer.Option("--no-worse-than", help="Folder of an earlier result of the same sentences.")
-    ] = None,
-    tolerance: Annotated[
-        float | None, typer.Option("--tolerance", min=0, help="How much worse than it is always allowed.")
-    ] = None,
-    rules: Annotated[
-        Path | None, typer.Option("--rules", help="A TOML file of rules, beside those given here.")
-    ] = None,
-    junit: Annotated[Path | None, typer.Option("--junit", help="A file for the outcome as JUnit XML.")] = None,
-) -> None:
-    """Hold a result against bounds and a baseline: one line a rule; exit code 1 if one fails.
-
-    Example: babelscope check results/new --max modality_gap=0.4 --no-worse-than results/old --junit gaps.xml
-    """
-    from babelscope.check import Rules, parse_bound, write_junit
-    from babelscope.check import check as held
-    from babelscope.gaps import Result
-
-    asked = Rules.load(rules) if rules is not None else Rules()
-    given = [parse_bound(text, "max") for text in at_most or ()] + [parse_bound(text, "min") for text in at_least or ()]
-    verdicts = held(Result.load(result), asked.changed(given, no_worse_than, tolerance))
-    for verdict in verdicts:
-        out.print(
-            verdict.line, style=None if verdict.passed else "bold red", markup=False, highlight=False, soft_wrap=True
-        )
-    if junit is not None:
-        write_junit(verdicts, junit)
-    if not all(verdict.passed for verdict in verdicts):
-        raise typer.Exit(1)
 
 
 def _fail(message: str, code: int) -> int:

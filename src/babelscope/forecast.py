@@ -7,6 +7,7 @@ counted by torch while they do.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,7 +128,7 @@ def forecast(study: Study) -> Forecast:
         sides,
         memory,
         disk,
-        _comparisons(model, len(corpus.languages), study.match),
+        _comparisons(model, len(corpus.languages), study.match, study.kinds),
     )
 
 
@@ -170,13 +171,14 @@ def _extent(corpus: Corpus, sentence: str, language: str, modality: Modality) ->
     return corpus.recordings(sentence, language)[0].seconds or 0.0
 
 
-def _comparisons(model: Model, languages: int, match: str) -> int:
+def _comparisons(model: Model, languages: int, match: str, kinds: Sequence[str]) -> int:
     """Count what :func:`babelscope.gaps.plan` will list."""
     points = {modality: [point.name for point in side.points] for modality, side in model.sides.items()}
-    pairs = languages * (languages - 1) // 2
-    within = sum(len(names) * pairs for names in points.values())
+    ordered = languages * (languages - 1)
+    within = sum(len(names) * ordered // 2 for of, names in points.items() if f"language_gap_{of}" in kinds)
     if len(points) < 2:
         return within
     shared = len(model.shared_points)
-    towers = len(points["speech"]) - shared
-    return within + languages * (shared + towers * (len(points["text"]) if match == "all" else 1))
+    own = (len(points["text"]) - shared) or len(points["text"])
+    places = shared + (len(points["speech"]) - shared) * (own if match == "all" else 1)
+    return within + places * (languages * ("modality_gap" in kinds) + ordered * ("cross_gap" in kinds))

@@ -534,7 +534,7 @@ def describe_keys() -> list[tuple[str, str]]:
         ("kinds", "of comparison: " + ", ".join(KINDS)),
         ("permutations", "of the sentences, for the null"),
         ("seed", "of every draw"),
-        ("intervals", "whether to give intervals, from subsamples of the sentences: half of the time or more"),
+        ("intervals", "whether to give intervals, and the tables that rest on them: by class, findings, diagnosis"),
     ]
     rows += [("match", "; ".join(f"{name}: {text}" for name, text in MATCHES.items()))]
     rows += [("beside", "models to run on the same sentences, each a table like [model]: controls")]

@@ -24,6 +24,8 @@ from babelscope.similarity import pairwise, parse_measure
 
 #: Columns of what :func:`paired` returns.
 PAIRED_COLUMNS: tuple[str, ...] = (
+    "first",  # the stores, by folder and name
+    "second",
     "kind",
     "measure",
     "point_a",  # in the first store; speech for a modality or cross gap
@@ -119,7 +121,26 @@ def paired(
             rows += _differences(a, b, fitting, name, n, permutations, seed, progress)
     if not rows:
         raise UsageError(f"{', '.join(names)} compare vectors of one space, and none of these comparisons has one")
-    return pd.DataFrame(rows, columns=list(PAIRED_COLUMNS))
+    return pd.DataFrame([{"first": _name(a), "second": _name(b)} | row for row in rows], columns=list(PAIRED_COLUMNS))
+
+
+def paired_stores(
+    first: Activations,
+    others: Sequence[Activations],
+    measures: Sequence[str] = ("linear_cka",),
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    **options: Any,
+) -> pd.DataFrame:
+    """Compare each of several stores with the first: :func:`paired`, one after another.
+
+    Raises
+    ------
+    UsageError, DataError
+        As :func:`paired`.
+    """
+    frames = [paired(first, other, measures, progress=progress, **options) for other in others]
+    return pd.concat(frames, ignore_index=True)
 
 
 def same_sentences(a: Activations, b: Activations) -> None:

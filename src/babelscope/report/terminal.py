@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
@@ -56,6 +57,40 @@ def summary_table(result: Result) -> Table:
     if saturated:
         table.caption = "! gives nearly 1 to unrelated sentences: read its calibrated value only"
         table.caption_justify = "left"
+    return table
+
+
+def differences_table(differences: pd.DataFrame) -> Table:
+    """Return the means over languages or pairs of what :func:`babelscope.gaps.paired.paired` found.
+
+    Parameters
+    ----------
+    differences : DataFrame
+        Columns :data:`babelscope.gaps.paired.PAIRED_COLUMNS`.
+    """
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0), title_justify="left")
+    table.add_column("", no_wrap=True)
+    for name in ("first", "second", "difference", "95 %", "p"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.caption = (
+        "chance-corrected; above 0: nearer in the second; * for other sentences only, else for other languages too"
+    )
+    table.caption_justify = "left"
+    means = differences[differences["group"] == "mean"]
+    for (first, second), stores in means.groupby(["first", "second"], sort=False):
+        table.add_row(Text(f"{first} and {second}", style="bold"))
+        for (kind, measure), part in stores.groupby(["kind", "measure"], sort=False):
+            table.add_row(Text(f"{KIND_TITLES[str(kind)]}, {measure_title(str(measure))}", style="bold"))
+            for row in part.to_dict("records"):
+                point = row["point_a"] if row["point_a"] == row["point_b"] else f"{row['point_a']} = {row['point_b']}"
+                table.add_row(
+                    Text(f" {point}{' *' if row['holds_for'] == 'other sentences' else ''}"),
+                    number(row["corrected_a"]),
+                    number(row["corrected_b"]),
+                    number(row["difference"]),
+                    f"{number(row['low'])} to {number(row['high'])}",
+                    p_value(row["p"]),
+                )
     return table
 
 
