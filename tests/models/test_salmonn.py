@@ -252,8 +252,8 @@ def test_the_scale_of_lora_is_an_option_that_is_recorded(salmonn: Model, folder:
     texts = [run(model.sides["text"], "the cat")["shared.norm"] for model in (none, bare)]
     assert torch.equal(*texts)
     assert (salmonn.options["lora_alpha"], none.options["lora_alpha"], none.options["lora_rank"]) == (32, 0, 4)
-    speech = [run(model.sides["speech"], recording(16_000))["shared.norm"] for model in (salmonn, none)]
-    assert not torch.allclose(*speech, atol=0.05)
+    whole, bare_speech = (run(model.sides["speech"], recording(16_000))["shared.norm"] for model in (salmonn, none))
+    assert not torch.allclose(whole, bare_speech, atol=0.05)
 
 
 @pytest.mark.parametrize(

@@ -349,6 +349,7 @@ def _tokenizer(folder: Path, vocabulary: int) -> tuple[Callable[[str], list[int]
     """Return what gives a text's ids without special tokens, and the start token's id."""
     path = folder / "tokenizer.model"
     encode: Callable[[str], list[int]]
+    start: int | None
     if path.is_file():
         import sentencepiece
 
