@@ -35,9 +35,10 @@ const save = (() => {
       const from = [...source.querySelectorAll("*")];
       const to = [...copy.querySelectorAll("*")];
       from.forEach((element, index) => {
-        if (element.tagName === "title" || element.tagName === "g") return;
+        if (element.tagName === "title") return;
         const style = getComputedStyle(element);
         for (const name of KEPT) {
+          if (element.tagName === "g" && !element.hasAttribute(name)) continue;
           const value = style.getPropertyValue(name);
           if (name === "display" ? value === "none" : value && value !== "normal") to[index].setAttribute(name, value);
         }
