@@ -24,11 +24,11 @@ def card(results: Mapping[str, Any]) -> str:
     """
     chosen = next(one for one in results["validation"] if one["name"] == results["chosen"])
     tables = results["tables"]
-    parts = [_HEAD, _data(results), _recipe(chosen, results), _RESULTS]
+    parts = [_HEAD, _data(results), _recipe(chosen, results), _ablations(results), _RESULTS]
     for name, title in (("asterisk", "Asterisk"), ("tuxpaint", "Tux Paint, six languages")):
         parts.append(_main(title, tables[name]))
     parts += [_others(tables), _by_language(tables), _levels(results), _LIMITS]
-    return "\n\n".join(part.strip() for part in parts) + "\n"
+    return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 
 def _figure(cell: Mapping[str, Any]) -> str:
@@ -53,6 +53,27 @@ def _main(title: str, table: Mapping[str, Any]) -> str:
         text = _figure(table["text-text"]) if row in ("cross", "speech") else "–"
         what = _ROWS[row].format(pivot=table["pivot"])
         lines.append(f"| {what} | {_short(table['chance'])} | {' | '.join(figures)} | {seeds} | {text} |")
+    return "\n".join(lines)
+
+
+def _ablations(results: Mapping[str, Any]) -> str:
+    """Return what short runs with one change scored, by what they change."""
+    if not results["ablations"]:
+        return ""
+    base = next(one for one in results["validation"] if one["name"] == results["chosen"])["recipe"]
+    lines = [
+        "Short runs, by what differs from the shipped recipe; validation sentences, one seed:",
+        "",
+        "| | score | Asterisk same | Asterisk cross | Tux Paint same | Tux Paint cross |",
+        "|---|---|---|---|---|---|",
+    ]
+    for one in results["ablations"]:
+        recipe = one["recipe"]
+        changes = [f"{key} {recipe[key]}" for key in recipe if recipe[key] != base[key] and key != "seed"]
+        cells = [
+            f"{one[f'{corpus} {row}']:.3f}" for corpus in ("asterisk", "tuxpaint") for row in ("same", "cross_all")
+        ]
+        lines.append(f"| {', '.join(changes) or 'none'} | {one['score']:.3f} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -86,7 +107,8 @@ def _by_language(tables: Mapping[str, Any]) -> str:
 def _levels(results: Mapping[str, Any]) -> str:
     parts = ["### Layer by layer\n\nMeans over languages; trained, then untrained in brackets."]
     for name, title in (("asterisk", "Asterisk"), ("tuxpaint", "Tux Paint")):
-        trained, untrained = results["levels"][name]["trained"], results["levels"][name]["untrained"]
+        seeds, untrained = results["levels"][name]["seeds"], results["levels"][name]["untrained"]
+        trained = seeds[results["chosen"]]
         lines = [
             f"**{title}**",
             "",
@@ -100,7 +122,9 @@ def _levels(results: Mapping[str, Any]) -> str:
         lines += [
             "",
             f"From shared input to pooled the centroid gap falls by {falls[0]:.0%} (untrained {falls[2]:.0%}), the "
-            f"distance over the spread by {falls[1]:.0%} (untrained {falls[3]:.0%}).",
+            f"distance over the spread by {falls[1]:.0%} (untrained {falls[3]:.0%}). By seed: "
+            + ", ".join(f"{_fall(each, _LEVELS[0]):.0%} and {_fall(each, _LEVELS[1]):.0%}" for each in seeds.values())
+            + ".",
         ]
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
@@ -139,8 +163,9 @@ recordings. The adapter has {recipe["shape"]["convolutions"]} convolutions (kern
 time, up to {recipe["jitter"]} positions cut from its start, tempo changed by up to {recipe["warp"]:.0%}, dropout
 {recipe["dropout"]:g}. AdamW, rate {recipe["rate"]:g}, decay {recipe["decay"]:g}, batches of {recipe["batch"]}.
 
-Three seeds, on validation sentences (mean of same- and cross-language retrieval over Asterisk and Tux Paint): {seeds}.
-Shipped: {results["chosen"]}. Split `{results["split"][:12]}`, weights `{results["weights_sha256"][:12]}`."""
+Three seeds, on validation sentences (mean of same- and cross-language retrieval over Asterisk and Tux Paint; wall time
+with other work on the same two cores): {seeds}.
+Shipped: {results["chosen"]}, split `{results["split"][:12]}`, weights `{results["weights_sha256"][:12]}`."""
 
 
 _HEAD = """
@@ -182,7 +207,7 @@ _RESULTS = """
 
 Precision at 1 by cosine, each side centred by its own mean; 95 % intervals over sentences; seeds as they come. The
 test sentences were looked at once, after recipe and seed had been chosen. *Length only* knows the durations;
-*untrained* is the same adapter before training (mean of three); *ridge* is a linear map from Whisper's pooled last
+*untrained* is the same adapter before training; *ridge* is a linear map from Whisper's pooled last
 layer to E5's embedding, its penalty chosen on validation sentences.
 """
 

@@ -140,10 +140,22 @@ def text_vectors(material: Material, held: Held) -> dict[str, Array]:
 
 def speech_vectors(adapter: PocketAdapter, material: Material, held: Held) -> dict[str, Array]:
     """Return the pooled speech embeddings of some held-out sentences, by language."""
+    return {
+        language: points["pooled"] for language, points in speech_levels(adapter, material, held, layers=False).items()
+    }
+
+
+def speech_levels(
+    adapter: PocketAdapter, material: Material, held: Held, *, layers: bool = True
+) -> dict[str, dict[str, Array]]:
+    """Return the same by language and point."""
     numbers = np.concatenate(list(held.spoken.values()))
-    vectors = speak(adapter, material, [int(number) for number in numbers])["pooled"]
-    cut = np.cumsum([len(rows) for rows in held.spoken.values()])[:-1]
-    return dict(zip(held.spoken, np.split(vectors, cut), strict=True))
+    found = speak(adapter, material, [int(number) for number in numbers], layers=layers)
+    n = len(held.sentences)
+    return {
+        language: {point: vectors[place * n : (place + 1) * n] for point, vectors in found.items()}
+        for place, language in enumerate(held.spoken)
+    }
 
 
 def judged(spoken: Mapping[str, Array], material: Material, held: Held, pivot: str) -> Cells:
@@ -217,19 +229,16 @@ def by_length(material: Material, held: Held, pivot: str) -> dict[str, NDArray[n
     return found
 
 
-def levels(adapter: PocketAdapter, material: Material, held: Held) -> dict[str, dict[str, float]]:
+def levels(spoken: Mapping[str, Mapping[str, Array]], material: Material, held: Held) -> dict[str, dict[str, float]]:
     """Return for every shared point, as means over languages: how far apart speech and text are.
 
     ``centroid_gap`` is babelscope's (sentences scaled to length 1); ``over_spread`` is the distance of the two means
     over the root of the text's mean squared distance from its own; ``cka`` is debiased, of one language, with log
     duration and log length of the text regressed out of both sides; ``same`` is retrieval from speech to text.
     """
-    numbers = np.concatenate(list(held.spoken.values()))
-    spoken = speak(adapter, material, [int(number) for number in numbers], layers=True)
-    n = len(held.sentences)
     rows: dict[str, dict[str, list[float]]] = {}
-    for place, (language, utterances) in enumerate(held.spoken.items()):
-        written = _text_levels(material, held, language)
+    for language, utterances in held.spoken.items():
+        written = text_levels(material, held, language)
         lengths = np.stack(
             [
                 np.log(material.lengths[utterances]),
@@ -238,7 +247,7 @@ def levels(adapter: PocketAdapter, material: Material, held: Held) -> dict[str, 
             axis=1,
         )
         for point, text in written.items():
-            speech = spoken[point][place * n : (place + 1) * n]
+            speech = spoken[language][point]
             row = rows.setdefault(point, {})
             spread = np.sqrt(np.square(text - text.mean(axis=0)).sum(axis=1).mean())
             for name, value in (
@@ -252,7 +261,8 @@ def levels(adapter: PocketAdapter, material: Material, held: Held) -> dict[str, 
 
 
 @torch.inference_mode()
-def _text_levels(material: Material, held: Held, language: str) -> dict[str, Array]:
+def text_levels(material: Material, held: Held, language: str) -> dict[str, Array]:
+    """Return what some held-out sentences' texts are at every shared point."""
     texts = [material.texts[row] for row in held.written[language]]
     parts = [material.teacher.text_layers(texts[first : first + 32]) for first in range(0, len(texts), 32)]
     return {point: torch.cat([part[point] for part in parts]).numpy() for point in parts[0]}

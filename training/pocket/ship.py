@@ -27,7 +27,7 @@ from training.pocket.judge import (
     hits,
     judged,
     levels,
-    speech_vectors,
+    speech_levels,
     text_vectors,
 )
 from training.pocket.material import Material
@@ -38,7 +38,7 @@ from training.pocket.split import HELD_OUT_LANGUAGE, HELD_OUT_READER, SPOKEN
 FIGURE = Path(__file__).parents[2] / "docs" / "figures" / "training" / "pocket"
 
 #: Untrained adapters that the control is the mean of.
-UNTRAINED = (100, 101, 102)
+UNTRAINED = (100,)
 
 
 def ship(material: Material, results: Sequence[Mapping[str, Any]], runs: Path, *, again: bool = False) -> None:
@@ -77,6 +77,7 @@ def ship(material: Material, results: Sequence[Mapping[str, Any]], runs: Path, *
     content: dict[str, Any] = {
         "chosen": best["name"],
         "validation": [dict(result) for result in results],
+        "ablations": _ablations(runs, [str(result["name"]) for result in results]),
         "split": material.split.fingerprint,
         "weights_sha256": sha256_of(source / "adapter.safetensors"),
         "learned_from": _amounts(material, recipe),
@@ -85,14 +86,15 @@ def ship(material: Material, results: Sequence[Mapping[str, Any]], runs: Path, *
         "levels": {},
     }
     for name, held, pivot in _tests(material):
-        content["tables"][name] = _table(material, held, pivot, adapters, str(best["name"]), untrained, ridge)
-    for name, (languages, _) in GROUPS.items():
-        held = held_out(material, "test", name, languages)
-        content["levels"][name] = {
-            "trained": levels(adapters[str(best["name"])], material, held),
-            "untrained": levels(untrained[0], material, held),
-            "seeds": {seed: levels(adapter, material, held) for seed, adapter in adapters.items()},
-        }
+        spoken = {seed: speech_levels(adapter, material, held) for seed, adapter in adapters.items()}
+        blank = [speech_levels(adapter, material, held) for adapter in untrained]
+        content["tables"][name] = _table(material, held, pivot, spoken, str(best["name"]), blank, ridge)
+        if name in GROUPS:
+            content["levels"][name] = {
+                "seeds": {seed: levels(each, material, held) for seed, each in spoken.items()},
+                "untrained": levels(blank[0], material, held),
+            }
+        print(f"tested: {name}", flush=True)
     FOLDER.mkdir(parents=True, exist_ok=True)
     write_atomically(FOLDER / "adapter.safetensors", lambda path: shutil.copyfile(source / "adapter.safetensors", path))
     write_atomically(FOLDER / "gaps.jsonl", lambda path: shutil.copyfile(source / "gaps.jsonl", path))
@@ -120,22 +122,22 @@ def _table(
     material: Material,
     held: Held,
     pivot: str,
-    adapters: Mapping[str, PocketAdapter],
+    spoken: Mapping[str, Mapping[str, Mapping[str, Array]]],
     chosen: str,
-    untrained: Sequence[PocketAdapter],
+    untrained: Sequence[Mapping[str, Mapping[str, Array]]],
     ridge: Ridge,
 ) -> dict[str, Any]:
-    def cells(spoken: Mapping[str, Array]) -> Cells:
-        found = judged(spoken, material, held, pivot)
+    def cells(vectors: Mapping[str, Array]) -> Cells:
+        found = judged(vectors, material, held, pivot)
         if len(held.spoken) == 1 and "en" in held.written:
             texts = text_vectors(material, held)
-            found.rows["cross"] = hits(spoken[pivot], texts["en"])
+            found.rows["cross"] = hits(vectors[pivot], texts["en"])
             found.rows["text"] = hits(texts[pivot], texts["en"])
         return found
 
     n = len(held.sentences)
-    trained = {name: cells(speech_vectors(adapter, material, held)) for name, adapter in adapters.items()}
-    blank = [cells(speech_vectors(adapter, material, held)) for adapter in untrained]
+    trained = {name: cells(_pooled(each)) for name, each in spoken.items()}
+    blank = [cells(_pooled(each)) for each in untrained]
     mean = Cells(n, {row: np.mean([one.rows[row] for one in blank], axis=0) for row in blank[0].rows})
     systems = {
         "length only": Cells(n, by_length(material, held, pivot)),
@@ -156,9 +158,19 @@ def _table(
         table["text-text"] = {"value": trained[chosen].value("text"), "interval": trained[chosen].interval("text")}
     table["by language"] = {
         language: judged({language: vectors}, material, held, language).value("same")
-        for language, vectors in speech_vectors(adapters[chosen], material, held).items()
+        for language, vectors in _pooled(spoken[chosen]).items()
     }
     return table
+
+
+def _pooled(spoken: Mapping[str, Mapping[str, Array]]) -> dict[str, Array]:
+    return {language: points["pooled"] for language, points in spoken.items()}
+
+
+def _ablations(runs: Path, seeds: Sequence[str]) -> list[dict[str, Any]]:
+    """Return what the other finished runs scored on validation sentences."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(runs.glob("*/validation.json"))]
+    return [each for each in found if each["name"] not in seeds]
 
 
 def _amounts(material: Material, recipe: Recipe) -> dict[str, dict[str, float]]:
