@@ -31,7 +31,7 @@ def _seen(model: models.Model) -> dict[str, torch.Tensor]:
         "text": "the cat in a hat",
         "speech": np.random.default_rng(0).normal(scale=0.1, size=12_345).astype(np.float32),
     }
-    out = {}
+    out: dict[str, torch.Tensor] = {}
     for modality, side in model.sides.items():
         batch = side.collate([side.prepare(items[modality], "en")]).to(side.device)
         with Capture(side) as capture:
