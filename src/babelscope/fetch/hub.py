@@ -27,9 +27,9 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.utils import (
-    build_hf_headers,  # type: ignore[attr-defined]
-    filter_repo_objects,  # type: ignore[attr-defined]
+from huggingface_hub.utils import (  # type: ignore[attr-defined]
+    build_hf_headers,
+    filter_repo_objects,
 )
 
 from babelscope.cache import cache_folder, naming_the_disk, sha256_of, write_atomically
