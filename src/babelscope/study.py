@@ -385,6 +385,7 @@ def run(study: Study, *, overwrite: bool = False, progress: Progress | None = No
     _check_size(study, corpus)
     tell("loading the model", 0, 0)
     model = _warning(summon(study), study, corpus)
+    others = [_variant(model, study.model, table) for table in study.beside]
     store = study.output / STORE
     activations = encode(
         model,
@@ -397,7 +398,7 @@ def run(study: Study, *, overwrite: bool = False, progress: Progress | None = No
         progress=lambda what, done, total: tell(f"encoding {what}", done, total),
     )
     result = _scored(study, activations, tell)
-    _put_beside(result, study, corpus, overwrite, tell)
+    _put_beside(result, study, corpus, others, overwrite, tell)
     result.meta["study"] = {
         "name": study.name,
         "created": result.meta["study"]["created"],
@@ -424,7 +425,20 @@ def _warning(model: Model, study: Study, corpus: Corpus) -> Model:
     return dataclasses.replace(model, notes=(*model.notes, note)) if seen else model
 
 
-def _put_beside(result: Result, study: Study, corpus: Corpus, overwrite: bool, tell: Progress) -> None:
+def _variant(model: Model, own: ModelTable, other: ModelTable) -> Model | None:
+    """Return the model under another's options, if the other differs in nothing else and the family can."""
+    alike = own.model_copy(update={"options": other.options, "pooling": other.pooling, "batch_size": other.batch_size})
+    return models.variant(model, other.options) if alike == other and len(model.sides) == 2 else None
+
+
+def _put_beside(
+    result: Result,
+    study: Study,
+    corpus: Corpus,
+    others: Sequence[Model | None],
+    overwrite: bool,
+    tell: Progress,
+) -> None:
     """Run the models beside on the same sentences, and add their tables and one line on each.
 
     They are looked at from their length adaptation on, if they have one: what lies before is the model's own. Each has
@@ -432,7 +446,7 @@ def _put_beside(result: Result, study: Study, corpus: Corpus, overwrite: bool, t
     """
     found: dict[str, Result] = {}
     told: list[dict[str, Any]] = []
-    for table in study.beside:
+    for table, variant in zip(study.beside, others, strict=True):
         label = label_of(table)
         own = study.model_copy(
             update={
@@ -445,7 +459,7 @@ def _put_beside(result: Result, study: Study, corpus: Corpus, overwrite: bool, t
             }
         )
         tell(f"loading {label}", 0, 0)
-        model = _late(summon(own))
+        model = _late(variant.select_points(own.points) if variant is not None else summon(own))
         activations = encode(
             model,
             corpus,

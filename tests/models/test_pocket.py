@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 from babelscope import models
 from babelscope.capture import Capture
 from babelscope.errors import DataError, FetchError, UsageError
-from babelscope.models import Model, Stage
-from babelscope.models.pocket import held_out, planned
+from babelscope.models import Model, Stage, whisper
+from babelscope.models.pocket import Memory, held_out, planned
 from babelscope.models.pocket_adapter import AdapterShape, PocketAdapter, save_adapter
 from babelscope.models.pocket_ridge import FORMAT, RidgeMap, load_ridge, save_ridge
 from babelscope.testing import ModelTests
@@ -160,11 +160,11 @@ def test_speech_is_heard_as_whisper_hears_it_in_that_window(
     pocket: Model, whisper_folder: Path, seconds: float
 ) -> None:
     heard = models.load("whisper-base", weights=str(whisper_folder), window_seconds=max(2, int(seconds) + 1))
-    whisper, joint = heard.sides["speech"], pocket.sides["speech"]
+    apart, joint = heard.sides["speech"], pocket.sides["speech"]
     samples = tone(seconds, 300)
     others = [tone(length, 200, seed) for seed, length in enumerate((0.4, 3.2, 5.0))]
-    with Capture(whisper) as alone, Capture(joint) as shared:
-        want = alone.run(whisper.collate([whisper.prepare(samples, "xa")]))
+    with Capture(apart) as alone, Capture(joint) as shared:
+        want = alone.run(apart.collate([apart.prepare(samples, "xa")]))
         have = shared.run(joint.collate([joint.prepare(one, "xa") for one in (samples, *others)]))
     for name in ("speech.conv2", "speech.layer.1", "speech.norm"):
         torch.testing.assert_close(have[name][:1], want[name], atol=2e-5, rtol=1e-4)
@@ -219,6 +219,43 @@ def test_the_ridge_control_maps_whispers_mean(folder: Path, pocket: Model) -> No
 def test_a_wrong_option_is_told(folder: Path, options: dict[str, object], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         load(folder, **options)
+
+
+@pytest.mark.parametrize("adapter", CONTROLS)
+def test_a_variant_is_what_is_loaded_and_whisper_runs_once(
+    folder: Path, adapter: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = load(folder)
+    own = models.variant(loaded, {"adapter": adapter})
+    alone = load(folder, adapter=adapter)
+    assert own is not None and own.options == alone.options and own.revision == alone.revision
+    assert own.describe() == alone.describe()
+    runs = []
+    hear = whisper.hear
+    monkeypatch.setattr(whisper, "hear", lambda *given: (runs.append(len(given[2])), hear(*given))[1])
+    recordings = [tone(seconds, 250, seed) for seed, seconds in enumerate((0.7, 2.4, 3.1))]
+
+    def run(model: Model, which: list[int]) -> torch.Tensor:
+        side = model.sides["speech"]
+        with Capture(side) as capture:
+            items = [side.prepare(recordings[index], "xa") for index in which]
+            return capture.run(side.collate(items))["shared.pooled"]
+
+    run(loaded, [0, 1, 2])
+    late = own.select_points(["shared.pooled"])
+    for which in ([2, 0], [1]):
+        torch.testing.assert_close(run(late, which), run(alone, which), atol=1e-5, rtol=1e-4)
+    assert runs == [3, 2, 1]  # the first, and those of the model that was loaded alone
+    run(own, [0])  # looks inside Whisper
+    assert runs[3:] == [1]
+    assert models.variant(models.load("e5-small", weights=str(folder / "e5")), {}) is None
+
+
+def test_what_whisper_said_is_forgotten_beyond_the_budget() -> None:
+    memory = Memory(budget=2 * 400)
+    for name in (b"a", b"b", b"c"):
+        memory.keep(name, torch.zeros(10, 10))
+    assert list(memory.held) == [b"b", b"c"] and memory.size == 800
 
 
 def test_what_does_not_fit_or_is_not_there_is_told(folder: Path, tmp_path: Path) -> None:

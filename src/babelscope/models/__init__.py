@@ -32,6 +32,7 @@ __all__ = [
     "held_out",
     "known",
     "load",
+    "variant",
 ]
 
 #: Entry-point group through which other packages offer models; each entry is a :class:`ModelInfo`.
@@ -59,6 +60,9 @@ class ModelInfo:
     held_out : str
         ``module:function`` that returns the sentences of a corpus, given by name, that nothing in the model was trained
         on; empty if that is not known.
+    variant : str
+        ``module:function`` that returns a loaded model under other options without loading it again; empty if the
+        family has none.
     takes_window : bool
         Whether it hears a window of a length that can be chosen.
     path_options : tuple of str
@@ -73,6 +77,7 @@ class ModelInfo:
     licence: str
     planner: str = ""
     held_out: str = ""
+    variant: str = ""
     takes_window: bool = False
     path_options: tuple[str, ...] = ()
 
@@ -86,6 +91,7 @@ _BUILT_IN: dict[str, ModelInfo] = {
         "MIT (Whisper, E5), Apache-2.0 (adapter)",
         "babelscope.models.pocket:planned",
         held_out="babelscope.models.pocket:held_out",
+        variant="babelscope.models.pocket:variant",
     ),
     "whisper-base": ModelInfo(
         "Whisper-base encoder: 6 layers, 512 wide, about 100 languages",
@@ -253,6 +259,21 @@ def held_out(name: str, corpus: str) -> tuple[str, ...]:
         raise UsageError(f"model {name!r} does not say which sentences were held out of its training: leave it out")
     module, _, function = told[0].partition(":")
     return cast(tuple[str, ...], getattr(importlib.import_module(module), function)(corpus))
+
+
+def variant(model: Model, options: Mapping[str, Any]) -> Model | None:
+    """Return a loaded model under other options, with all that does not change by them; None if its family cannot.
+
+    Raises
+    ------
+    UsageError, DataError
+        As :func:`load`.
+    """
+    info = known().get(model.name)
+    if info is None or not info.variant:
+        return None
+    module, _, function = info.variant.partition(":")
+    return cast(Model, getattr(importlib.import_module(module), function)(model, options))
 
 
 def load(

@@ -17,8 +17,12 @@ Two controls have the same text side:
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -73,6 +77,48 @@ LICENCE = "MIT (Whisper, E5), Apache-2.0 (adapter)"
 Adapter = Literal["trained", "untrained", "ridge"]
 
 
+@dataclass(frozen=True)
+class Frozen:
+    """What a model and its controls have in common: the frozen models, and where they came from."""
+
+    options: LoadOptions
+    encoder: WhisperEncoder
+    model: BertModel
+    tokenizer: Tokenizer
+    heard: tuple[WeightsFile, ...]
+    read: tuple[WeightsFile, ...]
+    notes: tuple[str, ...]
+
+
+class Memory:
+    """What Whisper made of recordings, kept for the controls that hear the same ones behind the same encoder.
+
+    Parameters
+    ----------
+    budget : int
+        Bytes; the oldest go first.
+    """
+
+    def __init__(self, budget: int = 2**29) -> None:
+        self.budget = budget
+        self.held: OrderedDict[bytes, Tensor] = OrderedDict()
+        self.size = 0
+
+    @staticmethod
+    def key(features: Tensor) -> bytes:
+        """Return what tells a recording's features from others'."""
+        return hashlib.blake2b(features.cpu().numpy().tobytes(), digest_size=16).digest()
+
+    def keep(self, key: bytes, positions: Tensor) -> None:
+        """Keep a recording's own positions, shape (positions, width)."""
+        if key in self.held:
+            return
+        self.held[key] = positions.clone()
+        self.size += positions.nbytes
+        while self.size > self.budget:
+            self.size -= self.held.popitem(last=False)[1].nbytes
+
+
 def _shared_points(model: BertModel, length: Callable[[int], int], formula: str) -> list[Point]:
     width, layers = model.config.hidden_size, model.config.num_hidden_layers
 
@@ -122,6 +168,8 @@ class _PocketSpeech(Side):
         self.encoder = encoder
         self.longest = encoder.config.max_source_positions * 2 * whisper.HOP
         self._features: dict[int, WhisperFeatureExtractor] = {}
+        self.frozen: Frozen | None = None
+        self.memory: Memory | None = None
 
     def prepare(self, item: str | NDArray[np.float32], language: str) -> Prepared:
         """Compute the log-mel features of one recording, padded with silence to the next whole second.
@@ -151,8 +199,28 @@ class _PocketSpeech(Side):
         """Return Whisper's last layer, shape (batch, positions, width), and each recording's own positions."""
         features = batch.inputs["input_features"].to(self.encoder.conv1.weight.dtype)
         windows = [window_samples(length) // whisper.HOP for length in batch.lengths]
-        own = torch.tensor([whisper.positions(length) for length in batch.lengths], device=features.device)
-        return whisper.hear(self.encoder, features, windows), own
+        counts = [whisper.positions(length) for length in batch.lengths]
+        own = torch.tensor(counts, device=features.device)
+        if self.memory is None:
+            return whisper.hear(self.encoder, features, windows), own
+        keys = [
+            Memory.key(row[:, :window]) for row, window in zip(batch.inputs["input_features"], windows, strict=True)
+        ]
+        if not self.looks_inside and all(key in self.memory.held for key in keys):
+            kept = [self.memory.held[key] for key in keys]
+            heard = features.new_zeros(len(kept), features.shape[-1] // 2, kept[0].shape[-1])
+            for row, positions in enumerate(kept):
+                heard[row, : len(positions)] = positions
+            return heard, own
+        heard = whisper.hear(self.encoder, features, windows)
+        for row, key in enumerate(keys):
+            self.memory.keep(key, heard[row, : counts[row]])
+        return heard, own
+
+    @property
+    def looks_inside(self) -> bool:
+        """Whether a point lies in Whisper, so that it has to run."""
+        return any(point.module.startswith("whisper.") for point in self.points)
 
 
 class PocketSpeech(_PocketSpeech):
@@ -311,46 +379,77 @@ def load(options: LoadOptions) -> Model:
     DataError
         If weights are missing, damaged, or do not fit together.
     """
-    options.check_extra(("adapter", "seed"))
-    kind, seed = _chosen(options)
+    _chosen(options)
     place = _Place(options.weights)
     encoder, heard = whisper.read(place.folder("whisper"), LONGEST_WINDOW)
     model, tokenizer, read, notes = e5.read(place.folder("e5"))
-    dtype = dtype_named(options.dtype)
     for module in (encoder, model):
-        ready(module, options.device, dtype)  # in place
+        ready(module, options.device, dtype_named(options.dtype))  # in place
+    return _joined(options, Frozen(options, encoder, model, tokenizer, heard, read, notes))
+
+
+def variant(model: Model, extra: Mapping[str, Any]) -> Model:
+    """Return a loaded model under other options: the frozen parts are the same, and what Whisper hears is kept.
+
+    Parameters
+    ----------
+    model : Model
+        From :func:`load`. What it hears from now on is kept for the variant (half a gigabyte at most), so that Whisper
+        need not run again where nothing inside it is looked at.
+    extra : mapping
+        As the options of :func:`load`.
+
+    Raises
+    ------
+    UsageError, DataError
+        As :func:`load`.
+    """
+    speech = cast(_PocketSpeech, model.sides["speech"])
+    if speech.frozen is None:
+        raise UsageError(f"model {model.name} was only planned: load it")
+    speech.memory = speech.memory or Memory()
+    other = _joined(dataclasses.replace(speech.frozen.options, extra=extra), speech.frozen)
+    cast(_PocketSpeech, other.sides["speech"]).memory = speech.memory
+    return other
+
+
+def _joined(options: LoadOptions, frozen: Frozen) -> Model:
+    """Put the frozen models and what stands between them together."""
+    kind, seed = _chosen(options)
+    place, encoder, model = _Place(options.weights), frozen.encoder, frozen.model
+    dtype = dtype_named(options.dtype)
     said: dict[str, Any] = {"adapter": kind, "prefix": e5.PREFIX, "dtype": options.dtype, "attention": "sdpa"}
-    between: nn.Module
+    files = (*frozen.heard, *frozen.read)
+    text: PocketText
+    speech: _PocketSpeech
     if kind == "ridge":
         file = place.file("ridge.safetensors", RIDGE)
-        between, _ = load_ridge(file)
-        _check_fit(file, between.linear.in_features, between.linear.out_features, encoder, model)
-        files = (*heard, *read, _weights(file))
+        ridge, _ = load_ridge(file)
+        _check_fit(file, ridge.linear.in_features, ridge.linear.out_features, encoder, model)
+        files = (*files, _weights(file))
+        text = PocketText(model, frozen.tokenizer, len(whisper.encoder_points(encoder.config)))
+        speech = PocketRidgeSpeech(encoder, cast(RidgeMap, ready(ridge, options.device, dtype)), text.points[-1])
     else:
         file = place.file("adapter.safetensors", WEIGHTS)
-        between, _ = load_adapter(file)
-        _check_fit(file, between.shape.input_width, between.shape.width, encoder, model)
-        files = (*heard, *read, _weights(file))
+        adapter, _ = load_adapter(file)
+        _check_fit(file, adapter.shape.input_width, adapter.shape.width, encoder, model)
         if kind == "untrained":
             words = model.embeddings.word_embeddings.weight.detach().float().cpu()
-            between, files = PocketAdapter.untrained(seed, words, between.shape), (*heard, *read)
+            adapter = PocketAdapter.untrained(seed, words, adapter.shape)
             said["seed"] = seed
-    between = ready(between, options.device, dtype)
-    text: Side
-    speech: Side
-    if isinstance(between, RidgeMap):
-        text = PocketText(model, tokenizer, len(whisper.encoder_points(encoder.config)))
-        speech = PocketRidgeSpeech(encoder, between, text.points[-1])
-    else:
-        prompt = tokenizer.encode(e5.PREFIX.strip()).ids
-        speech = PocketSpeech(encoder, cast(PocketAdapter, between), model, prompt[:-1], prompt[-1:])
-        text = PocketText(model, tokenizer, speech.own)
+        else:
+            files = (*files, _weights(file))
+        prompt = frozen.tokenizer.encode(e5.PREFIX.strip()).ids
+        ready(adapter, options.device, dtype)
+        joint = PocketSpeech(encoder, adapter, model, prompt[:-1], prompt[-1:])
+        text, speech = PocketText(model, frozen.tokenizer, joint.own), joint
+    speech.frozen = frozen
     return Model(
         name=options.name,
         sides={"text": text, "speech": speech},
         weights=files,
         options=said,
-        notes=(*_notes(kind, seed), *notes),
+        notes=(*_notes(kind, seed), *frozen.notes),
         licence=LICENCE,
     )
 
@@ -382,6 +481,7 @@ def planned(name: str, folder: str | None = None) -> Model:
 
 
 def _chosen(options: LoadOptions) -> tuple[Adapter, int]:
+    options.check_extra(("adapter", "seed"))
     if options.window_seconds is not None:
         raise UsageError(
             f"window_seconds: {options.name} hears a recording in a window of the next whole second; leave it out"
