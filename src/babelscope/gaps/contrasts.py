@@ -120,7 +120,7 @@ class Scored:
         for column, wanted in equal.items():
             held = self.rows[column]
             keep &= np.asarray(held.isin(wanted) if isinstance(wanted, (list, tuple, set)) else held == wanted)
-        return np.flatnonzero(keep)
+        return np.flatnonzero(keep).astype(np.int64)
 
     def contrast(
         self, terms: Sequence[Term], *, other_languages: bool = True, strata: Mapping[str, str] | None = None
@@ -144,7 +144,7 @@ class Scored:
         used = np.unique(np.concatenate([rows for _, rows in terms]))
         first, second = (side[used] for side in self._languages)
         languages = list(dict.fromkeys([*first, *second]))
-        places = [(weight, np.searchsorted(used, rows)) for weight, rows in terms]
+        places = [(weight, np.searchsorted(used, rows).astype(np.int64)) for weight, rows in terms]
         values, draws = self.values[used], self.deviations.at(used)
         whole = _weights(places, len(used), np.ones(len(used), dtype=bool))
         value = float(whole @ values)
@@ -218,7 +218,7 @@ def scored_by_measure(
     scores: pd.DataFrame, comparisons: Sequence[Comparison], deviations: Mapping[str, Deviations]
 ) -> dict[str, Scored]:
     """Return the uncontrolled scores of each measure beside their deviations, row by row."""
-    position = {(one.kind, one.a, one.b): index for index, one in enumerate(comparisons)}
+    position: dict[Any, int] = {(one.kind, one.a, one.b): index for index, one in enumerate(comparisons)}
     plain = scores[scores["control"] == "none"]
     found = {}
     for measure, rows in plain.groupby("measure", sort=False):

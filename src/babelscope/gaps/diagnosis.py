@@ -232,8 +232,8 @@ def languages_table(activations: Activations, scored: Mapping[str, Scored], scor
             row |= _narrowest(scored[measure], stops, code)
         found.append(row)
     table = pd.DataFrame(found, columns=list(TABLE_COLUMNS["languages"]))
-    if "corrected" in (found[0] if found else {}):
-        order = pd.Series([row["corrected"] for row in found]).rank(ascending=False, method="min")
+    if any("corrected" in row for row in found):
+        order = pd.Series([row.get("corrected", np.nan) for row in found]).rank(ascending=False, method="min")
         table["rank"] = order.astype("Int64")
     return table
 

@@ -7,7 +7,7 @@ side by side suggest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -250,11 +250,14 @@ def _differences(
             kept[label] = stores[which].matrix(place.point, place.modality, place.language)
         return kept[label]
 
+    def some(label: tuple[int, Place], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        return read(label)[rows]
+
     sided = [(which, both[which]) for which in (0, 1) for both in found]
-    pairs: list[tuple[Hashable, Hashable]] = [((which, one.a), (which, one.b)) for which, one in sided]
+    pairs = [((which, one.a), (which, one.b)) for which, one in sided]
     labels = list(dict.fromkeys(label for pair in pairs for label in pair))
     whole = pairwise(
-        {label: partial(read, label) for label in labels},  # type: ignore[arg-type]
+        {label: partial(read, label) for label in labels},
         [measure],
         pairs=pairs,
         permutations=permutations,
@@ -265,7 +268,7 @@ def _differences(
     def score(rows: NDArray[np.int64]) -> NDArray[np.float64]:
         if len(rows) < least:
             return np.full(len(pairs), np.nan)
-        sides = {label: lambda label=label: read(label)[rows] for label in labels}
+        sides = {label: partial(some, label, rows) for label in labels}
         return np.asarray(pairwise(sides, [measure], pairs=pairs, null=None)["value"].values[:, 0])
 
     drawn = deviations(score, n, seed=seed, progress=progress)

@@ -10,7 +10,7 @@ representations (see :mod:`babelscope.similarity.intervals`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -95,9 +95,7 @@ def resample(
     for number, same_space in enumerate(spaces):
         chosen = [measure for measure in measures if _one_space(measure) is same_space]
         fitting = np.array([not same_space or comparison.same_space for comparison in comparisons], dtype=bool)
-        pairs: list[tuple[Hashable, Hashable]] = [
-            (comparison.a, comparison.b) for comparison, fits in zip(comparisons, fitting, strict=True) if fits
-        ]
+        pairs = [(comparison.a, comparison.b) for comparison, fits in zip(comparisons, fitting, strict=True) if fits]
 
         def told(done: int, total: int, before: int = number) -> None:
             if progress is not None:
@@ -168,7 +166,7 @@ def draws(n: int, seed: int) -> tuple[list[IntArray], list[tuple[IntArray, IntAr
     generator = np.random.default_rng([seed, n, BLOCKS])
     order = generator.permutation(n)
     everything = np.arange(n)
-    blocks = [np.setdiff1d(everything, part) for part in np.array_split(order, min(BLOCKS, n))]
+    blocks = [np.setdiff1d(everything, part).astype(np.int64) for part in np.array_split(order, min(BLOCKS, n))]
     return blocks, list(_halvings(n, generator))
 
 
@@ -185,7 +183,7 @@ def _one_space(measure: str) -> bool:
 def _scores(
     read: Callable[[Place], NDArray[Any]],
     measures: Sequence[str],
-    pairs: Sequence[tuple[Hashable, Hashable]],
+    pairs: Sequence[tuple[Place, Place]],
     rows: IntArray,
 ) -> FloatArray:
     """Return the scores of some of the sentences, (measures, pairs); NaN where they are too few for a measure."""
