@@ -103,6 +103,8 @@ def test_a_wrong_table_is_told_by_its_key(weights: Path, manifest: Path, tmp_pat
 def test_another_model_of_a_study_leaves_its_controls_behind(weights: Path, manifest: Path, tmp_path: Path) -> None:
     study = Study.parse(_said(weights, manifest, tmp_path))
     assert study.changed(output=tmp_path).beside and not study.changed(model="sonar").beside
+    asked = study.model_copy(update={"corpus": study.corpus.model_copy(update={"held_out": True})})
+    assert asked.changed(model="pocket").corpus.held_out and not asked.changed(model="sonar").corpus.held_out
 
 
 def test_held_out_sentences_are_chosen_where_a_model_says_which(weights: Path, manifest: Path, tmp_path: Path) -> None:

@@ -161,6 +161,8 @@ class Study(_Table):
             | ({"weights": weights} if weights is not None else {})
         )
         corpus = self.corpus.model_copy(update={"path": corpus_path} if corpus_path is not None else {})
+        if model is not None and not any(models.known()[part].held_out for part in models.parts(model)):
+            corpus = corpus.model_copy(update={"held_out": False})  # it does not say what it was trained on
         beside = self.beside if model is None else []  # they were chosen for the model that the study names
         return self.model_copy(
             update={"model": table, "beside": beside, "corpus": corpus, "output": output or self.output}
