@@ -535,7 +535,7 @@ def test_everything_from_the_tables_is_escaped(whole: Result, tmp_path: Path) ->
     tables = {}
     for name, table in whole.tables.items():
         texts = [
-            column
+            str(column)
             for column in table
             if table[column].dtype.kind not in "fiub"
             and column not in ("id", "group", "basis", "verdict", "kind", "part", "component", "evidence", "caveats")

@@ -70,8 +70,12 @@ def standalone(picture: str) -> str:
     assert box is not None
     head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{box[1]}" height="{box[2]}" font-family="{_FONT}" '
     start = filled.index(">") + 1
+    name = re.search(r"<title[^>]*>([^<]*)</title>", filled)
+    assert name is not None
+    opening = re.sub(r' (?:aria-labelledby|class|style)="[^"]*"', "", filled[len("<svg ") : start])
+    opening = opening.removesuffix(">") + f' aria-label="{name[1].replace(chr(34), "&#34;")}">'
     background = f'<rect width="{box[1]}" height="{box[2]}" fill="#ffffff"/>'
-    return head + filled[len("<svg ") : start] + background + filled[start:]
+    return head + opening + background + filled[start:]
 
 
 def _short(value: float) -> str:

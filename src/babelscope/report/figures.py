@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -109,15 +110,10 @@ def write(figures: Iterator[Figure] | list[Figure], folder: Path) -> list[Path]:
     for figure in figures:
         text = drawing.standalone(figure.picture) if isinstance(figure.picture, str) else svg.to_svg(figure.picture)
         png = vl_convert.svg_to_png(text, scale=2)
-        numbers = figure.csv()
-        written += [
-            write_atomically(
-                folder / f"{figure.name}.svg", lambda path, text=text: path.write_text(text, encoding="utf-8")
-            ),
-            write_atomically(folder / f"{figure.name}.png", lambda path, png=png: path.write_bytes(png)),
-            write_atomically(
-                folder / f"{figure.name}.csv",
-                lambda path, numbers=numbers: path.write_text(numbers, encoding="utf-8", newline="\n"),
-            ),
-        ]
+        for suffix, data in (("svg", text.encode()), ("png", png), ("csv", figure.csv().encode())):
+            written.append(write_atomically(folder / f"{figure.name}.{suffix}", partial(_put, data)))
     return written
+
+
+def _put(data: bytes, path: Path) -> None:
+    path.write_bytes(data)

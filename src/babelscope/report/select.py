@@ -90,6 +90,16 @@ def distinct(column: pd.Series[Any]) -> list[str]:
     return [str(value) for value in column.drop_duplicates() if not pd.isna(value)]
 
 
+def highest(frame: pd.DataFrame, column: str) -> pd.Series[Any]:
+    """Return the first row in which a column is largest; its index label is kept as its name."""
+    return frame.iloc[int(np.nanargmax(frame[column].to_numpy(dtype=float)))]
+
+
+def lowest(frame: pd.DataFrame, column: str) -> pd.Series[Any]:
+    """Return the first row in which a column is smallest; its index label is kept as its name."""
+    return frame.iloc[int(np.nanargmin(frame[column].to_numpy(dtype=float)))]
+
+
 def kinds(result: Result) -> list[str]:
     """Return the kinds of comparison that the curves hold, in the order of :data:`~babelscope.gaps.result.KINDS`."""
     there = set(distinct(result.curves["kind"]))

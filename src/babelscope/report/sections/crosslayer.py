@@ -126,7 +126,7 @@ def _runs(labels: list[str]) -> list[tuple[str, int, int]]:
 
 def _lead(rows: pd.DataFrame, measure: str, speech: list[PointAt], text: list[PointAt]) -> list[Sentence | None]:
     there = rows[rows["calibrated"].notna()]
-    best = there.loc[there["calibrated"].idxmax()]
+    best = select.highest(there, "calibrated")
     if float(best["calibrated"]) <= 0:
         return [Sentence("Speech and text meet nowhere: no pair of layers is above what unrelated sentences give.")]
     ends = there[(there["point"] == speech[-1].name) & (there["against"] == text[-1].name)]

@@ -79,7 +79,7 @@ def _sentence(result: Result, kind: str, measure: str) -> Sentence | None:
     if mean.empty:
         return None
     first, last = mean.iloc[0], mean.iloc[-1]
-    best = mean.loc[mean["value"].idxmax()]
+    best = select.highest(mean, "value")
     parts: dict[str, Any] = {
         "kind": words.KIND_TITLES[kind],
         "measure": words.measure_title(measure),

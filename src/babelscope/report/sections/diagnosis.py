@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from babelscope.gaps.result import Result
-from babelscope.report import words
+from babelscope.report import select, words
 from babelscope.report.sections.findings import evidence
 from babelscope.report.told import Sentence, count, joined, tell
 
@@ -50,7 +50,7 @@ def section(result: Result) -> dict[str, Any] | None:
         "rows": rows,
         "first": FIRST_ROWS,
         "lead": joined([_lead(worst, table), _largest(worst)]),
-        "advice": _advice(result, worst if len(worst) else table),
+        "advice": _advice(result, table),
     }
 
 
@@ -86,7 +86,7 @@ def _largest(worst: pd.DataFrame) -> Sentence | None:
     there = worst[worst["loss"].notna()]
     if there.empty:
         return None
-    row = there.loc[there["loss"].idxmax()]
+    row = select.highest(there, "loss")
     return Sentence(
         "The largest of all is that of {language} at {stage}: {loss} is lost there.",
         language=str(row["language"]),
@@ -96,9 +96,10 @@ def _largest(worst: pd.DataFrame) -> Sentence | None:
 
 
 def _advice(result: Result, rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return each advice once, with the languages that it is for."""
+    """Return each advice once, with the languages that it is for, in their ranks."""
     told: dict[str, list[pd.Series[Any]]] = {}
-    for _, row in rows.iterrows():
+    led = rows.sort_values(["rank", "worst"], ascending=[True, False], kind="stable").drop_duplicates("language")
+    for _, row in led.iterrows():
         text = str(row["advice"] or "").strip()
         if text and text != "nan":
             told.setdefault(text, []).append(row)

@@ -65,7 +65,7 @@ def section(result: Result) -> list[dict[str, Any]]:
 def _main(rows: pd.DataFrame) -> pd.Series[Any]:
     """Return the row over all languages, calibrated: the one whose verdict leads."""
     rank = (rows["group"] != "all").astype(int) * 2 + (rows["basis"] != "calibrated").astype(int)
-    return rows.loc[rank.idxmin()]
+    return rows.iloc[int(rank.to_numpy().argmin())]
 
 
 def _verdict(result: Result, row: pd.Series[Any], rows: pd.DataFrame, caveats: dict[str, str]) -> dict[str, Any]:

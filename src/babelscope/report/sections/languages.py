@@ -84,7 +84,7 @@ def _lead(table: pd.DataFrame, measure: str) -> Sentence | None:
     there = table[table["calibrated"].notna()]
     if len(there) < 2:
         return None
-    best, worst = there.loc[there["calibrated"].idxmax()], there.loc[there["calibrated"].idxmin()]
+    best, worst = select.highest(there, "calibrated"), select.lowest(there, "calibrated")
     return Sentence(
         "Where it is narrowest, the modality gap is smallest for {best} (calibrated {measure} {high}) and largest for "
         "{worst} ({low}).",
@@ -105,7 +105,7 @@ def tokens(result: Result) -> dict[str, Any] | None:
     if there.empty:
         return None
     measure, point = str(there["measure"].iloc[0]), str(there["point"].iloc[0])
-    most, least = there.loc[there["shared_token_share"].idxmax()], there.loc[there["shared_token_share"].idxmin()]
+    most, least = select.highest(there, "shared_token_share"), select.lowest(there, "shared_token_share")
     title = words.measure_title(measure)
     x = there["shared_token_share"].to_numpy(dtype=float)
     y = there["calibrated"].to_numpy(dtype=float)

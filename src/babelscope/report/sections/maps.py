@@ -36,8 +36,7 @@ def section(result: Result) -> dict[str, Any] | None:
     if leading not in ordered:
         return None
     domains = {name: charts.value_domain(result, "text", name) for name in ordered}
-    maps = [_first(result, modality, leading, domains[leading]) for modality in shown]
-    maps = [one for one in maps if one]
+    maps = [one for modality in shown if (one := _first(result, modality, leading, domains[leading]))]
     orders = select.orders(result)
     return {
         "maps": maps,
@@ -186,7 +185,7 @@ def _lead(result: Result, modality: str, measure: str) -> Sentence | None:
     part = part[part["value"].notna()]
     if len(part) < 2:
         return None
-    high, low = part.loc[part["value"].idxmax()], part.loc[part["value"].idxmin()]
+    high, low = select.highest(part, "value"), select.lowest(part, "value")
     return Sentence(
         "In {modality}, at {point}, {a} and {b} are most alike ({measure} {high}), {c} and {d} least ({low}).",
         modality=modality, point=last, measure=words.measure_title(measure),

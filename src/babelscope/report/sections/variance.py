@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from babelscope.gaps.result import Result
-from babelscope.report import drawing, words
+from babelscope.report import drawing, select, words
 from babelscope.report.drawing import Frame, Line
 from babelscope.report.told import Sentence, joined, percent, tell
 
@@ -58,7 +58,7 @@ def _part(part: str, title: str, rows: pd.DataFrame) -> dict[str, Any]:
     shown = [(name, text, colour) for name, text, colour in COMPONENTS if name in shares]
     last = names[-1]
     text = f"{title}: shares of the variance along the depth. At {last}: " + "; ".join(
-        f"{text} {words.number(100 * float(shares.loc[last, name]), 0)} %" for name, text, _ in shown
+        f"{text} {words.number(100 * float(shares[name].iloc[-1]), 0)} %" for name, text, _ in shown
     )
     frame = Frame(
         x=(min(depth), max(depth)) if len(depth) > 1 else (0.0, 1.0),
@@ -140,7 +140,7 @@ def _most(rows: pd.DataFrame) -> list[Sentence | None]:
     meaning = rows[(rows["component"] == "sentence") & rows["share"].notna()]
     if len(meaning) < 2:
         return []
-    best = meaning.loc[meaning["share"].idxmax()]
+    best = select.highest(meaning, "share")
     return [
         Sentence(
             "Meaning takes its largest share at {point} ({share}).",
@@ -180,7 +180,7 @@ def centroids(result: Result) -> dict[str, Any] | None:
                     label=few,
                 )
             )
-        low, high = rows.loc[rows["distance"].idxmin()], rows.loc[rows["distance"].idxmax()]
+        low, high = select.lowest(rows, "distance"), select.highest(rows, "distance")
         lead = Sentence(
             "{title}: the centres lie {low} apart at the least ({point}) and {high} at the most ({other}).",
             title=title, low=tell("centroids", low, "distance"), high=tell("centroids", high, "distance"),
