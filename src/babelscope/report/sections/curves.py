@@ -203,7 +203,7 @@ def classes(result: Result) -> dict[str, Any] | None:
                         "group": str(row["group"]),
                         "cells": [
                             words.number(float(row[column]), 3)
-                            for column in ("depth", "value", "null_q95", "calibrated", "low", "high")
+                            for column in ("depth", "value", "low", "high", "null_q95", "calibrated")
                         ],
                         "groups": int(row["groups"]),
                     }

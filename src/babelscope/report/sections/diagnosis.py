@@ -98,11 +98,10 @@ def _largest(worst: pd.DataFrame) -> Sentence | None:
 def _advice(result: Result, rows: pd.DataFrame) -> list[dict[str, Any]]:
     """Return each advice once, with the languages that it is for, in their ranks."""
     told: dict[str, list[pd.Series[Any]]] = {}
-    led = rows.sort_values(["rank", "worst"], ascending=[True, False], kind="stable").drop_duplicates("language")
+    advised = rows[rows["advice"].fillna("").astype(str).str.strip() != ""]
+    led = advised.sort_values(["rank", "worst"], ascending=[True, False], kind="stable").drop_duplicates("language")
     for _, row in led.iterrows():
-        text = str(row["advice"] or "").strip()
-        if text and text != "nan":
-            told.setdefault(text, []).append(row)
+        told.setdefault(str(row["advice"]).strip(), []).append(row)
     return [
         {
             "text": text,

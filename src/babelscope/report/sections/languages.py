@@ -70,8 +70,9 @@ def _cell(row: pd.Series[Any], name: str, kind: str) -> dict[str, Any]:
     if not np.isfinite(value):
         return {"kind": kind, "told": None, "sort": ""}
     cell: dict[str, Any] = {"kind": kind, "told": tell("languages", row, name, _DIGITS.get(kind, 2)), "sort": value}
-    if kind == "score":
+    if name == "value":  # the interval is of the raw score
         cell["low"], cell["high"] = _end(row, "low"), _end(row, "high")
+    if kind == "score":
         cell["share"] = round(100 * min(1.0, max(0.0, value)), 1)
     return cell
 
