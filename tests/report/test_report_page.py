@@ -585,7 +585,7 @@ def test_recordings_are_embedded_whole_sentences_at_a_time(tmp_path: Path) -> No
     ]  # fmt: skip
     assert all(one.seconds == pytest.approx(1.0) for one in every)
     samples, rate = soundfile.read(io.BytesIO(base64.b64decode(every[0].sound.partition(",")[2])))
-    assert rate == 16_000 and len(samples) >= 16_000 and 0.2 < np.abs(samples).max() < 0.4
+    assert rate == 16_000 and len(samples) >= 15_000 and 0.2 < np.abs(samples).max() < 0.4
     enough = sum(one.size for one in every[:3])
     assert [one.sentence for one in embed(cells, enough)] == ["one", "one"]
 

@@ -37,6 +37,8 @@ def section(result: Result) -> dict[str, Any] | None:
     modalities = [name for name in MARKS if name in known]
     points = _in_depth(result, select.distinct(table["point"]))
     sentences = select.distinct(table["sentence"])
+    if not names or not modalities:
+        return None
     all_points, all_sentences = len(points), len(sentences)
     points, sentences = _thinned(points, sentences, len(names) * len(modalities))
     x, y = _places(table, points, modalities, names, sentences)
