@@ -15,7 +15,7 @@ from babelscope.errors import DataError
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge")
 
 #: Seconds after which printing is given up.
-PATIENCE = 180
+PATIENCE = 300
 
 
 def find_browser() -> str | None:
