@@ -24,7 +24,9 @@ def _small(study: Study) -> Study:
     return study.model_copy(update={"corpus": corpus, "permutations": 19})
 
 
-@pytest.mark.parametrize(("model", "weights"), [("seamless-m4t-v2-large", "seamless-m4t-v2"), ("sonar", "sonar")])
+@pytest.mark.parametrize(
+    ("model", "weights"), [("seamless-m4t-v2-large", "seamless-m4t-v2"), ("sonar", "sonar"), ("salmonn-7b", "salmonn")]
+)
 def test_a_study_like_the_papers_runs_from_released_formats_to_a_report(
     model: str, weights: str, fleurs: Path, tmp_path: Path
 ) -> None:
