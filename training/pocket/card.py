@@ -56,6 +56,15 @@ def _main(title: str, table: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _augmentation(recipe: Mapping[str, Any]) -> str:
+    said = {
+        "jitter": f"up to {recipe['jitter']} positions cut from its start",
+        "warp": f"tempo changed by up to {recipe['warp']:.0%}",
+        "dropout": f"dropout {recipe['dropout']:g}",
+    }
+    return "".join(f", {text}" for key, text in said.items() if recipe[key])
+
+
 def _ablations(results: Mapping[str, Any]) -> str:
     """Return what short runs with one change scored, by what they change."""
     if not results["ablations"]:
@@ -160,12 +169,12 @@ recordings. The adapter has {recipe["shape"]["convolutions"]} convolutions (kern
 {recipe["epochs"]:g} epochs through all twelve frozen layers: contrast with the bank of all training texts (temperature
 {recipe["temperature"]:g}{", centred" if recipe["centred"] else ""}; other translations of the sentence left out), twice
 (1 - cosine), {recipe["distance"]:g} times the squared distance. Up to {recipe["masked"]:.0%} of an utterance masked in
-time, up to {recipe["jitter"]} positions cut from its start, tempo changed by up to {recipe["warp"]:.0%}, dropout
-{recipe["dropout"]:g}. AdamW, rate {recipe["rate"]:g}, decay {recipe["decay"]:g}, batches of {recipe["batch"]}.
+time{_augmentation(recipe)}. AdamW, rate {recipe["rate"]:g}, decay {recipe["decay"]:g}, batches of {recipe["batch"]}.
 
 Three seeds, on validation sentences (mean of same- and cross-language retrieval over Asterisk and Tux Paint; wall time
 with other work on the same two cores): {seeds}.
-Shipped: {results["chosen"]}, split `{results["split"][:12]}`, weights `{results["weights_sha256"][:12]}`."""
+Shipped: {results["chosen"]}; it was not measured what Fish Fillets' recordings, synthetic speech or augmentation beyond
+masking add. Split `{results["split"][:12]}`, weights `{results["weights_sha256"][:12]}`."""
 
 
 _HEAD = """
@@ -186,11 +195,11 @@ _DATA = """
 | Fish Fillets NG 1.0.1 | GPL-2.0-only | acted dialogue: Dutch is learned from, Czech is never |
 
 None of these licences forbids learning from the recordings, and none was written with trained weights in mind. The
-recordings are not in these weights and cannot be got back from them; on that ground they are shipped, with all sources
-named. Whether weights are a work derived from what they were learned from is not settled. If they were, the share-alike
-terms of CC-BY-SA-3.0 and of GPL-2.0 could not both be met by one file: whoever must be certain trains an adapter on one
-of the corpora, which takes the same command. The code is Apache-2.0; Whisper-base and multilingual-e5-small, which are
-not in this file, are MIT.
+recordings themselves are not in these weights; on that ground they are shipped, with all sources named. Whether weights
+are a work derived from what they were learned from is not settled. If they were, the share-alike terms of CC-BY-SA-3.0
+and of GPL-2.0 could not both be met by one file: whoever must be certain trains an adapter on one of the corpora
+(`SPOKEN` in `training/pocket/split.py` lists them). What is ours in the weights is offered as the code is, under
+Apache-2.0. Whisper-base and multilingual-e5-small, which are not in this file, are MIT.
 
 Asterisk core sounds are by Allison Smith (en, es), June Wallack (fr), Carlo Flora (it) and ivrvoice.ru (ru); Tux Paint
 stamps by Bill Kendrick and the Tux Paint contributors; Fish Fillets by ALTAR interactive, Ivo and Pavel Danihelka, and
