@@ -75,7 +75,7 @@ def _lead(worst: pd.DataFrame, table: pd.DataFrame) -> Sentence | None:
     part = worst[worst["stage"] == stage]
     first = table.drop_duplicates("language")
     return Sentence(
-        "For {part} of {all} languages the largest avoidable loss of speech against text is at the stage {stage}.",
+        "For {part} of {all} languages a largest loss of speech against text stands out at the stage {stage}.",
         part=count("diagnosis", part.drop_duplicates("language")),
         all=count("diagnosis", first),
         stage=stage,
@@ -88,7 +88,7 @@ def _largest(worst: pd.DataFrame) -> Sentence | None:
         return None
     row = select.highest(there, "loss")
     return Sentence(
-        "The largest of all is that of {language} at {stage}: {loss} is lost there.",
+        "Of the losses that stand out, that of {language} at {stage} is the largest: {loss}.",
         language=str(row["language"]),
         stage=str(row["stage"]),
         loss=tell("diagnosis", row, "loss"),

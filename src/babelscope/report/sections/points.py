@@ -15,7 +15,7 @@ from babelscope.report.packing import pack
 from babelscope.report.told import Sentence, percent
 
 #: Places (of one sentence in one modality and language at one point) that the page may carry.
-MOST_PLACES = 120_000
+MOST_PLACES = 70_000
 
 #: Of many points and sentences at least so many are kept.
 FEWEST_SENTENCES = 20
