@@ -55,17 +55,15 @@ models_app = typer.Typer(
     invoke_without_command=True,
 )
 search_app = typer.Typer(
-    help='Find sentences by meaning, text or speech.\n\nExample: babelscope search query "good morning" --index my-index',
+    help='Find sentences by meaning, text or speech.\n\nExample: babelscope search query "good day" --index my-index',
     invoke_without_command=True,
 )
 app.add_typer(corpora_app, name="corpora")
 app.add_typer(models_app, name="models")
 app.add_typer(search_app, name="search")
 
-#: What the demonstration looks at: short enough for two minutes on two cores, once fetched.
-DEMO_SENTENCES = 20
-DEMO_WINDOW_SECONDS = 8
-DEMO_MIN_WORDS = 4
+#: The studies of the demonstration, by their number of languages.
+DEMOS: dict[int, str] = {5: "demo", 9: "demo-nine"}
 
 
 @contextmanager
@@ -102,43 +100,47 @@ def start(context: typer.Context) -> None:
 
 @app.command()
 def demo(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("results/demo"),
-    full: Annotated[bool, typer.Option("--full", help="All prompts of four words or more instead of 20.")] = False,
-    sentences: Annotated[int | None, typer.Option("--sentences", "-n", min=8, help="How many prompts.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for the results.")] = None,
+    languages: Annotated[
+        int, typer.Option("--languages", help="5: telephone prompts; 9: names of drawing stamps.")
+    ] = 5,
+    full: Annotated[bool, typer.Option("--full", help="All sentences that were held out of the training.")] = False,
+    sentences: Annotated[int | None, typer.Option("--sentences", "-n", min=8, help="How many sentences.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace other results in the folder.")] = False,
 ) -> None:
-    """Look inside Whisper-base and multilingual E5 on real recordings in five languages.
+    """Look inside pocket, a small joint model of speech and text, on real recordings in five or nine languages.
 
-    Fetches what is missing (about 300 MB, once), encodes 20 prompts in English, Spanish, French, Italian and Russian,
-    as text and as recordings, compares them at every layer, and writes a report.
+    Fetches what is missing (about 300 MB, once), encodes sentences that were held out of the model's training, as text
+    and as recordings, compares them at every layer, and writes a report. Beside it stand two controls: the same model
+    with an untrained length adapter, and a linear map in place of all that is shared.
 
-    Example: babelscope demo --sentences 40
+    Example: babelscope demo --languages 9
     """
     from babelscope.fetch import fetch
+    from babelscope.models import assets_of
     from babelscope.study import Study
 
-    study = Study.parse(
-        {
-            "name": "demonstration",
-            "output": str(output),
-            "corpus": {
-                "source": "asterisk",
-                "languages": ["en", "es", "fr", "it", "ru"],
-                "n": sentences or (None if full else DEMO_SENTENCES),
-                "min_words": DEMO_MIN_WORDS,
-                "max_seconds": DEMO_WINDOW_SECONDS,
-                "distinct": True,
-            },
-            "model": {"name": "whisper-base+e5-small", "window_seconds": DEMO_WINDOW_SECONDS},
-        }
+    if languages not in DEMOS:
+        raise UsageError(f"--languages {languages}: choose {' or '.join(str(number) for number in DEMOS)}")
+    study = Study.preset(DEMOS[languages])
+    chosen: dict[str, Any] = {"n": sentences or (None if full else study.corpus.n)}
+    if full:
+        chosen["max_seconds"] = None
+    study = study.model_copy(
+        update={"corpus": study.corpus.model_copy(update=chosen), "output": output or study.output}
     )
-    fetch(["asterisk", "whisper-base", "e5-small"])
+    fetch([study.corpus.source, *assets_of(study.model.name)])
     _run(study, overwrite)
 
 
 @app.command()
 def run(
-    study: Annotated[str, typer.Argument(help="The study's TOML file, or the name of one that comes along: paper.")],
+    study: Annotated[
+        str,
+        typer.Argument(
+            help="The study's TOML file, or the name of one that comes along: demo, demo-nine, towers, paper."
+        ),
+    ],
     model: Annotated[str | None, typer.Option("--model", "-m", help="Another model than the study names.")] = None,
     weights: Annotated[str | None, typer.Option("--weights", help="A local folder or hub id of that model.")] = None,
     corpus_path: Annotated[
@@ -511,6 +513,7 @@ def _heard(result: Any, folder: Path, corpus_path: Path | None) -> Any:
         for language in about["languages"]
         if corpus.recordings(sentence, language)
     )
+
 
 @app.command()
 def check(
