@@ -165,8 +165,8 @@ def _recipe(chosen: Mapping[str, Any], results: Mapping[str, Any]) -> str:
 `python -m training.pocket` (see `training/README.md`) makes these files from fetched
 recordings. The adapter has {recipe["shape"]["convolutions"]} convolutions (kernel
 {recipe["shape"]["kernel"]}, stride 2), {recipe["shape"]["width"]} wide, and a residual network
-{recipe["shape"]["hidden"]} wide. First {recipe["warm_epochs"]:g} epochs towards a text's mean word embedding, then
-{recipe["epochs"]:g} epochs through all twelve frozen layers: contrast with the bank of all training texts (temperature
+{recipe["shape"]["hidden"]} wide. Epochs towards a text's mean word embedding: {recipe["warm_epochs"]:g}; then
+{recipe["epochs"]:g} through all twelve frozen layers: contrast with the bank of all training texts (temperature
 {recipe["temperature"]:g}{", centred" if recipe["centred"] else ""}; other translations of the sentence left out), twice
 (1 - cosine), {recipe["distance"]:g} times the squared distance. Up to {recipe["masked"]:.0%} of an utterance masked in
 time{_augmentation(recipe)}. AdamW, rate {recipe["rate"]:g}, decay {recipe["decay"]:g}, batches of {recipe["batch"]}.
@@ -206,7 +206,8 @@ stamps by Bill Kendrick and the Tux Paint contributors; Fish Fillets by ALTAR in
 the translators.
 
 Held out by sentence, in every language (`split.json`): 60 Asterisk prompts of four words or more, 97 Tux Paint names
-complete in six languages, 120 Fish Fillets lines for the test; 30, 60 and 60 others for choosing. What is worded like
+complete in six languages, 120 Fish Fillets lines for the test (recordings of 29 s and more left out, which costs one
+Asterisk prompt); 30, 60 and 60 others for choosing. What is worded like
 a held-out sentence, in any language of any of the corpora, was dropped from training. Never learned from at all: the
 second Italian reader (Menardi), and Czech.
 """
