@@ -16,6 +16,7 @@ from babelscope.testing import tiny
 
 pytest.importorskip("accelerate")
 
+PARTS = ("whisper", "beats", "fusion", "qformer", "projection", "language")
 NAME = "seamless-m4t-v2-large"
 
 
@@ -59,6 +60,17 @@ def test_the_same_numbers_wherever_the_weights_are(folder: Path, device_map: Any
         assert spread.options["device_map"] == device_map
     held = {parameter.device.type for parameter in spread.sides["speech"].root.parameters()}
     assert ("meta" in held) is ("disk" in str(device_map))
+
+
+def test_salmonn_reads_its_weights_from_the_disk(tmp_path: Path) -> None:
+    tiny("salmonn", tmp_path)
+    plain = models.load("salmonn-7b", weights=str(tmp_path))
+    spread = models.load(
+        "salmonn-7b", weights=str(tmp_path), options={"device_map": dict.fromkeys(PARTS, "cpu") | {"language": "disk"}}
+    )
+    there, here = _seen(spread), _seen(plain)
+    assert there.keys() == here.keys()
+    assert all(torch.equal(there[name], here[name]) for name in here)
 
 
 @pytest.mark.parametrize(

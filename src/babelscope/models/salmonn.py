@@ -23,9 +23,10 @@ from transformers import LlamaConfig, WhisperConfig
 
 from babelscope.cache import sha256_of
 from babelscope.errors import DataError, FetchError, UsageError
-from babelscope.models.base import Model, Side, WeightsFile, dtype_named, ready
+from babelscope.models.base import Model, Side, WeightsFile, dtype_named
 from babelscope.models.beats import BeatsSizes
 from babelscope.models.options import LoadOptions
+from babelscope.models.placement import DEVICE_MAP, place_parts
 from babelscope.models.salmonn_parts import Sizes, build, trained_arrays
 from babelscope.models.salmonn_sides import BEFORE, SAMPLE_RATE, STEP, SalmonnSpeech, SalmonnText
 from babelscope.models.weights.accounting import fill, folder_files
@@ -33,7 +34,7 @@ from babelscope.models.weights.beats import read_beats
 from babelscope.models.weights.folder import read_tokenizer
 from babelscope.models.weights.salmonn import read_trained, vicuna_arrays, whisper_arrays
 
-_OPTIONS = ("whisper", "beats", "vicuna", "lora_for_text", "lora_alpha")
+_OPTIONS = ("whisper", "beats", "vicuna", "lora_for_text", "lora_alpha", DEVICE_MAP)
 
 
 @dataclass(frozen=True)
@@ -152,10 +153,9 @@ def load(options: LoadOptions) -> Model:
     fill(vicuna, vicuna_arrays(files.vicuna), str(files.vicuna))
     fill(lora, trained.state.items(), str(files.trained))
     frequencies = {name: tensor.clone() for name, tensor in _rotary(parts).named_buffers()}
-    for part in parts.values():
-        ready(part, options.device, dtype)
+    placed = place_parts(parts, options)
     for name, tensor in frequencies.items():  # in 16 bits they would turn by wrong angles
-        setattr(_rotary(parts), name, tensor.to(options.device))
+        setattr(_rotary(parts), name, tensor.to(getattr(_rotary(parts), name).device))
     return Model(
         name=options.name,
         sides=_sides(parts, sizes, [start, *encode(BEFORE)], encode, adapted),
@@ -166,6 +166,7 @@ def load(options: LoadOptions) -> Model:
             "lora_for_text": adapted,
             "lora_alpha": sizes.alpha,
             "lora_rank": sizes.rank,
+            **placed,
         },
         notes=_notes(sizes, adapted, beats.left_out),
         licence=_licence(release),

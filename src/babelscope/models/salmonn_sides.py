@@ -234,7 +234,8 @@ class SalmonnSpeech(_Shared):
         tokens = projection(part("qformer")(part("fusion")(heard, audio, counts)))
         if self.reads:
             language = part("language")
-            prefix = language.get_submodule("embed_tokens")(self.prefix.to(tokens.device)).expand(len(tokens), -1, -1)
+            prefix = language.get_submodule("embed_tokens")(self.prefix.to(tokens.device)).to(tokens.device)
+            prefix = prefix.expand(len(tokens), -1, -1)
             spoken = tokens[:, : max(self.tokens(length) for length in batch.lengths)]
             with lora(language, True):
                 language(inputs_embeds=torch.cat([prefix, spoken], dim=1), use_cache=False)
