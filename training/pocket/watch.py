@@ -16,13 +16,15 @@ from training.pocket.split import SPOKEN
 
 #: Points that are looked at, of those where the same weights see speech and text.
 POINTS = ("shared.input", "shared.layer.2", "shared.layer.5", "shared.layer.8", "shared.layer.11", "pooled")
+#: Largest share of the training time that the probes may cost.
+BUDGET = 0.05
 #: Corpus and languages whose validation sentences are looked at.
 WATCHED = ("asterisk", SPOKEN["asterisk"])
 #: Steps between probes; the monitor takes fewer where they would cost more than a twentieth of the time.
 EVERY = 50
 
 
-def monitor(run: Run, every: int = EVERY) -> GapMonitor:
+def monitor(run: Run, every: int = EVERY, budget: float = BUDGET) -> GapMonitor:
     """Return a monitor of the run's gaps on validation sentences."""
     held = held_out(run.material, "validation", *WATCHED)
     n = len(held.sentences)
@@ -37,7 +39,7 @@ def monitor(run: Run, every: int = EVERY) -> GapMonitor:
 
     text = {language: _text(run.material, [int(row) for row in held.written[language]]) for language in held.spoken}
     probe = FunctionProbe(speech, text, modules=[run.adapter, run.material.teacher.bert])
-    return GapMonitor(probe, Path(run.folder) / "gaps.jsonl", every=every)
+    return GapMonitor(probe, Path(run.folder) / "gaps.jsonl", every=every, budget=budget)
 
 
 @torch.inference_mode()
