@@ -207,7 +207,7 @@ the translators.
 
 Held out by sentence, in every language (`split.json`): 60 Asterisk prompts of four words or more, 97 Tux Paint names
 complete in six languages, 120 Fish Fillets lines for the test (recordings of 29 s and more left out, which costs one
-Asterisk prompt); 30, 60 and 60 others for choosing. What is worded like
+Asterisk prompt, and two of the second reader); 30, 60 and 60 others for choosing. What is worded like
 a held-out sentence, in any language of any of the corpora, was dropped from training. Never learned from at all: the
 second Italian reader (Menardi), and Czech.
 """
