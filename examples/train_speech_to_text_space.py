@@ -1,7 +1,8 @@
 """Train a small map from Whisper's speech to e5's text space with transformers' Trainer, and watch the gap fall.
 
-Both models stay as they are; what is learnt is an adapter of two layers between them, from human recordings of telephone
-prompts in three languages. 48 prompts are held out of the training, in all languages, and are the monitor's probe.
+Both models stay as they are; what is learnt is an adapter of two layers between them, from human recordings of
+telephone prompts in three languages. 48 prompts are held out of the training, in all languages, and are the monitor's
+probe.
 
     babelscope fetch asterisk whisper-base e5-small
     pip install accelerate tensorboard
@@ -36,9 +37,11 @@ class Adapter(nn.Module):
         self.layers = nn.Sequential(nn.Linear(width, 1024), nn.GELU(), nn.Dropout(0.2), nn.Linear(1024, out))
 
     def encode(self, speech: Tensor) -> Tensor:
+        """Map speech vectors, (batch, width), to unit vectors, (batch, out)."""
         return nn.functional.normalize(self.layers((speech - self.mean) / self.sd), dim=-1)
 
     def forward(self, speech: Tensor, text: Tensor) -> dict[str, Tensor]:
+        """Return the loss of a batch, as the Trainer wants it."""
         out = self.encode(speech)
         mine = out @ text.T / 0.05
         own = torch.arange(len(out))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -105,10 +106,10 @@ def test_it_is_shown_before_its_weights_are_here(folder: Path, monkeypatch: pyte
 @pytest.mark.slow
 @pytest.mark.assets
 class TestRealPocket(ModelTests):
-    """The real weights."""
+    """The real weights, to what float32 leaves of them at their depth."""
 
     window = 31_999
-    tolerance = 2e-5
+    tolerance = 2e-4
     modulus = 8
 
     @pytest.fixture
@@ -120,12 +121,16 @@ class TestRealPocket(ModelTests):
 def test_the_real_weights_are_exact_under_padding(real: Model) -> None:
     shown = planned("pocket")
     assert [shown.sides[side].points for side in shown.sides] == [real.sides[side].points for side in real.sides]
-    speech, text = real.sides["speech"], real.sides["text"]
     recordings = [tone(seconds, 180 + 90 * seed, seed) for seed, seconds in enumerate((0.5, 1.9, 2.2, 4.0))]
     texts = ["a", "Guten Morgen", "the conference is full", "пожалуйста, введите номер"]
-    for side, items in ((speech, recordings), (text, texts)):
-        worst = deviations(side, [side.prepare(item, "en") for item in items])
-        assert max(worst.values()) <= 2e-5, worst
+    # In float32 rounding alone makes 5e-5 of it, deep down; a leak would stay in float64.
+    for side, items in ((real.sides["speech"], recordings), (real.sides["text"], texts)):
+        side.root.double()
+        try:
+            worst = deviations(side, [side.prepare(item, "en") for item in items])
+        finally:
+            side.root.float()
+        assert max(worst.values()) <= 1e-6, worst
 
 
 def test_the_points_go_from_whisper_through_length_adaptation_to_the_shared_layers(pocket: Model) -> None:
@@ -230,9 +235,14 @@ def test_a_variant_is_what_is_loaded_and_whisper_runs_once(
     alone = load(folder, adapter=adapter)
     assert own is not None and own.options == alone.options and own.revision == alone.revision
     assert own.describe() == alone.describe()
-    runs = []
+    runs: list[int] = []
     hear = whisper.hear
-    monkeypatch.setattr(whisper, "hear", lambda *given: (runs.append(len(given[2])), hear(*given))[1])
+
+    def counted(*given: Any) -> Any:
+        runs.append(len(given[2]))
+        return hear(*given)
+
+    monkeypatch.setattr(whisper, "hear", counted)
     recordings = [tone(seconds, 250, seed) for seed, seconds in enumerate((0.7, 2.4, 3.1))]
 
     def run(model: Model, which: list[int]) -> torch.Tensor:

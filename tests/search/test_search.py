@@ -145,7 +145,7 @@ def test_scores_are_cosines_less_the_means_of_each_kind(indexed: Index, embedder
     def cosines(means: dict[str, np.ndarray]) -> np.ndarray:
         less = rows - np.stack([means[kind] for kind in kinds])
         wanted = vector - means["text"]
-        return less @ wanted / np.linalg.norm(less, axis=1) / np.linalg.norm(wanted)
+        return np.asarray(less @ wanted / np.linalg.norm(less, axis=1) / np.linalg.norm(wanted))
 
     plain = dict.fromkeys(("text", "speech"), np.zeros(rows.shape[1]))
     centred = {kind: rows[kinds == kind].mean(axis=0) for kind in plain}

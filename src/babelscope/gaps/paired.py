@@ -7,7 +7,7 @@ side by side suggest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -215,11 +215,11 @@ def _pairs(
 
 
 def _at(
-    first: dict[tuple[str, ...], Comparison], second: dict[tuple[str, ...], Comparison], one: str, other: str
+    first: Mapping[Any, Comparison], second: Mapping[Any, Comparison], one: str, other: str
 ) -> list[tuple[Comparison, Comparison]]:
     """Pair what is compared at a point of the first store with what is compared at a point of the second."""
 
-    def held(comparisons: dict[tuple[str, ...], Comparison], point: str) -> dict[tuple[str, str, str], Comparison]:
+    def held(comparisons: Mapping[Any, Comparison], point: str) -> dict[tuple[str, str, str], Comparison]:
         # Of several text points that a speech point is held against (match="all"), the last.
         return {
             (comparison.kind, comparison.a.language, comparison.b.language): comparison
@@ -292,8 +292,8 @@ def _differences(
         key = (both.a.kind, both.a.a.point, both.a.b.point, both.b.a.point, both.b.b.point)
         places.setdefault(key, []).append(at)
     for (kind, *points), members in places.items():
-        for group, at in [("mean", members), *((_group(found[one].a), [one]) for one in members)]:
-            rows.append(_row(scored, measure, kind, points, group, np.array(at), len(found), n))
+        for group, chosen in [("mean", members), *((_group(found[one].a), [one]) for one in members)]:
+            rows.append(_row(scored, measure, kind, points, group, np.array(chosen), len(found), n))
     return rows
 
 

@@ -161,7 +161,9 @@ def _corpus(source: Path | str, path: Path, languages: Sequence[str] | None) -> 
         raise UsageError(
             f"there is no folder, manifest ({endings}) or corpus {str(source)!r}; {did_you_mean(str(source), known)}"
         )
-    narrowed = {"languages": list(languages)} if languages and corpora.takes(str(source), "languages") else {}
+    narrowed: dict[str, Any] = {}
+    if languages and corpora.takes(str(source), "languages"):
+        narrowed["languages"] = list(languages)
     return corpora.load(str(source), **narrowed)
 
 

@@ -81,7 +81,8 @@ class Embedder:
         DataError
             If the text is empty or too long.
         """
-        return self._run("text", language, [text], [f"text {text!r}"])[0]
+        vector: Vectors = self._run("text", language, [text], [f"text {text!r}"])[0]
+        return vector
 
     def speech(self, samples: Samples, language: str = "", name: str = "the recording") -> Vectors:
         """Return the vector of a recording (mono, 16 kHz): shape (width,).
@@ -93,7 +94,8 @@ class Embedder:
         DataError
             If the recording is too short or too long.
         """
-        return self._run("speech", language, [samples], [name])[0]
+        vector: Vectors = self._run("speech", language, [samples], [name])[0]
+        return vector
 
     def items(self, items: Sequence[Item]) -> tuple[list[Item], Vectors]:
         """Return the vectors of items, and which items they are: windows without a sound are left out.

@@ -59,7 +59,7 @@ def max_over(values: Any, nulls: Any, *, alpha: float = 0.05, best: float = 1.0,
 
     References
     ----------
-    Groeger et al. 2026, arXiv 2602.14486, Algorithm 2; Westfall & Young 1993.
+    Gröger et al. 2026, arXiv 2602.14486, Algorithm 2; Westfall & Young 1993.
     """
     scores, drawn = np.asarray(values, dtype=np.float64), np.asarray(nulls, dtype=np.float64)
     if scores.ndim != 1 or drawn.ndim != 2 or drawn.shape[0] != scores.size or not scores.size:

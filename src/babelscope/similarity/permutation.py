@@ -1,7 +1,7 @@
 """The permutation null: one set of permutations for everything that is compared, and what follows from it.
 
 A permutation pi pairs sentence i of the first side with sentence pi(i) of the second. The same set serves all pairs,
-layers and measures of a run, so that a maximum over layers can be taken draw by draw (Groeger et al. 2026, arXiv
+layers and measures of a run, so that a maximum over layers can be taken draw by draw (Gröger et al. 2026, arXiv
 2602.14486, Algorithm 2).
 """
 
@@ -104,8 +104,8 @@ def calibrate(
 
     References
     ----------
-    Groeger, Stoica, Brbic et al. 2026, arXiv 2602.14486, Algorithm 1; the same numbers as its package
-    calibrated-similarity.
+    Gröger, Wen, Brbić 2026, "Revisiting the Platonic Representation Hypothesis: An Aristotelian View", arXiv
+    2602.14486, Algorithm 1; the same numbers as its package calibrated-similarity.
     """
     sign = 1.0 if higher else -1.0
     s, null, top = sign * value, sign * np.asarray(nulls, dtype=np.float64), sign * best

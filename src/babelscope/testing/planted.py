@@ -53,7 +53,7 @@ class Planted:
     @property
     def reach(self) -> float:
         """How far a language's share of meaning in speech can lie from its mean, either way."""
-        return 3.0**0.5 * self.spread
+        return float(3.0**0.5) * self.spread
 
     def check(self, name: str) -> None:
         """Raise UsageError unless every share that can be drawn is a share."""
