@@ -7,8 +7,9 @@ from pathlib import Path
 import altair as alt
 import pandas as pd
 
+from babelscope.cache import write_atomically
 from babelscope.monitor import read_log
-from babelscope.report.svg import write_figure
+from babelscope.report.svg import to_svg
 
 #: Measure, and what it is called in the picture.
 SHOWN = {
@@ -46,5 +47,6 @@ def curve(log: Path) -> alt.HConcatChart:
 
 
 def draw(log: Path, stem: Path) -> None:
-    """Write the picture as SVG and PNG."""
-    write_figure(curve(log), stem)
+    """Write the picture as SVG."""
+    svg = to_svg(curve(log))
+    write_atomically(stem.with_suffix(".svg"), lambda path: path.write_text(svg, encoding="utf-8"))
