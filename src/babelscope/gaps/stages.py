@@ -47,11 +47,7 @@ def behind_front_end(stops: list[Stop]) -> list[Stop]:
 
 def ends(stops: list[Stop]) -> list[Stop]:
     """Return the last stop of every stage, in order."""
-    return [
-        stop
-        for stop, following in zip(stops, [*stops[1:], None], strict=True)
-        if following is None or following.stage != stop.stage
-    ]
+    return [stop for at, stop in enumerate(stops) if at + 1 == len(stops) or stops[at + 1].stage != stop.stage]
 
 
 def around_adaptation(activations: Activations, stops: list[Stop]) -> tuple[Stop, Stop] | None:
