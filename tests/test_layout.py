@@ -25,11 +25,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "gaps": BELOW | {"corpora", "models", "capture", "similarity"},
     "report": BELOW | {"gaps"},
     "monitor": BELOW | {"corpora", "models", "capture", "similarity", "gaps"},
-    "search": BELOW | {"corpora", "models", "capture", "similarity"},
     "check": BELOW | {"similarity", "gaps"},
+    "search": BELOW | {"corpora", "models", "capture", "similarity"},
     "study": BELOW | {"corpora", "models", "capture", "similarity", "gaps", "report"},
     "forecast": BELOW | {"corpora", "models", "capture", "study"},
-    "cli": BELOW | {"corpora", "models", "capture", "similarity", "gaps", "report", "study", "forecast", "search"},
+    "cli": BELOW | {"corpora", "models", "capture", "similarity", "gaps", "report", "study", "forecast", "search", "check"},
     "testing": BELOW | {"corpora", "models", "capture", "similarity", "gaps", "report", "study"},
     "__main__": {"cli"},
 }
