@@ -29,7 +29,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "search": BELOW | {"corpora", "models", "capture", "similarity"},
     "study": BELOW | {"corpora", "models", "capture", "similarity", "gaps", "report"},
     "forecast": BELOW | {"corpora", "models", "capture", "study"},
-    "cli": BELOW | {"corpora", "models", "capture", "similarity", "gaps", "report", "study", "forecast", "search", "check"},
+    "cli": BELOW
+    | {"corpora", "models", "capture", "similarity", "gaps", "report", "study", "forecast", "search", "check"},
     "testing": BELOW | {"corpora", "models", "capture", "similarity", "gaps", "report", "study"},
     "__main__": {"cli"},
 }

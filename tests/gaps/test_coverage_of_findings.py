@@ -34,7 +34,7 @@ def terms_of(claim: Claim, one: Scored) -> list[Term]:
     return [(part.weight, one.where(**part.where)) for part in claim.parts]
 
 
-def tested(terms: list[Term], one: Scored, n: int) -> tuple[float, float, str]:
+def judged(terms: list[Term], one: Scored, n: int) -> tuple[float, float, str]:
     contrast = one.contrast(terms)
     beyond = one.contrast([(1 / len(terms), rows) for _, rows in terms]).interval()[0] > 0
     return (*contrast.interval(), verdict(contrast, beyond, MATTERS, n)[0])
@@ -50,7 +50,7 @@ def covered(folder: Path, count: int, n: int = 40) -> dict[str, float]:
     for seed in range(count):
         _, scored = planting.draw(seed)
         for name in terms:
-            low, high, _ = tested(terms[name], scored["linear_cka"].corrected, n)
+            low, high, _ = judged(terms[name], scored["linear_cka"].corrected, n)
             hits[name] += low <= truths[name] <= high
     return {claim.id: hits[claim.id] / count for claim in asked}
 
@@ -63,7 +63,7 @@ def found_in_noise(folder: Path, count: int, n: int = 40) -> dict[str, float]:
     terms = {claim.id: terms_of(claim, planting.draw(0)[1]["linear_cka"]) for claim in asked}
     for seed in range(count):
         _, scored = planting.draw(seed)
-        found = [name for name in terms if tested(terms[name], scored["linear_cka"].corrected, n)[2] == HOLDS]
+        found = [name for name in terms if judged(terms[name], scored["linear_cka"].corrected, n)[2] == HOLDS]
         hits.update([*found, *(["any"] if found else [])])
     return {name: hits[name] / count for name in [*(claim.id for claim in asked), "any"]}
 
@@ -93,6 +93,6 @@ def test_no_interval_where_nothing_can_be_said(tmp_path: Path) -> None:
     planting = Planting(tmp_path, KNOWN, n=12, languages=("xa", "xb"))
     _, scored = planting.draw(0)
     for claim in claims(planting.store, planting.template):
-        low, high, said = tested(terms_of(claim, scored["linear_cka"]), scored["linear_cka"].corrected, 12)
+        low, high, said = judged(terms_of(claim, scored["linear_cka"]), scored["linear_cka"].corrected, 12)
         assert said == "cannot tell"
         assert not np.isfinite([low, high]).any()

@@ -159,9 +159,14 @@ class Side(ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where inputs go: where the first weights are that are held in memory."""
-        held = (parameter.device for parameter in self.root.parameters() if parameter.device.type != "meta")
-        return next(held, torch.device("cpu"))
+        """Where inputs go: where the weights are, or are brought to when they are needed; "meta" without weights."""
+        first = next(self.root.parameters()).device
+        if first.type != "meta":
+            return first
+        # Weights that accelerate keeps on the disk: its hooks know where they are brought to.
+        hooks = (getattr(module, "_hf_hook", None) for module in self.root.modules())
+        found = (getattr(hook, "execution_device", None) for hook in hooks)
+        return next((torch.device(device) for device in found if device is not None), first)
 
     @property
     def parameters(self) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -69,7 +70,6 @@ class E5Text(Side):
 
     def __init__(self, model: BertModel, tokenizer: Tokenizer | None) -> None:
         self.root: nn.Module = model
-        self.model = model
         if tokenizer is not None:
             self.tokenizer = tokenizer
         self.pad = int(model.config.pad_token_id or 0)
@@ -112,6 +112,11 @@ class E5Text(Side):
     def forward(self, batch: Batch) -> Mapping[str, Tensor]:
         """Run the encoder and return the sentence embeddings."""
         return {"text.pooled": self.embeddings(batch)}
+
+    @property
+    def model(self) -> BertModel:
+        """The encoder itself."""
+        return cast(BertModel, self.root)
 
     def embeddings(self, batch: Batch) -> Tensor:
         """Run the encoder and return the sentence embeddings, of length 1: shape (batch, width), float32."""

@@ -152,6 +152,11 @@ class PocketText(e5.E5Text):
         own = [Point("text.words", Stage.FRONT_END, 0, width, "shared.embeddings.word_embeddings")]
         self.points = spread_depths_before(own, _shared_points(model, lambda length: length, "L"), longest)
 
+    @property
+    def model(self) -> BertModel:
+        """The shared layers themselves."""
+        return cast(BertModel, self.root.get_submodule("shared"))
+
     def forward(self, batch: Batch) -> Mapping[str, Tensor]:
         """Run E5 and return the sentence embeddings."""
         return {POOLED: self.embeddings(batch)}
