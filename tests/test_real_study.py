@@ -26,6 +26,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
             "name": "forty prompts",
             "output": str(tmp_path_factory.mktemp("forty")),
             "measures": ["linear_cka", "retrieval"],
+            "kinds": ["modality_gap", "language_gap_text", "language_gap_speech"],
             "permutations": 99,
             "corpus": {
                 "source": "asterisk",
