@@ -25,6 +25,10 @@ from babelscope.similarity.representation import Representation
 BLOCK = 1_000_000
 
 
+#: Rows of all matrices in a stack up to which NumPy keeps other threads waiting, and of one matrix below which that is
+#: too short a time to matter.
+HELD, SMALL = 500, 48
+
 #: Where the closed form of the *mean* correlation is used: from this many correlations that are free to move, and
 #: while leverage widens the null by no more than this factor. Within, it is within 1 % of permutations
 #: (tests/similarity/test_nulls.py); outside, permutations are drawn, which cost little for few directions.
@@ -142,8 +146,16 @@ def correlations(c: Array) -> FloatArray:
 
         values = torch.linalg.eigvalsh(square).cpu().double().numpy()
     else:
-        values = np.stack([eigenvalues(one) for one in square]) if square.ndim == 3 else eigenvalues(square)
+        values = _eigenvalues(square)
     return np.asarray(np.sqrt(np.clip(values, 0.0, 1.0))[..., ::-1], dtype=np.float64)
+
+
+def _eigenvalues(square: FloatArray) -> FloatArray:
+    """Return the eigenvalues of one matrix or of a stack; NumPy lets go of the interpreter for stacks large enough."""
+    k = square.shape[-1]
+    if k < SMALL or square.size // k > HELD:
+        return np.asarray(np.linalg.eigvalsh(square))
+    return np.stack([eigenvalues(one) for one in square]) if square.ndim == 3 else eigenvalues(square)
 
 
 def permuted_products(x: Basis, y: Basis, orders: IntArray) -> Iterator[tuple[slice, Array]]:
