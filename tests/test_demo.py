@@ -17,13 +17,14 @@ CHANCE = 1 / SENTENCES
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
-    """The study of ``babelscope demo`` on three of its five languages, with few permutations."""
+    """The study of ``babelscope demo`` on three of its five languages, with the cross gap and few permutations."""
     study = Study.preset("demo")
     corpus = study.corpus.model_copy(update={"languages": ["en", "fr", "ru"]})
     return run(
         study.model_copy(
             update={
                 "corpus": corpus,
+                "kinds": ["modality_gap", "cross_gap"],
                 "output": tmp_path_factory.mktemp("demo"),
                 "measures": ["linear_cka", "retrieval"],
                 "controls": ["none", "length_only"],
