@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from babelscope.audio import SAMPLE_RATE, load_audio
-from babelscope.capture.batching import by_length
-from babelscope.capture.hooks import Capture
-from babelscope.capture.pooling import pooling_named
-from babelscope.capture.store import Activations, Block, Layout, Writer, lock, now, versions
-from babelscope.corpora import Corpus, Recording
+from babelscope.capture.jobs import How, encode_job, open_jobs
+from babelscope.capture.preparing import known_columns
+from babelscope.capture.store import Activations, Layout, Writer, lock, now, versions
+from babelscope.corpora import Corpus
 from babelscope.errors import DataError, UsageError
-from babelscope.models.base import Modality, Model, Prepared, Side
+from babelscope.models.base import Model
 
 #: Sentences that are written together: what a killed run loses at most, a modality and language.
 BLOCK = 32
@@ -72,126 +67,28 @@ def encode(
         If the store holds something else, or an option is wrong.
     """
     path = Path(path)
-    pooling_named(pooling)
+    how = How(pooling, batch_size)
     if block < 1:
         raise UsageError(f"block: {block} is not a positive number")
-    by_length([], batch_size)
     if not corpus.sentences:
         raise DataError(f"corpus {corpus.name} has no sentence left after its filters: loosen them")
     layout = _layout(model, corpus, pooling, block)
     total = len(layout.modalities) * len(layout.languages) * len(layout.sentences)
     with lock(path):
         writer = Writer(path, layout, overwrite=overwrite)
-        finished = 0
-        for column, language in enumerate(layout.languages):
-            cells = _Cells(corpus, language)
-            open_blocks = [
-                (modality, part)
-                for modality in layout.modalities
-                for part in layout.blocks
-                if not writer.is_done(modality, column, part)
-            ]
-            if open_blocks:
-                writer.write_language(column, cells.columns(layout.sentences))
-            finished += len(layout.modalities) * len(layout.sentences) - sum(
-                part.stop - part.start for _, part in open_blocks
-            )
-            for modality, part in open_blocks:
-                label = f"{modality} {language}"
-                if progress:
-                    progress(label, finished, total)
-                encoded = _encode_block(
-                    model.sides[modality], modality, cells, layout.sentences[part], pooling, batch_size
-                )
-                writer.write_block(modality, column, part, encoded)
-                finished += part.stop - part.start
-                if progress:
-                    progress(label, finished, total)
+        jobs = open_jobs(layout, writer.is_done)
+        finished, begun = total - sum(len(job) for job in jobs), -1
+        for job in jobs:
+            if job.column != begun:
+                begun = job.column
+                writer.write_language(begun, known_columns(corpus, job.language, layout.sentences))
+            if progress:
+                progress(str(job), finished, total)
+            writer.write_block(job.modality, job.column, job.part, encode_job(model, corpus, job, how))
+            finished += len(job)
+            if progress:
+                progress(str(job), finished, total)
     return Activations(path)
-
-
-class _Cells:
-    """The texts and recordings of one language, with the place named in every complaint."""
-
-    def __init__(self, corpus: Corpus, language: str) -> None:
-        self.corpus, self.language = corpus, language
-
-    def text(self, sentence: str) -> str:
-        text = self.corpus.text(sentence, self.language)
-        if not text or not text.strip():
-            raise DataError(f"sentence {sentence!r} has no text in {self.language!r}: leave it or the language out")
-        return text
-
-    def recording(self, sentence: str) -> Recording:
-        recordings = self.corpus.recordings(sentence, self.language)
-        if not recordings:
-            raise DataError(
-                f"sentence {sentence!r} has no recording in {self.language!r}: leave it or the language out"
-            )
-        return recordings[0]
-
-    def prepare(self, side: Side, modality: Modality, sentence: str) -> tuple[Prepared, float]:
-        """Return what the side takes, and how long it is: tokens of a text, seconds of a recording."""
-        item: str | NDArray[np.float32]
-        item = self.text(sentence) if modality == "text" else load_audio(self.recording(sentence))
-        try:
-            prepared = side.prepare(item, self.language)
-            return prepared, prepared.length if modality == "text" else len(item) / SAMPLE_RATE
-        except DataError as error:
-            what = "text" if modality == "text" else "recording"
-            raise DataError(f"sentence {sentence!r}, {what} in {self.language!r}: {error}") from error
-
-    def columns(self, sentences: Sequence[str]) -> dict[str, list[str]]:
-        """Return what is known before anything runs: texts, names of recordings, readers."""
-        first = [next(iter(self.corpus.recordings(sentence, self.language)), None) for sentence in sentences]
-        return {
-            "text": [self.corpus.text(sentence, self.language) or "" for sentence in sentences],
-            "recording": [(one.member or Path(one.path).name) if one else "" for one in first],
-            "reader": [(one.reader or "") if one else "" for one in first],
-        }
-
-
-def _encode_block(
-    side: Side, modality: Modality, cells: _Cells, sentences: Sequence[str], pooling: str, batch_size: int
-) -> Block:
-    side = side.for_language(cells.language)
-    both = [cells.prepare(side, modality, sentence) for sentence in sentences]
-    prepared, amounts = [item for item, _ in both], [amount for _, amount in both]
-    for point in side.points:
-        for sentence, item in zip(sentences, prepared, strict=True):
-            if point.length(item.length) < 1:
-                raise DataError(
-                    f"sentence {sentence!r}, {modality} in {cells.language!r}: {item.length} {side.unit} leave no "
-                    f"position at {point.name}: "
-                    "it is too short for this model"
-                )
-    vectors = {point.name: np.empty((len(sentences), point.width), dtype=np.float32) for point in side.points}
-    with Capture(side, pooling) as capture:
-        for batch in by_length([item.length for item in prepared], batch_size if side.exact_in_batches else 1):
-            caught = capture.run(side.collate([prepared[index] for index in batch]))
-            for name, tensor in caught.items():
-                vectors[name][batch] = tensor.cpu().numpy()
-    for name, values in vectors.items():
-        bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
-        if bad.size:
-            raise DataError(
-                f"sentence {sentences[int(bad[0])]!r}, {modality} in {cells.language!r}: the activation at {name} is "
-                f"not finite; "
-                "try dtype = 'float32', or check the weights"
-            )
-    return Block(
-        vectors,
-        {point.name: [point.length(item.length) for item in prepared] for point in side.points},
-        amounts,
-        _token_ids(prepared) if modality == "text" else (),
-    )
-
-
-def _token_ids(prepared: Sequence[Prepared]) -> list[list[int]]:
-    """Return the tokens of each text where the side calls them what transformers does; else nothing."""
-    if not all("input_ids" in item.inputs for item in prepared):
-        return []
-    return [[int(token) for token in item.inputs["input_ids"].flatten().tolist()] for item in prepared]
 
 
 def _in_order(model: Model) -> tuple[dict[str, Any], ...]:
