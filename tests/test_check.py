@@ -14,55 +14,20 @@ import pytest
 from babelscope.check import Rules, apply, check, no_worse, parse_bound, parse_rule, write_junit
 from babelscope.cli import main
 from babelscope.errors import UsageError
-from babelscope.gaps import SCORE_COLUMNS, Result, curves, plan
-from babelscope.similarity import pairwise
+from babelscope.gaps import Result, compare
 from babelscope.testing import Planted, planted_activations
 
 LANGUAGES = ("swh", "deu", "hau")
 MEASURES = ("svcca(variance=0.9)", "linear_cka", "retrieval", "xsim")
-_LABELS = ("modality", "point", "language")
 
 
 def made(folder: Path, *, meaning: float = 0.6, seed: int = 0, n: int = 40, interval: bool = True) -> Result:
-    """Scores of synthetic activations with so much common meaning at the output, as a study makes them."""
+    """A study of synthetic activations with so much common meaning at the output."""
     points = {"shared.0": Planted(meaning=0.1), "shared.1": Planted(meaning=meaning, language=0.1)}
-    activations = planted_activations(folder / "a.zarr", points, n=n, languages=LANGUAGES, seed=seed)
-    planned = [one for one in plan(activations) if one.a.point == "shared.1" or one.kind == "modality_gap"]
-    found = pairwise(
-        {
-            place: activations.matrix(place.point, place.modality, place.language)
-            for one in planned
-            for place in (one.a, one.b)
-        },
-        MEASURES,
-        pairs=[(one.a, one.b) for one in planned],
-        permutations=19,
-        interval="subsample" if interval else None,
-        draws=20,
-        workers=1,
-    )
-    names = ("value", "null_mean", "null_sd", "null_q95", "calibrated", "p", "low", "high", "n", "kx", "ky")
-    rows = [
-        {
-            "kind": one.kind,
-            **{f"{what}_a": getattr(one.a, what) for what in _LABELS},
-            **{f"{what}_b": getattr(one.b, what) for what in _LABELS},
-            "depth_a": activations.depth(one.a.point, one.a.modality),
-            "stage_a": "shared",
-            "measure": measure,
-            **{name: float(found[name].values[row, column]) for name in names},
-        }
-        for row, one in enumerate(planned)
-        for column, measure in enumerate(MEASURES)
-    ]
-    plain = pd.DataFrame(rows).assign(control="none")
-    less = plain.assign(control="length_regressed", value=plain["value"] * 0.9)
-    scores = pd.concat([plain, less], ignore_index=True)
-    meta = {
-        "corpus": {"fingerprint": "the same", "languages": list(LANGUAGES), "n": n},
-        "options": {"measures": list(MEASURES), "conventions": dict(found.attrs["conventions"]), "pooling": "mean"},
-    }
-    return Result(scores.reindex(columns=list(SCORE_COLUMNS)), curves(scores), meta)
+    store = planted_activations(folder / "a.zarr", points, n=n, languages=LANGUAGES, seed=seed)
+    found = compare(store, MEASURES, permutations=19, controls=("none", "length_regressed"), interval=interval)
+    found.meta["corpus"]["fingerprint"] = "the same"
+    return found
 
 
 @pytest.fixture(scope="module")

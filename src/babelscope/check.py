@@ -22,10 +22,13 @@ from xml.etree import ElementTree as Xml
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
+from numpy.typing import NDArray
+from scipy.stats import t as student
 
 from babelscope.cache import write_atomically
 from babelscope.errors import UsageError, did_you_mean
+from babelscope.gaps.draws import output
+from babelscope.gaps.resampling import freedom
 from babelscope.gaps.result import CONTROLS, KINDS, Result
 from babelscope.languages import language
 from babelscope.similarity import MEASURES, parse_measure
@@ -348,7 +351,7 @@ def _find(rule: Rule, result: Result) -> _Found | str:
     rows = rows[rows["measure"] == rule.measure]
     if rows.empty:
         return f"matches no row: {rule.kind} was not measured by {rule.measure} but {', '.join(_measures(result))}"
-    point = rule.point or _output(rows)
+    point = rule.point or output(list(rows["point"]), list(rows["depth"]), list(rows["against"]))[0]
     rows = rows[rows["point"] == point]
     if rows.empty:
         return f"matches no row: there is no {rule.kind} at {point}"
@@ -374,11 +377,6 @@ def _find(rule: Rule, result: Result) -> _Found | str:
     row = chosen.iloc[0]
     of = f"mean of {int(row['groups'])}" if numbers[0][0] == MEAN else numbers[0][0]
     return _Found(numbers[0][1], f"{place}, {of}, n {int(row['n'])}", _note(rule, chosen, numbers[0][0]))
-
-
-def _output(rows: pd.DataFrame) -> str:
-    """Return the deepest point, the last of those as deep."""
-    return str(rows.loc[rows["depth"] == rows["depth"].max(), "point"].iloc[-1])
 
 
 def _group(rule: Rule, rows: pd.DataFrame, result: Result, point: str, against: str) -> pd.DataFrame | str:
@@ -441,7 +439,7 @@ class _Change:
     group: str
     now: float
     before: float
-    margin: float  # what the two intervals allow
+    error: float  # standard error of the difference, for other sentences
 
 
 def no_worse(result: Result, baseline: Result, *, tolerance: float = 0.0, name: str = "baseline") -> list[Verdict]:
@@ -449,15 +447,15 @@ def no_worse(result: Result, baseline: Result, *, tolerance: float = 0.0, name: 
 
     Modality gaps are compared for each language and their mean, the others for the mean over pairs. The scale is the
     calibrated one without its floor, (value - null_q95) / (best - null_q95), so that another null (another width, say)
-    is allowed for. A number counts as worse if the upper end of the interval of the difference lies below
-    -`tolerance`; that end is
+    is allowed for. A number is worse if
 
-        now - before + sqrt((now_high - now)^2 + (before - before_low)^2)
+        now - before + t error < -tolerance
 
-    (the square-and-add interval of Zou & Donner 2008, doi 10.1002/sim.3095, of independent numbers; on the same
-    sentences the numbers rise and fall together, so this errs towards passing). The intervals are widened for the
-    number of comparisons (Bonferroni), to 2.5 % for any of them failing by chance; as
-    the intervals come from subsamples of the sentences, that level is approximate.
+    with the standard error of the difference, and Student's quantile for 2.5 % divided by the number of comparisons
+    (Bonferroni). Both results left out the same sentences in the same draws (the table ``draws``), so that the
+    difference has an error of its own, for other sentences and these languages:
+    :mod:`babelscope.gaps.resampling`. Where one of them has no such table, or another seed, the errors of the two
+    numbers are added as if they were independent, which errs towards passing.
 
     Parameters
     ----------
@@ -478,19 +476,51 @@ def no_worse(result: Result, baseline: Result, *, tolerance: float = 0.0, name: 
         If the two are of different corpora, sentences or measures, or have no intervals and no `tolerance` is given.
     """
     _check_comparable(result, baseline, name)
+    usual = float(student.ppf(0.975, freedom(_n(result))))  # what the ends of an interval are apart, in errors
     pairs: dict[tuple[str, str], list[_Change] | str] = {}
     there = _outputs(result)
+    drawn = _drawn(result, baseline)
     for (kind, measure), before in _outputs(baseline).items():
         now = there.get((kind, measure))
         if now is None:
             pairs[kind, measure] = f"matches no row: {name} has {kind} by {measure}, the result has not"
         else:
-            pairs[kind, measure] = _changes(kind, measure, now, before, tolerance, name)
+            pairs[kind, measure] = _changes(kind, measure, now, before, drawn, usual, tolerance, name)
     count = sum(len(changes) for changes in pairs.values() if not isinstance(changes, str))
     if not pairs:
         return [Verdict(f"no worse than {name}", False, f"FAIL  no worse than {name}: it has no uncontrolled gap")]
-    widened = float(ndtri(1 - ALPHA / max(count, 1)) / ndtri(1 - ALPHA))
-    return [_told(kind, measure, changes, widened, tolerance, name) for (kind, measure), changes in pairs.items()]
+    reach = float(student.ppf(1 - ALPHA / max(count, 1), freedom(_n(result))))
+    return [_told(kind, measure, changes, reach, tolerance, name) for (kind, measure), changes in pairs.items()]
+
+
+def _n(result: Result) -> int:
+    """Return how many sentences a result has."""
+    return int(result.meta["corpus"]["n"])
+
+
+#: By kind, measure and group: the deviations without each block, and on the halves, of now and before.
+_Drawn = dict[tuple[str, str, str], dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]]
+
+
+def _drawn(result: Result, baseline: Result) -> _Drawn:
+    """Return the draws that two results have in common; none if they are not of the same sentences."""
+    if result.meta.get("options", {}).get("seed") != baseline.meta.get("options", {}).get("seed"):
+        return {}
+    both = [one.tables.get("draws") for one in (result, baseline)]
+    keys = ["kind", "measure", "group", "part"]
+    if both[0] is None or both[1] is None:
+        return {}
+    now, before = (
+        {key: rows.sort_values("draw")["deviation"].to_numpy() for key, rows in table.groupby(keys, sort=False)}
+        for table in both
+        if table is not None
+    )
+    found: _Drawn = {}
+    for key, values in now.items():
+        if key in before and len(before[key]) == len(values):
+            kind, measure, group, part = map(str, key)
+            found.setdefault((kind, measure, group), {})[part] = values, before[key]
+    return found
 
 
 def _check_comparable(result: Result, baseline: Result, name: str) -> None:
@@ -521,8 +551,8 @@ def _outputs(result: Result) -> dict[tuple[str, str], pd.DataFrame]:
     plain = result.curves[result.curves["control"] == "none"]
     found: dict[tuple[str, str], pd.DataFrame] = {}
     for (kind, measure), rows in plain.groupby(["kind", "measure"], sort=False):
-        last = rows[rows["point"] == _output(rows)]
-        last = last[last["against"] == last["against"].iloc[-1]]
+        point, against = output(list(rows["point"]), list(rows["depth"]), list(rows["against"]))
+        last = rows[(rows["point"] == point) & (rows["against"] == against)]
         if kind != "modality_gap":
             last = last[last["group"] == MEAN]
         found[str(kind), str(measure)] = last
@@ -530,7 +560,14 @@ def _outputs(result: Result) -> dict[tuple[str, str], pd.DataFrame]:
 
 
 def _changes(
-    kind: str, measure: str, now: pd.DataFrame, before: pd.DataFrame, tolerance: float, name: str
+    kind: str,
+    measure: str,
+    now: pd.DataFrame,
+    before: pd.DataFrame,
+    drawn: _Drawn,
+    usual: float,
+    tolerance: float,
+    name: str,
 ) -> list[_Change] | str:
     changes: list[_Change] = []
     later = {str(row["group"]): row for _, row in now.iterrows()}
@@ -541,37 +578,50 @@ def _changes(
         new, old = _scaled(measure, later[group]), _scaled(measure, row)
         if not (math.isfinite(new[0]) and math.isfinite(old[0])):
             continue  # chance reaches perfect agreement: the measure says nothing here
-        margin = math.hypot(new[2] - new[0], old[0] - old[1])
-        if not math.isfinite(margin):
+        error = _paired_error(drawn.get((kind, measure, group), {}), new[3], old[3])
+        if error is None:
+            error = math.hypot(new[2] - new[0], old[0] - old[1]) / usual
+        if not math.isfinite(error):
             if not tolerance:
                 raise UsageError(
                     f"{kind} by {measure} has no intervals (here or in {name}): run with intervals = true, or say how "
                     "much worse is allowed with --tolerance"
                 )
-            margin = 0.0
-        changes.append(_Change(group, new[0], old[0], margin))
+            error = 0.0
+        changes.append(_Change(group, new[0], old[0], error))
     return changes or f"matches no row: by {measure}, chance reaches perfect agreement everywhere, so it says nothing"
 
 
-def _scaled(measure: str, row: pd.Series[Any]) -> tuple[float, float, float]:
-    """Return value, low and high on the scale where the null's 95th percentile is 0 and perfect agreement 1."""
+def _paired_error(
+    draws: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]], new: float, old: float
+) -> float | None:
+    """Return the standard error of a difference of two scaled scores, or None if their draws are not known."""
+    if "blocks" not in draws:
+        return None
+    blocks, halves = (
+        float(((draws[part][0] / new - draws[part][1] / old) ** 2).sum()) if part in draws else 0.0
+        for part in ("blocks", "halves")
+    )
+    return math.sqrt(blocks - min(halves, blocks / 2))
+
+
+def _scaled(measure: str, row: pd.Series[Any]) -> tuple[float, float, float, float]:
+    """Return value, low and high where the null's 95th percentile is 0 and perfect agreement 1, and what 1 is worth."""
     parsed = parse_measure(measure)
     best, zero = parsed.best, float(row["null_q95"])
     if not parsed.null_kinds:
         zero = best + (1.0 if not parsed.higher_is_better else -1.0)  # without a null: as it is, higher being better
     if not math.isfinite(zero) or (best - zero) * (1 if parsed.higher_is_better else -1) <= 1e-12:
-        return math.nan, math.nan, math.nan
+        return math.nan, math.nan, math.nan, math.nan
     value, one, other = ((float(row[column]) - zero) / (best - zero) for column in ("value", "low", "high"))
-    return value, min(one, other), max(one, other)
+    return value, min(one, other), max(one, other), best - zero
 
 
-def _told(
-    kind: str, measure: str, changes: list[_Change] | str, widened: float, tolerance: float, name: str
-) -> Verdict:
+def _told(kind: str, measure: str, changes: list[_Change] | str, reach: float, tolerance: float, name: str) -> Verdict:
     rule = f"no worse than {name}: {kind} by {measure}"
     if isinstance(changes, str):
         return Verdict(rule, False, f"FAIL  {rule}: {changes}")
-    rooms = [(change.now - change.before + change.margin * widened + tolerance, change) for change in changes]
+    rooms = [(change.now - change.before + change.error * reach + tolerance, change) for change in changes]
     worse = sorted((pair for pair in rooms if pair[0] < 0), key=lambda pair: pair[0])
     room, change = min(rooms, key=lambda pair: pair[0])
     line = f"{change.group} {_shown(change.now)}, was {_shown(change.before)}, may fall to {_shown(change.now - room)}"

@@ -39,20 +39,31 @@ class Planting:
         self.second = np.array([where[one.b.modality, one.b.language] for one in self.comparisons])
         assert all(one.same_space for one in self.comparisons) and len(self.comparisons) == len(self.template)
 
-    def draw(self, seed: int) -> tuple[pd.DataFrame, dict[str, Scored]]:
-        """Return the scores of one draw, and the same with their deviations."""
+    def draw(self, seed: int, permutations: int = 0) -> tuple[pd.DataFrame, dict[str, Scored]]:
+        """Return the scores of one draw, and the same with their deviations; with permutations the null's 95 % too."""
         vectors, _ = planted_vectors(self.points, n=self.n, languages=self.languages, width=self.width, seed=seed)
         stacked = np.array([[vectors[side][point] for side in self.sides] for point in self.points], dtype=np.float64)
         grams = stacked @ stacked.swapaxes(2, 3)
 
+        def kernels_of(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+            kernels = _u_centred(grams[:, :, rows][:, :, :, rows])
+            return np.asarray(kernels / np.linalg.norm(kernels, axis=(2, 3), keepdims=True))
+
         def score(rows: NDArray[np.int64]) -> NDArray[np.float64]:
-            kernels = _u_centred(grams[:, :, rows][:, :, :, rows]).reshape(*grams.shape[:2], -1)
-            kernels /= np.linalg.norm(kernels, axis=2, keepdims=True)
+            kernels = kernels_of(rows).reshape(*grams.shape[:2], -1)
             return np.asarray((kernels @ kernels.swapaxes(1, 2))[self.at, self.first, self.second])
 
         scores = self.template.assign(
             value=score(np.arange(self.n)), null_mean=0.0, n=float(self.n), calibrated=np.nan, p=np.nan
         )
+        if permutations:
+            kernels, generator = kernels_of(np.arange(self.n)), np.random.default_rng(0)
+            flat, drawn = kernels.reshape(*grams.shape[:2], -1), []
+            for _ in range(permutations):
+                order = generator.permutation(self.n)
+                other = kernels[:, :, order][:, :, :, order].reshape(flat.shape)
+                drawn.append((flat @ other.swapaxes(1, 2))[self.at, self.first, self.second])
+            scores["null_q95"] = np.quantile(drawn, 0.95, axis=0)
         return scores, scored_by_measure(scores, self.comparisons, {"linear_cka": deviations(score, self.n, seed=seed)})
 
 

@@ -71,6 +71,32 @@ def test_every_row_has_its_null_and_shuffled_data_stay_at_it(rising: Result) -> 
         assert abs(excess.mean()) < 1.0, measure
 
 
+def test_the_interval_of_a_mean_is_for_other_sentences_and_languages(rising: Result) -> None:
+    """Not the average of the languages' own intervals, which knows of no other language."""
+    of_all = rising.tables["by_class"].query("group == 'all' and control == 'none'")
+    keys = ["kind", "measure", "point", "against"]
+    means = rising.curves.query("group == 'mean' and control == 'none'")
+    both = means.merge(of_all, on=keys, suffixes=("", "_all"))
+    assert len(both) == len(means) == len(of_all)
+    for name in ("value", "low", "high"):
+        np.testing.assert_allclose(both[name], both[f"{name}_all"])
+    assert (means["low"] < means["value"]).all() and (means["high"] <= 1).all()
+    assert rising.meta["options"]["interval_of_means"] == "other sentences and languages"
+    controlled = rising.curves.query("group == 'mean' and control != 'none'")
+    assert controlled[["low", "high"]].isna().all().all()
+
+
+def test_the_mean_over_two_languages_has_an_interval_for_other_sentences(tmp_path: Path) -> None:
+    points = {"shared.layer.0": Planted(meaning=0.5)}
+    store = planted_activations(tmp_path / "a.zarr", points, n=40, languages=("xa", "xb"))
+    result = compare(store, ["linear_cka"], permutations=19, controls=("none",), kinds=["modality_gap"])
+    rows = result.curves.set_index("group")
+    assert result.meta["options"]["interval_of_means"] == "other sentences"
+    widths = rows["high"] - rows["low"]
+    assert 0 < widths["mean"] < widths[["xa", "xb"]].max()  # two languages' noise averages out in part
+    assert result.tables["by_class"]["low"].isna().all()
+
+
 def test_length_alone_is_found_and_its_control_removes_it(tmp_path: Path) -> None:
     points = {"shared.layer.0": Planted(length=0.5), "shared.layer.1": Planted(length=0.3, meaning=0.5)}
     result = compare(

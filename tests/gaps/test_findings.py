@@ -45,7 +45,7 @@ def test_verdicts_are_right_with_enough_sentences(tmp_path: Path) -> None:
     assert true["convergence", "all"] == HOLDS
     assert true["length_adaptation", "all"] == true["length_adaptation", "high"] == HOLDS
     assert true["modality_over_language", "all"] == HOLDS
-    false = said(Planting(tmp_path / "false", FALSE, n=150, languages=LANGUAGES))
+    false = said(Planting(tmp_path / "false", FALSE, n=200, languages=LANGUAGES))
     assert {one for (_, group), one in false.items() if group == "all"} == {HOLDS_NOT}
     assert HOLDS not in false.values()  # three languages of a class may leave it open
     assert {group for name, group in false if name == "length_adaptation"} == {"all", "high", "low", "high-low"}

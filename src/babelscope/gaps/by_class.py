@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from babelscope.errors import UsageError
-from babelscope.gaps.contrasts import IntArray, Scored
+from babelscope.gaps.contrasts import FEWEST_LANGUAGES, IntArray, Scored
 from babelscope.gaps.result import CURVE_COLUMNS
 from babelscope.languages import RESOURCE_CLASSES, language
+from babelscope.similarity import parse_measure
 
 _PLACE = ["kind", "point_a", "point_b"]
 _AVERAGED = ("value", "null_mean", "null_q95", "calibrated")
@@ -49,19 +50,56 @@ def by_class(scored: Mapping[str, Scored], scores: pd.DataFrame, languages: Sequ
     -------
     DataFrame
         Columns :data:`babelscope.gaps.result.CURVE_COLUMNS`. ``low`` and ``high`` are the interval of the averaged
-        ``value`` (:class:`babelscope.gaps.contrasts.Contrast`), NaN with fewer than 3 languages; there is no ``p``.
+        ``value`` (:class:`babelscope.gaps.contrasts.Contrast`), cut where the measure's range ends, and NaN with fewer
+        than 3 languages; there is no ``p``.
     """
     classes = resource_classes(languages)
     rows: list[dict[str, object]] = []
     for one in scored.values():
         for group, found in _groups(one.rows, classes):
-            low, high = one.contrast([(1.0, found)]).interval()
-            rows.append(_row(one.rows, found, group) | {"low": low, "high": high})
+            rows.append(_row(one.rows, found, group) | _ends(one, found))
     less = scores[scores["control"] == "length_regressed"]
     for _, part in less.groupby("measure", sort=False):
         held = part.reset_index(drop=True)
         rows += [_row(held, found, group) | {"low": np.nan, "high": np.nan} for group, found in _groups(held, classes)]
     return pd.DataFrame(rows, columns=list(CURVE_COLUMNS))
+
+
+def intervals_of_means(
+    scored: Mapping[str, Scored], classes: pd.DataFrame, languages: Sequence[str]
+) -> tuple[pd.DataFrame, str]:
+    """Return the interval of every average over all languages or pairs, and what it holds for.
+
+    Parameters
+    ----------
+    scored : mapping of measure to Scored
+        Of the uncontrolled scores.
+    classes : DataFrame
+        Of :func:`by_class`, whose group ``all`` these averages are.
+    languages : sequence of str
+
+    Returns
+    -------
+    intervals : DataFrame
+        Columns :data:`babelscope.gaps.result.CURVE_COLUMNS`.
+    holds_for : str
+        ``other sentences and languages``; with fewer than 3 languages ``other sentences``.
+    """
+    if len(languages) >= FEWEST_LANGUAGES:
+        return classes[(classes["group"] == ALL) & (classes["control"] == "none")], "other sentences and languages"
+    rows = [
+        _row(one.rows, place, ALL) | _ends(one, place, other_languages=False)
+        for one in scored.values()
+        for place in one.rows.groupby(_PLACE, sort=False).indices.values()
+    ]
+    return pd.DataFrame(rows, columns=list(CURVE_COLUMNS)), "other sentences"
+
+
+def _ends(one: Scored, rows: IntArray, *, other_languages: bool = True) -> dict[str, float]:
+    """Return low and high of an average, within the measure's range."""
+    low, high = one.contrast([(1.0, rows)], other_languages=other_languages).interval()
+    least, most = parse_measure(one.measure).range
+    return {"low": float(np.maximum(low, least)), "high": float(np.minimum(high, most))}
 
 
 def _groups(rows: pd.DataFrame, classes: Mapping[str, str]) -> list[tuple[str, IntArray]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations, permutations
-from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
 from babelscope.errors import UsageError, did_you_mean
@@ -24,7 +23,7 @@ MATCHES: dict[str, str] = {
 class Places(Protocol):
     """What a plan must know of activations, stored or not."""
 
-    path: Path
+    name: str
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -124,7 +123,7 @@ def plan(activations: Places, match: str = "output", kinds: Sequence[str] | None
     if not found:
         asked = "nothing" if kinds is None else f"none of {', '.join(wanted)}"
         raise UsageError(
-            f"{activations.path.name} has {_counted(languages)} ({', '.join(languages)}) and only "
+            f"{activations.name} has {_counted(languages)} ({', '.join(languages)}) and only "
             f"{'/'.join(modalities)}: {asked} can be compared; encode a second language or the other modality"
         )
     return found

@@ -47,7 +47,7 @@ class Contrast:
         Its two parts: error**2 is the sum of their squares. The second is 0 where the languages differ by no more than
         their sentences' noise.
     freedom : float
-        Degrees of freedom of Student's t: languages - 1 where the languages differ, else blocks of sentences - 1.
+        Degrees of freedom of Student's t: languages - 1 where the languages differ, else those of the draws.
     languages : int
     """
 
@@ -148,13 +148,12 @@ class Scored:
         values, draws = self.values[used], self.deviations.at(used)
         whole = _weights(places, len(used), np.ones(len(used), dtype=bool))
         value = float(whole @ values)
-        size = len(draws.blocks)
         nothing = Contrast(value, np.nan, np.nan, np.nan, np.nan, len(languages))
-        if size < 2 or not np.isfinite(draws.blocks).all():
+        if draws.freedom < 1 or not np.isfinite(draws.blocks).all():
             return nothing
         sentences = _corrected(_square(draws.blocks @ whole), _square(draws.halves @ whole))
         if not other_languages:
-            return Contrast(value, sentences**0.5, sentences**0.5, 0.0, size - 1.0, len(languages))
+            return Contrast(value, sentences**0.5, sentences**0.5, 0.0, draws.freedom, len(languages))
         groups: dict[str, list[str]] = {}
         for language in languages:
             groups.setdefault(strata[language] if strata else "", []).append(language)
@@ -173,7 +172,7 @@ class Scored:
             added_twice += _square(spread @ draws.halves.T)
         between = max(jackknife - _corrected(added_once, added_twice), 0.0)
         least = min(map(len, groups.values()))
-        freedom = float(least - 1 if between > 0 else size - 1)
+        freedom = float(least - 1 if between > 0 else draws.freedom)
         return Contrast(value, (sentences + between) ** 0.5, sentences**0.5, between**0.5, freedom, len(languages))
 
 
@@ -210,7 +209,7 @@ def _square(values: FloatArray) -> float:
 
 
 def _corrected(blocks: float, halves: float) -> float:
-    """Take what pairs of sentences add off the jackknife's variance once; by construction it is at most half of it."""
+    """Take off the jackknife's variance what it counts too often of pairs of sentences: at most about half of it."""
     return blocks - min(halves, blocks / 2)
 
 
@@ -239,10 +238,9 @@ def with_intervals(scores: pd.DataFrame, scored: Mapping[str, Scored]) -> pd.Dat
     plain = scores[scores["control"] == "none"]
     for measure, rows in plain.groupby("measure", sort=False):
         one = scored[str(measure)]
-        size = len(one.deviations.blocks)
-        if size < 2:
+        if one.deviations.freedom < 1:
             continue
-        reach = float(student.ppf(0.975, size - 1)) * one.errors
+        reach = float(student.ppf(0.975, one.deviations.freedom)) * one.errors
         least, most = parse_measure(str(measure)).range
         out.loc[rows.index, "low"] = np.maximum(one.values - reach, least)
         out.loc[rows.index, "high"] = np.minimum(one.values + reach, most)

@@ -7,22 +7,24 @@ import pandas as pd
 from babelscope.gaps.result import CURVE_COLUMNS
 
 _KEYS = ["kind", "measure", "control", "point", "against", "stage", "depth"]
-_AVERAGED = ["value", "null_mean", "null_q95", "calibrated", "low", "high"]
+_PLACE = ["kind", "measure", "control", "point", "against"]
+_AVERAGED = ["value", "null_mean", "null_q95", "calibrated"]
 
 
-def curves(scores: pd.DataFrame) -> pd.DataFrame:
+def curves(scores: pd.DataFrame, means: pd.DataFrame | None = None) -> pd.DataFrame:
     """Summarise a scores table along the depth.
 
     A group is a language (modality gap) or a pair of languages (language gaps; cross gap: speech first). The row
-    ``mean`` is the plain average
-    over the groups of value, null and calibrated score; its ``low`` and ``high`` are the averages of the groups'
-    interval ends, which is wider than an interval of the average would be, and has no p-value: pairs that share a
-    language are not independent.
+    ``mean`` is the plain average over the groups of value, null and calibrated score. Its interval is not an average
+    of theirs, since languages and sentences are shared among them: it is given, or missing. It has no p-value.
 
     Parameters
     ----------
     scores : DataFrame
         Columns :data:`babelscope.gaps.result.SCORE_COLUMNS`.
+    means : DataFrame, optional
+        Intervals of the averages, as :func:`babelscope.gaps.by_class.intervals_of_means` returns them: columns kind,
+        measure, control, point, against, low, high.
 
     Returns
     -------
@@ -38,5 +40,9 @@ def curves(scores: pd.DataFrame) -> pd.DataFrame:
         dict.fromkeys(_AVERAGED, "mean") | {"n": "min", "groups": "sum"}
     )
     average = average.assign(group="mean", p=float("nan"))
+    if means is None:
+        average = average.assign(low=float("nan"), high=float("nan"))
+    else:
+        average = average.merge(means[[*_PLACE, "low", "high"]], on=_PLACE, how="left", validate="one_to_one")
     both = pd.concat([rows[[*CURVE_COLUMNS]], average[[*CURVE_COLUMNS]]], ignore_index=True)
     return both.sort_values(["kind", "measure", "control"], kind="stable", ignore_index=True)

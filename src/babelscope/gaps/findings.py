@@ -348,11 +348,10 @@ def _caveats(
     if less is not None:
         found.append(("length", f"With lengths regressed out the effect is {less:.2f} (here {contrast.value:.2f})."))
     if claim.id == "speech_spread":
-        readers = activations.dataset["reader"]
         alone = [
             code
             for code in activations.languages
-            if len({str(name) for name in readers.sel(language=code).values} - {""}) < 2
+            if len({str(name) for name in activations.column("reader", code)} - {""}) < 2
         ]
         if alone:
             text = (

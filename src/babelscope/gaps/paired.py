@@ -173,7 +173,7 @@ def same_sentences(a: Activations, b: Activations) -> None:
 
 
 def _name(store: Activations) -> str:
-    return f"{store.path.parent.name}/{store.path.name}"
+    return store.label
 
 
 def _pairs(

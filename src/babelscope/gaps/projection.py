@@ -183,7 +183,7 @@ def _chosen(activations: Activations, points: Sequence[str] | None) -> dict[str,
     if points is not None:
         for point in points:
             if point not in held:
-                raise UsageError(f"points: {activations.path.name} has no point {point!r}; {did_you_mean(point, held)}")
+                raise UsageError(f"points: {activations.name} has no point {point!r}; {did_you_mean(point, held)}")
         return {point: modalities for point, modalities in held.items() if point in points}
     kept = {
         point

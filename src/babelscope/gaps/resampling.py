@@ -24,8 +24,14 @@ from babelscope.similarity import pairwise, parse_measure
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-#: Blocks of sentences that are left out in turn, and halvings of the sentences.
-BLOCKS, HALVINGS = 20, 10
+#: Partitions of the sentences, blocks of each that are left out in turn, and halvings of the sentences. Few large
+#: blocks, because the directions that SVCCA keeps, and a nearest neighbour, change by jumps: a jackknife multiplies the
+#: variance of the jumps by blocks - 1. Several partitions, because one of four blocks leaves three degrees of freedom.
+PARTITIONS, BLOCKS, HALVINGS = 5, 4, 10
+
+#: What pairs of sentences add to the jackknife, over what they add to the variance, less 1. A pair within one block is
+#: kept by all draws but one, another by all but two, and each draw counts what it keeps for the whole.
+_PAIRS = ((BLOCKS - 1) * 2 * (BLOCKS - 2) * BLOCKS**2 / (BLOCKS - 1) ** 3 + (BLOCKS / (BLOCKS - 1)) ** 2) / BLOCKS - 1
 
 
 @dataclass(frozen=True)
@@ -35,21 +41,28 @@ class Deviations:
     Attributes
     ----------
     blocks : ndarray, shape (B, K)
-        Of K scores, without each block. For any weights w, ``((blocks @ w) ** 2).sum()`` is the delete-a-group
-        jackknife's variance of the weighted sum. It counts twice what pairs of sentences add to it.
+        Of K scores, without each block of each partition. For any weights w, ``((blocks @ w) ** 2).sum()`` is the
+        delete-a-group jackknife's variance of the weighted sum, averaged over the partitions. It counts more than twice
+        what pairs of sentences add to it.
     halves : ndarray, shape (H, K)
-        ``((halves @ w) ** 2).sum()`` estimates what pairs of sentences add, to be taken off once. Without rows where
-        half of the sentences are too few for the measure.
+        ``((halves @ w) ** 2).sum()`` estimates what is counted too often. Without rows where half of the sentences are
+        too few for the measure.
 
     Notes
     -----
     Write a score as a sum of contributions of single sentences and of pairs, of variances v1 and v2 (a measure of
-    similarity is nearly a U-statistic). Leaving out blocks gives v1 + 2 v2 in expectation (Efron & Stein 1981). The
-    mean of the two halves' scores less the whole's has no contribution of single sentences, and variance v2.
+    similarity is nearly a U-statistic). Leaving out blocks gives v1 + c v2 in expectation (Efron & Stein 1981), with
+    c = 2.22 for four blocks. The mean of the two halves' scores less the whole's has no contribution of single
+    sentences, and variance v2; it is taken off c - 1 times.
     """
 
     blocks: FloatArray
     halves: FloatArray
+
+    @property
+    def freedom(self) -> float:
+        """Degrees of freedom of a variance; 0 without draws."""
+        return len(self.blocks) * (BLOCKS - 1) / BLOCKS
 
     def scaled(self, factors: FloatArray) -> Deviations:
         """Return the deviations of each score times its factor, shape (K,)."""
@@ -145,12 +158,20 @@ def deviations(
 
     without = np.stack([take(rows) for rows in blocks])
     means = np.stack([(take(first) + take(second)) / 2 for first, second in halves])
-    size = len(blocks)
-    return Deviations(
-        (without - without.mean(0)) * ((size - 1) / size) ** 0.5,
-        # Less their own mean: the shift that a measure has from fewer sentences is no variance.
-        (means - means.mean(0)) / (len(means) - 1) ** 0.5,
-    )
+    # Less their own mean: the shift that a measure has from fewer sentences is no variance.
+    parts = without.reshape(-1, BLOCKS, *without.shape[1:])
+    parts = (parts - parts.mean(1, keepdims=True)) * ((BLOCKS - 1) / BLOCKS / len(parts)) ** 0.5
+    return Deviations(parts.reshape(without.shape), (means - means.mean(0)) * (_PAIRS / (len(means) - 1)) ** 0.5)
+
+
+def freedom(n: int) -> float:
+    """Return the degrees of freedom of a variance from n sentences."""
+    return float(_partitions(n) * (BLOCKS - 1))
+
+
+def _partitions(n: int) -> int:
+    """Return how many partitions tell something new: they have no more degrees of freedom than the sentences."""
+    return max(1, min(PARTITIONS, (n - 1) // (BLOCKS - 1)))
 
 
 def draws(n: int, seed: int) -> tuple[list[IntArray], list[tuple[IntArray, IntArray]]]:
@@ -159,14 +180,17 @@ def draws(n: int, seed: int) -> tuple[list[IntArray], list[tuple[IntArray, IntAr
     Returns
     -------
     blocks : list of ndarray of int
-        :data:`BLOCKS` sets, or n if there are fewer sentences; each leaves out another block of about n / BLOCKS.
+        :data:`BLOCKS` sets a partition, each without another block of about n / BLOCKS sentences.
     halves : list of (ndarray of int, ndarray of int)
         :data:`HALVINGS` pairs without a sentence in common.
     """
     generator = np.random.default_rng([seed, n, BLOCKS])
-    order = generator.permutation(n)
     everything = np.arange(n)
-    blocks = [np.setdiff1d(everything, part).astype(np.int64) for part in np.array_split(order, min(BLOCKS, n))]
+    blocks = [
+        np.setdiff1d(everything, part).astype(np.int64)
+        for _ in range(_partitions(n))
+        for part in np.array_split(generator.permutation(n), BLOCKS)
+    ]
     return blocks, list(_halvings(n, generator))
 
 

@@ -43,8 +43,9 @@ SCORE_COLUMNS: tuple[str, ...] = (
 )
 
 #: Columns of the curves table: the scores of one kind at one point, over languages (modality gap) or language pairs.
-#: A cross-layer map (match="all") is the rows of ``group == "mean"``, one a pair of `point` (speech) and `against`
-#: (text).
+#: ``low`` and ``high`` of a mean are for other sentences and languages (:mod:`babelscope.gaps.by_class`), or for other
+#: sentences alone with fewer than 3 languages. A cross-layer map (match="all") is the rows of ``group == "mean"``, one
+#: a pair of `point` (speech) and `against` (text).
 CURVE_COLUMNS: tuple[str, ...] = (
     "kind",
     "measure",
@@ -163,6 +164,10 @@ TABLE_COLUMNS: dict[str, tuple[str, ...]] = {
         "high",
         "n",
     ),
+    # How the scores at the output deviate from draw to draw: `part` is "blocks" (without one block of the sentences) or
+    # "halves" (on two halves), scaled so that sums of squares are variances (:mod:`babelscope.gaps.resampling`).
+    # `group` is a language (modality gap) or "mean".
+    "draws": ("kind", "measure", "point", "against", "group", "part", "draw", "deviation"),
     # Two dimensions of each sentence at each point, for looking at: `x` and `y` are the first two principal axes.
     "projection": ("point", "modality", "language", "sentence", "x", "y", "share_x", "share_y"),
 }
@@ -195,8 +200,8 @@ class Result:
     meta : dict
         Provenance and texts, JSON-able: ``study`` (name, created, command), ``model`` (name, revision, sides, notes),
         ``corpus`` (name, fingerprint, languages, n, licence, attribution, readers, seconds), ``options`` (measures,
-        controls, permutations, seed, pooling, match), ``versions``, ``headline`` (list of sentences), ``caveats`` (list
-        of {id, title, text}).
+        controls, permutations, seed, pooling, match, interval_of_means), ``versions``, ``headline`` (list of
+        sentences), ``caveats`` (list of {id, title, text}).
     tables : dict of str to DataFrame
         What further analyses found, one tidy table each; columns :data:`TABLE_COLUMNS`. A table that the study allows
         no rows of is absent.

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from babelscope.capture.store import Activations, now, versions
 from babelscope.errors import UsageError, did_you_mean
+from babelscope.gaps.by_class import intervals_of_means
 from babelscope.gaps.caveats import caveats
 from babelscope.gaps.comparisons import MATCHES, Comparison, Place, plan
 from babelscope.gaps.contrasts import scored_by_measure, with_intervals
 from babelscope.gaps.curves import curves
 from babelscope.gaps.headline import headline
 from babelscope.gaps.lengths import log_lengths, project_out, standardised_log
-from babelscope.gaps.resampling import BLOCKS, HALVINGS, resample
+from babelscope.gaps.resampling import BLOCKS, HALVINGS, PARTITIONS, resample
 from babelscope.gaps.result import CONTROLS, SCORE_COLUMNS, Result
 from babelscope.gaps.tables import tables, tables_of_scores
 from babelscope.similarity import pairwise, parse_measure, regress_out
@@ -27,8 +28,8 @@ DEFAULT_MEASURES: tuple[str, ...] = ("svcca", "linear_cka", "retrieval")
 DEFAULT_PERMUTATIONS = 200
 
 INTERVAL_TEXT = (
-    f"95 %, for other sentences, from the score without each of {BLOCKS} blocks of the sentences in turn, less what "
-    f"{HALVINGS} halvings of the sentences show to be counted twice"
+    f"95 %, for other sentences, from the score without each of {BLOCKS} blocks of the sentences in turn, in "
+    f"{PARTITIONS} partitions, less what {HALVINGS} halvings of the sentences show to be counted too often"
 )
 
 #: Measures of the whole geometry: after a regression they are taken in the space of the residual degrees of freedom, so
@@ -109,13 +110,15 @@ def compare(
         frames += scoring.frames
     scores = pd.concat([frame for frame in frames if len(frame)], ignore_index=True)[list(SCORE_COLUMNS)]
     further: dict[str, pd.DataFrame] = {}
+    means, holds_for = None, None
     if interval and "none" in controls:
         told = _telling(progress, "intervals")
         drawn = resample(read, comparisons, parsed, len(activations.sentences), seed=seed, progress=told)
         scored = scored_by_measure(scores, comparisons, drawn)
         scores = with_intervals(scores, scored)
         further = tables_of_scores(activations, scores, scored)
-    along = curves(scores)
+        means, holds_for = intervals_of_means(scored, further["by_class"], activations.languages)
+    along = curves(scores, means)
     options = {
         "measures": parsed,
         "conventions": scores.drop_duplicates("measure").set_index("measure")["convention"].to_dict(),
@@ -123,6 +126,7 @@ def compare(
         "permutations": permutations,
         "null": "permutation of the sentences",
         "interval": INTERVAL_TEXT if scores["low"].notna().any() else None,
+        "interval_of_means": holds_for if along["low"].notna().any() else None,
         "seed": seed,
         "match": match,
         "match_text": MATCHES[match],
@@ -337,7 +341,7 @@ def _window(options: Mapping[str, Any]) -> float | None:
 
 def _who_and_how_long(activations: Activations) -> dict[str, Any]:
     readers = {
-        language: sorted({str(reader) for reader in activations.dataset["reader"].sel(language=language).values} - {""})
+        language: sorted({str(reader) for reader in activations.column("reader", language)} - {""})
         for language in activations.languages
     }
     speech = "speech" in activations.modalities

@@ -68,7 +68,7 @@ def around_adaptation(activations: Activations, stops: list[Stop]) -> tuple[Stop
 
 
 def _positions(activations: Activations, point: str) -> list[int]:
-    held = activations.dataset["positions"].sel(modality="speech", language=activations.languages[0])
+    held = activations.positions("speech", activations.languages[0])
     at = activations.dataset["point"].values.tolist()
     names = activations.dataset["point_modality"].values.tolist()
     row = next(
@@ -76,4 +76,4 @@ def _positions(activations: Activations, point: str) -> list[int]:
         for index, (name, modality) in enumerate(zip(at, names, strict=True))
         if name == point and modality in ("speech", "both")
     )
-    return [int(value) for value in held.isel(point=row).values]
+    return [int(value) for value in held[row]]

@@ -11,6 +11,7 @@ from babelscope.gaps import centroids, decomposition, projection, tokens
 from babelscope.gaps.by_class import by_class
 from babelscope.gaps.contrasts import Scored
 from babelscope.gaps.diagnosis import diagnosis, languages_table
+from babelscope.gaps.draws import draws_table
 from babelscope.gaps.findings import findings
 
 #: Makes tables by name, from the activations, the scores, the curves, and the seed of its draws. Their names and
@@ -64,12 +65,13 @@ def tables_of_scores(
     Returns
     -------
     dict of str to DataFrame
-        ``by_class``, ``findings``, ``diagnosis`` and ``languages``; those without rows are left out.
+        ``by_class``, ``findings``, ``diagnosis``, ``languages`` and ``draws``; those without rows are left out.
     """
     found = {
         "by_class": by_class(scored, scores, activations.languages),
         "findings": findings(activations, scored, scores),
         "diagnosis": diagnosis(activations, scored, scores),
         "languages": languages_table(activations, scored, scores),
+        "draws": draws_table(scored),
     }
     return {name: table for name, table in found.items() if len(table)}

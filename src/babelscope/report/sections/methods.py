@@ -127,6 +127,11 @@ def _nulls(meta: dict[str, Any], citing: Any, named: dict[str, Reference]) -> li
         )
     if interval := options.get("interval"):
         told.append(f"Intervals: {interval}{citing(named['politis1999subsampling'])}.")
+        if str(options.get("interval_of_means", "")).endswith("languages"):
+            told.append(
+                "Those of means over languages or pairs are for other languages too: the jackknife over languages adds "
+                "what the sentences do not explain."
+            )
     if "seed" in options:
         told.append(f"The seed was {options['seed']}.")
     return told

@@ -1,0 +1,68 @@
+"""What each draw of sentences does to the scores at the output: kept to set a later result against this one.
+
+Two models scored on the same sentences with the same seed leave out the same sentences in the same draws. The
+difference of their scores then has a variance of its own, which two intervals laid side by side do not tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from babelscope.gaps.contrasts import FloatArray, IntArray, Scored
+from babelscope.gaps.result import TABLE_COLUMNS
+
+#: The group of an average over all languages or pairs.
+MEAN = "mean"
+
+
+def output(points: Sequence[str], depths: Sequence[float], against: Sequence[str]) -> tuple[str, str]:
+    """Return the deepest point, the last of those as deep, and the last text point that it is held against.
+
+    Parameters
+    ----------
+    points, against : sequence of str
+        Of the rows of one kind and measure.
+    depths : sequence of float
+    """
+    deepest = max(depths)
+    point = [name for name, depth in zip(points, depths, strict=True) if depth == deepest][-1]
+    return point, [other for name, other in zip(points, against, strict=True) if name == point][-1]
+
+
+def draws_table(scored: Mapping[str, Scored]) -> pd.DataFrame:
+    """Return how the scores at the output deviate from draw to draw.
+
+    Parameters
+    ----------
+    scored : mapping of measure to Scored
+        The uncontrolled scores.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``draws`` of :data:`babelscope.gaps.result.TABLE_COLUMNS`: each language of the modality gap, and the
+        mean of every kind.
+    """
+    frames = []
+    for one in scored.values():
+        if not np.isfinite(one.deviations.blocks).all(0).any():
+            continue
+        for kind, found in one.rows.groupby("kind", sort=False).indices.items():
+            rows = one.rows.iloc[found]
+            point, against = output(list(rows["point_a"]), list(rows["depth_a"]), list(rows["point_b"]))
+            at = found[((rows["point_a"] == point) & (rows["point_b"] == against)).to_numpy()]
+            groups: dict[str, IntArray] = {MEAN: at}
+            if kind == "modality_gap":
+                groups |= {str(one.rows["language_a"].iloc[row]): np.array([row]) for row in at}
+            place = {"kind": kind, "measure": one.measure, "point": point, "against": against}
+            for group, members in groups.items():
+                for part in ("blocks", "halves"):
+                    values: FloatArray = getattr(one.deviations, part)[:, members].mean(1)
+                    told: dict[str, Any] = {"part": part, "draw": np.arange(len(values)), "deviation": values}
+                    frames.append(pd.DataFrame(place | {"group": group} | told))
+    columns = list(TABLE_COLUMNS["draws"])
+    return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
