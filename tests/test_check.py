@@ -11,7 +11,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from babelscope.check import Rules, apply, check, no_worse, parse_bound, parse_rule, write_junit
+from babelscope.check import (
+    Rules,
+    apply,
+    check,
+    no_worse,
+    parse_bound,
+    parse_required,
+    parse_rule,
+    require,
+    write_junit,
+)
 from babelscope.cli import main
 from babelscope.errors import UsageError
 from babelscope.gaps import Result, compare
@@ -179,6 +189,52 @@ def test_a_measure_with_several_parameters_must_be_told_apart(result: Result) ->
         parse_rule("max", "svcca", 1.0, both)
 
 
+def test_distances_of_means_have_rules(result: Result) -> None:
+    table = result.tables["centroids"].query("kind == 'modality_gap' and point == 'shared.1'").set_index("language_a")
+    assert number_of(result, "centroid_distance") == pytest.approx(table["distance"].mean(), abs=1e-3)
+    assert number_of(result, "centroid_distance.deu:high") == pytest.approx(table["high"]["deu"], abs=1e-3)
+    assert number_of(result, "centroid_distance.worst") == pytest.approx(table["distance"].max(), abs=1e-3)
+    pair = result.tables["centroids"].query("kind == 'language_gap_text' and point == 'shared.0'").iloc[0]
+    rule = f"centroid_distance.text.{pair['language_a']}-{pair['language_b']}@shared.0"
+    assert number_of(result, rule) == pytest.approx(pair["distance"], abs=1e-3)
+    bare = dataclasses.replace(result, tables={})
+    assert "no distances of means" in apply(parse_rule("max", "centroid_distance", 9.0, bare), bare).line
+    for wrong, said in (
+        ("centroid_distance.swx", "did you mean 'swh'"),
+        ("centroid_distance:calibrated", "has no 'calibrated'"),
+        ("centroid_distance@shared.2", "did you mean 'shared.1'"),
+        ("centroid_distanse", "did you mean 'centroid_distance'"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            parse_rule("max", wrong, 1.0, result)
+
+
+def test_findings_have_rules_and_verdicts_can_be_required(result: Result) -> None:
+    row = result.tables["findings"].set_index(["id", "group", "basis"]).loc[("convergence", "all", "calibrated")]
+    assert number_of(result, "finding.convergence") == pytest.approx(row["effect"], abs=1e-3)
+    assert number_of(result, "finding.convergence:low") == pytest.approx(row["low"], abs=1e-3)
+    raw = result.tables["findings"].set_index(["id", "group", "basis"]).loc[("convergence", "all", "raw_svcca")]
+    assert number_of(result, "finding.convergence:raw_svcca") == pytest.approx(raw["effect"], abs=1e-3)
+    told = {wanted: require("finding.convergence", wanted, result) for wanted in ("holds", "holds not", "cannot tell")}
+    assert [wanted for wanted, verdict in told.items() if verdict.passed] == [row["verdict"]]
+    assert all(f"{row['verdict']}; effect " in verdict.line for verdict in told.values())
+    asked = Rules(required=(parse_required("finding.convergence=holds-not"),))
+    assert [verdict.passed for verdict in check(result, asked)] == [row["verdict"] == "holds not"]
+    for wrong, said in (
+        ("finding", "say which finding"),
+        ("finding.convergense", "did you mean 'convergence'"),
+        ("finding.convergence.mid", "has no group 'mid'"),
+        ("finding.convergence:raw_svca", "did you mean 'raw_svcca'"),
+        ("finding.convergence@shared.0", "about all points"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            parse_rule("min", wrong, 1.0, result)
+    with pytest.raises(UsageError, match="only a finding has a verdict"):
+        require("modality_gap", "holds", result)
+    with pytest.raises(UsageError, match="did you mean 'holds'"):
+        parse_required("finding.convergence=hold")
+
+
 def test_nothing_becomes_worse_by_itself(result: Result, again: Result, worse: Result) -> None:
     for other in (result, again):
         assert all(verdict.passed for verdict in no_worse(other, result))
@@ -236,8 +292,12 @@ modality_gap = 0.9
 [min]
 retrieval.speech.swh = 0.1
 "svcca(variance=0.9).speech:value" = 0.2
+
+[require]
+finding.convergence = "holds"
 """
     )
+    assert Rules.load(path).required == (("finding.convergence", "holds"),)
     rules = Rules.load(path)
     assert rules.bounds == (
         ("max", "modality_gap", 0.9),
@@ -246,13 +306,15 @@ retrieval.speech.swh = 0.1
         ("min", "svcca(variance=0.9).speech:value", 0.2),
     )
     assert rules.no_worse_than == tmp_path / "old"
-    assert len(check(result, rules)) == 4 + 4 * len(MEASURES)
+    assert len(check(result, rules)) == 5 + 4 * len(MEASURES)
     for text, said in (
         ("maximum = 1", "did you mean 'max'"),
         ("max = 1", "is a table"),
         ('[max]\nmodality_gap = "0.4"', "not a number"),
         ("[max]\nmodality_gap = nan", "not a number"),
         ("no_worse_than = 3", "folder"),
+        ('[require]\n"finding.convergence" = "hold"', "did you mean 'holds'"),
+        ("require = 1", "is a table"),
         ("[max", "not valid TOML"),
     ):
         path.write_text(text)
@@ -275,13 +337,24 @@ def test_the_command_line_says_a_line_a_rule_and_its_exit_code(
     assert lines[0].startswith("pass  --max modality_gap=0.9: 0.")
     assert lines[0].endswith("modality_gap by linear_cka at shared.1, mean of 3, n 40")
     junit = tmp_path / "out" / "gaps.xml"
-    given = ["check", new, "--max", "modality_gap=0.01", "--no-worse-than", old, "--junit", str(junit)]
+    given = [
+        "check",
+        new,
+        "--max",
+        "modality_gap=0.01",
+        "--require",
+        "finding.convergence=holds",
+        "--no-worse-than",
+        old,
+        "--junit",
+        str(junit),
+    ]
     assert main(given) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("FAIL  --max modality_gap=0.01: ")
     cases = ElementTree.parse(junit).getroot().findall("testsuite/testcase")
     assert [case.find("failure") is not None for case in cases] == [line.startswith("FAIL") for line in lines]
-    assert {len(cases), len(lines)} == {1 + 4 * len(MEASURES)}
+    assert {len(cases), len(lines)} == {2 + 4 * len(MEASURES)}
     assert main(["check", old, "--max", "modality_gpa=1"]) == 2
     assert main(["check", old]) == 2
     assert "there is no rule" in capsys.readouterr().err

@@ -5,8 +5,9 @@ A rule names one number of a result::
     METRIC[.KIND][.GROUP][:COLUMN][:CONTROL][@POINT]
 
 ``modality_gap``, ``modality_gap.swh``, ``retrieval.speech.swh``, ``linear_cka.modality_gap.worst@speech.layer.5``,
-``svcca(variance=0.9).text:value``. What is left out has one meaning each, which :class:`Rule` states. Names that nobody
-knows are refused; a rule that finds no number fails.
+``svcca(variance=0.9).text:value``. What is left out has one meaning each, which :class:`Rule` states. Two metrics have
+tables of their own: ``centroid_distance``, how far apart the means lie, and ``finding``, the effect of a finding, of
+which the verdict may be required as well. Names that nobody knows are refused; a rule that finds no number fails.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ from scipy.stats import t as student
 
 from babelscope.cache import write_atomically
 from babelscope.errors import UsageError, did_you_mean
+from babelscope.gaps.by_class import ALL
 from babelscope.gaps.draws import output
+from babelscope.gaps.findings import CANNOT_TELL, HOLDS, HOLDS_NOT
 from babelscope.gaps.resampling import freedom
 from babelscope.gaps.result import CONTROLS, KINDS, Result
 from babelscope.languages import language
@@ -40,6 +43,14 @@ SHORT_KINDS: dict[str, str] = {
 }
 
 COLUMNS = ("calibrated", "value", "low", "high", "p")
+
+#: Metrics that stand in tables of their own, and the columns that a rule may ask of each, the usual one first.
+DISTANCE, FINDING = "centroid_distance", "finding"
+OF_TABLES: dict[str, tuple[str, ...]] = {
+    DISTANCE: ("distance", "low", "high"),
+    FINDING: ("effect", "low", "high", "p"),
+}
+VERDICTS = (HOLDS, HOLDS_NOT, CANNOT_TELL)
 MEAN, WORST = "mean", "worst"
 
 #: The measure of a gap where a rule names none: the first of these that the result has, else its first.
@@ -63,9 +74,10 @@ class Rule:
         As it was written.
     metric : str
         A measure, whose likeness is meant; or a kind of gap, and then the gap is meant: 1 - calibrated, or the distance
-        of ``value`` from perfect agreement. A gap of 0 is perfect agreement, of 1 no more than chance.
+        of ``value`` from perfect agreement. A gap of 0 is perfect agreement, of 1 no more than chance. Or
+        ``centroid_distance``, or ``finding``.
     kind : str
-        Of :data:`~babelscope.gaps.KINDS`; the modality gap if left out.
+        Of :data:`~babelscope.gaps.KINDS`; the modality gap if left out. Of a finding its id.
     measure : str
         As it stands in the result. A gap is that of linear CKA, else of retrieval, else of SVCCA, else of the result's
         first measure, unless a measure follows it.
@@ -75,7 +87,7 @@ class Rule:
     column : str
         Of :data:`COLUMNS`; ``calibrated`` if left out.
     control : str
-        Of :data:`~babelscope.gaps.CONTROLS`; ``none`` if left out.
+        Of :data:`~babelscope.gaps.CONTROLS`; ``none`` if left out. Of a finding its basis; ``calibrated`` if left out.
     point : str
         The last (deepest) point if empty.
     """
@@ -117,6 +129,8 @@ class Rules:
     ----------
     bounds : tuple of (bound, rule, limit)
         As written.
+    required : tuple of (rule, verdict)
+        Findings, and the verdict that each must have.
     no_worse_than : Path or None
         Folder of an earlier result.
     tolerance : float
@@ -126,10 +140,11 @@ class Rules:
     bounds: tuple[tuple[Bound, str, float], ...] = ()
     no_worse_than: Path | None = None
     tolerance: float = 0.0
+    required: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def load(cls, path: Path | str) -> Rules:
-        """Read rules from a TOML file: tables ``[max]`` and ``[min]``, keys ``no_worse_than`` and ``tolerance``.
+        """Read rules from a TOML file: ``[max]``, ``[min]``, ``[require]``, ``no_worse_than`` and ``tolerance``.
 
         Raises
         ------
@@ -143,7 +158,7 @@ class Rules:
             raise UsageError(f"there is no file of rules {path}") from error
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise UsageError(f"{path} is not valid TOML: {error}") from error
-        known = ("max", "min", "no_worse_than", "tolerance")
+        known = ("max", "min", "require", "no_worse_than", "tolerance")
         for key in said:
             if key not in known:
                 raise UsageError(f"{path}: there is no key {key!r}; {did_you_mean(key, known)}")
@@ -154,6 +169,10 @@ class Rules:
             if not isinstance(table, dict):
                 raise UsageError(f"{path}: {bound} is a table of rules, [{bound}]")
             bounds += [(bound, rule, _number(limit, f"{path}: {bound} {rule}")) for rule, limit in _flat(table)]
+        table = said.get("require", {})
+        if not isinstance(table, dict):
+            raise UsageError(f"{path}: require is a table of findings and verdicts, [require]")
+        required = tuple((rule, _verdict(str(wanted), f"{path}: require {rule}")) for rule, wanted in _flat(table))
         baseline = said.get("no_worse_than")
         if baseline is not None and not isinstance(baseline, str):
             raise UsageError(f"{path}: no_worse_than is the folder of a result, in quotes")
@@ -161,6 +180,7 @@ class Rules:
             tuple(bounds),
             path.resolve().parent / baseline if baseline is not None else None,
             _number(said.get("tolerance", 0.0), f"{path}: tolerance"),
+            required,
         )
 
     def changed(
@@ -168,12 +188,14 @@ class Rules:
         bounds: Iterable[tuple[Bound, str, float]] = (),
         no_worse_than: Path | None = None,
         tolerance: float | None = None,
+        required: Iterable[tuple[str, str]] = (),
     ) -> Rules:
-        """Return the rules with further bounds, another baseline or tolerance; None leaves each as it is."""
+        """Return the rules with further ones, another baseline or tolerance; None leaves each as it is."""
         return Rules(
             (*self.bounds, *bounds),
             self.no_worse_than if no_worse_than is None else no_worse_than,
             self.tolerance if tolerance is None else tolerance,
+            (*self.required, *required),
         )
 
 
@@ -211,6 +233,28 @@ def parse_bound(text: str, bound: Bound) -> tuple[Bound, str, float]:
     return bound, rule.strip(), number
 
 
+def parse_required(text: str) -> tuple[str, str]:
+    """Read a verdict that is required, ``finding.ID=VERDICT``, as the command line takes it.
+
+    Raises
+    ------
+    UsageError
+        If there is no verdict behind the last ``=``.
+    """
+    rule, sign, wanted = text.rpartition("=")
+    if not sign or not rule.strip():
+        raise UsageError(f"--require {text!r}: write a finding and a verdict, such as finding.convergence=holds")
+    return rule.strip(), _verdict(wanted, f"--require {text!r}")
+
+
+def _verdict(said: str, where: str) -> str:
+    """Return a verdict as the findings spell it; hyphens stand for spaces."""
+    wanted = said.strip().replace("-", " ").replace("_", " ")
+    if wanted not in VERDICTS:
+        raise UsageError(f"{where}: there is no verdict {said.strip()!r}; {did_you_mean(wanted, VERDICTS)}")
+    return wanted
+
+
 def parse_rule(bound: Bound, text: str, limit: float, result: Result) -> Rule:
     """Read a rule, in the names of a result.
 
@@ -227,6 +271,8 @@ def parse_rule(bound: Bound, text: str, limit: float, result: Result) -> Rule:
         raise UsageError(f"rule {text!r}: a name is empty; write METRIC.KIND.GROUP:COLUMN@POINT")
     where = f"rule {text!r}"
     metric = words.pop(0)
+    if metric in OF_TABLES:
+        return _of_table(bound, text, limit, result, metric, words, qualifiers, point)
     if metric in KINDS:
         kind = metric
         measure = _measure(words.pop(0), result, where) if words and _is_measure(words[0], result) else _usual(result)
@@ -259,8 +305,61 @@ def parse_rule(bound: Bound, text: str, limit: float, result: Result) -> Rule:
     return Rule(bound, limit, text, metric, kind, measure, group, column, control, point)
 
 
+def _of_table(
+    bound: Bound,
+    text: str,
+    limit: float,
+    result: Result,
+    metric: str,
+    words: list[str],
+    qualifiers: Sequence[str],
+    point: str,
+) -> Rule:
+    """Read a rule on the distances of means, or on a finding."""
+    where = f"rule {text!r}"
+    columns = OF_TABLES[metric]
+    column, kind, group, basis = columns[0], "modality_gap", MEAN, "none"
+    bases: tuple[str, ...] = ()
+    if metric == FINDING:
+        table = result.tables.get("findings", pd.DataFrame(columns=["id", "group", "basis"]))
+        known = list(dict.fromkeys(map(str, table["id"])))
+        if not words:
+            raise UsageError(f"{where}: say which finding, such as finding.{known[0] if known else 'convergence'}")
+        kind, group, basis = words.pop(0), ALL, "calibrated"
+        if kind not in known:
+            raise UsageError(f"{where}: the result has no finding {kind!r}; {did_you_mean(kind, known)}")
+        bases = tuple(dict.fromkeys(map(str, table["basis"])))
+        if words:
+            group = words.pop(0)
+            groups = list(dict.fromkeys(map(str, table.loc[table["id"] == kind, "group"])))
+            if group not in groups:
+                raise UsageError(f"{where}: {kind} has no group {group!r}; {did_you_mean(group, groups)}")
+        if point:
+            raise UsageError(f"{where}: a finding is about all points; leave out @{point}")
+    else:
+        if words and (words[0] in KINDS or words[0] in SHORT_KINDS):
+            word = words.pop(0)
+            kind = SHORT_KINDS.get(word, word)
+        if words:
+            group = words.pop(0)
+            _check_group(group, result, where)
+        points = dict.fromkeys(result.tables["centroids"]["point"]) if "centroids" in result.tables else {}
+        if point and points and point not in points:
+            raise UsageError(f"{where}: no distance was taken at {point!r}; {did_you_mean(point, points)}")
+    if words:
+        raise UsageError(f"{where}: {words[0]!r} is one name too many")
+    for qualifier in (word.strip() for word in qualifiers):
+        if qualifier in columns:
+            column = qualifier
+        elif qualifier in bases:
+            basis = qualifier
+        else:
+            raise UsageError(f"{where}: {metric} has no {qualifier!r}; {did_you_mean(qualifier, (*columns, *bases))}")
+    return Rule(bound, limit, text, metric, kind, "", group, column, basis, point)
+
+
 def _metrics(result: Result) -> list[str]:
-    return list(dict.fromkeys([*KINDS, *_measures(result), *MEASURES]))
+    return list(dict.fromkeys([*KINDS, *OF_TABLES, *_measures(result), *MEASURES]))
 
 
 def _measures(result: Result) -> list[str]:
@@ -344,6 +443,10 @@ def apply(rule: Rule, result: Result) -> Verdict:
 
 def _find(rule: Rule, result: Result) -> _Found | str:
     """Return the rule's number, or why there is none."""
+    if rule.metric == FINDING:
+        return _find_effect(rule, result)
+    if rule.metric == DISTANCE:
+        return _find_distance(rule, result)
     curves = result.curves
     rows = curves[(curves["kind"] == rule.kind) & (curves["control"] == rule.control)]
     if rows.empty:
@@ -377,6 +480,74 @@ def _find(rule: Rule, result: Result) -> _Found | str:
     row = chosen.iloc[0]
     of = f"mean of {int(row['groups'])}" if numbers[0][0] == MEAN else numbers[0][0]
     return _Found(numbers[0][1], f"{place}, {of}, n {int(row['n'])}", _note(rule, chosen, numbers[0][0]))
+
+
+def _finding(rule: Rule, result: Result) -> pd.Series[Any] | str:
+    """Return the row of a finding, or why there is none."""
+    table = result.tables["findings"]
+    rows = table[(table["id"] == rule.kind) & (table["group"] == rule.group) & (table["basis"] == rule.control)]
+    if rows.empty:
+        return f"matches no row: {rule.kind} was not tested for {rule.group} on {rule.control} scores"
+    return rows.iloc[0]
+
+
+def _find_effect(rule: Rule, result: Result) -> _Found | str:
+    row = _finding(rule, result)
+    if isinstance(row, str):
+        return row
+    if not math.isfinite(number := float(row[rule.column])):
+        return f"the finding {rule.kind} has no {rule.column} for {rule.group}"
+    return _Found(number, f"{rule.column} of {rule.kind}, {rule.group}, {row['verdict']}, n {int(row['n'])}")
+
+
+def _find_distance(rule: Rule, result: Result) -> _Found | str:
+    table = result.tables.get("centroids")
+    rows = table[table["kind"] == rule.kind] if table is not None else None
+    if rows is None or rows.empty:
+        return f"matches no row: the result has no distances of means for {rule.kind} (no point that both sides share?)"
+    point = rule.point or output(list(rows["point"]), list(rows["depth"]), list(rows["point"]))[0]
+    rows = rows[rows["point"] == point]
+    place = f"{DISTANCE} of {rule.kind} at {point}"
+    if rows.empty:
+        return f"matches no row: there is no {place}"
+    pairs = [str(a) if a == b else f"{a}-{b}" for a, b in zip(rows["language_a"], rows["language_b"], strict=True)]
+    numbers = rows[rule.column].to_numpy(dtype=float)
+    if rule.group in (MEAN, WORST):
+        if rule.group == MEAN and rule.column != "distance":
+            return f"{place}: the mean has no {rule.column}; name a language, or worst"
+        if not np.isfinite(numbers).all():
+            return f"{place} has no {rule.column} for {pairs[int(np.argmin(np.isfinite(numbers)))]}"
+        if rule.group == MEAN:
+            return _Found(float(numbers.mean()), f"{place}, mean of {len(numbers)}")
+        at = int(numbers.argmax() if rule.bound == "max" else numbers.argmin())
+        return _Found(float(numbers[at]), f"{place}, worst of {len(numbers)}: {pairs[at]}")
+    if rule.group not in pairs:
+        return f"matches no row: {place} has no {rule.group!r} (it has {', '.join(pairs[:12])})"
+    number = float(numbers[pairs.index(rule.group)])
+    return _Found(number, f"{place}, {rule.group}") if math.isfinite(number) else f"{place} has no {rule.column}"
+
+
+def require(text: str, wanted: str, result: Result) -> Verdict:
+    """Hold the verdict of a finding against the one that is required.
+
+    Raises
+    ------
+    UsageError
+        If the rule is not one on a finding, or names one that the result has not.
+    """
+    rule = parse_rule("min", text, math.nan, result)
+    if rule.metric != FINDING:
+        raise UsageError(f"rule {text!r}: only a finding has a verdict; write finding.ID, such as finding.convergence")
+    name = f"--require {text}={wanted}"
+    row = _finding(rule, result)
+    if isinstance(row, str):
+        return Verdict(name, False, f"FAIL  {name}: {row}")
+    found = str(row["verdict"])
+    effect = f"effect {_shown(float(row['effect']))}"
+    if math.isfinite(float(row["low"])):
+        effect += f" ({_shown(float(row['low']))} to {_shown(float(row['high']))})"
+    line = f"{'pass' if found == wanted else 'FAIL'}  {name}: {found}; {effect}, n {int(row['n'])}"
+    return Verdict(name, found == wanted, line)
 
 
 def _group(rule: Rule, rows: pd.DataFrame, result: Result, point: str, against: str) -> pd.DataFrame | str:
@@ -646,7 +817,7 @@ def check(result: Result, rules: Rules) -> list[Verdict]:
     Returns
     -------
     list of Verdict
-        Bounds in their order, then the baseline.
+        Bounds in their order, then verdicts that are required, then the baseline.
 
     Raises
     ------
@@ -661,10 +832,11 @@ def check(result: Result, rules: Rules) -> list[Verdict]:
     >>> rules = Rules((("max", "modality_gap", 0.4), ("min", "retrieval.speech.swh", 0.8)))
     >>> all(verdict.passed for verdict in check(result, rules))  # doctest: +SKIP
     """
-    if not rules.bounds and rules.no_worse_than is None:
-        raise UsageError("there is no rule: give --max, --min, --no-worse-than or --rules")
+    if not rules.bounds and not rules.required and rules.no_worse_than is None:
+        raise UsageError("there is no rule: give --max, --min, --require, --no-worse-than or --rules")
     parsed = [parse_rule(bound, text, limit, result) for bound, text, limit in rules.bounds]
     verdicts = [apply(rule, result) for rule in parsed]
+    verdicts += [require(text, wanted, result) for text, wanted in rules.required]
     if rules.no_worse_than is not None:
         baseline = Result.load(rules.no_worse_than)
         name = str(rules.no_worse_than)

@@ -524,6 +524,10 @@ def check(
     at_least: Annotated[
         list[str] | None, typer.Option("--min", help="RULE=NUMBER, such as retrieval.speech.swh=0.8; repeat for more.")
     ] = None,
+    required: Annotated[
+        list[str] | None,
+        typer.Option("--require", help="FINDING=VERDICT, such as finding.convergence=holds; repeat for more."),
+    ] = None,
     no_worse_than: Annotated[
         Path | None, typer.Option("--no-worse-than", help="Folder of an earlier result of the same sentences.")
     ] = None,
@@ -539,13 +543,14 @@ def check(
 
     Example: babelscope check results/new --max modality_gap=0.4 --no-worse-than results/old --junit gaps.xml
     """
-    from babelscope.check import Rules, parse_bound, write_junit
+    from babelscope.check import Rules, parse_bound, parse_required, write_junit
     from babelscope.check import check as held
     from babelscope.gaps import Result
 
     asked = Rules.load(rules) if rules is not None else Rules()
     given = [parse_bound(text, "max") for text in at_most or ()] + [parse_bound(text, "min") for text in at_least or ()]
-    verdicts = held(Result.load(result), asked.changed(given, no_worse_than, tolerance))
+    verdicts_asked = [parse_required(text) for text in required or ()]
+    verdicts = held(Result.load(result), asked.changed(given, no_worse_than, tolerance, verdicts_asked))
     for verdict in verdicts:
         out.print(
             verdict.line, style=None if verdict.passed else "bold red", markup=False, highlight=False, soft_wrap=True
