@@ -10,6 +10,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_LONGEST = 2_000
+
 
 class BabelscopeError(Exception):
     """Base of all errors that are told to the user in one line.
@@ -18,13 +20,20 @@ class BabelscopeError(Exception):
     ----------
     message : str
         One line: what is wrong, where, and the remedy. Line breaks (from a quoted message of another library) are
-        folded.
+        folded, and characters that a terminal would act on (from a hostile file's names) are written as escapes.
     """
 
     exit_code: int = 1
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+        line = "".join(map(_harmless, " ".join(message.split())))
+        if len(line) > _LONGEST:  # what is quoted is; the remedy stands at the end
+            line = f"{line[: _LONGEST // 2]} … {line[-_LONGEST // 2 :]}"
+        super().__init__(line)
+
+
+def _harmless(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
 
 
 class UsageError(BabelscopeError):

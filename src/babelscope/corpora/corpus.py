@@ -21,6 +21,8 @@ COLUMNS: tuple[str, ...] = ("sentence", "language", "text", "audio", "member", "
 
 MODALITIES: tuple[str, ...] = ("text", "speech")
 
+_ROWS = 2**16  # of the table that are Python's strings at a time
+
 _LOST_COLUMNS = ("filter", "language", "sentences")
 
 
@@ -92,31 +94,54 @@ class Corpus:
         self._cells = self._read_cells()
 
     def _read_cells(self) -> dict[tuple[str, str], _Cell]:
-        texts: dict[tuple[str, str], str | None] = {}
-        spoken: dict[tuple[str, str], list[Recording]] = {}
-        seen: set[tuple[str, str, Any, Any]] = set()
-        columns = (self._table[column].tolist() for column in COLUMNS)
-        for sentence, language, text, audio, member, reader, seconds in zip(*columns, strict=True):
-            key = (sentence, language)
-            text, audio, member = _or_none(text), _or_none(audio), _or_none(member)
-            row = (*key, audio, member)
-            if row in seen:
-                what = "recording" if audio is not None else "text-only row"
-                raise DataError(
-                    f"corpus {self.name!r} has a {what} twice for sentence {sentence!r}, language {language!r}"
-                )
-            seen.add(row)
-            if text is not None and texts.get(key) not in (None, text):
-                raise DataError(
-                    f"corpus {self.name!r} has two texts for sentence {sentence!r}, language {language!r}: "
-                    f"{texts[key]!r} and {text!r}"
-                )
-            texts[key] = text if text is not None else texts.get(key)
-            recordings = spoken.setdefault(key, [])
-            if audio is not None:
-                who = _or_none(reader) or ""
-                recordings.append(Recording(Path(audio), member, float(seconds), str(who), sentence, language))
-        cells = {key: _Cell(text, tuple(spoken[key])) for key, text in texts.items()}
+        cell = ["sentence", "language"]
+        again = self._table.duplicated([*cell, "audio", "member"]).to_numpy().nonzero()[0]
+        if again.size:
+            row = self._table.iloc[int(again[0])]
+            what = "recording" if _or_none(row["audio"]) is not None else "text-only row"
+            raise DataError(
+                f"corpus {self.name!r} has a {what} twice for sentence {row['sentence']!r}, "
+                f"language {row['language']!r}"
+            )
+        written = self._table.loc[self._table["text"].notna(), [*cell, "text"]].drop_duplicates()
+        twice = written[written.duplicated(cell, keep=False)]
+        if len(twice):
+            last = written[written.duplicated(cell)].iloc[0]
+            texts = twice["text"][(twice[cell] == last[cell]).all(axis=1)].tolist()
+            raise DataError(
+                f"corpus {self.name!r} has two texts for sentence {last['sentence']!r}, language "
+                f"{last['language']!r}: {texts[0]!r} and {texts[1]!r}"
+            )
+        return self._gather_cells()
+
+    def _gather_cells(self) -> dict[tuple[str, str], _Cell]:
+        # A million rows name few sentences, languages, archives and readers: each is held once.
+        names = {name: name for name in (*self.sentences, *self.languages)}
+        paths: dict[str, Path] = {}
+        cells: dict[tuple[str, str], _Cell] = {}
+        further: dict[tuple[str, str], list[Recording]] = {}
+        for start in range(0, len(self._table), _ROWS):
+            part = self._table.iloc[start : start + _ROWS]
+            columns = (part[column].tolist() for column in COLUMNS)
+            for sentence, language, text, audio, member, reader, seconds in zip(*columns, strict=True):
+                sentence, language = names.setdefault(sentence, sentence), names.setdefault(language, language)
+                key = (sentence, language)
+                text, audio, member, who = _or_none(text), _or_none(audio), _or_none(member), _or_none(reader)
+                heard: tuple[Recording, ...] = ()
+                if audio is not None:
+                    if (path := paths.get(audio)) is None:
+                        path = paths[audio] = Path(audio)
+                    who = "" if who is None else names.setdefault(str(who), str(who))
+                    heard = (Recording(path, member, float(seconds), who, sentence, language),)
+                before = cells.get(key)
+                if before is not None and before.recordings:
+                    further.setdefault(key, []).extend(heard)
+                    heard = before.recordings
+                if before is not None and text is None:
+                    text = before.text
+                cells[key] = _Cell(text, heard)
+        for key, recordings in further.items():
+            cells[key] = cells[key]._replace(recordings=(*cells[key].recordings, *recordings))
         for (sentence, language), cell in cells.items():
             if cell.text is None and not cell.recordings:
                 raise DataError(

@@ -18,15 +18,23 @@ seconds
     Duration; read from the recording's header if left out.
 
 Several rows of one sentence and language are several recordings; the first is the one that studies use.
+
+A manifest is the user's own: its audio may lie anywhere, and paths with ``..`` and absolute ones are taken as they are.
+It is read row by row; what stays in memory is the corpus. Text is kept as written but for white space, which is folded:
+marks of direction and joiners belong to some scripts. Control characters and lone surrogates belong to none, and are
+refused.
 """
 
 from __future__ import annotations
 
+import array
+import codecs
 import csv
-import io
 import json
 import math
 import os
+import stat
+import unicodedata
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -36,14 +44,28 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from babelscope.audio import seconds_of, seconds_of_member
+from babelscope.audio import ARCHIVE_ERRORS, seconds_of, seconds_of_member
 from babelscope.corpora.corpus import COLUMNS, Corpus
 from babelscope.errors import DataError, UsageError, did_you_mean
 
-_REQUIRED = ("sentence", "language")
+#: Rows. A Parquet file of a few kilobytes can claim billions.
+MAX_ROWS = 20_000_000
+#: Characters of one line; csv's own limit for a field is 131,072.
+MAX_LINE = 2**20
+#: Characters of a sentence's id, a language's code or a reader's name.
+MAX_NAME = 1_000
 
-#: A row: where it stands, for messages ("line 3"), and its fields.
-_Row = tuple[str, Mapping[str, Any]]
+_REQUIRED = ("sentence", "language")
+#: Embeddings, overrides and isolates, which would reorder whatever a name is printed in.
+_DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_BLOCK = 2**16
+_SHOWN = 80
+#: Byte order marks of what is no UTF-8; UTF-32's little-endian one begins with UTF-16's.
+_MARKS = ((codecs.BOM_UTF32_LE, "UTF-32"), (codecs.BOM_UTF32_BE, "UTF-32"), (codecs.BOM_UTF16_LE, "UTF-16"),
+          (codecs.BOM_UTF16_BE, "UTF-16"))  # fmt: skip
+
+#: A row: its number, and its fields.
+_Row = tuple[int, Mapping[str, Any]]
 
 
 def load(
@@ -80,24 +102,28 @@ def load(
         If a column is missing or a field is broken: one line that names the file, the row and the column.
     """
     path = Path(path)
-    readers: dict[str, Callable[[Path], Iterator[_Row]]] = {
-        ".csv": _read_csv,
-        ".tsv": _read_csv,
-        ".jsonl": _read_json_lines,
-        ".ndjson": _read_json_lines,
-        ".parquet": _read_parquet,
+    readers: dict[str, tuple[str, Callable[[Path], Iterator[_Row]]]] = {
+        ".csv": ("line", _read_csv),
+        ".tsv": ("line", _read_csv),
+        ".jsonl": ("line", _read_json_lines),
+        ".ndjson": ("line", _read_json_lines),
+        ".parquet": ("row", _read_parquet),
     }
     if path.suffix.lower() not in readers:
         raise UsageError(f"manifest {path} is none of {', '.join(readers)}: convert it")
     if not path.is_file():
         raise UsageError(f"manifest {path} does not exist")
-    rows = _Rows(path, allow_short)
-    for where, fields in readers[path.suffix.lower()](path):
-        rows.add(where, fields)
-    if not rows.rows:
-        raise DataError(f"manifest {path} has no rows")
+    unit, read = readers[path.suffix.lower()]
+    rows = _Rows(path, unit, allow_short)
+    try:
+        for number, fields in read(path):
+            rows.add(number, fields)
+    except OSError as error:
+        raise DataError(f"manifest {path} cannot be read ({error.strerror or error})") from error
+    finally:
+        rows.close()
     return Corpus(
-        pd.DataFrame(rows.rows, columns=list(COLUMNS)),
+        rows.table(),
         name=name or path.stem,
         title=title,
         licence=licence,
@@ -107,126 +133,216 @@ def load(
 
 
 class _Rows:
-    """Checks one row after the other, and against those before it."""
+    """Checks one row after the other, keeps them in Arrow's columns, and checks them against each other at the end."""
 
-    def __init__(self, path: Path, allow_short: bool) -> None:
+    def __init__(self, path: Path, unit: str, allow_short: bool) -> None:
         self.path = path
+        self.unit = unit
         self.allow_short = allow_short
-        self.rows: list[tuple[Any, ...]] = []
-        self._texts: dict[tuple[str, str], tuple[str, str]] = {}
-        self._seen: dict[tuple[str, str, str | None, str | None], str] = {}
-        self._archives: dict[Path, zipfile.ZipFile] = {}
-        self._short: list[str] = []
+        self._numbers = array.array("q")
+        self._open: list[tuple[Any, ...]] = []
+        self._blocks: list[pa.Table] = []
+        self._files: dict[str, str] = {}
+        self._archives: dict[str, zipfile.ZipFile] = {}
+        self._short = 0
+        self._first_short = ""
 
-    def add(self, where: str, fields: Mapping[str, Any]) -> None:
-        sentence = self._name(where, fields, "sentence")
-        language = self._name(where, fields, "language")
-        text = self._text(where, fields, sentence, language)
-        audio, member = self._string(where, fields, "audio"), self._string(where, fields, "member")
-        reader = self._string(where, fields, "reader")
+    def close(self) -> None:
+        for archive in self._archives.values():
+            archive.close()
+
+    def add(self, number: int, fields: Mapping[str, Any]) -> None:
+        if len(self._numbers) >= MAX_ROWS:
+            raise DataError(f"manifest {self.path} has more than {MAX_ROWS} rows: split it")
+        sentence = self._name(number, fields, "sentence")
+        language = self._name(number, fields, "language")
+        text = self._text(number, fields, sentence, language)
+        audio, member = self._string(number, fields, "audio"), self._string(number, fields, "member")
+        reader = self._string(number, fields, "reader")
+        if reader is not None:
+            self._check_name(number, "reader", reader)
         if audio is None and member is not None:
-            raise self._broken(where, "member", "is given without an archive in column 'audio'")
+            raise self._broken(number, "member", "is given without an archive in column 'audio'")
         if audio is None and text is None:
-            raise self._broken(where, "text", "is empty, and so is 'audio': give one of them or remove the row")
-        file = None if audio is None else self.path.parent / Path(audio).expanduser()
-        file = None if file is None else Path(os.path.normpath(file))
-        key = (sentence, language, None if file is None else str(file), member)
-        if key in self._seen:
-            what = "the same recording" if file else "a second row without a recording"
+            raise self._broken(number, "text", "is empty, and so is 'audio': give one of them or remove the row")
+        file = None if audio is None else self._file(number, audio)
+        seconds = None if file is None else self._seconds(number, fields, file, member)
+        self._numbers.append(number)
+        self._open.append((sentence, language, text, file, member, reader, seconds))
+        if len(self._open) == _BLOCK:
+            self._flush()
+
+    def _flush(self) -> None:
+        kinds = [pa.large_string()] * (len(COLUMNS) - 1) + [pa.float64()]
+        columns = zip(*self._open, strict=True) if self._open else [()] * len(COLUMNS)
+        arrays = [pa.array(column, kind) for column, kind in zip(columns, kinds, strict=True)]
+        self._blocks.append(pa.table(arrays, names=list(COLUMNS)))
+        self._open.clear()
+
+    def table(self) -> pd.DataFrame:
+        """Return the rows.
+
+        Raises
+        ------
+        DataError
+            If there is none, one is there twice, or two texts of one cell differ.
+        """
+        if not self._numbers:
+            raise DataError(f"manifest {self.path} has no rows")
+        self._flush()
+        table: pd.DataFrame = pa.concat_tables(self._blocks).to_pandas(self_destruct=True, split_blocks=True)
+        self._blocks.clear()
+        cell = list(_REQUIRED)
+        written = table.loc[table["text"].notna(), [*cell, "text"]].drop_duplicates()
+        differing = written.index[written.duplicated(cell)]
+        if len(differing):
+            row = written.loc[differing[0]]
+            first = written.index[(written[cell] == row[cell]).all(axis=1)][0]
             raise self._broken(
-                where, "sentence", f"{sentence!r} in language {language!r} has {what} as {self._seen[key]}"
+                self._numbers[int(differing[0])],
+                "text",
+                f"differs from {self.unit} {self._numbers[int(first)]} for sentence {_shown(row['sentence'])}, "
+                f"language {_shown(row['language'])}: one cell, one text",
             )
-        self._seen[key] = where
-        seconds = float("nan") if file is None else self._seconds(where, fields, file, member)
-        self.rows.append((sentence, language, text, key[2], member, reader, seconds))
+        again = table.duplicated([*cell, "audio", "member"]).to_numpy().nonzero()[0]
+        if again.size:
+            row = table.iloc[int(again[0])]
+            key = [*cell, "audio", "member"]
+            same = (table[key].fillna("") == row[key].fillna("")).all(axis=1)
+            what = "a second row without a recording" if pd.isna(row["audio"]) else "the same recording"
+            raise self._broken(
+                self._numbers[int(again[0])],
+                "sentence",
+                f"{_shown(row['sentence'])} in language {_shown(row['language'])} has {what} as "
+                f"{self.unit} {self._numbers[int(same.to_numpy().argmax())]}",
+            )
+        return table
 
     def notes(self) -> tuple[str, ...]:
         if not self._short:
             return ()
-        return (f"{len(self._short)} texts have a single character (first: {self._short[0]}).",)
+        return (f"{self._short} texts have a single character (first: {self._first_short}).",)
 
-    def _broken(self, where: str, column: str, what: str) -> DataError:
-        return DataError(f"manifest {self.path}, {where}, column {column!r} {what}")
+    def _broken(self, number: int, column: str, what: str) -> DataError:
+        return DataError(f"manifest {self.path}, {self.unit} {number}, column {column!r} {what}")
 
-    def _string(self, where: str, fields: Mapping[str, Any], column: str) -> str | None:
+    def _string(self, number: int, fields: Mapping[str, Any], column: str) -> str | None:
         value = fields.get(column)
         if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
             return None
         if not isinstance(value, str):
-            raise self._broken(where, column, f"is {value!r}: it must be text")
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise self._broken(where, column, "holds half a character (a lone surrogate)") from None
-        if "\0" in value:
-            raise self._broken(where, column, "holds a NUL character")
+            raise self._broken(number, column, f"is {_shown(value)}: it must be text")
+        if value.isprintable():
+            return value
+        for character in value:
+            kind = unicodedata.category(character)
+            if kind == "Cs":
+                raise self._broken(number, column, "holds half a character (a lone surrogate)")
+            if character == "\0":
+                raise self._broken(number, column, "holds a NUL character")
+            if kind == "Cc" and not (column == "text" and character.isspace()):
+                if column in _REQUIRED and character.isspace() and character not in value.strip():
+                    continue
+                raise self._broken(number, column, f"holds a control character (U+{ord(character):04X}): remove it")
         return value
 
-    def _name(self, where: str, fields: Mapping[str, Any], column: str) -> str:
+    def _name(self, number: int, fields: Mapping[str, Any], column: str) -> str:
         value = fields.get(column)
         if isinstance(value, int) and not isinstance(value, bool):
             fields = {**fields, column: str(value)}
-        name = (self._string(where, fields, column) or "").strip()
+        name = (self._string(number, fields, column) or "").strip()
         if not name:
-            raise self._broken(where, column, "is empty")
+            raise self._broken(number, column, "is empty")
         if column == "language" and any(character.isspace() for character in name):
-            raise self._broken(where, column, f"is {name!r}: a language is a code without spaces")
+            raise self._broken(number, column, f"is {_shown(name)}: a language is a code without spaces")
+        self._check_name(number, column, name)
         return name
 
-    def _text(self, where: str, fields: Mapping[str, Any], sentence: str, language: str) -> str | None:
-        text = self._string(where, fields, "text")
+    def _check_name(self, number: int, column: str, name: str) -> None:
+        if len(name) > MAX_NAME:
+            raise self._broken(number, column, f"has {len(name)} characters, more than {MAX_NAME}: shorten it")
+        if not name.isprintable():
+            for character in name:
+                if character in _DIRECTIONS or unicodedata.category(character) in ("Zl", "Zp"):
+                    raise self._broken(
+                        number,
+                        column,
+                        f"holds U+{ord(character):04X}, which changes how a line is laid out: remove it",
+                    )
+            self._check_visible(number, column, name)
+
+    def _check_visible(self, number: int, column: str, value: str) -> None:
+        if not any(character.isprintable() and not character.isspace() for character in value):
+            raise self._broken(number, column, f"is {_shown(value)}, of which nothing can be seen: complete it")
+
+    def _text(self, number: int, fields: Mapping[str, Any], sentence: str, language: str) -> str | None:
+        text = self._string(number, fields, "text")
         if text is None:
             if isinstance(fields.get("text"), str) and self.path.suffix.lower() not in (".csv", ".tsv"):
-                raise self._broken(where, "text", "is empty: write null where there is none")
+                raise self._broken(number, "text", "is empty: write null where there is none")
             return None
         text = " ".join(text.split())
         if not text:
-            raise self._broken(where, "text", "is empty (spaces only)")
+            raise self._broken(number, "text", "is empty (spaces only)")
+        if not text.isprintable():
+            self._check_visible(number, "text", text)
         if len(text) == 1:
             if not self.allow_short:
                 raise self._broken(
-                    where, "text", f"has one character ({text!r}): complete it, or pass allow_short=True"
+                    number, "text", f"has one character ({text!r}): complete it, or pass allow_short=True"
                 )
-            self._short.append(f"{sentence!r} in {language!r}")
-        earlier = self._texts.setdefault((sentence, language), (text, where))
-        if earlier[0] != text:
-            raise self._broken(
-                where,
-                "text",
-                f"differs from {earlier[1]} for sentence {sentence!r}, language {language!r}: one cell, one text",
-            )
+            self._short += 1
+            self._first_short = self._first_short or f"{sentence!r} in {language!r}"
         return text
 
-    def _seconds(self, where: str, fields: Mapping[str, Any], file: Path, member: str | None) -> float:
-        if not file.is_file():
-            raise self._broken(where, "audio", f"names {file}, which does not exist")
-        if not file.stat().st_size:
-            raise self._broken(where, "audio", f"names {file}, which is empty")
+    def _file(self, number: int, audio: str) -> str:
+        """Return the file's full path; that it is there is looked up once for every name."""
+        if (known := self._files.get(audio)) is not None:
+            return known
+        file = audio
+        try:
+            file = os.path.normpath(self.path.parent / (Path(audio).expanduser() if audio.startswith("~") else audio))
+            state = os.stat(file)  # noqa: PTH116 - a Path for each of a million rows takes longer than the look
+        except (OSError, ValueError, RuntimeError):
+            state = None
+        if state is None or not stat.S_ISREG(state.st_mode):
+            raise self._broken(number, "audio", f"names {file}, which does not exist")
+        if not state.st_size:
+            raise self._broken(number, "audio", f"names {file}, which is empty")
+        self._files[audio] = file
+        return file
+
+    def _seconds(self, number: int, fields: Mapping[str, Any], file: str, member: str | None) -> float:
         given = fields.get("seconds")
         if given is not None and given != "" and not (isinstance(given, float) and math.isnan(given)):
             try:
                 seconds = float(given)
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 seconds = float("nan")
             if not (math.isfinite(seconds) and seconds > 0):
-                raise self._broken(where, "seconds", f"is {given!r}: it must be a number above 0")
+                raise self._broken(number, "seconds", f"is {_shown(given)}: it must be a number above 0")
             return seconds
         try:
             return seconds_of(file) if member is None else self._seconds_of_member(file, member)
         except DataError as error:
-            raise self._broken(where, "audio", f"cannot be used: {error}") from error
+            raise self._broken(number, "audio", f"cannot be used: {error}") from error
 
-    def _seconds_of_member(self, file: Path, member: str) -> float:
+    def _seconds_of_member(self, file: str, member: str) -> float:
         if file not in self._archives:
             try:
                 self._archives[file] = zipfile.ZipFile(file)
-            except (OSError, zipfile.BadZipFile) as error:
+            except ARCHIVE_ERRORS as error:
                 raise DataError(f"{file} is no zip archive ({error})") from error
         try:
             info = self._archives[file].getinfo(member)
         except KeyError:
             raise DataError(f"{file} has no member {member!r}") from None
         return seconds_of_member(info, self._archives[file])
+
+
+def _shown(value: object) -> str:
+    said = repr(value)
+    return said if len(said) <= _SHOWN else f"{said[:_SHOWN]}…"
 
 
 def _check_columns(path: Path, found: list[str], where: str = "") -> None:
@@ -237,52 +353,99 @@ def _check_columns(path: Path, found: list[str], where: str = "") -> None:
         raise DataError(f"manifest {path}{where} has neither a column 'text' nor 'audio'")
     twice = {column for column in found if found.count(column) > 1}
     if twice:
-        raise DataError(f"manifest {path}{where} has column {min(twice)!r} twice")
+        raise DataError(f"manifest {path}{where} has column {_shown(min(twice))} twice")
 
 
-def _decoded(path: Path) -> str:
+def _lines(path: Path) -> Iterator[str]:
+    """Yield a text file's lines with their ends, whichever these are, one at a time.
+
+    Raises
+    ------
+    DataError
+        If it is not UTF-8, or a line is longer than :data:`MAX_LINE`.
+    """
+    with path.open("rb") as raw:
+        head = raw.read(4)
+    for mark, encoding in _MARKS:
+        if head.startswith(mark):
+            raise DataError(f"manifest {path} is {encoding}, not UTF-8: save it in that encoding")
+    number = 1
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        with path.open(encoding="utf-8-sig", newline="") as handle:
+            while line := handle.readline(MAX_LINE + 1):
+                if len(line) > MAX_LINE:
+                    raise DataError(f"manifest {path}, line {number} has more than {MAX_LINE} characters: shorten it")
+                yield line
+                number += 1
     except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise DataError(f"manifest {path}, line {line} is not UTF-8: save it in that encoding") from error
+        raise DataError(
+            f"manifest {path}, line {_first_undecoded(path)} is not UTF-8: save it in that encoding"
+        ) from error
+
+
+def _first_undecoded(path: Path) -> int:
+    decoder, number = codecs.getincrementaldecoder("utf-8")(), 1
+    with path.open("rb") as raw:
+        while True:
+            chunk = raw.read(_BLOCK)
+            try:
+                decoder.decode(chunk, final=not chunk)
+            except UnicodeDecodeError as error:
+                return number + error.object[: error.start].count(b"\n")
+            if not chunk:
+                return number
+            number += chunk.count(b"\n")
 
 
 def _read_csv(path: Path) -> Iterator[_Row]:
-    reader = csv.reader(
-        io.StringIO(_decoded(path), newline=""), delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True
-    )
+    reader = csv.reader(_lines(path), delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True)
+    start = 1
     try:
         columns = [column.strip() for column in next(reader, [])]
         _check_columns(path, columns)
         start = reader.line_num + 1
         for fields in reader:
-            where, start = f"line {start}", reader.line_num + 1
+            number, start = start, reader.line_num + 1
             if not any(fields):
                 continue
             if len(fields) != len(columns):
                 raise DataError(
-                    f"manifest {path}, {where} has {len(fields)} fields for {len(columns)} columns: "
+                    f"manifest {path}, line {number} has {len(fields)} fields for {len(columns)} columns: "
                     "quote a field that holds the separator"
                 )
-            yield where, dict(zip(columns, fields, strict=True))
+            yield number, dict(zip(columns, fields, strict=True))
     except csv.Error as error:
-        raise DataError(f"manifest {path}, line {reader.line_num} is no CSV ({error})") from error
+        until = f" (read to line {reader.line_num}: is a quote not closed?)" if reader.line_num > start else ""
+        raise DataError(f"manifest {path}, line {start} is no CSV ({error}){until}") from error
 
 
 def _read_json_lines(path: Path) -> Iterator[_Row]:
-    for number, line in enumerate(_decoded(path).split("\n"), 1):
+    for number, line in enumerate(_lines(path), 1):
         if not line.strip():
             continue
         where = f"line {number}"
         try:
-            fields = json.loads(line)
-        except ValueError as error:
+            pairs = json.loads(line, object_pairs_hook=_once)
+        except _Twice as error:
+            raise DataError(f"manifest {path}, {where} has {_shown(error.args[0])} twice") from error
+        except (ValueError, RecursionError) as error:
             raise DataError(f"manifest {path}, {where} is no JSON ({error})") from error
-        if not isinstance(fields, dict):
+        if not isinstance(pairs, dict):
             raise DataError(f"manifest {path}, {where} is no JSON object")
-        _check_columns(path, list(fields), f", {where}")
-        yield where, fields
+        _check_columns(path, list(pairs), f", {where}")
+        yield number, pairs
+
+
+class _Twice(Exception):  # noqa: N818 - says what it is
+    """A JSON object has a key twice; the key."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise _Twice(next(key for key in keys if keys.count(key) > 1))
+    return fields
 
 
 def _read_parquet(path: Path) -> Iterator[_Row]:
@@ -290,10 +453,13 @@ def _read_parquet(path: Path) -> Iterator[_Row]:
         with pq.ParquetFile(path) as file:
             columns = list(file.schema_arrow.names)
             _check_columns(path, columns)
+            if file.metadata.num_rows > MAX_ROWS:
+                raise DataError(f"manifest {path} has more than {MAX_ROWS} rows: split it")
+            wanted = [column for column in COLUMNS if column in columns]
             number = 0
-            for batch in file.iter_batches(columns=[column for column in COLUMNS if column in columns]):
+            for batch in file.iter_batches(batch_size=_BLOCK // 8, columns=wanted):
                 for fields in batch.to_pylist():
                     number += 1
-                    yield f"row {number}", fields
-    except (pa.ArrowException, OSError) as error:
+                    yield number, fields
+    except (pa.ArrowException, OSError, ValueError, ArithmeticError, MemoryError) as error:
         raise DataError(f"manifest {path} cannot be read as Parquet ({error})") from error
