@@ -6,7 +6,7 @@ layers change in place. A hook sees the activation at the moment it exists, pool
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from babelscope.capture.pooling import pool, pooling_named
-from babelscope.models.base import Batch, Point, Side
+from babelscope.capture.pooling import Spans, pool, pooling_named
+from babelscope.models.base import Batch, Point, Side, to_device
 
 
 class Capture:
@@ -37,7 +37,7 @@ class Capture:
         pooling_named(pooling)
         self.side, self.pooling = side, pooling
         self._handles = ExitStack()
-        self._lengths: tuple[int, ...] = ()
+        self._spans: dict[str, Spans] = {}
         self._caught: dict[str, Tensor] = {}
         self._active = False
 
@@ -78,8 +78,7 @@ class Capture:
             return
         if point.layout == "bdt":
             tensor = tensor.transpose(1, 2)
-        lengths = [point.length(length) for length in self._lengths]
-        self._caught[point.name] = pool(tensor.detach()[:, point.start :], lengths, self.pooling)
+        self._caught[point.name] = pool(tensor.detach()[:, point.start :], self._spans[point.name], self.pooling)
 
     def run(self, batch: Batch, *, training: bool = False) -> Mapping[str, Tensor]:
         """Run one batch.
@@ -101,10 +100,12 @@ class Capture:
         RuntimeError
             If a point did not fire, fired twice, or out of order: the side does not describe its model.
         """
-        self._lengths, self._caught, self._active = batch.lengths, {}, True
+        device = self.side.device
         try:
             with torch.no_grad() if training else torch.inference_mode():
-                returned = self.side.forward(batch.to(self.side.device))
+                self._spans, self._caught = _spans(self.side.points, batch.lengths, device), {}
+                self._active = True
+                returned = self.side.forward(batch.to(device))
         finally:
             self._active = False
         fired = list(self._caught)
@@ -117,3 +118,14 @@ class Capture:
         caught = self._caught | {name: tensor.float() for name, tensor in returned.items()}
         self._caught = {}
         return {point.name: caught[point.name] for point in self.side.points}
+
+
+def _spans(points: Sequence[Point], lengths: Sequence[int], device: torch.device) -> dict[str, Spans]:
+    """Return each point's valid positions, all brought to the device in one copy before anything runs."""
+    of = {point.name: tuple(point.length(length) for length in lengths) for point in points if point.layout != "bd"}
+    different = list(dict.fromkeys(of.values()))
+    if not different:
+        return {}
+    (table,) = to_device([torch.tensor(different)], device)
+    held = {counts: Spans(counts, row) for counts, row in zip(different, table, strict=True)}
+    return {name: held[counts] for name, counts in of.items()}

@@ -10,35 +10,75 @@ from torch import Tensor
 from babelscope.errors import UsageError, did_you_mean
 
 
-def _mask(values: Tensor, lengths: Tensor) -> Tensor:
-    return (torch.arange(values.shape[1], device=values.device)[None, :] < lengths[:, None])[..., None]
+class Spans:
+    """How many positions of each utterance of a batch are valid: known on the host, brought to a device once.
+
+    Parameters
+    ----------
+    lengths : sequence of int
+    tensor : Tensor, shape (batch,), optional
+        The same where the activations are, if it is there already.
+    """
+
+    def __init__(self, lengths: Sequence[int], tensor: Tensor | None = None) -> None:
+        self.lengths = tuple(lengths)
+        self.shortest, self.longest = min(self.lengths), max(self.lengths)
+        self._on = {} if tensor is None else {tensor.device: tensor}
+        self._masks: dict[tuple[torch.device, int], Tensor] = {}
+
+    def on(self, device: torch.device) -> Tensor:
+        """Return the lengths on a device."""
+        if device not in self._on:
+            self._on[device] = torch.tensor(self.lengths, device=device)
+        return self._on[device]
+
+    def padding(self, values: Tensor) -> Tensor:
+        """Return where `values` are padding: shape (batch, positions, 1). Made once for all points of a length."""
+        key = values.device, values.shape[1]
+        if key not in self._masks:
+            real = torch.arange(values.shape[1], device=values.device)[None, :] < self.on(values.device)[:, None]
+            self._masks[key] = ~real[..., None]
+        return self._masks[key]
 
 
-def mean(values: Tensor, lengths: Tensor) -> Tensor:
-    """Mean over the valid positions."""
-    real = _mask(values, lengths)
-    return values.float().masked_fill(~real, 0.0).sum(dim=1) / lengths[:, None].float()
+def mean(values: Tensor, spans: Spans) -> Tensor:
+    """Mean over the valid positions, summed in float32."""
+    if values.device.type == "cpu":
+        # Slices are read once; a masked copy of the whole would be written and read again.
+        sums = values.new_empty((len(values), values.shape[2]), dtype=torch.float32)
+        for row, length in enumerate(spans.lengths):
+            torch.sum(values[row, :length], dim=0, dtype=torch.float32, out=sums[row])
+    elif spans.shortest == values.shape[1]:
+        sums = values.sum(dim=1, dtype=torch.float32)
+    else:
+        sums = values.masked_fill(spans.padding(values), 0.0).sum(dim=1, dtype=torch.float32)
+    return sums / spans.on(values.device)[:, None]
 
 
-def maximum(values: Tensor, lengths: Tensor) -> Tensor:
+def maximum(values: Tensor, spans: Spans) -> Tensor:
     """Largest value of each feature over the valid positions."""
-    return values.float().masked_fill(~_mask(values, lengths), -torch.inf).amax(dim=1)
+    if values.device.type == "cpu":
+        return torch.stack(
+            [row[:length].amax(dim=0) for row, length in zip(values, spans.lengths, strict=True)]
+        ).float()
+    return values.masked_fill(spans.padding(values), -torch.inf).amax(dim=1).float()
 
 
-def first(values: Tensor, lengths: Tensor) -> Tensor:
+def first(values: Tensor, spans: Spans) -> Tensor:
     """The first position."""
-    return values[:, 0].float()
+    return values[:, 0].to(torch.float32, copy=True)
 
 
-def last(values: Tensor, lengths: Tensor) -> Tensor:
+def last(values: Tensor, spans: Spans) -> Tensor:
     """The last valid position."""
-    return values[torch.arange(len(values), device=values.device), lengths - 1].float()
+    rows = torch.arange(len(values), device=values.device)
+    return values[rows, spans.on(values.device) - 1].float()
 
 
-POOLINGS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mean": mean, "max": maximum, "first": first, "last": last}
+POOLINGS: dict[str, Callable[[Tensor, Spans], Tensor]] = {"mean": mean, "max": maximum, "first": first, "last": last}
 
 
-def pooling_named(name: str) -> Callable[[Tensor, Tensor], Tensor]:
+def pooling_named(name: str) -> Callable[[Tensor, Spans], Tensor]:
     """Return a pooling by its name.
 
     Raises
@@ -51,27 +91,28 @@ def pooling_named(name: str) -> Callable[[Tensor, Tensor], Tensor]:
     return POOLINGS[name]
 
 
-def pool(values: Tensor, lengths: Sequence[int], how: str = "mean") -> Tensor:
+def pool(values: Tensor, lengths: Sequence[int] | Spans, how: str = "mean") -> Tensor:
     """Reduce each utterance of a padded batch to one vector.
 
     Parameters
     ----------
     values : Tensor, shape (batch, positions, width)
         Valid positions come first, padding after them; what stands in the padding, NaN included, has no influence.
-    lengths : sequence of int
-        Valid positions of each utterance, each from 1 to ``positions``.
+    lengths : sequence of int, or Spans
+        Valid positions of each utterance, each from 1 to ``positions``. Spans serve several points of one batch.
     how : {"mean", "max", "first", "last"}
 
     Returns
     -------
     Tensor, shape (batch, width)
-        In float32, on the same device.
+        In float32, on the same device. Nothing is waited for: on a GPU the work is only put in line.
 
     Raises
     ------
     ValueError
         If a length is 0 or more than there are positions.
     """
-    if min(lengths) < 1 or max(lengths) > values.shape[1]:
-        raise ValueError(f"valid positions {min(lengths)} to {max(lengths)} do not fit {values.shape[1]} positions")
-    return pooling_named(how)(values, torch.tensor(list(lengths), device=values.device))
+    spans = lengths if isinstance(lengths, Spans) else Spans(lengths)
+    if spans.shortest < 1 or spans.longest > values.shape[1]:
+        raise ValueError(f"valid positions {spans.shortest} to {spans.longest} do not fit {values.shape[1]} positions")
+    return pooling_named(how)(values, spans)
