@@ -23,7 +23,7 @@ import zarr
 from babelscope import corpora, models
 from babelscope.capture import Activations, Capture, encode, open_activations
 from babelscope.capture import encoding as encoding_module
-from babelscope.capture.store import Writer, lock
+from babelscope.capture.store import Writer
 from babelscope.corpora import Corpus
 from babelscope.errors import DataError, UsageError
 from babelscope.models import Model
@@ -124,13 +124,13 @@ def test_a_run_that_is_stopped_goes_on_and_ends_with_the_same_bits(
         half.matrix("speech.norm", "speech", "xc")
 
     blocks: list[str] = []
-    real = encoding_module._encode_block
+    real = encoding_module.encode_job
 
     def counting(*args: Any) -> Any:
-        blocks.append(args[1])
+        blocks.append(str(args[2]))
         return real(*args)
 
-    monkeypatch.setattr(encoding_module, "_encode_block", counting)
+    monkeypatch.setattr(encoding_module, "encode_job", counting)
     again = encode(tiny_model, tones, path, block=5)
     assert len(blocks) == 3 * 2 * 3 - after  # three languages, two modalities, three blocks of at most five sentences
     for modality in ("text", "speech"):
@@ -153,27 +153,28 @@ def test_a_process_that_is_killed_leaves_a_store_that_goes_on(
     tiny_model: Model,
     tones: Corpus,
 ) -> None:
-    """A real kill -9 in the middle of a block's writes."""
+    """A real kill -9 when a block's activations are written but not yet in place."""
     path = tmp_path / "activations.zarr"
     program = textwrap.dedent(f"""
         import os, signal
+        from pathlib import Path
         from babelscope import corpora, encode, models
-        from babelscope.capture.store import Writer
-        array, count = Writer._array, 0
-        def counting(self, name):
+        replace, count = Path.replace, 0
+        def dying(self, target):
             global count
-            count += 1
-            if count == 31:
+            count += target.name.startswith("c.") and target.parent.name == "activation"
+            if count == 5:
                 os.kill(os.getpid(), signal.SIGKILL)
-            return array(self, name)
-        Writer._array = counting
+            return replace(self, target)
+        Path.replace = dying
         weights = {{"whisper-base": {str(whisper_folder)!r}, "e5-small": {str(e5_folder)!r}}}
         model = models.load("whisper-base+e5-small", weights=weights, window_seconds=2)
         encode(model, corpora.load("manifest", path={str(manifest)!r}), {str(path)!r}, block=5)
     """)
     died = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
     assert died.returncode == -9, died.stderr.decode()
-    assert 0 < Activations(path).dataset["done"].values.sum() < Activations(path).dataset["done"].size
+    assert Activations(path).done.sum() == 4
+    assert [file.suffix for file in path.rglob(".*")] == [".partial"]
     again = encode(tiny_model, tones, path, block=5)
     for language in whole.languages:
         np.testing.assert_array_equal(
@@ -204,61 +205,173 @@ def _some_folder(tmp_path: Path) -> Path:
     return tmp_path / "mine"
 
 
-def test_a_damaged_store_is_one_line(whole: Activations, tmp_path: Path) -> None:
-    path = tmp_path / "activations.zarr"
-    shutil.copytree(whole.path, path)
-    chunk = next(file for file in sorted((path / "activation" / "c").rglob("*")) if file.is_file())
-    chunk.write_bytes(chunk.read_bytes()[:40])
-    with pytest.raises(DataError, match=r"damaged at text.embeddings of text in 'xa'"):
-        open_activations(path).matrix("text.embeddings", "text", "xa")
+def _copy(whole: Activations, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(whole.path, tmp_path / "activations.zarr"))
+
+
+SHARD = "activation/c.0.0.0.1.0"  # text in xa, s05 to s09
+
+
+@pytest.mark.parametrize("how", ["cut", "flipped", "index"])
+def test_a_damaged_shard_is_one_line_with_the_remedy(whole: Activations, tmp_path: Path, how: str) -> None:
+    path = _copy(whole, tmp_path)
+    content = bytearray((path / SHARD).read_bytes())
+    if how == "cut":
+        content = content[: len(content) // 2]
+    else:
+        content[30 if how == "flipped" else -10] ^= 1
+    (path / SHARD).write_bytes(content)
+    held = open_activations(path)
+    words = r"damaged at text.embeddings of text in 'xa' .*babelscope verify .*--repair.*only what was damaged"
+    with pytest.raises(DataError, match=words):
+        held.matrix("text.embeddings", "text", "xa")
+    np.testing.assert_array_equal(
+        held.matrix("speech.norm", "speech", "xa"), whole.matrix("speech.norm", "speech", "xa")
+    )
+
+
+def test_a_damaged_text_is_one_line(whole: Activations, tmp_path: Path) -> None:
+    path = _copy(whole, tmp_path)
+    content = bytearray((path / "text" / "c.1.0").read_bytes())
+    content[-1] ^= 1
+    (path / "text" / "c.1.0").write_bytes(content)
+    with pytest.raises(DataError, match="damaged at text of 'xb'"):
+        open_activations(path).texts("xb")
+
+
+def test_what_is_no_store_is_said_to_be_none(whole: Activations, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not a store of activations"):
         open_activations(tmp_path)
-    shutil.copytree(whole.path, tmp_path / "other.zarr")
-    (tmp_path / "other.zarr" / "zarr.json").write_text("{")
+    (_copy(whole, tmp_path) / "zarr.json").write_text("{")
     with pytest.raises(DataError, match="damaged"):
-        open_activations(tmp_path / "other.zarr")
+        open_activations(tmp_path / "activations.zarr")
 
 
-def test_a_missing_chunk_is_not_taken_for_silence(whole: Activations, tmp_path: Path) -> None:
-    path = tmp_path / "activations.zarr"
-    shutil.copytree(whole.path, path)
-    next(file for file in sorted((path / "activation" / "c").rglob("*")) if file.is_file()).unlink()
-    with pytest.raises(DataError, match="no finite activations"):
+def test_a_missing_shard_is_a_block_that_is_not_done(
+    whole: Activations, tiny_model: Model, tones: Corpus, tmp_path: Path
+) -> None:
+    path = _copy(whole, tmp_path)
+    (path / SHARD).unlink()
+    with pytest.raises(DataError, match=r"text in 'xa' is not wholly encoded .*goes on from there"):
         open_activations(path).matrix("text.embeddings", "text", "xa")
+    again = encode(tiny_model, tones, path, block=5)
+    assert (path / SHARD).read_bytes() == (Path(whole.path) / SHARD).read_bytes() and again.complete
 
 
-def test_two_writers_do_not_meet(tmp_path: Path) -> None:
-    program = (
-        "import sys\nfrom pathlib import Path\nfrom babelscope.capture.store import lock\n"
-        f"with lock(Path({str(tmp_path / 'a.zarr')!r})):\n    print('held', flush=True)\n    sys.stdin.read()\n"
-    )
-    other = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert other.stdout is not None and other.stdout.readline() == b"held\n"
-    with pytest.raises(DataError, match=f"being written by process {other.pid}"), lock(tmp_path / "a.zarr"):
-        pass
-    other.kill()
-    other.wait()
-    with lock(tmp_path / "a.zarr"):
-        pass
+def test_a_store_is_a_few_files_a_block(whole: Activations) -> None:
+    """One for all points of a block, one for positions, one for lengths, one for the tokens of texts."""
+    blocks = 3 * 3
+    files = [
+        file.parent.name for file in Path(whole.path).glob("*/c.*") if file.parent.name in ("activation", "positions")
+    ]
+    assert files.count("activation") == files.count("positions") == 2 * blocks
+    arrays = [json.loads(file.read_text()) for file in Path(whole.path).glob("*/zarr.json")]
+    for array in arrays:
+        codecs = array["codecs"]
+        if codecs[0]["name"] == "sharding_indexed":
+            assert codecs[0]["configuration"]["index_codecs"][-1]["name"] == "crc32c"
+            codecs = codecs[0]["configuration"]["codecs"]
+        assert codecs[-1]["name"] == "crc32c" or "c." not in array or array["dimension_names"][0] == "point", array
 
 
 def test_a_full_disk_is_one_line_and_keeps_what_was_done(
     tiny_model: Model, tones: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "activations.zarr"
-    original, asked = Writer._array, 0
+    original, written = Path.replace, 0
 
-    def full(self: Writer, name: str) -> Any:
-        nonlocal asked
-        asked += 1
-        if asked > 43:
+    def full(self: Path, target: Path) -> Path:
+        nonlocal written
+        written += target.parent.name == "activation" and target.name.startswith("c.")
+        if written > 3:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return original(self, name)
+        return original(self, target)
 
-    monkeypatch.setattr(Writer, "_array", full)
-    with pytest.raises(DataError, match="the disk is full"):
-        encode(tiny_model, tones, path, block=5)
-    assert Activations(path).dataset["done"].values.sum() > 0
+    with monkeypatch.context() as filling:
+        filling.setattr(Path, "replace", full)
+        with pytest.raises(DataError, match=r"the disk is full: .*free some space and run again"):
+            encode(tiny_model, tones, path, block=5)
+    assert Activations(path).done.sum() == 3 and not list(path.rglob(".*"))
+    assert encode(tiny_model, tones, path, block=5).complete
+
+
+def test_blocks_of_another_size_are_gone_on_with(
+    tiny_model: Model, tones: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "activations.zarr"
+
+    def killed(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as earlier:
+        earlier.setattr(Writer, "write_block", killed)
+        with pytest.raises(KeyboardInterrupt):
+            encode(tiny_model, tones, path, block=5)
+    held = encode(tiny_model, tones, path, block=4)
+    assert held.complete and held.block == 5 and held.done.shape == (2, 3, 3)
+
+
+def _of_schema_1(whole: Activations, path: Path, *, done: bool) -> Path:
+    """The store as earlier versions wrote it: a chunk a point, and marks of what is done."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset = whole.dataset.load().drop_vars(["skipped"], errors="ignore")
+        for name in dataset.variables:
+            dataset[name].encoding.clear()
+        dims = ("modality", "language", "sentence")
+        marks = np.full([dataset.sizes[dim] for dim in dims], 1, dtype=np.int8)
+        marks[0, 0, 5:10] = done
+        dataset["done"] = (dims, marks)
+        dataset.attrs = {**dataset.attrs, "schema": 1}
+        width = dataset.sizes["feature"]
+        encoding = {"activation": {"chunks": (1, 1, 1, 5, width)}, "done": {"chunks": (1, 1, 5)}}
+        dataset.to_zarr(path, zarr_format=3, consolidated=True, encoding=encoding)
+    return path
+
+
+def test_a_store_of_an_earlier_version_is_read_if_it_is_whole(
+    whole: Activations, tiny_model: Model, tones: Corpus, tmp_path: Path
+) -> None:
+    old = encode(tiny_model, tones, _of_schema_1(open_activations(whole.path), tmp_path / "old.zarr", done=True))
+    assert old.schema == 1
+    np.testing.assert_array_equal(old.matrix("text.pooled", "text", "xb"), whole.matrix("text.pooled", "text", "xb"))
+    half = _of_schema_1(open_activations(whole.path), tmp_path / "half.zarr", done=False)
+    with pytest.raises(DataError, match="'xa' is not wholly encoded"):
+        Activations(half).matrix("text.pooled", "text", "xa")
+    with pytest.raises(UsageError, match=r"begun by an earlier version .*--overwrite"):
+        encode(tiny_model, tones, half)
+
+
+@pytest.mark.parametrize(("dtype", "bound"), [("float16", 2.0**-11), ("bfloat16", 2.0**-8)])
+def test_rounded_numbers_take_half_the_space_and_tell_their_error(
+    whole: Activations, tiny_model: Model, tones: Corpus, tmp_path: Path, dtype: str, bound: float
+) -> None:
+    held = encode(tiny_model, tones, tmp_path / "a.zarr", block=5, store_dtype=dtype)
+    exact, kept = (one.matrix("speech.norm", "speech", "xa").astype(np.float64) for one in (whole, held))
+    told = held.rounding("speech", "xa")
+    assert told is not None and whole.rounding("speech", "xa") is None
+    row = list(held.dataset["point"].values).index("speech.norm")
+    error = np.linalg.norm(exact - kept, axis=1) / np.linalg.norm(exact, axis=1)
+    np.testing.assert_allclose(told[row], error, rtol=1e-5)
+    assert 0 < error.max() < bound
+    assert held.meta["store_dtype"] == held.store_dtype == dtype
+    sizes = [sum(file.stat().st_size for file in Path(one.path).glob("activation/c.*")) for one in (whole, held)]
+    assert sizes[1] < 0.7 * sizes[0]
+    with pytest.raises(UsageError, match="another store dtype"):
+        encode(tiny_model, tones, tmp_path / "a.zarr", block=5)
+    with pytest.raises(UsageError, match="did you mean 'bfloat16'"):
+        encode(tiny_model, tones, tmp_path / "b.zarr", store_dtype="bfloat61")
+
+
+def test_what_float16_cannot_hold_is_refused(tiny_model: Model, tones: Corpus, tmp_path: Path) -> None:
+    side = copy.copy(tiny_model.sides["text"])
+    side.root = copy.deepcopy(side.root)
+    torch.nn.init.constant_(side.root.get_parameter("encoder.layer.1.output.LayerNorm.bias"), 7e4)
+    loud = dataclasses.replace(tiny_model, sides={"text": side})
+    words = r"sentence 's\d\d', text.*: the activation at text.layer.\d reaches .*beyond float16 .*'float32'"
+    with pytest.raises(DataError, match=words):
+        encode(loud, tones, tmp_path / "a.zarr", store_dtype="float16")
+    assert encode(loud, tones, tmp_path / "b.zarr", store_dtype="bfloat16").complete
 
 
 def test_bad_cells_are_named(whisper_folder: Path, tiny_model: Model, tones: Corpus, tmp_path: Path) -> None:

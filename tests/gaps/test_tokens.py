@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -117,9 +116,7 @@ def test_a_store_without_tokens_has_no_table(tmp_path: Path) -> None:
     assert all(np.isnan(value) for value in tokens_per_word(planted).values())
 
 
-def test_a_store_from_before_tokens_were_kept_is_read_and_gone_on_with(
-    whole: Activations, tiny_model: Model, tones: Corpus, tmp_path: Path
-) -> None:
+def test_a_store_from_before_tokens_were_kept_is_read(whole: Activations, tmp_path: Path) -> None:
     old = tmp_path / "old.zarr"
     shutil.copytree(whole.path, old)
     shutil.rmtree(old / "token_ids")
@@ -127,12 +124,9 @@ def test_a_store_from_before_tokens_were_kept_is_read_and_gone_on_with(
     held = json.loads(root.read_text())
     del held["consolidated_metadata"]["metadata"]["token_ids"]
     root.write_text(json.dumps(held))
-    done: Any = zarr.open_group(old, mode="r+")["done"]
-    done[0, 1, 5:10] = np.zeros(5, dtype=np.int8)
-    assert not Activations(old).complete
-    again = encode(tiny_model, tones, old, block=5)
-    assert again.complete and again.token_ids("xa") is None
-    np.testing.assert_array_equal(again.matrix("text.pooled", "text", "xb"), whole.matrix("text.pooled", "text", "xb"))
+    read = Activations(old)
+    assert read.complete and read.token_ids("xa") is None
+    np.testing.assert_array_equal(read.matrix("text.pooled", "text", "xb"), whole.matrix("text.pooled", "text", "xb"))
 
 
 def _made_up(languages: int, seed: int, slope: float) -> pd.DataFrame:

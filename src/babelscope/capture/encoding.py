@@ -5,18 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from babelscope.capture.jobs import How, encode_job, open_jobs
-from babelscope.capture.preparing import known_columns
+from babelscope.capture.jobs import BATCH_SECONDS, BATCH_SIZE, BATCH_TOKENS, How, encode_job, open_jobs
+from babelscope.capture.layout import check_store_dtype
+from babelscope.capture.places import tidy
+from babelscope.capture.preparing import Ahead, known_columns
 from babelscope.capture.store import Activations, Layout, Writer, lock, now, versions
+from babelscope.capture.writing import WriteBehind
 from babelscope.corpora import Corpus
 from babelscope.errors import DataError, UsageError
 from babelscope.models.base import Model
 
-#: Sentences that are written together: what a killed run loses at most, a modality and language.
-BLOCK = 32
+#: Sentences that are written together: what a killed run loses at most, and one file for all points of the model.
+BLOCK = 128
 
 #: Called with what is being done ("speech en"), how many utterances are done, and how many there are.
 Progress = Callable[[str, int, int], None]
@@ -28,8 +32,13 @@ def encode(
     path: Path | str,
     *,
     pooling: str = "mean",
-    batch_size: int = 8,
+    batch_size: int = BATCH_SIZE,
+    batch_tokens: int = BATCH_TOKENS,
+    batch_seconds: float = BATCH_SECONDS,
+    workers: int | None = None,
+    skip_bad: bool = False,
     block: int = BLOCK,
+    store_dtype: str = "float32",
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Activations:
@@ -43,13 +52,28 @@ def encode(
         Complete in the modalities that the model takes: every sentence in every language. Of several recordings the
         first is used.
     path : Path or str
-        The store. One of the same contents is taken up where it ends; another is refused unless `overwrite`.
+        The store: a folder, or a URL such as ``s3://bucket/study.zarr``. One of the same contents is taken up where it
+        ends; another is refused unless `overwrite`.
     pooling : {"mean", "max", "first", "last"}
         Over the valid positions of an utterance, in float32.
     batch_size : int
-        Most utterances in one forward pass. It does not change the numbers (to 1e-5).
+        Most utterances in one forward pass. How utterances are batched does not change the numbers (to 1e-5): a run
+        that goes on gives the same bits under the same batch options.
+    batch_tokens : int
+        Most tokens of a padded batch of texts: utterances x longest.
+    batch_seconds : float
+        The same for recordings; a model that hears a window of fixed length counts the window.
+    workers : int, optional
+        How many read and prepare recordings ahead of the model: threads where it runs on the processor, processes where
+        it runs on a GPU; 0 for none. They do not change the numbers.
+    skip_bad : bool
+        Skip a sentence, in all languages and both modalities, whose text or recording is missing or broken somewhere,
+        or gives an activation that is not finite; :attr:`Activations.skipped` lists them with the reason.
     block : int
-        Sentences written together.
+        Sentences written together. A store that was begun with blocks of another size keeps them.
+    store_dtype : {"float32", "float16", "bfloat16"}
+        The number format that activations are kept in: :data:`babelscope.capture.layout.STORE_DTYPES`. What rounding
+        does to each vector is measured and kept beside it: :meth:`Activations.rounding`.
     overwrite : bool
         Replace a store of other contents.
     progress : callable, optional
@@ -61,34 +85,47 @@ def encode(
     Raises
     ------
     DataError
-        If a text or recording is missing, broken, or gives an activation that is not finite; what was finished before
-        is kept.
+        If a text or recording is missing, broken, or gives an activation that is not finite, unless `skip_bad`; what
+        was finished before is kept. With it, if no sentence is left.
     UsageError
         If the store holds something else, or an option is wrong.
     """
-    path = Path(path)
-    how = How(pooling, batch_size)
+    check_store_dtype(store_dtype)
+    how = How(pooling, batch_size, batch_tokens, batch_seconds, skip_bad)
     if block < 1:
         raise UsageError(f"block: {block} is not a positive number")
     if not corpus.sentences:
         raise DataError(f"corpus {corpus.name} has no sentence left after its filters: loosen them")
-    layout = _layout(model, corpus, pooling, block)
+    layout = _layout(model, corpus, pooling, block, store_dtype)
     total = len(layout.modalities) * len(layout.languages) * len(layout.sentences)
     with lock(path):
+        tidy(path)
         writer = Writer(path, layout, overwrite=overwrite)
-        jobs = open_jobs(layout, writer.is_done)
+        layout = writer.layout
+        skipped = set() if skip_bad else writer.blocks_with_skipped()
+        jobs = open_jobs(
+            layout, lambda *cell: writer.is_done(*cell) and (cell[0], cell[1], cell[2].start) not in skipped
+        )
         finished, begun = total - sum(len(job) for job in jobs), -1
-        for job in jobs:
-            if job.column != begun:
-                begun = job.column
-                writer.write_language(begun, known_columns(corpus, job.language, layout.sentences))
-            if progress:
-                progress(str(job), finished, total)
-            writer.write_block(job.modality, job.column, job.part, encode_job(model, corpus, job, how))
-            finished += len(job)
-            if progress:
-                progress(str(job), finished, total)
-    return Activations(path)
+        with Ahead(model, corpus, jobs, workers) as ahead, WriteBehind() as behind:
+            for job in jobs:
+                if job.column != begun:
+                    begun = job.column
+                    columns = known_columns(corpus, job.language, layout.sentences)
+                    behind.put(partial(writer.write_language, begun, columns))
+                if progress:
+                    progress(str(job), finished, total)
+                encoded = encode_job(model, corpus, job, how, ahead.take(job))
+                behind.put(partial(writer.write_block, job.modality, job.column, job.part, encoded))
+                finished += len(job)
+                if progress:
+                    progress(str(job), finished, total)
+    stored = Activations(path)
+    if not stored.sentences:
+        raise DataError(
+            f"corpus {corpus.name}: every sentence was skipped; the first reason: {stored.skipped[0].reason}"
+        )
+    return stored
 
 
 def _in_order(model: Model) -> tuple[dict[str, Any], ...]:
@@ -105,7 +142,7 @@ def _in_order(model: Model) -> tuple[dict[str, Any], ...]:
     return tuple(ordered)
 
 
-def _layout(model: Model, corpus: Corpus, pooling: str, block: int) -> Layout:
+def _layout(model: Model, corpus: Corpus, pooling: str, block: int, store_dtype: str) -> Layout:
     points = _in_order(model)
     weights = [vars(file) for file in model.weights]
     identity = {
@@ -119,6 +156,8 @@ def _layout(model: Model, corpus: Corpus, pooling: str, block: int) -> Layout:
         "sentences": hashlib.sha256("\0".join(corpus.sentences).encode()).hexdigest(),
         "block": block,
     }
+    if store_dtype != "float32":
+        identity["store dtype"] = store_dtype
     provenance = {
         "model": {
             "name": model.name,
@@ -151,6 +190,7 @@ def _layout(model: Model, corpus: Corpus, pooling: str, block: int) -> Layout:
             "notes": list(corpus.notes),
         },
         "pooling": pooling,
+        "store_dtype": store_dtype,
         "batch_size_independent_to": 1e-5,
         "created": now(),
         "versions": versions(),
@@ -164,4 +204,5 @@ def _layout(model: Model, corpus: Corpus, pooling: str, block: int) -> Layout:
         block,
         identity,
         provenance,
+        store_dtype,
     )

@@ -1,85 +1,59 @@
 """The store of activations: one Zarr v3 group that ``xarray.open_zarr`` alone makes sense of.
 
 ``activation`` has the dimensions modality, point, language, sentence, feature. Points differ in width and towers in
-their points: what does not exist is NaN, and takes no space (chunks of nothing but NaN are not written). ``width`` says
-how many features of a point are real. A cell is valid when ``done`` says so, which is written last: a run that was
-killed is taken up where ``done`` ends, and no half-written block is ever read.
+their points: what does not exist is NaN, and takes no space. ``width`` says how many features of a point are real.
+A block of sentences is one file, written whole and last (:mod:`babelscope.capture.layout`): it is done when the file is
+there, so a run that was killed is taken up after the last of them, and no half-written block is ever read.
 """
 
 from __future__ import annotations
 
-import datetime
+import dataclasses
 import json
-import os
-import secrets
-import shutil
-import warnings
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
-from babelscope.cache import naming_the_disk
+from babelscope.capture.layout import (
+    CONTENTS,
+    SCHEMA,
+    Block,
+    Layout,
+    contents_of,
+    key_of,
+    now,
+    padded,
+    versions,
+)
+from babelscope.capture.locking import lock
+from babelscope.capture.places import LOCK_KEY, place_of
 from babelscope.errors import DataError, UsageError, did_you_mean
 from babelscope.models.base import MODALITIES, Modality, Stage
 
-SCHEMA = 1
-_PACKAGES = ("babelscope", "torch", "transformers", "numpy", "scipy", "xarray", "zarr")
+__all__ = ["Activations", "Block", "Layout", "Writer", "lock", "now", "open_activations", "versions"]
+
+#: Earlier schemas that can still be read. Schema 1 had a chunk a point and block, and an array ``done``.
+READABLE = (1, SCHEMA)
+
+_MARKS = re.compile(r"skipped/c\.(\d+)\.(\d+)\.(\d+)")
+_SHARD = re.compile(r"activation/c\.(\d+)\.0\.(\d+)\.(\d+)\.0")
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of the packages that numbers depend on."""
-    return {name: version(name) for name in _PACKAGES}
+class Skipped(NamedTuple):
+    """A text or recording that could not be encoded, and why."""
 
-
-@dataclass(frozen=True)
-class Layout:
-    """What a store will hold: its labels, and the identity of everything that determines its numbers."""
-
-    sentences: tuple[str, ...]
-    languages: tuple[str, ...]
-    modalities: tuple[Modality, ...]
-    points: tuple[dict[str, Any], ...]
-    block: int
-    identity: Mapping[str, Any]
-    provenance: Mapping[str, Any]
-
-    @property
-    def blocks(self) -> list[slice]:
-        """The runs of sentences that are written together."""
-        return [
-            slice(start, min(start + self.block, len(self.sentences)))
-            for start in range(0, len(self.sentences), self.block)
-        ]
-
-
-@dataclass(frozen=True)
-class Block:
-    """Some sentences of one language in one modality, encoded.
-
-    Attributes
-    ----------
-    vectors : mapping of point to ndarray, shape (sentences, width)
-    positions : mapping of point to the number of valid positions of each sentence
-    amounts : sequence of float
-        Tokens of each text, or seconds of each recording.
-    token_ids : sequence of sequence of int
-        The tokens of each text, special ones included, as numbers of the model's vocabulary; empty for recordings, and
-        for a text side that does not tell.
-    """
-
-    vectors: Mapping[str, NDArray[np.float32]]
-    positions: Mapping[str, Sequence[int]]
-    amounts: Sequence[float]
-    token_ids: Sequence[Sequence[int]] = ()
+    sentence: str
+    language: str
+    modality: str
+    reason: str
 
 
 class Activations:
@@ -88,10 +62,14 @@ class Activations:
     Parameters
     ----------
     path : Path or str
-        A store that :func:`babelscope.encode` made.
+        A store that :func:`babelscope.encode` made: a folder, or a URL such as ``s3://bucket/study.zarr``.
 
     Attributes
     ----------
+    path : Path or str
+        The folder, or the URL.
+    name : str
+        Its last part.
     dataset : xarray.Dataset
         Lazily loaded; see the module's docstring for its shape.
 
@@ -102,43 +80,136 @@ class Activations:
     """
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
-        if not (self.path / "zarr.json").is_file():
-            raise DataError(f"{self.path} is not a store of activations (no zarr.json): run 'babelscope encode' first")
-        try:
-            self.dataset = xr.open_zarr(self.path, consolidated=False, chunks=None)
-        except (OSError, ValueError, KeyError) as error:
-            raise DataError(f"the store {self.path} is damaged ({error}): delete it and encode again") from error
-        if self.dataset.attrs.get("schema") != SCHEMA or "activation" not in self.dataset:
-            raise DataError(f"{self.path} is not a store of activations of schema {SCHEMA}: encode again")
-        self.meta: dict[str, Any] = json.loads(self.dataset.attrs["provenance"])
-        self._rows = {
-            (modality, point): (row, int(width), Stage(stage), float(depth))
-            for row, (modality, point, width, stage, depth) in enumerate(
-                zip(
-                    *(self._strings(name) for name in ("point_modality", "point", "width", "stage", "depth")),
-                    strict=True,
+        self.place = place_of(path)
+        self.path, self.name = self.place.location, self.place.name
+        with self.place.naming():
+            if not self.place.exists("zarr.json"):
+                raise DataError(
+                    f"{self.path} is not a store of activations (no zarr.json): run 'babelscope encode' first"
                 )
-            )
+            try:
+                self.dataset = xr.open_zarr(self.place.store(), consolidated=True, chunks=None)
+                self.schema = int(self.dataset.attrs.get("schema", 0))
+                if self.schema not in READABLE or "activation" not in self.dataset:
+                    raise DataError(f"{self.path} is not a store of activations of schema {SCHEMA}: encode again")
+                self._provenance: dict[str, Any] = json.loads(self.dataset.attrs["provenance"])
+                self.identity: dict[str, Any] = json.loads(self.dataset.attrs["identity"])
+                self._rows = self._read_rows()
+            except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+                raise DataError(f"the store {self.path} is damaged ({error}): delete it and encode again") from error
+
+    def _read_rows(self) -> dict[tuple[str, str], tuple[int, int, Stage, float]]:
+        columns = (self._strings(name) for name in ("point_modality", "point", "width", "stage", "depth"))
+        return {
+            (modality, point): (row, int(width), Stage(stage), float(depth))
+            for row, (modality, point, width, stage, depth) in enumerate(zip(*columns, strict=True))
             for modality in (MODALITIES if modality == "both" else (modality,))
         }
 
+    @property
+    def label(self) -> str:
+        """The name with that of the folder around it."""
+        return "/".join([*re.split(r"[/\\\\]", str(self.path))[-2:-1], self.name])
+
+    @property
+    def block(self) -> int:
+        """How many sentences a block has."""
+        array = self._activation
+        return int((array.shards or array.chunks)[3])
+
+    @property
+    def store_dtype(self) -> str:
+        """The number format that activations are kept in."""
+        return str(self.dataset.attrs.get("store_dtype", "float32"))
+
     @cached_property
-    def _done(self) -> NDArray[np.int8]:
-        return np.asarray(self.dataset["done"].values)
+    def done(self) -> NDArray[np.bool_]:
+        """Which blocks are there: shape (modalities, languages, blocks). Read once."""
+        blocks = -(-len(self._all_sentences) // self.block)
+        found = np.zeros((len(self.modalities), len(self.languages), blocks), dtype=bool)
+        with self.place.naming():
+            if self.schema == 1:
+                marks = np.asarray(self.dataset["done"].values) == 1
+                for number in range(blocks):
+                    found[:, :, number] = marks[:, :, number * self.block : (number + 1) * self.block].all(axis=2)
+                return found
+            for key in self.place.keys("activation"):
+                if shard := _SHARD.fullmatch(key):
+                    found[tuple(int(place) for place in shard.groups())] = True
+        return found
 
     @cached_property
     def _activation(self) -> Any:
         """The Zarr array itself: reading a row of it is ten times as quick as a labelled selection."""
-        return zarr.open_group(self.path, mode="r")["activation"]
+        return zarr.open_group(self.place.store(), mode="r")["activation"]
 
     def _strings(self, name: str) -> list[str]:
         return [str(value) for value in self.dataset[name].values]
 
+    @contextmanager
+    def _naming(self, what: str) -> Iterator[None]:
+        """Turn what is complained of while `what` is read into one line with the remedy."""
+        try:
+            with self.place.naming():
+                yield
+        except (OSError, ValueError, RuntimeError) as error:
+            raise self.damaged(f"at {what} ({error})") from error
+
+    def damaged(self, what: str) -> DataError:
+        """Return the line on a damaged store, with the remedy."""
+        return DataError(
+            f"the store {self.path} is damaged {what}: run 'babelscope verify {self.path} --repair', and then encode "
+            f"or run again: only what was damaged is made anew"
+        )
+
+    @cached_property
+    def meta(self) -> dict[str, Any]:
+        """What the store was made from. ``corpus.n`` counts :attr:`sentences`; ``corpus.skipped`` lists the others."""
+        corpus: dict[str, Any] = self._provenance["corpus"]
+        if self.skipped:
+            corpus = corpus | {"n": len(self.sentences), "skipped": [one._asdict() for one in self.skipped]}
+        return self._provenance | {"corpus": corpus}
+
+    @cached_property
+    def _all_sentences(self) -> tuple[str, ...]:
+        return tuple(self._strings("sentence"))
+
+    @cached_property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """What could not be encoded and was skipped, by sentence: none of them is among :attr:`sentences`."""
+        found: list[Skipped] = []
+        if "skipped" not in self.dataset:
+            return ()
+        with self._naming("skipped"):
+            array: Any = zarr.open_group(self.place.store(), mode="r")["skipped"]
+            # Nothing is there of a block without any: what is there is listed, not asked for block by block.
+            for key in sorted(self.place.keys("skipped")):
+                if not (chunk := _MARKS.fullmatch(key)):
+                    continue
+                modality, language, number = (int(place) for place in chunk.groups())
+                start = number * self.block
+                reasons = array[modality, language, start : start + self.block]
+                found += [
+                    Skipped(self._all_sentences[start + row], self.languages[language], self.modalities[modality], text)
+                    for row, text in enumerate(str(reason) for reason in np.asarray(reasons))
+                    if text
+                ]
+        order = {sentence: row for row, sentence in enumerate(self._all_sentences)}
+        return tuple(sorted(found, key=lambda one: (order[one.sentence], one.language, one.modality)))
+
+    @cached_property
+    def _kept(self) -> NDArray[np.intp] | slice:
+        """The rows that are not skipped anywhere: sentences are rows of all languages and modalities alike."""
+        gone = {one.sentence for one in self.skipped}
+        if not gone:
+            return slice(None)
+        return np.array([row for row, one in enumerate(self._all_sentences) if one not in gone], dtype=np.intp)
+
     @cached_property
     def sentences(self) -> tuple[str, ...]:
-        """Ids of the sentences, in the order of the rows."""
-        return tuple(self._strings("sentence"))
+        """Ids of the sentences, in the order of the rows, without those that were skipped."""
+        gone = {one.sentence for one in self.skipped}
+        return tuple(sentence for sentence in self._all_sentences if sentence not in gone)
 
     @cached_property
     def languages(self) -> tuple[str, ...]:
@@ -172,16 +243,14 @@ class Activations:
     @property
     def complete(self) -> bool:
         """Whether every cell has been encoded."""
-        return bool(self._done.all())
+        return bool(self.done.all())
 
     def _row(self, point: str, modality: str) -> tuple[int, int, Stage, float]:
         if modality not in self.modalities:
-            raise UsageError(
-                f"{self.path.name} has no modality {modality!r}; {did_you_mean(modality, self.modalities)}"
-            )
+            raise UsageError(f"{self.name} has no modality {modality!r}; {did_you_mean(modality, self.modalities)}")
         if (modality, point) not in self._rows:
             raise UsageError(
-                f"{self.path.name} has no {modality} point {point!r}; {did_you_mean(point, self.points(modality))}"
+                f"{self.name} has no {modality} point {point!r}; {did_you_mean(point, self.points(modality))}"
             )
         return self._rows[modality, point]
 
@@ -206,31 +275,61 @@ class Activations:
         """
         row, width, _, _ = self._row(point, modality)
         if language not in self.languages:
-            raise UsageError(f"{self.path.name} has no language {language!r}; {did_you_mean(language, self.languages)}")
+            raise UsageError(f"{self.name} has no language {language!r}; {did_you_mean(language, self.languages)}")
         cell = self.modalities.index(cast(Modality, modality)), self.languages.index(language)
-        if not self._done[cell].all():
+        if not self.done[cell].all():
             raise DataError(
                 f"{modality} in {language!r} is not wholly encoded in {self.path}: run 'babelscope encode' again, it "
                 f"goes on from there"
             )
-        try:
-            values = np.asarray(self._activation[cell[0], row, cell[1]], dtype=np.float32)[:, :width]
-        except (OSError, ValueError, RuntimeError) as error:
-            raise DataError(
-                f"the store {self.path} is damaged at {point} of {modality} in {language!r} ({error}): encode again"
-            ) from error
+        with self._naming(f"{point} of {modality} in {language!r}"):
+            values = np.asarray(self._activation[cell[0], row, cell[1]][self._kept, :width], dtype=np.float32)
         if not np.isfinite(values).all():
             bad = self.sentences[int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])]
-            raise DataError(
-                f"sentence {bad!r} has no finite activations at {point} of {modality} in {language!r}: the store is "
-                f"damaged, encode again"
-            )
+            raise self.damaged(f"(sentence {bad!r} has no finite activations at {point} of {modality} in {language!r})")
         return values
+
+    def column(self, name: str, language: str) -> NDArray[Any]:
+        """Return what the store tells of each sentence in a language.
+
+        Parameters
+        ----------
+        name : {"text", "recording", "reader", "seconds", "tokens", "token_ids"}
+        language : str
+
+        Returns
+        -------
+        ndarray, shape (sentences,)
+
+        Raises
+        ------
+        DataError
+            If it cannot be read.
+        """
+        with self._naming(f"{name} of {language!r}"):
+            return np.asarray(self.dataset[name].sel(language=language).values)[self._kept]
+
+    def positions(self, modality: str, language: str) -> NDArray[np.int32]:
+        """Return how many positions were pooled, in the order of the store's points: shape (points, sentences)."""
+        with self._naming(f"positions of {modality} in {language!r}"):
+            held = np.asarray(self.dataset["positions"].sel(modality=modality, language=language).values)
+            return held[:, self._kept]
+
+    def rounding(self, modality: str, language: str) -> NDArray[np.float32] | None:
+        """Return what the number format of the store did to each vector: the norm of its error over its own norm.
+
+        Shape (points, sentences), in the order of the store's points, NaN at the other modality's; None in float32,
+        which keeps all.
+        """
+        if "rounding" not in self.dataset:
+            return None
+        with self._naming(f"rounding of {modality} in {language!r}"):
+            held = np.asarray(self.dataset["rounding"].sel(modality=modality, language=language).values)
+            return held[:, self._kept]
 
     def lengths(self, modality: str, language: str) -> NDArray[np.float64]:
         """Return each sentence's seconds (speech) or tokens (text): shape (sentences,)."""
-        name = "seconds" if modality == "speech" else "tokens"
-        return np.asarray(self.dataset[name].sel(language=language).values, dtype=np.float64)
+        return np.asarray(self.column("seconds" if modality == "speech" else "tokens", language), dtype=np.float64)
 
     def token_ids(self, language: str) -> list[NDArray[np.int64]] | None:
         """Return the tokens of each text as numbers of the model's vocabulary, special ones included.
@@ -239,16 +338,16 @@ class Activations:
         """
         if "token_ids" not in self.dataset:
             return None
-        held = [str(value).split() for value in self.dataset["token_ids"].sel(language=language).values]
+        held = [str(value).split() for value in self.column("token_ids", language)]
         return [np.array(ids, dtype=np.int64) for ids in held] if all(held) else None
 
     def texts(self, language: str) -> list[str]:
         """Return the sentences' texts in a language."""
-        return [str(text) for text in self.dataset["text"].sel(language=language).values]
+        return [str(text) for text in self.column("text", language)]
 
     def __repr__(self) -> str:
         return (
-            f"<Activations {self.path.name}: {self.meta['model']['name']} on {self.meta['corpus']['name']}, "
+            f"<Activations {self.name}: {self.meta['model']['name']} on {self.meta['corpus']['name']}, "
             f"{len(self.sentences)} sentences x "
             f"{len(self.languages)} languages x {'/'.join(self.modalities)}, {len(self._rows)} points>"
         )
@@ -262,12 +361,20 @@ def open_activations(path: Path | str) -> Activations:
 class Writer:
     """A store that is being filled, block by block.
 
+    Several writers, of other processes too, may fill one store as long as no two write the same block.
+
     Parameters
     ----------
-    path : Path
+    path : Path or str
+        A folder or URL.
     layout : Layout
     overwrite : bool
         Delete a store of other contents that stands at `path`.
+
+    Attributes
+    ----------
+    layout : Layout
+        The store's: one that was begun with blocks of another size keeps them.
 
     Raises
     ------
@@ -277,134 +384,71 @@ class Writer:
         If something else stands there, the disk is full, or another run is writing.
     """
 
-    def __init__(self, path: Path, layout: Layout, *, overwrite: bool = False) -> None:
-        self.path, self.layout = path, layout
-        if path.exists() and not self._resumable(overwrite):
-            shutil.rmtree(path)
-        if not path.exists():
-            self._create()
-        self._group = zarr.open_group(path, mode="r+")
+    def __init__(self, path: Path | str, layout: Layout, *, overwrite: bool = False) -> None:
+        self.place, self.layout = place_of(path), layout
+        self.path = self.place.location
+        if self._stands() and not self._resumable(overwrite):
+            self.place.clear()
+        if not self.place.exists("zarr.json"):
+            self.place.create(contents_of(layout))
         held = Activations(path)
+        self.layout = dataclasses.replace(layout, block=held.block)
+        self._earlier = held.schema != SCHEMA
+        self._done = held.done.copy()
         self._modalities = list(held.modalities)
         # A store that another version began may have them in another order.
         self._points = {str(name): row for row, name in enumerate(held.dataset["point"].values)}
+        self._arrays: dict[str, Any] = {}
+
+    def _stands(self) -> bool:
+        """Whether there is something at the place, which must then be a store."""
+        if self.place.exists("zarr.json"):
+            return True
+        foreign = isinstance(self.path, Path) and self.path.exists() and not self.path.is_dir()
+        # On an object store a removal that was stopped leaves some of a store's own.
+        own = {LOCK_KEY} if isinstance(self.path, Path) else {LOCK_KEY, *CONTENTS}
+        if foreign or any(key.partition("/")[0] not in own for key in self.place.keys()):  # noqa: SIM118
+            raise DataError(f"{self.path} exists and is not a store of activations: choose another output")
+        return False
 
     def _resumable(self, overwrite: bool) -> bool:
-        if not (self.path / "zarr.json").is_file():
-            if self.path.is_dir() and not any(self.path.iterdir()):
-                return False
-            raise DataError(f"{self.path} exists and is not a store of activations: choose another output")
-        held = json.loads(Activations(self.path).dataset.attrs["identity"])
+        held = Activations(self.path)
         wanted = json.loads(json.dumps(self.layout.identity))
-        changed = sorted(key for key in wanted.keys() | held.keys() if wanted.get(key) != held.get(key))
-        if not changed:
+        changed = sorted(
+            key for key in wanted.keys() | held.identity.keys() if wanted.get(key) != held.identity.get(key)
+        )
+        if "block" in changed:  # the store's own size of blocks is kept
+            changed.remove("block")
+        if not changed and (held.schema == SCHEMA or held.complete):
             return True
         if overwrite:
             return False
+        if not changed:
+            raise UsageError(
+                f"{self.path} was begun by an earlier version of babelscope, whose whole stores can be read but not "
+                f"gone on with: choose another output, or pass --overwrite to begin again"
+            )
         raise UsageError(
             f"{self.path} holds activations made with another {', '.join(changed)}: choose another output, or pass "
             f"--overwrite to replace it"
         )
 
-    def _create(self) -> None:
-        layout = self.layout
-        modalities, languages, sentences = list(layout.modalities), list(layout.languages), list(layout.sentences)
-        width = max(point["width"] for point in layout.points)
-        cells = (len(languages), len(sentences))
-        block = min(layout.block, len(sentences))
-        dims = ("modality", "point", "language", "sentence")
-
-        def strings(values: Sequence[str]) -> NDArray[Any]:
-            return np.array(values, dtype=object)
-
-        shape = (len(modalities), len(layout.points), *cells)
-        dataset = xr.Dataset(
-            data_vars={
-                "activation": (
-                    (*dims, "feature"),
-                    _empty((*shape, width), np.nan, np.float32),
-                    {"long_name": "pooled activation"},
-                ),
-                "positions": (dims, _empty(shape, 0, np.int32), {"long_name": "valid positions that were pooled"}),
-                "done": (
-                    ("modality", "language", "sentence"),
-                    _empty((len(modalities), *cells), 0, np.int8),
-                    {"long_name": "1 where encoded"},
-                ),
-                "text": (("language", "sentence"), np.full(cells, "", dtype=object), {"long_name": "what is written"}),
-                "recording": (
-                    ("language", "sentence"),
-                    np.full(cells, "", dtype=object),
-                    {"long_name": "what is heard"},
-                ),
-                "reader": (("language", "sentence"), np.full(cells, "", dtype=object), {"long_name": "who speaks"}),
-                "seconds": (
-                    ("language", "sentence"),
-                    np.full(cells, np.nan),
-                    {"units": "s", "long_name": "duration of the recording"},
-                ),
-                "tokens": (
-                    ("language", "sentence"),
-                    np.full(cells, np.nan),
-                    {"long_name": "tokens of the text, special ones included"},
-                ),
-                "token_ids": (
-                    ("language", "sentence"),
-                    np.full(cells, "", dtype=object),
-                    {"long_name": "these tokens as numbers of the model's vocabulary, spaces between"},
-                ),
-            },
-            coords={
-                "modality": strings(modalities),
-                "language": strings(languages),
-                "sentence": strings(sentences),
-                "point": strings([point["name"] for point in layout.points]),
-                "point_modality": ("point", strings([point["modality"] for point in layout.points])),
-                "stage": ("point", strings([point["stage"] for point in layout.points])),
-                "depth": ("point", np.array([point["depth"] for point in layout.points], dtype=np.float64)),
-                "width": ("point", np.array([point["width"] for point in layout.points], dtype=np.int32)),
-                "module": ("point", strings([point["module"] for point in layout.points])),
-            },
-            attrs={
-                "title": "babelscope activations",
-                "schema": SCHEMA,
-                "identity": json.dumps(layout.identity, ensure_ascii=False),
-                "provenance": json.dumps(layout.provenance, ensure_ascii=False),
-            },
-        )
-        encoding: dict[str, dict[str, Any]] = {
-            "activation": {"chunks": (1, 1, 1, block, width), "_FillValue": np.float32(np.nan)},
-            "positions": {"chunks": (1, len(layout.points), 1, block)},
-            "done": {"chunks": (1, 1, block)},
-        }
-        for name in ("text", "recording", "reader"):
-            encoding[name] = {"chunks": (1, len(sentences))}
-        for name in ("seconds", "tokens", "token_ids"):
-            encoding[name] = {"chunks": (1, block)}
-        making = self.path.with_name(f".{self.path.name}.{secrets.token_hex(6)}")
-        with naming_the_disk(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                dataset.to_zarr(making, mode="w", zarr_format=3, consolidated=False, encoding=encoding, compute=True)
-                with warnings.catch_warnings():  # xarray looks for it, zarr says that other readers may not
-                    warnings.simplefilter("ignore")
-                    zarr.consolidate_metadata(making)
-                making.replace(self.path)
-            finally:
-                shutil.rmtree(making, ignore_errors=True)
-
     def is_done(self, modality: Modality, language: int, block: slice) -> bool:
-        """Whether a block of sentences has been written whole."""
-        return bool(np.all(self._array("done")[self._modalities.index(modality), language, block] == 1))
+        """Whether a block of sentences has been written whole, by this writer or before it opened the store."""
+        return bool(self._done[self._modalities.index(modality), language, block.start // self.layout.block])
+
+    def is_described(self, language: int) -> bool:
+        """Whether :meth:`write_language` was done."""
+        return self._earlier or self.place.exists(key_of("text", language, 0))
 
     def write_language(self, language: int, columns: Mapping[str, Sequence[str]]) -> None:
         """Write what is known of a language's sentences beforehand: text, recording, reader."""
-        with naming_the_disk(self.path):
-            for name, values in columns.items():
-                self._array(name)[language, :] = np.array(values, dtype=object)
+        with self.place.naming():
+            for name in sorted(columns, key=lambda name: name == "text"):  # the text last: it says that all are there
+                self._array(name)[language, :] = np.array(columns[name], dtype=object)
 
     def write_block(self, modality: Modality, language: int, part: slice, block: Block) -> None:
-        """Write one block at all points, and only then mark it done.
+        """Write one block at all points: when it is there, it is there whole, and :meth:`is_done`.
 
         Parameters
         ----------
@@ -414,71 +458,43 @@ class Writer:
         part : slice
             Which sentences; one of the layout's blocks.
         block : Block
+
+        Raises
+        ------
+        DataError
+            If an activation is beyond the number format of the store, or the place is full or cannot be written.
         """
         row = self._modalities.index(modality)
-        activation, size = self._array("activation"), part.stop - part.start
-        counts = np.zeros((len(self.layout.points), size), dtype=np.int32)
-        with naming_the_disk(self.path):
-            for point in self.layout.points:
-                if point["modality"] not in (modality, "both"):
-                    continue
-                index = self._points[point["name"]]
-                padded = np.full((size, activation.shape[-1]), np.nan, dtype=np.float32)
-                padded[:, : point["width"]] = block.vectors[point["name"]]
-                activation[row, index, language, part] = padded
-                counts[index] = block.positions[point["name"]]
-            self._array("positions")[row, :, language, part] = counts
+        made = padded(self.layout, modality, self._points, part, block)
+        with self.place.naming():
+            for name in made.keys() - {"activation"}:
+                self._array(name)[row, :, language, part] = made[name]
             self._array("tokens" if modality == "text" else "seconds")[language, part] = np.array(block.amounts)
-            if block.token_ids and "token_ids" in self._group:  # a store that was begun before they were kept has none
+            if block.token_ids:
                 written = [" ".join(str(token) for token in ids) for ids in block.token_ids]
                 self._array("token_ids")[language, part] = np.array(written, dtype=object)
-            self._array("done")[row, language, part] = np.ones(size, dtype=np.int8)
+            self._write_skipped(row, language, part, block)
+            self._array("activation")[row, :, language, part] = made["activation"]
+        self._done[row, language, part.start // self.layout.block] = True
+
+    def blocks_with_skipped(self) -> set[tuple[str, int, int]]:
+        """Return the blocks in which an earlier run skipped something: modality, language, first sentence."""
+        held = Activations(self.path)
+        rows = {sentence: row for row, sentence in enumerate(self.layout.sentences)}
+        size = self.layout.block
+        return {
+            (one.modality, held.languages.index(one.language), rows[one.sentence] // size * size)
+            for one in held.skipped
+        }
+
+    def _write_skipped(self, modality: int, language: int, part: slice, block: Block) -> None:
+        """Write why rows were skipped; nothing where none was, unless an earlier run skipped some."""
+        key = key_of("skipped", modality, language, part.start // self.layout.block)
+        if block.skipped or (not self._earlier and self.place.exists(key)):
+            reasons = [block.skipped.get(row, "") for row in range(part.stop - part.start)]
+            self._array("skipped")[modality, language, part] = np.array(reasons, dtype=object)
 
     def _array(self, name: str) -> Any:
-        return self._group[name]
-
-
-def _empty(shape: tuple[int, ...], value: float, dtype: Any) -> NDArray[Any]:
-    """Return a constant array that takes no memory; chunks equal to the fill value are not written either."""
-    return np.broadcast_to(np.array(value, dtype=dtype), shape)
-
-
-@contextmanager
-def lock(path: Path) -> Iterator[None]:
-    """Hold the store for one writer.
-
-    Raises
-    ------
-    DataError
-        If a living process holds it. The lock of a dead one is taken over.
-    """
-    file = path.with_name(f".{path.name}.lock")
-    with naming_the_disk(file):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = file.open("a+", encoding="ascii")
-    try:
-        import fcntl
-
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            handle.seek(0)
-            raise DataError(
-                f"{path} is being written by process {handle.read().strip() or '?'}: wait for it, or choose another "
-                f"output"
-            ) from error
-    except ImportError:  # a system without flock: one writer is the user's care
-        pass
-    try:
-        handle.seek(0)
-        handle.truncate()
-        handle.write(str(os.getpid()))
-        handle.flush()
-        yield
-    finally:
-        handle.close()  # the file stays: removing it would race with whoever waits for it
-
-
-def now() -> str:
-    """Return the time in UTC, to the second."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        if not self._arrays:
+            self._arrays = dict(zarr.open_group(self.place.store(read_only=False), mode="r+").arrays())
+        return self._arrays[name]

@@ -26,7 +26,7 @@ class _Read:
     """What a probe's representations are, as a plan of comparisons asks it."""
 
     def __init__(self, places: Iterable[Place]) -> None:
-        self.path = Path("the probe")
+        self.name = "the probe"
         self.there = set(places)
         self.languages = tuple(dict.fromkeys(place.language for place in places))
         self._points: dict[str, tuple[str, ...]] = {

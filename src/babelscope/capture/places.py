@@ -1,0 +1,321 @@
+"""Where a store is: a folder, or a URL of an object store. What is written there is there whole, or not at all.
+
+A folder's files are flushed to the disk and put in place in one step, and so is the folder's own entry: what was
+written before a power loss is there after it. An object store keeps an object whole by its own promise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import secrets
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from zarr.abc.store import Store
+from zarr.core.buffer import Buffer
+from zarr.storage import LocalStore
+
+from babelscope.cache import naming_the_disk
+from babelscope.errors import DataError, UsageError, did_you_mean
+
+#: URL schemes of object stores, and of the one in this process's memory.
+SCHEMES = ("s3", "gs", "az", "memory")
+
+#: How a file is called while it is written.
+PARTIAL = ".partial"
+
+#: The lock of a store on a URL, beside the store's own objects.
+LOCK_KEY = ".babelscope.lock"
+
+_URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):/+(.*)$")  # one slash is what pathlib makes of two
+_MEMORY: dict[str, Any] = {}
+
+
+class Place(ABC):
+    """Where a store is; its keys are paths within it, with ``/`` between.
+
+    Attributes
+    ----------
+    location : Path or str
+        A folder, or a URL.
+    name : str
+        Its last part.
+    """
+
+    location: Path | str
+    name: str
+
+    @abstractmethod
+    def store(self, *, read_only: bool = True) -> Store:
+        """Return it as Zarr takes it."""
+
+    @abstractmethod
+    def read(self, key: str) -> bytes | None:
+        """Return what stands under a key; None if nothing does."""
+
+    @abstractmethod
+    def exists(self, key: str) -> bool:
+        """Whether something stands under a key."""
+
+    @abstractmethod
+    def keys(self, folder: str = "") -> Iterator[str]:
+        """Yield every key, or every one in a folder."""
+
+    @abstractmethod
+    def delete(self, key: str) -> None:
+        """Remove what stands under a key, if something does."""
+
+    @abstractmethod
+    def clear(self) -> None:
+        """Remove the store, last what makes it one: a removal that was stopped is gone on with, not mistaken."""
+
+    @abstractmethod
+    def create(self, contents: Mapping[str, bytes]) -> None:
+        """Write a new store: it is there with all of `contents`, or not at all."""
+
+    @abstractmethod
+    def naming(self) -> Any:
+        """Return a context that turns what the place itself complains of into one line."""
+
+    def __str__(self) -> str:
+        return str(self.location)
+
+
+def place_of(location: Path | str) -> Place:
+    """Return the place of a path or URL.
+
+    Raises
+    ------
+    UsageError
+        If the URL's scheme is unknown, or its package is not installed.
+    """
+    found = _URL.match(str(location))
+    if found is None or len(found[1]) == 1:  # one letter is a drive
+        return Folder(Path(location))
+    scheme, rest = found[1].lower(), found[2].strip("/")
+    if scheme == "file":
+        return Folder(Path("/" + rest))
+    if scheme not in SCHEMES:
+        raise UsageError(f"{location}: there is no store of kind {scheme!r}; {did_you_mean(scheme, SCHEMES)}")
+    if "/" not in rest and scheme != "memory":
+        raise UsageError(f"{location}: name a folder in the bucket, such as {scheme}://{rest or 'bucket'}/study.zarr")
+    return Bucket(f"{scheme}://{rest}")
+
+
+def is_url(location: Path | str) -> bool:
+    """Whether a store's location is a URL rather than a folder."""
+    return isinstance(place_of(location), Bucket)
+
+
+def tidy(location: Path | str) -> None:
+    """Remove what killed runs left beside and in a store; only to be called while it is locked."""
+    place = place_of(location)
+    if isinstance(place, Folder):
+        place.tidy()
+
+
+class _FlushedStore(LocalStore):
+    """Zarr's folder, but what is set is on the disk when the call returns."""
+
+    async def set(self, key: str, value: Buffer) -> None:
+        if self.read_only:
+            raise OSError(f"{self.root} was opened for reading")
+        await asyncio.to_thread(write_flushed, self.root / key, value.to_bytes())
+
+
+def write_flushed(path: Path, content: bytes) -> None:
+    """Write a file whole, flush it, put it in place in one step, and flush the folder's entry of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{PARTIAL}")
+    try:
+        with temporary.open("wb") as handle:
+            handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+        _flush_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _flush_folder(folder: Path) -> None:
+    if os.name != "posix":  # elsewhere a folder cannot be opened, and the system keeps its entries safe
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class Folder(Place):
+    """A store in a folder of a file system."""
+
+    def __init__(self, path: Path) -> None:
+        self.location: Path = path
+        self.name = path.name
+
+    def store(self, *, read_only: bool = True) -> Store:
+        """Return it as Zarr takes it."""
+        return _FlushedStore(self.location, read_only=read_only)
+
+    def read(self, key: str) -> bytes | None:
+        """Return what stands under a key; None if nothing does."""
+        try:
+            return (self.location / key).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def exists(self, key: str) -> bool:
+        """Whether something stands under a key."""
+        return (self.location / key).is_file()
+
+    def keys(self, folder: str = "") -> Iterator[str]:
+        """Yield every key, or every one in a folder."""
+        for path in (self.location / folder).rglob("*"):
+            if path.is_file():
+                yield path.relative_to(self.location).as_posix()
+
+    def delete(self, key: str) -> None:
+        """Remove what stands under a key, if something does."""
+        with self.naming():
+            (self.location / key).unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Remove the store: out of the way in one step, and then at leisure."""
+        away = self.location.with_name(f".{self.name}.{secrets.token_hex(6)}.old")
+        with self.naming():
+            self.location.rename(away)
+            shutil.rmtree(away)
+
+    def leftovers(self) -> list[Path]:
+        """Return what killed runs left beside the store and in it; only to be asked while the store is locked."""
+        beside = self.location.parent.glob(f".{self.name}.*")
+        named = re.compile(rf"\.{re.escape(self.name)}\.[0-9a-f]{{12}}\.(making|old)")
+        within = self.location.rglob(f".*{PARTIAL}") if self.location.is_dir() else ()
+        return sorted([*(path for path in beside if named.fullmatch(path.name)), *within])
+
+    def tidy(self) -> None:
+        """Remove what killed runs left; only to be called while the store is locked."""
+        with self.naming():
+            for path in self.leftovers():
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+    def create(self, contents: Mapping[str, bytes]) -> None:
+        """Write a new store beside its place, and put it there in one step."""
+        making = self.location.with_name(f".{self.name}.{secrets.token_hex(6)}.making")
+        with self.naming():
+            try:
+                for key, content in contents.items():
+                    write_flushed(making / key, content)
+                for folder in sorted({(making / key).parent for key in contents}, reverse=True):
+                    _flush_folder(folder)
+                making.replace(self.location)
+                _flush_folder(self.location.parent)
+            finally:
+                shutil.rmtree(making, ignore_errors=True)
+
+    def naming(self) -> Any:
+        """Return a context that turns what is complained of here into one line."""
+        return naming_the_disk(self.location)
+
+
+class Bucket(Place):
+    """A store below a URL of an object store, as obstore reaches it: credentials come from the environment."""
+
+    def __init__(self, url: str) -> None:
+        self.location: str = url
+        self.name = url.rstrip("/").rpartition("/")[2]
+        self._reached: Any = None
+
+    @property
+    def reached(self) -> Any:
+        """The object store, rooted at the URL."""
+        if self._reached is None:
+            self._reached = _reach(self.location)
+        return self._reached
+
+    def store(self, *, read_only: bool = True) -> Store:
+        """Return it as Zarr takes it."""
+        from zarr.storage import ObjectStore
+
+        return ObjectStore(self.reached, read_only=read_only)
+
+    def read(self, key: str) -> bytes | None:
+        """Return what stands under a key; None if nothing does."""
+        with self.naming():
+            try:
+                return bytes(self.reached.get(key).bytes())
+            except FileNotFoundError:
+                return None
+
+    def exists(self, key: str) -> bool:
+        """Whether something stands under a key."""
+        with self.naming():
+            try:
+                self.reached.head(key)
+            except FileNotFoundError:
+                return False
+            return True
+
+    def keys(self, folder: str = "") -> Iterator[str]:
+        """Yield every key, or every one in a folder."""
+        with self.naming():
+            for found in self.reached.list(prefix=folder or None):
+                yield from (str(one["path"]) for one in found)
+
+    def delete(self, key: str) -> None:
+        """Remove what stands under a key, if something does."""
+        with self.naming():
+            try:
+                self.reached.delete(key)
+            except FileNotFoundError:
+                return
+
+    def clear(self) -> None:
+        """Remove the store, and first what makes it one."""
+        keys = [key for key in self.keys() if key not in (LOCK_KEY, "zarr.json")]
+        self.delete("zarr.json")  # first, or a half-removed store would still be one
+        for key in keys:
+            self.delete(key)
+
+    def create(self, contents: Mapping[str, bytes]) -> None:
+        """Write a new store, and last what makes it one. What a removal that was stopped left there is removed."""
+        self.clear()
+        with self.naming():
+            for key in sorted(contents, key=lambda key: key == "zarr.json"):  # the root's last: it makes the store one
+                self.reached.put(key, contents[key])
+
+    @contextmanager
+    def naming(self) -> Iterator[None]:
+        """Return a context that turns what is complained of here into one line."""
+        from obstore.exceptions import BaseError
+
+        try:
+            yield
+        except BaseError as error:
+            told = " ".join(str(error).split())[:300]
+            raise DataError(
+                f"{self.location}: the object store does not answer as it should ({told}): check the URL, the "
+                f"credentials in the environment and the network, and run again"
+            ) from error
+
+
+def _reach(url: str) -> Any:
+    try:
+        from obstore.store import MemoryStore, from_url
+    except ImportError as error:
+        raise UsageError(f"{url}: stores on URLs need a further package: pip install obstore") from error
+    scheme, _, rest = url.partition("://")
+    if scheme == "memory":
+        return _MEMORY.setdefault(rest, MemoryStore())
+    try:
+        return cast(Any, from_url)(url)
+    except Exception as error:  # obstore has no common base for what a configuration may lack
+        raise UsageError(f"{url}: {' '.join(str(error).split())[:300]}") from error
