@@ -6,19 +6,30 @@ the model, the corpus, the job and :class:`How` alone: utterances of two jobs ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
+from babelscope.audio import SAMPLE_RATE
 from babelscope.capture.batching import by_length
 from babelscope.capture.hooks import Capture
 from babelscope.capture.pooling import pooling_named
-from babelscope.capture.preparing import prepare
+from babelscope.capture.preparing import Utterance, prepare_job
 from babelscope.capture.store import Block, Layout
 from babelscope.corpora import Corpus
-from babelscope.errors import DataError
-from babelscope.models.base import Modality, Model, Prepared
+from babelscope.errors import DataError, UsageError
+from babelscope.models.base import Modality, Model, Prepared, Side
+
+#: Most utterances in one forward pass, and most of a padded batch: chosen by measurement (docs/capturing.md).
+BATCH_SIZE, BATCH_TOKENS, BATCH_SECONDS = 32, 1024, 60.0
+
+#: What an error that one sentence is to blame for says of the remedy.
+SKIP_HINT = "--skip-bad leaves such sentences out"
 
 
 @dataclass(frozen=True)
@@ -30,6 +41,12 @@ class How:
     pooling : {"mean", "max", "first", "last"}
     batch_size : int
         Most utterances in one forward pass.
+    batch_tokens : int
+        Most tokens of a padded batch of texts: utterances x longest.
+    batch_seconds : float
+        The same for recordings; a model that hears a window of fixed length counts the window.
+    skip_bad : bool
+        Skip sentences that cannot be encoded, with the reason, instead of raising it.
 
     Raises
     ------
@@ -38,11 +55,29 @@ class How:
     """
 
     pooling: str = "mean"
-    batch_size: int = 8
+    batch_size: int = BATCH_SIZE
+    batch_tokens: int = BATCH_TOKENS
+    batch_seconds: float = BATCH_SECONDS
+    skip_bad: bool = False
 
     def __post_init__(self) -> None:
         pooling_named(self.pooling)
         by_length([], self.batch_size)
+        for name in ("batch_tokens", "batch_seconds"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"{name}: {getattr(self, name)} is not a positive number")
+
+    def batches(self, side: Side, lengths: Sequence[int]) -> list[list[int]]:
+        """Return which utterances of a job run together; lengths are in the side's unit."""
+        if not side.exact_in_batches:
+            return by_length(lengths, 1)
+        if side.modality == "text":
+            return by_length(lengths, self.batch_size, self.batch_tokens)
+        budget = round(self.batch_seconds * SAMPLE_RATE)
+        window = getattr(side, "window", None) if side.fixed_batch_length else None
+        if window is not None:  # padding costs what speech does: nothing is saved by likeness
+            return by_length(lengths, min(self.batch_size, max(1, budget // int(window))))
+        return by_length(lengths, self.batch_size, budget)
 
 
 @dataclass(frozen=True)
@@ -95,7 +130,13 @@ def open_jobs(layout: Layout, is_done: Callable[[Modality, int, slice], bool]) -
     ]
 
 
-def encode_job(model: Model, corpus: Corpus, job: Job, how: How) -> Block:
+def encode_job(
+    model: Model,
+    corpus: Corpus,
+    job: Job,
+    how: How,
+    prepared: Sequence[Utterance | DataError] | None = None,
+) -> Block:
     """Run one job.
 
     Parameters
@@ -104,6 +145,8 @@ def encode_job(model: Model, corpus: Corpus, job: Job, how: How) -> Block:
     corpus : Corpus
     job : Job
     how : How
+    prepared : sequence of Utterance or DataError, optional
+        What :meth:`babelscope.capture.preparing.Ahead.take` gives; prepared here and now if left out, to the same bits.
 
     Returns
     -------
@@ -113,32 +156,99 @@ def encode_job(model: Model, corpus: Corpus, job: Job, how: How) -> Block:
     Raises
     ------
     DataError
-        If a text or recording is missing or broken, or gives an activation that is not finite.
+        If a text or recording is missing or broken, or gives an activation that is not finite, unless
+        ``how.skip_bad``: then its row is skipped, with the reason.
     """
     modality, language = job.modality, job.language
     sentences = corpus.sentences[job.part]
     side = model.sides[modality].for_language(language)
-    both = [prepare(corpus, side, modality, sentence, language) for sentence in sentences]
-    prepared, amounts = [item for item, _ in both], [amount for _, amount in both]
-    vectors = {point.name: np.empty((len(sentences), point.width), dtype=np.float32) for point in side.points}
-    with Capture(side, how.pooling) as capture:
-        for batch in by_length([item.length for item in prepared], how.batch_size if side.exact_in_batches else 1):
-            caught = capture.run(side.collate([prepared[index] for index in batch]))
-            for name, tensor in caught.items():
-                vectors[name][batch] = tensor.cpu().numpy()
-    for name, values in vectors.items():
-        bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
-        if bad.size:
-            raise DataError(
-                f"sentence {sentences[int(bad[0])]!r}, {modality} in {language!r}: the activation at {name} is not "
+    taken = list(prepare_job(model, corpus, job) if prepared is None else prepared)
+    good: list[tuple[int, Utterance]] = []
+    skipped: dict[int, str] = {}
+    for row, one in enumerate(taken):
+        refused = one if isinstance(one, DataError) else _too_short(side, job, sentences[row], one)
+        if refused is None and not isinstance(one, DataError):
+            good.append((row, one))
+        elif how.skip_bad:
+            skipped[row] = str(refused)
+        elif refused is not None:
+            raise _hinting(refused)
+    items = [one.prepared for _, one in good]
+    rows = [row for row, _ in good]
+    found = _run(side, items, how)
+    vectors = {point.name: np.full((len(sentences), point.width), np.nan, dtype=np.float32) for point in side.points}
+    for name, values in found.items():
+        vectors[name][rows] = values
+        for row in np.flatnonzero(~np.isfinite(values).all(axis=1)).tolist():
+            reason = (
+                f"sentence {sentences[rows[row]]!r}, {modality} in {language!r}: the activation at {name} is not "
                 f"finite; try dtype = 'float32', or check the weights"
             )
+            if not how.skip_bad:
+                raise _hinting(DataError(reason))
+            skipped.setdefault(rows[row], reason)
+    for values in vectors.values():
+        values[list(skipped)] = np.nan
+    kept = {row: one for row, one in good if row not in skipped}
+    tokens = dict(zip(rows, _token_ids(items), strict=False)) if modality == "text" else {}
     return Block(
         vectors,
-        {point.name: [point.length(item.length) for item in prepared] for point in side.points},
-        amounts,
-        _token_ids(prepared) if modality == "text" else (),
+        {
+            point.name: [point.length(kept[row].prepared.length) if row in kept else 0 for row in range(len(sentences))]
+            for point in side.points
+        },
+        [kept[row].amount if row in kept else math.nan for row in range(len(sentences))],
+        [tokens[row] if row in kept else [] for row in range(len(sentences))] if tokens else (),
+        dict(sorted(skipped.items())),
     )
+
+
+def _too_short(side: Side, job: Job, sentence: str, utterance: Utterance) -> DataError | None:
+    length = utterance.prepared.length
+    for point in side.points:
+        if point.length(length) < 1:
+            return DataError(
+                f"sentence {sentence!r}, {job.modality} in {job.language!r}: {length} {side.unit} leave no position at "
+                f"{point.name}: it is too short for this model"
+            )
+    return None
+
+
+def _hinting(error: DataError) -> DataError:
+    hinting = DataError(f"{error} ({SKIP_HINT})")
+    hinting.__cause__ = error.__cause__ or error
+    return hinting
+
+
+def _run(side: Side, items: Sequence[Prepared], how: How) -> dict[str, NDArray[np.float32]]:
+    """Run utterances in batches of like length; one array a point, its rows in the order of `items`."""
+    if not items:
+        return {}
+    parts: list[Tensor] = []
+    order: list[int] = []
+    with Capture(side, how.pooling) as capture:
+        for batch in how.batches(side, [item.length for item in items]):
+            caught = capture.run(side.collate([items[index] for index in batch]))
+            parts.append(torch.cat(list(caught.values()), dim=1) if _together(caught) else _on_host(caught))
+            order += batch
+    # All that was caught is brought to the host at once: nothing on a GPU is waited for before a block's last batch.
+    whole = torch.cat(parts).cpu().numpy()
+    together = np.empty_like(whole)
+    together[order] = whole
+    edges = np.cumsum([0, *(point.width for point in side.points)])
+    return {
+        point.name: together[:, start:stop]
+        for point, start, stop in zip(side.points, edges[:-1], edges[1:], strict=True)
+    }
+
+
+def _together(caught: Mapping[str, Tensor]) -> bool:
+    return len({tensor.device for tensor in caught.values()}) == 1
+
+
+def _on_host(caught: Mapping[str, Tensor]) -> Tensor:
+    """Return what a model that is spread over several devices gave."""
+    return torch.cat([tensor.cpu() for tensor in caught.values()], dim=1)
 
 
 def _token_ids(prepared: Sequence[Prepared]) -> list[list[int]]:

@@ -1,16 +1,55 @@
-"""From a cell of a corpus to what a side takes: read, decoded and checked, with the place named in every complaint."""
+"""From a cell of a corpus to what a side takes: read, decoded and checked, ahead of the model, every complaint placed.
+
+Reading, decoding and the computing of features are done by workers, some recordings ahead of the model. They are
+threads where the model runs on the processor: decoding, resampling and torch's transforms leave the interpreter free.
+They are processes where it runs on a GPU, for features in plain NumPy (SeamlessM4T's) do not, and would hold up whoever
+feeds it. The processes are started anew, never forked: a fork of a process that has computed can hang.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from babelscope.audio import SAMPLE_RATE, load_audio
 from babelscope.corpora import Corpus, Recording
-from babelscope.errors import DataError
-from babelscope.models.base import Modality, Prepared, Side
+from babelscope.errors import DataError, UsageError
+from babelscope.models.base import Modality, Model, Prepared, Side
+
+if TYPE_CHECKING:
+    from babelscope.capture.jobs import Job
+
+#: Recordings that are read ahead of the model at most, for each of which features are held.
+MOST_AHEAD = 64
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """A text or recording as the side takes it, and its amount: tokens of a text, seconds of a recording."""
+
+    prepared: Prepared
+    amount: float
+
+
+def default_workers(device: torch.device) -> int:
+    """Return how many workers prepare where nobody says: one beside the processor, up to four beside a GPU."""
+    return 1 if device.type == "cpu" else max(1, min(4, (os.cpu_count() or 2) - 1))
 
 
 def text_of(corpus: Corpus, sentence: str, language: str) -> str:
@@ -41,44 +80,28 @@ def recording_of(corpus: Corpus, sentence: str, language: str) -> Recording:
     return recordings[0]
 
 
-def prepare(corpus: Corpus, side: Side, modality: Modality, sentence: str, language: str) -> tuple[Prepared, float]:
-    """Return what the side takes, and how long it is: tokens of a text, seconds of a recording.
+def prepare(side: Side, item: str | Recording, sentence: str, language: str) -> Utterance:
+    """Return one utterance as the side takes it.
 
     Parameters
     ----------
-    corpus : Corpus
     side : Side
         The language's own.
-    modality : {"text", "speech"}
+    item : str or Recording
     sentence, language : str
 
     Raises
     ------
     DataError
-        If the text or recording is missing or broken, or the model cannot take it.
+        If the recording is missing or broken, or the model cannot take it.
     """
-    item: str | NDArray[np.float32]
-    item = (
-        text_of(corpus, sentence, language)
-        if modality == "text"
-        else load_audio(recording_of(corpus, sentence, language))
-    )
+    loaded: str | NDArray[np.float32] = item if isinstance(item, str) else load_audio(item)
     try:
-        prepared = side.prepare(item, language)
+        prepared = side.prepare(loaded, language)
     except DataError as error:
-        raise DataError(f"sentence {sentence!r}, {called(modality)} in {language!r}: {error}") from error
-    for point in side.points:
-        if point.length(prepared.length) < 1:
-            raise DataError(
-                f"sentence {sentence!r}, {modality} in {language!r}: {prepared.length} {side.unit} leave no position "
-                f"at {point.name}: it is too short for this model"
-            )
-    return prepared, prepared.length if modality == "text" else len(item) / SAMPLE_RATE
-
-
-def called(modality: Modality) -> str:
-    """Return what a message calls an utterance of the modality."""
-    return "text" if modality == "text" else "recording"
+        what = "text" if isinstance(item, str) else "recording"
+        raise DataError(f"sentence {sentence!r}, {what} in {language!r}: {error}") from error
+    return Utterance(prepared, prepared.length if isinstance(item, str) else len(loaded) / SAMPLE_RATE)
 
 
 def known_columns(corpus: Corpus, language: str, sentences: Sequence[str]) -> dict[str, list[str]]:
@@ -89,3 +112,189 @@ def known_columns(corpus: Corpus, language: str, sentences: Sequence[str]) -> di
         "recording": [(one.member or one.path.name) if one else "" for one in first],
         "reader": [(one.reader or "") if one else "" for one in first],
     }
+
+
+def prepare_job(model: Model, corpus: Corpus, job: Job) -> list[Utterance | DataError]:
+    """Prepare a job's utterances here and now: what could not be read is the error itself, in its place.
+
+    Raises
+    ------
+    UsageError
+        If the side does not take the language.
+    """
+    side = model.sides[job.modality].for_language(job.language)
+    found: list[Utterance | DataError] = []
+    for sentence in corpus.sentences[job.part]:
+        try:
+            item = _item(corpus, job.modality, sentence, job.language)
+            found.append(prepare(side, item, sentence, job.language))
+        except DataError as error:
+            found.append(error)
+    return found
+
+
+def _item(corpus: Corpus, modality: Modality, sentence: str, language: str) -> str | Recording:
+    return text_of(corpus, sentence, language) if modality == "text" else recording_of(corpus, sentence, language)
+
+
+class Ahead:
+    """Prepares the recordings of jobs in their order, in workers, for as long as the ``with`` block lasts.
+
+    Parameters
+    ----------
+    model : Model
+    corpus : Corpus
+    jobs : iterable of Job
+        In the order in which they will be asked for.
+    workers : int, optional
+        0: nothing is done ahead. :func:`default_workers` if left out. It does not change the numbers.
+
+    Raises
+    ------
+    UsageError
+        If `workers` is negative.
+    """
+
+    def __init__(self, model: Model, corpus: Corpus, jobs: Iterable[Job], workers: int | None = None) -> None:
+        self.model, self.corpus = model, corpus
+        side = model.sides.get("speech")
+        if workers is not None and workers < 0:
+            raise UsageError(f"workers: {workers} is below 0")
+        self.workers = 0 if side is None else default_workers(side.device) if workers is None else workers
+        self._coming = self._recordings([job for job in jobs if job.modality == "speech"])
+        self._given: deque[tuple[str, str, Future[Utterance]]] = deque()
+        self._executor: Executor | None = None
+        if side is not None and self.workers:
+            self._executor = _executor(side, sorted({job.language for job in jobs}), self.workers)
+
+    def __enter__(self) -> Ahead:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._executor is not None:
+            self._executor.shutdown(wait=True, cancel_futures=True)
+
+    def take(self, job: Job) -> list[Utterance | DataError]:
+        """Return a job's utterances in the order of its sentences: what could not be read is the error in its place.
+
+        Raises
+        ------
+        DataError
+            If a worker process died.
+        UsageError
+            If the side does not take the language.
+        """
+        if self._executor is None or job.modality == "text":
+            return prepare_job(self.model, self.corpus, job)
+        found: list[Utterance | DataError] = []
+        for sentence in self.corpus.sentences[job.part]:
+            self._fill()
+            expected = (job.language, sentence)
+            language, taken, future = self._given.popleft()
+            if (language, taken) != expected:
+                raise RuntimeError(f"asked for {expected} where {(language, taken)} was to come")
+            try:
+                found.append(future.result())
+            except DataError as error:
+                found.append(error)
+            except BrokenProcessPool as error:
+                raise DataError(
+                    "a worker process that prepares recordings died (was it killed, or is memory short?): run again, "
+                    "it goes on from here, or choose workers = 0"
+                ) from error
+        self._fill()
+        return found
+
+    def _recordings(self, jobs: Sequence[Job]) -> Iterator[tuple[str, str]]:
+        for job in jobs:
+            for sentence in self.corpus.sentences[job.part]:
+                yield job.language, sentence
+
+    def _fill(self) -> None:
+        while len(self._given) < MOST_AHEAD and (coming := next(self._coming, None)) is not None:
+            self._given.append((*coming, self._submit(*coming)))
+
+    def _submit(self, language: str, sentence: str) -> Future[Utterance]:
+        assert self._executor is not None
+        try:
+            recording = recording_of(self.corpus, sentence, language)
+        except DataError as error:
+            missing: Future[Utterance] = Future()
+            missing.set_exception(error)
+            return missing
+        if isinstance(self._executor, ProcessPoolExecutor):
+            return _unpacking(self._executor.submit(_prepare_there, recording, sentence, language))
+        side = self.model.sides["speech"].for_language(language)
+        return self._executor.submit(prepare, side, recording, sentence, language)
+
+
+def _executor(side: Side, languages: Sequence[str], workers: int) -> Executor:
+    if side.device.type != "cpu":
+        try:
+            bare = {language: _without_weights(side.for_language(language)) for language in languages}
+            pickle.dumps(bare)
+        except (pickle.PicklingError, AttributeError, TypeError):  # a side that holds a function: threads will do
+            pass
+        else:
+            return processes(bare, workers)
+    return ThreadPoolExecutor(workers, thread_name_prefix="babelscope-prepare")
+
+
+def _without_weights(side: Side) -> Side:
+    bare = copy.copy(side)
+    bare.root, bare.points = nn.Identity(), ()
+    return bare
+
+
+def processes(sides: dict[str, Side], workers: int) -> ProcessPoolExecutor:
+    """Return processes that prepare for each language's side, which come without weights."""
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_there, initargs=(sides,))
+
+
+_sides_there: dict[str, Side] = {}
+
+
+def _begin_there(sides: dict[str, Side]) -> None:
+    """Begin in a worker process: one thread, deaf to Ctrl-C (the main process ends it), not left over by a kill."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    _sides_there.update(sides)
+    parent = multiprocessing.parent_process()
+
+    def ends_with_its_parent() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=ends_with_its_parent, daemon=True).start()
+
+
+#: What crosses from a process: arrays (tensors would go through shared memory, of which containers have little), the
+#: length and the amount.
+_Packed = tuple[dict[str, NDArray[np.generic]], int, float]
+
+
+def _prepare_there(recording: Recording, sentence: str, language: str) -> _Packed:
+    utterance = prepare(_sides_there[language], recording, sentence, language)
+    inputs = {name: tensor.numpy() for name, tensor in utterance.prepared.inputs.items()}
+    return inputs, utterance.prepared.length, utterance.amount
+
+
+def _unpacking(packed: Future[_Packed]) -> Future[Utterance]:
+    unpacked: Future[Utterance] = Future()
+
+    def pass_on(done: Future[_Packed]) -> None:
+        if done.cancelled():
+            unpacked.cancel()
+        elif (error := done.exception()) is not None:
+            unpacked.set_exception(error)
+        else:
+            inputs, length, amount = done.result()
+            tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
+            unpacked.set_result(Utterance(Prepared(tensors, length), amount))
+
+    packed.add_done_callback(pass_on)
+    return unpacked

@@ -1,0 +1,59 @@
+"""Writes behind the compute: one thread does them in their order, and nothing waits for it but a queue that is full."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from types import TracebackType
+
+#: Blocks that wait to be written, besides the one that is being written.
+MOST_WAITING = 2
+
+
+class WriteBehind:
+    """A thread that does what it is given, in order, for as long as the ``with`` block lasts.
+
+    Leaving the block waits for what was given before. The first error of a write stops all later ones, and is raised
+    where the next is given, or on leaving; an error of the block itself goes first.
+    """
+
+    def __init__(self) -> None:
+        self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue(MOST_WAITING)
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, name="babelscope-writes", daemon=True)
+
+    def __enter__(self) -> WriteBehind:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._queue.put(None)
+        self._thread.join()
+        if error is None:
+            self._raise()
+
+    def _work(self) -> None:
+        while (write := self._queue.get()) is not None:
+            if self._error is None:
+                try:
+                    write()
+                except BaseException as error:
+                    self._error = error
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def put(self, write: Callable[[], None]) -> None:
+        """Give one write; waits while :data:`MOST_WAITING` are not begun.
+
+        Raises
+        ------
+        BaseException
+            What an earlier write raised.
+        """
+        self._raise()
+        self._queue.put(write)
