@@ -151,6 +151,12 @@ def run(
         bool, typer.Option("--dry-run", help="Only say what it takes: memory, disk, hours here.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another study's activations.")] = False,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out sentences that cannot be encoded, and list them.")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=0, help="How many prepare recordings ahead of the model.")
+    ] = None,
 ) -> None:
     """Run a study from its corpus to its report. Stopped at any moment, it goes on from there when run again.
 
@@ -161,7 +167,9 @@ def run(
     from babelscope.study import Study, presets
 
     chosen = Study.preset(study) if study in presets() and not Path(study).exists() else Study.load(study)
-    chosen = chosen.changed(model=model, weights=weights, corpus_path=corpus_path, output=output)
+    chosen = chosen.changed(
+        model=model, weights=weights, corpus_path=corpus_path, output=output, skip_bad=skip_bad, workers=workers
+    )
     if not dry_run:
         _run(chosen, overwrite)
         return
@@ -333,32 +341,41 @@ def encode(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace activations of another study in its output folder.")
     ] = False,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out sentences that cannot be encoded, and list them.")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=0, help="How many prepare recordings ahead of the model.")
+    ] = None,
 ) -> None:
     """Run only the first half of a study: the activations, into activations.zarr in its output folder.
 
     Example: babelscope encode study.toml
     """
     from babelscope.capture import encode as encode_corpus
-    from babelscope.study import STORE, Study, gather, summon
+    from babelscope.study import Study, gather, store_of, summon
 
-    chosen = Study.load(study)
+    chosen = Study.load(study).changed(skip_bad=skip_bad, workers=workers)
     with _showing() as tell:
         activations = encode_corpus(
             summon(chosen),
             gather(chosen),
-            chosen.output / STORE,
-            pooling=chosen.model.pooling,
-            batch_size=chosen.model.batch_size,
+            store_of(chosen),
+            **chosen.model.how(),
+            store_dtype=chosen.model.store_dtype,
+            skip_bad=chosen.skip_bad,
             overwrite=overwrite,
             progress=tell,
         )
     out.print(repr(activations), markup=False, highlight=False)
+    for one in activations.skipped:
+        err.print(f"Skipped: {one.reason}", markup=False, highlight=False, soft_wrap=True)
     out.print(f"Activations: {activations.path}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
 def compare(
-    store: Annotated[Path, typer.Argument(help="Activations, from babelscope encode.")],
+    store: Annotated[str, typer.Argument(help="Activations, from babelscope encode: a folder or URL.")],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the scores; the store's own if left out.")
     ] = None,
@@ -385,9 +402,12 @@ def compare(
     from babelscope.gaps.scoring import DEFAULT_MEASURES
     from babelscope.report.terminal import summary_table
 
+    activations = Activations(store)
+    if output is None and isinstance(activations.path, str):
+        raise UsageError(f"{store} is a URL: say by --output which folder the scores shall go to")
     with _showing() as tell:
         result = compare_activations(
-            Activations(store),
+            activations,
             measure or DEFAULT_MEASURES,
             permutations=permutations,
             seed=seed,
@@ -395,7 +415,7 @@ def compare(
             kinds=kind,
             progress=tell,
         )
-    folder = result.save(output or store.parent)
+    folder = result.save(output or Path(store).parent)
     out.print(summary_table(result))
     out.print(
         f"Scores: {folder / 'scores.parquet'} and scores.csv; now: babelscope report {folder}",
@@ -403,6 +423,27 @@ def compare(
         highlight=False,
         soft_wrap=True,
     )
+
+
+@app.command()
+def verify(
+    store: Annotated[str, typer.Argument(help="Activations, from babelscope encode: a folder or URL.")],
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Remove what is damaged, so that encode or run makes it anew.")
+    ] = False,
+) -> None:
+    """Check every checksum and number of a store of activations; exit code 1 if a block is damaged.
+
+    Example: babelscope verify results/first/activations.zarr --repair
+    """
+    from babelscope.capture.verify import verify as verify_store
+
+    with _showing() as tell:
+        verdict = verify_store(store, repair=repair, progress=tell)
+    for line in verdict.lines():
+        out.print(line, markup=False, highlight=False, soft_wrap=True)
+    if not verdict.sound:
+        raise typer.Exit(1)
 
 
 @app.command()

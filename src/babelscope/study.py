@@ -6,6 +6,7 @@ from the same activations with the same options are kept.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -23,11 +24,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from babelscope import corpora, models
 from babelscope.capture.encoding import BLOCK, encode
+from babelscope.capture.jobs import BATCH_SECONDS, BATCH_SIZE, BATCH_TOKENS
+from babelscope.capture.layout import check_store_dtype
+from babelscope.capture.places import is_url, place_of
 from babelscope.capture.pooling import pooling_named
 from babelscope.capture.store import Activations
 from babelscope.corpora import Corpus
-from babelscope.errors import UsageError, did_you_mean
-from babelscope.gaps.beside import KINDS_BESIDE, beside, told_beside
+from babelscope.errors import DataError, UsageError, did_you_mean
+from babelscope.gaps.beside import KINDS_BESIDE, beside, told_beside, with_beside
 from babelscope.gaps.comparisons import MATCHES
 from babelscope.gaps.result import CONTROLS, KINDS, Result
 from babelscope.gaps.scoring import DEFAULT_MEASURES, DEFAULT_PERMUTATIONS, compare
@@ -78,8 +82,30 @@ class ModelTable(_Table):
     pooling: str = Field("mean", description="mean, max, first or last, over the valid positions")
     device: str = Field("cpu", description="cpu or cuda")
     dtype: str = Field("float32", description="float32, bfloat16 or float16")
+    store_dtype: str = Field(
+        "float32", description="float32, float16 or bfloat16: what activations are kept in on the disk"
+    )
     options: dict[str, Any] = Field(default_factory=dict, description="choices that only this family of models knows")
-    batch_size: Annotated[int, Field(ge=1)] = Field(8, description="most utterances in one forward pass")
+    batch_size: Annotated[int, Field(ge=1)] = Field(BATCH_SIZE, description="most utterances in one forward pass")
+    batch_tokens: Annotated[int, Field(ge=1)] = Field(
+        BATCH_TOKENS, description="most tokens in one forward pass: utterances x the longest of them"
+    )
+    batch_seconds: Annotated[float, Field(gt=0)] = Field(
+        BATCH_SECONDS, description="most seconds of speech in one forward pass: utterances x the longest, or the window"
+    )
+    workers: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="how many prepare recordings ahead of the model: 1, on a GPU up to 4, if left out"
+    )
+
+    def how(self) -> dict[str, Any]:
+        """Return what :func:`babelscope.encode` is told of pooling, batches and workers."""
+        names = ("pooling", "batch_size", "batch_tokens", "batch_seconds", "workers")
+        return {name: getattr(self, name) for name in names}
+
+
+def store_of(study: Study) -> Path | str:
+    """Return where a study's activations are kept."""
+    return study.store if study.store is not None else study.output / STORE
 
 
 def label_of(table: ModelTable) -> str:
@@ -99,6 +125,7 @@ class Study(_Table):
     beside: list[ModelTable] = Field(default_factory=list)
     name: str = "study"
     output: Path = Path("results")
+    store: str | None = None
     points: list[str] = Field(default_factory=lambda: ["all"], min_length=1)
     measures: list[str] = Field(default_factory=lambda: list(DEFAULT_MEASURES), min_length=1)
     controls: list[str] = Field(default_factory=lambda: list(CONTROLS), min_length=1)
@@ -107,6 +134,7 @@ class Study(_Table):
     intervals: bool = True
     match: Literal["output", "depth", "all"] = "output"
     seed: Annotated[int, Field(ge=0)] = 0
+    skip_bad: bool = False
 
     @classmethod
     def load(cls, path: Path | str) -> Study:
@@ -131,8 +159,15 @@ class Study(_Table):
         if corpus.path is not None:
             corpus = corpus.model_copy(update={"path": folder / corpus.path.expanduser()})
         model, *others = (_beside_the_study(table, folder) for table in (study.model, *study.beside))
+        store = study.store if study.store is None or is_url(study.store) else str(folder / study.store)
         return study.model_copy(
-            update={"corpus": corpus, "model": model, "beside": others, "output": folder / study.output}
+            update={
+                "corpus": corpus,
+                "model": model,
+                "beside": others,
+                "output": folder / study.output,
+                "store": store,
+            }
         )
 
     def changed(
@@ -142,6 +177,8 @@ class Study(_Table):
         weights: str | None = None,
         corpus_path: Path | None = None,
         output: Path | None = None,
+        skip_bad: bool = False,
+        workers: int | None = None,
     ) -> Study:
         """Return the study with another model, weights, place of the corpus or output; None leaves each as it is.
 
@@ -164,8 +201,11 @@ class Study(_Table):
         if model is not None and not any(models.known()[part].held_out for part in models.parts(model)):
             corpus = corpus.model_copy(update={"held_out": False})  # it does not say what it was trained on
         beside = self.beside if model is None else []  # they were chosen for the model that the study names
+        if workers is not None:
+            table, *beside = (one.model_copy(update={"workers": workers}) for one in (table, *beside))
         return self.model_copy(
             update={"model": table, "beside": beside, "corpus": corpus, "output": output or self.output}
+            | {"skip_bad": skip_bad or self.skip_bad}
         )
 
     @classmethod
@@ -199,6 +239,8 @@ class Study(_Table):
             ("model.name", lambda: models.parts(study.model.name)),
             ("model.pooling", lambda: pooling_named(study.model.pooling)),
             ("model.dtype", lambda: dtype_named(study.model.dtype)),
+            ("store", lambda: place_of(study.store or "activations.zarr")),
+            ("model.store_dtype", lambda: check_store_dtype(study.model.store_dtype)),
             ("beside", lambda: _check_beside(study.beside)),
             ("corpus.source", lambda: _check_each([study.corpus.source], corpora.sources())),
             ("model", lambda: models.check_window(study.model.name, study.model.window_seconds)),
@@ -296,6 +338,8 @@ def gather(study: Study) -> Corpus:
     modalities = _modalities(study.model.name, ["all"] if study.beside else study.points)
     if corpora.takes(table.source, "modalities"):
         options.setdefault("modalities", modalities)  # nor are recordings that nobody listens to
+    if study.skip_bad and corpora.takes(table.source, "skip_bad"):
+        options.setdefault("skip_bad", True)
     corpus = corpora.load(table.source, path=table.path, **options)
     return corpus.select(
         languages=table.languages,
@@ -388,13 +432,14 @@ def run(study: Study, *, overwrite: bool = False, progress: Progress | None = No
     tell("loading the model", 0, 0)
     model = _warning(summon(study), study, corpus)
     others = [_variant(model, study.model, table) for table in study.beside]
-    store = study.output / STORE
+    store = store_of(study)
     activations = encode(
         model,
         corpus,
         store,
-        pooling=study.model.pooling,
-        batch_size=study.model.batch_size,
+        **study.model.how(),
+        store_dtype=study.model.store_dtype,
+        skip_bad=study.skip_bad,
         block=BLOCK,
         overwrite=overwrite,
         progress=lambda what, done, total: tell(f"encoding {what}", done, total),
@@ -429,7 +474,7 @@ def _warning(model: Model, study: Study, corpus: Corpus) -> Model:
 
 def _variant(model: Model, own: ModelTable, other: ModelTable) -> Model | None:
     """Return the model under another's options, if the other differs in nothing else and the family can."""
-    alike = own.model_copy(update={"options": other.options, "pooling": other.pooling, "batch_size": other.batch_size})
+    alike = own.model_copy(update={"options": other.options} | other.how())
     return models.variant(model, other.options) if alike == other and len(model.sides) == 2 else None
 
 
@@ -450,11 +495,13 @@ def _put_beside(
     told: list[dict[str, Any]] = []
     for table, variant in zip(study.beside, others, strict=True):
         label = label_of(table)
+        short = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")
         own = study.model_copy(
             update={
                 "model": table,
                 "beside": [],
-                "output": study.output / "beside" / re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-"),
+                "output": study.output / "beside" / short,
+                "store": None if study.store is None else f"{study.store.removesuffix('.zarr')}.{short}.zarr",
                 "controls": ["none"],
                 "intervals": False,
                 "kinds": [kind for kind in study.kinds if kind in KINDS_BESIDE] or study.kinds,
@@ -465,9 +512,10 @@ def _put_beside(
         activations = encode(
             model,
             corpus,
-            own.output / STORE,
-            pooling=table.pooling,
-            batch_size=table.batch_size,
+            store_of(own),
+            **table.how(),
+            store_dtype=table.store_dtype,
+            skip_bad=study.skip_bad,
             block=BLOCK,
             overwrite=overwrite,
             progress=partial(_labelled, tell, label),
@@ -478,8 +526,7 @@ def _put_beside(
     result.tables.update(beside(found))
     if told:
         result.meta["beside"] = told
-        already = result.meta["headline"]
-        result.meta["headline"] = [*already, *(one for one in told_beside(result) if one not in already)]
+        result.meta.update(with_beside(result.meta, told_beside(result)))
 
 
 def _labelled(tell: Progress, label: str, what: str, done: int, total: int) -> None:
@@ -519,13 +566,18 @@ def _scored(study: Study, activations: Activations, tell: Progress) -> Result:
         "intervals": study.intervals,
         "versions": activations.meta["versions"],
     }
+    if activations.skipped:
+        asked["skipped"] = [list(one) for one in activations.skipped]
     if study.beside:
         asked["beside"] = [label_of(table) for table in study.beside]
     identity = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
     if (study.output / "result.json").is_file():
-        earlier = Result.load(study.output)
-        if earlier.meta.get("identity") == identity:
-            return earlier
+        with contextlib.suppress(DataError):  # a damaged one is made anew
+            earlier = Result.load(study.output)
+            if earlier.meta.get("identity") == identity:
+                return earlier
+    for measure in study.measures:  # once more: some may have been skipped
+        parse_measure(measure).check(len(activations.sentences), activations.name)
     result = compare(
         activations,
         study.measures,
@@ -544,12 +596,14 @@ def _scored(study: Study, activations: Activations, tell: Progress) -> Result:
 def describe_keys() -> list[tuple[str, str]]:
     """Return every key of a study file with what it means, for help texts."""
     rows = [("name", "what the study is called"), ("output", "folder for the results")]
+    rows += [("store", "where activations are kept: a folder or URL; activations.zarr in the output if left out")]
     rows += [("points", "points to look at, with wildcards"), ("measures", "measures, such as svcca(variance=0.9)")]
     rows += [
         ("controls", ", ".join(CONTROLS)),
         ("kinds", "of comparison: " + ", ".join(KINDS)),
         ("permutations", "of the sentences, for the null"),
         ("seed", "of every draw"),
+        ("skip_bad", "whether to leave out sentences that cannot be encoded, and list them, instead of stopping"),
         ("intervals", "whether to give intervals, and the tables that rest on them: by class, findings, diagnosis"),
     ]
     rows += [("match", "; ".join(f"{name}: {text}" for name, text in MATCHES.items()))]

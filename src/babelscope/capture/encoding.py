@@ -120,6 +120,10 @@ def encode(
                 finished += len(job)
                 if progress:
                     progress(str(job), finished, total)
+            for column, language in enumerate(layout.languages):  # of which no block is open, but texts were removed
+                if column not in {job.column for job in jobs} and not writer.is_described(column):
+                    columns = known_columns(corpus, language, layout.sentences)
+                    behind.put(partial(writer.write_language, column, columns))
     stored = Activations(path)
     if not stored.sentences:
         raise DataError(

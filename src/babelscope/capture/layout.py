@@ -144,6 +144,7 @@ def shard_key(modality: int, language: int, block: int) -> str:
 def small_keys(modality: int, language: int, block: int, *, text: bool) -> list[str]:
     """Return the keys of a block's other files."""
     keys = [key_of(name, modality, 0, language, block) for name in ("positions", "rounding")]
+    keys.append(key_of("skipped", modality, language, block))
     return keys + [key_of(name, language, block) for name in (("tokens", "token_ids") if text else ("seconds",))]
 
 

@@ -234,6 +234,10 @@ class Activations:
         """Where the point is within its side, from 0 to 1."""
         return self._row(point, modality)[3]
 
+    def width(self, point: str, modality: str) -> int:
+        """How many features the point has."""
+        return self._row(point, modality)[1]
+
     @property
     def shared_points(self) -> tuple[str, ...]:
         """Points where the same weights see both modalities."""
