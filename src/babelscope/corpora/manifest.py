@@ -76,6 +76,7 @@ def load(
     licence: str = "",
     attribution: str = "",
     allow_short: bool = False,
+    skip_bad: bool = False,
 ) -> Corpus:
     """Load a manifest.
 
@@ -89,6 +90,9 @@ def load(
         For the report.
     allow_short : bool
         Whether a text of a single character is accepted.
+    skip_bad : bool
+        Leave out rows with a broken field or recording, and name each in the corpus's notes. A sentence that then lacks
+        a text or recording somewhere is dropped by :meth:`Corpus.select`.
 
     Returns
     -------
@@ -115,9 +119,15 @@ def load(
         raise UsageError(f"manifest {path} does not exist")
     unit, read = readers[path.suffix.lower()]
     rows = _Rows(path, unit, allow_short)
+    skipped: list[str] = []
     try:
         for number, fields in read(path):
-            rows.add(number, fields)
+            try:
+                rows.add(number, fields)
+            except DataError as error:
+                if not skip_bad:
+                    raise
+                skipped.append(f"Left out: {error}")
     except OSError as error:
         raise DataError(f"manifest {path} cannot be read ({error.strerror or error})") from error
     finally:
@@ -128,7 +138,7 @@ def load(
         title=title,
         licence=licence,
         attribution=attribution,
-        notes=rows.notes(),
+        notes=(*rows.notes(), *skipped),
     )
 
 

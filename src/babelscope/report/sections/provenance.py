@@ -47,6 +47,7 @@ def section(result: Result) -> list[tuple[str, list[str]]]:
         ("Model notes", lines(get(meta, "model", "notes"))),
         ("Corpus", lines(get(meta, "corpus", "title") or get(meta, "corpus", "name"))),
         ("Corpus fingerprint", lines(get(meta, "corpus", "fingerprint"))),
+        ("Sentences skipped", _skipped(meta)),
         ("Readers", [", ".join(lines(get(meta, "corpus", "readers")))]),
         (
             "Minutes of speech",
@@ -56,6 +57,16 @@ def section(result: Result) -> list[tuple[str, list[str]]]:
         ("Versions", [", ".join(f"{key} {one}" for key, one in pairs(get(meta, "versions")))]),
     ]
     return [(name, found) for name, found in table if any(found)]
+
+
+def _skipped(meta: dict[str, Any]) -> list[str]:
+    """Return what could not be encoded, a line each, under a line that says what that means."""
+    found = [one for one in items(get(meta, "corpus", "skipped")) if isinstance(one, dict)]
+    if not found:
+        return []
+    count = len({one.get("sentence") for one in found})
+    told = f"{count} sentence{' was' if count == 1 else 's were'} left out of all languages and both modalities:"
+    return [told, *(str(one.get("reason")) for one in found)]
 
 
 def title(result: Result) -> str:

@@ -1,0 +1,264 @@
+"""What capture costs: against the bare forward pass, against the usual loop, and in memory; ratios of one run.
+
+Run::
+
+    python benchmarks/capture_speed.py                 # real Whisper-base, and a mid-size SeamlessM4T v2 at random
+    python benchmarks/capture_speed.py --only whisper
+    python benchmarks/capture_speed.py --batches       # which batch budget is quickest
+
+- *All points against the bare pass*: the same batches through ``side.forward`` alone, and through ``Capture.run`` with
+  every point of the side. Interleaved, the least of several repeats.
+- *The usual loop*: one utterance at a time, ``output_hidden_states=True``, the states stacked, their mean over the
+  positions. It pools the padding of Whisper's window too; it does the same forward pass. Against it: ``encode`` as a
+  whole, from files to a store, its decoding and writing included; the loop decodes too, but writes nothing.
+- *Memory*: the most that the process held over what it held with the model loaded, for two sizes of corpus.
+
+Whisper hears windows of 30 s whatever is said. Both sides of each ratio have the same window.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import SeamlessM4TFeatureExtractor, SeamlessM4Tv2Config
+
+from babelscope import corpora, models
+from babelscope.audio import load_audio
+from babelscope.capture import Capture, encode
+from babelscope.capture.jobs import How
+from babelscope.corpora import Corpus
+from babelscope.models import Model, Side
+from babelscope.models.seamless import SeamlessSpeech, SeamlessText, build
+
+REPEATS = 3
+
+
+def whisper(window: float | None) -> Model:
+    """Return the released Whisper-base, and E5 beside it."""
+    return models.load("whisper-base", window_seconds=window)
+
+
+def seamless() -> Model:
+    """Return a SeamlessM4T v2 of middle size with random weights: 256 wide, 6 layers of each kind."""
+    torch.manual_seed(0)
+    config = SeamlessM4Tv2Config(
+        hidden_size=256, encoder_layers=6, decoder_layers=6, speech_encoder_layers=6, encoder_attention_heads=8,
+        decoder_attention_heads=8, speech_encoder_attention_heads=8, encoder_ffn_dim=1024, decoder_ffn_dim=1024,
+        speech_encoder_intermediate_size=1024, vocab_size=1000,
+    )  # fmt: skip
+    parts = build(config, torch.float32)
+    with torch.no_grad():
+        for part in parts.values():
+            for parameter in part.parameters():
+                parameter.normal_(0, 0.02)
+    prefix = torch.tensor([[3, 5]])
+
+    def root(*names: str) -> torch.nn.Module:
+        return torch.nn.ModuleDict({name: parts[name] for name in names}).eval().requires_grad_(False)
+
+    codes = {code: 5 + row for row, code in enumerate(("eng", "ita", "rus", "spa", "fra"))}
+    text = SeamlessText(
+        root("text_encoder", "text_decoder"), config, prefix,
+        lambda said: [10 + len(word) % 900 for word in said.split()], codes,
+    )  # fmt: skip
+    speech = SeamlessSpeech(root("speech_encoder", "text_decoder"), config, prefix, SeamlessM4TFeatureExtractor())
+    return Model("a middle-size SeamlessM4T v2, random", {"text": text, "speech": speech}, ())
+
+
+def least(works: dict[str, Callable[[], Any]], repeats: int = REPEATS) -> dict[str, float]:
+    """Return the least seconds that each takes, one after the other and again."""
+    found = dict.fromkeys(works, np.inf)
+    for _ in range(repeats):
+        for name, work in works.items():
+            begun = time.perf_counter()
+            work()
+            found[name] = min(found[name], time.perf_counter() - begun)
+    return found
+
+
+def prepared(side: Side, corpus: Corpus) -> list[Any]:
+    """Return every utterance of a corpus as the side takes it."""
+    items: list[Any] = []
+    for language in corpus.languages:
+        for sentence in corpus.sentences:
+            text = corpus.text(sentence, language)
+            spoken = side.modality == "speech"
+            item = load_audio(corpus.recordings(sentence, language)[0]) if spoken else text or ""
+            items.append(side.prepare(item, language))
+    return items
+
+
+def against_the_bare_pass(side: Side, corpus: Corpus, how: How) -> None:
+    """Print what all points cost."""
+    items = prepared(side, corpus)
+    lengths = [item.length for item in items]
+    batches = [side.collate([items[row] for row in batch]) for batch in how.batches(side, lengths)]
+    with Capture(side) as capture:
+
+        def bare() -> None:
+            with torch.inference_mode():
+                for batch in batches:
+                    side.forward(batch)
+
+        def captured() -> None:
+            for batch in batches:
+                capture.run(batch)
+
+        captured()
+        # The hooks hang there during the bare pass too, and return at once.
+        took = least({"bare": bare, "captured": captured}, repeats=5)
+    more = 100 * (took["captured"] / took["bare"] - 1)
+    print(
+        f"{side.family}, {side.modality}: {len(items)} utterances in {len(batches)} batches, {len(side.points)} points"
+        f": bare {took['bare']:.2f} s, with all points {took['captured']:.2f} s: {more:+.1f} %"
+    )  # fmt: skip
+
+
+def usual_loop(side: Side, corpus: Corpus) -> list[NDArray[np.float32]]:
+    """Return what the usual loop gives: one utterance at a time, all hidden states stacked, their mean."""
+    found = []
+    with torch.inference_mode():
+        for language in corpus.languages:
+            for sentence in corpus.sentences:
+                if side.modality == "text":
+                    item: Any = side.prepare(corpus.text(sentence, language) or "", language)
+                    ids = item.inputs["input_ids"][None]
+                    encoder = side.root.get_submodule("text_encoder")
+                    states = encoder(input_ids=ids, output_hidden_states=True).hidden_states
+                else:
+                    item = side.prepare(load_audio(corpus.recordings(sentence, language)[0]), language)
+                    features = item.inputs["input_features"][None]
+                    inside = dict(side.root.named_children()).get("speech_encoder", side.root)
+                    states = inside(features, output_hidden_states=True).hidden_states
+                found.append(torch.stack([state.mean(dim=1)[0] for state in states]).numpy())
+    return found
+
+
+def against_the_usual_loop(model: Model, corpus: Corpus, repeats: int = 2) -> None:
+    """Print how many times as quick ``encode`` is, files to store."""
+    for modality, side in model.sides.items():
+        alone = Model(model.name, {modality: side}, ())
+        folder = Path(tempfile.mkdtemp())
+
+        def ours(alone: Model = alone, folder: Path = folder) -> None:
+            encode(alone, corpus, folder / "activations.zarr", overwrite=True)
+            shutil.rmtree(folder / "activations.zarr")
+
+        corpus.fingerprint()
+        took = least({"usual": lambda side=side: usual_loop(side, corpus), "ours": ours}, repeats)  # type: ignore[misc]
+        count = len(corpus.sentences) * len(corpus.languages)
+        print(
+            f"{side.family}, {modality}: {count} utterances: the usual loop {took['usual']:.1f} s, encode "
+            f"{took['ours']:.1f} s: {took['usual'] / took['ours']:.2f} times the throughput"
+        )
+        shutil.rmtree(folder)
+
+
+def resident() -> int:
+    """Return the bytes of memory that the process holds."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def memory_of(name: str, sentences: int) -> None:
+    """Print the most memory beyond the model (run in a process of its own)."""
+    model, corpus = chosen(name, sentences)
+    gc.collect()
+    before = resident()
+    with tempfile.TemporaryDirectory() as folder:
+        encode(model, corpus, Path(folder) / "activations.zarr")
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(
+        f"{model.name}: {len(corpus.sentences)} sentences x {len(corpus.languages)} languages: the most memory beyond "
+        f"the model {(most - before) / 1e6:.0f} MB"
+    )
+
+
+def chosen(name: str, sentences: int, window: float | None = None) -> tuple[Model, Corpus]:
+    """Return a model and a ragged corpus for it."""
+    model = whisper(window) if name == "whisper" else seamless()
+    corpus = corpora.load("asterisk").select(
+        languages=["en", "it", "ru"], min_words=2, max_seconds=window or 29, n=sentences, modalities=("text", "speech")
+    )
+    return model, corpus
+
+
+def which_batches(name: str, window: float | None) -> None:
+    """Print the seconds that budgets take."""
+    model, corpus = chosen(name, 16, window)
+    for modality, side in model.sides.items():
+        items = prepared(side, corpus)
+        lengths = [item.length for item in items]
+        works: dict[str, Callable[[], Any]] = {}
+        budgets = (128, 256, 512, 1024, 2048, 4096) if modality == "text" else (15, 30, 60, 120, 240)
+        for budget in budgets:
+            how = How(batch_size=64, **{"batch_tokens" if modality == "text" else "batch_seconds": budget})  # type: ignore[arg-type]
+            batches = [side.collate([items[row] for row in batch]) for batch in how.batches(side, lengths)]
+
+            def work(side: Side = side, batches: list[Any] = batches) -> None:
+                with Capture(side) as capture:
+                    for batch in batches:
+                        capture.run(batch)
+
+            works[str(budget)] = work
+        for name_of_budget, seconds in least(works, 2).items():
+            print(f"{side.family}, {modality}, budget {name_of_budget}: {len(items) / seconds:.1f} utterances a second")
+
+
+def main() -> None:
+    """Measure and tell."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--only", choices=["whisper", "seamless"])
+    arguments.add_argument("--sentences", type=int, default=32)
+    arguments.add_argument("--threads", type=int, default=2, help="1 where other work has the cores too")
+    arguments.add_argument("--window", type=float, help="Whisper's window in seconds, for both sides of each ratio")
+    arguments.add_argument("--batches", action="store_true", help="only compare batch budgets")
+    arguments.add_argument("--memory", choices=["whisper", "seamless"], help=argparse.SUPPRESS)
+    asked = arguments.parse_args()
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(asked.threads)
+    if asked.memory:
+        memory_of(asked.memory, asked.sentences)
+        return
+    for name in [asked.only] if asked.only else ["whisper", "seamless"]:
+        if asked.batches:
+            which_batches(name, asked.window)
+            continue
+        model, corpus = chosen(name, asked.sentences, asked.window)
+        print(f"{model.name}: {corpus}; load of the machine {os.getloadavg()[0]:.1f}")
+        for side in model.sides.values():
+            against_the_bare_pass(side, corpus, How())
+        against_the_usual_loop(model, corpus)
+        for sentences in (asked.sentences, 4 * asked.sentences):
+            subprocess.run(
+                [
+                    sys.executable,
+                    __file__,
+                    "--memory",
+                    name,
+                    "--sentences",
+                    str(sentences),
+                    "--threads",
+                    str(asked.threads),
+                ],
+                check=True,
+                timeout=3600,
+            )
+
+
+if __name__ == "__main__":
+    main()
