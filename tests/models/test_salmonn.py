@@ -409,7 +409,7 @@ def test_parts_may_lie_elsewhere_and_in_safetensors(salmonn: Model, folder: Path
         (lambda f: (f / small.VICUNA_FOLDER / "pytorch_model-00002-of-00002.bin").unlink(), "which its index names"),
         (
             lambda f: (f / small.VICUNA_FOLDER / "pytorch_model.bin.index.json").write_text("[]"),
-            "index.json is damaged",
+            "index.json is not a table",
         ),
         (lambda f: (f / small.WHISPER_FOLDER / "model.safetensors").unlink(), "neither model.safetensors nor"),
         (lambda f: settings(f / small.VICUNA_FOLDER, vocab_size=300), "tokens and Vicuna 300"),

@@ -484,7 +484,7 @@ def _shard(folder: Path) -> Path:
     [
         (lambda folder: _cut(_shard(folder)), "cut short or damaged"),
         (lambda folder: _shard(folder).unlink(), r"lacks model-00001-of-0000\d.safetensors"),
-        (lambda folder: (folder / "model.safetensors.index.json").write_text("{"), "index.json is damaged"),
+        (lambda folder: (folder / "model.safetensors.index.json").write_text("{"), "index.json cannot be read"),
         (lambda folder: (folder / "config.json").unlink(), "holds no config.json"),
         (lambda folder: (folder / "config.json").write_text("["), "config.json cannot be read"),
         (lambda folder: _edit(folder / "config.json", lambda said: said | {"model_type": "bert"}), "is of a 'bert'"),

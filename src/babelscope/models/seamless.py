@@ -19,7 +19,6 @@ in the original. The option ``text_positions = "original"`` shifts them.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +57,13 @@ from babelscope.models.base import (
 )
 from babelscope.models.options import LoadOptions
 from babelscope.models.placement import DEVICE_MAP, place_parts
-from babelscope.models.weights.accounting import fill, pickled_arrays, safetensors_arrays, safetensors_files
+from babelscope.models.weights.accounting import (
+    fill,
+    pickled_arrays,
+    refuse_larger,
+    safetensors_arrays,
+    safetensors_files,
+)
 from babelscope.models.weights.fairseq2_seamless import (
     EMBEDDING,
     LARGE_LANGUAGES,
@@ -67,6 +72,7 @@ from babelscope.models.weights.fairseq2_seamless import (
     seamless_state,
 )
 from babelscope.models.weights.folder import Place, locate, read_tokenizer
+from babelscope.models.weights.settings import read_settings
 
 SAMPLE_RATE = 16_000
 WINDOW, HOP = 400, 160
@@ -409,13 +415,17 @@ def load(options: LoadOptions) -> Model:
     codes = _codes(folder, release, config, token_id, required=original is None)
     target = _target(str(options.extra.get("target_language", TARGET_LANGUAGE)), codes)
     prefix = torch.tensor([[int(config.decoder_start_token_id), codes[target]]])
+    files = [original] if original else safetensors_files(folder)
+    arrays = pickled_arrays(original) if original else {}
+    with torch.device("meta"):
+        blank = build(config, dtype)
+    refuse_larger(blank.values(), files, folder / "config.json")
     parts = build(config, dtype)
-    left_out = _fill_from_checkpoint(parts, config, original) if original else _fill_from_folder(parts, folder)
+    left_out = _fill_from_checkpoint(parts, config, original, arrays) if original else _fill_from_folder(parts, folder)
     if text_positions == "original":
         for name in ("text_encoder", "text_decoder"):
             _shift_positions(parts[name].get_submodule("embed_positions"))
     placed = place_parts(parts, options)
-    files = [original] if original else safetensors_files(folder)
     return Model(
         name=options.name,
         sides=_sides(parts, config, prefix, encode, codes, _features(folder, config)),
@@ -538,23 +548,13 @@ def _locate(weights: str) -> tuple[Path | None, Place]:
     return None, locate(weights, also=" an original .pt,")
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"weights: {path} cannot be read ({error}): fetch it again") from error
-    if not isinstance(said, dict):
-        raise DataError(f"weights: {path} is not a table of settings: fetch it again")
-    return said
-
-
 def _config(folder: Path, release: Release, *, required: bool) -> Any:
     path = folder / "config.json"
     if not path.is_file():
         if required:
             raise DataError(f"weights: {folder} holds no config.json: it is not a model in transformers' format")
         return _checked(release.config(), release.hub)
-    said = _read_json(path)
+    said = read_settings(path)
     expected = release.config().model_type
     if said.get("model_type") != expected:
         raise DataError(f"weights: {path} is of a {said.get('model_type')!r}, not of a {expected!r}")
@@ -578,7 +578,7 @@ def _checked(config: Any, source: str) -> Any:
 
 def _features(folder: Path, config: Any) -> SeamlessM4TFeatureExtractor:
     path = folder / "preprocessor_config.json"
-    said = _read_json(path) if path.is_file() else {}
+    said = read_settings(path) if path.is_file() else {}
     try:
         features = SeamlessM4TFeatureExtractor.from_dict(said)
     except (TypeError, ValueError) as error:
@@ -630,7 +630,7 @@ def _codes(
     """Return the languages' ids: from generation_config.json, else (an original checkpoint) in the released order."""
     path = folder / "generation_config.json"
     if path.is_file():
-        table = _read_json(path).get("text_decoder_lang_to_code_id")
+        table = read_settings(path).get("text_decoder_lang_to_code_id")
         if not isinstance(table, dict) or not all(isinstance(number, int) for number in table.values()) or not table:
             raise DataError(f"weights: {path} lacks text_decoder_lang_to_code_id, the ids of the languages")
         codes = {str(code): int(number) for code, number in table.items()}
@@ -724,8 +724,10 @@ def _fill_from_folder(parts: Mapping[str, nn.Module], folder: Path) -> dict[str,
     return left_out
 
 
-def _fill_from_checkpoint(parts: Mapping[str, nn.Module], config: Any, path: Path) -> dict[str, int]:
-    state, left_out = seamless_state(pickled_arrays(path), int(config.vocab_size), path)
+def _fill_from_checkpoint(
+    parts: Mapping[str, nn.Module], config: Any, path: Path, arrays: Mapping[str, Tensor]
+) -> dict[str, int]:
+    state, left_out = seamless_state(arrays, int(config.vocab_size), path)
     # BatchNorm's count of training steps: older files lack it, and evaluation does not use it.
     fill(_expected(parts), state.items(), str(path), optional=(".num_batches_tracked",))
     units = sum(name.startswith(TEXT_TO_UNIT) for name in left_out)

@@ -42,6 +42,7 @@ from babelscope.models.base import (
     spread_depths,
 )
 from babelscope.models.options import LoadOptions
+from babelscope.models.weights.accounting import account, with_axes
 from babelscope.models.weights.ctranslate2 import layer_count, read_container, whisper_state
 from babelscope.models.weights.folder import load_pretrained, planned_config
 
@@ -290,15 +291,21 @@ def planned(name: str, folder: str | None = None) -> Model:
 def _from_container(path: Path) -> tuple[WhisperConfig, dict[str, Tensor]]:
     arrays = read_container(path)
     state = whisper_state(arrays, path)
-    width = state["model.encoder.layer_norm.weight"].shape[0]
+    for name in ("encoder.conv1.weight", "encoder.embed_positions.weight", "decoder.embed_positions.weight"):
+        with_axes(state, f"model.{name}", 3 if "conv" in name else 2, path)
+    with_axes(state, "model.decoder.embed_tokens.weight", 2, path)
+    heads = [arrays.get(f"{side}/num_heads") for side in ("encoder", "decoder")]
+    if any(each is None or each.size != 1 or int(each.item()) < 1 for each in heads):
+        raise DataError(f"weights {path} lack the numbers of heads: they are not a whole Whisper model")
+    width = with_axes(state, "model.encoder.layer_norm.weight", 1, path).shape[0]
     config = WhisperConfig(
         vocab_size=state["model.decoder.embed_tokens.weight"].shape[0],
         num_mel_bins=state["model.encoder.conv1.weight"].shape[1],
         d_model=width,
         encoder_layers=layer_count(arrays, "encoder"),
         decoder_layers=layer_count(arrays, "decoder"),
-        encoder_attention_heads=int(arrays["encoder/num_heads"]),
-        decoder_attention_heads=int(arrays["decoder/num_heads"]),
+        encoder_attention_heads=int(arrays["encoder/num_heads"].item()),
+        decoder_attention_heads=int(arrays["decoder/num_heads"].item()),
         encoder_ffn_dim=4 * width,
         decoder_ffn_dim=4 * width,
         max_source_positions=state["model.encoder.embed_positions.weight"].shape[0],
@@ -308,6 +315,12 @@ def _from_container(path: Path) -> tuple[WhisperConfig, dict[str, Tensor]]:
         eos_token_id=50257,
         decoder_start_token_id=50258,
     )
+    try:
+        with torch.device("meta"):
+            blank = WhisperForConditionalGeneration(config)
+    except Exception as error:  # a configuration may be refused by whatever checks it
+        raise DataError(f"weights {path} are of sizes that no Whisper has ({error})") from error
+    account(state, blank.state_dict(), str(path))
     return config, state
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +14,13 @@ import torch
 from torch import Tensor
 
 from babelscope.errors import DataError
+from babelscope.fetch.archives import is_safe_name
+from babelscope.models.weights.settings import read_settings
+
+#: Bytes of the pickle in a PyTorch file, beside its tensors; those of released models have some hundred kilobytes.
+MAX_PICKLE_BYTES = 2**26
+
+_FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
 def safetensors_files(folder: Path) -> list[Path]:
@@ -48,7 +55,7 @@ def safetensors_arrays(files: Sequence[Path], wanted: Callable[[str], bool]) -> 
                 for name in handle.keys():  # noqa: SIM118 (not a mapping)
                     if wanted(name):
                         yield name, handle.get_tensor(name)
-        except (safetensors.SafetensorError, OSError) as error:
+        except (safetensors.SafetensorError, OSError, AttributeError, MemoryError, TypeError, ValueError) as error:
             raise DataError(f"weights {file} are cut short or damaged ({error}): fetch them again") from error
 
 
@@ -74,11 +81,15 @@ def _named_files(folder: Path, whole: str) -> list[Path]:
     if not index.is_file():
         return [folder / whole]
     try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        names = sorted(set(read_settings(index)["weight_map"].values()))
+        if not names or not all(isinstance(name, str) for name in names):
+            raise TypeError("its weight_map names no files")
+    except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"weights: {index} is damaged ({error}): fetch it again") from error
     for name in names:
-        if Path(name).name != name or not (folder / name).is_file():
+        if not is_safe_name(name) or "/" in name:
+            raise DataError(f"weights: {index} names {name!r}, which is no plain file name beside it: refused")
+        if not (folder / name).is_file():
             raise DataError(f"weights: {folder} lacks {name}, which its index names: fetch it again")
     return [folder / name for name in names]
 
@@ -112,21 +123,58 @@ def read_checkpoint(file: Path) -> Mapping[str, Any]:
     """
     if not file.is_file():
         raise DataError(f"weights: there is no file {file}")
+    with file.open("rb") as raw:
+        zipped = raw.read(4) == b"PK\x03\x04"  # by which torch tells too
+    if zipped:
+        _refuse_packed(file)
     try:
-        checkpoint = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, LookupError, ValueError, AttributeError,
-            TypeError) as error:  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickle protocols, and of how to load what is refused
+            checkpoint = torch.load(file, map_location="cpu", weights_only=True, mmap=zipped)
+    except Exception as error:  # what a pickle that was made to do so can raise is whatever there is
         named = re.search(r"GLOBAL (\S+)", str(error))
         if isinstance(error, pickle.UnpicklingError) and named:
             raise DataError(
                 f"weights {file} hold more than tensors ({named.group(1)}), and to read that would run code from the "
                 f"file: save its tensors alone"
             ) from error
-        reason = str(error).split("\n", 1)[0]
-        raise DataError(f"weights {file} are cut short or damaged ({reason}): fetch them again") from error
+        # Torch's own advice is to switch the check off.
+        advice = "weights_only" in str(error)
+        reason = (
+            "more than tensors, or not as torch saves them"
+            if advice
+            else str(error).split("\n", 1)[0].split(". ", 1)[0]
+        )
+        raise DataError(
+            f"weights {file} are cut short or damaged ({reason or type(error).__name__}): fetch them again"
+        ) from error
     if not isinstance(checkpoint, Mapping):
         raise DataError(f"weights {file} are no table of tensors, but a {type(checkpoint).__name__}")
     return checkpoint
+
+
+def _refuse_packed(file: Path) -> None:
+    """Refuse a PyTorch archive that is not as torch writes it: members as they are, and one small pickle.
+
+    A compressed member would be unpacked whole, or, mapped from the disk, be taken for numbers.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, ValueError) as error:
+        raise DataError(f"weights {file} are cut short or damaged ({error}): fetch them again") from error
+    names = {info.filename.rpartition("/")[2] for info in members}
+    if "constants.pkl" in names:
+        raise DataError(f"weights {file} are a TorchScript program, which would be run: save its tensors alone")
+    for info in members:
+        if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
+            raise DataError(f"weights {file}: {info.filename!r} is compressed, which torch does not do: refused")
+        if info.filename.endswith(".pkl") and info.file_size > MAX_PICKLE_BYTES:
+            raise DataError(
+                f"weights {file}: {info.filename!r} has {info.file_size} bytes, more than {MAX_PICKLE_BYTES}: refused"
+            )
+    if sum(info.file_size for info in members) > file.stat().st_size:
+        raise DataError(f"weights {file}: its members overlap: refused")
 
 
 def pickled_arrays(file: Path, whose: str = "fairseq or fairseq2") -> dict[str, Tensor]:
@@ -164,8 +212,21 @@ def model_arrays(checkpoint: Mapping[str, Any], file: Path, whose: str) -> dict[
 def _tensors(held: Mapping[Any, Any], file: Path, where: str = "") -> dict[str, Tensor]:
     for name, value in held.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise DataError(f"weights {file}: {name!r}{where} is not a tensor")
+            raise DataError(f"weights {file}: {str(name)[:200]!r}{where} is not a tensor")
+        _refuse_odd(name, value, str(file))
     return dict(held)
+
+
+def _refuse_odd(name: str, array: Tensor, source: str) -> None:
+    """Refuse a tensor that is not an array of numbers which the file holds one by one."""
+    if array.layout is not torch.strided or array.is_quantized or array.is_nested or array.dtype.is_complex:
+        kind = "quantised" if array.is_quantized else str(array.dtype if array.dtype.is_complex else array.layout)
+        raise DataError(f"weights {source}: {name!r} is {kind.removeprefix('torch.')}, not a plain array: refused")
+    if array.is_meta or array.untyped_storage().nbytes() < array.numel() * array.element_size():
+        raise DataError(
+            f"weights {source}: {name!r} has shape {tuple(array.shape)}, of which the file does not hold every number: "
+            f"refused"
+        )
 
 
 def renamed(
@@ -238,11 +299,12 @@ def account(
     Raises
     ------
     DataError
-        If an array is missing, left over, or has another shape.
+        As :func:`fill`.
     """
     for name, array in held.items():
         if name in expected:
             _same_shape(name, array, expected[name], source)
+            refuse_not_finite(name, array, source)
     _complete(expected, held.keys(), [name for name in held if name not in expected], source, optional)
 
 
@@ -266,7 +328,9 @@ def fill(
     Raises
     ------
     DataError
-        If an array is missing, comes twice, is left over, or has another shape; the first few are named.
+        If an array is missing, comes twice, is left over, has another shape, holds integers where floats belong (as
+        those of quantised models do), or numbers that are not finite (or would not be in the tensor's dtype); the
+        first few are named.
     """
     filled: set[str] = set()
     unexpected: list[str] = []
@@ -278,6 +342,7 @@ def fill(
             raise DataError(f"weights {source} hold {name!r} twice")
         _same_shape(name, array, expected[name], source)
         expected[name].copy_(array)
+        refuse_not_finite(name, expected[name], source, array)
         filled.add(name)
     _complete(expected, filled, unexpected, source, optional)
 
@@ -287,6 +352,67 @@ def _same_shape(name: str, array: Tensor, target: Tensor, source: str) -> None:
         raise DataError(
             f"weights {source}: {name!r} has shape {tuple(array.shape)} where {tuple(target.shape)} belongs: they "
             "are another model's, or the config is"
+        )
+    if (array.dtype not in _FLOATS) if target.is_floating_point() else array.is_floating_point():
+        have, want = (str(each.dtype).removeprefix("torch.") for each in (array, target))
+        raise DataError(
+            f"weights {source}: {name!r} holds {have} where {want} belongs: a quantised model is not read, name one in "
+            f"16 or 32 bits"
+        )
+
+
+def refuse_not_finite(name: str, array: Tensor, source: str, before: Tensor | None = None) -> None:
+    """Refuse an array with NaN or infinite numbers.
+
+    Parameters
+    ----------
+    name : str
+    array : Tensor
+    source : str
+        Where it comes from, for messages.
+    before : Tensor, optional
+        What it was before it was copied into another dtype.
+
+    Raises
+    ------
+    DataError
+        Naming the array, and the dtype if only that is to blame.
+    """
+    if not array.is_floating_point() or not array.numel() or array.is_meta:
+        return
+    low, high = torch.aminmax(array)  # of NaN, NaN
+    if bool(torch.isfinite(low) & torch.isfinite(high)):
+        return
+    if before is not None and before.dtype != array.dtype and bool(torch.isfinite(before).all()):
+        raise DataError(
+            f"weights {source}: {name!r} holds numbers too large for {str(array.dtype).removeprefix('torch.')}: choose "
+            f"another dtype"
+        )
+    raise DataError(f"weights {source}: {name!r} holds NaN or infinite numbers: they are damaged, fetch them again")
+
+
+def refuse_larger(blank: Iterable[torch.nn.Module], files: Iterable[Path], config: Path | str) -> None:
+    """Refuse a configuration whose model has more numbers than its files have bytes, before it takes memory.
+
+    Parameters
+    ----------
+    blank : iterable of Module
+        The model, made on the "meta" device.
+    files : iterable of Path
+        Its weights.
+    config : Path or str
+        For messages.
+
+    Raises
+    ------
+    DataError
+    """
+    sizes = {id(each): each.numel() for module in blank for each in module.parameters()}
+    numbers, held = sum(sizes.values()), sum(file.stat().st_size for file in files)
+    if numbers > held:
+        raise DataError(
+            f"weights: {config} describes a model of {numbers} numbers, but the weights beside it have {held} bytes: "
+            f"they are another model's, or the config is"
         )
 
 

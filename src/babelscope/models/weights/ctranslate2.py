@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from babelscope.errors import DataError
+from babelscope.models.weights.accounting import refuse_not_finite
 
+_MOST_AXES = 8
 _TYPES: dict[int, np.dtype[np.generic]] = {
     0: np.dtype("<f4"),
     1: np.dtype("i1"),
@@ -81,8 +83,10 @@ def read_container(path: Path) -> dict[str, NDArray[np.generic]]:
             raise DataError(
                 f"weights {path}: array {name!r} has type {code}, which is not float32, float16 or an integer"
             )
-        if size != math.prod(shape) * _TYPES[code].itemsize:
-            raise DataError(f"weights {path} are damaged: array {name!r} has {size} bytes for shape {shape}")
+        if size != math.prod(shape) * _TYPES[code].itemsize or not size:
+            raise DataError(f"weights {path} are damaged: array {name!r} has {size} bytes for shape {shape[:8]}")
+        if len(shape) > _MOST_AXES:
+            raise DataError(f"weights {path} are damaged: array {name!r} has {len(shape)} axes")
         arrays[name] = np.frombuffer(reader.take(size), dtype=_TYPES[code]).reshape(shape)
     for _ in range(reader.number("I")):
         alias, target = reader.string(), reader.string()
@@ -112,7 +116,9 @@ def whisper_state(arrays: dict[str, NDArray[np.generic]], path: Path) -> dict[st
     def tensor(name: str) -> Tensor:
         if name not in left:
             raise DataError(f"weights {path} lack the array {name!r}: they are not a whole Whisper model")
-        return torch.from_numpy(left.pop(name).astype(np.float32))
+        array = torch.from_numpy(left.pop(name).astype(np.float32))
+        refuse_not_finite(name, array, str(path))
+        return array
 
     state: dict[str, Tensor] = {}
 
@@ -123,7 +129,13 @@ def whisper_state(arrays: dict[str, NDArray[np.generic]], path: Path) -> dict[st
         state[f"{target}.weight"], state[f"{target}.bias"] = tensor(f"{source}/weight"), tensor(f"{source}/bias")
 
     def joined(target: str, source: str, parts: str) -> None:
-        weights, biases = tensor(f"{source}/weight").chunk(len(parts)), tensor(f"{source}/bias").chunk(len(parts))
+        weight, bias = tensor(f"{source}/weight"), tensor(f"{source}/bias")
+        if weight.ndim != 2 or bias.ndim != 1 or len(weight) != len(bias) or len(bias) % len(parts):
+            raise DataError(
+                f"weights {path}: {source} has shapes {tuple(weight.shape)} and {tuple(bias.shape)}, which are no "
+                f"{len(parts)} projections"
+            )
+        weights, biases = weight.chunk(len(parts)), bias.chunk(len(parts))
         for part, weight, bias in zip(parts, weights, biases, strict=True):
             state[f"{target}.{part}_proj.weight"] = weight.clone()
             if part != "k":

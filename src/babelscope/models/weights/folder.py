@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,8 @@ from babelscope.errors import DataError
 from babelscope.fetch.hub import hub_folder
 from babelscope.fetch.progress import TerminalProgress
 from babelscope.models.base import WeightsFile
+from babelscope.models.weights.accounting import refuse_larger, refuse_not_finite, safetensors_files
+from babelscope.models.weights.settings import read_settings
 
 #: What is fetched of a model on the hub, as far as it has it.
 HUB_FILES = (
@@ -63,6 +65,22 @@ def locate(weights: str, *, also: str = "") -> Place:
     return Place(found.path, f"hub {weights} at {found.commit[:12]}")
 
 
+def locate_with_pickled(name: str) -> Place:
+    """Return the local folder of a hub id, with PyTorch's own files and tokenizer if it has no safetensors.
+
+    Raises
+    ------
+    FetchError
+        If its files cannot be had.
+    """
+    with TerminalProgress() as shown:
+        found = hub_folder(name, (*HUB_FILES, "tokenizer.model"), progress=shown)
+        if not list(found.path.glob("model*.safetensors")):
+            pickled = ("pytorch_model.bin", "pytorch_model-*-of-*.bin", "pytorch_model.bin.index.json")
+            found = hub_folder(name, (*HUB_FILES, "tokenizer.model", *pickled), progress=shown)
+    return Place(found.path, f"hub {name} at {found.commit[:12]}")
+
+
 def read_tokenizer(path: Path) -> Tokenizer:
     """Read a ``tokenizer.json``; it neither pads nor cuts.
 
@@ -93,12 +111,14 @@ def planned_config(kind: Any, folder: str | None, **released: Any) -> Any:
     if folder is None:
         return kind(**released)
     path = Path(folder).expanduser() / "config.json"
+    if not path.is_file():
+        raise DataError(f"weights: {path} is no configuration of this model (there is no such file)")
+    said = read_settings(path)
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
         if said["model_type"] != kind.model_type:
             raise ValueError(f"its model_type is {said['model_type']!r}, not {kind.model_type!r}")
         return kind.from_dict(said)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # a configuration may be refused by whatever checks it
         raise DataError(f"weights: {path} is no configuration of this model ({error})") from error
 
 
@@ -143,6 +163,8 @@ def load_pretrained(
             f"weights: {folder} holds no config.json with *.safetensors beside it (pickled weights are not read)"
         )
     disable_progress_bar()
+    safetensors_files(folder)  # an index that names what is not here, or not beside it
+    _refuse_larger(kind, folder, files, options)
     try:
         model, loading = kind.from_pretrained(
             str(folder),
@@ -156,8 +178,8 @@ def load_pretrained(
         )
     except safetensors.SafetensorError as error:
         raise DataError(f"weights in {folder} are cut short or damaged ({error}): fetch them again") from error
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).split("\n", 1)[0]
+    except Exception as error:  # the library raises whatever its parts do
+        reason = str(error).strip().split("\n", 1)[0]
         raise DataError(f"weights in {folder} cannot be loaded ({reason}): name another folder or hub id") from error
     missing = [key for key in loading["missing_keys"] if not key.startswith(ignore_missing or ("\0",))]
     if missing or loading["mismatched_keys"]:
@@ -166,4 +188,22 @@ def load_pretrained(
             f"weights in {folder} lack {len(wrong)} arrays of the model, such as {sorted(wrong)[0]!r}: they are "
             f"another model's"
         )
+    for name, array in model.state_dict().items():
+        refuse_not_finite(name, array, str(folder))
     return model, tuple(WeightsFile(path.name, sha256_of(path), place.source) for path in files)
+
+
+def _refuse_larger(kind: Any, folder: Path, files: Sequence[Path], options: Mapping[str, Any]) -> None:
+    """Refuse a configuration of a model that has many more numbers than the files have bytes, before it is made."""
+    import torch
+
+    path = folder / "config.json"
+    said = read_settings(path)
+    if said.get("quantization_config") is not None:
+        raise DataError(f"weights: {path} is of a quantised model, which is not read: name one in 16 or 32 bits")
+    try:
+        with torch.device("meta"):
+            blank = kind(kind.config_class.from_dict(said), **options)
+    except Exception as error:  # a configuration may be refused by whatever checks it
+        raise DataError(f"weights: {path} is no configuration of this model ({error})") from error
+    refuse_larger([blank], files, path)

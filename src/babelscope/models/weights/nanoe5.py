@@ -8,6 +8,7 @@ the low halves, offset by 8.
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,11 @@ import torch
 from torch import Tensor
 
 from babelscope.errors import DataError
+from babelscope.models.weights.accounting import refuse_not_finite
+from babelscope.models.weights.settings import MAX_LAYERS, MAX_SIZE, MAX_WIDTH
 
 _BLOCK = 32
+_MOST_TYPES = 64
 _BLOCK_BYTES = 2 + _BLOCK // 2
 
 
@@ -81,6 +85,10 @@ def read_e5(path: Path) -> E5Container:
         int(value) for value in cursor.unpack("7i")
     )
     epsilon = float(cursor.unpack("f")[0])
+    for number, most in ((width, MAX_WIDTH), (layers, MAX_LAYERS), (heads, width), (feed_forward, MAX_WIDTH),
+                         (vocabulary, MAX_SIZE), (positions, MAX_SIZE), (token_types, _MOST_TYPES)):  # fmt: skip
+        if not 1 <= number <= most or not 0 <= epsilon < 1 or width % max(heads, 1):
+            raise DataError(f"weights {path} claim sizes that no model has: they are damaged, fetch them again")
     if (block := cursor.integer("i")) != _BLOCK:
         raise DataError(f"weights {path} use blocks of {block} numbers; only {_BLOCK} can be read")
     pieces = int(cursor.unpack("5i")[0])
@@ -106,29 +114,35 @@ def read_e5(path: Path) -> E5Container:
             raise DataError(f"weights {path} lack the array {name!r}: they are not a whole E5 model")
         return directory[name]
 
-    def plain(name: str) -> Tensor:
-        count, offset, _ = entry(name)
-        return torch.from_numpy(np.frombuffer(cursor.data, "<f4", count, offset).copy())
+    def plain(name: str, *shape: int) -> Tensor:
+        count, offset, size = entry(name)
+        if count != math.prod(shape) or size != 4 * count:
+            raise DataError(f"weights {path}: array {name!r} has {count} numbers where {math.prod(shape)} belong")
+        array = torch.from_numpy(np.frombuffer(cursor.data, "<f4", count, offset).copy()).view(*shape)
+        refuse_not_finite(name, array, str(path))
+        return array
 
     def quantised(name: str, rows: int, columns: int) -> Tensor:
         _, offset, size = entry(name)
         blocks = rows * columns // _BLOCK
-        if size != blocks * _BLOCK_BYTES:
+        if rows * columns % _BLOCK or size != blocks * _BLOCK_BYTES:
             raise DataError(f"weights {path}: array {name!r} has {size} bytes where {blocks * _BLOCK_BYTES} belong")
         packed = np.frombuffer(cursor.data, np.dtype([("scale", "<f2"), ("halves", "u1", _BLOCK // 2)]), blocks, offset)
         low, high = packed["halves"] & 15, packed["halves"] >> 4
         numbers = np.concatenate([low, high], axis=1).astype(np.float32) - 8.0
-        return torch.from_numpy((numbers * packed["scale"].astype(np.float32)[:, None]).reshape(rows, columns))
+        array = torch.from_numpy((numbers * packed["scale"].astype(np.float32)[:, None]).reshape(rows, columns))
+        refuse_not_finite(name, array, str(path))
+        return array
 
     types = torch.zeros(token_types, width)
-    stored = plain("emb.type").view(-1, width)
-    types[: len(stored)] = stored
+    rows = min(entry("emb.type")[0] // width, token_types)
+    types[:rows] = plain("emb.type", rows, width)
     state = {
         "embeddings.word_embeddings.weight": quantised("emb.word", vocabulary, width),
-        "embeddings.position_embeddings.weight": plain("emb.pos").view(-1, width),
+        "embeddings.position_embeddings.weight": plain("emb.pos", positions, width),
         "embeddings.token_type_embeddings.weight": types,
-        "embeddings.LayerNorm.weight": plain("emb.ln.w"),
-        "embeddings.LayerNorm.bias": plain("emb.ln.b"),
+        "embeddings.LayerNorm.weight": plain("emb.ln.w", width),
+        "embeddings.LayerNorm.bias": plain("emb.ln.b", width),
     }
     matrices = {
         "attention.self.query": ("q", width, width),
@@ -141,8 +155,8 @@ def read_e5(path: Path) -> E5Container:
     for layer in range(layers):
         for target, (source, rows, columns) in matrices.items():
             state[f"encoder.layer.{layer}.{target}.weight"] = quantised(f"l{layer}.{source}.w", rows, columns)
-            state[f"encoder.layer.{layer}.{target}.bias"] = plain(f"l{layer}.{source}.b")
+            state[f"encoder.layer.{layer}.{target}.bias"] = plain(f"l{layer}.{source}.b", rows)
         for target, source in (("attention.output.LayerNorm", "aln"), ("output.LayerNorm", "oln")):
-            state[f"encoder.layer.{layer}.{target}.weight"] = plain(f"l{layer}.{source}.w")
-            state[f"encoder.layer.{layer}.{target}.bias"] = plain(f"l{layer}.{source}.b")
+            state[f"encoder.layer.{layer}.{target}.weight"] = plain(f"l{layer}.{source}.w", width)
+            state[f"encoder.layer.{layer}.{target}.bias"] = plain(f"l{layer}.{source}.b", width)
     return E5Container(width, layers, heads, feed_forward, vocabulary, positions, token_types, epsilon, state)

@@ -1,0 +1,62 @@
+"""Settings beside weights (``config.json`` and its like): plain data, held to sizes that a model can have.
+
+Nothing in them is followed: no code beside them is imported (``auto_map``), no other class is chosen, and no size that
+they claim is made before it is held against the weights.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from babelscope.errors import DataError
+
+#: Bytes of one file of settings. The index of a model of a thousand layers has a tenth.
+MAX_BYTES = 16 * 2**20
+#: A number of layers, of a known or a coming model.
+MAX_LAYERS = 1_000
+#: Any other size: a vocabulary, a width, a table of positions.
+MAX_SIZE = 2**24
+#: The product of these is a matrix; a width beyond is no model's.
+MAX_WIDTH = 2**18
+
+_WIDTHS = ("hidden_size", "d_model", "ffn_dim", "intermediate_size", "encoder_ffn_dim", "decoder_ffn_dim")
+_SIZES = ("_size", "_dim", "_positions", "_embeddings", "_buckets", "_heads", "_bins", "_queries")
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, damaged, larger than :data:`MAX_BYTES`, nested too deeply, or no object; or if a size in
+        it is none that a model has.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise DataError(f"weights: {path} is larger than {MAX_BYTES} bytes, which settings are not: refused")
+        said = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"weights: {path} cannot be read ({error}): fetch it again") from error
+    if not isinstance(said, dict):
+        raise DataError(f"weights: {path} is not a table of settings: fetch it again")
+    for key, value in _sizes(said):
+        most = MAX_LAYERS if "layers" in key else MAX_WIDTH if key in _WIDTHS else MAX_SIZE
+        if not abs(value) <= most:  # NaN is beyond too
+            raise DataError(
+                f"weights: {path}: {key} is {str(value)[:20]}, beyond the {most} that a model can have: refused"
+            )
+    return said
+
+
+def _sizes(said: Mapping[str, Any]) -> Iterator[tuple[str, int | float]]:
+    for key, value in said.items():
+        if isinstance(value, Mapping):
+            yield from _sizes(value)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            name = key.lower()
+            if "layers" in name or name in _WIDTHS or name.endswith(_SIZES):
+                yield name, value
