@@ -10,7 +10,6 @@ SALMONN adds a token [PAD] to Vicuna's vocabulary. Nothing here reads it, so tha
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,10 +28,11 @@ from babelscope.models.options import LoadOptions
 from babelscope.models.placement import DEVICE_MAP, place_parts
 from babelscope.models.salmonn_parts import Sizes, build, trained_arrays
 from babelscope.models.salmonn_sides import BEFORE, SAMPLE_RATE, STEP, SalmonnSpeech, SalmonnText
-from babelscope.models.weights.accounting import fill, folder_files
+from babelscope.models.weights.accounting import fill, folder_files, refuse_larger
 from babelscope.models.weights.beats import read_beats
 from babelscope.models.weights.folder import read_tokenizer
 from babelscope.models.weights.salmonn import read_trained, vicuna_arrays, whisper_arrays
+from babelscope.models.weights.settings import read_settings
 
 _OPTIONS = ("whisper", "beats", "vicuna", "lora_for_text", "lora_alpha", DEVICE_MAP)
 
@@ -145,6 +145,10 @@ def load(options: LoadOptions) -> Model:
             f"{sizes.heard - sizes.beats.width} and {sizes.beats.width}: they do not belong together"
         )
     encode, start = _tokenizer(files.vicuna, int(sizes.vicuna.vocab_size))
+    with torch.device("meta"):
+        blank = build(sizes, dtype)
+    held = [*folder_files(files.whisper), files.beats, *folder_files(files.vicuna), files.trained]
+    refuse_larger(blank.values(), held, options.weights)
     parts = build(sizes, dtype)
     fill(parts["whisper"].state_dict(), whisper_arrays(files.whisper), str(files.whisper))
     fill(parts["beats"].state_dict(), beats.state.items(), str(files.beats))
@@ -299,7 +303,7 @@ _MODEL_TYPES = {"whisper": "whisper", "vicuna": "llama"}
 def _only_folder(folder: Path, part: str) -> Path:
     kind = _MODEL_TYPES[part]
     found = [
-        path.parent for path in sorted(folder.glob("*/config.json")) if _read_config(path).get("model_type") == kind
+        path.parent for path in sorted(folder.glob("*/config.json")) if read_settings(path).get("model_type") == kind
     ]
     other = f"name it in options = {{{part!r}: ...}}"
     if not found:
@@ -310,19 +314,9 @@ def _only_folder(folder: Path, part: str) -> Path:
     return found[0]
 
 
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"weights: {path} cannot be read ({error}): fetch it again") from error
-    if not isinstance(said, dict):
-        raise DataError(f"weights: {path} is not a table of settings: fetch it again")
-    return said
-
-
 def _config(folder: Path, part: str, kind: Any) -> Any:
     path = folder / "config.json"
-    said = _read_config(path)
+    said = read_settings(path)
     if said.get("model_type") != _MODEL_TYPES[part]:
         raise DataError(f"{part}: {path} is of a {said.get('model_type')!r}, not of a {_MODEL_TYPES[part]!r}")
     try:
