@@ -158,6 +158,8 @@ def test_an_association_is_found_where_there_is_one() -> None:
     assert found["predictor"].tolist() == ["shared_token_share"]  # the other does not vary
     assert found["rho"][0] > 0.7 and found["p"][0] <= 0.01
     assert (found["languages"][0], found["pairs"][0]) == (9, 36)
+    assert found["low"][0] < found["rho"][0] < found["high"][0] <= 1 and found["low"][0] > 0
+    assert associations(_made_up(4, 0, 5.0))["low"].isna().all()
     assert associations(_made_up(3, 0, 5.0)).empty
     with pytest.raises(UsageError, match="at least 19"):
         associations(_made_up(9, 0, 5.0), permutations=5)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from babelscope.gaps.result import TABLE_COLUMNS, Result
+from babelscope.gaps.tokens import associations
 
 CLASSES = ("high", "medium", "low")
 SCRIPTS = ("Latn", "Cyrl", "Arab", "Deva")
@@ -35,6 +36,7 @@ def with_tables(result: Result, *, sentences: int = 24, seed: int = 0) -> Result
         "tokens": _tokens(result, names, rng),
         "projection": _projection(result, names, sentences, rng),
     }
+    made["associations"] = associations(made["tokens"], permutations=19)
     tables = {}
     for name, table in made.items():
         assert set(table.columns) == set(TABLE_COLUMNS[name]), name
@@ -206,6 +208,7 @@ def _diagnosis(result: Result, names: list[str], classes: dict[str, str], rng: n
                     "language": name, "resource_class": classes[name], "measure": leading(result), "stage": stage,
                     "point": point, "reached": 0.2 * (index + 1), "loss": losses[index], "low": losses[index] - 0.03,
                     "high": losses[index] + 0.03, "worst": index == worst and losses[index] > 0.03, "rank": rank,
+                    "behind": losses.sum(), "behind_low": losses.sum() - 0.05, "behind_high": losses.sum() + 0.05,
                     "advice": f"Most is lost at the stage {STAGES[worst]}: look there first.",
                     "evidence": json.dumps(
                         [
@@ -263,7 +266,7 @@ def _tokens(result: Result, names: list[str], rng: np.random.Generator) -> pd.Da
                 {
                     "language_a": a, "language_b": b, "tokens_per_word_a": 1.5, "tokens_per_word_b": 2.0,
                     "shared_token_share": share, "point": _points(result, 1)[-1]["name"], "measure": leading(result),
-                    "calibrated": 0.5 + 0.5 * share,
+                    "calibrated": 0.5 + 0.5 * share + 0.1 * float(rng.uniform()),
                 }
             )  # fmt: skip
     return pd.DataFrame(rows, columns=list(TABLE_COLUMNS["tokens"]))

@@ -22,6 +22,7 @@ from babelscope.gaps.result import TABLE_COLUMNS
 from babelscope.report.latex import escape, to_latex
 from babelscope.report.notebook import COMPONENT_COLOURS, View, html, view
 from synthetic import MEASURES, synthetic_result
+from synthetic_tables import crossed
 
 EVIL = '<script>alert("x")</script> & $10_000 100% \\input{x} ^~#{}'
 
@@ -245,3 +246,18 @@ def test_latex_has_no_live_character_left() -> None:
     assert re.sub(
         r"\\(textbackslash|textasciitilde|textasciicircum|textless|textgreater|textbar)\{\}|\\[{}$&#_%]", "", text
     ) == ('scriptalert("x")/script  10000 100 inputx  é--')
+
+
+def test_the_cross_layer_map_has_a_cell_for_every_pair_of_points(full: Result) -> None:
+    result = crossed(synthetic_result(("en", "fr"), speech=3, text=4, measures=MEASURES[1:2]))
+    chart = View(result).cross_layer().properties(width=200)
+    spec = chart.to_dict()
+    rows = next(iter(spec["datasets"].values()))
+    assert len(rows) == 12 == len({(row["point"], row["against"]) for row in rows})
+    means = result.curves.query("kind == 'modality_gap' and group == 'mean' and control == 'none'")
+    assert {row["calibrated"] for row in rows} == set(means["calibrated"])
+    assert spec["width"] == 200 and spec["encoding"]["y"]["sort"][0] == "text.pooled"
+    with pytest.raises(DataError, match='match = "all"'):
+        View(full).cross_layer()
+    with pytest.raises(UsageError, match="did you mean"):
+        View(result).cross_layer("linear_ckb")

@@ -20,9 +20,11 @@ import soundfile
 
 from babelscope.audio import Recording
 from babelscope.errors import DataError
+from babelscope.gaps.headline import headline
 from babelscope.gaps.result import Result
 from babelscope.report import Heard, embed, print_pdf, references, render, write_markdown, write_report
 from babelscope.report.sections import methods
+from babelscope.report.told import Sentence, of_parts
 from synthetic import LANGUAGES, MEASURES, synthetic_result
 from synthetic_tables import crossed, with_tables
 
@@ -385,7 +387,10 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def whole() -> Result:
     """A result with every table, and every speech point held against every text point."""
-    return with_tables(crossed(synthetic_result(("en", "es", "fr", "it"), speech=5, text=5, measures=MEASURES[:2])))
+    made = with_tables(crossed(synthetic_result(("en", "es", "fr", "it"), speech=5, text=5, measures=MEASURES[:2])))
+    said = headline(made.curves, made.scores, made.meta)
+    parts = {"headline": [str(one) for one in said], "headline_parts": [one.parts() for one in said]}
+    return dataclasses.replace(made, meta={**made.meta, **parts})
 
 
 @pytest.fixture(scope="module")
@@ -438,6 +443,23 @@ def test_the_number_written_is_the_number_that_stands_there(source: str) -> None
         digits = len(written.partition(".")[2])
         exact = float(value) * (100 if "%" in text else 1)
         assert float(written) == pytest.approx(exact, abs=0.5001 * 10**-digits), (value, column, text)
+
+
+def test_no_number_of_the_headline_lacks_its_place(source: str, whole: Result) -> None:
+    told = re.findall(r'<p class="headline">(.*?)</p>', source)
+    assert len(told) == len(whole.meta["headline"]) == 2
+    for sentence in told:
+        assert sentence.count("<data ") >= 3
+        assert not re.search(r"\d\.\d", re.sub(r"<data .*?</data>", "", sentence)), sentence
+
+
+def test_parts_that_do_not_make_up_their_sentence_are_not_shown() -> None:
+    evil = {"value": 1, "table": '"><script>', "rows": [0], "column": "x", "text": "0.50"}
+    assert of_parts("It is 0.50.", ["It is ", {**evil, "text": "0.90"}, "."]) == "It is 0.50."
+    assert of_parts("It is 0.50.", None) == of_parts("It is 0.50.", [3]) == "It is 0.50."
+    assert of_parts("It is 0.50.", ["It is ", {"text": "0.50"}, "."]) == "It is 0.50."
+    shown = of_parts("It is 0.50.", ["It is ", evil, "."])
+    assert isinstance(shown, Sentence) and "<script>" not in shown.__html__()
 
 
 LEADS = re.compile(r'<(?:p|ul) class="lead">(.*?)</(?:p|ul)>', re.DOTALL)

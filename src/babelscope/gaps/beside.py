@@ -6,12 +6,14 @@ or a plain linear map in its place, shows how much. Their curves stand in tables
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from babelscope.gaps.naming import measure_title
 from babelscope.gaps.result import TABLE_COLUMNS, Result
+from babelscope.gaps.traced import Number, Traced, told, told_mean
 
 #: The kinds of comparison in which speech takes part: text alone is the same text side's in every control.
 KINDS_BESIDE: tuple[str, ...] = ("modality_gap", "language_gap_speech", "cross_gap")
@@ -45,7 +47,7 @@ def beside(results: Mapping[str, Result]) -> dict[str, pd.DataFrame]:
     return {name: table for name, table in joined.items() if len(table)}
 
 
-def told_beside(result: Result) -> list[str]:
+def told_beside(result: Result) -> list[Traced]:
     """Say where the model and those beside it end, and how far the means of speech and text come together.
 
     Parameters
@@ -55,15 +57,26 @@ def told_beside(result: Result) -> list[str]:
 
     Returns
     -------
-    list of str
+    list of Traced
         At most two sentences, made of the tables alone.
     """
-    return [sentence for sentence in (_ends(result), _means(result)) if sentence]
+    return [sentence for sentence in (_ends(result), _means(result)) if sentence is not None]
 
 
-def _ends(result: Result) -> str:
+def with_beside(meta: dict[str, Any], sentences: Sequence[Traced]) -> dict[str, Any]:
+    """Return a result's ``meta`` with further sentences at the end of its headline, each once."""
+    already, parts = list(meta["headline"]), list(meta.get("headline_parts", []))
+    parts += [[sentence] for sentence in already[len(parts) :]]
+    new = [sentence for sentence in sentences if sentence not in already]
+    return meta | {
+        "headline": [*already, *(str(sentence) for sentence in new)],
+        "headline_parts": [*parts, *(sentence.parts() for sentence in new)],
+    }
+
+
+def _ends(result: Result) -> Traced | None:
     if "beside" not in result.tables:
-        return ""
+        return None
     others = _gap(result.tables["beside"])
     own = _gap(result.curves[result.curves["control"] == "none"])
     measures = [measure for measure in dict.fromkeys(own["measure"]) if str(measure).startswith("retrieval")]
@@ -73,49 +86,52 @@ def _ends(result: Result) -> str:
         if point is None:
             continue
         at = mine[mine["point"] == point].iloc[0]
-        told = [
-            f"{label} {_number(rows.loc[rows['point'] == point, 'value'])}"
-            for label, rows in theirs.groupby("model", sort=False)
-            if (rows["point"] == point).any()
-        ]
-        return (
-            f"At {point} {measure} between speech and text of one language is {at['value']:.2f} (unrelated sentences: "
-            f"{at['null_mean']:.2f}); beside it: {', '.join(told)}."
-        )
-    return ""
+        parts: dict[str, Number | str] = {}
+        listed = []
+        for label, rows in theirs[theirs["point"] == point].groupby("model", sort=False):
+            parts |= {f"label{len(listed)}": str(label), f"value{len(listed)}": told("beside", rows.iloc[0], "value")}
+            listed.append(f"{{label{len(listed)}}} {{value{len(listed)}}}")
+        return Traced(
+            "At {point} {measure} between speech and text of one language is {value} (unrelated sentences: {null}); "
+            "beside it: " + ", ".join(listed) + ".",
+            point=str(point), measure=measure_title(str(measure)), value=told("curves", at, "value"),
+            null=told("curves", at, "null_mean"), **parts,
+        )  # fmt: skip
+    return None
 
 
-def _means(result: Result) -> str:
+def _means(result: Result) -> Traced | None:
     if "centroids" not in result.tables:
-        return ""
-    own = _fall(result.tables["centroids"])
+        return None
+    own = _fall("centroids", result.tables["centroids"])
     if own is None:
-        return ""
+        return None
     first, last, before, after = own
-    sentence = (
-        f"The means of speech and text lie {before:.2f} of the spread within apart at {first}, {after:.2f} at {last}"
+    parts: dict[str, Number | str] = {"first": first, "last": last, "before": before, "after": after}
+    listed = []
+    others = result.tables.get("beside_centroids", pd.DataFrame(columns=["model"]))
+    for label, rows in others.groupby("model"):
+        fall = _fall("beside_centroids", rows)
+        if fall is not None and fall[:2] == (first, last):
+            number = len(listed)
+            parts |= {f"label{number}": str(label), f"before{number}": fall[2], f"after{number}": fall[3]}
+            listed.append(f"{{label{number}}} {{before{number}}} and {{after{number}}}")
+    return Traced(
+        "The means of speech and text lie {before} of the spread within apart at {first}, {after} at {last}"
+        + (f" ({'; '.join(listed)})." if listed else "."),
+        **parts,
     )
-    told = []
-    for label, rows in result.tables.get("beside_centroids", pd.DataFrame(columns=["model"])).groupby("model"):
-        fall = _fall(rows)
-        if fall is not None and fall[0] == first and fall[1] == last:
-            told.append(f"{label} {fall[2]:.2f} and {fall[3]:.2f}")
-    return sentence + (f" ({'; '.join(told)})." if told else ".")
 
 
-def _fall(rows: pd.DataFrame) -> tuple[str, str, float, float] | None:
+def _fall(table: str, rows: pd.DataFrame) -> tuple[str, str, Number, Number] | None:
     """First and last point that speech and text share, and the mean distance over languages there."""
     gap = rows[rows["kind"] == "modality_gap"]
     points = list(dict.fromkeys(gap["point"]))
     if len(points) < 2:
         return None
-    means = gap.groupby("point")["distance"].mean()
-    return str(points[0]), str(points[-1]), float(means[points[0]]), float(means[points[-1]])
+    before, after = (told_mean(table, gap[gap["point"] == point], "distance") for point in (points[0], points[-1]))
+    return str(points[0]), str(points[-1]), before, after
 
 
 def _gap(curves: pd.DataFrame) -> pd.DataFrame:
     return curves[(curves["kind"] == "modality_gap") & (curves["group"] == "mean")]
-
-
-def _number(values: Any) -> str:
-    return f"{float(values.iloc[0]):.2f}"

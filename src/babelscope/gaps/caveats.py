@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from babelscope.gaps.naming import measure_title
 from babelscope.gaps.result import KINDS
 
 #: Below this many sentences intervals are wide and subspace measures near saturation.
@@ -65,12 +66,12 @@ def _saturated(scores: pd.DataFrame) -> list[dict[str, str]]:
         if len(high) == 0:
             continue
         text = (
-            f"At {len(high)} of {len(rows)} comparisons {measure} gives unrelated sentences more than 0.90 (up to "
-            f"{high['null_mean'].max():.2f}): "
+            f"At {len(high)} of {len(rows)} comparisons {measure_title(str(measure))} gives unrelated sentences more "
+            f"than 0.90 (up to {high['null_mean'].max():.2f}): "
             "with so few sentences for so many directions a high raw value is no sign of likeness. Read its "
             "calibrated value, or another measure."
         )
-        told.append({"id": "saturated", "title": f"{measure} is saturated", "text": text})
+        told.append({"id": "saturated", "title": f"{measure_title(str(measure))} is saturated", "text": text})
     return told
 
 

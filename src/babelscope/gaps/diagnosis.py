@@ -94,6 +94,14 @@ def diagnosis(activations: Activations, scored: Mapping[str, Scored], scores: pd
                     "high": high,
                     "worst": index == worst,
                     "rank": order.index(code) + 1,
+                    "behind": behind.value,
+                    **dict(
+                        zip(
+                            ("behind_low", "behind_high"),
+                            behind.interval() if code != best else (0.0, 0.0),
+                            strict=True,
+                        )
+                    ),
                     "advice": _advice(one, code, best, worst, stops, losses, behind, level, n) if told else "",
                     "evidence": json.dumps(_evidence(one, at, stops, index, best, code), ensure_ascii=False),
                 }
@@ -177,7 +185,7 @@ def _of_best(one: Scored, code: str, last: Stop) -> str:
 def _evidence(
     one: Scored, at: Mapping[tuple[str, str], IntArray], stops: Sequence[Stop], index: int, best: str, code: str
 ) -> list[dict[str, Any]]:
-    return [
+    found = [
         {
             "table": "scores",
             "where": {
@@ -196,6 +204,21 @@ def _evidence(
         for stop in stops[max(index - 1, 0) : index + 1]
         for whose in dict.fromkeys([best, code])
     ]
+    if code == best:
+        for side in ("language_a", "language_b"):
+            where = {"kind": "language_gap_text", "point_a": stops[-1].against, side: code}
+            if len(rows := one.where(**where)) and np.isfinite(one.values[rows]).all():
+                found.append(
+                    {
+                        "table": "scores",
+                        "where": {**where, "measure": one.measure, "control": "none"},
+                        "column": CORRECTED,
+                        "of": "mean",
+                        "rows": len(rows),
+                        "value": float(one.values[rows].mean()),
+                    }
+                )
+    return found
 
 
 def languages_table(activations: Activations, scored: Mapping[str, Scored], scores: pd.DataFrame) -> pd.DataFrame:

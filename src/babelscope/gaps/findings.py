@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from babelscope.capture.store import Activations
 from babelscope.gaps.by_class import ALL, resource_classes
 from babelscope.gaps.contrasts import FEWEST_LANGUAGES, Contrast, Scored, Term, chance_corrected
+from babelscope.gaps.naming import measure_title
 from babelscope.gaps.result import TABLE_COLUMNS
 from babelscope.gaps.stages import Stop, around_adaptation, behind_front_end, way
 from babelscope.languages import RESOURCE_CLASSES
@@ -280,7 +281,8 @@ def _tested(
     margin = MATTERS * (1 - float(used["null_mean"].mean()) if raw else 1.0)
     said, reason = verdict(contrast, raw or overall.interval()[0] > 0, margin, n)
     low, high = contrast.interval()
-    score = scored.measure if raw else f"chance-corrected {scored.measure}"
+    title = measure_title(scored.measure)
+    score = title if raw else f"chance-corrected {title}"
     return {
         "id": claim.id,
         "group": claim.group,

@@ -6,24 +6,27 @@ from typing import Any
 
 import pandas as pd
 
+from babelscope.gaps.naming import measure_title
 from babelscope.gaps.result import KINDS
+from babelscope.gaps.traced import Traced, told, told_count
 
 #: Measures whose mean carries the headline, best first; a saturated one is passed over.
 _PREFERRED = ("linear_cka", "retrieval", "svcca")
 
 
-def headline(curves: pd.DataFrame, scores: pd.DataFrame, meta: dict[str, Any]) -> list[str]:
+def headline(curves: pd.DataFrame, scores: pd.DataFrame, meta: dict[str, Any]) -> list[Traced]:
     """Return one sentence on where speech and text meet, and one on languages.
 
     Parameters
     ----------
     curves, scores : DataFrame
+        Whose index labels are row numbers.
     meta : dict
         The result's ``corpus`` and ``options``.
 
     Returns
     -------
-    list of str
+    list of Traced
         At most two sentences; empty if nothing was compared.
     """
     means = curves[curves["group"] == "mean"]
@@ -41,22 +44,19 @@ def _best_measure(rows: pd.DataFrame) -> str | None:
     return None
 
 
-def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")]
-
-
-def _modalities(plain: pd.DataFrame, less: pd.DataFrame, scores: pd.DataFrame, meta: dict[str, Any]) -> str | None:
+def _modalities(plain: pd.DataFrame, less: pd.DataFrame, scores: pd.DataFrame, meta: dict[str, Any]) -> Traced | None:
     rows = plain[plain["kind"] == "modality_gap"]
     if rows.empty:
         return None
     n, languages = int(rows["n"].max()), len(meta["corpus"]["languages"])
     measure = _best_measure(rows)
     if measure is None:
-        return (
+        return Traced(
             "Speech and text of the same sentences are nowhere more alike than unrelated sentences would be, by any "
             f"measure taken ({n} sentences, {languages} {_plural('language', languages)})."
         )
-    best = max(_records(rows[rows["measure"] == measure]), key=lambda row: row["calibrated"])
+    held = rows[rows["measure"] == measure]
+    best = held.loc[held["calibrated"].idxmax()]
     each = scores[
         (scores["kind"] == "modality_gap")
         & (scores["control"] == "none")
@@ -64,20 +64,23 @@ def _modalities(plain: pd.DataFrame, less: pd.DataFrame, scores: pd.DataFrame, m
         & (scores["point_a"] == best["point"])
         & (scores["point_b"] == best["against"])
     ]
-    above = int((each["p"] < 0.05).sum())
     same = less[(less["kind"] == "modality_gap") & (less["measure"] == measure)]
     same = same[(same["point"] == best["point"]) & (same["against"] == best["against"])]
-    without = f" ({_number(float(same['value'].iloc[0]))} without what length explains)" if len(same) else ""
-    against = "" if best["against"] == best["point"] else f" against {best['against']}"
-    return (
-        f"Speech comes nearest to text at {best['point']}{against} ({best['stage']}, depth {best['depth']:.2f}): "
-        f"{_name(measure)} {_number(best['value'])}{without} where unrelated sentences give "
-        f"{_number(best['null_mean'])} (95 % below {_number(best['null_q95'])}), "
-        f"beyond chance in {above} of {len(each)} {_plural('language', len(each))} (p < .05 each, {n} sentences)."
-    )
+    without = " ({without} without what length explains)" if len(same) else ""
+    against = "" if best["against"] == best["point"] else " against {against}"
+    parts = {"without": told("curves", same.iloc[0], "value")} if len(same) else {}
+    return Traced(
+        "Speech comes nearest to text at {point}" + against + " ({stage}, depth {depth}): {measure} {value}" + without
+        + " where unrelated sentences give {null} (95 % below {q95}), beyond chance in {above} of {each} "
+        + _plural("language", len(each)) + " (p < .05 each, {n} sentences).",
+        point=str(best["point"]), against=str(best["against"]), stage=str(best["stage"]),
+        depth=told("curves", best, "depth"), measure=measure_title(measure), value=told("curves", best, "value"),
+        n=told("curves", best, "n", 0), null=told("curves", best, "null_mean"), q95=told("curves", best, "null_q95"),
+        above=told_count("scores", each[each["p"] < 0.05]), each=told_count("scores", each), **parts,
+    )  # fmt: skip
 
 
-def _languages(plain: pd.DataFrame, meta: dict[str, Any]) -> str | None:
+def _languages(plain: pd.DataFrame, meta: dict[str, Any]) -> Traced | None:
     rows = plain[plain["kind"].isin(["language_gap_text", "language_gap_speech"])]
     if rows.empty:
         return None
@@ -85,40 +88,31 @@ def _languages(plain: pd.DataFrame, meta: dict[str, Any]) -> str | None:
         (name for name in dict.fromkeys(rows["measure"]) if name.startswith("retrieval")), None
     ) or _best_measure(rows)
     if measure is None:
-        return "No two languages are more alike than unrelated sentences would be, by any measure taken."
+        return Traced("No two languages are more alike than unrelated sentences would be, by any measure taken.")
     rows = rows[rows["measure"] == measure]
-    ends: dict[str, dict[str, Any]] = {}
-    for row in _records(rows):
-        if row["kind"] not in ends or row["depth"] > ends[row["kind"]]["depth"]:
-            ends[row["kind"]] = row
+    ends = {kind: part.loc[part["depth"].idxmax()] for kind, part in rows.groupby("kind", sort=False)}
+    name = measure_title(measure)
     if len(ends) < 2:
         kind, end = next(iter(ends.items()))
-        return (
-            f"{KINDS[kind]}, at the output ({end['point']}): {_name(measure)} {_number(end['value'])} on average "
-            f"over {int(end['groups'])} "
-            f"{_plural('pair', int(end['groups']))}, where unrelated sentences give {_number(end['null_mean'])}."
-        )
+        count = int(end["groups"])
+        return Traced(
+            f"{KINDS[str(kind)]}, at the output ({{point}}): {{measure}} {{value}} on average over {{groups}} "
+            f"{_plural('pair', count)}, where unrelated sentences give {{null}}.",
+            point=str(end["point"]), measure=name, value=told("curves", end, "value"),
+            groups=told("curves", end, "groups", 0), null=told("curves", end, "null_mean"),
+        )  # fmt: skip
     text, speech = ends["language_gap_text"], ends["language_gap_speech"]
     more = (
         "more alike in text than in speech" if text["value"] > speech["value"] else "more alike in speech than in text"
     )
-    return (
-        f"At the two outputs, languages are {more}: {_name(measure)} {_number(text['value'])} in text "
-        f"({text['point']}) and "
-        f"{_number(speech['value'])} in speech ({speech['point']}), where unrelated sentences give "
-        f"{_number(text['null_mean'])}, on average over "
-        f"{int(text['groups'])} {_plural('pair', int(text['groups']))} of languages."
-    )
-
-
-def _name(measure: str) -> str:
-    names = {"linear_cka": "linear CKA", "retrieval": "retrieval P@1", "svcca": "SVCCA"}
-    return names.get(measure.split("(")[0], measure)
-
-
-def _number(value: float) -> str:
-    shown = f"{value:.2f}"
-    return "0.00" if shown == "-0.00" else shown
+    count = int(text["groups"])
+    return Traced(
+        f"At the two outputs, languages are {more}: {{measure}} {{text}} in text ({{a}}) and {{speech}} in speech "
+        "({b}), where unrelated sentences give {null}, on average over {groups} "
+        f"{_plural('pair', count)} of languages.",
+        measure=name, text=told("curves", text, "value"), a=str(text["point"]), speech=told("curves", speech, "value"),
+        b=str(speech["point"]), null=told("curves", text, "null_mean"), groups=told("curves", text, "groups", 0),
+    )  # fmt: skip
 
 
 def _plural(word: str, count: int) -> str:

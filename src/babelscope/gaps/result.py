@@ -101,7 +101,8 @@ TABLE_COLUMNS: dict[str, tuple[str, ...]] = {
     # Where a language's speech fails to reach its text: one row a language and stage. `reached` is the chance-corrected
     # similarity at the stage's end (`point`); `loss` is how much less the stage gains it than it gains the language
     # that ends nearest its text; `worst` marks the largest loss, if its interval excludes 0; `rank` is the language's,
-    # 1 being nearest; `evidence` is a JSON list as in the findings.
+    # 1 being nearest; `behind` is what the language stays behind at the last stage, with its interval; `evidence` is a
+    # JSON list as in the findings.
     "diagnosis": (
         "language",
         "resource_class",
@@ -114,6 +115,9 @@ TABLE_COLUMNS: dict[str, tuple[str, ...]] = {
         "high",
         "worst",
         "rank",
+        "behind",
+        "behind_low",
+        "behind_high",
         "advice",
         "evidence",
     ),
@@ -148,6 +152,9 @@ TABLE_COLUMNS: dict[str, tuple[str, ...]] = {
         "measure",
         "calibrated",
     ),
+    # How far tokens go with likeness over pairs of languages, at the text side's output: Spearman's `rho`; `predictor`
+    # is "shared_token_share", or "tokens_per_word_ratio", |log| of the two languages' tokens a word; `p` is Mantel's.
+    "associations": ("point", "measure", "predictor", "rho", "low", "high", "p", "languages", "pairs"),
     # The curves (control "none") of other models on the same sentences, `model` being their label.
     "beside": ("model", *CURVE_COLUMNS),
     # Their distances between mean vectors.
@@ -201,7 +208,8 @@ class Result:
         Provenance and texts, JSON-able: ``study`` (name, created, command), ``model`` (name, revision, sides, notes),
         ``corpus`` (name, fingerprint, languages, n, licence, attribution, readers, seconds), ``options`` (measures,
         controls, permutations, seed, pooling, match, interval_of_means), ``versions``, ``headline`` (list of
-        sentences), ``caveats`` (list of {id, title, text}).
+        sentences), ``headline_parts`` (each as texts and numbers with their places: :mod:`babelscope.gaps.traced`),
+        ``caveats`` (list of {id, title, text}).
     tables : dict of str to DataFrame
         What further analyses found, one tidy table each; columns :data:`TABLE_COLUMNS`. A table that the study allows
         no rows of is absent.
@@ -215,12 +223,14 @@ class Result:
     def save(self, folder: Path | str) -> Path:
         """Write ``scores.parquet``, ``scores.csv``, ``curves.csv``, ``tables/*.parquet`` and ``result.json``.
 
-        Each is replaced whole; a table of an earlier result that this one lacks is removed.
+        Each is replaced whole; a table of an earlier result that this one lacks is removed. ``result.json`` is written
+        last, and one of another result is removed first: a folder that has it holds all of one result.
         """
         from babelscope.cache import write_atomically
 
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        self._take_away_another(folder / "result.json")
         write_atomically(folder / "scores.parquet", lambda path: self.scores.to_parquet(path, index=False))
         write_atomically(folder / "scores.csv", lambda path: self.scores.to_csv(path, index=False))
         write_atomically(folder / "curves.csv", lambda path: self.curves.to_csv(path, index=False))
@@ -234,6 +244,15 @@ class Result:
         text = json.dumps(self.meta, indent=2, ensure_ascii=False)
         write_atomically(folder / "result.json", lambda path: path.write_text(text, encoding="utf-8"))
         return folder
+
+    def _take_away_another(self, path: Path) -> None:
+        """Remove ``result.json`` unless it is of the same study, whose tables are the same."""
+        try:
+            held = json.loads(path.read_text(encoding="utf-8"))["identity"]
+        except (OSError, ValueError, KeyError, TypeError):
+            held = None
+        if held is None or held != self.meta.get("identity"):
+            path.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, folder: Path | str) -> Result:

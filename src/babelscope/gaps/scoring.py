@@ -143,7 +143,9 @@ def compare(
         "versions": versions(),
         "activations": {"created": activations.meta["created"], "versions": activations.meta["versions"]},
     }
-    meta["headline"] = headline(along, scores, meta)
+    said = headline(along, scores, meta)
+    meta["headline"] = [str(sentence) for sentence in said]
+    meta["headline_parts"] = [sentence.parts() for sentence in said]
     meta["caveats"] = caveats(scores, meta)
     return Result(scores, along, meta, further | tables(activations, scores, along, seed))
 

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
+from scipy.stats import t as student
 
 from babelscope.capture.store import Activations
 from babelscope.corpora.words import count_words
@@ -143,7 +144,9 @@ def associations(tokens: pd.DataFrame, *, permutations: int = 999, seed: int = 0
 
     Spearman's correlation over the pairs. Pairs that share a language are not independent, so p comes from permuting
     the languages and not the pairs (Mantel's test): p = (1 + #{|rho of a permutation| >= |rho|}) / (permutations + 1).
-    Going together is not causing: languages of one family share words as well as tokens.
+    The interval is for other languages, from the jackknife that leaves out one language at a time with every pair it is
+    in, of Fisher's z = artanh(rho), with Student's quantile; it is rough where languages are few. Going together is not
+    causing: languages of one family share words as well as tokens.
 
     Parameters
     ----------
@@ -155,8 +158,9 @@ def associations(tokens: pd.DataFrame, *, permutations: int = 999, seed: int = 0
     Returns
     -------
     DataFrame
-        Columns point, measure, predictor (of :data:`PREDICTORS`), rho, p, languages, pairs. A predictor or score that
-        does not vary has no row, nor has a point with fewer than four languages.
+        Columns ``associations`` of :data:`babelscope.gaps.result.TABLE_COLUMNS`. A predictor or score that does not
+        vary has no row, nor has a point with fewer than four languages; ``low`` and ``high`` are NaN with fewer than
+        five.
 
     Raises
     ------
@@ -198,12 +202,31 @@ def associations(tokens: pd.DataFrame, *, permutations: int = 999, seed: int = 0
                     "measure": measure,
                     "predictor": predictor,
                     "rho": rho,
+                    **_interval(values, a, b, rho),
                     "p": float((1 + (np.abs(drawn) >= abs(rho) - 1e-12).sum()) / (permutations + 1)),
                     "languages": len(languages),
                     "pairs": len(rows),
                 }
             )
-    return pd.DataFrame(found, columns=["point", "measure", "predictor", "rho", "p", "languages", "pairs"])
+    return pd.DataFrame(found, columns=list(TABLE_COLUMNS["associations"]))
+
+
+def _interval(values: NDArray[np.float64], a: NDArray[Any], b: NDArray[Any], rho: float) -> dict[str, float]:
+    """Return the 95 % interval of a correlation over pairs (a, b) of languages, for other languages."""
+    nothing = {"low": float("nan"), "high": float("nan")}
+    languages = int(max(a.max(), b.max())) + 1
+    if languages < 5 or abs(rho) >= 1:
+        return nothing
+    found = []
+    for one in range(languages):
+        x, y = (_standard_ranks(column) for column in values[(a != one) & (b != one)].T)
+        if x is None or y is None or abs(float(x @ y)) >= 1 - 1e-9:
+            return nothing
+        found.append(np.arctanh(float(x @ y)))
+    error = float(np.sqrt((languages - 1) * np.var(found)))
+    reach = float(student.ppf(0.975, languages - 1)) * error
+    middle = np.arctanh(rho)
+    return {"low": float(np.tanh(middle - reach)), "high": float(np.tanh(middle + reach))}
 
 
 def _standard_ranks(values: NDArray[np.float64]) -> NDArray[np.float64] | None:
@@ -217,5 +240,9 @@ def _standard_ranks(values: NDArray[np.float64]) -> NDArray[np.float64] | None:
 def tables(
     activations: Activations, scores: pd.DataFrame, curves: pd.DataFrame, seed: int = 0
 ) -> dict[str, pd.DataFrame]:
-    """Return the table ``tokens``."""
-    return {"tokens": tokens_table(activations, scores)}
+    """Return the table ``tokens``, and ``associations`` at the text side's last point, its output."""
+    found = tokens_table(activations, scores)
+    if found.empty:
+        return {}
+    last = [point for point in activations.points("text") if point in set(found["point"])][-1]
+    return {"tokens": found, "associations": associations(found[found["point"] == last], seed=seed)}

@@ -48,6 +48,9 @@ def drawn(result: Result, sections: dict[str, Any]) -> Iterator[Figure]:
         table = result.tables["by_class"]
         for panel in classes["panels"]:
             yield Figure(f"by_class.{panel['kind']}", panel["picture"], select.rows(table, kind=panel["kind"]))
+    if beside := sections.get("beside"):
+        for panel in beside["panels"]:
+            yield Figure(f"beside.{panel['name']}", panel["picture"], panel["rows"])
     if cross := sections.get("cross"):
         means = select.mean_of(select.rows(result.curves, kind="modality_gap", measure=cross["first"], control="none"))
         yield Figure("cross_layer", cross["picture"], means)

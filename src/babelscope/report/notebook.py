@@ -127,6 +127,52 @@ class View:
             alt.layer(each, mean).properties(width=width, height=height, title="Distances between mean vectors"),
         )
 
+    def cross_layer(
+        self, measure: str | None = None, *, language: str | None = None, width: int = 420, height: int = 360
+    ) -> alt.Chart:
+        """Draw every speech point against every text point: where two towers meet, wherever in their depth.
+
+        Parameters
+        ----------
+        measure : str, optional
+            The leading one if left out.
+        language : str, optional
+            The mean over languages if left out.
+        width, height : int
+            Of the plot, in pixels.
+
+        Raises
+        ------
+        UsageError
+            If the result has no such measure or language.
+        DataError
+            If speech points were not held against several text points (``match = "all"``).
+        """
+        speech, text = select.crossings(self.result)
+        if not speech:
+            raise DataError('no speech point was held against several text points: run the study with match = "all"')
+        measure = select.leading_measure(self.result) if measure is None else measure
+        measure = select.known("measure", measure or "", select.measures(self.result))
+        rows = select.rows(self.result.curves, kind="modality_gap", measure=measure, control="none")
+        group = "mean" if language is None else select.known("language", language, select.languages(self.result))
+        rows = select.rows(rows, group=group)
+        title = alt.TitleParams(
+            "Speech point against text point",
+            subtitle=f"calibrated {measure_title(measure)}, {'mean over languages' if language is None else language}",
+        )
+        return cast(
+            "alt.Chart",
+            alt.Chart(rows[["point", "against", "stage", "value", "null_q95", "calibrated", "n"]])
+            .mark_rect()
+            .encode(
+                x=alt.X("point:N", title="speech point", sort=[one.name for one in speech]),
+                y=alt.Y("against:N", title="text point", sort=[one.name for one in reversed(text)]),
+                color=alt.Color("calibrated:Q", title="calibrated", scale=alt.Scale(scheme="viridis", domainMin=0)),
+                tooltip=["point:N", "against:N", *_formats("value", "null_q95", "calibrated")],
+            )
+            .properties(width=width, height=height, title=title),
+        )
+
     def points(self, point: str | None = None, *, width: int = 420, height: int = 360) -> alt.Chart:
         """Draw the sentences at a point on their first two principal axes, by language and modality.
 

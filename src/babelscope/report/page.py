@@ -33,7 +33,7 @@ from babelscope.report.sections import (
     retrieval,
     variance,
 )
-from babelscope.report.told import plain
+from babelscope.report.told import of_parts, plain
 
 #: The page's script, in the order in which its parts need each other.
 SCRIPTS = ("core", "save", "curves", "grid", "maps", "cross", "points", "variance", "tables")
@@ -322,7 +322,12 @@ def _told(meta: dict[str, Any]) -> dict[str, Any]:
         for name in ("study", "model", "corpus", "options")
     }
     caveats = [one for one in provenance.items(meta.get("caveats")) if isinstance(one, dict)]
-    return {**sections, "headline": [str(one) for one in provenance.items(meta.get("headline"))], "caveats": caveats}
+    parts = provenance.items(meta.get("headline_parts"))
+    headline = [
+        of_parts(str(one), parts[number] if number < len(parts) else None)
+        for number, one in enumerate(provenance.items(meta.get("headline")))
+    ]
+    return {**sections, "headline": headline, "caveats": caveats}
 
 
 def _lean(result: Result) -> Result:

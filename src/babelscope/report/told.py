@@ -90,6 +90,61 @@ def count(table: str, part: pd.DataFrame) -> Told:
     return Told(len(part), str(len(part)), table, tuple(int(str(label)) for label in part.index), "rows")
 
 
+def of_parts(sentence: str, parts: object) -> Sentence | str:
+    """Return a sentence of the result with the places of its numbers, or as it is where the parts do not make it up.
+
+    Parameters
+    ----------
+    sentence : str
+    parts : list
+        As :meth:`babelscope.gaps.traced.Traced.parts` gives them. They come from a file and are escaped like all data.
+    """
+    pieces: dict[str, Any] = {}
+    for place, part in enumerate(parts if isinstance(parts, list) else []):
+        if isinstance(part, dict):
+            try:
+                rows = tuple(int(row) for row in part["rows"])
+                part = Told(float(part["value"]), str(part["text"]), str(part["table"]), rows, str(part["column"]))
+            except (KeyError, TypeError, ValueError):
+                return sentence
+        pieces[f"part{place}"] = part
+    if "".join(map(str, pieces.values())) != sentence:
+        return sentence
+    return Sentence("".join(f"{{{name}}}" for name in pieces), **pieces)
+
+
+_NUMBER = re.compile(r"[-−]?\d+\.\d+")
+
+
+def placed(text: str, table: str, rows: pd.DataFrame, columns: Iterable[str]) -> Sentence:
+    """Return a text in which every decimal number that a column of the rows holds knows its place.
+
+    Parameters
+    ----------
+    text : str
+        Made from these rows.
+    table : str
+    rows : DataFrame
+        Its index labels are row numbers. The first row and column that hold the number as it is written are taken.
+    columns : iterable of str
+    """
+    known: dict[str, Told] = {}
+    for column in (name for name in columns if name in rows):
+        for _, row in rows.iterrows():
+            one = tell(table, row, column)
+            known.setdefault(one.text.replace("−", "-"), one)
+    pieces: dict[str, Any] = {}
+    end = 0
+    for found in _NUMBER.finditer(text):
+        one = known.get(found.group().replace("−", "-"))
+        if one is not None:
+            pieces[f"part{len(pieces)}"] = text[end : found.start()]
+            pieces[f"part{len(pieces)}"] = Told(one.value, found.group(), one.table, one.rows, one.column)
+            end = found.end()
+    pieces[f"part{len(pieces)}"] = text[end:]
+    return Sentence("".join(f"{{{name}}}" for name in pieces), **pieces)
+
+
 class Sentence:
     """A sentence of this package with names and numbers put in.
 

@@ -63,8 +63,7 @@ def _curve_panels(result: Result, table: pd.DataFrame, own: str, labels: list[st
             if kind == "modality_gap" and measure == select.retrieval_measure(result):
                 lead = _ends(series, measure)
             panel = _panel(f"{kind}.{words.slug(measure)}", title, series, "value", (0.0, 1.0), lead)
-            panel["chance"] = _chance(mine)
-            yield panel
+            yield panel | {"chance": _chance(mine), "rows": theirs, "kind": kind}
 
 
 def _distance_panels(result: Result, own: str, labels: list[str]) -> Iterator[dict[str, Any]]:
@@ -79,7 +78,11 @@ def _distance_panels(result: Result, own: str, labels: list[str]) -> Iterator[di
     ]
     top = float(max(mine["distance"].max(), theirs["distance"].max())) * 1.04
     title = f"{words.KIND_TITLES['modality_gap']}: distance of the means, over the spread within"
-    yield _panel("modality_gap.distance", title, series, "distance", (0.0, top), _falls(series)) | {"chance": None}
+    yield _panel("modality_gap.distance", title, series, "distance", (0.0, top), _falls(series)) | {
+        "chance": None,
+        "rows": theirs,
+        "kind": "modality_gap",
+    }
 
 
 def _panel(

@@ -10,10 +10,13 @@ import pandas as pd
 from babelscope.gaps.result import Result
 from babelscope.report import select, words
 from babelscope.report.sections.findings import evidence
-from babelscope.report.told import Sentence, count, joined, tell
+from babelscope.report.told import Sentence, count, joined, placed, tell
 
 #: Rows that stand open; the others unfold.
 FIRST_ROWS = 16
+
+#: Columns that an advice is made of.
+NUMBERS = ("behind", "behind_low", "behind_high", "loss", "low", "high")
 
 
 def section(result: Result) -> dict[str, Any] | None:
@@ -95,6 +98,14 @@ def _largest(worst: pd.DataFrame) -> Sentence | None:
     )
 
 
+def _placed(text: str, rows: pd.DataFrame, row: pd.Series[Any]) -> Sentence:
+    """Return an advice whose numbers know their places; what its texts reach stands in the evidence alone."""
+    own = rows[rows["language"] == row["language"]]
+    own = pd.concat([own.loc[[row.name]], own.drop(index=row.name)])
+    best = row["rank"] == 1
+    return placed(text, "diagnosis", own[:1] if best else own, ["reached"] if best else NUMBERS)
+
+
 def _advice(result: Result, rows: pd.DataFrame) -> list[dict[str, Any]]:
     """Return each advice once, with the languages that it is for, in their ranks."""
     told: dict[str, list[pd.Series[Any]]] = {}
@@ -104,7 +115,7 @@ def _advice(result: Result, rows: pd.DataFrame) -> list[dict[str, Any]]:
         told.setdefault(str(row["advice"]).strip(), []).append(row)
     return [
         {
-            "text": text,
+            "text": _placed(text, rows, found[0]),
             "languages": [str(row["language"]) for row in found],
             "evidence": evidence(result, found[0]["evidence"]),
         }

@@ -86,7 +86,7 @@ def _verdict(result: Result, row: pd.Series[Any], rows: pd.DataFrame, caveats: d
         "verdict": verdict,
         "sign": sign,
         "tone": tone,
-        "of": str(row["effect_of"]),
+        "of": str(row["effect_of"])[:1].upper() + str(row["effect_of"])[1:],
         "numbers": _effect(row),
         "picture": drawing.interval(
             float(row["effect"]), float(row["low"]), float(row["high"]), domain, f"var(--verdict-{tone})"
@@ -110,7 +110,7 @@ def _effect(row: pd.Series[Any]) -> Sentence:
         parts["p"] = tell("findings", row, "p")
         told.append("p {p}" if str(parts["p"]).startswith("<") else "p = {p}")
     parts |= {"n": tell("findings", row, "n", 0), "groups": tell("findings", row, "groups", 0)}
-    told += ["n = {n}", "{groups} languages or pairs"]
+    told += ["{n} sentences", "{groups} languages"]
     return Sentence(", ".join(told), **parts)
 
 

@@ -97,6 +97,35 @@ def _lead(table: pd.DataFrame, measure: str) -> Sentence | None:
     )
 
 
+#: What goes with likeness, in words.
+_PREDICTORS: dict[str, str] = {
+    "shared_token_share": "The share of tokens in common",
+    "tokens_per_word_ratio": "How unlike two languages’ tokens a word are",
+}
+
+
+def _association(row: pd.Series[Any]) -> Sentence:
+    """Say how far tokens go with the likeness of texts, as a correlation and no more."""
+    parts: dict[str, Any] = {
+        "what": _PREDICTORS.get(str(row["predictor"]), str(row["predictor"])),
+        "measure": words.measure_title(str(row["measure"])),
+        "point": str(row["point"]),
+        "rho": tell("associations", row, "rho"),
+        "p": tell("associations", row, "p"),
+        "pairs": tell("associations", row, "pairs", 0),
+    }
+    interval = ""
+    if np.isfinite(float(row["low"])) and np.isfinite(float(row["high"])):
+        parts |= {"low": tell("associations", row, "low"), "high": tell("associations", row, "high")}
+        interval = "{low} to {high} for other languages; "
+    sign = "" if str(parts["p"]).startswith("<") else "= "
+    return Sentence(
+        "{what} and the calibrated {measure} of their texts at {point} have a rank correlation of {rho} over {pairs} "
+        "pairs (" + interval + "p " + sign + "{p}, by permuting the languages).",
+        **parts,
+    )  # fmt: skip
+
+
 def tokens(result: Result) -> dict[str, Any] | None:
     """Return shared tokens against likeness of texts, as a picture and a table; None where there is none."""
     table = result.tables.get("tokens")
@@ -127,10 +156,13 @@ def tokens(result: Result) -> dict[str, Any] | None:
         share=tell("tokens", most, "shared_token_share"), least=tell("tokens", least, "shared_token_share"),
         score=tell("tokens", most, "calibrated"), other=tell("tokens", least, "calibrated"), measure=title, point=point,
     )  # fmt: skip
+    found = result.tables.get("associations")
+    if found is not None:
+        found = found[found["measure"] == measure]
     shown = there.sort_values("shared_token_share", ascending=False, kind="stable").head(MOST_PAIRS)
     columns = ("tokens_per_word_a", "tokens_per_word_b", "shared_token_share", "calibrated")
     return {
-        "lead": [lead],
+        "lead": joined([lead, *(_association(row) for _, row in ([] if found is None else found.iterrows()))]),
         "picture": drawing.scatter(
             frame, [drawing.Cloud("pairs", list(x), list(y), "var(--language-0)")], "tokens-title", text
         ),

@@ -41,6 +41,29 @@ one("#theme").addEventListener("click", () => {
   root.dataset.theme = now === "dark" ? "light" : "dark";
 });
 
+// A number in a sentence says where it stands: on hover by its title, by a click or a key in the page.
+const placed = () => !one("#tip").hidden && one("#tip").textContent === one("#tip").dataset.place;
+const place = (number) => {
+  const tip = one("#tip");
+  const again = placed() && tip.dataset.place === number.title;
+  tip.hidden = again;
+  if (again) return;
+  tip.textContent = tip.dataset.place = number.title;
+  const box = number.getBoundingClientRect();
+  tip.style.left = `${Math.max(8, Math.min(box.left, innerWidth - tip.offsetWidth - 8)) + scrollX}px`;
+  tip.style.top = `${box.bottom + 6 + scrollY}px`;
+};
+for (const number of all("p data, .lead data, .by-class data")) number.tabIndex = 0;
+addEventListener("click", (event) => {
+  const number = event.target.closest?.("data[title]");
+  if (number) place(number);
+  else if (placed()) one("#tip").hidden = true;
+});
+addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && placed()) one("#tip").hidden = true;
+  else if (event.key === "Enter" && event.target.matches?.("data[title]")) place(event.target);
+});
+
 // On paper everything that backs a verdict is open.
 addEventListener("beforeprint", () => all(".finding details").forEach((details) => (details.open = true)));
 

@@ -1,0 +1,88 @@
+"""Sentences whose numbers know where they stand: a table of the result, its rows, a column.
+
+Nothing is said that a reader could not look up. The sentences go into the result as text, and beside it as parts, so
+that a report can show the place of each number.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number as it is told, and where it stands.
+
+    Attributes
+    ----------
+    value : float
+        As it stands there; for a count the number of rows, for several rows their mean.
+    table : str
+        ``scores``, ``curves``, or the name of a further table.
+    rows : tuple of int
+        Row numbers, from 0.
+    column : str
+        The column; ``rows`` for a count of rows.
+    text : str
+        As it is written.
+    """
+
+    value: float
+    table: str
+    rows: tuple[int, ...]
+    column: str
+    text: str
+
+
+def told(table: str, row: Any, column: str, digits: int = 2) -> Number:
+    """Return one number of one row (a Series); its name is its row number."""
+    value = float(row[column])
+    return Number(value, table, (int(row.name),), column, written(value, digits))
+
+
+def told_mean(table: str, rows: pd.DataFrame, column: str) -> Number:
+    """Return the mean of a column over some rows."""
+    value = float(rows[column].mean())
+    return Number(value, table, tuple(int(str(label)) for label in rows.index), column, written(value))
+
+
+def told_count(table: str, rows: pd.DataFrame) -> Number:
+    """Return how many rows a part of a table has."""
+    return Number(len(rows), table, tuple(int(str(label)) for label in rows.index), "rows", str(len(rows)))
+
+
+def written(value: float, digits: int = 2) -> str:
+    """Write a number, without the sign of a zero."""
+    text = f"{value:.{digits}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+class Traced(str):
+    """A sentence, and what it is made of: texts and :class:`Number`.
+
+    Parameters
+    ----------
+    template : str
+        With ``{name}`` where a part is put in.
+    **parts : Number or str
+    """
+
+    segments: tuple[str | Number, ...]
+
+    def __new__(cls, template: str, **parts: Number | str) -> Traced:
+        """Put the parts in."""
+        pieces = re.split(r"\{(\w+)\}", template)
+        segments: list[str | Number] = [
+            parts[piece] if index % 2 else piece for index, piece in enumerate(pieces) if index % 2 or piece
+        ]
+        made = super().__new__(cls, "".join(one.text if isinstance(one, Number) else one for one in segments))
+        made.segments = tuple(segments)
+        return made
+
+    def parts(self) -> list[Any]:
+        """Return the segments as JSON holds them: texts, and dicts of value, table, rows, column, text."""
+        return [{**vars(one), "rows": list(one.rows)} if isinstance(one, Number) else one for one in self.segments]
