@@ -259,5 +259,5 @@ def test_the_cross_layer_map_has_a_cell_for_every_pair_of_points(full: Result) -
     assert spec["width"] == 200 and spec["encoding"]["y"]["sort"][0] == "text.pooled"
     with pytest.raises(DataError, match='match = "all"'):
         View(full).cross_layer()
-    with pytest.raises(UsageError, match="did you mean"):
+    with pytest.raises(UsageError, match="no measure 'linear_ckb'"):
         View(result).cross_layer("linear_ckb")
