@@ -23,7 +23,7 @@ from typing import IO, cast
 from babelscope.audio import SAMPLE_RATE, decode
 from babelscope.cache import cache_folder, sha256_of, write_atomically
 from babelscope.errors import DataError
-from babelscope.fetch.archives import MAX_ENTRIES, MAX_MEMBER_BYTES, is_safe_name
+from babelscope.fetch.archives import MAX_ENTRIES, MAX_MEMBER_BYTES, Unpacked, is_safe_name
 
 #: All members of one archive together. A split of FLEURS for training has up to some 10 GB.
 MAX_TOTAL_BYTES = 64 * 2**30
@@ -121,11 +121,19 @@ def read_tar_gz(path: Path) -> Iterator[tuple[str, bytes]]:
     DataError
         If the archive is missing, damaged, or exceeds the limits of this module.
     """
+
+    def refused(why: str) -> DataError:
+        return DataError(f"archive {path} is refused: {why}")
+
     try:
         with path.open("rb") as raw, gzip.open(raw) as handle:
+            unpacked = Unpacked(
+                cast(IO[bytes], handle), path.stat().st_size, MAX_TOTAL_BYTES, MAX_MEMBER_BYTES + 2 * _CHUNK, refused
+            )
             total = 0
-            with tarfile.open(fileobj=handle, mode="r|") as archive:
+            with tarfile.open(fileobj=cast(IO[bytes], unpacked), mode="r|") as archive:
                 for count, entry in enumerate(archive):
+                    unpacked.entry()
                     if not entry.isreg():
                         continue
                     total += entry.size
@@ -136,11 +144,12 @@ def read_tar_gz(path: Path) -> Iterator[tuple[str, bytes]]:
                     if len(data) != entry.size:
                         raise DataError(f"archive {path} is cut short at {entry.name!r}: get it again")
                     yield PurePosixPath(entry.name).name, data
-            while handle.read(_CHUNK):  # to the end, where the checksum stands
+                    unpacked.entry()
+            while unpacked.read(_CHUNK):  # to the end, where the checksum stands
                 pass
     except FileNotFoundError:
         raise DataError(f"archive {path} does not exist") from None
-    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+    except (tarfile.TarError, zlib.error, EOFError, IndexError, MemoryError, OSError, ValueError) as error:
         raise DataError(f"archive {path} is damaged or cannot be read ({error}): get it again") from error
 
 

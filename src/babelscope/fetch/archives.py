@@ -10,7 +10,7 @@ import re
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, cast
 
@@ -24,6 +24,8 @@ MAX_MEMBER_BYTES = 64 * 2**20
 MAX_TOTAL_BYTES = 2 * 2**30
 #: Entries of one archive.
 MAX_ENTRIES = 100_000
+#: An archive that unpacks to more than so many times its own size, and to more than so many bytes, is a bomb.
+MAX_RATIO, RATIO_FROM = 200, 2**26
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9@+_][A-Za-z0-9@+_.,\- ]*(?:/[A-Za-z0-9@+_][A-Za-z0-9@+_.,\- ]*)*")
 _CHUNK = 2**20
@@ -46,6 +48,57 @@ class _Slice(io.RawIOBase):
         return len(data)
 
 
+class Unpacked(io.RawIOBase):
+    """What is read of a compressed archive, counted: neither one entry's header nor all of it takes what it likes.
+
+    Parameters
+    ----------
+    handle : binary file
+        Decompresses.
+    packed : int
+        Bytes of the archive itself.
+    most : int
+        Bytes of it all.
+    most_at_once : int
+        Bytes between two calls of :meth:`entry`: tar's own extended headers are read whole, whatever they claim.
+    refused : callable
+        Makes the error, given why.
+    """
+
+    def __init__(
+        self, handle: IO[bytes], packed: int, most: int, most_at_once: int, refused: Callable[[str], Exception]
+    ) -> None:
+        self._handle, self._packed, self._most, self._at_once, self._refused = (
+            handle, packed, most, most_at_once, refused
+        )  # fmt: skip
+        self._total = self._since = 0
+
+    def readable(self) -> bool:
+        """Return that it can be read."""
+        return True
+
+    def entry(self) -> None:
+        """Say that an entry begins."""
+        self._since = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read; `size` is given.
+
+        Raises
+        ------
+        Exception
+            What `refused` makes, beyond a limit.
+        """
+        data = self._handle.read(_CHUNK if size is None or size < 0 else size)
+        self._total += len(data)
+        self._since += len(data)
+        if self._total > self._most or self._since > self._at_once:
+            raise self._refused("it unpacks to more than is allowed")
+        if self._total > max(RATIO_FROM, MAX_RATIO * self._packed):
+            raise self._refused(f"it unpacks to more than {MAX_RATIO} times its size")
+        return data
+
+
 def is_safe_name(name: str) -> bool:
     """Return whether a member name is plain relative text without ``..``, a leading ``/``, ``-`` or ``.``."""
     return _SAFE_NAME.fullmatch(name) is not None and ".." not in name.split("/")
@@ -61,8 +114,11 @@ def _telling_damage(path: Path) -> Iterator[None]:
         zlib.error,
         lzma.LZMAError,
         EOFError,
+        IndexError,
         pa.ArrowException,
+        MemoryError,
         OSError,
+        ValueError,
     ) as error:
         if isinstance(error, OSError) and error.errno is not None:  # the disk's; decompressors give no number
             raise
@@ -107,9 +163,17 @@ def copy_wheel_member(wheel: Path, name: str, out: IO[bytes], size: int) -> None
 
 
 def _tar_files(handle: IO[bytes], path: Path) -> Iterator[tuple[str, bytes]]:
+    def refused(why: str) -> FetchError:
+        return FetchError(f"{path.name} is refused: {why}")
+
+    # Behind the last member stand zeros, to a block's end: little.
+    unpacked = Unpacked(
+        handle, path.stat().st_size, MAX_TOTAL_BYTES + 2 * _CHUNK, MAX_MEMBER_BYTES + 2 * _CHUNK, refused
+    )
     total = 0
-    with tarfile.open(fileobj=handle, mode="r|") as archive:
+    with tarfile.open(fileobj=cast(IO[bytes], unpacked), mode="r|") as archive:
         for count, entry in enumerate(archive):
+            unpacked.entry()
             if count >= MAX_ENTRIES:
                 raise FetchError(f"{path.name} has more than {MAX_ENTRIES} entries: refused")
             if not entry.isreg():
@@ -125,11 +189,10 @@ def _tar_files(handle: IO[bytes], path: Path) -> Iterator[tuple[str, bytes]]:
             if len(data) != entry.size:
                 raise FetchError(f"{path.name} is cut short at {name!r}: remove {path} and fetch again")
             yield name, data
+            unpacked.entry()
     # To the end, so that the checksum behind the compressed data is looked at.
-    while chunk := handle.read(_CHUNK):
-        total += len(chunk)
-        if total > MAX_TOTAL_BYTES:
-            raise FetchError(f"{path.name} unpacks to more than is allowed: refused")
+    while unpacked.read(_CHUNK):
+        pass
 
 
 def read_tar_gz(path: Path) -> Iterator[tuple[str, bytes]]:
