@@ -129,6 +129,21 @@ def test_what_is_not_there_is_one_line(hub: Hub, monkeypatch: pytest.MonkeyPatch
     told(FetchError, "HF_HUB_OFFLINE is set", "someone/else")
 
 
+@pytest.mark.parametrize("part", ["vicuna", "whisper"])
+def test_a_part_of_salmonn_comes_the_same_way(hub: Hub, tmp_path: Path, part: str) -> None:
+    folder = tiny("salmonn", tmp_path / "salmonn")
+    own = next(path for path in folder.iterdir() if path.is_dir() and path.name.startswith(part))
+    pickled = list(own.glob("*.bin"))
+    hub.files = {path.name: path.read_bytes() for path in own.iterdir()} | {"README.md": b"read me"}
+    local = models.load("salmonn-7b", weights=str(folder))
+    own.rename(tmp_path / "elsewhere")
+    model = models.load("salmonn-7b", weights=str(folder), options={part: NAME})
+    assert {file.sha256 for file in model.weights} == {file.sha256 for file in local.weights}
+    assert f"hub {NAME} at {COMMIT[:12]}" in {file.source for file in model.weights}
+    fetched = {path for _, path, _ in hub.asked}
+    assert "README.md" not in fetched and {path.name for path in pickled} <= fetched
+
+
 def test_seamless_comes_the_same_way(hub: Hub, tmp_path: Path) -> None:
     folder = tiny("seamless-m4t-v2", tmp_path / "seamless")
     hub.files = {path.name: path.read_bytes() for path in folder.iterdir()} | {"original.pt": b"pickled"}

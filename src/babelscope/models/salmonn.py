@@ -30,7 +30,7 @@ from babelscope.models.salmonn_parts import Sizes, build, trained_arrays
 from babelscope.models.salmonn_sides import BEFORE, SAMPLE_RATE, STEP, SalmonnSpeech, SalmonnText
 from babelscope.models.weights.accounting import fill, folder_files, refuse_larger
 from babelscope.models.weights.beats import read_beats
-from babelscope.models.weights.folder import read_tokenizer
+from babelscope.models.weights.folder import locate_with_pickled, read_tokenizer
 from babelscope.models.weights.salmonn import read_trained, vicuna_arrays, whisper_arrays
 from babelscope.models.weights.settings import read_settings
 
@@ -93,6 +93,7 @@ class _Files:
     beats: Path
     whisper: Path
     vicuna: Path
+    hub: Mapping[Path, str]  # folders that were fetched, and where from
 
 
 def load(options: LoadOptions) -> Model:
@@ -103,8 +104,8 @@ def load(options: LoadOptions) -> Model:
     options : LoadOptions
         ``weights`` is a folder that holds ``salmonn*.pth``, ``BEATs*.pt`` and the folders of Whisper and Vicuna under
         any name; or the ``.pth`` itself, with the others beside it. ``extra`` may name ``whisper`` and ``vicuna``
-        (folders) and ``beats`` (a file) elsewhere; ``lora_for_text`` (True) says whether text goes through Vicuna with
-        LoRA, as speech does; ``lora_alpha`` (32, with which SALMONN was trained) scales LoRA.
+        (folders or hub ids) and ``beats`` (a file) elsewhere; ``lora_for_text`` (True) says whether text goes through
+        Vicuna with LoRA, as speech does; ``lora_alpha`` (32, with which SALMONN was trained) scales LoRA.
 
     Returns
     -------
@@ -269,20 +270,32 @@ def _locate(weights: str, extra: Mapping[str, Any]) -> _Files:
     if not place.exists():
         raise DataError(f"weights: there is no {weights}: name a folder that holds SALMONN's files, or its .pth")
     folder = place.parent if place.is_file() else place
+    hub: dict[Path, str] = {}
     return _Files(
         trained=place if place.is_file() else _only_file(folder, "salmonn*.pth", "SALMONN's own checkpoint", ""),
-        beats=_named(extra, "beats") or _only_file(folder, "BEATs*.pt", "a checkpoint of BEATs", "beats"),
-        whisper=_named(extra, "whisper") or _only_folder(folder, "whisper"),
-        vicuna=_named(extra, "vicuna") or _only_folder(folder, "vicuna"),
+        beats=_named(extra, "beats", hub) or _only_file(folder, "BEATs*.pt", "a checkpoint of BEATs", "beats"),
+        whisper=_named(extra, "whisper", hub) or _only_folder(folder, "whisper"),
+        vicuna=_named(extra, "vicuna", hub) or _only_folder(folder, "vicuna"),
+        hub=hub,
     )
 
 
-def _named(extra: Mapping[str, Any], part: str) -> Path | None:
+def _named(extra: Mapping[str, Any], part: str, hub: dict[Path, str]) -> Path | None:
+    """Return where an option says that a part is; a hub id's files are fetched, and noted in `hub`."""
     if part not in extra:
         return None
-    path = Path(str(extra[part])).expanduser()
-    if not (path.is_file() if part == "beats" else path.is_dir()):
-        raise DataError(f"{part}: there is no {'file' if part == 'beats' else 'folder'} {path}")
+    said = str(extra[part])
+    path = Path(said).expanduser()
+    if part == "beats":
+        if not path.is_file():
+            raise DataError(f"beats: there is no file {path}")
+        return path
+    if not path.is_dir():
+        if path.is_absolute() or said.startswith((".", "~")):
+            raise DataError(f"{part}: there is no folder {path}")
+        place = locate_with_pickled(said)
+        path = place.folder
+        hub[path.resolve()] = place.source
     return path
 
 
@@ -374,4 +387,8 @@ def _tokenizer(folder: Path, vocabulary: int) -> tuple[Callable[[str], list[int]
 
 def _hashed(files: _Files) -> tuple[WeightsFile, ...]:
     weights = [files.trained, files.beats, *folder_files(files.whisper), *folder_files(files.vicuna)]
-    return tuple(WeightsFile(path.name, sha256_of(path), path.resolve().parent.name) for path in weights)
+    folders = {path: path.absolute().parent for path in weights}
+    return tuple(
+        WeightsFile(path.name, sha256_of(path), files.hub.get(folder.resolve(), folder.resolve().name))
+        for path, folder in folders.items()
+    )
