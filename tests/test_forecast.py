@@ -20,6 +20,7 @@ def study(manifest: Path, whisper_folder: Path, e5_folder: Path, tmp_path: Path)
         {
             "output": str(tmp_path / "out"),
             "permutations": 19,
+            "intervals": False,
             "measures": ["linear_cka"],
             "corpus": {"source": "manifest", "path": str(manifest), "languages": ["xa", "xb"]},
             "model": {

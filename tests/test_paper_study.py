@@ -21,7 +21,7 @@ def fleurs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _small(study: Study) -> Study:
     corpus = study.corpus.model_copy(update={"languages": list(LANGUAGES)})
-    return study.model_copy(update={"corpus": corpus, "permutations": 19})
+    return study.model_copy(update={"corpus": corpus, "permutations": 19, "intervals": False})
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The main job on real recordings and real weights: prompts in five languages, held against what is known of them."""
+"""The main job on real recordings and real weights: prompts in four languages, held against what is known of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from babelscope.study import Outcome, Study, run
 
 pytestmark = pytest.mark.assets
 
-LANGUAGES = ["en", "es", "fr", "it", "ru"]
+LANGUAGES = ["en", "fr", "it", "ru"]
 CHANCE = 1 / 40
 
 
@@ -28,6 +28,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
             "measures": ["linear_cka", "retrieval"],
             "kinds": ["modality_gap", "language_gap_text", "language_gap_speech"],
             "permutations": 99,
+            "intervals": False,
             "corpus": {
                 "source": "asterisk",
                 "languages": LANGUAGES,
@@ -60,6 +61,7 @@ def test_text_finds_its_translation(outcome: Outcome) -> None:
     assert all(found[f"en-{other}"] >= 0.75 for other in LANGUAGES[1:]), found
 
 
+@pytest.mark.slow
 def test_text_finds_its_translation_over_many_draws() -> None:
     """P@1 among forty prompts, mean of fifty draws from all distinct ones: .85 or better from English to each."""
     corpus = corpora.load("asterisk").select(languages=LANGUAGES, min_words=4, max_seconds=8, distinct=True)
@@ -76,7 +78,7 @@ def test_text_finds_its_translation_over_many_draws() -> None:
     draws = [generator.choice(len(corpus.sentences), 40, replace=False) for _ in range(50)]
     for other in LANGUAGES[1:]:
         found = np.mean([retrieval(vectors["en"][draw], vectors[other][draw]) for draw in draws])
-        assert found >= 0.84, (other, found)  # measured: es .96, fr .93, it .97, ru .85
+        assert found >= 0.84, (other, found)  # measured: fr .93, it .97, ru .85
 
 
 def test_speech_finds_its_translation_beyond_chance_and_beyond_its_length(outcome: Outcome) -> None:
@@ -122,8 +124,8 @@ def test_the_report_names_the_window_and_shows_the_headline(outcome: Outcome) ->
 def test_recordings_say_what_their_texts_say() -> None:
     """Whisper transcribes: the proof that weights, features and the pairing of recordings with texts are right."""
     transcriber = Transcriber()
-    corpus = corpora.load("asterisk").select(languages=LANGUAGES, n=3, min_words=5, max_seconds=8, distinct=True)
-    limits = {"en": 0.2, "it": 0.25, "fr": 0.25, "ru": 0.3, "es": 0.35}
+    corpus = corpora.load("asterisk").select(languages=LANGUAGES, n=2, min_words=5, max_seconds=8, distinct=True)
+    limits = {"en": 0.2, "it": 0.25, "fr": 0.25, "ru": 0.3}
     for language in LANGUAGES:
         recordings = [load_audio(corpus.recordings(sentence, language)[0]) for sentence in corpus.sentences]
         heard = transcriber.transcribe(recordings, language)
