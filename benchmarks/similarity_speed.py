@@ -15,6 +15,7 @@ import os
 import resource
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -154,8 +155,20 @@ def permuting() -> None:
     without = min(spent(None) for _ in range(3))
     drawn = spent("permutation") - without
     cores = os.cpu_count() or 1
-    ratio = drawn * cores / (15 * 200 * kernel)
-    print(f"  15 pairs on {cores} cores: {drawn:.2f} s = {ratio:.2f} x 200 kernels a pair spread over them (goal 1)")
+
+    def kernels(times: int) -> None:
+        for _ in range(times):
+            SVCCA.value(a, b)
+
+    def spread() -> None:
+        with threadpool_limits(1), ThreadPoolExecutor(cores) as pool:
+            list(pool.map(kernels, [200] * 15))
+
+    plain = best_of(spread, 2)
+    print(
+        f"  15 pairs on {cores} cores: {drawn:.2f} s = {drawn / plain:.2f} x 200 kernels a pair spread over them "
+        f"({plain:.2f} s; goal 1)"
+    )
     closed = min(spent("exact") for _ in range(3)) - without
     print(f"  the closed form of the same pairs: {1e3 * max(closed, 0.0) / 15:.2f} ms a pair; {peak()}")
 
