@@ -128,13 +128,21 @@ def _texts(archive: Path) -> dict[str, dict[str, tuple[str, str]]]:
     return found
 
 
+def _seconds(info: zipfile.ZipInfo, opened: zipfile.ZipFile) -> float:
+    """Return how long a line is; 0 for one that comes along without a sound, which whoever listens to it is told."""
+    try:
+        return seconds_of_member(info, opened)
+    except DataError:
+        return 0.0
+
+
 def _spoken(archive: Path) -> dict[str, tuple[str, str, float]]:
     if not archive.is_file():
         return {}
     try:
         with zipfile.ZipFile(archive) as opened:
             return {
-                info.filename.removesuffix(".ogg"): (str(archive), info.filename, seconds_of_member(info, opened))
+                info.filename.removesuffix(".ogg"): (str(archive), info.filename, _seconds(info, opened))
                 for info in opened.infolist()
             }
     except (OSError, zipfile.BadZipFile) as error:
