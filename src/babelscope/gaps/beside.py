@@ -87,7 +87,7 @@ def _ends(result: Result) -> Traced | None:
             continue
         at = mine[mine["point"] == point].iloc[0]
         parts: dict[str, Number | str] = {}
-        listed = []
+        listed: list[str] = []
         for label, rows in theirs[theirs["point"] == point].groupby("model", sort=False):
             parts |= {f"label{len(listed)}": str(label), f"value{len(listed)}": told("beside", rows.iloc[0], "value")}
             listed.append(f"{{label{len(listed)}}} {{value{len(listed)}}}")
@@ -108,7 +108,7 @@ def _means(result: Result) -> Traced | None:
         return None
     first, last, before, after = own
     parts: dict[str, Number | str] = {"first": first, "last": last, "before": before, "after": after}
-    listed = []
+    listed: list[str] = []
     others = result.tables.get("beside_centroids", pd.DataFrame(columns=["model"]))
     for label, rows in others.groupby("model"):
         fall = _fall("beside_centroids", rows)

@@ -88,7 +88,7 @@ def intervals_of_means(
     if len(languages) >= FEWEST_LANGUAGES:
         return classes[(classes["group"] == ALL) & (classes["control"] == "none")], "other sentences and languages"
     rows = [
-        _row(one.rows, place, ALL) | _ends(one, place, other_languages=False)
+        _row(one.rows, np.asarray(place), ALL) | _ends(one, np.asarray(place), other_languages=False)
         for one in scored.values()
         for place in one.rows.groupby(_PLACE, sort=False).indices.values()
     ]

@@ -51,7 +51,8 @@ def draws_table(scored: Mapping[str, Scored]) -> pd.DataFrame:
     for one in scored.values():
         if not np.isfinite(one.deviations.blocks).all(0).any():
             continue
-        for kind, found in one.rows.groupby("kind", sort=False).indices.items():
+        for kind in dict.fromkeys(one.rows["kind"]):
+            found = one.where(kind=kind)
             rows = one.rows.iloc[found]
             point, against = output(list(rows["point_a"]), list(rows["depth_a"]), list(rows["point_b"]))
             at = found[((rows["point_a"] == point) & (rows["point_b"] == against)).to_numpy()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from babelscope.gaps.naming import measure_title
@@ -56,7 +57,7 @@ def _modalities(plain: pd.DataFrame, less: pd.DataFrame, scores: pd.DataFrame, m
             f"measure taken ({n} sentences, {languages} {_plural('language', languages)})."
         )
     held = rows[rows["measure"] == measure]
-    best = held.loc[held["calibrated"].idxmax()]
+    best = held.iloc[int(np.nanargmax(held["calibrated"].to_numpy()))]
     each = scores[
         (scores["kind"] == "modality_gap")
         & (scores["control"] == "none")
@@ -90,7 +91,7 @@ def _languages(plain: pd.DataFrame, meta: dict[str, Any]) -> Traced | None:
     if measure is None:
         return Traced("No two languages are more alike than unrelated sentences would be, by any measure taken.")
     rows = rows[rows["measure"] == measure]
-    ends = {kind: part.loc[part["depth"].idxmax()] for kind, part in rows.groupby("kind", sort=False)}
+    ends = {kind: part.iloc[int(part["depth"].to_numpy().argmax())] for kind, part in rows.groupby("kind", sort=False)}
     name = measure_title(measure)
     if len(ends) < 2:
         kind, end = next(iter(ends.items()))

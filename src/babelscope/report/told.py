@@ -136,10 +136,10 @@ def placed(text: str, table: str, rows: pd.DataFrame, columns: Iterable[str]) ->
     pieces: dict[str, Any] = {}
     end = 0
     for found in _NUMBER.finditer(text):
-        one = known.get(found.group().replace("−", "-"))
-        if one is not None:
+        held = known.get(found.group().replace("−", "-"))
+        if held is not None:
             pieces[f"part{len(pieces)}"] = text[end : found.start()]
-            pieces[f"part{len(pieces)}"] = Told(one.value, found.group(), one.table, one.rows, one.column)
+            pieces[f"part{len(pieces)}"] = Told(held.value, found.group(), held.table, held.rows, held.column)
             end = found.end()
     pieces[f"part{len(pieces)}"] = text[end:]
     return Sentence("".join(f"{{{name}}}" for name in pieces), **pieces)
