@@ -22,6 +22,9 @@ from babelscope.study import Study
 
 LOG = "begun.txt"
 
+#: What a run says that it does, in order; encoding and comparing are short in a tiny study, and drawn more often.
+STAGES = ("starting", "reading", "encoding", "encoding", "encoding", "comparing", "comparing", "writing")
+
 
 def tiny_study(folder: Path, output: str) -> Study:
     """Return a study of two languages and eight sentences, in blocks of three, on the tiny models in `folder`."""
@@ -67,10 +70,10 @@ def _run(study: Study, stage: Path) -> None:
     from babelscope import study as module
     from babelscope.capture import encoding
 
-    module.BLOCK = 3
-    real = encoding.encode_job
+    vars(module)["BLOCK"] = 3
+    real = vars(encoding)["encode_job"]
     log = os.open(study.output.parent / f"{study.output.name}.{LOG}", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    now = os.open(stage, os.O_WRONLY | os.O_TRUNC | os.O_CREAT)
+    now = os.open(stage, os.O_WRONLY | os.O_CREAT)
 
     def counting(model: Any, corpus: Any, job: Any, *more: Any, **named: Any) -> Any:
         os.write(log, f"{job} {job.start}\n".encode())
@@ -79,8 +82,16 @@ def _run(study: Study, stage: Path) -> None:
     def tell(what: str, done: int, total: int) -> None:
         os.pwrite(now, f"{what.split()[0]:<10}".encode()[:10], 0)
 
-    encoding.encode_job = counting
+    vars(encoding)["encode_job"] = counting
     module.run(study, progress=tell)
+
+
+def _wait_for(wanted: str, stage: Path, child: int) -> None:
+    """Wait until a run is at a stage, or beyond it, or has ended."""
+    while STAGES.index(stage.read_bytes().decode().split()[0].replace("loading", "reading")) < STAGES.index(wanted):
+        if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+            return
+        time.sleep(0.001)
 
 
 def _finish(study: Study, stage: Path) -> float:
@@ -114,9 +125,8 @@ def contents(output: Path) -> dict[str, Any]:
 def main(folder: Path, kills: int, seed: int) -> dict[str, Any]:
     """Kill runs at random moments until there were enough kills; hold each end against an undisturbed run.
 
-    A study is gone on with after every kill. When one ends, the next begins with an empty folder. A moment is drawn
-    evenly from what an undisturbed run takes, or within the first tenth of it, so that studies are killed often on the
-    way; a run that ends before its moment was not killed.
+    A study is gone on with after every kill. When one ends, the next begins with an empty folder. A stage is drawn, and
+    a moment within a tenth of a whole run's time from its beginning; a run that ends before was not killed.
     """
     draw, stage = random.Random(seed), folder / "stage"
     undisturbed = tiny_study(folder, "undisturbed")
@@ -135,7 +145,8 @@ def main(folder: Path, kills: int, seed: int) -> dict[str, Any]:
         while done < kills:
             stage.write_bytes(b"starting  ")
             child = run_in_fork(study, stage)
-            time.sleep(draw.uniform(0, whole * draw.choice([0.1, 0.5, 1.0])))
+            _wait_for(draw.choice(STAGES), stage, child)
+            time.sleep(draw.uniform(0, whole * 0.1))
             if os.waitpid(child, os.WNOHANG)[0]:
                 break
             os.kill(child, signal.SIGKILL)
