@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from babelscope import corpora
+from babelscope.audio import load_audio
 from babelscope.corpora import Corpus
 from babelscope.errors import DataError, UsageError
 from babelscope.models.pocket_adapter import SPLIT, AdapterShape, load_adapter
@@ -27,9 +28,10 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from training.pocket import split  # noqa: E402
+from training.pocket import synthetic as synthesis  # noqa: E402
 from training.pocket.__main__ import changed  # noqa: E402
 from training.pocket.judge import held_out, hits, judged, speech_vectors  # noqa: E402
-from training.pocket.loop import Run, augmented  # noqa: E402
+from training.pocket.loop import Run, augmented, shared_out  # noqa: E402
 from training.pocket.material import Material, bank_of, gather  # noqa: E402
 from training.pocket.recipe import Recipe  # noqa: E402
 from training.pocket.watch import POINTS, monitor  # noqa: E402
@@ -226,3 +228,31 @@ if __name__ == "__main__":
             os.kill(os.getpid(), signal.SIGKILL)
 
     Run(RECIPE, material(*paths[:4]), paths[4], save_seconds=0.0).train([die])
+
+
+def test_an_aim_may_be_shared_with_the_translations(small: Material, tmp_path: Path) -> None:
+    alike, columns = [torch.tensor([0, 2, 3]), torch.tensor([1])], torch.tensor([2, 1])
+    shares = shared_out(alike, columns, 5, 0.6)
+    assert torch.allclose(shares, torch.tensor([[0.2, 0, 0.6, 0.2, 0], [0, 1.0, 0, 0, 0]]))
+    assert torch.equal(shared_out(alike, columns, 5, 0.0).argmax(dim=1), columns)
+    run = Run(dataclasses.replace(RECIPE, across=0.5), small, tmp_path)
+    run.train()
+    early, late = np.mean(run.losses[run.steps // 2 : run.steps // 2 + 5]), np.mean(run.losses[-5:])
+    assert late < early
+
+
+def test_common_words_are_spoken_the_same_twice_and_held_out_ones_never(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(synthesis, "VOICES", {"fr": "fr", "ru": "ru"})
+    monkeypatch.setattr(synthesis, "WORDS", 6)
+    first = synthesis.spoken_words(tmp_path / "a", set())
+    spoken = {language: [s for s in first.sentences if s.startswith(language)] for language in ("fr", "ru")}
+    assert {language: len(there) for language, there in spoken.items()} == {"fr": 6, "ru": 6}
+    again = synthesis.spoken_words(tmp_path / "b", set())
+    for one, other in zip(first.sentences, again.sentences, strict=True):
+        sound, repeated = (load_audio(c.recordings(s, s[:2])[0]) for c, s in ((first, one), (again, other)))
+        assert one == other and np.array_equal(sound, repeated) and np.abs(sound).max() > 0.05
+    gone = spoken["fr"][0].removeprefix("fr-")
+    left = synthesis.spoken_words(tmp_path / "a", {("fr", gone)})
+    assert f"fr-{gone}" not in left.sentences and set(spoken["ru"]) <= set(left.sentences)

@@ -47,10 +47,10 @@ class Progress:
             print(f"[{now:6.0f} s] {what}: {done} of {total}", flush=True)
 
 
-def prepare() -> Material:
+def prepare(words: bool) -> Material:
     """Fetch, and read everything through the frozen models."""
     fetch(ASSETS)
-    return gather(split.read(SPLIT), folder(), progress=Progress())
+    return gather(split.read(SPLIT), folder(), words=words, progress=Progress())
 
 
 def train(material: Material, recipe: Recipe, name: str, *, watched: bool = True) -> dict[str, Any]:
@@ -127,9 +127,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fetch(ASSETS[:3])
         split.write(split.draw(split.load_corpora()), SPLIT)
         return
-    material = prepare()
+    recipe = changed(Recipe(), given.set) if given.command == "train" else Recipe()
+    material = prepare(recipe.words)
     if given.command == "train":
-        train(material, changed(Recipe(), given.set), given.name, watched=not given.unwatched)
+        train(material, recipe, given.name, watched=not given.unwatched)
     elif given.command == "ship":
         from training.pocket.ship import ship
 

@@ -52,7 +52,7 @@ class Run:
     def __init__(self, recipe: Recipe, material: Material, folder: Path, save_seconds: float = SAVE_SECONDS) -> None:
         self.save_seconds = save_seconds
         self.recipe, self.material, self.folder = recipe, material, folder
-        self.learned = material.chosen("train", fillets=recipe.fillets)
+        self.learned = material.chosen("train", fillets=recipe.fillets, words=recipe.words)
         self.bank = bank_of(material, self.learned)
         targets, rows = material.targets, self.bank.texts
         self.stages = (
@@ -202,13 +202,39 @@ class Run:
         columns = torch.tensor([self.bank.place[text] for text in texts])
         wanted = aim.raw[columns]
         logits = nn.functional.normalize(found - aim.centre, dim=1) @ aim.bank.T / recipe.temperature
-        for row, number in enumerate(chosen):
-            same = torch.from_numpy(self.bank.alike[self.material.utterances[number].sentence_key])
-            logits[row, same[same != columns[row]]] = -math.inf
-        loss = recipe.contrast * nn.functional.cross_entropy(logits, columns)
+        alike = [torch.from_numpy(self.bank.alike[self.material.utterances[number].sentence_key]) for number in chosen]
+        if recipe.across and stage:
+            shares = shared_out(alike, columns, logits.shape[1], recipe.across)
+            wanted = shares @ aim.raw
+            loss = recipe.contrast * nn.functional.cross_entropy(logits, shares)
+        else:
+            for row, same in enumerate(alike):
+                logits[row, same[same != columns[row]]] = -math.inf
+            loss = recipe.contrast * nn.functional.cross_entropy(logits, columns)
         likeness = nn.functional.cosine_similarity(found, wanted, dim=1)
         loss = loss + recipe.likeness * 2 * (1 - likeness).mean()
         return loss + recipe.distance * (found - wanted).square().sum(dim=1).mean() / aim.scale
+
+
+def shared_out(alike: Sequence[Tensor], columns: Tensor, width: int, across: float) -> Tensor:
+    """Return what part of each recording's aim each text of the bank is, (recordings, texts); a row's sum is 1.
+
+    Parameters
+    ----------
+    alike : sequence of Tensor
+        One a recording: the columns of its sentence's translations, its own text among them.
+    columns : Tensor
+        Of the texts that are said.
+    width : int
+        Texts of the bank.
+    across : float
+        The part that all of `alike` have together, evenly; the text that is said has the rest.
+    """
+    shares = torch.zeros(len(columns), width)
+    for row, same in enumerate(alike):
+        shares[row, same] = across / len(same)
+    shares[torch.arange(len(columns)), columns] += 1 - across
+    return shares
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,9 @@ from torch import Tensor
 from babelscope.corpora import Corpus
 from babelscope.errors import DataError
 from training.pocket.features import Features, features
-from training.pocket.split import Split, load_corpora
+from training.pocket.split import Split, held_out_wordings, load_corpora
+from training.pocket.synthetic import NAME as WORDS
+from training.pocket.synthetic import spoken_words
 from training.pocket.teacher import Targets, Teacher
 from training.pocket.utterances import Utterance, utterances
 
@@ -63,13 +65,14 @@ class Material:
         """Positions of each utterance."""
         return np.array([self.features.length(int(index)) for index in self.index])
 
-    def chosen(self, part: str, *, fillets: bool = True) -> NDArray[np.int64]:
-        """Return the utterances of one part of the split."""
+    def chosen(self, part: str, *, fillets: bool = True, words: bool = False) -> NDArray[np.int64]:
+        """Return the utterances of one part of the split; the acted and the synthesised ones only if wanted."""
+        left_out = {name for name, wanted in (("fillets", fillets), (WORDS, words)) if not wanted}
         return np.array(
             [
                 number
                 for number, each in enumerate(self.utterances)
-                if each.part == part and (fillets or each.corpus != "fillets")
+                if each.part == part and each.corpus not in left_out
             ],
             dtype=np.int64,
         )
@@ -126,6 +129,7 @@ def gather(
     *,
     loaded: dict[str, Corpus] | None = None,
     weights: Mapping[str, str] | None = None,
+    words: bool = False,
     progress: Progress | None = None,
 ) -> Material:
     """Read recordings and texts through the frozen models, or take from the cache what was read before.
@@ -139,6 +143,8 @@ def gather(
         Corpora by name; all three by default.
     weights : mapping, optional
         Folders in place of the fetched ``whisper-base`` and ``e5-small``.
+    words : bool
+        Whether synthesised words are added, as a corpus of their own.
     progress : callable, optional
 
     Raises
@@ -146,7 +152,9 @@ def gather(
     DataError
         If more than one recording in a hundred is broken.
     """
-    loaded = loaded or load_corpora()
+    loaded = dict(loaded or load_corpora())
+    if words:
+        loaded[WORDS] = spoken_words(folder / WORDS, held_out_wordings(loaded, split), progress)
     heard = utterances(loaded, split)
     weights = weights or {}
     found = features(heard, folder / "features", weights=weights.get("whisper-base"), progress=progress)
@@ -167,7 +175,7 @@ def _held_out_texts(loaded: dict[str, Corpus], split: Split) -> Sequence[str]:
     return [
         text
         for name in loaded
-        for ids in (split.test[name], split.validation[name])
+        for ids in (split.test.get(name, ()), split.validation.get(name, ()))
         for sentence in ids
         if sentence in loaded[name].sentences
         for language in loaded[name].languages

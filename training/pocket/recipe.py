@@ -30,6 +30,10 @@ class Recipe:
         Of the contrast with the bank of all training texts' embeddings.
     centred : bool
         Whether the bank's mean is taken out before similarities are computed.
+    across : float
+        In the second stage: how much of the aim is the sentence's mean over its translations, and how much of the
+        contrast's target stands, spread evenly, on all of them; the rest is the text that is said. At 0 the other
+        translations are left out of the contrast.
     contrast, likeness, distance : float
         Weights of the three parts of the loss: contrast with the bank, 2 (1 - cosine), and squared distance over the
         targets' mean squared norm (second stage only).
@@ -43,6 +47,8 @@ class Recipe:
         Tempo is changed by up to this share.
     fillets : bool
         Whether the acted Dutch dialogues are learned from.
+    words : bool
+        Whether synthesised words are learned from.
     """
 
     seed: int = 0
@@ -54,6 +60,7 @@ class Recipe:
     decay: float = 0.01
     temperature: float = 0.05
     centred: bool = True
+    across: float = 0.0
     contrast: float = 1.0
     likeness: float = 1.0
     distance: float = 0.5
@@ -62,6 +69,7 @@ class Recipe:
     jitter: int = 0
     warp: float = 0.0
     fillets: bool = True
+    words: bool = False
 
     def to_json(self) -> str:
         """Return the recipe as JSON, for a file's metadata."""

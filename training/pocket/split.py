@@ -54,9 +54,9 @@ class Split:
     fingerprint: str
 
     def part_of(self, corpus: str, sentence: str) -> str:
-        """Return ``test``, ``validation``, ``dropped`` or ``train``."""
+        """Return ``test``, ``validation``, ``dropped`` or ``train``; of a corpus that was not drawn from, ``train``."""
         for part in ("test", "validation", "dropped"):
-            if sentence in getattr(self, part)[corpus]:
+            if sentence in getattr(self, part).get(corpus, ()):
                 return part
         return "train"
 
@@ -130,6 +130,14 @@ def _without(corpus: Corpus, gone: Set[str]) -> Corpus:
 def all_wordings(loaded: dict[str, Corpus], ids: dict[str, list[str]]) -> set[tuple[str, str]]:
     """Return the wordings of some sentences of several corpora."""
     return {wording for name in ids for sentence in ids[name] for wording in wordings(loaded[name], sentence)}
+
+
+def held_out_wordings(loaded: dict[str, Corpus], drawn: Split) -> set[tuple[str, str]]:
+    """Return the wordings of all sentences for the test and for choosing."""
+    found: set[tuple[str, str]] = set()
+    for part in (drawn.test, drawn.validation):
+        found |= all_wordings(loaded, {name: list(ids) for name, ids in part.items() if name in loaded})
+    return found
 
 
 def wordings(corpus: Corpus, sentence: str) -> Iterable[tuple[str, str]]:
