@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import altair as alt
@@ -99,7 +100,11 @@ def layer_curves(
             for name in select.measures(result)
         ]
         return _styled(
-            alt.concat(*panels, columns=3, title=_key(result, kind, regressed)),
+            alt.concat(
+                *panels,
+                columns=3,
+                title=alt.TitleParams(curves_title(kind), subtitle=curves_key(result, kind, regressed)),
+            ),
             f"{KIND_TITLES[kind]} along the depth, one panel a measure. "
             + " ".join(panel_text(result, kind, name) for name in select.measures(result)),
         )
@@ -126,11 +131,23 @@ def panel_text(result: Result, kind: str, measure: str) -> str:
     )
 
 
-def _key(result: Result, kind: str, regressed: bool) -> alt.TitleParams:
+def curves_title(kind: str) -> str:
+    """Return the heading of the curves of a kind."""
+    return f"{KIND_TITLES[kind]}: {KIND_LINES[kind]}"
+
+
+def curves_key(result: Result, kind: str, regressed: bool) -> str:
+    """Say what the lines and bands of the curves of a kind are."""
     lines = f"black: mean over {_unit(kind, 2)}; grey band: null, from its mean to its 95th percentile"
     if regressed and len(select.rows(result.curves, kind=kind, control="length_regressed")):
         lines += "; dashed: mean with length regressed out, dotted: its null's 95th percentile"
-    return alt.TitleParams(f"{KIND_TITLES[kind]}: {KIND_LINES[kind]}", subtitle=lines)
+    return lines
+
+
+def curves_domain(result: Result, measure: str) -> tuple[float, float]:
+    """Return the ends of the scale of a measure's curves: the same for every kind, in twentieths, zero included."""
+    low, high = select.value_range(result, measure)
+    return math.floor(low * 20) / 20, math.ceil(high * 20) / 20
 
 
 def _unit(kind: str, count: int) -> str:
@@ -144,8 +161,7 @@ def _curve_panel(
     part = select.curve(result, kind, measure)
     mean = select.mean_of(part)
     names = select.groups(result, kind)
-    low, high = select.value_range(result, measure)
-    y = alt.Scale(domain=[math.floor(low * 20) / 20, math.ceil(high * 20) / 20], nice=False, zero=False)
+    y = alt.Scale(domain=list(curves_domain(result, measure)), nice=False, zero=False)
     x = alt.X(
         "depth:Q",
         scale=alt.Scale(domain=[0, 1]),
@@ -211,26 +227,47 @@ _TOOLTIP = [alt.Tooltip(f"{name}:N") for name in ("group", "point", "stage")] + 
 ]
 
 
+@dataclass(frozen=True)
+class StageRun:
+    """A stretch of the depth that belongs to one stage."""
+
+    stage: str
+    start: float
+    end: float
+
+
+def stage_runs(result: Result, kind: str) -> list[StageRun]:
+    """Return which stretch of the depth belongs to which stage, from 0 to the last point; empty without stages."""
+    along = select.points(result, kind)
+    starts = [0.0 if index == 0 else (along[index - 1].depth + point.depth) / 2 for index, point in enumerate(along)]
+    first = [index for index, point in enumerate(along) if index == 0 or along[index - 1].stage != point.stage]
+    if not any(along[index].stage for index in first):
+        return []
+    last = max(1.0, along[-1].depth) if len(along) > 1 else along[-1].depth
+    ends = [*(starts[index] for index in first[1:]), last]
+    return [StageRun(along[index].stage, starts[index], end) for index, end in zip(first, ends, strict=True)]
+
+
+def fits(run: StageRun, width: int) -> bool:
+    """Whether a stage's name fits into its stretch of a plot; one that is wider would run into the next."""
+    return (run.end - run.start) * width > 6 * len(run.stage)
+
+
 def _stage_strip(result: Result, kind: str, x: alt.X, width: int, height: int) -> list[alt.Chart]:
     """Draw a strip below the axis that says which stretch of the depth belongs to which stage."""
-    along = select.points(result, kind)
-    runs: list[dict[str, Any]] = []
-    for index, point in enumerate(along):
-        start = 0.0 if index == 0 else (along[index - 1].depth + point.depth) / 2
-        if runs and runs[-1]["stage"] == point.stage:
-            runs[-1]["end"] = point.depth
-        else:
-            if runs:
-                runs[-1]["end"] = start
-            runs.append({"stage": point.stage, "depth": start, "end": point.depth})
-    if not any(run["stage"] for run in runs):
+    runs = [
+        {
+            "stage": run.stage,
+            "depth": run.start,
+            "end": run.end,
+            "fill": (STAGE_EVEN, STAGE_ODD)[index % 2],
+            "middle": (run.start + run.end) / 2,
+            "label": run.stage if fits(run, width) else "",
+        }
+        for index, run in enumerate(stage_runs(result, kind))
+    ]
+    if not runs:
         return []
-    runs[-1]["end"] = max(1.0, runs[-1]["end"]) if len(along) > 1 else runs[-1]["end"]
-    for index, run in enumerate(runs):
-        run["fill"] = (STAGE_EVEN, STAGE_ODD)[index % 2]
-        run["middle"] = (run["depth"] + run["end"]) / 2
-        # A label wider than its stretch would run into the next one; the page names every stretch on hover.
-        run["label"] = run["stage"] if (run["end"] - run["depth"]) * width > 6 * len(run["stage"]) else ""
     top = height + 20
     return [
         _chart(runs, "stages")

@@ -31,6 +31,9 @@ _VIRIDIS = ("#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#
 #: Up to this many rows or columns are labelled one by one.
 MOST_LABELS = 130
 
+#: Pixels around a picture that stands alone.
+_MARGIN = 8
+
 _FONT = "Helvetica, Arial, 'Liberation Sans', sans-serif"
 
 #: Characters that XML 1.0 cannot hold, not even escaped.
@@ -68,13 +71,15 @@ def standalone(picture: str) -> str:
     filled = re.sub(r"var\((--[a-z0-9-]+)\)", lambda match: palette().get(match.group(1), "#000000"), picture)
     box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', filled)
     assert box is not None
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{box[1]}" height="{box[2]}" font-family="{_FONT}" '
+    width, height = float(box[1]) + 2 * _MARGIN, float(box[2]) + 2 * _MARGIN
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:g}" height="{height:g}" font-family="{_FONT}" '
     start = filled.index(">") + 1
     name = re.search(r"<title[^>]*>([^<]*)</title>", filled)
     assert name is not None
     opening = re.sub(r' (?:aria-labelledby|class|style)="[^"]*"', "", filled[len("<svg ") : start])
     opening = opening.removesuffix(">") + f' aria-label="{name[1].replace(chr(34), "&#34;")}">'
-    background = f'<rect width="{box[1]}" height="{box[2]}" fill="#ffffff"/>'
+    opening = opening.replace(box[0], f'viewBox="{-_MARGIN} {-_MARGIN} {width:g} {height:g}"', 1)
+    background = f'<rect x="{-_MARGIN}" y="{-_MARGIN}" width="{width:g}" height="{height:g}" fill="#ffffff"/>'
     return head + opening + background + filled[start:]
 
 
@@ -129,9 +134,25 @@ class Frame:
             pen = "L"
         return "".join(steps)
 
-    def axes(self, x_ticks: Sequence[float] | None = None, grid: bool = True) -> None:
-        """Draw axes with ticks, and lines across."""
-        for value in ticks(*self.y, most=5):
+    def area(self, x: Sequence[float], low: Sequence[float], high: Sequence[float]) -> str:
+        """Return the area between two lines, broken where either has no number."""
+        runs: list[list[tuple[float, float, float]]] = [[]]
+        for one in zip(x, low, high, strict=True):
+            if all(map(math.isfinite, one)):
+                runs[-1].append(one)
+            elif runs[-1]:
+                runs.append([])
+        found = []
+        for run in runs:
+            if len(run) > 1:
+                back = list(reversed(run))
+                there = self.path([one[0] for one in run], [one[2] for one in run])
+                found.append(f"{there}L{self.path([one[0] for one in back], [one[1] for one in back])[1:]}Z")
+        return "".join(found)
+
+    def axes(self, x_ticks: Sequence[float] | None = None, grid: bool = True, up: bool = True) -> None:
+        """Draw axes with ticks, and lines across; without `up` the y axis is left out."""
+        for value in ticks(*self.y, most=5) if up else ():
             y = _short(self.at_y(value))
             text = f"{number(100 * value, 0)} %" if self.percent else f"{value:.6g}".replace("-", "−")
             if grid:
@@ -206,17 +227,8 @@ def lines(frame: Frame, drawn: Sequence[Line], identifier: str, text: str) -> Ma
     for line in drawn:
         if line.low is None or line.high is None:
             continue
-        kept = [
-            (x, low, high)
-            for x, low, high in zip(line.x, line.low, line.high, strict=True)
-            if math.isfinite(low) and math.isfinite(high)
-        ]
-        if len(kept) > 1:
-            there = frame.path([one[0] for one in kept], [one[2] for one in kept])
-            back = frame.path([one[0] for one in reversed(kept)], [one[1] for one in reversed(kept)])
-            frame.parts.append(
-                f'<path d="{there}L{back[1:]}Z" fill="{line.colour}" fill-opacity=".16" stroke="none" class="band"/>'
-            )
+        if path := frame.area(line.x, line.low, line.high):
+            frame.parts.append(f'<path d="{path}" fill="{line.colour}" fill-opacity=".16" stroke="none" class="band"/>')
     ends: list[tuple[float, str, str]] = []
     for line in drawn:
         dash = f' stroke-dasharray="{line.dash}"' if line.dash else ""

@@ -10,10 +10,13 @@ from typing import Any
 
 import pandas as pd
 import vl_convert
+from markupsafe import Markup
 
 from babelscope.cache import write_atomically
 from babelscope.gaps.result import Result
-from babelscope.report import charts, drawing, select, svg
+from babelscope.report import drawing, select
+from babelscope.report.panels import curve_sheet
+from babelscope.report.sections import retrieval
 
 #: Characters of one figure's numbers that the page carries for saving; longer ones stand in their file alone.
 MOST_CSV = 150_000
@@ -27,14 +30,14 @@ class Figure:
     ----------
     name : str
         Of its files, and of the figure in the page.
-    picture : str or altair chart
-        SVG of the page, or a chart.
+    picture : Markup
+        SVG, in the page's colours.
     numbers : DataFrame
         Rows of a table of the result; the index is their row number there.
     """
 
     name: str
-    picture: Any
+    picture: Markup
     numbers: pd.DataFrame
 
     def csv(self) -> str:
@@ -75,30 +78,21 @@ def drawn(result: Result, sections: dict[str, Any]) -> Iterator[Figure]:
         yield Figure("tokens", tokens["picture"], result.tables["tokens"])
     if heat := sections.get("heat"):
         for one in heat["maps"]:
-            if one["modality"] in ("text", "speech"):
-                continue
             rows = select.rows(result.scores, kind=one["kind"], measure=heat["leading"], control="none")
             if not one["along"]:
                 rows = select.rows(rows, point_a=one["last"].name)
             yield Figure(f"heat_map.{one['modality']}", one["picture"], rows)
 
 
-def charted(result: Result) -> Iterator[Figure]:
-    """Yield the figures that are charts: curves, maps of the last layer, retrieval."""
+def summed_up(result: Result) -> Iterator[Figure]:
+    """Yield the figures that the page shows in parts or as a table: the curves of each kind, and retrieval."""
     there = select.kinds(result)
     for kind in there:
-        yield Figure(f"layer_curves.{kind}", charts.layer_curves(result, kind), select.rows(result.curves, kind=kind))
-    measure = select.leading_measure(result)
-    for modality in ("text", "speech"):
-        kind = select.MAP_KINDS[modality]
-        if kind in there and measure and select.has_cells(result, modality, measure):
-            last = select.points(result, kind)[-1].name
-            rows = select.rows(result.scores, kind=kind, measure=measure, control="none", point_a=last)
-            yield Figure(f"heat_map.{modality}", charts.heat_map(result, modality, measure=measure), rows)
+        yield Figure(f"layer_curves.{kind}", curve_sheet(result, kind), select.rows(result.curves, kind=kind))
     for kind in there:
-        rows = select.retrieval_rows(result, kind)
-        if not rows.empty:
-            yield Figure(f"retrieval.{kind}", charts.retrieval_chart(result, kind), rows)
+        table = select.retrieval_rows(result, kind)
+        if not table.empty:
+            yield Figure(f"retrieval.{kind}", retrieval.picture(table, kind), table)
 
 
 def write(figures: Iterator[Figure] | list[Figure], folder: Path) -> list[Path]:
@@ -111,7 +105,7 @@ def write(figures: Iterator[Figure] | list[Figure], folder: Path) -> list[Path]:
     """
     written: list[Path] = []
     for figure in figures:
-        text = drawing.standalone(figure.picture) if isinstance(figure.picture, str) else svg.to_svg(figure.picture)
+        text = drawing.standalone(figure.picture)
         png = vl_convert.svg_to_png(text, scale=2)
         for suffix, data in (("svg", text.encode()), ("png", png), ("csv", figure.csv().encode())):
             written.append(write_atomically(folder / f"{figure.name}.{suffix}", partial(_put, data)))

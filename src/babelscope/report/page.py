@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import hashlib
 from collections.abc import Sequence
 from functools import cache
@@ -19,6 +18,7 @@ from babelscope.cache import write_atomically
 from babelscope.gaps.result import CONTROLS, Result
 from babelscope.report import charts, drawing, figures, packing, select, words
 from babelscope.report.recordings import Heard
+from babelscope.report.remembering import Settled
 from babelscope.report.sections import (
     beside,
     crosslayer,
@@ -187,7 +187,7 @@ def gather(result: Result) -> dict[str, Any]:
 
 
 def _write_figures(result: Result, sections: dict[str, Any], folder: Path) -> list[Path]:
-    return figures.write([*figures.charted(result), *figures.drawn(result, sections)], folder)
+    return figures.write([*figures.summed_up(result), *figures.drawn(result, sections)], folder)
 
 
 def _linked(result: Result, folder: Path, drawn: Sequence[Path]) -> list[str]:
@@ -330,7 +330,7 @@ def _told(meta: dict[str, Any]) -> dict[str, Any]:
     return {**sections, "headline": headline, "caveats": caveats}
 
 
-def _lean(result: Result) -> Result:
+def _lean(result: Result) -> Settled:
     """Make a large result quick to select from: texts as categories, and no curves that are too many to be drawn.
 
     Rows keep their number in the file as index, which the page's numbers name.
@@ -346,4 +346,4 @@ def _lean(result: Result) -> Result:
     if crowded:
         curves = curves[~curves["kind"].isin(crowded) | (curves["group"] == "mean")]
     tables = {name: leaner(table, _LONG.get(name, ())) for name, table in result.tables.items() if len(table)}
-    return dataclasses.replace(result, scores=leaner(result.scores, _TEXTUAL), curves=curves, tables=tables)
+    return Settled(leaner(result.scores, _TEXTUAL), curves, result.meta, tables)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from babelscope.errors import UsageError, did_you_mean
 from babelscope.gaps.result import KINDS, Result
 from babelscope.languages import language
+from babelscope.report.remembering import remembered
 from babelscope.report.words import measure_head
 
 #: A null mean from which on a measure cannot tell related from unrelated data: nothing is left between the null and 1.
@@ -100,12 +101,14 @@ def lowest(frame: pd.DataFrame, column: str) -> pd.Series[Any]:
     return frame.iloc[int(np.nanargmin(frame[column].to_numpy(dtype=float)))]
 
 
+@remembered
 def kinds(result: Result) -> list[str]:
     """Return the kinds of comparison that the curves hold, in the order of :data:`~babelscope.gaps.result.KINDS`."""
     there = set(distinct(result.curves["kind"]))
     return [kind for kind in KINDS if kind in there]
 
 
+@remembered
 def measures(result: Result) -> list[str]:
     """Return the measures that the curves hold: in the study's order, then in order of appearance."""
     there = distinct(result.curves["measure"])
@@ -113,6 +116,7 @@ def measures(result: Result) -> list[str]:
     return [name for name in asked if name in there] + [name for name in there if name not in asked]
 
 
+@remembered
 def languages(result: Result) -> list[str]:
     """Return the languages that were compared: in the corpus's order, then in order of appearance."""
     there = in_order([*distinct(result.scores["language_a"]), *distinct(result.scores["language_b"])])
@@ -122,6 +126,7 @@ def languages(result: Result) -> list[str]:
     return [name for name in named if name in there] + [name for name in there if name not in named]
 
 
+@remembered
 def points(result: Result, kind: str) -> list[PointAt]:
     """Return the points at which a kind was measured, from the first to the last.
 
@@ -141,6 +146,7 @@ def points(result: Result, kind: str) -> list[PointAt]:
     return sorted(there, key=lambda point: (point.depth, rank.get(point.name, len(rank))))
 
 
+@remembered
 def facing(result: Result) -> dict[str, str]:
     """Return the text point that each speech point is shown against.
 
@@ -158,10 +164,14 @@ def facing(result: Result) -> dict[str, str]:
 
 
 def _faced(result: Result, point: pd.Series[Any], against: pd.Series[Any]) -> NDArray[np.bool_]:
-    wanted = point.astype(object).map(facing(result))
-    return np.asarray(wanted.isna() | (against.astype(object) == wanted), dtype=bool)
+    faced = facing(result)
+    wanted = ranks(point, {name: index for index, name in enumerate(faced)})
+    place = {name: index for index, name in enumerate(dict.fromkeys(faced.values()))}
+    text = np.array([place[name] for name in faced.values()] + [-1], dtype=np.intp)[wanted]
+    return (wanted < 0) | (ranks(against, place) == text)
 
 
+@remembered
 def curve(result: Result, kind: str, measure: str, control: str = "none") -> pd.DataFrame:
     """Return the curves of one kind, measure and control, ordered by point from the first to the last.
 
@@ -180,6 +190,7 @@ def mean_of(part: pd.DataFrame) -> pd.DataFrame:
     return rows(part, group="mean")
 
 
+@remembered
 def groups(result: Result, kind: str) -> list[str]:
     """Return the languages (modality gap) or pairs (language gaps) of a kind, in the order of the languages."""
     there = [name for name in distinct(rows(result.curves, kind=kind)["group"]) if name != "mean"]
@@ -201,6 +212,7 @@ def members(group: str, known: Sequence[str]) -> list[str]:
     )
 
 
+@remembered
 def saturation(result: Result, kind: str, measure: str) -> Saturation | None:
     """Return where a measure is saturated, or None where it is not or has no null.
 
@@ -214,6 +226,7 @@ def saturation(result: Result, kind: str, measure: str) -> Saturation | None:
     return Saturation(len(full), len(part), float(full["null_mean"].median()), int(full["n"].iloc[0]), blind)
 
 
+@remembered
 def leading_measure(result: Result) -> str | None:
     """Return the measure that the report leads with, or None.
 
@@ -237,6 +250,7 @@ def retrieval_measure(result: Result) -> str | None:
     return next((name for name in measures(result) if measure_head(name) == "retrieval"), None)
 
 
+@remembered
 def value_range(
     result: Result, measure: str, controls: Sequence[str] = ("none", "length_regressed")
 ) -> tuple[float, float]:
@@ -248,6 +262,7 @@ def value_range(
     return float(drawn.min()), float(drawn.max())
 
 
+@remembered
 def cells(
     result: Result, modality: str, measure: str, control: str = "none", quantities: Sequence[str] = ("value",)
 ) -> dict[str, NDArray[np.float64]]:
@@ -299,6 +314,7 @@ def ranks(column: pd.Series[Any], rank: dict[str, int]) -> NDArray[np.intp]:
     return by_category[texts.codes.to_numpy()]
 
 
+@remembered
 def crossings(result: Result) -> tuple[list[PointAt], list[PointAt]]:
     """Return the speech points and the text points that were held against each other, each from first to last.
 
@@ -320,6 +336,7 @@ def crossings(result: Result) -> tuple[list[PointAt], list[PointAt]]:
     return sides[0], sides[1]
 
 
+@remembered
 def orders(result: Result) -> dict[str, tuple[list[int], list[tuple[str, int, int]]]]:
     """Return orders of the languages by name: as positions in :func:`languages`, and runs that belong together.
 
@@ -352,6 +369,7 @@ def orders(result: Result) -> dict[str, tuple[list[int], list[tuple[str, int, in
     return found
 
 
+@remembered
 def traits(result: Result, name: str) -> dict[str, str]:
     """Return what is known of a language: name, script, family, resource class; empty texts are left out."""
     table = result.tables.get("languages")
@@ -377,6 +395,7 @@ def traits(result: Result, name: str) -> dict[str, str]:
     return {key: str(value) for key, value in found.items() if isinstance(value, str) and value}
 
 
+@remembered
 def retrieval_rows(result: Result, kind: str, most: int | None = None) -> pd.DataFrame:
     """Pivot the retrieval scores of a kind into one row a language or pair.
 

@@ -74,9 +74,13 @@ class Told:
 
 def tell(table: str, row: pd.Series[Any], column: str, digits: int = 2) -> Told:
     """Return one number of one row; its index label is its row number."""
-    value = float(row[column])
+    return tell_at(table, int(str(row.name)), column, float(row[column]), digits)
+
+
+def tell_at(table: str, row: int, column: str, value: float, digits: int = 2) -> Told:
+    """Return one number that stands in a row, given by its number, and a column."""
     text = p_value(value) if column == "p" else number(value, digits)
-    return Told(value, text, table, (int(str(row.name)),), column)
+    return Told(value, text, table, (row,), column)
 
 
 def percent(table: str, row: pd.Series[Any], column: str) -> Told:

@@ -5,17 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 
 from babelscope.gaps.result import Result
-from babelscope.report import charts, drawing, select, svg, words
+from babelscope.report import charts, drawing, select, words
 from babelscope.report.drawing import Frame, Line
 from babelscope.report.packing import thousandths
+from babelscope.report.panels import curve_panel, plot_place
 from babelscope.report.told import Sentence, joined, tell
-
-#: Size of one panel's plot, and the room around it, in pixels; equal for all so that they line up.
-PANEL = {"width": 296, "height": 176}
-PADDING = {"left": 38, "top": 8, "right": 10, "bottom": 53}
 
 #: Numbers of the mean curves are also written as a table up to this many points.
 TABLE_POINTS = 80
@@ -41,11 +37,7 @@ def section(result: Result) -> list[dict[str, Any]]:
             mean = select.mean_of(select.curve(result, kind, measure))
             panel: dict[str, Any] = {"kind": kind, "id": f"panel-{index}-{kind}", "measure": index, "svg": None}
             if mean["value"].notna().any():
-                chart = charts.layer_curves(
-                    result, kind, measure, legend=False, width=PANEL["width"], height=PANEL["height"]
-                )
-                picture = svg.for_page(chart, f"{panel['id']}-title", PADDING)
-                panel["svg"] = Markup(picture)  # noqa: S704 - rebuilt from allowed elements
+                panel["svg"] = curve_panel(result, kind, measure, f"{panel['id']}-title")
                 panel["saturation"] = select.saturation(result, kind, measure)
                 panel["groups"] = int(mean["groups"].max())
                 panel["drawn"] = panel["groups"] <= charts.MOST_LINES
@@ -139,7 +131,7 @@ def data(result: Result) -> dict[str, Any]:
         "kinds": kinds,
         "measures": select.measures(result),
         "panels": panels,
-        "plot": {"left": PADDING["left"], "top": PADDING["top"], **PANEL},
+        "plot": plot_place(),
         "languages": known,
     }
 

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from babelscope.gaps.result import Result
 from babelscope.report import drawing, words
-from babelscope.report.told import Sentence, Told, file_of, tell
+from babelscope.report.remembering import remembered
+from babelscope.report.told import Sentence, Told, file_of, tell, tell_at
 
 #: Rows of evidence that are shown; the filter that finds the others is shown too.
 MOST_EVIDENCE = 12
@@ -153,8 +155,8 @@ def evidence(result: Result, cell: object) -> list[dict[str, Any]]:
         name = str(entry.get("table", "scores"))
         where = entry.get("where")
         filters = where if isinstance(where, dict) else {}
-        frame = _frame(result, name)
-        kept = None if frame is None else _kept(frame, filters)
+        table = _table(result, name)
+        kept = np.empty(0, dtype=np.intp) if table is None else table.where(filters)
         column = str(entry.get("column", ""))
         told.append(
             {
@@ -165,45 +167,98 @@ def evidence(result: Result, cell: object) -> list[dict[str, Any]]:
                 "of_rows": f"{entry['of']} of" if entry.get("of") else "",
                 "value": _written(entry["value"]) if entry.get("value") is not None else "",
                 "weight": _written(entry["weight"]) if entry.get("weight") is not None else "",
-                **_rows(name, kept, filters, column),
+                **_rows(name, table, kept, filters, column),
             }
         )
     return told
 
 
-def _frame(result: Result, name: str) -> pd.DataFrame | None:
-    return {"scores": result.scores, "curves": result.curves}.get(name, result.tables.get(name))
+class _Table:
+    """A table of the result that is searched many times: which rows a filter finds, and what stands there."""
 
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self.frame = frame
+        self._found: dict[tuple[str, str], NDArray[np.bool_]] = {}
+        self._numbers: dict[str, NDArray[np.float64]] = {}
+        self._texts: dict[str, NDArray[np.object_]] = {}
+        self._codes: dict[str, NDArray[np.intp]] = {}
 
-def _kept(frame: pd.DataFrame, filters: dict[str, Any]) -> pd.DataFrame:
-    keep = np.ones(len(frame), dtype=bool)
-    for column, wanted in filters.items():
-        if column not in frame:
-            return frame.iloc[:0]
+    def where(self, filters: dict[str, Any]) -> NDArray[np.intp]:
+        """Return the places of the rows in which every column has the given value, or one of a list of values."""
+        keep = np.ones(len(self.frame), dtype=bool)
+        for column, wanted in filters.items():
+            if column not in self.frame:
+                return np.empty(0, dtype=np.intp)
+            key = (column, repr(wanted))
+            if key not in self._found:
+                self._found[key] = self._having(column, wanted)
+            keep &= self._found[key]
+        return np.flatnonzero(keep)
+
+    def _having(self, column: str, wanted: Any) -> NDArray[np.bool_]:
         values = list(wanted) if isinstance(wanted, (list, tuple)) else [wanted]
-        if frame[column].dtype.kind == "f":
+        if self.frame[column].dtype.kind == "f":
             numbers = [float(value) for value in values if isinstance(value, (int, float))]
-            keep &= np.isclose(frame[column].to_numpy()[:, None], np.array(numbers)[None, :], rtol=1e-9).any(axis=1)
+            found = np.isclose(self.numbers(column)[:, None], np.array(numbers)[None, :], rtol=1e-9).any(axis=1)
         else:
-            keep &= frame[column].isin(values).to_numpy()
-    return frame[keep]
+            found = self.frame[column].isin(values).to_numpy()
+        return np.asarray(found, dtype=bool)
+
+    def numeric(self, column: str) -> bool:
+        """Whether there is such a column, of numbers."""
+        return column in self.frame and self.frame[column].dtype.kind in "fi"
+
+    def numbers(self, column: str) -> NDArray[np.float64]:
+        """Return a column of numbers."""
+        if column not in self._numbers:
+            self._numbers[column] = self.frame[column].to_numpy(dtype=float)
+        return self._numbers[column]
+
+    def any_number(self, column: str, kept: NDArray[np.intp]) -> bool:
+        """Whether any of these rows has a number there."""
+        return not np.isnan(self.numbers(column)[kept]).all()
+
+    def texts(self, column: str) -> NDArray[np.object_]:
+        """Return a column of texts."""
+        if column not in self._texts:
+            self._texts[column] = self.frame[column].to_numpy(dtype=object)
+        return self._texts[column]
+
+    def differs(self, column: str, kept: NDArray[np.intp]) -> bool:
+        """Whether a column of texts holds more than one of them among these rows."""
+        if column not in self._codes:
+            self._codes[column] = pd.factorize(self.frame[column])[0]
+        codes = self._codes[column][kept]
+        return len(np.unique(codes[codes >= 0])) > 1
 
 
-def _rows(name: str, kept: pd.DataFrame | None, filters: dict[str, Any], column: str) -> dict[str, Any]:
-    if kept is None or kept.empty:
+@remembered
+def _table(result: Result, name: str) -> _Table | None:
+    frame = {"scores": result.scores, "curves": result.curves}.get(name, result.tables.get(name))
+    return None if frame is None else _Table(frame)
+
+
+def _rows(
+    name: str, table: _Table | None, kept: NDArray[np.intp], filters: dict[str, Any], column: str
+) -> dict[str, Any]:
+    if table is None or not len(kept):
         return {"columns": [], "labels": 0, "rows": [], "of": 0}
-    labels = [column for column in _LABELS if column in kept and kept[column].nunique() > 1]
-    numbers = [one for one in (column, *_NUMBERS) if one in kept and one not in filters and one not in labels]
-    numbers = [one for one in dict.fromkeys(numbers) if kept[one].dtype.kind in "fi" and kept[one].notna().any()]
-    shown = kept.head(MOST_EVIDENCE)
+    frame = table.frame
+    labels = [one for one in _LABELS if one in frame and table.differs(one, kept)]
+    numbers = [
+        one
+        for one in dict.fromkeys((column, *_NUMBERS))
+        if one not in filters and one not in labels and table.numeric(one) and table.any_number(one, kept)
+    ]
+    shown = kept[:MOST_EVIDENCE]
     rows: list[dict[str, Any]] = []
-    for _, row in shown.iterrows():
-        cells: list[Told | str] = [str(row[column]) for column in labels]
-        cells += [
-            tell(name, row, column, 0 if column == "n" else 3) if np.isfinite(float(row[column])) else words.NOTHING
-            for column in numbers
-        ]
-        rows.append({"row": int(str(row.name)), "cells": cells})
+    for place, row in zip(shown.tolist(), frame.index[shown].tolist(), strict=True):
+        cells: list[Told | str] = [str(table.texts(one)[place]) for one in labels]
+        for one in numbers:
+            value = float(table.numbers(one)[place])
+            digits = 0 if one == "n" else 3
+            cells.append(tell_at(name, row, one, value, digits) if np.isfinite(value) else words.NOTHING)
+        rows.append({"row": row, "cells": cells})
     return {"columns": [*labels, *numbers], "labels": len(labels), "rows": rows, "of": len(kept)}
 
 
