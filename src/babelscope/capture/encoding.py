@@ -9,7 +9,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from babelscope.capture.jobs import BATCH_SECONDS, BATCH_SIZE, BATCH_TOKENS, How, encode_job, open_jobs
+from babelscope.capture.jobs import (
+    BATCH_SECONDS,
+    BATCH_SIZE,
+    BATCH_TOKENS,
+    Encoder,
+    How,
+    Job,
+    Work,
+    encode_job,
+    open_jobs,
+)
 from babelscope.capture.layout import check_store_dtype
 from babelscope.capture.places import tidy
 from babelscope.capture.preparing import Ahead, known_columns
@@ -41,6 +51,7 @@ def encode(
     store_dtype: str = "float32",
     overwrite: bool = False,
     progress: Progress | None = None,
+    engine: Encoder | None = None,
 ) -> Activations:
     """Run a model on a corpus and store one vector an utterance at every point.
 
@@ -77,6 +88,8 @@ def encode(
     overwrite : bool
         Replace a store of other contents.
     progress : callable, optional
+    engine : Encoder, optional
+        Who runs the jobs: this process if left out, or :class:`babelscope.engines.ray.Ray`, to the same bits.
 
     Returns
     -------
@@ -106,30 +119,46 @@ def encode(
         jobs = open_jobs(
             layout, lambda *cell: writer.is_done(*cell) and (cell[0], cell[1], cell[2].start) not in skipped
         )
-        finished, begun = total - sum(len(job) for job in jobs), -1
-        with Ahead(model, corpus, jobs, workers) as ahead, WriteBehind() as behind:
-            for job in jobs:
-                if job.column != begun:
-                    begun = job.column
-                    columns = known_columns(corpus, job.language, layout.sentences)
-                    behind.put(partial(writer.write_language, begun, columns))
-                if progress:
-                    progress(str(job), finished, total)
-                encoded = encode_job(model, corpus, job, how, ahead.take(job))
-                behind.put(partial(writer.write_block, job.modality, job.column, job.part, encoded))
-                finished += len(job)
-                if progress:
-                    progress(str(job), finished, total)
-            for column, language in enumerate(layout.languages):  # of which no block is open, but texts were removed
-                if column not in {job.column for job in jobs} and not writer.is_described(column):
-                    columns = known_columns(corpus, language, layout.sentences)
-                    behind.put(partial(writer.write_language, column, columns))
+        finished, described = total - sum(len(job) for job in jobs), set[int]()
+
+        def describing(column: int) -> Callable[[], None] | None:
+            if column in described:
+                return None
+            described.add(column)
+            columns = known_columns(corpus, layout.languages[column], layout.sentences)
+            return partial(writer.write_language, column, columns)
+
+        def told(job: Job, is_done: bool) -> None:
+            nonlocal finished
+            finished += len(job) if is_done else 0
+            if progress:
+                progress(str(job), finished, total)
+
+        (engine or Here()).encode(Work(model, corpus, jobs, how, writer, workers, describing, told))
+        for column in range(len(layout.languages)):  # of which no block is open, but texts were removed
+            if column not in described and not writer.is_described(column) and (write := describing(column)):
+                write()
     stored = Activations(path)
     if not stored.sentences:
         raise DataError(
             f"corpus {corpus.name}: every sentence was skipped; the first reason: {stored.skipped[0].reason}"
         )
     return stored
+
+
+class Here:
+    """The engine of this process: recordings are prepared ahead of the model, and blocks written behind it."""
+
+    def encode(self, work: Work) -> None:
+        """Run and write all jobs, in their order."""
+        with Ahead(work.model, work.corpus, work.jobs, work.workers) as ahead, WriteBehind() as behind:
+            for job in work.jobs:
+                if write := work.describing(job.column):
+                    behind.put(write)
+                work.told(job, False)
+                encoded = encode_job(work.model, work.corpus, job, work.how, ahead.take(job))
+                behind.put(partial(work.writer.write_block, job.modality, job.column, job.part, encoded))
+                work.told(job, True)
 
 
 def _in_order(model: Model) -> tuple[dict[str, Any], ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from babelscope.capture.batching import by_length
 from babelscope.capture.hooks import Capture
 from babelscope.capture.pooling import pooling_named
 from babelscope.capture.preparing import Utterance, prepare_job
-from babelscope.capture.store import Block, Layout
+from babelscope.capture.store import Block, Layout, Writer
 from babelscope.corpora import Corpus
 from babelscope.errors import DataError, UsageError
 from babelscope.models.base import Modality, Model, Prepared, Side
@@ -128,6 +129,51 @@ def open_jobs(layout: Layout, is_done: Callable[[Modality, int, slice], bool]) -
         for part in layout.blocks
         if not is_done(modality, column, part)
     ]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What an engine is given to do: jobs, all that they need, and whom to tell.
+
+    Attributes
+    ----------
+    model : Model
+    corpus : Corpus
+    jobs : sequence of Job
+        In the order in which they are best begun.
+    how : How
+    writer : Writer
+        Of the store, which is locked for this process. Other processes may open the same store and write blocks of it.
+    workers : int or None
+        How many prepare recordings ahead of a model.
+    describing : callable
+        Takes a language's column, gives the write of what is known of it beforehand, to be done before any of its
+        blocks; None if it was given before.
+    told : callable
+        To be called with a job and False when it is begun, True when it is done or waits only to be written.
+    """
+
+    model: Model
+    corpus: Corpus
+    jobs: Sequence[Job]
+    how: How
+    writer: Writer
+    workers: int | None
+    describing: Callable[[int], Callable[[], None] | None]
+    told: Callable[[Job, bool], None]
+
+
+class Encoder(Protocol):
+    """An engine, as encoding needs it."""
+
+    def encode(self, work: Work) -> None:
+        """Run and write all jobs, in any order; when it returns, all of them are in the store.
+
+        Raises
+        ------
+        BabelscopeError
+            What a job raised; what was written before is kept.
+        """
 
 
 def encode_job(
