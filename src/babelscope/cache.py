@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,9 @@ from pathlib import Path
 import platformdirs
 
 from babelscope.errors import DataError
+
+#: What :func:`write_atomically` calls a file until it is whole.
+_UNFINISHED = re.compile(r"\..*\.[0-9a-f]{12}(\.[^.]*)?")
 
 #: Environment variable that names the cache folder.
 CACHE_VARIABLE = "BABELSCOPE_CACHE"
@@ -48,6 +52,8 @@ def naming_the_disk(path: Path) -> Iterator[None]:
 def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
     """Let `write` fill a temporary file beside `path`, flush it to the disk, and put it in place in one step.
 
+    What was written before a power loss is there after it.
+
     Parameters
     ----------
     path : Path
@@ -73,9 +79,36 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
             with temporary.open("rb+") as handle:
                 os.fsync(handle.fileno())
             temporary.replace(path)
+            flush_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
     return path
+
+
+def flush_folder(folder: Path) -> None:
+    """Flush a folder's entries to the disk: without it, a power loss may undo that a file was put in place."""
+    if os.name != "posix":  # elsewhere a folder cannot be opened, and the system keeps its entries safe
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # file systems that cannot do it keep entries in order themselves
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a killed :func:`write_atomically` left in a folder; only where nobody else is writing.
+
+    Raises
+    ------
+    DataError
+        If the place cannot be written.
+    """
+    with naming_the_disk(folder):
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if _UNFINISHED.fullmatch(path.name) and path.is_file():
+                path.unlink(missing_ok=True)
 
 
 def sha256_of(path: Path) -> str:

@@ -399,13 +399,16 @@ def compare(
     """
     from babelscope.capture import Activations
     from babelscope.gaps import compare as compare_activations
+    from babelscope.gaps.parts import PARTS
     from babelscope.gaps.scoring import DEFAULT_MEASURES
     from babelscope.report.terminal import summary_table
+    from babelscope.study import alone, save
 
     activations = Activations(store)
     if output is None and isinstance(activations.path, str):
         raise UsageError(f"{store} is a URL: say by --output which folder the scores shall go to")
-    with _showing() as tell:
+    folder = output or Path(store).parent
+    with _showing() as tell, alone(folder):
         result = compare_activations(
             activations,
             measure or DEFAULT_MEASURES,
@@ -414,8 +417,9 @@ def compare(
             match=match,
             kinds=kind,
             progress=tell,
+            checkpoint=folder / PARTS,
         )
-    folder = result.save(output or Path(store).parent)
+        save(result, folder)
     out.print(summary_table(result))
     out.print(
         f"Scores: {folder / 'scores.parquet'} and scores.csv; now: babelscope report {folder}",

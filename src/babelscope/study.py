@@ -13,7 +13,7 @@ import json
 import re
 import time
 import tomllib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
@@ -23,9 +23,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from babelscope import corpora, models
+from babelscope.cache import remove_unfinished
 from babelscope.capture.encoding import BLOCK, encode
 from babelscope.capture.jobs import BATCH_SECONDS, BATCH_SIZE, BATCH_TOKENS
 from babelscope.capture.layout import check_store_dtype
+from babelscope.capture.locking import lock
 from babelscope.capture.places import is_url, place_of
 from babelscope.capture.pooling import pooling_named
 from babelscope.capture.store import Activations
@@ -33,6 +35,7 @@ from babelscope.corpora import Corpus
 from babelscope.errors import DataError, UsageError, did_you_mean
 from babelscope.gaps.beside import KINDS_BESIDE, beside, told_beside, with_beside
 from babelscope.gaps.comparisons import MATCHES
+from babelscope.gaps.parts import PARTS, forget
 from babelscope.gaps.result import CONTROLS, KINDS, Result
 from babelscope.gaps.scoring import DEFAULT_MEASURES, DEFAULT_PERMUTATIONS, compare
 from babelscope.models.base import MODALITIES, Model, Stage, dtype_named
@@ -444,18 +447,44 @@ def run(study: Study, *, overwrite: bool = False, progress: Progress | None = No
         overwrite=overwrite,
         progress=lambda what, done, total: tell(f"encoding {what}", done, total),
     )
-    result = _scored(study, activations, tell)
-    _put_beside(result, study, corpus, others, overwrite, tell)
-    result.meta["study"] = {
-        "name": study.name,
-        "created": result.meta["study"]["created"],
-        "command": command,
-        "seconds": round(time.monotonic() - started, 1),
-    }
-    result.save(study.output)
-    tell("writing the report", 0, 0)
-    report = write_report(result, study.output)
+    with alone(study.output):
+        result = _scored(study, activations, tell)
+        _put_beside(result, study, corpus, others, overwrite, tell)
+        result.meta["study"] = {
+            "name": study.name,
+            "created": result.meta["study"]["created"],
+            "command": command,
+            "seconds": round(time.monotonic() - started, 1),
+        }
+        save(result, study.output)
+        tell("writing the report", 0, 0)
+        report = write_report(result, study.output)
     return Outcome(result, report, study.output, time.monotonic() - started)
+
+
+@contextlib.contextmanager
+def alone(output: Path) -> Iterator[None]:
+    """Hold a folder of results for one run, and remove the unfinished files that killed ones left there.
+
+    Raises
+    ------
+    DataError
+        If another run holds it; the line names it.
+    """
+    with lock(output / "result"):
+        _tidy(output)
+        yield
+
+
+def _tidy(output: Path) -> None:
+    for folder in (output, output / "tables", output / "figures"):
+        remove_unfinished(folder)
+
+
+def save(result: Result, output: Path) -> None:
+    """Save a result, and remove the parts that were kept until then."""
+    result.save(output)
+    forget(output / PARTS)
 
 
 def _warning(model: Model, study: Study, corpus: Corpus) -> Model:
@@ -520,8 +549,9 @@ def _put_beside(
             overwrite=overwrite,
             progress=partial(_labelled, tell, label),
         )
+        _tidy(own.output)
         found[label] = _scored(own, activations, tell)
-        found[label].save(own.output)
+        save(found[label], own.output)
         told.append({"label": label, "name": table.name, "options": dict(model.options), "notes": list(model.notes)})
     result.tables.update(beside(found))
     if told:
@@ -588,6 +618,7 @@ def _scored(study: Study, activations: Activations, tell: Progress) -> Result:
         kinds=study.kinds,
         interval=study.intervals,
         progress=lambda what, done, total: tell(f"comparing ({what})", done, total),
+        checkpoint=study.output / PARTS,
     )
     result.meta["identity"] = identity
     return result

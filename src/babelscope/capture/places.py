@@ -21,7 +21,7 @@ from zarr.abc.store import Store
 from zarr.core.buffer import Buffer
 from zarr.storage import LocalStore
 
-from babelscope.cache import naming_the_disk
+from babelscope.cache import flush_folder, naming_the_disk
 from babelscope.errors import DataError, UsageError, did_you_mean
 
 #: URL schemes of object stores, and of the one in this process's memory.
@@ -139,19 +139,9 @@ def write_flushed(path: Path, content: bytes) -> None:
             handle.flush()
             os.fsync(handle.fileno())
         temporary.replace(path)
-        _flush_folder(path.parent)
+        flush_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _flush_folder(folder: Path) -> None:
-    if os.name != "posix":  # elsewhere a folder cannot be opened, and the system keeps its entries safe
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class Folder(Place):
@@ -215,9 +205,9 @@ class Folder(Place):
                 for key, content in contents.items():
                     write_flushed(making / key, content)
                 for folder in sorted({(making / key).parent for key in contents}, reverse=True):
-                    _flush_folder(folder)
+                    flush_folder(folder)
                 making.replace(self.location)
-                _flush_folder(self.location.parent)
+                flush_folder(self.location.parent)
             finally:
                 shutil.rmtree(making, ignore_errors=True)
 

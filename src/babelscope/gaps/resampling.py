@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from babelscope.gaps.comparisons import Comparison, Place
 from babelscope.similarity import pairwise, parse_measure
+from babelscope.similarity.checkpoint import Checkpoint
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -81,6 +83,7 @@ def resample(
     *,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
+    checkpoint: Path | None = None,
 ) -> dict[str, Deviations]:
     """Score all comparisons again on parts of the sentences.
 
@@ -96,6 +99,8 @@ def resample(
         Of the blocks and halvings; the same ones for all comparisons and measures.
     progress : callable, optional
         Called with (draws done, draws).
+    checkpoint : Path, optional
+        A folder that keeps finished draws, of one comparison of one store; a run that is called again goes on there.
 
     Returns
     -------
@@ -114,7 +119,11 @@ def resample(
             if progress is not None:
                 progress(before * total + done, len(spaces) * total)
 
-        part = deviations(partial(_scores, read, chosen, pairs), n, seed=seed, progress=told)
+        score = partial(_scores, read, chosen, pairs)
+        if checkpoint is not None:
+            plan = {"measures": chosen, "pairs": len(pairs), "n": n, "seed": seed}
+            score = _kept(score, Checkpoint(checkpoint / ("one-space" if same_space else "any-space"), plan))
+        part = deviations(score, n, seed=seed, progress=told)
         for column, measure in enumerate(chosen):
             first, second = (held[:, column] for held in (part.blocks, part.halves))
             if not np.isfinite(second).all():
@@ -218,6 +227,23 @@ def _scores(
         table = pairwise(sides, asked, pairs=pairs, null=None)["value"].values
         values[[measures.index(measure) for measure in asked]] = table.T
     return values
+
+
+def _kept(score: Callable[[IntArray], FloatArray], checkpoint: Checkpoint) -> Callable[[IntArray], FloatArray]:
+    """Return a function that keeps what it gives, by which call it is and for which sentences."""
+    calls = 0
+
+    def scored(rows: IntArray) -> FloatArray:
+        nonlocal calls
+        name, calls = f"draw-{calls:03}", calls + 1
+        found = checkpoint.load(name)
+        if found is not None and np.array_equal(found.get("rows", ()), rows) and "values" in found:
+            return np.asarray(found["values"], dtype=np.float64)
+        values = score(rows)
+        checkpoint.save(name, {"rows": rows, "values": values})
+        return values
+
+    return scored
 
 
 def _rows(read: Callable[[Place], NDArray[Any]], place: Place, rows: IntArray) -> NDArray[Any]:

@@ -10,7 +10,11 @@ from typing import Any
 
 import pandas as pd
 
+from babelscope.cache import sha256_of, write_atomically
 from babelscope.errors import DataError
+
+#: Where ``result.json`` keeps the sha256 of the other files, by name; no part of :attr:`Result.meta`.
+FILES = "files"
 
 #: Columns of the scores table, in order. One row is one comparison under one measure and one control.
 SCORE_COLUMNS: tuple[str, ...] = (
@@ -224,24 +228,24 @@ class Result:
         """Write ``scores.parquet``, ``scores.csv``, ``curves.csv``, ``tables/*.parquet`` and ``result.json``.
 
         Each is replaced whole; a table of an earlier result that this one lacks is removed. ``result.json`` is written
-        last, and one of another result is removed first: a folder that has it holds all of one result.
+        last, with the sha256 of all that :meth:`load` reads, and one of another result is removed first: a folder that
+        has it holds all of one result.
         """
-        from babelscope.cache import write_atomically
-
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self._take_away_another(folder / "result.json")
-        write_atomically(folder / "scores.parquet", lambda path: self.scores.to_parquet(path, index=False))
+        read = [write_atomically(folder / "scores.parquet", lambda path: self.scores.to_parquet(path, index=False))]
         write_atomically(folder / "scores.csv", lambda path: self.scores.to_csv(path, index=False))
-        write_atomically(folder / "curves.csv", lambda path: self.curves.to_csv(path, index=False))
+        read.append(write_atomically(folder / "curves.csv", lambda path: self.curves.to_csv(path, index=False)))
         held = folder / "tables"
         held.mkdir(exist_ok=True)
         for name, table in self.tables.items():
-            write_atomically(held / f"{name}.parquet", partial(table.to_parquet, index=False))
+            read.append(write_atomically(held / f"{name}.parquet", partial(table.to_parquet, index=False)))
         for path in held.glob("*.parquet"):
             if path.stem not in self.tables:
                 path.unlink()
-        text = json.dumps(self.meta, indent=2, ensure_ascii=False)
+        digests = {path.relative_to(folder).as_posix(): sha256_of(path) for path in read}
+        text = json.dumps(self.meta | {FILES: digests}, indent=2, ensure_ascii=False)
         write_atomically(folder / "result.json", lambda path: path.write_text(text, encoding="utf-8"))
         return folder
 
@@ -269,10 +273,15 @@ class Result:
                 f"{folder} holds no result (no result.json): run 'babelscope compare' or 'babelscope run' first"
             )
         try:
+            meta = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+            for name, digest in meta.pop(FILES, {}).items():
+                if sha256_of(folder / name) != digest:
+                    raise ValueError(f"{name} is not as it was written")
             scores = pd.read_parquet(folder / "scores.parquet")
             curves = pd.read_csv(folder / "curves.csv", keep_default_na=False, na_values=[""])
-            meta = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-            tables = {path.stem: pd.read_parquet(path) for path in sorted((folder / "tables").glob("*.parquet"))}
-        except (OSError, ValueError) as error:
+            # What begins with a dot is half a table, of a run that was killed or is writing.
+            held = (path for path in sorted((folder / "tables").glob("*.parquet")) if path.name[0] != ".")
+            tables = {path.stem: pd.read_parquet(path) for path in held}
+        except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
             raise DataError(f"the result in {folder} is damaged ({error}): run 'babelscope compare' again") from error
         return cls(scores, curves, meta, tables)

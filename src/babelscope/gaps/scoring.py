@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from babelscope.gaps.contrasts import scored_by_measure, with_intervals
 from babelscope.gaps.curves import curves
 from babelscope.gaps.headline import headline
 from babelscope.gaps.lengths import log_lengths, project_out, standardised_log
+from babelscope.gaps.parts import Parts
 from babelscope.gaps.resampling import BLOCKS, HALVINGS, PARTITIONS, resample
 from babelscope.gaps.result import CONTROLS, SCORE_COLUMNS, Result
 from babelscope.gaps.tables import tables, tables_of_scores
@@ -52,6 +54,7 @@ def compare(
     kinds: Sequence[str] | None = None,
     interval: bool = True,
     progress: Progress | None = None,
+    checkpoint: Path | None = None,
 ) -> Result:
     """Measure the modality gap and the language gaps at every point.
 
@@ -77,6 +80,10 @@ def compare(
         diagnosis, languages. All comparisons are scored again on parts of the sentences, without a null:
         :mod:`babelscope.gaps.resampling`.
     progress : callable, optional
+    checkpoint : Path, optional
+        A folder that keeps finished blocks of pairs and draws. Called again with the same arguments and activations,
+        the comparison goes on from there, to the same bits; parts of another comparison in it are removed. To be
+        removed once the scores are saved (:func:`babelscope.gaps.parts.forget`), and for one run at a time.
 
     Returns
     -------
@@ -97,8 +104,18 @@ def compare(
     settings: dict[str, Any] = {"null": "permutation", "permutations": permutations, "seed": seed}
     frames: list[pd.DataFrame] = []
     read = _Reader(activations)
+    parts = Parts(
+        checkpoint,
+        {
+            "activations": [activations.dataset.attrs["identity"], activations.meta["created"]],
+            "skipped": [list(one) for one in activations.skipped],
+            "comparisons": [[comparison.kind, list(comparison.a), list(comparison.b)] for comparison in comparisons],
+            "settings": [parsed, settings],
+            "versions": versions(),
+        },
+    )
     for control in (control for control in CONTROLS if control in controls):
-        scoring = _Scoring(read, control, _telling(progress, CONTROLS[control]))
+        scoring = _Scoring(read, control, _telling(progress, CONTROLS[control]), parts)
         if control == "none":
             scoring.take(comparisons, parsed, _plain(read), **settings)
         elif control == "length_regressed":
@@ -113,7 +130,15 @@ def compare(
     means, holds_for = None, None
     if interval and "none" in controls:
         told = _telling(progress, "intervals")
-        drawn = resample(read, comparisons, parsed, len(activations.sentences), seed=seed, progress=told)
+        drawn = resample(
+            read,
+            comparisons,
+            parsed,
+            len(activations.sentences),
+            seed=seed,
+            progress=told,
+            checkpoint=parts.of("intervals"),
+        )
         scored = scored_by_measure(scores, comparisons, drawn)
         scores = with_intervals(scores, scored)
         further = tables_of_scores(activations, scores, scored)
@@ -163,8 +188,9 @@ Represent = Callable[[Comparison, Place, bool], tuple[Hashable, Callable[[], NDA
 class _Scoring:
     """Scores of many comparisons under one control, as tables."""
 
-    def __init__(self, read: _Reader, control: str, told: Callable[[int, int], None] | None) -> None:
+    def __init__(self, read: _Reader, control: str, told: Callable[[int, int], None] | None, parts: Parts) -> None:
         self.activations, self.read, self.control, self.told = read.activations, read, control, told
+        self.parts, self.tables = parts, 0
         self.frames: list[pd.DataFrame] = []
 
     def take(
@@ -192,7 +218,9 @@ class _Scoring:
                 second, read_second = represent(comparison, comparison.b, True)
                 representations |= {first: read_first, second: read_second}
                 pairs.append((first, second))
-            found = pairwise(representations, chosen, pairs=pairs, progress=self.told, **settings)
+            self.tables += 1
+            part = self.parts.of(f"{self.control}-{self.tables:02}")
+            found = pairwise(representations, chosen, pairs=pairs, progress=self.told, checkpoint=part, **settings)
             self.frames.append(_table(self.activations, fitting, found, self.control, shown or {}))
 
 

@@ -1,0 +1,67 @@
+"""What a comparison has finished, kept until its scores are saved: one that was killed goes on from there.
+
+Beside the scores lies a folder of parts, by a digest of all that decides them: blocks of pairs
+(:class:`babelscope.similarity.checkpoint.Checkpoint`) and draws of the intervals. Parts of another comparison are
+removed, and so are parts of which nothing can be said any more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from babelscope.cache import naming_the_disk
+from babelscope.similarity.checkpoint import PLAN
+
+#: The folder beside the scores.
+PARTS = ".comparing"
+
+
+class Parts:
+    """The parts of one comparison.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        Where parts of comparisons are kept; made when there is one. Nothing is kept if left out.
+    decided_by : dict
+        Everything that decides the numbers, JSON-able.
+
+    Raises
+    ------
+    DataError
+        If the place cannot be written.
+    """
+
+    def __init__(self, folder: Path | None, decided_by: dict[str, Any]) -> None:
+        self._own: Path | None = None
+        if folder is None:
+            return
+        digest = hashlib.sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()[:20]
+        self._own = folder / digest
+        with naming_the_disk(folder):
+            for other in folder.iterdir() if folder.is_dir() else ():
+                if other.name != digest and other.is_dir():
+                    shutil.rmtree(other)
+            for plan in list(self._own.rglob(PLAN)):
+                if not _readable(plan):  # torn by a power loss: whose blocks these are cannot be told
+                    shutil.rmtree(plan.parent)
+
+    def of(self, name: str) -> Path | None:
+        """Return the folder of a part, or None if nothing is kept."""
+        return self._own / name if self._own is not None else None
+
+
+def forget(folder: Path) -> None:
+    """Remove all parts: the scores that they were kept for are saved."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _readable(path: Path) -> bool:
+    try:
+        return isinstance(json.loads(path.read_bytes()), dict)
+    except ValueError:
+        return False
