@@ -22,15 +22,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": BELOW,
     "capture": BELOW | {"corpora", "models"},
     "similarity": {"errors", "cache"},
+    "engines": BELOW | {"corpora", "models", "capture", "similarity"},
     "gaps": BELOW | {"corpora", "models", "capture", "similarity"},
     "report": BELOW | {"gaps"},
     "monitor": BELOW | {"corpora", "models", "capture", "similarity", "gaps"},
     "check": BELOW | {"similarity", "gaps"},
     "search": BELOW | {"corpora", "models", "capture", "similarity"},
-    "study": BELOW | {"corpora", "models", "capture", "similarity", "gaps", "report"},
+    "study": BELOW | {"corpora", "models", "capture", "similarity", "engines", "gaps", "report"},
     "forecast": BELOW | {"corpora", "models", "capture", "study"},
     "cli": BELOW
-    | {"corpora", "models", "capture", "similarity", "gaps", "report", "study", "forecast", "search", "check"},
+    | {"corpora", "models", "capture", "similarity", "engines", "gaps", "report"}
+    | {"study", "forecast", "search", "check"},
     "testing": BELOW | {"corpora", "models", "capture", "similarity", "gaps", "report", "study"},
     "__main__": {"cli"},
 }

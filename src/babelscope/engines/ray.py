@@ -1,0 +1,221 @@
+"""The engine of a Ray cluster: one replica of the model a GPU, or as many on processors as there is room for.
+
+This process drives: it holds the store's lock, says which job is whose, and hears when it is done. Replicas prepare,
+compute and write (:mod:`babelscope.engines.replica`). Ray's own restarts are not used: they would wait for room for a
+new process where another that lives is idle.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from babelscope.capture.jobs import Job, Work
+from babelscope.engines.crew import Crew
+from babelscope.engines.replica import DEPTH, Began, Replica
+from babelscope.engines.setting import Setting
+from babelscope.errors import UsageError
+from babelscope.models.base import Model
+
+
+@dataclass(frozen=True)
+class SummonedModel(Model):
+    """A model whose weights are in replicas; what is told of it is here."""
+
+    crew: Crew | None = dataclasses.field(default=None, repr=False, compare=False)
+
+
+class Ray:
+    """A Ray cluster, for as long as the ``with`` block lasts.
+
+    Parameters
+    ----------
+    address, replicas, tell
+        As :func:`babelscope.engines.open_engine`.
+
+    Raises
+    ------
+    UsageError
+        If Ray is not installed, `replicas` is below 1, or nobody answers at the address.
+    """
+
+    has_weights = False
+
+    def __init__(
+        self,
+        address: str | None = None,
+        replicas: int | None = None,
+        tell: Callable[[str, int, int], None] | None = None,
+    ) -> None:
+        if replicas is not None and replicas < 1:
+            raise UsageError(f"replicas: {replicas} is below 1")
+        self.ray, self.address, self.replicas = _imported(), address, replicas
+        self.tell = tell or (lambda what, done, total: None)
+        self.setting = Setting.here()
+        self.crews: list[Crew] = []
+        self._ours = False
+
+    def __enter__(self) -> Ray:
+        if self.ray.is_initialized():
+            return self
+        asked = self.address or os.environ.get("RAY_ADDRESS")
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster that is started here tells nobody of it
+        try:
+            self.ray.init(
+                address=asked, log_to_driver=False, logging_level="CRITICAL", **({} if asked else _this_machine())
+            )
+        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            told = " ".join(str(error).split())[:200]
+            raise UsageError(
+                f"address {asked!r}: no Ray cluster answers there ({told}): start one by 'ray start --head', or leave "
+                f"the address out for this machine alone"
+            ) from error
+        self._ours = True
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+        if self._ours:
+            self.ray.shutdown()
+
+    def _stop(self) -> None:
+        for crew in self.crews:
+            crew.stop()
+        self.crews.clear()
+
+    # -- encoding
+    # ----------------------------------------------------------------------------------------------------------------
+    def summon(self, load: Callable[[], Model], device: str = "cpu") -> Model:
+        """Load the model in every replica; return it without its weights when the first has it.
+
+        Parameters
+        ----------
+        load : callable
+            Is sent to the replicas; what it reads must be there.
+        device : {"cpu", "cuda"}
+            Where it puts the model. On "cuda" each replica has a GPU of its own.
+
+        Raises
+        ------
+        BabelscopeError
+            What `load` raised somewhere, or if a replica would compute other bits than this process.
+        UsageError
+            If the model is for a GPU and the cluster has none.
+        """
+        self._stop()
+        size, room = self._room(device)
+        described: list[Model] = []
+
+        def heard(step: int, result: Any) -> None:
+            if step == 0:
+                self.setting.check(result, device)
+            elif step == 1:
+                described.append(result)
+
+        kept = self.ray.put(load)
+        crew = Crew(
+            self.ray,
+            partial(self._actor, Replica, DEPTH, **room),
+            size,
+            DEPTH,
+            [lambda actor: actor.place.remote(), lambda actor: actor.load.remote(kept)],
+            heard,
+            lambda: self.tell("waiting for a machine", 0, 0),
+        )
+        self.crews.append(crew)
+        crew.until(lambda: bool(described))
+        told = {each.name: getattr(described[0], each.name) for each in dataclasses.fields(Model)}
+        return SummonedModel(**told, crew=crew)
+
+    def encode(self, work: Work) -> None:
+        """Run all jobs in the replicas, which write their blocks themselves.
+
+        Raises
+        ------
+        UsageError
+            If the model is not one that :meth:`summon` gave, or the store is in this process's memory.
+        BabelscopeError
+            What a job raised; what was written before is kept.
+        """
+        model = work.model
+        if not isinstance(model, SummonedModel) or model.crew is None:
+            raise UsageError(
+                "the ray engine runs models that it summoned: encode(engine.summon(load), ..., engine=engine)"
+            )
+        store: Any = work.writer.path
+        if str(store).startswith("memory:"):
+            raise UsageError(f"{store} is in the memory of one process: choose a folder or another URL")
+        points = tuple(dict.fromkeys(point.name for side in model.sides.values() for point in side.points))
+        began = Began(
+            work.corpus,
+            store.resolve() if isinstance(store, Path) else store,
+            work.writer.layout,
+            work.how,
+            points,
+            work.workers,
+        )
+        crew, sent = model.crew, self.ray.put(began)
+        crew.steps = [*crew.steps[:2], lambda actor: actor.begin.remote(sent)]
+
+        def hand(actor: Any, job: Job) -> Any:
+            if write := work.describing(job.column):
+                write()
+            work.told(job, False)
+            return actor.run.remote(job)
+
+        try:
+            for job, _ in crew.run(work.jobs, hand, lambda job: f"{job}, sentences {job.start} to {job.stop}"):
+                work.told(job, True)
+        finally:
+            crew.stop()
+
+    def _actor(self, made: type, at_once: int, **room: float) -> Any:
+        return self.ray.remote(made).options(max_concurrency=at_once, max_restarts=0, **room).remote(self.setting)
+
+    def _room(self, device: str) -> tuple[int, dict[str, float]]:
+        """Return how many replicas there shall be, and what each is to be given of a machine."""
+        nodes = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
+        if device != "cpu":
+            if device != "cuda":
+                raise UsageError(f"device {device!r}: each replica has a GPU of its own, write 'cuda'")
+            gpus = int(sum(node.get("GPU", 0) for node in nodes))
+            if not gpus and self.replicas is None:
+                raise UsageError(
+                    "the model is for a GPU (device = 'cuda') and no machine of the cluster has one: add one, say by "
+                    "--replicas how many to wait for, or set device = 'cpu'"
+                )
+            return self.replicas or gpus, {"num_gpus": 1, "num_cpus": 1}
+        cpus = [float(node["CPU"]) for node in nodes if node.get("CPU")]
+        if not cpus:
+            return self.replicas or 1, {"num_cpus": self.setting.torch_threads}
+        most = min(self.setting.torch_threads, int(min(cpus)) or 1)
+        for share in (*range(most, 0, -1), 0.5, 0.25, 0.1):
+            fit = int(sum(count // share for count in cpus))
+            if self.replicas is None or fit >= self.replicas:
+                return self.replicas or max(fit, 1), {"num_cpus": share}
+        return self.replicas or 1, {"num_cpus": 0.01}
+
+
+def _this_machine() -> dict[str, Any]:
+    """Return how a cluster of this machine alone is started: what it must hold is a corpus's list, and scores."""
+    return {"include_dashboard": False, "object_store_memory": 2**28}
+
+
+def _imported() -> Any:
+    try:
+        return importlib.import_module("ray")
+    except ImportError as error:
+        if error.name != "ray":
+            raise UsageError(f"engine 'ray': Ray is installed, and cannot be imported: {error}") from error
+        raise UsageError(
+            "engine 'ray': Ray is not installed: pip install 'babelscope[ray]', or choose engine = 'local'"
+        ) from error
