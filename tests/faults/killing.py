@@ -6,7 +6,11 @@ Run as a program: ``python killing.py FOLDER KILLS SEED``; prints what happened 
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import importlib
+import importlib.metadata
+import itertools
 import json
 import os
 import random
@@ -14,16 +18,33 @@ import shutil
 import signal
 import sys
 import time
+import traceback
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from babelscope.study import Study
+from babelscope.study import Study, summon
 
-LOG = "begun.txt"
+LOG, TIMES, MODULES = "begun", "times", "modules"
 
-#: What a run says that it does, in order; encoding and comparing are short in a tiny study, and drawn more often.
-STAGES = ("starting", "reading", "encoding", "encoding", "encoding", "comparing", "comparing", "writing")
+#: What a run says that it does, in order.
+STAGES = ("starting", "reading", "encoding", "comparing", "writing", "ended")
+
+#: Where the moments of kills are drawn, each as often: nothing is written before.
+DRAWN = ("encoding", "comparing", "writing", "at a write")
+
+#: What a run imports while it works, as far as it takes long; the rest is imported after the first run.
+SLOW_IMPORTS = (
+    "altair", "vl_convert", "pyarrow.parquet", "scipy.stats", "scipy.linalg", "transformers.models.whisper",
+    "transformers.models.bert", "xarray", "zarr.storage", "babelscope.report.page",
+)  # fmt: skip
+
+#: The model, once it is loaded in the process that forks: that writes nothing, and takes most of a tiny run.
+MODEL: list[Any] = []
+
+#: Blocks that a kill may make a run encode again: the one that is computed, and the one that is being written.
+IN_FLIGHT = 2
 
 
 def tiny_study(folder: Path, output: str) -> Study:
@@ -34,11 +55,10 @@ def tiny_study(folder: Path, output: str) -> Study:
             "output": str(folder / output),
             "seed": 1,
             "permutations": 19,
-            "measures": ["linear_cka", "retrieval"],
+            "measures": ["linear_cka"],
             "controls": ["none", "shuffled"],
-            "kinds": ["modality_gap", "language_gap_text"],
-            "points": ["*.norm", "*.pooled", "*.layer.*"],
-            "intervals": False,
+            "kinds": ["modality_gap"],
+            "points": ["*.norm", "*.pooled"],
             "corpus": {"source": "manifest", "path": str(folder / "manifest.csv"), "languages": ["xa", "xb"], "n": 8},
             "model": {
                 "name": "whisper-base+e5-small",
@@ -49,119 +69,184 @@ def tiny_study(folder: Path, output: str) -> Study:
     )
 
 
-def run_in_fork(study: Study, stage: Path) -> int:
-    """Start a run in a fork of this process and return its id; it writes its stage to a file, a byte at a time."""
+def in_fork(work: Callable[[], object]) -> int:
+    """Do something in a fork of this process, which thereby needs to start no thread; return the fork's id."""
     child = os.fork()
     if child:
         return child
     try:
-        os.setpgid(0, 0)
-        _run(study, stage)
-        stage.with_name("modules").write_text("\n".join(sys.modules))
+        work()
         os._exit(0)
     except BaseException:
-        import traceback
-
         traceback.print_exc()
         os._exit(1)
 
 
-def _run(study: Study, stage: Path) -> None:
+def _must_end(child: int, what: str) -> None:
+    if status := os.waitpid(child, 0)[1]:
+        raise SystemExit(f"{what} ended with {status}")
+
+
+def beside(study: Study, kind: str) -> Path:
+    """Return where a run keeps something about itself that is none of its results."""
+    return study.output.with_name(f"{study.output.name}.{kind}")
+
+
+def _run(study: Study, stage: Path, write: int | None = None) -> None:
+    """Run a study; count what it encodes and when; be killed before so manieth a write, if one is given."""
     from babelscope import study as module
     from babelscope.capture import encoding
 
-    vars(module)["BLOCK"] = 3
     real = vars(encoding)["encode_job"]
-    log = os.open(study.output.parent / f"{study.output.name}.{LOG}", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    begun = os.open(beside(study, LOG), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    times = os.open(beside(study, TIMES), os.O_WRONLY | os.O_TRUNC | os.O_CREAT)
     now = os.open(stage, os.O_WRONLY | os.O_CREAT)
+    last = ""
 
     def counting(model: Any, corpus: Any, job: Any, *more: Any, **named: Any) -> Any:
-        os.write(log, f"{job} {job.start}\n".encode())
+        os.write(begun, f"{job} {job.start}\n".encode())
         return real(model, corpus, job, *more, **named)
 
-    def tell(what: str, done: int, total: int) -> None:
-        os.pwrite(now, f"{what.split()[0]:<10}".encode()[:10], 0)
+    def tell(what: str, done: int = 0, total: int = 0) -> None:
+        nonlocal last
+        word = what.split()[0].replace("loading", "reading")
+        if word != last:
+            last = word
+            os.pwrite(now, f"{word:<10}".encode()[:10], 0)
+            os.write(times, f"{word} {time.monotonic()}\n".encode())
 
+    vars(module)["BLOCK"] = 3
+    if MODEL:
+        vars(module)["summon"] = lambda _: MODEL[0]
     vars(encoding)["encode_job"] = counting
+    writes = _counting_writes(write)
+    tell("starting")
     module.run(study, progress=tell)
+    tell("ended")
+    beside(study, MODULES).write_text(json.dumps({"modules": list(sys.modules), "writes": writes()}))
+
+
+def _counting_writes(until: int | None) -> Callable[[], int]:
+    """Count what is flushed or put in place, and kill this process before so manieth."""
+    count = 0
+
+    def counted(real: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(real)
+        def call(*given: Any, **named: Any) -> Any:
+            nonlocal count
+            count += 1
+            if count == until:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real(*given, **named)
+
+        return call
+
+    for name in ("fsync", "replace", "rename", "unlink"):
+        setattr(os, name, counted(getattr(os, name)))
+    return lambda: count
+
+
+def _finish(study: Study, stage: Path) -> dict[str, float]:
+    """Let a run end, and return the seconds of its stages."""
+    _must_end(in_fork(functools.partial(_run, study, stage)), "a run that nobody killed")
+    lines = [line.split() for line in beside(study, TIMES).read_text().splitlines()]
+    starts = [(name, float(at)) for name, at in lines]
+    return {name: after - at for (name, at), (_, after) in itertools.pairwise(starts)}
+
+
+def _where(stage: Path) -> str:
+    return stage.read_bytes().decode().split()[0]
 
 
 def _wait_for(wanted: str, stage: Path, child: int) -> None:
     """Wait until a run is at a stage, or beyond it, or has ended."""
-    while STAGES.index(stage.read_bytes().decode().split()[0].replace("loading", "reading")) < STAGES.index(wanted):
+    while STAGES.index(_where(stage)) < STAGES.index(wanted):
         if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
             return
         time.sleep(0.001)
 
 
-def _finish(study: Study, stage: Path) -> float:
-    """Let a run end, and return its seconds."""
-    started = time.monotonic()
-    _, status = os.waitpid(run_in_fork(study, stage), 0)
-    if status:
-        raise SystemExit(f"a run that nobody killed ended with {status}")
-    return time.monotonic() - started
-
-
-def contents(output: Path) -> dict[str, Any]:
-    """Return all that a study leaves, without the times of day in it."""
-    from babelscope.capture import Activations
+def contents(output: Path) -> dict[str, str]:
+    """Return digests of all that a study leaves, without the times of day in it."""
     from babelscope.gaps import Result
 
+    found: dict[str, object] = {}
+    for path in sorted(path for path in output.rglob("*") if path.is_file()):
+        name = path.relative_to(output).as_posix()
+        if path.name.endswith(".lock"):
+            continue
+        if path.suffix == ".html":
+            found[name] = path.read_text(encoding="utf-8").rstrip().endswith("</html>")
+        else:  # what holds a time of day is looked at below; that it is there counts
+            found[name] = "there" if path.name in ("zarr.json", "result.json") else path.read_bytes()
     result = Result.load(output)
-    tables = {"scores": result.scores, "curves": result.curves, **result.tables}
-    found: dict[str, Any] = {name: table.to_csv(index=False, float_format="%.17g") for name, table in tables.items()}
+    found |= {name: table.to_csv(index=False, float_format="%.17g") for name, table in result.tables.items()}
     found["headline"], found["options"] = result.meta["headline"], result.meta["options"]
-    held = Activations(output / "activations.zarr")
-    for file in sorted(file for file in Path(held.path).rglob("*") if file.is_file() and file.name != "zarr.json"):
-        found[file.relative_to(held.path).as_posix()] = file.read_bytes()
-    found["left"] = sorted(file.name for file in output.rglob("*.partial"))
-    report = (output / "report.html").read_text(encoding="utf-8")
-    found["report ends"] = report.rstrip().endswith("</html>")
-    found["figures"] = sorted(file.name for file in (output / "figures").iterdir())
-    return found
+    return {key: hashlib.sha256(repr(value).encode()).hexdigest() for key, value in found.items()}
+
+
+def contents_in_fork(study: Study) -> dict[str, str]:
+    """Return :func:`contents`, read in a fork."""
+    told = beside(study, "contents")
+    _must_end(in_fork(lambda: told.write_text(json.dumps(contents(study.output)))), f"reading {study.output}")
+    return dict(json.loads(told.read_text()))
 
 
 def main(folder: Path, kills: int, seed: int) -> dict[str, Any]:
     """Kill runs at random moments until there were enough kills; hold each end against an undisturbed run.
 
     A study is gone on with after every kill. When one ends, the next begins with an empty folder. A stage is drawn, and
-    a moment within a tenth of a whole run's time from its beginning; a run that ends before was not killed.
+    a moment within it by the time that it takes undisturbed; or one of the run's writes, which are short. A run that
+    ends before was not killed.
     """
     draw, stage = random.Random(seed), folder / "stage"
+    for name in SLOW_IMPORTS:
+        importlib.import_module(name)
+    # What is installed is the same for every run, and looking it up takes a good part of a tiny one.
+    importlib.metadata.entry_points = functools.cache(importlib.metadata.entry_points)
     undisturbed = tiny_study(folder, "undisturbed")
-    _finish(tiny_study(folder, "first"), stage)
-    for name in stage.with_name("modules").read_text().split():
+    took = _finish(undisturbed, stage)
+    told = json.loads(beside(undisturbed, MODULES).read_text())
+    for name in told["modules"]:
         with contextlib.suppress(Exception):  # what cannot be imported by its name is not needed by it
             importlib.import_module(name)
-    whole = _finish(undisturbed, stage)
-    expected = contents_in_fork(undisturbed.output, folder)
-    blocks = len((folder / f"undisturbed.{LOG}").read_text().splitlines())
+    MODEL.append(summon(undisturbed))
+    if _threads() > 1:
+        raise SystemExit("this process has started threads: what it forks could hang")
+    expected = contents_in_fork(undisturbed)
+    blocks = len(beside(undisturbed, LOG).read_text().splitlines())
+    if kills >= 50:  # worth knowing: how long it takes once all is imported, and that two runs are alike
+        second = tiny_study(folder, "second")
+        took = _finish(second, stage)
+        _hold(expected, contents_in_fork(second), "a second undisturbed run")
     done, rounds, again, most = 0, 0, 0, 0
     at: Counter[str] = Counter()
     while done < kills:
         study = tiny_study(folder, f"round-{rounds}")
-        of_round = 0
+        of_round, while_encoding = 0, draw.randint(0, 4)  # what is encoded stays so: later kills of a round miss it
         while done < kills:
+            drawn = "encoding" if of_round < while_encoding else draw.choice(DRAWN)
+            write = draw.randint(1, told["writes"]) if drawn == "at a write" else None
             stage.write_bytes(b"starting  ")
-            child = run_in_fork(study, stage)
-            _wait_for(draw.choice(STAGES), stage, child)
-            time.sleep(draw.uniform(0, whole * 0.1))
-            if os.waitpid(child, os.WNOHANG)[0]:
+            child = in_fork(functools.partial(_run, study, stage, write))
+            if write is None:
+                _wait_for(drawn, stage, child)
+                time.sleep(draw.uniform(0, took[drawn]))
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
+            status = os.waitpid(child, 0)[1]
+            if not os.WIFSIGNALED(status):
+                if status:
+                    raise SystemExit(f"round {rounds}: a run after {of_round} kills ended with {status}")
                 break
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            at[stage.read_bytes().decode().split()[0]] += 1
+            at[_where(stage) + (" at a write" if write else "")] += 1
             done, of_round = done + 1, of_round + 1
         _finish(study, stage)
-        found = contents_in_fork(study.output, folder)
-        differing = [key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key)]
-        if differing:
-            raise SystemExit(f"round {rounds} after {of_round} kills differs in {sorted(differing)[:5]}")
-        begun = (folder / f"{study.output.name}.{LOG}").read_text().splitlines()
+        _hold(expected, contents_in_fork(study), f"round {rounds} after {of_round} kills")
+        begun = beside(study, LOG).read_text().splitlines()
         again += len(begun) - blocks
         most = max(most, max(Counter(begun).values()) - 1)
-        if len(begun) - blocks > 4 * of_round:
+        if len(begun) - blocks > IN_FLIGHT * of_round:
             raise SystemExit(f"round {rounds}: {of_round} kills made {len(begun) - blocks} blocks be encoded again")
         rounds += 1
         print(f"{done} kills, {rounds} studies, {dict(at)}, {again} blocks again", file=sys.stderr, flush=True)
@@ -173,30 +258,21 @@ def main(folder: Path, kills: int, seed: int) -> dict[str, Any]:
         "blocks": blocks,
         "blocks again": again,
         "most a block": most,
-        "seconds undisturbed": round(whole, 2),
+        "writes": told["writes"],
+        "seconds undisturbed": {name: round(value, 2) for name, value in took.items()},
     }
 
 
-def contents_in_fork(output: Path, folder: Path) -> dict[str, Any]:
-    """Return :func:`contents`, read in a fork: the process that forks must start no thread."""
-    told = folder / "contents"
-    child = os.fork()
-    if child == 0:
-        try:
-            found = contents(output)
-            import hashlib
+def _threads() -> int:
+    """Return how many threads this process has, but for that of Arrow's allocator, which a fork does well without."""
+    names = [(task / "comm").read_text() for task in Path("/proc/self/task").iterdir()]
+    return sum(not name.startswith("jemalloc") for name in names)
 
-            digests = {key: hashlib.sha256(repr(value).encode()).hexdigest() for key, value in found.items()}
-            told.write_text(json.dumps(digests))
-            os._exit(0)
-        except BaseException:
-            import traceback
 
-            traceback.print_exc()
-            os._exit(1)
-    if os.waitpid(child, 0)[1]:
-        raise SystemExit(f"what {output} holds could not be read")
-    return dict(json.loads(told.read_text()))
+def _hold(expected: dict[str, str], found: dict[str, str], what: str) -> None:
+    differing = sorted(key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key))
+    if differing:
+        raise SystemExit(f"{what} differs in {differing[:8]}")
 
 
 if __name__ == "__main__":

@@ -153,12 +153,17 @@ class Here:
         """Run and write all jobs, in their order."""
         with Ahead(work.model, work.corpus, work.jobs, work.workers) as ahead, WriteBehind() as behind:
             for job in work.jobs:
-                if write := work.describing(job.column):
-                    behind.put(write)
                 work.told(job, False)
                 encoded = encode_job(work.model, work.corpus, job, work.how, ahead.take(job))
-                behind.put(partial(work.writer.write_block, job.modality, job.column, job.part, encoded))
+                block = partial(work.writer.write_block, job.modality, job.column, job.part, encoded)
+                behind.put(partial(_in_turn, work.describing(job.column), block))
                 work.told(job, True)
+
+
+def _in_turn(*writes: Callable[[], None] | None) -> None:
+    for write in writes:
+        if write is not None:
+            write()
 
 
 def _in_order(model: Model) -> tuple[dict[str, Any], ...]:

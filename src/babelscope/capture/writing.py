@@ -1,4 +1,7 @@
-"""Writes behind the compute: one thread does them in their order, and nothing waits for it but a queue that is full."""
+"""Writes behind the compute: one thread does them, one at a time, and what comes next is computed meanwhile.
+
+No write waits for another: what is computed and not yet written is what a kill loses.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,6 @@ import queue
 import threading
 from collections.abc import Callable
 from types import TracebackType
-
-#: Blocks that wait to be written, besides the one that is being written.
-MOST_WAITING = 2
 
 
 class WriteBehind:
@@ -19,7 +19,7 @@ class WriteBehind:
     """
 
     def __init__(self) -> None:
-        self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue(MOST_WAITING)
+        self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue(1)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="babelscope-writes", daemon=True)
 
@@ -42,18 +42,20 @@ class WriteBehind:
                     write()
                 except BaseException as error:
                     self._error = error
+            self._queue.task_done()
 
     def _raise(self) -> None:
         if self._error is not None:
             raise self._error
 
     def put(self, write: Callable[[], None]) -> None:
-        """Give one write; waits while :data:`MOST_WAITING` are not begun.
+        """Give one write; waits until the one before is done.
 
         Raises
         ------
         BaseException
             What an earlier write raised.
         """
+        self._queue.join()
         self._raise()
         self._queue.put(write)
