@@ -157,6 +157,15 @@ def run(
     workers: Annotated[
         int | None, typer.Option("--workers", min=0, help="How many prepare recordings ahead of the model.")
     ] = None,
+    engine: Annotated[
+        str | None, typer.Option("--engine", help="local: this process; ray: the machines of a Ray cluster.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option("--address", help="Of the Ray cluster to join; this machine alone if left out.")
+    ] = None,
+    replicas: Annotated[
+        int | None, typer.Option("--replicas", min=1, help="How many copies of the model a Ray cluster runs.")
+    ] = None,
 ) -> None:
     """Run a study from its corpus to its report. Stopped at any moment, it goes on from there when run again.
 
@@ -168,10 +177,17 @@ def run(
 
     chosen = Study.preset(study) if study in presets() and not Path(study).exists() else Study.load(study)
     chosen = chosen.changed(
-        model=model, weights=weights, corpus_path=corpus_path, output=output, skip_bad=skip_bad, workers=workers
+        model=model,
+        weights=weights,
+        corpus_path=corpus_path,
+        output=output,
+        skip_bad=skip_bad,
+        workers=workers,
+        engine=engine,
+        replicas=replicas,
     )
     if not dry_run:
-        _run(chosen, overwrite)
+        _run(chosen, overwrite, address)
         return
     from babelscope.forecast import forecast
 
@@ -181,13 +197,17 @@ def run(
     out.print(table)
 
 
-def _run(study: Any, overwrite: bool) -> None:
+def _run(study: Any, overwrite: bool, address: str | None = None) -> None:
     from babelscope.report.terminal import summary_table
     from babelscope.study import run as run_study
 
     with _showing() as tell:
         outcome = run_study(
-            study, overwrite=overwrite, progress=tell, command=shlex.join(["babelscope", *sys.argv[1:]])
+            study,
+            overwrite=overwrite,
+            progress=tell,
+            command=shlex.join(["babelscope", *sys.argv[1:]]),
+            address=address,
         )
     out.print(summary_table(outcome.result))
     for sentence in outcome.result.meta["headline"]:
@@ -347,18 +367,31 @@ def encode(
     workers: Annotated[
         int | None, typer.Option("--workers", min=0, help="How many prepare recordings ahead of the model.")
     ] = None,
+    engine: Annotated[
+        str | None, typer.Option("--engine", help="local: this process; ray: the machines of a Ray cluster.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option("--address", help="Of the Ray cluster to join; this machine alone if left out.")
+    ] = None,
+    replicas: Annotated[
+        int | None, typer.Option("--replicas", min=1, help="How many copies of the model a Ray cluster runs.")
+    ] = None,
 ) -> None:
     """Run only the first half of a study: the activations, into activations.zarr in its output folder.
 
     Example: babelscope encode study.toml
     """
     from babelscope.capture import encode as encode_corpus
-    from babelscope.study import Study, gather, store_of, summon
+    from babelscope.engines import open_engine
+    from babelscope.study import Study, gather, store_of, summon_on
 
-    chosen = Study.load(study).changed(skip_bad=skip_bad, workers=workers)
-    with _showing() as tell:
+    chosen = Study.load(study).changed(skip_bad=skip_bad, workers=workers, engine=engine, replicas=replicas)
+    with (
+        _showing() as tell,
+        open_engine(chosen.engine, address=address, replicas=chosen.replicas, tell=tell) as runs,
+    ):
         activations = encode_corpus(
-            summon(chosen),
+            summon_on(runs, chosen),
             gather(chosen),
             store_of(chosen),
             **chosen.model.how(),
@@ -366,6 +399,7 @@ def encode(
             skip_bad=chosen.skip_bad,
             overwrite=overwrite,
             progress=tell,
+            engine=runs,
         )
     out.print(repr(activations), markup=False, highlight=False)
     for one in activations.skipped:
@@ -392,23 +426,36 @@ def compare(
         typer.Option("--kind", "-k", help="Such as modality_gap; repeat for more; all kinds if left out."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of every draw.")] = 0,
+    engine: Annotated[
+        str, typer.Option("--engine", help="local: this process; ray: the machines of a Ray cluster.")
+    ] = "local",
+    address: Annotated[
+        str | None, typer.Option("--address", help="Of the Ray cluster to join; this machine alone if left out.")
+    ] = None,
 ) -> None:
     """Compute scores from activations: every gap at every point, with nulls and controls.
 
     Example: babelscope compare results/first/activations.zarr -m linear_cka -m "svcca(variance=0.9)"
     """
     from babelscope.capture import Activations
+    from babelscope.engines import open_engine
     from babelscope.gaps import compare as compare_activations
     from babelscope.gaps.parts import PARTS
     from babelscope.gaps.scoring import DEFAULT_MEASURES
     from babelscope.report.terminal import summary_table
+    from babelscope.similarity.blocks import computed_by
     from babelscope.study import alone, save
 
     activations = Activations(store)
     if output is None and isinstance(activations.path, str):
         raise UsageError(f"{store} is a URL: say by --output which folder the scores shall go to")
     folder = output or Path(store).parent
-    with _showing() as tell, alone(folder):
+    with (
+        _showing() as tell,
+        alone(folder),
+        open_engine(engine, address=address, tell=tell) as runs,
+        computed_by(runs.comparer),
+    ):
         result = compare_activations(
             activations,
             measure or DEFAULT_MEASURES,

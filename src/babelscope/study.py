@@ -32,6 +32,7 @@ from babelscope.capture.places import is_url, place_of
 from babelscope.capture.pooling import pooling_named
 from babelscope.capture.store import Activations
 from babelscope.corpora import Corpus
+from babelscope.engines import ENGINES, Engine, check_engine, open_engine
 from babelscope.errors import DataError, UsageError, did_you_mean
 from babelscope.gaps.beside import KINDS_BESIDE, beside, told_beside, with_beside
 from babelscope.gaps.comparisons import MATCHES
@@ -42,6 +43,7 @@ from babelscope.models.base import MODALITIES, Model, Stage, dtype_named
 from babelscope.models.planning import plan
 from babelscope.report import write_report
 from babelscope.similarity import parse_measure
+from babelscope.similarity.blocks import computed_by
 
 STORE = "activations.zarr"
 
@@ -138,6 +140,8 @@ class Study(_Table):
     match: Literal["output", "depth", "all"] = "output"
     seed: Annotated[int, Field(ge=0)] = 0
     skip_bad: bool = False
+    engine: str = "local"
+    replicas: Annotated[int, Field(ge=1)] | None = None
 
     @classmethod
     def load(cls, path: Path | str) -> Study:
@@ -182,16 +186,20 @@ class Study(_Table):
         output: Path | None = None,
         skip_bad: bool = False,
         workers: int | None = None,
+        engine: str | None = None,
+        replicas: int | None = None,
     ) -> Study:
-        """Return the study with another model, weights, place of the corpus or output; None leaves each as it is.
+        """Return the study with another model, weights, corpus's place, output or engine; None leaves each as it is.
 
         Raises
         ------
         UsageError
-            If the model is unknown.
+            If the model or the engine is unknown.
         """
         if model is not None:
             models.parts(model)
+        check_engine(engine or self.engine)
+        told = {"engine": engine or self.engine, "replicas": replicas or (None if engine == "local" else self.replicas)}
         table = self.model.model_copy(
             update=(
                 {"name": model, "weights": None, "options": {}, "window_seconds": _window(self.model, model)}
@@ -209,6 +217,7 @@ class Study(_Table):
         return self.model_copy(
             update={"model": table, "beside": beside, "corpus": corpus, "output": output or self.output}
             | {"skip_bad": skip_bad or self.skip_bad}
+            | told
         )
 
     @classmethod
@@ -245,6 +254,7 @@ class Study(_Table):
             ("store", lambda: place_of(study.store or "activations.zarr")),
             ("model.store_dtype", lambda: check_store_dtype(study.model.store_dtype)),
             ("beside", lambda: _check_beside(study.beside)),
+            ("engine", lambda: check_engine(study.engine)),
             ("corpus.source", lambda: _check_each([study.corpus.source], corpora.sources())),
             ("model", lambda: models.check_window(study.model.name, study.model.window_seconds)),
             ("measures", lambda: [parse_measure(measure) for measure in study.measures]),
@@ -405,7 +415,27 @@ def summon(study: Study) -> Model:
     return model.select_points(study.points)
 
 
-def run(study: Study, *, overwrite: bool = False, progress: Progress | None = None, command: str = "") -> Outcome:
+def summon_on(engine: Engine, study: Study) -> Model:
+    """Load the study's model wherever an engine runs it, with the study's points.
+
+    Raises
+    ------
+    BabelscopeError
+        Whatever is wrong with it.
+    """
+    if not engine.has_weights and "device_map" in study.model.options:
+        raise UsageError("model.options.device_map: a replica has one device; leave it out, or choose engine = 'local'")
+    return engine.summon(partial(summon, study), study.model.device)
+
+
+def run(
+    study: Study,
+    *,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    command: str = "",
+    address: str | None = None,
+) -> Outcome:
     """Run a study from its corpus to its report.
 
     Parameters
@@ -417,6 +447,8 @@ def run(study: Study, *, overwrite: bool = False, progress: Progress | None = No
         Told what is being done.
     command : str
         What the user typed, for the report.
+    address : str, optional
+        Of the Ray cluster to join, for the engine "ray".
 
     Returns
     -------
@@ -432,33 +464,35 @@ def run(study: Study, *, overwrite: bool = False, progress: Progress | None = No
     tell("reading the corpus", 0, 0)
     corpus = gather(study)
     _check_size(study, corpus)
-    tell("loading the model", 0, 0)
-    model = _warning(summon(study), study, corpus)
-    others = [_variant(model, study.model, table) for table in study.beside]
-    store = store_of(study)
-    activations = encode(
-        model,
-        corpus,
-        store,
-        **study.model.how(),
-        store_dtype=study.model.store_dtype,
-        skip_bad=study.skip_bad,
-        block=BLOCK,
-        overwrite=overwrite,
-        progress=lambda what, done, total: tell(f"encoding {what}", done, total),
-    )
-    with alone(study.output):
-        result = _scored(study, activations, tell)
-        _put_beside(result, study, corpus, others, overwrite, tell)
-        result.meta["study"] = {
-            "name": study.name,
-            "created": result.meta["study"]["created"],
-            "command": command,
-            "seconds": round(time.monotonic() - started, 1),
-        }
-        save(result, study.output)
-        tell("writing the report", 0, 0)
-        report = write_report(result, study.output)
+    with open_engine(study.engine, address=address, replicas=study.replicas, tell=tell) as engine:
+        tell("loading the model", 0, 0)
+        model = _warning(summon_on(engine, study), study, corpus)
+        others = [_variant(model, study.model, table) if engine.has_weights else None for table in study.beside]
+        store = store_of(study)
+        activations = encode(
+            model,
+            corpus,
+            store,
+            **study.model.how(),
+            store_dtype=study.model.store_dtype,
+            skip_bad=study.skip_bad,
+            block=BLOCK,
+            overwrite=overwrite,
+            progress=lambda what, done, total: tell(f"encoding {what}", done, total),
+            engine=engine,
+        )
+        with alone(study.output), computed_by(engine.comparer):
+            result = _scored(study, activations, tell)
+            _put_beside(result, study, corpus, others, overwrite, tell, engine)
+            result.meta["study"] = {
+                "name": study.name,
+                "created": result.meta["study"]["created"],
+                "command": command,
+                "seconds": round(time.monotonic() - started, 1),
+            }
+            save(result, study.output)
+            tell("writing the report", 0, 0)
+            report = write_report(result, study.output)
     return Outcome(result, report, study.output, time.monotonic() - started)
 
 
@@ -514,6 +548,7 @@ def _put_beside(
     others: Sequence[Model | None],
     overwrite: bool,
     tell: Progress,
+    engine: Engine,
 ) -> None:
     """Run the models beside on the same sentences, and add their tables and one line on each.
 
@@ -537,7 +572,7 @@ def _put_beside(
             }
         )
         tell(f"loading {label}", 0, 0)
-        model = _late(variant.select_points(own.points) if variant is not None else summon(own))
+        model = _late(variant.select_points(own.points) if variant is not None else summon_on(engine, own))
         activations = encode(
             model,
             corpus,
@@ -548,6 +583,7 @@ def _put_beside(
             block=BLOCK,
             overwrite=overwrite,
             progress=partial(_labelled, tell, label),
+            engine=engine,
         )
         _tidy(own.output)
         found[label] = _scored(own, activations, tell)
@@ -636,6 +672,10 @@ def describe_keys() -> list[tuple[str, str]]:
         ("seed", "of every draw"),
         ("skip_bad", "whether to leave out sentences that cannot be encoded, and list them, instead of stopping"),
         ("intervals", "whether to give intervals, and the tables that rest on them: by class, findings, diagnosis"),
+    ]
+    rows += [
+        ("engine", "who computes: " + ", ".join(f"{name}: {text}" for name, text in ENGINES.items())),
+        ("replicas", "of the model, where a Ray cluster computes; one a GPU, or as many as have room, if left out"),
     ]
     rows += [("match", "; ".join(f"{name}: {text}" for name, text in MATCHES.items()))]
     rows += [("beside", "models to run on the same sentences, each a table like [model]: controls")]

@@ -14,6 +14,7 @@ from babelscope.capture.encoding import Here
 from babelscope.capture.jobs import Encoder, Work
 from babelscope.errors import UsageError, did_you_mean
 from babelscope.models.base import Model
+from babelscope.similarity.blocks import Comparer
 
 __all__ = ["ENGINES", "Engine", "Local", "check_engine", "open_engine"]
 
@@ -34,6 +35,10 @@ class Engine(Encoder, Protocol):
 
     has_weights: bool
 
+    @property
+    def comparer(self) -> Comparer | None:
+        """Who computes blocks of pairs; None: whoever asks."""
+
     def summon(self, load: Callable[[], Model], device: str = "cpu") -> Model:
         """Return the model that a function loads, wherever the engine runs it.
 
@@ -48,6 +53,7 @@ class Local:
     """The engine of this process."""
 
     has_weights = True
+    comparer: Comparer | None = None
 
     def summon(self, load: Callable[[], Model], device: str = "cpu") -> Model:
         """Load the model here and now."""

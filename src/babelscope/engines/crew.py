@@ -92,7 +92,7 @@ class Crew:
         """
         while not reached():
             self._bring_up()
-            self._wait([], lambda item: None)
+            self._wait(lambda item: None)
 
     def run(
         self, items: Sequence[T], hand: Callable[[Any, T], Any], name: Callable[[T], str]
@@ -123,16 +123,22 @@ class Crew:
                 )
             pending.appendleft(item)
 
-        while pending or any(member.handed for member in self.members):
-            self._bring_up(bool(pending))
-            ready = [member for member in self.members if self._is_ready(member)]
-            while pending and ready:
-                member = min(ready, key=lambda one: len(one.handed))
-                if len(member.handed) >= self.depth:
-                    break
-                item = pending.popleft()
-                member.handed[hand(member.actor, item)] = item
-            yield from self._wait(pending, again)
+        self._alone_since = time.monotonic()
+        try:
+            while pending or any(member.handed for member in self.members):
+                self._bring_up(bool(pending))
+                ready = [member for member in self.members if self._is_ready(member)]
+                while pending and ready:
+                    member = min(ready, key=lambda one: len(one.handed))
+                    if len(member.handed) >= self.depth:
+                        break
+                    item = pending.popleft()
+                    member.handed[hand(member.actor, item)] = item
+                yield from self._wait(again)
+        finally:
+            for member in [one for one in self.members if one.handed]:  # nobody waits for it any more
+                self.members.remove(member)
+                self.ray.kill(member.actor)
 
     def _is_ready(self, member: _Member[Any]) -> bool:
         return member.waiting is None and member.begun == len(self.steps)
@@ -146,7 +152,7 @@ class Crew:
                 member.waiting = self.steps[member.begun](member.actor)
                 member.begun += 1
 
-    def _wait(self, pending: Any, again: Callable[[Any], None]) -> Iterator[tuple[Any, Any]]:
+    def _wait(self, again: Callable[[Any], None]) -> Iterator[tuple[Any, Any]]:
         """Wait a moment for anything; return what was done."""
         waited_for = {member.waiting: member for member in self.members if member.waiting is not None}
         waited_for |= {reference: member for member in self.members for reference in member.handed}

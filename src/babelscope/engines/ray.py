@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,11 +18,13 @@ from types import TracebackType
 from typing import Any
 
 from babelscope.capture.jobs import Job, Work
+from babelscope.engines.comparing import Comparing
 from babelscope.engines.crew import Crew
 from babelscope.engines.replica import DEPTH, Began, Replica
 from babelscope.engines.setting import Setting
 from babelscope.errors import UsageError
 from babelscope.models.base import Model
+from babelscope.similarity.blocks import Block, Comparer, Filled, Settings
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,10 @@ class SummonedModel(Model):
     """A model whose weights are in replicas; what is told of it is here."""
 
     crew: Crew | None = dataclasses.field(default=None, repr=False, compare=False)
+
+
+#: Blocks of pairs that a process has at most, so that it never waits for the next.
+AHEAD = 2
 
 
 class Ray:
@@ -61,6 +67,13 @@ class Ray:
         self.setting = Setting.here()
         self.crews: list[Crew] = []
         self._ours = False
+        self._comparing: Crew | None = None
+        self._tables = 0
+
+    @property
+    def comparer(self) -> Comparer | None:
+        """Itself."""
+        return self
 
     def __enter__(self) -> Ray:
         if self.ray.is_initialized():
@@ -91,6 +104,7 @@ class Ray:
         for crew in self.crews:
             crew.stop()
         self.crews.clear()
+        self._comparing = None
 
     # -- encoding
     # ----------------------------------------------------------------------------------------------------------------
@@ -178,6 +192,47 @@ class Ray:
         finally:
             crew.stop()
 
+    # -- comparing
+    # ----------------------------------------------------------------------------------------------------------------
+    def compute(self, settings: Settings, blocks: Sequence[Block]) -> Iterator[tuple[int, Filled]]:
+        """Compute blocks of pairs on all machines: one process a machine, with a thread a processor.
+
+        Raises
+        ------
+        BabelscopeError
+            What a block raised.
+        """
+        if self._comparing is None:
+            self._stop()  # replicas would hold on to the processors
+            size, threads = self._machines()
+            room = {"num_cpus": threads}
+            self._comparing = Crew(
+                self.ray,
+                lambda: self.ray.remote(Comparing).options(max_restarts=0, **room).remote(self.setting, threads),
+                size,
+                AHEAD,
+                [lambda actor: actor.place.remote()],
+                lambda step, setting: self.setting.check(setting, "any"),
+                lambda: self.tell("waiting for a machine", 0, 0),
+            )
+            self.crews.append(self._comparing)
+        self._tables += 1
+        table, sent = self._tables, self.ray.put(settings)
+
+        def hand(actor: Any, block: Block) -> Any:
+            return actor.fill.remote(table, sent, block)
+
+        for block, filled in self._comparing.run(blocks, hand, lambda block: f"block {block.number} of pairs"):
+            yield block.number, filled
+
+    def _machines(self) -> tuple[int, int]:
+        """Return how many processes compare, and how many threads each has."""
+        cpus = [int(node["Resources"].get("CPU", 0)) for node in self.ray.nodes() if node["Alive"]]
+        least = min((count for count in cpus if count), default=1)
+        return max(sum(count // least for count in cpus), 1), least
+
+    # -- room
+    # ----------------------------------------------------------------------------------------------------------------
     def _actor(self, made: type, at_once: int, **room: float) -> Any:
         return self.ray.remote(made).options(max_concurrency=at_once, max_restarts=0, **room).remote(self.setting)
 

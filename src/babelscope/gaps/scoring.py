@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from babelscope.capture.store import Activations, now, versions
-from babelscope.errors import UsageError, did_you_mean
+from babelscope.errors import DataError, UsageError, did_you_mean
 from babelscope.gaps.by_class import intervals_of_means
 from babelscope.gaps.caveats import caveats
 from babelscope.gaps.comparisons import MATCHES, Comparison, Place, plan
@@ -316,6 +317,12 @@ class _Reader:
         self.activations, self.left = activations, budget
         self.kept: dict[Place, NDArray[np.float32]] = {}
 
+    def __reduce__(self) -> tuple[Callable[..., _Reader], tuple[Any, ...]]:
+        """Be sent to another process as the place of the store, which is opened once there."""
+        path, identity = self.activations.path, self.activations.dataset.attrs["identity"]
+        located = str(path.resolve() if isinstance(path, Path) else path)
+        return _reader_there, (located, identity, self.activations.meta["created"])
+
     def __call__(self, place: Place) -> NDArray[np.float32]:
         if place in self.kept:
             return self.kept[place]
@@ -324,6 +331,21 @@ class _Reader:
             self.left -= matrix.nbytes
             self.kept[place] = matrix
         return matrix
+
+
+@lru_cache(maxsize=2)
+def _reader_there(path: str, identity: str, created: str) -> _Reader:
+    """Return this process's reader of a store; identity and time keep apart those that stood there one after another.
+
+    Raises
+    ------
+    DataError
+        If another store stands there, or none that can be seen from this machine.
+    """
+    activations = Activations(path)
+    if (activations.dataset.attrs["identity"], activations.meta["created"]) != (identity, created):
+        raise DataError(f"{path} was replaced, or is another store on {socket.gethostname()}: run again")
+    return _Reader(activations)
 
 
 def _table(

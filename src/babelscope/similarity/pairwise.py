@@ -12,7 +12,7 @@ import hashlib
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,6 +26,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from babelscope.errors import DataError, UsageError, did_you_mean
 from babelscope.similarity.arrays import FloatArray, IntArray, is_tensor, label_of
+from babelscope.similarity.blocks import Block, Filled, Settings, comparer
 from babelscope.similarity.checkpoint import Checkpoint
 from babelscope.similarity.intervals import subsample_interval, subsamples
 from babelscope.similarity.measure import Measure, State, parse_measure
@@ -55,6 +56,10 @@ Pair = tuple[Hashable, Hashable]
 
 #: Representations on a side of a block.
 TILE = 48
+
+#: Representations that are multiplied with all others of a block at once. A constant, for the bits of a product may
+#: depend on how it is cut, and must not depend on how many cores there are.
+STRIP = 12
 
 
 @dataclass
@@ -89,11 +94,7 @@ class _Sides:
                 given = given()
         x = Representation(given, label, single=self.single)
         fingerprint = _fingerprint(given) if self.fingerprints and not is_tensor(given) else ""
-        known = self.seen.setdefault(label, fingerprint)
-        if known != fingerprint:
-            raise DataError(
-                f"{label_of(label)} has changed since the first part of this run: delete the checkpoint and run again"
-            )
+        self.check_unchanged(label, fingerprint)
         n, d = x.n, x.d
         if self.rows is not None:
             x = x.subset(self.rows[n])
@@ -103,6 +104,13 @@ class _Sides:
         if self.single:
             states = [measure.narrow(state) for measure, state in zip(self.measures, states, strict=True)]
         return _Side(n, d, states, sum(_size(state) for state in states), fingerprint)
+
+    def check_unchanged(self, label: Hashable, fingerprint: str) -> None:
+        """Refuse a representation that is not what was read of it before."""
+        if self.seen.setdefault(label, fingerprint) != fingerprint:
+            raise DataError(
+                f"{label_of(label)} has changed since the first part of this run: delete the checkpoint and run again"
+            )
 
     def get(self, labels: Iterable[Hashable], pool: ThreadPoolExecutor) -> dict[Hashable, _Side]:
         """Return the prepared sides, made in parallel where they are not kept."""
@@ -284,6 +292,62 @@ def cross_layer(
     return xr.Dataset(data, coords=coordinates, attrs=flat.attrs)
 
 
+class Filler:
+    """Computes blocks that were sent here, and keeps what it prepared from one block of a table to the next.
+
+    Parameters
+    ----------
+    workers : int
+        Threads. BLAS is held to one in each.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self._pool = ThreadPoolExecutor(workers)
+        self._table: Hashable = None
+        self._sides: _Sides | None = None
+        self._orders: dict[int, IntArray] = {}
+
+    def fill(self, table: Hashable, settings: Settings, block: Block) -> Filled:
+        """Return the numbers of a block.
+
+        Parameters
+        ----------
+        table : hashable
+            Which table the block is of: labels of two tables may mean different things.
+        settings : Settings
+        block : Block
+
+        Raises
+        ------
+        DataError
+            For data that a measure is not defined on.
+        """
+        if self._sides is None or table != self._table:
+            self._table, self._orders = table, {}
+            self._sides = _Sides({}, settings.measures, settings.memory, settings.single, settings.fingerprints)
+        self._sides.source = block.source
+        run = _Run(
+            block.source,
+            list(settings.measures),
+            list(settings.kinds),
+            list(block.pairs),
+            settings.permutations,
+            settings.seed,
+            settings.alpha,
+            settings.keep_null,
+            settings.single,
+            self.workers,
+            settings.memory,
+            None,
+        )
+        run.orders = self._orders
+        with threadpool_limits(1):
+            run._fill(np.arange(len(block.pairs)), self._sides, self._pool)
+        labels = dict.fromkeys(label for pair in block.pairs for label in pair)
+        return Filled(run.table, run.drawn, {label: self._sides.seen[label] for label in labels})
+
+
 def _known(wanted: Sequence[Pair], representations: Mapping[Any, Any]) -> None:
     for pair in wanted:
         for label in pair:
@@ -367,11 +431,51 @@ class _Run:
             return
         sides = _Sides(self.source, self.measures, self.memory, self.single, self.checkpoint is not None)
         first = self.pairs[0][0]
-        for number, block in enumerate(self.blocks(sides.get([first], pool)[first].size)):
-            if not self._restore(f"block-{number:05d}", block, sides):
+        blocks = self.blocks(sides.get([first], pool)[first].size)
+        left: dict[int, IntArray] = {}
+        for number, block in enumerate(blocks):
+            if self._restore(f"block-{number:05d}", block, sides):
+                self._told(len(block))
+            else:
+                left[number] = block
+        for number in self._filled(left, sides, pool):
+            self._keep(f"block-{number:05d}", left[number], sides)
+            self._told(len(left[number]))
+
+    def _filled(self, left: dict[int, IntArray], sides: _Sides, pool: ThreadPoolExecutor) -> Iterator[int]:
+        """Fill in blocks, here or wherever this context says; yield the number of each that is done."""
+        elsewhere = comparer()
+        if elsewhere is None:
+            for number, block in left.items():
                 self._fill(block, sides, pool)
-                self._keep(f"block-{number:05d}", block, sides)
-            self._told(len(block))
+                yield number
+            return
+        settings = Settings(
+            tuple(self.measures),
+            tuple(self.kinds),
+            self.count,
+            self.seed,
+            self.alpha,
+            self.keep_null,
+            self.single,
+            self.memory,
+            self.checkpoint is not None,
+        )
+        blocks = [
+            Block(
+                number,
+                tuple(self.pairs[index] for index in block),
+                {label: self.source[label] for label in self._labels(block)},
+            )
+            for number, block in left.items()
+        ]
+        for number, filled in elsewhere.compute(settings, blocks):
+            for label, fingerprint in filled.fingerprints.items():
+                sides.check_unchanged(label, fingerprint)
+            self.table[left[number]] = filled.table
+            if self.drawn is not None:
+                self.drawn[left[number]] = filled.drawn
+            yield number
 
     def _restore(self, name: str, block: IntArray, sides: _Sides) -> bool:
         found = self.checkpoint.load(name) if self.checkpoint else None
@@ -433,7 +537,7 @@ class _Run:
                 if 4 * len(some) < len(left) * len(right) or len(some) < 8:
                     continue
                 ys = [held[label].states[at] for label in right]
-                parts = np.array_split(np.arange(len(left)), min(self.workers, len(left)))
+                parts = np.array_split(np.arange(len(left)), -(-len(left) // STRIP))
                 xs = [[held[left[i]].states[at] for i in part] for part in parts]
                 tables = list(pool.map(partial(measure.values, ys=ys), xs))
                 there = [table for table in tables if table is not None]

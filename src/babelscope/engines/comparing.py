@@ -1,0 +1,36 @@
+"""Blocks of pairs, computed in a process of its own: it reads what it compares from the store itself."""
+
+from __future__ import annotations
+
+from babelscope.engines.setting import Setting
+from babelscope.similarity.blocks import Block, Filled, Settings
+from babelscope.similarity.pairwise import Filler
+
+
+class Comparing:
+    """A process that computes blocks of pairs, and keeps what it prepared for the next ones.
+
+    Parameters
+    ----------
+    setting : Setting
+        Of the process that drives.
+    threads : int
+        How many pairs are computed at once.
+    """
+
+    def __init__(self, setting: Setting, threads: int) -> None:
+        self._asked, self._filler = setting, Filler(threads)
+
+    def place(self) -> Setting:
+        """Take over the driver's setting, and return what is so of this process."""
+        return self._asked.take_over()
+
+    def fill(self, table: int, settings: Settings, block: Block) -> Filled:
+        """Return the numbers of a block.
+
+        Raises
+        ------
+        BabelscopeError
+            As :meth:`babelscope.similarity.pairwise.Filler.fill`, or if the store cannot be read from here.
+        """
+        return self._filler.fill(table, settings, block)
