@@ -25,7 +25,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers.audio_utils import mel_filter_bank, spectrogram, window_function
+from transformers.audio_utils import mel_filter_bank, window_function
+
+from babelscope.models import filterbank
 
 SAMPLE_RATE = 16_000
 WINDOW, HOP = 400, 160
@@ -77,21 +79,13 @@ def fbank(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     -------
     ndarray, shape (T, 128)
     """
-    energies = spectrogram(
+    energies = filterbank.fbank(
         np.asarray(samples, dtype=np.float64) * 2**15,  # Kaldi counts in 16-bit integers
         window_function(WINDOW, "povey", periodic=False),
-        frame_length=WINDOW,
-        hop_length=HOP,
-        fft_length=512,
-        power=2.0,
-        center=False,
-        preemphasis=0.97,
-        mel_filters=_filters(),
-        log_mel="log",
-        mel_floor=float(np.finfo(np.float32).eps),
-        remove_dc_offset=True,
+        _filters(),
+        float(np.finfo(np.float32).eps),
     )
-    scaled: NDArray[np.float32] = ((energies.T - FBANK_MEAN) / FBANK_SCALE).astype(np.float32)
+    scaled: NDArray[np.float32] = ((energies - FBANK_MEAN) / FBANK_SCALE).astype(np.float32)
     return scaled
 
 

@@ -55,6 +55,7 @@ from babelscope.models.base import (
     dtype_named,
     spread_depths_before,
 )
+from babelscope.models.filterbank import standardised_pairs
 from babelscope.models.options import LoadOptions
 from babelscope.models.placement import DEVICE_MAP, place_parts
 from babelscope.models.weights.accounting import (
@@ -326,8 +327,7 @@ class SeamlessSpeech(_Shared):
             raise DataError(
                 f"{1000 * len(samples) / SAMPLE_RATE:.1f} ms of speech are too short for SeamlessM4T, which needs 35 ms"
             )
-        features = self.features(samples, sampling_rate=SAMPLE_RATE, return_tensors="pt").input_features[0, :length]
-        return Prepared({"input_features": features}, len(samples))
+        return Prepared({"input_features": torch.from_numpy(standardised_pairs(self.features, samples))}, len(samples))
 
     def collate(self, items: Sequence[Prepared]) -> Batch:
         """Pad with zeros on the right."""

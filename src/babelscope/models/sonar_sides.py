@@ -31,6 +31,7 @@ from transformers.models.seamless_m4t.modeling_seamless_m4t import (
 
 from babelscope.errors import DataError, UsageError
 from babelscope.models.base import Batch, Point, Prepared, Side, Stage, dtype_named, ready, spread_depths
+from babelscope.models.filterbank import standardised_pairs
 from babelscope.models.weights.accounting import account
 from babelscope.models.weights.sonar import SpeechSizes, read_speech
 
@@ -410,8 +411,7 @@ class SonarSpeech(Side):
                 f"{1000 * len(samples) / SAMPLE_RATE:.0f} ms of speech are less than one pair of frames (35 ms): leave "
                 f"the recording out"
             )
-        features = self.features(samples, sampling_rate=SAMPLE_RATE, return_tensors="pt").input_features[0]
-        return Prepared({"input_features": features[:pairs]}, len(samples))
+        return Prepared({"input_features": torch.from_numpy(standardised_pairs(self.features, samples))}, len(samples))
 
     def collate(self, items: Sequence[Prepared]) -> Batch:
         """Pad on the right with zeros."""
