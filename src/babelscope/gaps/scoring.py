@@ -240,7 +240,7 @@ def _shuffled(read: _Reader, seed: int) -> Represent:
             len(read.activations.sentences)
         )
         label = (*place, f"shuffled against {comparison.a.language}")
-        return label, lambda: read(place)[order]
+        return label, partial(_ordered, read, place, order)
 
     return represent
 
@@ -263,7 +263,7 @@ def _length_regressed(
         ) -> tuple[Hashable, Callable[[], NDArray[Any]]]:
             languages = (comparison.a.language, comparison.b.language)
             label = (*place, f"less lengths in {' and '.join(dict.fromkeys(languages))}")
-            return label, lambda: remove(scoring.read(place), covariates[languages])
+            return label, partial(_removed, remove, scoring.read, place, covariates[languages])
 
         return represent
 
@@ -298,11 +298,23 @@ def _length_only(
     ]
 
     def represent(comparison: Comparison, place: Place, second: bool) -> tuple[Hashable, Callable[[], NDArray[Any]]]:
-        return place, lambda: columns[place.modality, place.language]
+        return place, partial(np.asarray, columns[place.modality, place.language])
 
     # One centred number has no direction, so neighbours are found by distance.
     asked = {_by_distance(measure): measure for measure in measures}
     scoring.take(list(dict.fromkeys(bare)), list(asked), represent, shown=asked, **settings)
+
+
+# What may be read in another process is a function of the module with all it needs: a closure would take along whatever
+# it can see, the display of the progress included.
+def _ordered(read: _Reader, place: Place, order: NDArray[np.int64]) -> NDArray[Any]:
+    return read(place)[order]
+
+
+def _removed(
+    remove: Callable[..., NDArray[np.float64]], read: _Reader, place: Place, covariates: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    return remove(read(place), covariates)
 
 
 def _by_distance(measure: str) -> str:
