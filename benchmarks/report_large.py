@@ -35,13 +35,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--languages", type=int, default=102)
     parser.add_argument("--layers", type=int, default=60)
+    parser.add_argument("--measures", type=int, default=1, help="of the three that the made-up studies have")
     parser.add_argument("--keep", type=Path, help="folder for the page, to look at it")
     asked = parser.parse_args()
     names = [f"l{index:03}" for index in range(asked.languages)]
     result = with_tables(
         crossed(
             synthetic_result(
-                names, speech=asked.layers, text=asked.layers, n=200, measures=MEASURES[1:2], controls=("none",)
+                names,
+                speech=asked.layers,
+                text=asked.layers,
+                n=200,
+                measures=MEASURES[1 : 1 + asked.measures],
+                controls=("none",),
             )
         )
     )

@@ -203,7 +203,7 @@ def main(folder: Path, kills: int, seed: int) -> dict[str, Any]:
     for name in SLOW_IMPORTS:
         importlib.import_module(name)
     # What is installed is the same for every run, and looking it up takes a good part of a tiny one.
-    importlib.metadata.entry_points = functools.cache(importlib.metadata.entry_points)
+    importlib.metadata.entry_points = functools.cache(importlib.metadata.entry_points)  # type: ignore[assignment]
     undisturbed = tiny_study(folder, "undisturbed")
     took = _finish(undisturbed, stage)
     told = json.loads(beside(undisturbed, MODULES).read_text())

@@ -119,7 +119,7 @@ def resample(
             if progress is not None:
                 progress(before * total + done, len(spaces) * total)
 
-        score = partial(_scores, read, chosen, pairs)
+        score: Callable[[NDArray[np.int64]], NDArray[np.float64]] = partial(_scores, read, chosen, pairs)
         if checkpoint is not None:
             plan = {"measures": chosen, "pairs": len(pairs), "n": n, "seed": seed}
             score = _kept(score, Checkpoint(checkpoint / ("one-space" if same_space else "any-space"), plan))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
@@ -89,7 +88,16 @@ def curve_sheet(result: Result, kind: str, columns: int = 3) -> Markup:
 
 
 def _frame(result: Result, measure: str) -> Frame:
-    return Frame(y=charts.curves_domain(result, measure), **PANEL, **PADDING)
+    plot = plot_place()
+    return Frame(
+        y=charts.curves_domain(result, measure),
+        width=plot["width"],
+        height=plot["height"],
+        left=plot["left"],
+        top=plot["top"],
+        right=PADDING["right"],
+        bottom=PADDING["bottom"],
+    )
 
 
 def _outer(frame: Frame) -> tuple[int, int]:
@@ -210,6 +218,6 @@ def _text(
     return f'<text x="{x:.1f}" y="{y:g}" font-size="{size}"{placed}{bold} fill="var(--{ink})">{clean(text)}</text>'
 
 
-def plot_place() -> dict[str, Any]:
+def plot_place() -> dict[str, int]:
     """Return where the plot lies in a panel, for the script."""
     return {"left": PADDING["left"], "top": PADDING["top"], **PANEL}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from babelscope.gaps.result import Result
 
@@ -48,4 +48,4 @@ def remembered(
         found: Found = result.remembered[key]
         return found
 
-    return once
+    return cast("Callable[Concatenate[Result, Asked], Found]", once)

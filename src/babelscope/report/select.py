@@ -168,7 +168,7 @@ def _faced(result: Result, point: pd.Series[Any], against: pd.Series[Any]) -> ND
     wanted = ranks(point, {name: index for index, name in enumerate(faced)})
     place = {name: index for index, name in enumerate(dict.fromkeys(faced.values()))}
     text = np.array([place[name] for name in faced.values()] + [-1], dtype=np.intp)[wanted]
-    return (wanted < 0) | (ranks(against, place) == text)
+    return np.asarray((wanted < 0) | (ranks(against, place) == text), dtype=bool)
 
 
 @remembered
