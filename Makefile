@@ -1,5 +1,6 @@
 # make demo   look inside real models on real recordings, and write a report (the main job)
 # make test   every quick test
+# make fuzz   feed every reader of files mutated ones with atheris, a minute each (FUZZ_SECONDS=60)
 # Each works alone on a fresh machine with Python 3.11 or newer: it makes .venv here, installs what is pinned in constraints.txt, and fetches
 # the recordings and weights it needs (verified) into the cache folder.
 
@@ -7,8 +8,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 ASSETS := asterisk whisper-base e5-small
+FUZZED := manifest audio checkpoint archive
+FUZZ_SECONDS ?= 60
 
-.PHONY: demo test test-slow lint types docs bench clean help
+.PHONY: demo test test-slow fuzz lint types docs bench clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -37,6 +40,15 @@ test: .venv/.dev
 test-slow: .venv/.dev
 	@$(BIN)/babelscope fetch $(ASSETS)
 	@$(BIN)/python -m pytest -m slow
+
+fuzz: .venv/.dev
+	@$(BIN)/python -c "import atheris" 2>/dev/null || $(PIP) --only-binary atheris atheris || { \
+		echo "atheris is not installed, and there is no wheel of it for this Python and machine: fuzz with another," \
+		"such as make PYTHON=python3.11 on Linux"; exit 1; }
+	@for reader in $(FUZZED); do \
+		echo "fuzzing $$reader for $(FUZZ_SECONDS) s ..."; \
+		$(BIN)/python tests/hostile/fuzz/fuzz.py $$reader $(FUZZ_SECONDS) || exit 1; \
+	done
 
 lint: .venv/.dev
 	@$(BIN)/ruff check .

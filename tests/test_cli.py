@@ -45,6 +45,12 @@ def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[st
     assert code == 0 and f"Example: babelscope {command}" in out
 
 
+def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    from importlib.metadata import version
+
+    assert _told(capsys, "--version") == (0, f"babelscope {version('babelscope')}", "")
+
+
 def test_a_study_by_hand_in_three_steps(capsys: pytest.CaptureFixture[str], study_file: Path) -> None:
     out_folder = study_file.parent / "out"
     code, out, err = _told(capsys, "encode", str(study_file))

@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,10 +24,11 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
 from rich.table import Column, Table
 
 from babelscope.cache import write_atomically
-from babelscope.errors import BabelscopeError, UsageError
+from babelscope.errors import BabelscopeError, UsageError, harmless
 
 #: Set to see the traceback of a defect.
 DEBUG_VARIABLE = "BABELSCOPE_DEBUG"
@@ -35,8 +37,18 @@ DEBUG_VARIABLE = "BABELSCOPE_DEBUG"
 INTERRUPTED = 130
 GO_ON = "stopped; run the same command again to go on from here"
 
-out = Console()
-err = Console(stderr=True)
+
+class _Harmless(Console):
+    """A console on which data cannot move the cursor, set colours or reorder a line."""
+
+    def render(self, renderable: Any, options: Any = None) -> Iterator[Segment]:
+        """Yield the segments, with what a terminal would act on written as escapes."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(harmless(segment.text), segment.style)
+
+
+out = _Harmless()
+err = _Harmless(stderr=True)
 
 app = typer.Typer(
     name="babelscope",
@@ -91,8 +103,19 @@ def _showing() -> Iterator[Any]:
         yield tell
 
 
+def _say_version(asked: bool) -> None:
+    if asked:
+        out.print(f"babelscope {version('babelscope')}", markup=False, highlight=False)
+        raise typer.Exit
+
+
 @app.callback()
-def start(context: typer.Context) -> None:
+def start(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", callback=_say_version, is_eager=True)
+    ] = False,
+) -> None:
     """See, layer by layer, where speech and text meet inside multilingual models, and for which languages not."""
     if context.invoked_subcommand is None:
         out.print(context.get_help(), markup=False, highlight=False)
@@ -212,7 +235,15 @@ def _run(study: Any, overwrite: bool, address: str | None = None) -> None:
     out.print(summary_table(outcome.result))
     for sentence in outcome.result.meta["headline"]:
         out.print(escape(sentence), highlight=False)
+    _say_left_out(outcome.result.meta)
     _say_where(outcome.report, outcome.seconds)
+
+
+def _say_left_out(meta: dict[str, Any]) -> None:
+    from babelscope.report.terminal import left_out
+
+    for line in left_out(meta["corpus"]):
+        err.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _say_where(report: Path, seconds: float | None = None) -> None:
@@ -402,8 +433,7 @@ def encode(
             engine=runs,
         )
     out.print(repr(activations), markup=False, highlight=False)
-    for one in activations.skipped:
-        err.print(f"Skipped: {one.reason}", markup=False, highlight=False, soft_wrap=True)
+    _say_left_out(activations.meta)
     out.print(f"Activations: {activations.path}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -466,7 +496,7 @@ def compare(
             progress=tell,
             checkpoint=folder / PARTS,
         )
-        save(result, folder)
+        save(result, folder, activations.path)
     out.print(summary_table(result))
     out.print(
         f"Scores: {folder / 'scores.parquet'} and scores.csv; now: babelscope report {folder}",
@@ -584,17 +614,24 @@ def _heard(result: Any, folder: Path, corpus_path: Path | None) -> Any:
     from babelscope.capture import Activations
     from babelscope.errors import DataError, UsageError
     from babelscope.report import embed
-    from babelscope.study import STORE
+    from babelscope.study import store_beside
 
     about = result.meta["corpus"]
     known = about["name"] in corpora.sources()
     if not known and corpus_path is None:
         raise UsageError(f"--embed-audio: say by --corpus-path where the corpus {about['name']!r} is")
     source = about["name"] if known else "manifest"
-    options = {"languages": about["languages"]} if corpora.takes(source, "languages") else {}
-    sentences = Activations(folder / STORE).sentences
-    corpus = corpora.load(source, path=corpus_path, **options).select(languages=about["languages"], ids=sentences)
-    if corpus.fingerprint() != about["fingerprint"]:
+    # As much as can be read is: whether that is what the study heard, the fingerprint says.
+    options = {"languages": about["languages"], "skip_bad": True, "allow_short": True}
+    held = Activations(store_beside(result, folder))
+    sentences, drawn = held.sentences, {*held.sentences, *(one.sentence for one in held.skipped)}
+    corpus = corpora.load(
+        source, path=corpus_path, **{name: value for name, value in options.items() if corpora.takes(source, name)}
+    )
+    corpus = corpus.select(
+        languages=about["languages"], ids=[sentence for sentence in corpus.sentences if sentence in drawn]
+    )
+    if corpus.fingerprint(skip_bad=True) != about["fingerprint"]:
         raise DataError(
             f"--embed-audio: the corpus {about['name']!r} at hand is not the one that the study heard (another "
             "fingerprint): give the one that it heard by --corpus-path, or run the study again"

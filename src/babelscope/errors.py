@@ -8,9 +8,13 @@ and exits with :attr:`BabelscopeError.exit_code`.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 _LONGEST = 2_000
+
+#: What a terminal acts on, and the marks that would reorder a line.
+_ACTED_ON = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class BabelscopeError(Exception):
@@ -34,6 +38,11 @@ class BabelscopeError(Exception):
 
 def _harmless(character: str) -> str:
     return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+
+
+def harmless(text: str) -> str:
+    """Return a text with what a terminal acts on, or what reorders a line, written as escapes; line breaks stay."""
+    return _ACTED_ON.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), text)
 
 
 class UsageError(BabelscopeError):

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import os
 import re
 import time
 import tomllib
@@ -32,6 +33,7 @@ from babelscope.capture.places import is_url, place_of
 from babelscope.capture.pooling import pooling_named
 from babelscope.capture.store import Activations
 from babelscope.corpora import Corpus
+from babelscope.corpora.manifest import RowError
 from babelscope.engines import ENGINES, Engine, check_engine, open_engine
 from babelscope.errors import DataError, UsageError, did_you_mean
 from babelscope.gaps.beside import KINDS_BESIDE, beside, told_beside, with_beside
@@ -110,6 +112,13 @@ class ModelTable(_Table):
 
 def store_of(study: Study) -> Path | str:
     """Return where a study's activations are kept."""
+def store_beside(result: Result, folder: Path) -> Path | str:
+    """Return where the activations of a result that was read from a folder are, as far as it says."""
+    told = result.meta.get("activations")
+    where = str(told.get("store") or STORE) if isinstance(told, dict) else STORE
+    return where if is_url(where) else folder / where
+
+
     return study.store if study.store is not None else study.output / STORE
 
 
@@ -353,7 +362,10 @@ def gather(study: Study) -> Corpus:
         options.setdefault("modalities", modalities)  # nor are recordings that nobody listens to
     if study.skip_bad and corpora.takes(table.source, "skip_bad"):
         options.setdefault("skip_bad", True)
-    corpus = corpora.load(table.source, path=table.path, **options)
+    try:
+        corpus = corpora.load(table.source, path=table.path, **options)
+    except RowError as error:
+        raise DataError(f"{error} (--skip-bad leaves such rows out)") from error
     return corpus.select(
         languages=table.languages,
         ids=_ids(study, corpus),
@@ -365,6 +377,7 @@ def gather(study: Study) -> Corpus:
         modalities=modalities,
     )
 
+        skip_bad=study.skip_bad,
 
 def _ids(study: Study, corpus: Corpus) -> list[str] | None:
     """Return the sentences that may be used; None if all may."""
@@ -490,7 +503,7 @@ def run(
                 "command": command,
                 "seconds": round(time.monotonic() - started, 1),
             }
-            save(result, study.output)
+            save(result, study.output, store)
             tell("writing the report", 0, 0)
             report = write_report(result, study.output)
     return Outcome(result, report, study.output, time.monotonic() - started)
@@ -515,8 +528,10 @@ def _tidy(output: Path) -> None:
         remove_unfinished(folder)
 
 
-def save(result: Result, output: Path) -> None:
-    """Save a result, and remove the parts that were kept until then."""
+def save(result: Result, output: Path, store: Path | str) -> None:
+    """Save a result with where its activations are, and remove the parts that were kept until then."""
+    where = store if is_url(store) else Path(os.path.relpath(Path(store).resolve(), output.resolve())).as_posix()
+    result.meta["activations"] = result.meta.get("activations", {}) | {"store": where}
     result.save(output)
     forget(output / PARTS)
 
@@ -587,7 +602,7 @@ def _put_beside(
         )
         _tidy(own.output)
         found[label] = _scored(own, activations, tell)
-        save(found[label], own.output)
+        save(found[label], own.output, store_of(own))
         told.append({"label": label, "name": table.name, "options": dict(model.options), "notes": list(model.notes)})
     result.tables.update(beside(found))
     if told:

@@ -7,6 +7,7 @@ import csv
 import dataclasses
 import math
 import pickle
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -325,8 +326,23 @@ def test_rows_of_a_manifest_that_are_broken_are_left_out_and_named(manifest: Pat
     with pytest.raises(DataError, match=r"line 5, column 'audio'"):
         corpora.load("manifest", path=path)
     corpus = corpora.load("manifest", path=path, skip_bad=True)
-    assert any("line 5" in note and "does not exist" in note for note in corpus.notes)
+    assert any("line 5" in line and "does not exist" in line for line in corpus.left_out)
     assert rows[3]["sentence"] not in corpus.select().sentences
+
+
+def test_recordings_that_vanish_after_they_were_listed_are_left_out(
+    tiny_model: Model, manifest: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(manifest.parent, folder)
+    corpus = corpora.load("manifest", path=folder / "manifest.csv").select(languages=["xa"])
+    (folder / "xa-3.wav").unlink()
+    with pytest.raises(DataError, match=r"xa-3\.wav \(sentence 's03', language 'xa'\) is missing"):
+        encode(tiny_model, corpus, tmp_path / "a.zarr", block=5)
+    assert not (tmp_path / "a.zarr").exists()
+    stored = encode(tiny_model, corpus, tmp_path / "a.zarr", block=5, skip_bad=True)
+    assert len(stored.sentences) == 11 and "xa-3.wav" in stored.skipped[0].reason
+    assert encode(tiny_model, corpus, tmp_path / "a.zarr", block=5, skip_bad=True).skipped == stored.skipped
 
 
 def test_the_writer_knows_which_blocks_have_skipped_rows(tiny_model: Model, spoilt: Path, tmp_path: Path) -> None:

@@ -263,6 +263,30 @@ def test_a_fingerprint_needs_the_recordings(tmp_path: Path) -> None:
         corpus.fingerprint()
 
 
+def test_a_fingerprint_without_some_recordings_is_another(tmp_path: Path) -> None:
+    corpus = spoken(tmp_path / "first")
+    whole = corpus.fingerprint(skip_bad=True)
+    assert whole == corpus.fingerprint()
+    found = {whole}
+    for gone in ("a.wav", "b.zip"):
+        (tmp_path / gone).mkdir()
+        lacking = spoken(tmp_path / gone / "corpus")
+        (tmp_path / gone / "corpus" / gone).unlink()
+        found.add(lacking.fingerprint(skip_bad=True))
+        with pytest.raises(DataError, match="missing"):
+            lacking.fingerprint()
+    assert len(found) == 3
+
+
+def test_cells_that_are_missed_are_named_where_bad_data_are_skipped() -> None:
+    rows = [row(f"s{number:03}", language, "text a") for number in range(150) for language in ("en", "it")]
+    corpus = corpus_of(*(one for one in rows if one[1] == "en" or one[0] < "s020"))
+    assert corpus.select(modalities=("text",)).left_out == ()
+    told = corpus.select(modalities=("text",), skip_bad=True).left_out
+    assert told[0] == "sentence 's020' has no text in 'it'"
+    assert len(told) == 101 and told[-1] == "30 more lack a text or recording"
+
+
 # --- sources
 
 

@@ -54,6 +54,7 @@ def loaded(path: Path, content: str | bytes) -> corpora.Corpus:
         (HEAD + "s\u202egnp,en,hello\n", "line 2, column 'sentence' holds U+202E"),
         (HEAD + "s\u20281,en,hello\n", "line 2, column 'sentence' holds U+2028"),
         (HEAD + "s,\u2067en,hello\n", "line 2, column 'language' holds U+2067"),
+        (HEAD + "s,=1+1,hello\n", "line 2, column 'language' is '=1+1': a table program would take it for a formula"),
         (HEAD + "\u200b,en,hello\n", "of which nothing can be seen"),
         (HEAD + "s,en,\u200b\u200d\u2060\n", "line 2, column 'text' is '\\u200b\\u200d\\u2060', of which nothing"),
         (HEAD + f"{'s' * 1_001},en,hello\n", "line 2, column 'sentence' has 1001 characters, more than 1000"),

@@ -109,7 +109,7 @@ def encode(
         raise UsageError(f"block: {block} is not a positive number")
     if not corpus.sentences:
         raise DataError(f"corpus {corpus.name} has no sentence left after its filters: loosen them")
-    layout = _layout(model, corpus, pooling, block, store_dtype)
+    layout = _layout(model, corpus, pooling, block, store_dtype, skip_bad)
     total = len(layout.modalities) * len(layout.languages) * len(layout.sentences)
     with lock(path):
         tidy(path)
@@ -180,7 +180,13 @@ def _in_order(model: Model) -> tuple[dict[str, Any], ...]:
     return tuple(ordered)
 
 
-def _layout(model: Model, corpus: Corpus, pooling: str, block: int, store_dtype: str) -> Layout:
+def _dropped(corpus: Corpus) -> dict[str, int]:
+    """Return how many sentences each filter dropped."""
+    whole = corpus.lost[corpus.lost["language"] == "any"]
+    return {str(name): int(count) for name, count in zip(whole["filter"], whole["sentences"], strict=True)}
+
+
+def _layout(model: Model, corpus: Corpus, pooling: str, block: int, store_dtype: str, skip_bad: bool = False) -> Layout:
     points = _in_order(model)
     weights = [vars(file) for file in model.weights]
     identity = {
@@ -189,7 +195,7 @@ def _layout(model: Model, corpus: Corpus, pooling: str, block: int, store_dtype:
         "model options": dict(model.options),
         "points": sorted(point["name"] for point in points),
         "pooling": pooling,
-        "corpus": corpus.fingerprint(),
+        "corpus": corpus.fingerprint(skip_bad=skip_bad),
         "languages": list(corpus.languages),
         "sentences": hashlib.sha256("\0".join(corpus.sentences).encode()).hexdigest(),
         "block": block,
@@ -225,6 +231,8 @@ def _layout(model: Model, corpus: Corpus, pooling: str, block: int, store_dtype:
             "n": len(corpus.sentences),
             "licence": corpus.licence,
             "attribution": corpus.attribution,
+            "left_out": list(corpus.left_out),
+            "dropped": _dropped(corpus),
             "notes": list(corpus.notes),
         },
         "pooling": pooling,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,9 @@ MODALITIES: tuple[str, ...] = ("text", "speech")
 _ROWS = 2**16  # of the table that are Python's strings at a time
 
 _LOST_COLUMNS = ("filter", "language", "sentences")
+
+#: Cells without a text or recording that are named one by one; beyond, :attr:`Corpus.lost` counts them.
+_NAMED = 100
 
 
 class _Cell(NamedTuple):
@@ -47,6 +51,8 @@ class Corpus:
         What to bear in mind with its results.
     languages : sequence of str, optional
         Their order; that of first appearance if left out.
+    left_out : sequence of str
+        What of the source could not be used, a line each with the reason.
 
     Attributes
     ----------
@@ -55,6 +61,9 @@ class Corpus:
     lost : DataFrame
         What filters dropped: ``filter``, ``language`` (or "any"), ``sentences`` (how many lacked it in that language; a
         sentence can be counted in several languages, and is counted once in "any").
+    left_out : tuple of str
+        What is not there and why, a line each, where bad data are skipped: what the source could not use, and cells
+        without a text or recording for which :meth:`select` dropped a sentence.
 
     Raises
     ------
@@ -80,6 +89,7 @@ class Corpus:
         notes: Sequence[str] = (),
         languages: Sequence[str] | None = None,
         lost: pd.DataFrame | None = None,
+        left_out: Sequence[str] = (),
     ) -> None:
         self.name = name
         self.title = title or name
@@ -87,11 +97,13 @@ class Corpus:
         self.attribution = attribution
         self.notes = tuple(notes)
         self._table = table.loc[:, list(COLUMNS)].reset_index(drop=True)
+        self.left_out = tuple(left_out)
         self._lost = lost if lost is not None else pd.DataFrame(columns=list(_LOST_COLUMNS))
         self.languages: tuple[str, ...] = tuple(languages or dict.fromkeys(self._table["language"]))
         self.sentences: tuple[str, ...] = tuple(dict.fromkeys(self._table["sentence"]))
         self._known = frozenset(self.sentences)
         self._cells = self._read_cells()
+        self._fingerprints: dict[bool, str] = {}
 
     def _read_cells(self) -> dict[tuple[str, str], _Cell]:
         cell = ["sentence", "language"]
@@ -242,6 +254,7 @@ class Corpus:
         seed: int = 0,
         modalities: Sequence[str] = MODALITIES,
         complete: bool = True,
+        skip_bad: bool = False,
     ) -> Corpus:
         """Return the part of the corpus that passes every filter; what each one drops is in its :attr:`lost`.
 
@@ -270,6 +283,8 @@ class Corpus:
         complete : bool
             Keep only sentences that have every modality in every language; otherwise those that have them in one at
             least.
+        skip_bad : bool
+            Name in :attr:`left_out` the cells that `complete` misses, up to 100 of them.
 
         Returns
         -------
@@ -313,7 +328,8 @@ class Corpus:
         def failing(test: Any) -> dict[str, set[str]]:
             return {own: {sentence for sentence in left if test(self._cells.get((sentence, own)))} for own in chosen}
 
-        drop("complete" if complete else "present", failing(lambda cell: not _has(cell, wanted)), every=complete)
+        lacking = failing(lambda cell: not _has(cell, wanted))
+        drop("complete" if complete else "present", lacking, every=complete)
         if min_words is not None:
             drop(f"min_words={min_words}", failing(lambda cell: _words(cell, min_words)))
         if max_seconds is not None:
@@ -342,7 +358,19 @@ class Corpus:
             notes=self.notes,
             languages=chosen,
             lost=pd.concat([self._lost, table], ignore_index=True) if len(self._lost) else table,
+            left_out=(*self.left_out, *self._named(lacking, wanted)) if skip_bad else self.left_out,
         )
+
+    def _named(self, lacking: dict[str, set[str]], modalities: Sequence[str]) -> Iterator[str]:
+        """Yield a line for each of the first cells that lack something."""
+        cells = ((sentence, own) for sentence in self.sentences for own in lacking if sentence in lacking[own])
+        for sentence, language in islice(cells, _NAMED):
+            cell = self._cells.get((sentence, language))
+            what = [name for name in modalities if not _has(cell, (name,))]
+            names = " and no ".join({"text": "text", "speech": "recording"}[name] for name in what)
+            yield f"sentence {sentence!r} has no {names} in {language!r}"
+        if (more := sum(map(len, lacking.values())) - _NAMED) > 0:
+            yield f"{more} more lack a text or recording"
 
     def _repeated(self, sentences: Sequence[str], language: str) -> set[str]:
         seen: set[str] = set()
@@ -398,23 +426,29 @@ class Corpus:
                 f"leave it out or ask for one modality; languages that have: {', '.join(good) or 'none'}"
             )
 
-    def fingerprint(self) -> str:
+    def fingerprint(self, *, skip_bad: bool = False) -> str:
         """Return a sha256 over every text, reader and duration, and over the content of every recording.
 
         Paths do not enter: the same corpus in another place has the same fingerprint. The order of cells does not enter
         either; the order of a cell's recordings does, for the first is the one that studies use. Members of archives
         count by CRC-32 and size, files by their own sha256.
 
+        Parameters
+        ----------
+        skip_bad : bool
+            Let a recording that is missing, or whose archive is damaged, count as such: a corpus that lacks it is
+            another than one that has it.
+
         Raises
         ------
         DataError
-            If a recording is missing.
+            If a recording is missing, unless `skip_bad`.
         """
-        return self._fingerprint
+        if skip_bad not in self._fingerprints:
+            self._fingerprints[skip_bad] = self._fingerprint(_Contents(skip_bad))
+        return self._fingerprints[skip_bad]
 
-    @cached_property
-    def _fingerprint(self) -> str:
-        contents = _Contents()
+    def _fingerprint(self, contents: _Contents) -> str:
         total = hashlib.sha256()
         for (sentence, language), cell in sorted(self._cells.items()):
             parts = [sentence, language, "\0" if cell.text is None else cell.text]
@@ -430,10 +464,19 @@ class Corpus:
 class _Contents:
     """Identifies the content of recordings, opening every archive once."""
 
-    def __init__(self) -> None:
+    def __init__(self, skip_bad: bool) -> None:
+        self._skip_bad = skip_bad
         self._archives: dict[Path, dict[str, str]] = {}
 
     def of(self, recording: Recording) -> str:
+        try:
+            return self._of(recording)
+        except DataError:
+            if not self._skip_bad:
+                raise
+            return "missing"
+
+    def _of(self, recording: Recording) -> str:
         if recording.member is None:
             try:
                 return sha256_of(recording.path)

@@ -58,7 +58,11 @@ MAX_NAME = 1_000
 _REQUIRED = ("sentence", "language")
 #: Embeddings, overrides and isolates, which would reorder whatever a name is printed in.
 _DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+#: With which a table program begins a formula; languages are in every CSV file of a study.
+_FORMULAS = "=+-@"
 _BLOCK = 2**16
+#: Broken rows that are named one by one.
+_NAMED = 1_000
 _SHOWN = 80
 #: Byte order marks of what is no UTF-8; UTF-32's little-endian one begins with UTF-16's.
 _MARKS = ((codecs.BOM_UTF32_LE, "UTF-32"), (codecs.BOM_UTF32_BE, "UTF-32"), (codecs.BOM_UTF16_LE, "UTF-16"),
@@ -91,8 +95,8 @@ def load(
     allow_short : bool
         Whether a text of a single character is accepted.
     skip_bad : bool
-        Leave out rows with a broken field or recording, and name each in the corpus's notes. A sentence that then lacks
-        a text or recording somewhere is dropped by :meth:`Corpus.select`.
+        Leave out rows with a broken field or recording, and name each in :attr:`Corpus.left_out`. A sentence that then
+        lacks a text or recording somewhere is dropped by :meth:`Corpus.select`.
 
     Returns
     -------
@@ -120,26 +124,36 @@ def load(
     unit, read = readers[path.suffix.lower()]
     rows = _Rows(path, unit, allow_short)
     skipped: list[str] = []
+    count = 0
     try:
         for number, fields in read(path):
             try:
                 rows.add(number, fields)
-            except DataError as error:
+            except RowError as error:
                 if not skip_bad:
                     raise
-                skipped.append(f"Left out: {error}")
+                count += 1
+                if count <= _NAMED:
+                    skipped.append(str(error))
     except OSError as error:
         raise DataError(f"manifest {path} cannot be read ({error.strerror or error})") from error
     finally:
         rows.close()
+    if count > _NAMED:
+        skipped.append(f"manifest {path}: {count - _NAMED} more rows are broken")
     return Corpus(
         rows.table(),
         name=name or path.stem,
         title=title,
         licence=licence,
         attribution=attribution,
-        notes=(*rows.notes(), *skipped),
+        notes=rows.notes(),
+        left_out=skipped,
     )
+
+
+class RowError(DataError):
+    """One row of a manifest is broken; it can be left out."""
 
 
 class _Rows:
@@ -208,7 +222,7 @@ class _Rows:
         if len(differing):
             row = written.loc[differing[0]]
             first = written.index[(written[cell] == row[cell]).all(axis=1)][0]
-            raise self._broken(
+            raise self._contradicting(
                 self._numbers[int(differing[0])],
                 "text",
                 f"differs from {self.unit} {self._numbers[int(first)]} for sentence {_shown(row['sentence'])}, "
@@ -220,7 +234,7 @@ class _Rows:
             key = [*cell, "audio", "member"]
             same = (table[key].fillna("") == row[key].fillna("")).all(axis=1)
             what = "a second row without a recording" if pd.isna(row["audio"]) else "the same recording"
-            raise self._broken(
+            raise self._contradicting(
                 self._numbers[int(again[0])],
                 "sentence",
                 f"{_shown(row['sentence'])} in language {_shown(row['language'])} has {what} as "
@@ -233,8 +247,12 @@ class _Rows:
             return ()
         return (f"{self._short} texts have a single character (first: {self._first_short}).",)
 
-    def _broken(self, number: int, column: str, what: str) -> DataError:
-        return DataError(f"manifest {self.path}, {self.unit} {number}, column {column!r} {what}")
+    def _broken(self, number: int, column: str, what: str) -> RowError:
+        return RowError(f"manifest {self.path}, {self.unit} {number}, column {column!r} {what}")
+
+    def _contradicting(self, number: int, column: str, what: str) -> DataError:
+        """Return the line on rows that contradict each other: which of them to leave out, nobody can tell."""
+        return DataError(str(self._broken(number, column, what)))
 
     def _string(self, number: int, fields: Mapping[str, Any], column: str) -> str | None:
         value = fields.get(column)
@@ -265,6 +283,8 @@ class _Rows:
             raise self._broken(number, column, "is empty")
         if column == "language" and any(character.isspace() for character in name):
             raise self._broken(number, column, f"is {_shown(name)}: a language is a code without spaces")
+        if column == "language" and name[0] in _FORMULAS:
+            raise self._broken(number, column, f"is {_shown(name)}: a table program would take it for a formula")
         self._check_name(number, column, name)
         return name
 

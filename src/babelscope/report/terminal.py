@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from rich.table import Table
 from rich.text import Text
@@ -9,6 +11,9 @@ from rich.text import Text
 from babelscope.gaps.result import Result
 from babelscope.report import select
 from babelscope.report.words import KIND_TITLES, measure_title, number, p_value
+
+#: Lines on what was left out that a terminal shows.
+MOST_LINES = 20
 
 
 def summary_table(result: Result) -> Table:
@@ -58,6 +63,20 @@ def summary_table(result: Result) -> Table:
         table.caption = "! gives nearly 1 to unrelated sentences: read its calibrated value only"
         table.caption_justify = "left"
     return table
+
+
+def left_out(corpus: dict[str, Any]) -> list[str]:
+    """Return what a study left out of its corpus, a line each with the reason: the first, and how many more.
+
+    Parameters
+    ----------
+    corpus : dict
+        ``meta["corpus"]`` of a result or store.
+    """
+    lines = [f"Not in the corpus: {line}" for line in corpus.get("left_out", ())]
+    lines += [f"Skipped: {one['reason']}" for one in corpus.get("skipped", ())]
+    more = len(lines) - MOST_LINES
+    return [*lines[:MOST_LINES], f"… and {more} more: the report and result.json name them"] if more > 0 else lines
 
 
 def differences_table(differences: pd.DataFrame) -> Table:

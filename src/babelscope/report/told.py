@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup, escape
 
+from babelscope.errors import harmless
 from babelscope.report.words import number, p_value
 
 #: Where a table stands beside the report.
@@ -178,8 +179,8 @@ _MARKED = re.compile(r"([\\`*_{}\[\]<>#|~$&])")
 
 
 def plain(text: object) -> str:
-    """Return a text in which Markdown, and HTML inside Markdown, mean nothing."""
-    return _MARKED.sub(lambda found: f"&#{ord(found.group())};", " ".join(str(text).split()))
+    """Return a text in which Markdown, and HTML inside Markdown, mean nothing, nor anything to a terminal."""
+    return _MARKED.sub(lambda found: f"&#{ord(found.group())};", harmless(" ".join(str(text).split())))
 
 
 def joined(sentences: Iterable[Sentence | None]) -> list[Sentence]:

@@ -8,6 +8,9 @@ from typing import Any
 from babelscope.gaps.result import Result
 from babelscope.report import words
 
+#: Lines on what was left out that a page shows.
+MOST_LINES = 100
+
 
 def section(result: Result) -> list[tuple[str, list[str]]]:
     """Return pairs of a name and its lines; what was not recorded is left out."""
@@ -47,7 +50,10 @@ def section(result: Result) -> list[tuple[str, list[str]]]:
         ("Model notes", lines(get(meta, "model", "notes"))),
         ("Corpus", lines(get(meta, "corpus", "title") or get(meta, "corpus", "name"))),
         ("Corpus fingerprint", lines(get(meta, "corpus", "fingerprint"))),
-        ("Sentences skipped", _skipped(meta)),
+        ("Corpus notes", lines(get(meta, "corpus", "notes"))),
+        ("Dropped by filters", _dropped(meta)),
+        ("Not in the corpus", _first(lines(get(meta, "corpus", "left_out")))),
+        ("Sentences skipped", _first(_skipped(meta))),
         ("Readers", [", ".join(lines(get(meta, "corpus", "readers")))]),
         (
             "Minutes of speech",
@@ -57,6 +63,17 @@ def section(result: Result) -> list[tuple[str, list[str]]]:
         ("Versions", [", ".join(f"{key} {one}" for key, one in pairs(get(meta, "versions")))]),
     ]
     return [(name, found) for name, found in table if any(found)]
+
+
+def _dropped(meta: dict[str, Any]) -> list[str]:
+    """Return how many sentences each filter of the corpus dropped, where it dropped any."""
+    return [f"{name}: {count} sentences" for name, count in pairs(get(meta, "corpus", "dropped")) if count]
+
+
+def _first(lines: list[str]) -> list[str]:
+    """Return the first lines, and how many more there are."""
+    more = len(lines) - MOST_LINES
+    return [*lines[:MOST_LINES], f"… and {more} more: result.json has all"] if more > 0 else lines
 
 
 def _skipped(meta: dict[str, Any]) -> list[str]:
