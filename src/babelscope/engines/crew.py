@@ -162,11 +162,21 @@ class Crew:
             member = waited_for[reference]
             try:
                 result = self.ray.get(reference)
-            except self._lost:
+            except self._lost as error:
+                if getattr(error, "actor_init_failed", False):  # another would fail as this one did
+                    raise DataError(
+                        f"a process of the cluster could not be started ({_last_line(error)}): is the same babelscope "
+                        f"installed on every machine?"
+                    ) from None
                 self._bury(member, again)
                 continue
             except self.ray.exceptions.RayTaskError as error:
                 raise _cause(error) from None
+            except self.ray.exceptions.RayError as error:
+                raise DataError(
+                    f"the Ray cluster does not work any more ({_last_line(error)}): start it again, and run again: it "
+                    f"goes on from here"
+                ) from None
             if reference is member.waiting:
                 member.waiting, member.placed = None, True
                 self.heard(member.begun - 1, result)
@@ -207,4 +217,8 @@ def _cause(error: Any) -> BaseException:
     cause = getattr(error, "cause", None)
     if isinstance(cause, BabelscopeError):
         return type(cause)(str(cause))
-    return cause if isinstance(cause, BaseException) else RuntimeError(str(error).strip().splitlines()[-1])
+    return cause if isinstance(cause, BaseException) else RuntimeError(_last_line(error))
+
+
+def _last_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[-1].strip()

@@ -272,5 +272,5 @@ def _imported() -> Any:
         if error.name != "ray":
             raise UsageError(f"engine 'ray': Ray is installed, and cannot be imported: {error}") from error
         raise UsageError(
-            "engine 'ray': Ray is not installed: pip install 'babelscope[ray]', or choose engine = 'local'"
+            'engine "ray": Ray is not installed: pip install "babelscope[ray]", or choose engine = "local"'
         ) from error
