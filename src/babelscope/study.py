@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from babelscope import corpora, models
 from babelscope.cache import remove_unfinished
 from babelscope.capture.encoding import BLOCK, encode
-from babelscope.capture.jobs import BATCH_SECONDS, BATCH_SIZE, BATCH_TOKENS
+from babelscope.capture.jobs import BATCH_SIZE
 from babelscope.capture.layout import check_store_dtype
 from babelscope.capture.locking import lock
 from babelscope.capture.places import is_url, place_of
@@ -94,14 +94,16 @@ class ModelTable(_Table):
     )
     options: dict[str, Any] = Field(default_factory=dict, description="choices that only this family of models knows")
     batch_size: Annotated[int, Field(ge=1)] = Field(BATCH_SIZE, description="most utterances in one forward pass")
-    batch_tokens: Annotated[int, Field(ge=1)] = Field(
-        BATCH_TOKENS, description="most tokens in one forward pass: utterances x the longest of them"
+    batch_tokens: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="most tokens in one forward pass: utterances x the longest; 256, on a GPU 1024, if left out"
     )
-    batch_seconds: Annotated[float, Field(gt=0)] = Field(
-        BATCH_SECONDS, description="most seconds of speech in one forward pass: utterances x the longest, or the window"
+    batch_seconds: Annotated[float, Field(gt=0)] | None = Field(
+        None,
+        description="most seconds of speech in one forward pass: utterances x the longest, or the window; 15, on a GPU "
+        "60, if left out",
     )
     workers: Annotated[int, Field(ge=0)] | None = Field(
-        None, description="how many prepare recordings ahead of the model: 1, on a GPU up to 4, if left out"
+        None, description="how many prepare recordings ahead of the model: a thread of torch's each, up to 4"
     )
 
     def how(self) -> dict[str, Any]:

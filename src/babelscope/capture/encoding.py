@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from babelscope.capture.jobs import (
-    BATCH_SECONDS,
     BATCH_SIZE,
-    BATCH_TOKENS,
     Encoder,
     How,
     Job,
@@ -43,8 +41,8 @@ def encode(
     *,
     pooling: str = "mean",
     batch_size: int = BATCH_SIZE,
-    batch_tokens: int = BATCH_TOKENS,
-    batch_seconds: float = BATCH_SECONDS,
+    batch_tokens: int | None = None,
+    batch_seconds: float | None = None,
     workers: int | None = None,
     skip_bad: bool = False,
     block: int = BLOCK,
@@ -70,10 +68,11 @@ def encode(
     batch_size : int
         Most utterances in one forward pass. How utterances are batched does not change the numbers (to 1e-5): a run
         that goes on gives the same bits under the same batch options.
-    batch_tokens : int
-        Most tokens of a padded batch of texts: utterances x longest.
-    batch_seconds : float
-        The same for recordings; a model that hears a window of fixed length counts the window.
+    batch_tokens : int, optional
+        Most tokens of a padded batch of texts: utterances x longest. If left out 256, and 1024 on a GPU.
+    batch_seconds : float, optional
+        The same for recordings; a model that hears a window of fixed length counts the window. If left out 15, and 60
+        on a GPU.
     workers : int, optional
         How many read and prepare recordings ahead of the model: threads where it runs on the processor, processes where
         it runs on a GPU; 0 for none. They do not change the numbers.

@@ -7,27 +7,30 @@ the model, the corpus, the job and :class:`How` alone: utterances of two jobs ar
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from babelscope.audio import SAMPLE_RATE
 from babelscope.capture.batching import by_length
-from babelscope.capture.hooks import Capture
 from babelscope.capture.pooling import pooling_named
 from babelscope.capture.preparing import Utterance, prepare_job
 from babelscope.capture.store import Block, Layout, Writer
+from babelscope.capture.streams import run_batches
 from babelscope.corpora import Corpus
 from babelscope.errors import DataError, UsageError
 from babelscope.models.base import Modality, Model, Prepared, Side
 
-#: Most utterances in one forward pass, and most of a padded batch: chosen by measurement (docs/capturing.md).
-BATCH_SIZE, BATCH_TOKENS, BATCH_SECONDS = 32, 1024, 60.0
+#: Most utterances in one forward pass.
+BATCH_SIZE = 32
+#: Most tokens and seconds of a padded batch on the processor, where a batch should fit its caches, and on a GPU, which
+#: should have much to do at once: chosen by measurement (docs/capturing.md).
+BATCH_TOKENS, BATCH_SECONDS = 256, 15.0
+GPU_BATCH_TOKENS, GPU_BATCH_SECONDS = 1024, 60.0
 
 #: What an error that one sentence is to blame for says of the remedy.
 SKIP_HINT = "--skip-bad leaves such sentences out"
@@ -42,10 +45,12 @@ class How:
     pooling : {"mean", "max", "first", "last"}
     batch_size : int
         Most utterances in one forward pass.
-    batch_tokens : int
-        Most tokens of a padded batch of texts: utterances x longest.
-    batch_seconds : float
-        The same for recordings; a model that hears a window of fixed length counts the window.
+    batch_tokens : int, optional
+        Most tokens of a padded batch of texts: utterances x longest. :data:`BATCH_TOKENS` if left out, on a GPU
+        :data:`GPU_BATCH_TOKENS`.
+    batch_seconds : float, optional
+        The same for recordings; a model that hears a window of fixed length counts the window. :data:`BATCH_SECONDS` or
+        :data:`GPU_BATCH_SECONDS` if left out.
     skip_bad : bool
         Skip sentences that cannot be encoded, with the reason, instead of raising it.
 
@@ -57,24 +62,26 @@ class How:
 
     pooling: str = "mean"
     batch_size: int = BATCH_SIZE
-    batch_tokens: int = BATCH_TOKENS
-    batch_seconds: float = BATCH_SECONDS
+    batch_tokens: int | None = None
+    batch_seconds: float | None = None
     skip_bad: bool = False
 
     def __post_init__(self) -> None:
         pooling_named(self.pooling)
         by_length([], self.batch_size)
         for name in ("batch_tokens", "batch_seconds"):
-            if not getattr(self, name) > 0:
+            if not (getattr(self, name) is None or getattr(self, name) > 0):
                 raise UsageError(f"{name}: {getattr(self, name)} is not a positive number")
 
     def batches(self, side: Side, lengths: Sequence[int]) -> list[list[int]]:
         """Return which utterances of a job run together; lengths are in the side's unit."""
         if not side.exact_in_batches:
             return by_length(lengths, 1)
+        on_gpu = side.device.type != "cpu"
         if side.modality == "text":
-            return by_length(lengths, self.batch_size, self.batch_tokens)
-        budget = round(self.batch_seconds * SAMPLE_RATE)
+            tokens = self.batch_tokens or (GPU_BATCH_TOKENS if on_gpu else BATCH_TOKENS)
+            return by_length(lengths, self.batch_size, tokens)
+        budget = round((self.batch_seconds or (GPU_BATCH_SECONDS if on_gpu else BATCH_SECONDS)) * SAMPLE_RATE)
         window = getattr(side, "window", None) if side.fixed_batch_length else None
         if window is not None:  # padding costs what speech does: nothing is saved by likeness
             return by_length(lengths, min(self.batch_size, max(1, budget // int(window))))
@@ -182,6 +189,7 @@ def encode_job(
     job: Job,
     how: How,
     prepared: Sequence[Utterance | DataError] | None = None,
+    streams: int | None = None,
 ) -> Block:
     """Run one job.
 
@@ -193,6 +201,9 @@ def encode_job(
     how : How
     prepared : sequence of Utterance or DataError, optional
         What :meth:`babelscope.capture.preparing.Ahead.take` gives; prepared here and now if left out, to the same bits.
+    streams : int, optional
+        How many batches run at once on the processor, as for :func:`babelscope.capture.streams.run_batches`: as many as
+        torch has threads if left out. It does not change the numbers.
 
     Returns
     -------
@@ -221,7 +232,7 @@ def encode_job(
             raise _hinting(refused)
     items = [one.prepared for _, one in good]
     rows = [row for row, _ in good]
-    found = _run(side, items, how)
+    found = _run(side, items, how, streams)
     vectors = {point.name: np.full((len(sentences), point.width), np.nan, dtype=np.float32) for point in side.points}
     for name, values in found.items():
         vectors[name][rows] = values
@@ -266,35 +277,21 @@ def _hinting(error: DataError) -> DataError:
     return hinting
 
 
-def _run(side: Side, items: Sequence[Prepared], how: How) -> dict[str, NDArray[np.float32]]:
+def _run(side: Side, items: Sequence[Prepared], how: How, streams: int | None) -> dict[str, NDArray[np.float32]]:
     """Run utterances in batches of like length; one array a point, its rows in the order of `items`."""
     if not items:
         return {}
-    parts: list[Tensor] = []
-    order: list[int] = []
-    with Capture(side, how.pooling) as capture:
-        for batch in how.batches(side, [item.length for item in items]):
-            caught = capture.run(side.collate([items[index] for index in batch]))
-            parts.append(torch.cat(list(caught.values()), dim=1) if _together(caught) else _on_host(caught))
-            order += batch
+    batches = how.batches(side, [item.length for item in items])
+    parts = run_batches(side, [[items[index] for index in batch] for batch in batches], how.pooling, streams)
     # All that was caught is brought to the host at once: nothing on a GPU is waited for before a block's last batch.
     whole = torch.cat(parts).cpu().numpy()
     together = np.empty_like(whole)
-    together[order] = whole
+    together[[index for batch in batches for index in batch]] = whole
     edges = np.cumsum([0, *(point.width for point in side.points)])
     return {
         point.name: together[:, start:stop]
         for point, start, stop in zip(side.points, edges[:-1], edges[1:], strict=True)
     }
-
-
-def _together(caught: Mapping[str, Tensor]) -> bool:
-    return len({tensor.device for tensor in caught.values()}) == 1
-
-
-def _on_host(caught: Mapping[str, Tensor]) -> Tensor:
-    """Return what a model that is spread over several devices gave."""
-    return torch.cat([tensor.cpu() for tensor in caught.values()], dim=1)
 
 
 def _token_ids(prepared: Sequence[Prepared]) -> list[list[int]]:

@@ -16,8 +16,9 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -25,9 +26,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import nn
 
 from babelscope.audio import SAMPLE_RATE, load_audio
+from babelscope.capture.threads import SingleThreads, one_blas_thread, one_thread
 from babelscope.corpora import Corpus, Recording
 from babelscope.errors import DataError, UsageError
 from babelscope.models.base import Modality, Model, Prepared, Side
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
     from babelscope.capture.jobs import Job
 
 #: Recordings that are read ahead of the model at most, for each of which features are held.
-MOST_AHEAD = 64
+MOST_AHEAD = 128
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,8 @@ class Utterance:
 
 
 def default_workers(device: torch.device) -> int:
-    """Return how many workers prepare where nobody says: one beside the processor, up to four beside a GPU."""
-    return 1 if device.type == "cpu" else max(1, min(4, (os.cpu_count() or 2) - 1))
+    """Return how many workers prepare where nobody says: one a thread of torch's on the processor, four at most."""
+    return max(1, min(4, torch.get_num_threads() if device.type == "cpu" else (os.cpu_count() or 2) - 1))
 
 
 def text_of(corpus: Corpus, sentence: str, language: str) -> str:
@@ -124,12 +127,13 @@ def prepare_job(model: Model, corpus: Corpus, job: Job) -> list[Utterance | Data
     """
     side = model.sides[job.modality].for_language(job.language)
     found: list[Utterance | DataError] = []
-    for sentence in corpus.sentences[job.part]:
-        try:
-            item = _item(corpus, job.modality, sentence, job.language)
-            found.append(prepare(side, item, sentence, job.language))
-        except DataError as error:
-            found.append(error)
+    with one_thread(), one_blas_thread():
+        for sentence in corpus.sentences[job.part]:
+            try:
+                item = _item(corpus, job.modality, sentence, job.language)
+                found.append(prepare(side, item, sentence, job.language))
+            except DataError as error:
+                found.append(error)
     return found
 
 
@@ -164,17 +168,20 @@ class Ahead:
         self._coming = self._recordings([job for job in jobs if job.modality == "speech"])
         self._given: deque[tuple[str, str, Future[Utterance]]] = deque()
         self._executor: Executor | None = None
+        self._blas = ExitStack()
         if side is not None and self.workers:
             self._executor = _executor(side, sorted({job.language for job in jobs}), self.workers)
 
     def __enter__(self) -> Ahead:
+        self._blas.enter_context(one_blas_thread())
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._executor is not None:
-            self._executor.shutdown(wait=True, cancel_futures=True)
+        with self._blas:
+            if self._executor is not None:
+                self._executor.shutdown(wait=True, cancel_futures=True)
 
     def take(self, job: Job) -> list[Utterance | DataError]:
         """Return a job's utterances in the order of its sentences: what could not be read is the error in its place.
@@ -239,7 +246,7 @@ def _executor(side: Side, languages: Sequence[str], workers: int) -> Executor:
             pass
         else:
             return processes(bare, workers)
-    return ThreadPoolExecutor(workers, thread_name_prefix="babelscope-prepare")
+    return SingleThreads(workers, "babelscope-prepare")
 
 
 def _without_weights(side: Side) -> Side:
@@ -261,6 +268,7 @@ def _begin_there(sides: dict[str, Side]) -> None:
     """Begin in a worker process: one thread, deaf to Ctrl-C (the main process ends it), not left over by a kill."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
+    threadpool_limits(1, user_api="blas")
     _sides_there.update(sides)
     parent = multiprocessing.parent_process()
 

@@ -483,6 +483,8 @@ class Writer:
 
     def blocks_with_skipped(self) -> set[tuple[str, int, int]]:
         """Return the blocks in which an earlier run skipped something: modality, language, first sentence."""
+        if not self._done.any():
+            return set()
         held = Activations(self.path)
         rows = {sentence: row for row, sentence in enumerate(self.layout.sentences)}
         size = self.layout.block

@@ -148,7 +148,7 @@ class Replica:
         with preparing, Ahead(self._narrow, began.corpus, [job], began.workers) as ahead:
             prepared = ahead.take(job)
         with computing:
-            block = encode_job(self._narrow, began.corpus, job, began.how, prepared)
+            block = encode_job(self._narrow, began.corpus, job, began.how, prepared, self._asked.torch_threads)
         del prepared
         with writing:
             self._writer.write_block(job.modality, job.column, job.part, block)

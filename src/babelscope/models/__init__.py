@@ -8,6 +8,7 @@ A name with ``+`` pairs the speech side of the first model with the text side of
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -187,11 +188,17 @@ PAIRS: tuple[str, ...] = ("whisper-base+e5-small",)
 
 def known() -> dict[str, ModelInfo]:
     """Return every model that can be loaded by name: built in, and from the entry points of installed packages."""
-    found = dict(_BUILT_IN)
-    for entry in entry_points(group=ENTRY_POINTS):
-        if entry.name not in found:
-            found[entry.name] = cast(ModelInfo, entry.load())
-    return found
+    return _BUILT_IN | _installed()
+
+
+@functools.cache
+def _installed() -> dict[str, ModelInfo]:
+    """Return what installed packages offer; looked for once a process, for that reads a file of every package."""
+    return {
+        entry.name: cast(ModelInfo, entry.load())
+        for entry in entry_points(group=ENTRY_POINTS)
+        if entry.name not in _BUILT_IN
+    }
 
 
 def parts(name: str) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -91,7 +92,10 @@ class Frozen:
 
 
 class Memory:
-    """What Whisper made of recordings, kept for the controls that hear the same ones behind the same encoder.
+    """What Whisper made of batches, kept for the controls that hear the same ones behind the same encoder.
+
+    A recording in another batch is not the same to the last bit: whole batches are kept, so that what is kept is what
+    would be computed. Threads may share it.
 
     Parameters
     ----------
@@ -103,20 +107,28 @@ class Memory:
         self.budget = budget
         self.held: OrderedDict[bytes, Tensor] = OrderedDict()
         self.size = 0
+        self._lock = threading.Lock()
 
     @staticmethod
-    def key(features: Tensor) -> bytes:
-        """Return what tells a recording's features from others'."""
-        return hashlib.blake2b(features.cpu().numpy().tobytes(), digest_size=16).digest()
+    def key(features: Tensor, windows: Sequence[int]) -> bytes:
+        """Return what tells a batch's features and windows from others'."""
+        told = f"{tuple(features.shape)} {list(windows)} ".encode()
+        return hashlib.blake2b(told + features.cpu().numpy().tobytes(), digest_size=16).digest()
+
+    def get(self, key: bytes) -> Tensor | None:
+        """Return what is kept of a batch."""
+        with self._lock:
+            return self.held.get(key)
 
     def keep(self, key: bytes, positions: Tensor) -> None:
-        """Keep a recording's own positions, shape (positions, width)."""
-        if key in self.held:
-            return
-        self.held[key] = positions.clone()
-        self.size += positions.nbytes
-        while self.size > self.budget:
-            self.size -= self.held.popitem(last=False)[1].nbytes
+        """Keep a batch's positions, shape (batch, positions, width), which nobody writes to any more."""
+        with self._lock:
+            if key in self.held:
+                return
+            self.held[key] = positions
+            self.size += positions.nbytes
+            while self.size > self.budget:
+                self.size -= self.held.popitem(last=False)[1].nbytes
 
 
 def _shared_points(model: BertModel, length: Callable[[int], int], formula: str) -> list[Point]:
@@ -208,18 +220,11 @@ class _PocketSpeech(Side):
         own = torch.tensor(counts, device=features.device)
         if self.memory is None:
             return whisper.hear(self.encoder, features, windows), own
-        keys = [
-            Memory.key(row[:, :window]) for row, window in zip(batch.inputs["input_features"], windows, strict=True)
-        ]
-        if not self.looks_inside and all(key in self.memory.held for key in keys):
-            kept = [self.memory.held[key] for key in keys]
-            heard = features.new_zeros(len(kept), features.shape[-1] // 2, kept[0].shape[-1])
-            for row, positions in enumerate(kept):
-                heard[row, : len(positions)] = positions
-            return heard, own
-        heard = whisper.hear(self.encoder, features, windows)
-        for row, key in enumerate(keys):
-            self.memory.keep(key, heard[row, : counts[row]])
+        key = Memory.key(batch.inputs["input_features"], windows)
+        heard = None if self.looks_inside else self.memory.get(key)
+        if heard is None:
+            heard = whisper.hear(self.encoder, features, windows)
+            self.memory.keep(key, heard)
         return heard, own
 
     @property

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from babelscope.capture import Capture
+from babelscope.capture.streams import run_batches
 from babelscope.errors import BabelscopeError, DataError
 from babelscope.models.base import MODALITIES, Batch, Model, Point, Prepared, Side
 
@@ -372,6 +373,21 @@ class ModelTests:
             after = self._bits(side, high, first)
             for name, tensor in before.items():
                 assert torch.equal(tensor, after[name]), f"{name}: a rerun of the same item gives other bits"
+
+    def test_batches_that_run_at_once_give_the_same_bits(self, model: Model) -> None:
+        """Three threads, each with copies of the modules that share the weights; nothing is left changed."""
+        for language, side in self.sides(model):
+            low, high = self.bounds(side)
+            sizes = [low, high, (low + high) // 2, high, low, high]
+            batches = [[self.item(side, size, language, seed)] for seed, size in enumerate(sizes)]
+            hooks, weights = _hooks(side.root), _weights(side.root)
+            one, three = (run_batches(side, batches, "mean", streams) for streams in (1, 3))
+            for number, (alone, beside) in enumerate(zip(one, three, strict=True)):
+                assert torch.equal(alone, beside), (
+                    f"{side.modality}: batch {number} gives other bits beside others: does the side's forward use "
+                    f"modules that its attributes do not reach, or keep something outside of modules?"
+                )
+            assert _hooks(side.root) == hooks and _weights(side.root) == weights, f"{side.modality}: left changed"
 
     def _bits(self, side: Side, size: int, language: str) -> Mapping[str, Tensor]:
         own = side.for_language(language)

@@ -1,0 +1,97 @@
+"""Batches on the processor: several at once, each on one thread, to the same bits however many run at once.
+
+Threads that share an operation wait for each other behind each, and most operations of a forward pass are too small for
+that; batches have nothing to wait for. One thread alone also computes the same bits on any number of cores.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import wait
+from contextlib import ExitStack
+
+import torch
+from torch import Tensor
+
+from babelscope.capture.hooks import Capture
+from babelscope.capture.threads import SingleThreads
+from babelscope.capture.twins import twin_of
+from babelscope.models.base import Prepared, Side
+
+#: Most batches that run at once: each holds activations of its own, and all of them read the same weights.
+MOST_STREAMS = 8
+
+
+def run_batches(
+    side: Side, batches: Sequence[Sequence[Prepared]], pooling: str, streams: int | None = None
+) -> list[Tensor]:
+    """Run batches with every point captured.
+
+    Parameters
+    ----------
+    side : Side
+        On the processor several batches run at once, torch having one thread for each. Elsewhere they run one after the
+        other in the thread that calls, and nothing is waited for.
+    batches : sequence of sequence of Prepared
+    pooling : {"mean", "max", "first", "last"}
+    streams : int, optional
+        How many run at once on the processor: as many as torch has threads if left out, at most :data:`MOST_STREAMS`.
+        It does not change the numbers.
+
+    Returns
+    -------
+    list of Tensor, shape (utterances, widths of all points)
+        One a batch, in their order; float32.
+
+    Raises
+    ------
+    Exception
+        What the first batch raised that failed. Those that had been begun were waited for, and no other was begun.
+    """
+    if not _on_the_processor(side):
+        with Capture(side, pooling) as capture:
+            return [_run(capture, batch) for batch in batches]
+    count = min(torch.get_num_threads() if streams is None else streams, MOST_STREAMS, len(batches))
+    waiting = deque(enumerate(batches))
+    found: dict[int, Tensor] = {}
+    failed: dict[int, BaseException] = {}
+
+    def work(capture: Capture) -> None:
+        while waiting and not failed:
+            try:
+                number, batch = waiting.popleft()
+            except IndexError:  # another took the last
+                return
+            try:
+                found[number] = _run(capture, batch)
+            except BaseException as error:
+                failed[number] = error
+
+    # All twins are made before any of the side's modules has a hook of ours, which they would have, too.
+    with ExitStack() as stack:
+        captures = [stack.enter_context(Capture(one, pooling)) for one in _beside(side, count)]
+        pool = stack.enter_context(SingleThreads(len(captures), "babelscope-stream"))
+        stack.callback(waiting.clear)  # before the threads are waited for: nothing is begun after Ctrl-C
+        wait([pool.submit(work, capture) for capture in captures])
+    if failed:
+        raise failed[min(failed)]
+    return [found[number] for number in range(len(batches))]
+
+
+def _on_the_processor(side: Side) -> bool:
+    return all(parameter.device.type == "cpu" for parameter in side.root.parameters())
+
+
+def _beside(side: Side, count: int) -> list[Side]:
+    """Return so many sides that can run at once; fewer if the side cannot be copied."""
+    twins = (twin_of(side) for _ in range(count - 1))
+    return [side, *(twin for twin in twins if twin is not None)]
+
+
+def _run(capture: Capture, batch: Sequence[Prepared]) -> Tensor:
+    caught = capture.run(capture.side.collate(batch))
+    if len({tensor.device for tensor in caught.values()}) == 1:
+        return torch.cat(list(caught.values()), dim=1)
+    # a model that is spread over several devices
+    return torch.cat([tensor.cpu() for tensor in caught.values()], dim=1)

@@ -1,0 +1,91 @@
+"""A side beside itself: copies of its modules that share every weight, so that several threads can run it at once.
+
+A hook hangs on a module, and some modules keep what one forward pass computes for the next (tables of positions). Two
+threads on the same modules would see each other's. Copying the modules without their weights costs milliseconds.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections import OrderedDict, defaultdict
+from types import MethodType
+from typing import Any
+
+from torch import nn
+from torch.jit import ScriptModule
+
+from babelscope.models.base import Side
+
+#: Containers that a twin has of its own, so that what a forward pass keeps in them stays apart.
+_CONTAINERS = (dict, OrderedDict, defaultdict, list, tuple, set)
+
+
+def twin_of(side: Side) -> Side | None:
+    """Return a side that gives the same bits with the same weights, and can run while the other runs.
+
+    Parameters
+    ----------
+    side : Side
+        Every module that its ``forward`` uses can be reached from the side by attributes of sides and modules, lists,
+        tuples and dictionaries.
+
+    Returns
+    -------
+    Side or None
+        Its modules are copies; tensors, hooks that hang on the modules, and everything else are shared. None if the
+        modules cannot be copied: compiled ones, and those whose weights accelerate brings when they are needed.
+    """
+    modules = _below(vars(side))
+    twins: dict[int, nn.Module] = {}
+    for module in modules:
+        if isinstance(module, ScriptModule) or "_hf_hook" in vars(module):
+            return None
+        twins[id(module)] = made = type(module).__new__(type(module))
+        made.__dict__ = vars(module).copy()
+    for made in twins.values():
+        for name, value in vars(made).items():
+            vars(made)[name] = _with_twins(value, twins)
+        forward = vars(made).get("forward")
+        if forward is not None and not isinstance(forward, MethodType | functools.partial):
+            return None  # a function of its own, which may know the module that it was made for
+    beside = copy.copy(side)
+    for name, value in vars(side).items():
+        if _below(value):  # what holds no module is shared: vocabularies, memories
+            vars(beside)[name] = _with_twins(value, twins)
+    return beside
+
+
+def _below(value: Any) -> list[nn.Module]:
+    """Return every module that can be reached from a value by modules, their attributes and containers."""
+    found: dict[int, nn.Module] = {}
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, nn.Module):
+            if id(one) not in found:
+                found[id(one)] = one
+                waiting.extend(vars(one).values())
+        elif type(one) in _CONTAINERS:
+            waiting.extend(one.values() if isinstance(one, dict) else one)
+    return list(found.values())
+
+
+def _with_twins(value: Any, twins: dict[int, nn.Module]) -> Any:
+    """Return a value with every module in it replaced by its twin; containers are copied, whatever they hold."""
+    if isinstance(value, nn.Module):
+        return twins.get(id(value), value)
+    if isinstance(value, MethodType):
+        return MethodType(value.__func__, _with_twins(value.__self__, twins))
+    if type(value) is functools.partial:
+        given = [_with_twins(one, twins) for one in value.args]
+        named = {name: _with_twins(one, twins) for name, one in value.keywords.items()}
+        return functools.partial(_with_twins(value.func, twins), *given, **named)
+    if type(value) not in _CONTAINERS:
+        return value
+    if isinstance(value, dict):
+        copied = value.copy()
+        for name, one in value.items():
+            copied[name] = _with_twins(one, twins)
+        return copied
+    return type(value)(_with_twins(one, twins) for one in value)
