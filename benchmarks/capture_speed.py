@@ -7,12 +7,14 @@ Run::
     python benchmarks/capture_speed.py --batches       # which batch budget is quickest
 
 - *All points against the bare pass*: the same batches through ``side.forward`` alone, and through ``Capture.run`` with
-  every point of the side. Interleaved, the least of several repeats.
+  every point of the side; on one thread, as ``encode`` runs each batch.
 - *The usual loop*: one utterance at a time, ``output_hidden_states=True``, the states stacked, their mean over the
-  positions. It pools the padding of Whisper's window too; it does the same forward pass. Against it: ``encode`` as a
-  whole, from files to a store, its decoding and writing included; the loop decodes too, but writes nothing.
+  positions; with as many threads as torch has, and with one. It runs the modules that ours runs; it pools the padding
+  of Whisper's window too. Against it: ``encode`` as a whole, from files to a store, its decoding and writing included;
+  the loop decodes too, but writes nothing.
 - *Memory*: the most that the process held over what it held with the model loaded, for two sizes of corpus.
 
+What is compared is interleaved: the ratio of the least of several repeats is told, and the median of the ratios.
 Whisper hears windows of 30 s whatever is said. Both sides of each ratio have the same window.
 """
 
@@ -41,11 +43,11 @@ from babelscope import corpora, models
 from babelscope.audio import load_audio
 from babelscope.capture import Capture, encode
 from babelscope.capture.jobs import How
+from babelscope.capture.streams import run_batches
+from babelscope.capture.threads import one_thread
 from babelscope.corpora import Corpus
 from babelscope.models import Model, Side
 from babelscope.models.seamless import SeamlessSpeech, SeamlessText, build
-
-REPEATS = 3
 
 
 def clock() -> float:
@@ -85,15 +87,15 @@ def seamless() -> Model:
     return Model("a middle-size SeamlessM4T v2, random", {"text": text, "speech": speech}, ())
 
 
-def least(works: dict[str, Callable[[], Any]], repeats: int = REPEATS) -> dict[str, float]:
-    """Return the least seconds that each takes, one after the other and again."""
-    found = dict.fromkeys(works, np.inf)
+def repeated(works: dict[str, Callable[[], Any]], repeats: int) -> dict[str, NDArray[np.float64]]:
+    """Return the seconds that each takes in each repeat, one after the other and again."""
+    found: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(repeats):
         for name, work in works.items():
             begun = clock()
             work()
-            found[name] = min(found[name], clock() - begun)
-    return found
+            found[name].append(clock() - begun)
+    return {name: np.array(seconds) for name, seconds in found.items()}
 
 
 def prepared(side: Side, corpus: Corpus) -> list[Any]:
@@ -108,7 +110,7 @@ def prepared(side: Side, corpus: Corpus) -> list[Any]:
     return items
 
 
-def against_the_bare_pass(side: Side, corpus: Corpus, how: How) -> None:
+def against_the_bare_pass(side: Side, corpus: Corpus, how: How, repeats: int) -> None:
     """Print what all points cost."""
     items = prepared(side, corpus)
     lengths = [item.length for item in items]
@@ -124,37 +126,49 @@ def against_the_bare_pass(side: Side, corpus: Corpus, how: How) -> None:
             for batch in batches:
                 capture.run(batch)
 
-        captured()
         # The hooks hang there during the bare pass too, and return at once.
-        took = least({"bare": bare, "captured": captured}, repeats=5)
-    more = 100 * (took["captured"] / took["bare"] - 1)
+        with one_thread():
+            captured()
+            took = repeated({"bare": bare, "captured": captured}, repeats)
+    bare_s, captured_s = took["bare"], took["captured"]
+    more, middle = captured_s.min() / bare_s.min() - 1, np.median(captured_s / bare_s) - 1
     print(
         f"{side.family}, {side.modality}: {len(items)} utterances in {len(batches)} batches, {len(side.points)} points"
-        f": bare {took['bare']:.2f} s, with all points {took['captured']:.2f} s: {more:+.1f} %"
+        f": bare {bare_s.min():.2f} s, with all points {captured_s.min():.2f} s: "
+        f"{100 * more:+.1f} %, median {100 * middle:+.1f} % of {repeats}; load {os.getloadavg()[0]:.1f}"
     )  # fmt: skip
 
 
 def usual_loop(side: Side, corpus: Corpus) -> list[NDArray[np.float32]]:
-    """Return what the usual loop gives: one utterance at a time, all hidden states stacked, their mean."""
+    """Return what the usual loop gives: one utterance at a time, all hidden states stacked, their mean.
+
+    It runs the modules that ours runs: SeamlessM4T's decoder on its prefix too.
+    """
     found = []
     with torch.inference_mode():
         for language in corpus.languages:
             for sentence in corpus.sentences:
                 if side.modality == "text":
                     item: Any = side.prepare(corpus.text(sentence, language) or "", language)
-                    ids = item.inputs["input_ids"][None]
-                    encoder = side.root.get_submodule("text_encoder")
-                    states = encoder(input_ids=ids, output_hidden_states=True).hidden_states
+                    encoder = dict(side.root.named_children()).get("text_encoder", side.root)
+                    out = encoder(input_ids=item.inputs["input_ids"][None], output_hidden_states=True)
                 else:
                     item = side.prepare(load_audio(corpus.recordings(sentence, language)[0]), language)
-                    features = item.inputs["input_features"][None]
-                    inside = dict(side.root.named_children()).get("speech_encoder", side.root)
-                    states = inside(features, output_hidden_states=True).hidden_states
-                found.append(torch.stack([state.mean(dim=1)[0] for state in states]).numpy())
+                    encoder = dict(side.root.named_children()).get("speech_encoder", side.root)
+                    out = encoder(item.inputs["input_features"][None], output_hidden_states=True)
+                states = [out.hidden_states]
+                if isinstance(side, SeamlessText | SeamlessSpeech):
+                    decoder = side.root.get_submodule("text_decoder")
+                    decoded = decoder(
+                        input_ids=side.prefix, encoder_hidden_states=out.last_hidden_state, use_cache=False,
+                        output_hidden_states=True,
+                    )  # fmt: skip
+                    states.append(decoded.hidden_states)
+                found += [torch.stack([state.mean(dim=1)[0] for state in some]).numpy() for some in states]
     return found
 
 
-def against_the_usual_loop(model: Model, corpus: Corpus, repeats: int = 2) -> None:
+def against_the_usual_loop(model: Model, corpus: Corpus, repeats: int) -> None:
     """Print how many times as quick ``encode`` is, files to store."""
     for modality, side in model.sides.items():
         alone = Model(model.name, {modality: side}, ())
@@ -164,13 +178,24 @@ def against_the_usual_loop(model: Model, corpus: Corpus, repeats: int = 2) -> No
             encode(alone, corpus, folder / "activations.zarr", overwrite=True)
             shutil.rmtree(folder / "activations.zarr")
 
+        def usual(side: Side = side) -> None:
+            usual_loop(side, corpus)
+
+        def usual_on_one_thread(side: Side = side) -> None:
+            with one_thread():
+                usual_loop(side, corpus)
+
         corpus.fingerprint()
-        took = least({"usual": lambda side=side: usual_loop(side, corpus), "ours": ours}, repeats)  # type: ignore[misc]
+        took = repeated({"usual": usual, "on one thread": usual_on_one_thread, "ours": ours}, repeats)
         count = len(corpus.sentences) * len(corpus.languages)
-        print(
-            f"{side.family}, {modality}: {count} utterances: the usual loop {took['usual']:.1f} s, encode "
-            f"{took['ours']:.1f} s: {took['usual'] / took['ours']:.2f} times the throughput"
-        )
+        for name in ("usual", "on one thread"):
+            threads = torch.get_num_threads() if name == "usual" else 1
+            theirs, mine = took[name], took["ours"]
+            print(
+                f"{side.family}, {modality}: {count} utterances: the usual loop on {threads} thread(s) "
+                f"{theirs.min():.1f} s, encode {mine.min():.1f} s: {theirs.min() / mine.min():.2f} times the "
+                f"throughput, median {np.median(theirs / mine):.2f} of {repeats}; load {os.getloadavg()[0]:.1f}"
+            )
         shutil.rmtree(folder)
 
 
@@ -209,19 +234,18 @@ def which_batches(name: str, window: float | None) -> None:
         items = prepared(side, corpus)
         lengths = [item.length for item in items]
         works: dict[str, Callable[[], Any]] = {}
-        budgets = (128, 256, 512, 1024, 2048, 4096) if modality == "text" else (15, 30, 60, 120, 240)
+        budgets = (64, 128, 256, 512, 1024, 2048) if modality == "text" else (7.5, 15, 30, 60, 120)
         for budget in budgets:
             how = How(batch_size=64, **{"batch_tokens" if modality == "text" else "batch_seconds": budget})  # type: ignore[arg-type]
-            batches = [side.collate([items[row] for row in batch]) for batch in how.batches(side, lengths)]
+            batches = [[items[row] for row in batch] for batch in how.batches(side, lengths)]
 
             def work(side: Side = side, batches: list[Any] = batches) -> None:
-                with Capture(side) as capture:
-                    for batch in batches:
-                        capture.run(batch)
+                run_batches(side, batches, "mean")
 
             works[str(budget)] = work
-        for name_of_budget, seconds in least(works, 2).items():
-            print(f"{side.family}, {modality}, budget {name_of_budget}: {len(items) / seconds:.1f} utterances a second")
+        for name_of_budget, seconds in repeated(works, 3).items():
+            rate = len(items) / seconds.min()
+            print(f"{side.family}, {modality}, budget {name_of_budget}: {rate:.1f} utterances a second")
 
 
 def main() -> None:
@@ -230,6 +254,7 @@ def main() -> None:
     arguments.add_argument("--only", choices=["whisper", "seamless"])
     arguments.add_argument("--sentences", type=int, default=32)
     arguments.add_argument("--threads", type=int, default=2, help="1 where other work has the cores too")
+    arguments.add_argument("--repeats", type=int, default=5)
     arguments.add_argument("--processor-time", action="store_true", help="count that, where other work has the cores")
     arguments.add_argument("--ratios", action="store_true", help="without the measurement of memory")
     arguments.add_argument("--window", type=float, help="Whisper's window in seconds, for both sides of each ratio")
@@ -248,8 +273,8 @@ def main() -> None:
         model, corpus = chosen(name, asked.sentences, asked.window)
         print(f"{model.name}: {corpus}; load of the machine {os.getloadavg()[0]:.1f}")
         for side in model.sides.values():
-            against_the_bare_pass(side, corpus, How())
-        against_the_usual_loop(model, corpus)
+            against_the_bare_pass(side, corpus, How(), asked.repeats)
+        against_the_usual_loop(model, corpus, asked.repeats)
         for sentences in () if asked.ratios else (asked.sentences, 4 * asked.sentences):
             subprocess.run(
                 [
