@@ -42,6 +42,15 @@ def test_pooling_is_that_of_the_valid_rows_whatever_the_padding(
         np.testing.assert_allclose(pooled[row].numpy(), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("how", sorted(POOLINGS))
+def test_rows_of_one_length_are_pooled_together_to_the_bits_of_each_alone(how: str) -> None:
+    lengths = [70, 70, 41, 41, 41, 40, 41, 3]
+    values = 10 * torch.randn(len(lengths), 70, 48, generator=torch.Generator().manual_seed(0))
+    pooled = pool(values, lengths, how)
+    for row, length in enumerate(lengths):
+        assert torch.equal(pooled[row], pool(values[row : row + 1], [length], how)[0])
+
+
 def test_lengths_that_cannot_be_are_an_error() -> None:
     with pytest.raises(ValueError, match="do not fit"):
         pool(torch.zeros(2, 3, 1), [0, 3])

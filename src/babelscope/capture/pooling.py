@@ -23,6 +23,11 @@ class Spans:
     def __init__(self, lengths: Sequence[int], tensor: Tensor | None = None) -> None:
         self.lengths = tuple(lengths)
         self.shortest, self.longest = min(self.lengths), max(self.lengths)
+        #: Rows that stand together and are of one length: first, last + 1, length.
+        self.alike: list[tuple[int, int, int]] = []
+        for row, length in enumerate(self.lengths):
+            start = self.alike.pop()[0] if self.alike and self.alike[-1][2] == length else row
+            self.alike.append((start, row + 1, length))
         self._on = {} if tensor is None else {tensor.device: tensor}
         self._masks: dict[tuple[torch.device, int], Tensor] = {}
 
@@ -46,8 +51,8 @@ def mean(values: Tensor, spans: Spans) -> Tensor:
     if values.device.type == "cpu":
         # Slices are read once; a masked copy of the whole would be written and read again.
         sums = values.new_empty((len(values), values.shape[2]), dtype=torch.float32)
-        for row, length in enumerate(spans.lengths):
-            torch.sum(values[row, :length], dim=0, dtype=torch.float32, out=sums[row])
+        for start, stop, length in spans.alike:
+            torch.sum(values[start:stop, :length], dim=1, dtype=torch.float32, out=sums[start:stop])
     elif spans.shortest == values.shape[1]:
         sums = values.sum(dim=1, dtype=torch.float32)
     else:
