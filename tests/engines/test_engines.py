@@ -70,6 +70,17 @@ def test_a_broken_ray_is_not_called_missing(monkeypatch: pytest.MonkeyPatch) -> 
         module.Ray()
 
 
+def test_an_address_where_nobody_answers_is_one_line_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_imported", lambda: SimpleNamespace(is_initialized=lambda: False))
+    for address in ("127.0.0.1:1", "127.0.0.1:99999"):
+        refused = pytest.raises(
+            UsageError, match=rf"address '{address}': no Ray cluster answers there .*ray start --head"
+        )
+        with refused as raised, open_engine("ray", address=address):
+            pass
+        assert "\n" not in str(raised.value)
+
+
 # -- what has to be alike
 # --------------------------------------------------------------------------------------------------------------------
 def other(**changes: Any) -> Setting:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +19,7 @@ from types import TracebackType
 from typing import Any
 
 from babelscope.capture.jobs import Job, Work
+from babelscope.capture.places import tidy
 from babelscope.engines.comparing import Comparing
 from babelscope.engines.crew import Crew
 from babelscope.engines.replica import DEPTH, Began, Replica
@@ -33,6 +35,8 @@ class SummonedModel(Model):
 
     crew: Crew | None = dataclasses.field(default=None, repr=False, compare=False)
 
+
+_START = "start one by 'ray start --head', or leave the address out for this machine alone"
 
 #: Blocks of pairs that a process has at most, so that it never waits for the next.
 AHEAD = 2
@@ -79,6 +83,7 @@ class Ray:
         if self.ray.is_initialized():
             return self
         asked = self.address or os.environ.get("RAY_ADDRESS")
+        _check_answers(asked)
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster that is started here tells nobody of it
         try:
             self.ray.init(
@@ -86,10 +91,7 @@ class Ray:
             )
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             told = " ".join(str(error).split())[:200]
-            raise UsageError(
-                f"address {asked!r}: no Ray cluster answers there ({told}): start one by 'ray start --head', or leave "
-                f"the address out for this machine alone"
-            ) from error
+            raise UsageError(f"address {asked!r}: no Ray cluster answers there ({told}): {_START}") from error
         self._ours = True
         return self
 
@@ -191,6 +193,7 @@ class Ray:
                 work.told(job, True)
         finally:
             crew.stop()
+        tidy(store)  # a replica that died in a write leaves what it had written of it
 
     # -- comparing
     # ----------------------------------------------------------------------------------------------------------------
@@ -258,6 +261,17 @@ class Ray:
             if self.replicas is None or fit >= self.replicas:
                 return self.replicas or max(fit, 1), {"num_cpus": share}
         return self.replicas or 1, {"num_cpus": 0.01}
+
+
+def _check_answers(address: str | None) -> None:
+    """Refuse a ``host:port`` where nothing listens at once: Ray would try for minutes."""
+    host, _, port = (address or "").rpartition(":")
+    if not host or not port.isdecimal() or "/" in host:  # auto, local, or a URL
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise UsageError(f"address {address!r}: no Ray cluster answers there ({error}): {_START}") from error
 
 
 def _this_machine() -> dict[str, Any]:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from babelscope.capture.jobs import How, Job, encode_job
 from babelscope.capture.places import place_of
-from babelscope.capture.preparing import Ahead
+from babelscope.capture.preparing import Ahead, Utterance
 from babelscope.capture.store import Layout, Writer
 from babelscope.corpora import Corpus
 from babelscope.engines.setting import Setting
@@ -81,6 +81,27 @@ class Began:
     workers: int | None
 
 
+class AheadOfEach(Ahead):
+    """Prepares the recordings of whichever job comes next, in workers that stay: starting them takes seconds on a GPU.
+
+    Parameters
+    ----------
+    model : Model
+    began : Began
+    """
+
+    def __init__(self, model: Model, began: Began) -> None:
+        languages = enumerate(began.layout.languages)
+        none = [Job("speech", language, column, 0, 0) for column, language in languages]
+        super().__init__(model, began.corpus, none if "speech" in model.sides else [], began.workers)
+
+    def take(self, job: Job) -> list[Utterance | DataError]:
+        """Prepare a job, which need not be known before; otherwise as :meth:`Ahead.take`."""
+        self._given.clear()
+        self._coming = self._recordings([job])
+        return super().take(job)
+
+
 class Replica:
     """A model, loaded once. Three jobs may be under way at once, each in another of three steps.
 
@@ -133,6 +154,7 @@ class Replica:
         self._began = began
         self._writer = Writer(began.store, began.layout)
         self._narrow = self._model.select_points(began.points)
+        self._ahead = AheadOfEach(self._narrow, began).__enter__()  # until this process ends, and its workers with it
 
     def run(self, job: Job) -> None:
         """Run one job, and write its block.
@@ -145,8 +167,8 @@ class Replica:
         began = self._began
         assert began is not None
         preparing, computing, writing = self._steps
-        with preparing, Ahead(self._narrow, began.corpus, [job], began.workers) as ahead:
-            prepared = ahead.take(job)
+        with preparing:
+            prepared = self._ahead.take(job)
         with computing:
             block = encode_job(self._narrow, began.corpus, job, began.how, prepared, self._asked.torch_threads)
         del prepared
