@@ -456,6 +456,7 @@ def compare(
         typer.Option("--kind", "-k", help="Such as modality_gap; repeat for more; all kinds if left out."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of every draw.")] = 0,
+    memory: Annotated[float, typer.Option("--memory", min=0.01, help="GB of activations that are held at once.")] = 2.0,
     engine: Annotated[
         str, typer.Option("--engine", help="local: this process; ray: the machines of a Ray cluster.")
     ] = "local",
@@ -495,6 +496,7 @@ def compare(
             kinds=kind,
             progress=tell,
             checkpoint=folder / PARTS,
+            memory=memory * 1e9,
         )
         save(result, folder, activations.path)
     out.print(summary_table(result))

@@ -84,6 +84,7 @@ def resample(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
     checkpoint: Path | None = None,
+    memory: float = 1e9,
 ) -> dict[str, Deviations]:
     """Score all comparisons again on parts of the sentences.
 
@@ -101,6 +102,8 @@ def resample(
         Called with (draws done, draws).
     checkpoint : Path, optional
         A folder that keeps finished draws, of one comparison of one store; a run that is called again goes on there.
+    memory : float
+        As :func:`babelscope.similarity.pairwise`.
 
     Returns
     -------
@@ -119,7 +122,7 @@ def resample(
             if progress is not None:
                 progress(before * total + done, len(spaces) * total)
 
-        score: Callable[[NDArray[np.int64]], NDArray[np.float64]] = partial(_scores, read, chosen, pairs)
+        score: Callable[[NDArray[np.int64]], NDArray[np.float64]] = partial(_scores, read, chosen, pairs, memory)
         if checkpoint is not None:
             plan = {"measures": chosen, "pairs": len(pairs), "n": n, "seed": seed}
             score = _kept(score, Checkpoint(checkpoint / ("one-space" if same_space else "any-space"), plan))
@@ -217,6 +220,7 @@ def _scores(
     read: Callable[[Place], NDArray[Any]],
     measures: Sequence[str],
     pairs: Sequence[tuple[Place, Place]],
+    memory: float,
     rows: IntArray,
 ) -> FloatArray:
     """Return the scores of some of the sentences, (measures, pairs); NaN where they are too few for a measure."""
@@ -224,7 +228,7 @@ def _scores(
     values = np.full((len(measures), len(pairs)), np.nan)
     if asked and pairs:
         sides = {place: partial(_rows, read, place, rows) for place in dict.fromkeys(p for pair in pairs for p in pair)}
-        table = pairwise(sides, asked, pairs=pairs, null=None)["value"].values
+        table = pairwise(sides, asked, pairs=pairs, null=None, memory=memory)["value"].values
         values[[measures.index(measure) for measure in asked]] = table.T
     return values
 

@@ -30,6 +30,9 @@ from babelscope.similarity import pairwise, parse_measure, regress_out
 DEFAULT_MEASURES: tuple[str, ...] = ("svcca", "linear_cka", "retrieval")
 DEFAULT_PERMUTATIONS = 200
 
+#: Bytes of activations that comparing holds.
+MEMORY = 2e9
+
 INTERVAL_TEXT = (
     f"95 %, for other sentences, from the score without each of {BLOCKS} blocks of the sentences in turn, in "
     f"{PARTITIONS} partitions, less what {HALVINGS} halvings of the sentences show to be counted too often"
@@ -56,6 +59,7 @@ def compare(
     interval: bool = True,
     progress: Progress | None = None,
     checkpoint: Path | None = None,
+    memory: float = MEMORY,
 ) -> Result:
     """Measure the modality gap and the language gaps at every point.
 
@@ -85,6 +89,9 @@ def compare(
         A folder that keeps finished blocks of pairs and draws. Called again with the same arguments and activations,
         the comparison goes on from there, to the same bits; parts of another comparison in it are removed. To be
         removed once the scores are saved (:func:`babelscope.gaps.parts.forget`), and for one run at a time.
+    memory : float
+        Bytes for activations, half of them for what was read and half for what was prepared to be compared. The store
+        is never held whole: beyond, parts are read and prepared again. What comes on top is told in docs/stores.md.
 
     Returns
     -------
@@ -102,9 +109,11 @@ def compare(
         if control not in CONTROLS:
             raise UsageError(f"controls: {control!r} is unknown; {did_you_mean(control, CONTROLS)}")
     comparisons = plan(activations, match, kinds)
-    settings: dict[str, Any] = {"null": "permutation", "permutations": permutations, "seed": seed}
+    settings: dict[str, Any] = {
+        "null": "permutation", "permutations": permutations, "seed": seed, "memory": memory / 2
+    }  # fmt: skip
     frames: list[pd.DataFrame] = []
-    read = _Reader(activations)
+    read = _Reader(activations, int(memory / 2))
     parts = Parts(
         checkpoint,
         {
@@ -124,7 +133,7 @@ def compare(
         elif control == "length_only":
             _length_only(scoring, comparisons, parsed, settings)
         else:
-            scoring.take(comparisons, parsed, _shuffled(read, seed), null=None, seed=seed)
+            scoring.take(comparisons, parsed, _shuffled(read, seed), null=None, seed=seed, memory=memory / 2)
         frames += scoring.frames
     scores = pd.concat([frame for frame in frames if len(frame)], ignore_index=True)[list(SCORE_COLUMNS)]
     further: dict[str, pd.DataFrame] = {}
@@ -139,6 +148,7 @@ def compare(
             seed=seed,
             progress=told,
             checkpoint=parts.of("intervals"),
+            memory=memory / 2,
         )
         scored = scored_by_measure(scores, comparisons, drawn)
         scores = with_intervals(scores, scored)
@@ -325,7 +335,7 @@ def _by_distance(measure: str) -> str:
 class _Reader:
     """Reads representations from a store, and keeps what fits into `budget` bytes: each is asked for many times."""
 
-    def __init__(self, activations: Activations, budget: int = 2**30) -> None:
+    def __init__(self, activations: Activations, budget: int = int(MEMORY / 2)) -> None:
         self.activations, self.left = activations, budget
         self.kept: dict[Place, NDArray[np.float32]] = {}
 

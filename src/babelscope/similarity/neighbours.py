@@ -86,7 +86,7 @@ class MutualKNN(Measure):
         # Rounded so that ties (duplicate sentences) fall to the lower row on either side alike, not to the last bit
         # of a product.
         near = np.round(near, 12)
-        nearest = np.argsort(-near, axis=1, kind="stable")[:, : self.k]
+        nearest = np.argsort(-near, axis=1, kind="stable")[:, : self.k].copy()  # a view would keep the whole table
         table = np.zeros((x.n, x.n), dtype=bool)
         np.put_along_axis(table, nearest, True, axis=1)
         return Neighbours(nearest, table)

@@ -12,7 +12,7 @@ import hashlib
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -75,7 +75,7 @@ class _Side:
 
 @dataclass
 class _Sides:
-    """Prepared representations, the least recently used forgotten first."""
+    """Prepared representations within a budget of bytes, the least recently used forgotten first."""
 
     source: Mapping[Hashable, Any]
     measures: Sequence[Measure]
@@ -85,7 +85,9 @@ class _Sides:
     rows: dict[int, IntArray] | None = None  # n -> which sentences, for subsamples
     seen: dict[Hashable, str] = field(default_factory=dict)
     kept: OrderedDict[Hashable, _Side] = field(default_factory=OrderedDict)
+    sizes: dict[Hashable, int] = field(default_factory=dict)
     _reading: threading.Lock = field(default_factory=threading.Lock)
+    _keeping: threading.Lock = field(default_factory=threading.Lock)
 
     def make(self, label: Hashable) -> _Side:
         given = self.source[label]
@@ -112,18 +114,37 @@ class _Sides:
                 f"{label_of(label)} has changed since the first part of this run: delete the checkpoint and run again"
             )
 
-    def get(self, labels: Iterable[Hashable], pool: ThreadPoolExecutor) -> dict[Hashable, _Side]:
-        """Return the prepared sides, made in parallel where they are not kept."""
-        labels = list(dict.fromkeys(labels))
-        missing = [label for label in labels if label not in self.kept]
-        for label, side in zip(missing, pool.map(self.make, missing), strict=True):
-            self.kept[label] = side
-        for label in labels:
-            self.kept.move_to_end(label)
-        out = {label: self.kept[label] for label in labels}
-        while len(self.kept) > len(labels) and sum(side.size for side in self.kept.values()) > self.budget:
-            self.kept.popitem(last=False)
-        return out
+    def get(self, labels: Iterable[Hashable], pool: ThreadPoolExecutor) -> dict[Hashable, _Side] | None:
+        """Return the prepared sides, made in parallel where they are not kept; None if they do not fit together.
+
+        Two fit always. Whether more do depends on their sizes alone, not on what is kept already or how many cores
+        there are; when it returns, :attr:`sizes` has them all.
+        """
+        wanted = dict.fromkeys(labels)
+        if self._fit(wanted):
+            for label in wanted:
+                if label in self.kept:
+                    self.kept.move_to_end(label)
+            missing = [label for label in wanted if label not in self.kept]
+            list(pool.map(partial(self._take, wanted=wanted.keys()), missing))
+        return {label: self.kept[label] for label in wanted} if self._fit(wanted) else None
+
+    def _fit(self, labels: Collection[Hashable]) -> bool:
+        """Whether sides fit together, as far as their sizes are known."""
+        return len(labels) <= 2 or sum(self.sizes.get(label, 0) for label in labels) <= self.budget
+
+    def _take(self, label: Hashable, wanted: Collection[Hashable]) -> None:
+        """Prepare one side, and keep it if it fits beside those of `wanted` that are kept."""
+        side = self.make(label)
+        with self._keeping:
+            self.sizes[label] = side.size
+            held = side.size + sum(other.size for other in self.kept.values())
+            for other in [other for other in self.kept if other not in wanted]:
+                if held <= self.budget:
+                    break
+                held -= self.kept.pop(other).size
+            if held <= self.budget or len(wanted) <= 2:
+                self.kept[label] = side
 
 
 def _fingerprint(given: Any) -> str:
@@ -188,7 +209,8 @@ def pairwise(
     workers : int, optional
         Threads; all cores by default. BLAS is held to one thread in each.
     memory : float
-        Bytes for prepared representations; beyond, pairs are taken in blocks and representations prepared again.
+        Bytes for prepared representations; beyond, pairs are taken in blocks and representations prepared again. The
+        sides of one pair are held whatever their size, and each thread has one representation in work beside it.
     progress : callable, optional
         Called with (pairs done, pairs in all) after each block; subsamples count as further pairs.
     checkpoint : path, optional
@@ -405,7 +427,10 @@ class _Run:
     # -- blocks
     # -----------------------------------------------------------------------------------------------------------------
     def blocks(self, side_bytes: float) -> list[IntArray]:
-        """Return the pairs in blocks whose representations fit in memory together, few of them read twice."""
+        """Return the pairs in blocks whose representations fit in memory together, few of them read twice.
+
+        They fit if all are of the size given; where they are larger, :meth:`_split` cuts a block further.
+        """
         labels = list(dict.fromkeys(label for pair in self.pairs for label in pair))
         room = max(int(self.memory / max(side_bytes, 1.0)), 2)
         group = max(room // 2, 1) if len(labels) > room else len(labels)
@@ -430,8 +455,7 @@ class _Run:
         if not self.pairs:
             return
         sides = _Sides(self.source, self.measures, self.memory, self.single, self.checkpoint is not None)
-        first = self.pairs[0][0]
-        blocks = self.blocks(sides.get([first], pool)[first].size)
+        blocks = self.blocks(self._first_size(sides, pool))
         left: dict[int, IntArray] = {}
         for number, block in enumerate(blocks):
             if self._restore(f"block-{number:05d}", block, sides):
@@ -441,6 +465,11 @@ class _Run:
         for number in self._filled(left, sides, pool):
             self._keep(f"block-{number:05d}", left[number], sides)
             self._told(len(left[number]))
+
+    def _first_size(self, sides: _Sides, pool: ThreadPoolExecutor) -> int:
+        first = self.pairs[0][0]
+        sides.get([first], pool)
+        return sides.sizes[first]
 
     def _filled(self, left: dict[int, IntArray], sides: _Sides, pool: ThreadPoolExecutor) -> Iterator[int]:
         """Fill in blocks, here or wherever this context says; yield the number of each that is done."""
@@ -515,6 +544,10 @@ class _Run:
     # ----------------------------------------------------------------------------------------------------------------
     def _fill(self, block: IntArray, sides: _Sides, pool: ThreadPoolExecutor) -> None:
         held = sides.get(self._labels(block), pool)
+        if held is None:
+            for part in self._split(block, sides):
+                self._fill(part, sides, pool)
+            return
         for index in block:
             a, b = self.pairs[index]
             for measure in self.measures:
@@ -522,6 +555,24 @@ class _Run:
         together = self._products(block, held, pool)
         pieces = np.array_split(block, min(len(block), self.workers * 8))
         list(pool.map(partial(self._piece, held=held, together=together), pieces))
+
+    def _split(self, block: IntArray, sides: _Sides) -> list[IntArray]:
+        """Return a block in parts with less to hold: its labels in groups of half the memory, two groups a part."""
+        room = sides.budget / 2
+        while True:
+            group: dict[Hashable, int] = {}
+            number, held = 0, 0.0
+            for label in self._labels(block):
+                if held and held + sides.sizes[label] > room:
+                    number, held = number + 1, 0.0
+                group[label] = number
+                held += sides.sizes[label]
+            parts: dict[tuple[int, ...], list[int]] = {}
+            for index in block.tolist():
+                parts.setdefault(tuple(sorted(group[label] for label in self.pairs[index])), []).append(index)
+            if len(parts) > 1:
+                return [np.asarray(parts[key], dtype=np.int64) for key in sorted(parts)]
+            room /= 2  # one side alone has more than half
 
     def _products(
         self, block: IntArray, held: dict[Hashable, _Side], pool: ThreadPoolExecutor
@@ -608,12 +659,8 @@ class _Run:
             self, kinds=["none"] * len(self.measures), count=1, keep_null=False, progress=None, checkpoint=None
         )
         sides = _Sides(self.source, self.measures, self.memory, self.single, rows=rows)
-        first = self.pairs[0][0]
-        for block in part.blocks(sides.get([first], pool)[first].size):
-            held = sides.get(part._labels(block), pool)
-            together = part._products(block, held, pool)
-            pieces = np.array_split(block, min(len(block), self.workers * 8))
-            list(pool.map(partial(part._piece, held=held, together=together), pieces))
+        for block in part.blocks(part._first_size(sides, pool)):
+            part._fill(block, sides, pool)
         return np.asarray(part.table[:, :, _AT["value"]])
 
     def dataset(self, names: list[str]) -> xr.Dataset:
