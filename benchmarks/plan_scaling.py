@@ -329,7 +329,7 @@ def _writing() -> Iterator[tuple[str, float]]:
         layout = Layout(sentences, ("xa",), ("speech",), described, BLOCK, {"of": "a benchmark"}, {"versions": {}})
         with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
             writer = Writer(Path(folder) / "store.zarr", layout)
-            names = [point["name"] for point in described]
+            names = [str(point["name"]) for point in described]
             vectors = {name: rng.normal(size=(BLOCK, width)).astype(np.float32) for name in names}
             block = Block(vectors, {name: [1] * BLOCK for name in names}, [1.0] * BLOCK)
             took = []
@@ -377,7 +377,7 @@ def _dispatching() -> float:
 
     from babelscope.engines.crew import Crew
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="CRITICAL")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
         crew = Crew(ray, lambda: ray.remote(_Idle).options(max_concurrency=DEPTH).remote(), 2, DEPTH, [])
         hand = lambda actor, item: actor.run.remote(item)  # noqa: E731

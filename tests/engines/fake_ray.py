@@ -49,7 +49,7 @@ class Actor:
     """
 
     def __init__(self, behave: Callable[[Actor, Any], Any]) -> None:
-        self.behave, self.dead, self.killed, self.at_hand, self.most = behave, False, False, 0, 0
+        self.behave, self.dead, self.killed, self.placed, self.at_hand, self.most = behave, False, False, True, 0, 0
 
     def do(self, item: Any) -> Reference:
         """Be handed an item."""
@@ -85,7 +85,7 @@ class FakeRay:
         self, references: list[Reference], num_returns: int, timeout: float
     ) -> tuple[list[Reference], list[Reference]]:
         """Give a call of the placed actor that did the least yet; nobody if all are still waiting for room."""
-        placed = [one for one in references if getattr(one.actor, "placed", True)]
+        placed = [one for one in references if one.actor.placed]
         done = sorted(placed, key=lambda one: sum(call.actor is one.actor for call in self.calls))[:num_returns]
         return done, [one for one in references if one not in done]
 

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from babelscope.engines import crew as module
 from babelscope.engines.crew import DEATHS, Crew
 from babelscope.errors import DataError, UsageError
 from fake_ray import Actor, FakeRay, RayActorError, RayError, Reference
@@ -156,7 +155,11 @@ def test_steps_are_taken_in_order_and_heard_and_only_a_ready_replica_is_handed_i
     taken: list[str] = []
 
     def step(name: str) -> Callable[[Actor], str]:
-        return lambda actor: taken.append(name) or name
+        def take(actor: Actor) -> str:
+            taken.append(name)
+            return name
+
+        return take
 
     def behave(actor: Actor, item: int) -> int:
         assert taken == ["place", "load", "begin"]
@@ -223,13 +226,13 @@ def test_nobody_to_work_is_waited_for_and_then_told(monkeypatch: pytest.MonkeyPa
         now += 30.0
         return now
 
-    monkeypatch.setattr(module.time, "monotonic", monotonic)
+    monkeypatch.setattr("time.monotonic", monotonic)
     made = Made(squared, steps=(lambda actor: "placed",))
     make = made.crew.make
 
     def unplaced() -> Actor:
-        actor = make()
-        actor.placed = False  # type: ignore[attr-defined]
+        actor: Actor = make()
+        actor.placed = False
         return actor
 
     made.crew.make = unplaced

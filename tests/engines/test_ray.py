@@ -107,8 +107,8 @@ def cluster() -> Iterator[Any]:
         yield made
     finally:
         if ray.is_initialized():
-            ray.shutdown()
-        made.shutdown()
+            ray.shutdown()  # type: ignore[no-untyped-call, unused-ignore]
+        made.shutdown()  # type: ignore[no-untyped-call, unused-ignore]
 
 
 class Murderer:
