@@ -6,8 +6,10 @@ import copy
 import csv
 import dataclasses
 import math
+import os
 import pickle
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -88,6 +90,46 @@ def test_worker_processes_do_not_change_the_numbers_and_end(
             assert isinstance(one, Utterance) and isinstance(here, Utterance) and one.amount == here.amount
             features = here.prepared.inputs["input_features"]
             torch.testing.assert_close(one.prepared.inputs["input_features"], features, rtol=0, atol=0)
+
+
+@pytest.mark.slow
+def test_a_worker_process_that_is_killed_is_one_line_and_a_second_run_ends_alike(
+    tiny_model: Model, tones: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed while it prepares, and before anything is given to it: nothing waits for what will not come."""
+    corpus = tones.select(languages=["xa"])
+    whole = encode(tiny_model, corpus, tmp_path / "whole.zarr", block=5)
+    jobs = [job for job in _all_jobs(corpus) if job.modality == "speech"]
+    with monkeypatch.context() as patch:
+        patch.setattr(type(tiny_model.sides["speech"]), "device", torch.device("meta"))
+        patch.setattr("babelscope.capture.preparing.MOST_AHEAD", 2)
+        with Ahead(tiny_model, corpus, jobs, 1) as ahead:
+            taken = ahead.take(jobs[0])
+            for worker in list(ahead._executor._processes.values()):  # type: ignore[union-attr]
+                os.kill(worker.pid, signal.SIGKILL)
+                worker.join()
+            for _ in range(2):
+                with pytest.raises(DataError, match=r"a worker process that prepares recordings died.*run again"):
+                    ahead.take(jobs[1])
+                ahead._given.clear()
+                ahead._coming = ahead._recordings(jobs[1:])
+    assert len(taken) == len(jobs[0])
+
+    real = Ahead.take
+
+    def dying(self: Ahead, job: Job) -> list[Utterance | DataError]:
+        if job.modality == "speech" and job.start:
+            raise DataError("a worker process that prepares recordings died")
+        return real(self, job)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ahead, "take", dying)
+        with pytest.raises(DataError, match="died"):
+            encode(tiny_model, corpus, tmp_path / "a.zarr", block=5)
+    stored = encode(tiny_model, corpus, tmp_path / "a.zarr", block=5)
+    for modality in stored.modalities:
+        for point in stored.points(modality):
+            np.testing.assert_array_equal(stored.matrix(point, modality, "xa"), whole.matrix(point, modality, "xa"))
 
 
 def test_no_more_is_read_ahead_than_said(tiny_model: Model, tones: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:

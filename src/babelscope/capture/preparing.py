@@ -232,7 +232,12 @@ class Ahead:
             missing.set_exception(error)
             return missing
         if isinstance(self._executor, ProcessPoolExecutor):
-            return _unpacking(self._executor.submit(_prepare_there, recording, sentence, language))
+            try:
+                return _unpacking(self._executor.submit(_prepare_there, recording, sentence, language))
+            except BrokenProcessPool as error:  # told by take(), when it comes to this recording
+                broken: Future[Utterance] = Future()
+                broken.set_exception(error)
+                return broken
         side = self.model.sides["speech"].for_language(language)
         return self._executor.submit(prepare, side, recording, sentence, language)
 
