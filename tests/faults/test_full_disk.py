@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from babelscope import cache, compare
+from babelscope import compare
 from babelscope.capture import Activations, encode
 from babelscope.cli import main
 from babelscope.corpora import Corpus
@@ -61,12 +61,12 @@ def test_wherever_saving_finds_the_disk_full_nothing_is_torn(
     for at in range(1, 100):
         writes = 0
         shutil.rmtree(folder, ignore_errors=True)
-        monkeypatch.setattr(cache.os, "fsync", full(at))
+        monkeypatch.setattr(os, "fsync", full(at))
         with contextlib.suppress(DataError):
             result.save(folder)
         if writes < at:
             break
-        monkeypatch.setattr(cache.os, "fsync", real)
+        monkeypatch.setattr(os, "fsync", real)
         assert not [path for path in folder.rglob(".*") if path.is_file()]
         if (folder / "result.json").exists():
             Result.load(folder)
