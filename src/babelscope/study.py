@@ -112,8 +112,6 @@ class ModelTable(_Table):
         return {name: getattr(self, name) for name in names}
 
 
-def store_of(study: Study) -> Path | str:
-    """Return where a study's activations are kept."""
 def store_beside(result: Result, folder: Path) -> Path | str:
     """Return where the activations of a result that was read from a folder are, as far as it says."""
     told = result.meta.get("activations")
@@ -121,6 +119,8 @@ def store_beside(result: Result, folder: Path) -> Path | str:
     return where if is_url(where) else folder / where
 
 
+def store_of(study: Study) -> Path | str:
+    """Return where a study's activations are kept."""
     return study.store if study.store is not None else study.output / STORE
 
 
@@ -377,9 +377,9 @@ def gather(study: Study) -> Corpus:
         n=table.n,
         seed=study.seed,
         modalities=modalities,
+        skip_bad=study.skip_bad,
     )
 
-        skip_bad=study.skip_bad,
 
 def _ids(study: Study, corpus: Corpus) -> list[str] | None:
     """Return the sentences that may be used; None if all may."""
