@@ -170,6 +170,19 @@ def test_two_towers_are_matched_as_asked(tmp_path: Path, tiny_model: Model, tone
     across_towers = result.scores[(result.scores["kind"] == "modality_gap") & (result.scores["control"] == "none")]
     assert set(across_towers["measure"]) == {"linear_cka"}  # cosines between two models' spaces mean nothing
     assert {"towers", "few-sentences", "one-reader"} <= {caveat["id"] for caveat in result.meta["caveats"]}
+    traced = {caveat["id"]: caveat["parts"] for caveat in result.meta["caveats"] if "parts" in caveat}
+    assert {"few-sentences", "length"} <= set(traced)
+    for parts in traced.values():
+        numbers = [part for part in parts if isinstance(part, dict)]
+        assert numbers
+        for number in numbers:
+            rows = result.scores.iloc[number["rows"]]
+            stands = len(rows) if number["column"] == "rows" else rows[number["column"]].mean()
+            assert stands == pytest.approx(number["value"])
+    for caveat in result.meta["caveats"]:
+        if "parts" in caveat:
+            said = [part["text"] if isinstance(part, dict) else part for part in caveat["parts"]]
+            assert "".join(said) == caveat["text"]
 
 
 def test_what_cannot_be_compared_says_so(tmp_path: Path, tiny_model: Model, tones: Corpus) -> None:

@@ -111,6 +111,9 @@ def test_every_effect_can_be_traced_to_the_scores(result: Result) -> None:
         assert all(part["value"] == pytest.approx(_looked_up(result, part)) for part in parts)
         own = [part for part in parts if part["where"]["kind"] == "modality_gap"]
         assert row.reached == pytest.approx(own[-1]["value"])
+        texts = [part for part in parts if part["where"]["kind"] == "language_gap_text"]
+        if texts:
+            assert row.texts_reached == pytest.approx(sum(part["weight"] * part["value"] for part in texts))
 
 
 def _looked_up(result: Result, part: dict[str, object]) -> float:

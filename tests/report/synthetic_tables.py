@@ -206,8 +206,9 @@ def _diagnosis(result: Result, names: list[str], classes: dict[str, str], rng: n
             rows.append(
                 {
                     "language": name, "resource_class": classes[name], "measure": leading(result), "stage": stage,
-                    "point": point, "reached": 0.2 * (index + 1), "loss": losses[index], "low": losses[index] - 0.03,
-                    "high": losses[index] + 0.03, "worst": index == worst and losses[index] > 0.03, "rank": rank,
+                    "point": point, "reached": 0.2 * (index + 1), "texts_reached": 0.83, "loss": losses[index],
+                    "low": losses[index] - 0.03, "high": losses[index] + 0.03,
+                    "worst": index == worst and losses[index] > 0.03, "rank": rank,
                     "behind": losses.sum(), "behind_low": losses.sum() - 0.05, "behind_high": losses.sum() + 0.05,
                     "advice": f"Most is lost at the stage {STAGES[worst]}: look there first.",
                     "evidence": json.dumps(

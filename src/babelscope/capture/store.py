@@ -97,6 +97,16 @@ class Activations:
                 self._rows = self._read_rows()
             except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
                 raise DataError(f"the store {self.path} is damaged ({error}): delete it and encode again") from error
+        self._left = 0
+        self._held: dict[tuple[str, str, str], NDArray[np.float32]] = {}
+
+    def hold(self, room: int) -> None:
+        """From now on keep what :meth:`matrix` reads, up to `room` bytes, not to read it again; 0 lets all of it go.
+
+        What is kept is the same array for everyone who asks, and read-only.
+        """
+        self._held.clear()
+        self._left = room
 
     def _read_rows(self) -> dict[tuple[str, str], tuple[int, int, Stage, float]]:
         columns = (self._strings(name) for name in ("point_modality", "point", "width", "stage", "depth"))
@@ -277,6 +287,8 @@ class Activations:
         DataError
             If the store is not complete there, or a chunk cannot be read.
         """
+        if (held := self._held.get((point, modality, language))) is not None:
+            return held
         row, width, _, _ = self._row(point, modality)
         if language not in self.languages:
             raise UsageError(f"{self.name} has no language {language!r}; {did_you_mean(language, self.languages)}")
@@ -291,6 +303,10 @@ class Activations:
         if not np.isfinite(values).all():
             bad = self.sentences[int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])]
             raise self.damaged(f"(sentence {bad!r} has no finite activations at {point} of {modality} in {language!r})")
+        if values.nbytes <= self._left:
+            self._left -= values.nbytes
+            values.flags.writeable = False
+            self._held[point, modality, language] = values
         return values
 
     def column(self, name: str, language: str) -> NDArray[Any]:

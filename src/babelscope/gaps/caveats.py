@@ -8,24 +8,31 @@ import pandas as pd
 
 from babelscope.gaps.naming import measure_title
 from babelscope.gaps.result import KINDS
+from babelscope.gaps.traced import MOST_COUNTED, Number, Traced, told, told_many, told_mean, written
 
 #: Below this many sentences intervals are wide and subspace measures near saturation.
 FEW_SENTENCES = 200
 
 
-def caveats(scores: pd.DataFrame, meta: dict[str, Any]) -> list[dict[str, str]]:
+#: One caveat, as a result holds it.
+Caveat = dict[str, Any]
+
+
+def caveats(scores: pd.DataFrame, meta: dict[str, Any]) -> list[Caveat]:
     """List the caveats that apply to a result.
 
     Parameters
     ----------
     scores : DataFrame
+        Whose index labels are row numbers.
     meta : dict
         The result's ``model``, ``corpus`` and ``options``.
 
     Returns
     -------
     list of dict
-        Each with ``id``, ``title`` and ``text``.
+        Each with ``id``, ``title`` and ``text``; where numbers of the scores are told, also with ``parts``
+        (:meth:`babelscope.gaps.traced.Traced.parts`).
     """
     found = [
         _few(scores),
@@ -42,40 +49,45 @@ def caveats(scores: pd.DataFrame, meta: dict[str, Any]) -> list[dict[str, str]]:
     return [caveat for caveat in found if caveat]
 
 
-def _few(scores: pd.DataFrame) -> dict[str, str] | None:
-    n = (
-        int(scores.loc[scores["control"] == "none", "n"].max())
-        if (scores["control"] == "none").any()
-        else int(scores["n"].max())
-    )
-    if n >= FEW_SENTENCES:
-        return None
-    text = (
-        f"{n} sentences are few: differences between points or languages that are smaller than the intervals mean "
-        f"nothing, and a "
-        f"retrieval score moves in steps of {1 / n:.3f}. Conclusions want {FEW_SENTENCES} sentences or more."
-    )
-    return {"id": "few-sentences", "title": "Few sentences", "text": text}
+def _traced(id: str, title: str, text: Traced) -> Caveat:
+    return {"id": id, "title": title, "text": str(text), "parts": text.parts()}
 
 
-def _saturated(scores: pd.DataFrame) -> list[dict[str, str]]:
+def _few(scores: pd.DataFrame) -> Caveat | None:
     plain = scores[scores["control"] == "none"]
-    told = []
+    rows = plain if len(plain) else scores
+    most = rows.loc[rows["n"].idxmax()]
+    if most["n"] >= FEW_SENTENCES:
+        return None
+    text = Traced(
+        "{n} sentences are few: differences between points or languages that are smaller than the intervals mean "
+        f"nothing, and a retrieval score moves in steps of {1 / most['n']:.3f}. Conclusions want {FEW_SENTENCES} "
+        "sentences or more.",
+        n=told("scores", most, "n", 0),
+    )
+    return _traced("few-sentences", "Few sentences", text)
+
+
+def _saturated(scores: pd.DataFrame) -> list[Caveat]:
+    plain = scores[scores["control"] == "none"]
+    found = []
     for measure, rows in plain.groupby("measure", sort=False):
         high = rows[rows["null_mean"] > 0.9]
         if len(high) == 0:
             continue
-        text = (
-            f"At {len(high)} of {len(rows)} comparisons {measure_title(str(measure))} gives unrelated sentences more "
-            f"than 0.90 (up to {high['null_mean'].max():.2f}): "
-            "with so few sentences for so many directions a high raw value is no sign of likeness. Read its "
-            "calibrated value, or another measure."
-        )
-        told.append({"id": "saturated", "title": f"{measure_title(str(measure))} is saturated", "text": text})
-    return told
+        name = measure_title(str(measure))
+        text = Traced(
+            "At {high} of {all} comparisons {measure} gives unrelated sentences more than 0.90 (up to {most}): with so "
+            "few sentences for so many directions a high raw value is no sign of likeness. Read its calibrated value, "
+            "or another measure.",
+            high=told_many("scores", high), all=told_many("scores", rows), measure=name,
+            most=told("scores", high.loc[high["null_mean"].idxmax()], "null_mean"),
+        )  # fmt: skip
+        found.append(_traced("saturated", f"{name} is saturated", text))
+    return found
 
 
-def _readers(meta: dict[str, Any]) -> dict[str, str] | None:
+def _readers(meta: dict[str, Any]) -> Caveat | None:
     readers: dict[str, list[str]] = meta["corpus"].get("readers", {})
     minutes = meta["corpus"].get("minutes", {})
     if not minutes:
@@ -99,11 +111,11 @@ def _readers(meta: dict[str, Any]) -> dict[str, str] | None:
     return {"id": "one-reader", "title": "Language and reader cannot be told apart", "text": text}
 
 
-def _notes(name: str, title: str, notes: list[str]) -> dict[str, str] | None:
+def _notes(name: str, title: str, notes: list[str]) -> Caveat | None:
     return {"id": name, "title": title, "text": " ".join(notes)} if notes else None
 
 
-def _towers(meta: dict[str, Any]) -> dict[str, str] | None:
+def _towers(meta: dict[str, Any]) -> Caveat | None:
     if meta["model"].get("shared") or len(meta["model"]["sides"]) < 2:
         return None
     text = (
@@ -114,7 +126,7 @@ def _towers(meta: dict[str, Any]) -> dict[str, str] | None:
     return {"id": "towers", "title": "Two separate towers", "text": text}
 
 
-def _weights_by_language(meta: dict[str, Any]) -> dict[str, str] | None:
+def _weights_by_language(meta: dict[str, Any]) -> Caveat | None:
     apart = [side["modality"] for side in meta["model"]["sides"] if side.get("weights_by_language")]
     if not apart:
         return None
@@ -126,23 +138,29 @@ def _weights_by_language(meta: dict[str, Any]) -> dict[str, str] | None:
     return {"id": "weights-by-language", "title": "Another encoder a language", "text": text}
 
 
-def _length(scores: pd.DataFrame) -> dict[str, str] | None:
+def _length(scores: pd.DataFrame) -> Caveat | None:
     bare = scores[(scores["control"] == "length_only") & scores["measure"].str.startswith("retrieval")]
     if bare.empty:
         return None
-    parts = [
-        f"{KINDS[str(kind)].lower()} {rows['value'].mean():.2f} (chance {rows['null_mean'].mean():.2f})"
-        for kind, rows in bare.groupby("kind", sort=False)
-    ]
-    text = (
-        f"Retrieval from the length of the utterance alone reaches {'; '.join(parts)}. The control with lengths "
-        f"regressed out shows what remains "
-        "without it (linearly)."
+    told_of: dict[str, Number | str] = {}
+    clauses = []
+    for kind, rows in bare.groupby("kind", sort=False):
+        value, chance = f"value_{len(clauses)}", f"chance_{len(clauses)}"
+        told_of |= {value: _mean(rows, "value"), chance: _mean(rows, "null_mean")}
+        clauses.append(f"{KINDS[str(kind)].lower()} {{{value}}} (chance {{{chance}}})")
+    text = Traced(
+        f"Retrieval from the length of the utterance alone reaches {'; '.join(clauses)}. The control with lengths "
+        "regressed out shows what remains without it (linearly).",
+        **told_of,
     )
-    return {"id": "length", "title": "Length alone is a clue", "text": text}
+    return _traced("length", "Length alone is a clue", text)
 
 
-def _uncontrolled(scores: pd.DataFrame, meta: dict[str, Any]) -> dict[str, str] | None:
+def _mean(rows: pd.DataFrame, column: str) -> Number | str:
+    return told_mean("scores", rows, column) if len(rows) <= MOST_COUNTED else written(float(rows[column].mean()))
+
+
+def _uncontrolled(scores: pd.DataFrame, meta: dict[str, Any]) -> Caveat | None:
     if "length_regressed" not in meta["options"]["controls"]:
         return None
     plain, less = (len(scores[scores["control"] == control]) for control in ("none", "length_regressed"))
@@ -155,13 +173,13 @@ def _uncontrolled(scores: pd.DataFrame, meta: dict[str, Any]) -> dict[str, str] 
     return {"id": "no-length-control", "title": "Length not controlled everywhere", "text": text}
 
 
-def _many(scores: pd.DataFrame) -> dict[str, str] | None:
+def _many(scores: pd.DataFrame) -> Caveat | None:
     tests = int(scores["p"].notna().sum())
     if tests < 20:
         return None
-    text = (
-        f"{tests} p-values were computed, each for its own comparison and not corrected for their number: of "
-        f"unrelated data one in twenty would fall "
-        "below .05."
+    text = Traced(
+        "{tests} p-values were computed, each for its own comparison and not corrected for their number: of unrelated "
+        "data one in twenty would fall below .05.",
+        tests=told_many("scores", scores[scores["p"].notna()]),
     )
-    return {"id": "many-tests", "title": "Many comparisons", "text": text}
+    return _traced("many-tests", "Many comparisons", text)

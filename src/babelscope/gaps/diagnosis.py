@@ -34,6 +34,8 @@ _PLACES: dict[str, str] = {
     Stage.POOLED: "the pooling at the output",
 }
 
+_SIDES = ("language_a", "language_b")
+
 
 def diagnosis(activations: Activations, scored: Mapping[str, Scored], scores: pd.DataFrame) -> pd.DataFrame:
     """Say at which stage each language's speech falls behind.
@@ -63,6 +65,7 @@ def diagnosis(activations: Activations, scored: Mapping[str, Scored], scores: pd
     if not np.isfinite(one.values[np.concatenate(list(at.values()))]).all():
         return pd.DataFrame(columns=columns)
     reached = {code: float(one.values[at[code, stops[-1].point]].mean()) for code in languages}
+    texts = {code: _texts_reached(one, code, stops[-1].against) for code in languages}
     order = sorted(languages, key=lambda code: -reached[code])
     best = order[0]
     classes = resource_classes(languages)
@@ -89,6 +92,7 @@ def diagnosis(activations: Activations, scored: Mapping[str, Scored], scores: pd
                     "stage": stop.stage,
                     "point": stop.point,
                     "reached": float(one.values[at[code, stop.point]].mean()),
+                    "texts_reached": texts[code],
                     "loss": loss.value,
                     "low": low,
                     "high": high,
@@ -102,7 +106,9 @@ def diagnosis(activations: Activations, scored: Mapping[str, Scored], scores: pd
                             strict=True,
                         )
                     ),
-                    "advice": _advice(one, code, best, worst, stops, losses, behind, level, n) if told else "",
+                    "advice": _advice(code, best, worst, stops, losses, behind, level, n, reached[code], texts[code])
+                    if told
+                    else "",
                     "evidence": json.dumps(_evidence(one, at, stops, index, best, code), ensure_ascii=False),
                 }
             )
@@ -130,7 +136,6 @@ def _above(contrast: Contrast, level: float) -> bool:
 
 
 def _advice(
-    one: Scored,
     code: str,
     best: str,
     worst: int | None,
@@ -139,11 +144,13 @@ def _advice(
     behind: Contrast,
     level: float,
     n: int,
+    reached: float,
+    texts: float,
 ) -> str:
     """Say in words what the numbers of a language say."""
     last = stops[-1]
     if code == best:
-        return _of_best(one, code, last)
+        return _of_best(code, last, reached, texts)
     low, high = behind.interval()
     ending = (
         f"At {last.point} the speech of {code} stays {behind.value:.2f} ({low:.2f} to {high:.2f}) behind that of "
@@ -166,19 +173,18 @@ def _advice(
     return advice + f"The place to look first is {_PLACES.get(stage, stage)}{compare}."
 
 
-def _of_best(one: Scored, code: str, last: Stop) -> str:
+def _texts_reached(one: Scored, code: str, point: str) -> float:
+    """Return how alike a language's texts and those of the others are at a point, on average; NaN if not known."""
+    sides = [one.where(kind="language_gap_text", point_a=point, **{side: code}) for side in _SIDES]
+    return float(one.values[rows].mean()) if len(rows := np.union1d(*sides)) else float("nan")
+
+
+def _of_best(code: str, last: Stop, reached: float, texts: float) -> str:
     """Say how far the best language gets, and how far two texts get at the same point."""
-    reached = float(one.values[_row(one, last, code)].mean())
-    texts = np.union1d(
-        one.where(kind="language_gap_text", point_a=last.against, language_a=code),
-        one.where(kind="language_gap_text", point_a=last.against, language_b=code),
-    )
     said = f"The speech of {code} ends nearest its text of all languages here ({reached:.2f} at {last.point}): the "
     said += "others are held against it."
-    if len(texts) and np.isfinite(one.values[texts]).all():
-        said += (
-            f" Its texts reach {float(one.values[texts].mean()):.2f} with those of other languages at {last.against}."
-        )
+    if np.isfinite(texts):
+        said += f" Its texts reach {texts:.2f} with those of other languages at {last.against}."
     return said
 
 
@@ -205,19 +211,21 @@ def _evidence(
         for whose in dict.fromkeys([best, code])
     ]
     if code == best:
-        for side in ("language_a", "language_b"):
-            where = {"kind": "language_gap_text", "point_a": stops[-1].against, side: code}
-            if len(rows := one.where(**where)) and np.isfinite(one.values[rows]).all():
-                found.append(
-                    {
-                        "table": "scores",
-                        "where": {**where, "measure": one.measure, "control": "none"},
-                        "column": CORRECTED,
-                        "of": "mean",
-                        "rows": len(rows),
-                        "value": float(one.values[rows].mean()),
-                    }
-                )
+        wheres = [{"kind": "language_gap_text", "point_a": stops[-1].against, side: code} for side in _SIDES]
+        total = sum(len(one.where(**where)) for where in wheres)
+        found += [
+            {
+                "table": "scores",
+                "where": {**where, "measure": one.measure, "control": "none"},
+                "column": CORRECTED,
+                "of": "mean",
+                "rows": len(rows),
+                "weight": len(rows) / total,
+                "value": float(one.values[rows].mean()),
+            }
+            for where in wheres
+            if len(rows := one.where(**where)) and np.isfinite(one.values[rows]).all()
+        ]
     return found
 
 

@@ -103,7 +103,8 @@ TABLE_COLUMNS: dict[str, tuple[str, ...]] = {
         "caveats",
     ),
     # Where a language's speech fails to reach its text: one row a language and stage. `reached` is the chance-corrected
-    # similarity at the stage's end (`point`); `loss` is how much less the stage gains it than it gains the language
+    # similarity at the stage's end (`point`); `texts_reached` is that of the language's texts with those of the other
+    # languages, where the last stage ends; `loss` is how much less the stage gains it than it gains the language
     # that ends nearest its text; `worst` marks the largest loss, if its interval excludes 0; `rank` is the language's,
     # 1 being nearest; `behind` is what the language stays behind at the last stage, with its interval; `evidence` is a
     # JSON list as in the findings.
@@ -114,6 +115,7 @@ TABLE_COLUMNS: dict[str, tuple[str, ...]] = {
         "stage",
         "point",
         "reached",
+        "texts_reached",
         "loss",
         "low",
         "high",

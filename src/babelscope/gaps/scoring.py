@@ -113,7 +113,7 @@ def compare(
         "null": "permutation", "permutations": permutations, "seed": seed, "memory": memory / 2
     }  # fmt: skip
     frames: list[pd.DataFrame] = []
-    read = _Reader(activations, int(memory / 2))
+    read = _Reader(activations)
     parts = Parts(
         checkpoint,
         {
@@ -124,66 +124,70 @@ def compare(
             "versions": versions(),
         },
     )
-    for control in (control for control in CONTROLS if control in controls):
-        scoring = _Scoring(read, control, _telling(progress, CONTROLS[control]), parts)
-        if control == "none":
-            scoring.take(comparisons, parsed, _plain(read), **settings)
-        elif control == "length_regressed":
-            _length_regressed(scoring, comparisons, parsed, settings)
-        elif control == "length_only":
-            _length_only(scoring, comparisons, parsed, settings)
-        else:
-            scoring.take(comparisons, parsed, _shuffled(read, seed), null=None, seed=seed, memory=memory / 2)
-        frames += scoring.frames
-    scores = pd.concat([frame for frame in frames if len(frame)], ignore_index=True)[list(SCORE_COLUMNS)]
-    further: dict[str, pd.DataFrame] = {}
-    means, holds_for = None, None
-    if interval and "none" in controls:
-        told = _telling(progress, "intervals")
-        drawn = resample(
-            read,
-            comparisons,
-            parsed,
-            len(activations.sentences),
-            seed=seed,
-            progress=told,
-            checkpoint=parts.of("intervals"),
-            memory=memory / 2,
-        )
-        scored = scored_by_measure(scores, comparisons, drawn)
-        scores = with_intervals(scores, scored)
-        further = tables_of_scores(activations, scores, scored)
-        means, holds_for = intervals_of_means(scored, further["by_class"], activations.languages)
-    along = curves(scores, means)
-    options = {
-        "measures": parsed,
-        "conventions": scores.drop_duplicates("measure").set_index("measure")["convention"].to_dict(),
-        "controls": list(controls),
-        "permutations": permutations,
-        "null": "permutation of the sentences",
-        "interval": INTERVAL_TEXT if scores["low"].notna().any() else None,
-        "interval_of_means": holds_for if along["low"].notna().any() else None,
-        "seed": seed,
-        "match": match,
-        "match_text": MATCHES[match],
-        "kinds": list(dict.fromkeys(comparison.kind for comparison in comparisons)),
-        "pooling": activations.meta["pooling"],
-        "window_seconds": _window(activations.meta["model"]["options"]),
-    }
-    corpus = activations.meta["corpus"] | _who_and_how_long(activations)
-    meta: dict[str, Any] = {
-        "study": {"created": now()},
-        "model": activations.meta["model"],
-        "corpus": corpus,
-        "options": options,
-        "versions": versions(),
-        "activations": {"created": activations.meta["created"], "versions": activations.meta["versions"]},
-    }
-    said = headline(along, scores, meta)
-    meta["headline"] = [str(sentence) for sentence in said]
-    meta["headline_parts"] = [sentence.parts() for sentence in said]
-    meta["caveats"] = caveats(scores, meta)
-    return Result(scores, along, meta, further | tables(activations, scores, along, seed))
+    activations.hold(int(memory / 2))
+    try:
+        for control in (control for control in CONTROLS if control in controls):
+            scoring = _Scoring(read, control, _telling(progress, CONTROLS[control]), parts)
+            if control == "none":
+                scoring.take(comparisons, parsed, _plain(read), **settings)
+            elif control == "length_regressed":
+                _length_regressed(scoring, comparisons, parsed, settings)
+            elif control == "length_only":
+                _length_only(scoring, comparisons, parsed, settings)
+            else:
+                scoring.take(comparisons, parsed, _shuffled(read, seed), null=None, seed=seed, memory=memory / 2)
+            frames += scoring.frames
+        scores = pd.concat([frame for frame in frames if len(frame)], ignore_index=True)[list(SCORE_COLUMNS)]
+        further: dict[str, pd.DataFrame] = {}
+        means, holds_for = None, None
+        if interval and "none" in controls:
+            told = _telling(progress, "intervals")
+            drawn = resample(
+                read,
+                comparisons,
+                parsed,
+                len(activations.sentences),
+                seed=seed,
+                progress=told,
+                checkpoint=parts.of("intervals"),
+                memory=memory / 2,
+            )
+            scored = scored_by_measure(scores, comparisons, drawn)
+            scores = with_intervals(scores, scored)
+            further = tables_of_scores(activations, scores, scored)
+            means, holds_for = intervals_of_means(scored, further["by_class"], activations.languages)
+        along = curves(scores, means)
+        options = {
+            "measures": parsed,
+            "conventions": scores.drop_duplicates("measure").set_index("measure")["convention"].to_dict(),
+            "controls": list(controls),
+            "permutations": permutations,
+            "null": "permutation of the sentences",
+            "interval": INTERVAL_TEXT if scores["low"].notna().any() else None,
+            "interval_of_means": holds_for if along["low"].notna().any() else None,
+            "seed": seed,
+            "match": match,
+            "match_text": MATCHES[match],
+            "kinds": list(dict.fromkeys(comparison.kind for comparison in comparisons)),
+            "pooling": activations.meta["pooling"],
+            "window_seconds": _window(activations.meta["model"]["options"]),
+        }
+        corpus = activations.meta["corpus"] | _who_and_how_long(activations)
+        meta: dict[str, Any] = {
+            "study": {"created": now()},
+            "model": activations.meta["model"],
+            "corpus": corpus,
+            "options": options,
+            "versions": versions(),
+            "activations": {"created": activations.meta["created"], "versions": activations.meta["versions"]},
+        }
+        said = headline(along, scores, meta)
+        meta["headline"] = [str(sentence) for sentence in said]
+        meta["headline_parts"] = [sentence.parts() for sentence in said]
+        meta["caveats"] = caveats(scores, meta)
+        return Result(scores, along, meta, further | tables(activations, scores, along, seed))
+    finally:
+        activations.hold(0)
 
 
 def _telling(progress: Progress | None, what: str) -> Callable[[int, int], None] | None:
@@ -333,11 +337,10 @@ def _by_distance(measure: str) -> str:
 
 
 class _Reader:
-    """Reads representations from a store, and keeps what fits into `budget` bytes: each is asked for many times."""
+    """Reads representations from a store; in another process, from the store at the same place."""
 
-    def __init__(self, activations: Activations, budget: int = int(MEMORY / 2)) -> None:
-        self.activations, self.left = activations, budget
-        self.kept: dict[Place, NDArray[np.float32]] = {}
+    def __init__(self, activations: Activations) -> None:
+        self.activations = activations
 
     def __reduce__(self) -> tuple[Callable[..., _Reader], tuple[Any, ...]]:
         """Be sent to another process as the place of the store, which is opened once there."""
@@ -346,13 +349,7 @@ class _Reader:
         return _reader_there, (located, identity, self.activations.meta["created"])
 
     def __call__(self, place: Place) -> NDArray[np.float32]:
-        if place in self.kept:
-            return self.kept[place]
-        matrix = self.activations.matrix(place.point, place.modality, place.language)
-        if matrix.nbytes <= self.left:
-            self.left -= matrix.nbytes
-            self.kept[place] = matrix
-        return matrix
+        return self.activations.matrix(place.point, place.modality, place.language)
 
 
 @lru_cache(maxsize=2)
@@ -367,6 +364,7 @@ def _reader_there(path: str, identity: str, created: str) -> _Reader:
     activations = Activations(path)
     if (activations.dataset.attrs["identity"], activations.meta["created"]) != (identity, created):
         raise DataError(f"{path} was replaced, or is another store on {socket.gethostname()}: run again")
+    activations.hold(int(MEMORY / 2))
     return _Reader(activations)
 
 

@@ -55,6 +55,15 @@ def told_count(table: str, rows: pd.DataFrame) -> Number:
     return Number(len(rows), table, tuple(int(str(label)) for label in rows.index), "rows", str(len(rows)))
 
 
+#: Rows that a count names, at most: a result would else hold its tables twice.
+MOST_COUNTED = 500
+
+
+def told_many(table: str, rows: pd.DataFrame) -> Number | str:
+    """Return how many rows a part of a table has; without their numbers where they are many."""
+    return told_count(table, rows) if len(rows) <= MOST_COUNTED else str(len(rows))
+
+
 def written(value: float, digits: int = 2) -> str:
     """Write a number, without the sign of a zero."""
     text = f"{value:.{digits}f}"

@@ -321,7 +321,11 @@ def _told(meta: dict[str, Any]) -> dict[str, Any]:
         name: {key: one for key, one in provenance.pairs(meta.get(name)) if one is not None}
         for name in ("study", "model", "corpus", "options")
     }
-    caveats = [one for one in provenance.items(meta.get("caveats")) if isinstance(one, dict)]
+    caveats = [
+        one | {"text": of_parts(str(one.get("text") or ""), one.get("parts"))}
+        for one in provenance.items(meta.get("caveats"))
+        if isinstance(one, dict)
+    ]
     parts = provenance.items(meta.get("headline_parts"))
     headline = [
         of_parts(str(one), parts[number] if number < len(parts) else None)

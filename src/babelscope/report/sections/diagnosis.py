@@ -99,11 +99,11 @@ def _largest(worst: pd.DataFrame) -> Sentence | None:
 
 
 def _placed(text: str, rows: pd.DataFrame, row: pd.Series[Any]) -> Sentence:
-    """Return an advice whose numbers know their places; what its texts reach stands in the evidence alone."""
+    """Return an advice whose numbers know their places."""
     own = rows[rows["language"] == row["language"]]
     own = pd.concat([own.loc[[row.name]], own.drop(index=row.name)])
     best = row["rank"] == 1
-    return placed(text, "diagnosis", own[:1] if best else own, ["reached"] if best else NUMBERS)
+    return placed(text, "diagnosis", own[:1] if best else own, ["reached", "texts_reached"] if best else NUMBERS)
 
 
 def _advice(result: Result, rows: pd.DataFrame) -> list[dict[str, Any]]:
