@@ -32,6 +32,7 @@ from babelscope.capture.locking import lock
 from babelscope.capture.places import is_url, place_of
 from babelscope.capture.pooling import pooling_named
 from babelscope.capture.store import Activations
+from babelscope.capture.taking_over import Earlier
 from babelscope.corpora import Corpus
 from babelscope.corpora.manifest import RowError
 from babelscope.engines import ENGINES, Engine, check_engine, open_engine
@@ -498,7 +499,7 @@ def run(
         )
         with alone(study.output), computed_by(engine.comparer):
             result = _scored(study, activations, tell)
-            _put_beside(result, study, corpus, others, overwrite, tell, engine)
+            _put_beside(result, study, corpus, others, overwrite, tell, engine, Earlier(model, activations))
             result.meta["study"] = {
                 "name": study.name,
                 "created": result.meta["study"]["created"],
@@ -566,6 +567,7 @@ def _put_beside(
     overwrite: bool,
     tell: Progress,
     engine: Engine,
+    earlier: Earlier,
 ) -> None:
     """Run the models beside on the same sentences, and add their tables and one line on each.
 
@@ -601,6 +603,7 @@ def _put_beside(
             overwrite=overwrite,
             progress=partial(_labelled, tell, label),
             engine=engine,
+            earlier=earlier if variant is not None else None,
         )
         _tidy(own.output)
         found[label] = _scored(own, activations, tell)

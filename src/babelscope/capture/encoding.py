@@ -22,6 +22,7 @@ from babelscope.capture.layout import check_store_dtype
 from babelscope.capture.places import tidy
 from babelscope.capture.preparing import Ahead, known_columns
 from babelscope.capture.store import Activations, Layout, Writer, lock, now, versions
+from babelscope.capture.taking_over import Earlier, take_over
 from babelscope.capture.writing import WriteBehind
 from babelscope.corpora import Corpus
 from babelscope.errors import DataError, UsageError
@@ -50,6 +51,7 @@ def encode(
     overwrite: bool = False,
     progress: Progress | None = None,
     engine: Encoder | None = None,
+    earlier: Earlier | None = None,
 ) -> Activations:
     """Run a model on a corpus and store one vector an utterance at every point.
 
@@ -89,6 +91,9 @@ def encode(
     progress : callable, optional
     engine : Encoder, optional
         Who runs the jobs: this process if left out, or :class:`babelscope.engines.ray.Ray`, to the same bits.
+    earlier : Earlier, optional
+        Another model that was run on this corpus, and its store: what a side gave that is a part of this model too is
+        taken over.
 
     Returns
     -------
@@ -133,6 +138,8 @@ def encode(
             if progress:
                 progress(str(job), finished, total)
 
+        if earlier is not None:
+            jobs = [job for job in jobs if not _taken_over(earlier, model, writer, job, told)]
         (engine or Here()).encode(Work(model, corpus, jobs, how, writer, workers, describing, told))
         for column in range(len(layout.languages)):  # of which no block is open, but texts were removed
             if column not in described and not writer.is_described(column) and (write := describing(column)):
@@ -143,6 +150,16 @@ def encode(
             f"corpus {corpus.name}: every sentence was skipped; the first reason: {stored.skipped[0].reason}"
         )
     return stored
+
+
+def _taken_over(earlier: Earlier, model: Model, writer: Writer, job: Job, told: Callable[[Job, bool], None]) -> bool:
+    """Write a block that another model's store has; tell whether it has it."""
+    block = take_over(earlier, model, writer.layout, job)
+    if block is None:
+        return False
+    writer.write_block(job.modality, job.column, job.part, block)
+    told(job, True)
+    return True
 
 
 class Here:

@@ -168,6 +168,10 @@ class Side(ABC):
         """
         return self
 
+    def computes_as(self, other: Side) -> bool:
+        """Whether another side gives the same activations at the points that both have: one of them need not run."""
+        return other is self
+
     @property
     def device(self) -> torch.device:
         """Where inputs go: where the weights are, or are brought to when they are needed; "meta" without weights."""

@@ -169,6 +169,10 @@ class PocketText(e5.E5Text):
         """The shared layers themselves."""
         return cast(BertModel, self.root.get_submodule("shared"))
 
+    def computes_as(self, other: Side) -> bool:
+        """Whether another side is of the same E5: no adapter changes what it makes of a text."""
+        return isinstance(other, PocketText) and other.model is self.model and other.tokenizer is self.tokenizer
+
     def forward(self, batch: Batch) -> Mapping[str, Tensor]:
         """Run E5 and return the sentence embeddings."""
         return {POOLED: self.embeddings(batch)}
