@@ -10,7 +10,7 @@ representations (see :mod:`babelscope.similarity.intervals`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -111,30 +111,42 @@ def resample(
         By measure. NaN where a measure needs one space and a comparison has two, and wherever a draw has too few
         sentences for the measure.
     """
-    found: dict[str, Deviations] = {}
-    spaces = [same_space for same_space in (False, True) if any(_one_space(name) is same_space for name in measures)]
-    for number, same_space in enumerate(spaces):
-        chosen = [measure for measure in measures if _one_space(measure) is same_space]
-        fitting = np.array([not same_space or comparison.same_space for comparison in comparisons], dtype=bool)
-        pairs = [(comparison.a, comparison.b) for comparison, fits in zip(comparisons, fitting, strict=True) if fits]
+    one_space = np.array([comparison.same_space for comparison in comparisons], dtype=bool)
+    # Comparisons that allow the same measures are scored together: each part of each representation is prepared once.
+    groups: list[tuple[bool, list[str]]] = []
+    for same_space in dict.fromkeys(one_space.tolist()):
+        chosen = [measure for measure in measures if same_space or not parse_measure(measure).same_space]
+        groups += [(same_space, chosen)] if chosen else []
+    drawn: dict[str, dict[bool, Deviations]] = {measure: {} for measure in measures}
+    for number, (same_space, chosen) in enumerate(groups):
+        pairs = [(one.a, one.b) for one in comparisons if one.same_space is same_space]
 
         def told(done: int, total: int, before: int = number) -> None:
             if progress is not None:
-                progress(before * total + done, len(spaces) * total)
+                progress(before * total + done, len(groups) * total)
 
         score: Callable[[NDArray[np.int64]], NDArray[np.float64]] = partial(_scores, read, chosen, pairs, memory)
         if checkpoint is not None:
             plan = {"measures": chosen, "pairs": len(pairs), "n": n, "seed": seed}
-            score = _kept(score, Checkpoint(checkpoint / ("one-space" if same_space else "any-space"), plan))
+            score = _kept(score, Checkpoint(checkpoint / ("one-space" if same_space else "two-spaces"), plan))
         part = deviations(score, n, seed=seed, progress=told)
         for column, measure in enumerate(chosen):
-            first, second = (held[:, column] for held in (part.blocks, part.halves))
-            if not np.isfinite(second).all():
-                second = second[:0]
-            filled = [np.full((len(rows), len(comparisons)), np.nan) for rows in (first, second)]
-            filled[0][:, fitting], filled[1][:, fitting] = first, second
-            found[measure] = Deviations(*filled)
-    return found
+            drawn[measure][same_space] = Deviations(part.blocks[:, column], part.halves[:, column])
+    return {measure: _joined(parts, one_space) for measure, parts in drawn.items() if parts}
+
+
+def _joined(parts: Mapping[bool, Deviations], one_space: NDArray[np.bool_]) -> Deviations:
+    """Put the deviations of comparisons in one space and in two together, NaN where a measure was not taken."""
+    whole = []
+    for name in ("blocks", "halves"):
+        held = {key: getattr(part, name) for key, part in parts.items()}
+        filled = np.full((len(next(iter(held.values()))), len(one_space)), np.nan)
+        for same_space, values in held.items():
+            filled[:, one_space == same_space] = values
+        whole.append(filled)
+    # Where half of the sentences are too few, they are for all comparisons.
+    short = any(not np.isfinite(part.halves).all() for part in parts.values())
+    return Deviations(whole[0], whole[1][:0] if short else whole[1])
 
 
 def deviations(
@@ -210,10 +222,6 @@ def _halvings(n: int, generator: np.random.Generator) -> Iterator[tuple[IntArray
     for _ in range(HALVINGS):
         order = generator.permutation(n)
         yield np.sort(order[: n // 2]), np.sort(order[n // 2 : 2 * (n // 2)])
-
-
-def _one_space(measure: str) -> bool:
-    return parse_measure(measure).same_space
 
 
 def _scores(

@@ -86,6 +86,7 @@ class _Sides:
     seen: dict[Hashable, str] = field(default_factory=dict)
     kept: OrderedDict[Hashable, _Side] = field(default_factory=OrderedDict)
     sizes: dict[Hashable, int] = field(default_factory=dict)
+    held: float = 0.0  # bytes that are kept
     _reading: threading.Lock = field(default_factory=threading.Lock)
     _keeping: threading.Lock = field(default_factory=threading.Lock)
 
@@ -138,13 +139,14 @@ class _Sides:
         side = self.make(label)
         with self._keeping:
             self.sizes[label] = side.size
-            held = side.size + sum(other.size for other in self.kept.values())
-            for other in [other for other in self.kept if other not in wanted]:
-                if held <= self.budget:
-                    break
-                held -= self.kept.pop(other).size
-            if held <= self.budget or len(wanted) <= 2:
+            if self.held + side.size > self.budget:
+                for other in [other for other in self.kept if other not in wanted]:
+                    self.held -= self.kept.pop(other).size
+                    if self.held + side.size <= self.budget:
+                        break
+            if self.held + side.size <= self.budget or len(wanted) <= 2:
                 self.kept[label] = side
+                self.held += side.size
 
 
 def _fingerprint(given: Any) -> str:
