@@ -56,7 +56,7 @@ def _traced(id: str, title: str, text: Traced) -> Caveat:
 def _few(scores: pd.DataFrame) -> Caveat | None:
     plain = scores[scores["control"] == "none"]
     rows = plain if len(plain) else scores
-    most = rows.loc[rows["n"].idxmax()]
+    most = rows.iloc[int(rows["n"].to_numpy().argmax())]
     if most["n"] >= FEW_SENTENCES:
         return None
     text = Traced(
@@ -81,7 +81,7 @@ def _saturated(scores: pd.DataFrame) -> list[Caveat]:
             "few sentences for so many directions a high raw value is no sign of likeness. Read its calibrated value, "
             "or another measure.",
             high=told_many("scores", high), all=told_many("scores", rows), measure=name,
-            most=told("scores", high.loc[high["null_mean"].idxmax()], "null_mean"),
+            most=told("scores", high.iloc[int(high["null_mean"].to_numpy().argmax())], "null_mean"),
         )  # fmt: skip
         found.append(_traced("saturated", f"{name} is saturated", text))
     return found
@@ -143,7 +143,7 @@ def _length(scores: pd.DataFrame) -> Caveat | None:
     if bare.empty:
         return None
     told_of: dict[str, Number | str] = {}
-    clauses = []
+    clauses: list[str] = []
     for kind, rows in bare.groupby("kind", sort=False):
         value, chance = f"value_{len(clauses)}", f"chance_{len(clauses)}"
         told_of |= {value: _mean(rows, "value"), chance: _mean(rows, "null_mean")}
