@@ -176,8 +176,9 @@ def test_two_towers_are_matched_as_asked(tmp_path: Path, tiny_model: Model, tone
         numbers = [part for part in parts if isinstance(part, dict)]
         assert numbers
         for number in numbers:
-            rows = result.scores.iloc[number["rows"]]
-            stands = len(rows) if number["column"] == "rows" else rows[number["column"]].mean()
+            rows = result.scores.iloc[list(number["rows"])]
+            column = str(number["column"])
+            stands = float(len(rows) if column == "rows" else rows[column].to_numpy(dtype=float).mean())
             assert stands == pytest.approx(number["value"])
     for caveat in result.meta["caveats"]:
         if "parts" in caveat:
