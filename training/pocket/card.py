@@ -24,7 +24,8 @@ def card(results: Mapping[str, Any]) -> str:
     """
     chosen = next(one for one in results["validation"] if one["name"] == results["chosen"])
     tables = results["tables"]
-    parts = [_HEAD, _data(results), _recipe(chosen, results), _ablations(results), _RESULTS]
+    parts = [_HEAD, _data(results), _recipe(chosen, results), _ablations(results)]
+    parts.append(_RESULTS.replace("LOOKS", _looks(results)))
     for name, title in (("asterisk", "Asterisk"), ("tuxpaint", "Tux Paint, six languages")):
         parts.append(_main(title, tables[name]))
     parts += [_others(tables), _by_language(tables), _levels(results), _LIMITS]
@@ -65,20 +66,50 @@ def _augmentation(recipe: Mapping[str, Any]) -> str:
     return "".join(f", {text}" for key, text in said.items() if recipe[key])
 
 
+def _translations(recipe: Mapping[str, Any]) -> str:
+    """Say what the other translations of a sentence are to the contrast."""
+    if not recipe.get("across"):
+        return "other translations of the sentence left out"
+    return f"{recipe['across']:.0%} of the aim spread evenly over the sentence's translations"
+
+
+def _looks(results: Mapping[str, Any]) -> str:
+    """Say how often the test sentences were looked at, and what they showed before."""
+    before = results.get("before", [])
+    if not before:
+        return "The test sentences were looked at once, after recipe and seed had been chosen."
+    times = {1: "twice", 2: "three times"}.get(len(before), f"{len(before) + 1} times")
+    said = "; ".join(
+        f"weights `{one['weights_sha256'][:12]}` (validation {one['score']:.3f}) had "
+        + ", ".join(
+            f"{_short(one[corpus]['same'])} and {_short(one[corpus]['cross'])} on {title}"
+            for corpus, title in (("asterisk", "Asterisk"), ("tuxpaint", "Tux Paint"))
+        )
+        for one in before
+    )
+    return (
+        f"The test sentences were looked at {times}, each time after recipe and seed had been chosen on validation "
+        f"sentences. Before (same-language, then the first row): {said}."
+    )
+
+
 def _ablations(results: Mapping[str, Any]) -> str:
     """Return what short runs with one change scored, by what they change."""
     if not results["ablations"]:
         return ""
     base = next(one for one in results["validation"] if one["name"] == results["chosen"])["recipe"]
     lines = [
-        "Short runs, by what differs from the shipped recipe; validation sentences, one seed:",
+        "Other runs, by what differs from the shipped recipe; validation sentences:",
         "",
         "| | score | Asterisk same | Asterisk cross | Tux Paint same | Tux Paint cross |",
         "|---|---|---|---|---|---|",
     ]
     for one in results["ablations"]:
         recipe = one["recipe"]
-        changes = [f"{key} {recipe[key]}" for key in recipe if recipe[key] != base[key] and key != "seed"]
+        # A run made before a number could be chosen is without it: it was 0 then, or off.
+        then = {key: recipe.get(key, type(value)(0)) for key, value in base.items() if key != "shape"}
+        changes = [f"{key} {value}" for key, value in then.items() if value != base[key] and key != "seed"]
+        changes += [f"seed {recipe['seed']}"] if recipe["seed"] else []
         cells = [
             f"{one[f'{corpus} {row}']:.3f}" for corpus in ("asterisk", "tuxpaint") for row in ("same", "cross_all")
         ]
@@ -167,14 +198,14 @@ recordings. The adapter has {recipe["shape"]["convolutions"]} convolutions (kern
 {recipe["shape"]["kernel"]}, stride 2), {recipe["shape"]["width"]} wide, and a residual network
 {recipe["shape"]["hidden"]} wide. Epochs towards a text's mean word embedding: {recipe["warm_epochs"]:g}; then
 {recipe["epochs"]:g} through all twelve frozen layers: contrast with the bank of all training texts (temperature
-{recipe["temperature"]:g}{", centred" if recipe["centred"] else ""}; other translations of the sentence left out), twice
+{recipe["temperature"]:g}{", centred" if recipe["centred"] else ""}; {_translations(recipe)}), twice
 (1 - cosine), {recipe["distance"]:g} times the squared distance. Up to {recipe["masked"]:.0%} of an utterance masked in
 time{_augmentation(recipe)}. AdamW, rate {recipe["rate"]:g}, decay {recipe["decay"]:g}, batches of {recipe["batch"]}.
 
 Three seeds, on validation sentences (mean of same- and cross-language retrieval over Asterisk and Tux Paint; wall time
 with other work on the same two cores): {seeds}.
-Shipped: {results["chosen"]}; it was not measured what Fish Fillets' recordings, synthetic speech or augmentation beyond
-masking add. Split `{results["split"][:12]}`, weights `{results["weights_sha256"][:12]}`."""
+Shipped: {results["chosen"]}; it was not measured what Fish Fillets' recordings or synthetic speech add.
+Split `{results["split"][:12]}`, weights `{results["weights_sha256"][:12]}`."""
 
 
 _HEAD = """
@@ -215,10 +246,10 @@ second Italian reader (Menardi), and Czech.
 _RESULTS = """
 ## Results on the test sentences
 
-Precision at 1 by cosine, each side centred by its own mean; 95 % intervals over sentences; seeds as they come. The
-test sentences were looked at once, after recipe and seed had been chosen. *Length only* knows the durations;
-*untrained* is the same adapter before training; *ridge* is a linear map from Whisper's pooled last
-layer to E5's embedding, its penalty chosen on validation sentences.
+Precision at 1 by cosine, each side centred by its own mean; 95 % intervals over sentences; seeds as they come.
+LOOKS
+*Length only* knows the durations; *untrained* is the same adapter before training; *ridge* is a linear map from
+Whisper's pooled last layer to E5's embedding, its penalty chosen on validation sentences.
 """
 
 _LIMITS = """

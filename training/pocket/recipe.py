@@ -55,19 +55,19 @@ class Recipe:
     shape: AdapterShape = field(default_factory=AdapterShape)
     batch: int = 64
     warm_epochs: float = 1.0
-    epochs: float = 2.0
+    epochs: float = 4
     rate: float = 1e-3
     decay: float = 0.01
     temperature: float = 0.05
     centred: bool = True
-    across: float = 0.0
+    across: float = 0.3
     contrast: float = 1.0
     likeness: float = 1.0
     distance: float = 0.5
     dropout: float = 0.0
     masked: float = 0.15
-    jitter: int = 0
-    warp: float = 0.0
+    jitter: int = 7
+    warp: float = 0.1
     fillets: bool = True
     words: bool = False
 

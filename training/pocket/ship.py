@@ -62,6 +62,7 @@ def ship(material: Material, results: Sequence[Mapping[str, Any]], runs: Path, *
     stands = FOLDER / "results.json"
     if stands.is_file() and not again:
         raise UsageError(f"{stands} exists: the test sentences were looked at before; --again does it once more")
+    before = _before(stands)
     best = max(results, key=lambda result: result["score"])
     adapters = {
         str(result["name"]): load_adapter(runs / str(result["name"]) / "adapter.safetensors")[0] for result in results
@@ -82,6 +83,7 @@ def ship(material: Material, results: Sequence[Mapping[str, Any]], runs: Path, *
         "weights_sha256": sha256_of(source / "adapter.safetensors"),
         "learned_from": _amounts(material, recipe),
         "ridge_penalty": ridge.penalty,
+        "before": before,
         "tables": {},
         "levels": {},
     }
@@ -104,6 +106,19 @@ def ship(material: Material, results: Sequence[Mapping[str, Any]], runs: Path, *
     text = json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True)
     write_atomically(stands, lambda path: path.write_text(text + "\n", encoding="utf-8"))
     write_atomically(FOLDER / "card.md", lambda path: path.write_text(card(content), encoding="utf-8"))
+
+
+def _before(stands: Path) -> list[dict[str, Any]]:
+    """Return what was shipped before: its weights, its validation score, and its main test results."""
+    if not stands.is_file():
+        return []
+    held = json.loads(stands.read_text(encoding="utf-8"))
+    score = next(one["score"] for one in held["validation"] if one["name"] == held["chosen"])
+    tables = {
+        name: {row: held["tables"][name]["rows"][row]["trained"]["value"] for row in ("same", "cross", "speech")}
+        for name in GROUPS
+    }
+    return [*held.get("before", []), {"weights_sha256": held["weights_sha256"], "score": score, **tables}]
 
 
 def _tests(material: Material) -> list[tuple[str, Held, str]]:
