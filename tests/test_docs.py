@@ -29,6 +29,9 @@ GIVEN = {
     "which-number": "import numpy; text, speech = numpy.random.default_rng(0).normal(size=(2, 60, 8))\n",
 }
 
+#: Pages whose code takes minutes with real recordings.
+LONG = ("notebooks",)
+
 _FENCE = re.compile(r"^```(?P<head>[^\n`]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -72,7 +75,8 @@ def _cases() -> Iterator[ParameterSet]:
         if any(not block.assets for block in here):
             yield pytest.param(page, False, id=page.stem)
         if any(block.assets for block in here):
-            yield pytest.param(page, True, id=f"{page.stem}-assets", marks=pytest.mark.assets)
+            marks = [pytest.mark.assets, *([pytest.mark.slow] if page.stem in LONG else [])]
+            yield pytest.param(page, True, id=f"{page.stem}-assets", marks=marks)
 
 
 def _install(pyproject: str, folder: Path) -> None:

@@ -164,11 +164,14 @@ def test_retrieval_is_the_librarys_own(small: Material, trained: Run) -> None:
 def test_masking_keeps_the_length_and_warping_the_shape() -> None:
     speech = torch.ones(60, 4)
     torch.manual_seed(0)
-    masked = augmented(speech, Recipe(masked=0.5))
+    masked = augmented(speech, Recipe(masked=0.5, jitter=0, warp=0))
     assert masked.shape == (60, 4) and 0 < int((masked == 0).all(dim=1).sum()) <= 30
-    warped = augmented(speech, Recipe(masked=0.0, warp=0.2))
+    warped = augmented(speech, Recipe(masked=0.0, jitter=0, warp=0.2))
     assert 48 <= len(warped) <= 72 and torch.equal(warped, torch.ones_like(warped))
-    assert torch.equal(augmented(speech, Recipe(masked=0.0)), speech) and bool((speech == 1).all())
+    assert torch.equal(augmented(speech, Recipe(masked=0.0, jitter=0, warp=0)), speech) and bool((speech == 1).all())
+    counted = torch.arange(60.0)[:, None]
+    cut = augmented(counted, Recipe(masked=0.0, jitter=7, warp=0))
+    assert 53 <= len(cut) <= 60 and torch.equal(cut, counted[60 - len(cut) :])
 
 
 def test_changes_to_the_recipe() -> None:
