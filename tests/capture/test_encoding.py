@@ -217,12 +217,12 @@ def test_an_interrupted_run_keeps_what_was_computed_and_leaves_no_thread(
 ) -> None:
     asked = 0
 
-    def interrupted(*args: Any) -> Block:
+    def interrupted(*args: Any, **more: Any) -> Block:
         nonlocal asked
         asked += 1
         if asked == 4:
             raise KeyboardInterrupt
-        return encode_job(*args)
+        return encode_job(*args, **more)
 
     from babelscope.capture import encoding
 

@@ -126,9 +126,9 @@ def test_a_run_that_is_stopped_goes_on_and_ends_with_the_same_bits(
     blocks: list[str] = []
     real: Any = vars(encoding_module)["encode_job"]
 
-    def counting(*args: Any) -> Any:
+    def counting(*args: Any, **more: Any) -> Any:
         blocks.append(str(args[2]))
-        return real(*args)
+        return real(*args, **more)
 
     monkeypatch.setattr(encoding_module, "encode_job", counting)
     again = encode(tiny_model, tones, path, block=5)

@@ -26,7 +26,7 @@ from typing import Any
 
 from babelscope.study import Study, summon
 
-LOG, TIMES, MODULES = "begun", "times", "modules"
+LOG, BATCHES, TIMES, MODULES = "begun", "batches", "times", "modules"
 
 #: What a run says that it does, in order.
 STAGES = ("starting", "reading", "encoding", "comparing", "writing", "ended")
@@ -43,8 +43,11 @@ SLOW_IMPORTS = (
 #: The model, once it is loaded in the process that forks: that writes nothing, and takes most of a tiny run.
 MODEL: list[Any] = []
 
-#: Blocks that a kill may make a run encode again: the one that is computed, and the one that is being written.
+#: Blocks that a kill may make a run take up again: the one that is computed, and the one that is being written.
 IN_FLIGHT = 2
+
+#: Batches that a kill may make a run compute again: the one that is computed (there is one stream).
+IN_A_STREAM = 1
 
 
 def tiny_study(folder: Path, output: str) -> Study:
@@ -63,6 +66,7 @@ def tiny_study(folder: Path, output: str) -> Study:
             "model": {
                 "name": "whisper-base+e5-small",
                 "window_seconds": 2,
+                "batch_size": 1,
                 "weights": {"whisper-base": str(folder / "whisper"), "e5-small": str(folder / "e5")},
             },
         }
@@ -95,9 +99,10 @@ def beside(study: Study, kind: str) -> Path:
 def _run(study: Study, stage: Path, write: int | None = None) -> None:
     """Run a study; count what it encodes and when; be killed before so manieth a write, if one is given."""
     from babelscope import study as module
-    from babelscope.capture import encoding
+    from babelscope.capture import encoding, streams
 
-    real = vars(encoding)["encode_job"]
+    real, real_batch = vars(encoding)["encode_job"], vars(streams)["_run"]
+    batches = os.open(beside(study, BATCHES), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     begun = os.open(beside(study, LOG), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     times = os.open(beside(study, TIMES), os.O_WRONLY | os.O_TRUNC | os.O_CREAT)
     now = os.open(stage, os.O_WRONLY | os.O_CREAT)
@@ -106,6 +111,10 @@ def _run(study: Study, stage: Path, write: int | None = None) -> None:
     def counting(model: Any, corpus: Any, job: Any, *more: Any, **named: Any) -> Any:
         os.write(begun, f"{job} {job.start}\n".encode())
         return real(model, corpus, job, *more, **named)
+
+    def counting_batches(*given: Any) -> Any:
+        os.write(batches, b"one\n")
+        return real_batch(*given)
 
     def tell(what: str, done: int = 0, total: int = 0) -> None:
         nonlocal last
@@ -119,6 +128,7 @@ def _run(study: Study, stage: Path, write: int | None = None) -> None:
     if MODEL:
         vars(module)["summon"] = lambda _: MODEL[0]
     vars(encoding)["encode_job"] = counting
+    vars(streams)["_run"] = counting_batches
     writes = _counting_writes(write)
     tell("starting")
     module.run(study, progress=tell)
@@ -211,15 +221,18 @@ def main(folder: Path, kills: int, seed: int) -> dict[str, Any]:
         with contextlib.suppress(Exception):  # what cannot be imported by its name is not needed by it
             importlib.import_module(name)
     MODEL.append(summon(undisturbed))
-    if _threads() > 1:
-        raise SystemExit("this process has started threads: what it forks could hang")
+    end = time.monotonic() + 10
+    while len(names := _threads()) > 1:  # some end by themselves
+        if time.monotonic() > end:
+            raise SystemExit(f"this process has started threads ({', '.join(names)}): what it forks could hang")
+        time.sleep(0.1)
     expected = contents_in_fork(undisturbed)
-    blocks = len(beside(undisturbed, LOG).read_text().splitlines())
+    blocks, batches = (len(beside(undisturbed, kind).read_text().splitlines()) for kind in (LOG, BATCHES))
     if kills >= 50:  # worth knowing: how long it takes once all is imported, and that two runs are alike
         second = tiny_study(folder, "second")
         took = _finish(second, stage)
         _hold(expected, contents_in_fork(second), "a second undisturbed run")
-    done, rounds, again, most = 0, 0, 0, 0
+    done, rounds, again, most, batches_again = 0, 0, 0, 0, 0
     at: Counter[str] = Counter()
     while done < kills:
         study = tiny_study(folder, f"round-{rounds}")
@@ -247,9 +260,14 @@ def main(folder: Path, kills: int, seed: int) -> dict[str, Any]:
         again += len(begun) - blocks
         most = max(most, max(Counter(begun).values()) - 1)
         if len(begun) - blocks > IN_FLIGHT * of_round:
-            raise SystemExit(f"round {rounds}: {of_round} kills made {len(begun) - blocks} blocks be encoded again")
+            raise SystemExit(f"round {rounds}: {of_round} kills made {len(begun) - blocks} blocks be begun again")
+        ran = len(beside(study, BATCHES).read_text().splitlines())
+        batches_again += ran - batches
+        if ran - batches > IN_A_STREAM * of_round:
+            raise SystemExit(f"round {rounds}: {of_round} kills made {ran - batches} batches be computed again")
         rounds += 1
-        print(f"{done} kills, {rounds} studies, {dict(at)}, {again} blocks again", file=sys.stderr, flush=True)
+        told_again = f"{again} blocks begun and {batches_again} batches computed again"
+        print(f"{done} kills, {rounds} studies, {dict(at)}, {told_again}", file=sys.stderr, flush=True)
         shutil.rmtree(study.output)
     return {
         "kills": done,
@@ -257,16 +275,18 @@ def main(folder: Path, kills: int, seed: int) -> dict[str, Any]:
         "at": dict(at.most_common()),
         "blocks": blocks,
         "blocks again": again,
+        "batches": batches,
+        "batches again": batches_again,
         "most a block": most,
         "writes": told["writes"],
         "seconds undisturbed": {name: round(value, 2) for name, value in took.items()},
     }
 
 
-def _threads() -> int:
-    """Return how many threads this process has, but for that of Arrow's allocator, which a fork does well without."""
-    names = [(task / "comm").read_text() for task in Path("/proc/self/task").iterdir()]
-    return sum(not name.startswith("jemalloc") for name in names)
+def _threads() -> list[str]:
+    """Return this process's threads, but for that of Arrow's allocator, which a fork does well without."""
+    names = [(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
+    return [name for name in names if not name.startswith("jemalloc")]
 
 
 def _hold(expected: dict[str, str], found: dict[str, str], what: str) -> None:

@@ -18,6 +18,7 @@ from babelscope.capture.jobs import (
     encode_job,
     open_jobs,
 )
+from babelscope.capture.journal import Journal
 from babelscope.capture.layout import check_store_dtype
 from babelscope.capture.places import tidy
 from babelscope.capture.preparing import Ahead, known_columns
@@ -28,7 +29,7 @@ from babelscope.corpora import Corpus
 from babelscope.errors import DataError, UsageError
 from babelscope.models.base import Model
 
-#: Sentences that are written together: what a killed run loses at most, and one file for all points of the model.
+#: Sentences that are written together: one file for all points of the model.
 BLOCK = 128
 
 #: Called with what is being done ("speech en"), how many utterances are done, and how many there are.
@@ -119,6 +120,8 @@ def encode(
         tidy(path)
         writer = Writer(path, layout, overwrite=overwrite)
         layout = writer.layout
+        journal = Journal(writer.path, layout)
+        journal.tidy()
         skipped = set() if skip_bad else writer.blocks_with_skipped()
         jobs = open_jobs(
             layout, lambda *cell: writer.is_done(*cell) and (cell[0], cell[1], cell[2].start) not in skipped
@@ -144,6 +147,7 @@ def encode(
         for column in range(len(layout.languages)):  # of which no block is open, but texts were removed
             if column not in described and not writer.is_described(column) and (write := describing(column)):
                 write()
+        journal.close()
     stored = Activations(path)
     if not stored.sentences:
         raise DataError(
@@ -167,12 +171,14 @@ class Here:
 
     def encode(self, work: Work) -> None:
         """Run and write all jobs, in their order."""
+        journal = Journal(work.writer.path, work.writer.layout)
         with Ahead(work.model, work.corpus, work.jobs, work.workers) as ahead, WriteBehind() as behind:
             for job in work.jobs:
                 work.told(job, False)
-                encoded = encode_job(work.model, work.corpus, job, work.how, ahead.take(job))
+                kept = journal.of(*job.cell)
+                encoded = encode_job(work.model, work.corpus, job, work.how, ahead.take(job), kept=kept)
                 block = partial(work.writer.write_block, job.modality, job.column, job.part, encoded)
-                behind.put(partial(_in_turn, work.describing(job.column), block))
+                behind.put(partial(_in_turn, work.describing(job.column), block, kept.discard))
                 work.told(job, True)
 
 

@@ -14,9 +14,11 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from babelscope.audio import SAMPLE_RATE
 from babelscope.capture.batching import by_length
+from babelscope.capture.journal import KeptBatches
 from babelscope.capture.pooling import pooling_named
 from babelscope.capture.preparing import Utterance, prepare_job
 from babelscope.capture.store import Block, Layout, Writer
@@ -113,6 +115,11 @@ class Job:
         """The sentences as a slice."""
         return slice(self.start, self.stop)
 
+    @property
+    def cell(self) -> tuple[Modality, int, int, int]:
+        """What names it among the jobs of a store."""
+        return self.modality, self.column, self.start, self.stop
+
     def __len__(self) -> int:
         return self.stop - self.start
 
@@ -190,6 +197,7 @@ def encode_job(
     how: How,
     prepared: Sequence[Utterance | DataError] | None = None,
     streams: int | None = None,
+    kept: KeptBatches | None = None,
 ) -> Block:
     """Run one job.
 
@@ -204,6 +212,9 @@ def encode_job(
     streams : int, optional
         How many batches run at once on the processor, as for :func:`babelscope.capture.streams.run_batches`: as many as
         torch has threads if left out. It does not change the numbers.
+    kept : KeptBatches, optional
+        What an earlier run of the job left of its batches, which is taken instead of running them again; and where
+        those that run now are kept.
 
     Returns
     -------
@@ -232,7 +243,7 @@ def encode_job(
             raise _hinting(refused)
     items = [one.prepared for _, one in good]
     rows = [row for row, _ in good]
-    found = _run(side, items, how, streams)
+    found = _run(side, items, how, streams, kept or KeptBatches(None, ""), rows)
     vectors = {point.name: np.full((len(sentences), point.width), np.nan, dtype=np.float32) for point in side.points}
     for name, values in found.items():
         vectors[name][rows] = values
@@ -246,16 +257,18 @@ def encode_job(
             skipped.setdefault(rows[row], reason)
     for values in vectors.values():
         values[list(skipped)] = np.nan
-    kept = {row: one for row, one in good if row not in skipped}
+    whole = {row: one for row, one in good if row not in skipped}
     tokens = dict(zip(rows, _token_ids(items), strict=False)) if modality == "text" else {}
     return Block(
         vectors,
         {
-            point.name: [point.length(kept[row].prepared.length) if row in kept else 0 for row in range(len(sentences))]
+            point.name: [
+                point.length(whole[row].prepared.length) if row in whole else 0 for row in range(len(sentences))
+            ]
             for point in side.points
         },
-        [kept[row].amount if row in kept else math.nan for row in range(len(sentences))],
-        [tokens[row] if row in kept else [] for row in range(len(sentences))] if tokens else (),
+        [whole[row].amount if row in whole else math.nan for row in range(len(sentences))],
+        [tokens[row] if row in whole else [] for row in range(len(sentences))] if tokens else (),
         dict(sorted(skipped.items())),
     )
 
@@ -277,16 +290,33 @@ def _hinting(error: DataError) -> DataError:
     return hinting
 
 
-def _run(side: Side, items: Sequence[Prepared], how: How, streams: int | None) -> dict[str, NDArray[np.float32]]:
-    """Run utterances in batches of like length; one array a point, its rows in the order of `items`."""
+def _run(
+    side: Side, items: Sequence[Prepared], how: How, streams: int | None, kept: KeptBatches, rows: Sequence[int]
+) -> dict[str, NDArray[np.float32]]:
+    """Run utterances in batches of like length; one array a point, its rows in the order of `items`.
+
+    `rows` are the items' in the job: what batches are known by in `kept`.
+    """
     if not items:
         return {}
     batches = how.batches(side, [item.length for item in items])
-    parts = run_batches(side, [[items[index] for index in batch] for batch in batches], how.pooling, streams)
-    # All that was caught is brought to the host at once: nothing on a GPU is waited for before a block's last batch.
-    whole = torch.cat(parts).cpu().numpy()
-    together = np.empty_like(whole)
-    together[[index for batch in batches for index in batch]] = whole
+    together = np.empty((len(items), sum(point.width for point in side.points)), dtype=np.float32)
+    left: list[list[int]] = []
+    for batch in batches:
+        held = kept.take([rows[index] for index in batch], together.shape[1])
+        if held is None:
+            left.append(batch)
+        else:
+            together[batch] = held
+
+    def keep(number: int, values: Tensor) -> None:
+        kept.put([rows[index] for index in left[number]], values.numpy())
+
+    if left:
+        listed = [[items[index] for index in batch] for batch in left]
+        parts = run_batches(side, listed, how.pooling, streams, keep if kept else None)
+        # What was caught is brought to the host at once: nothing on a GPU is waited for before a block's last batch.
+        together[[index for batch in left for index in batch]] = torch.cat(parts).cpu().numpy()
     edges = np.cumsum([0, *(point.width for point in side.points)])
     return {
         point.name: together[:, start:stop]

@@ -6,8 +6,9 @@ that; batches have nothing to wait for. One thread alone also computes the same 
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import wait
 from contextlib import ExitStack
 
@@ -19,12 +20,19 @@ from babelscope.capture.threads import SingleThreads
 from babelscope.capture.twins import twin_of
 from babelscope.models.base import Prepared, Side
 
+#: Seconds after which batches that ran on a GPU are brought to the host to be kept: it waits for nothing before.
+KEEP_SECONDS = 10.0
+
 #: Most batches that run at once: each holds activations of its own, and all of them read the same weights.
 MOST_STREAMS = 8
 
 
 def run_batches(
-    side: Side, batches: Sequence[Sequence[Prepared]], pooling: str, streams: int | None = None
+    side: Side,
+    batches: Sequence[Sequence[Prepared]],
+    pooling: str,
+    streams: int | None = None,
+    keep: Callable[[int, Tensor], None] | None = None,
 ) -> list[Tensor]:
     """Run batches with every point captured.
 
@@ -38,6 +46,9 @@ def run_batches(
     streams : int, optional
         How many run at once on the processor: as many as torch has threads if left out, at most :data:`MOST_STREAMS`.
         It does not change the numbers.
+    keep : callable, optional
+        Given each batch's number and what it gave, on the host, as soon as it has run; on a GPU every
+        :data:`KEEP_SECONDS` those that ran meanwhile. It may be called in several threads at once.
 
     Returns
     -------
@@ -51,7 +62,7 @@ def run_batches(
     """
     if not _on_the_processor(side):
         with Capture(side, pooling) as capture:
-            return [_run(capture, batch) for batch in batches]
+            return _one_after_another(capture, batches, keep)
     count = min(torch.get_num_threads() if streams is None else streams, MOST_STREAMS, len(batches))
     waiting = deque(enumerate(batches))
     found: dict[int, Tensor] = {}
@@ -65,6 +76,8 @@ def run_batches(
                 return
             try:
                 found[number] = _run(capture, batch)
+                if keep:
+                    keep(number, found[number])
             except BaseException as error:
                 failed[number] = error
 
@@ -77,6 +90,20 @@ def run_batches(
     if failed:
         raise failed[min(failed)]
     return [found[number] for number in range(len(batches))]
+
+
+def _one_after_another(
+    capture: Capture, batches: Sequence[Sequence[Prepared]], keep: Callable[[int, Tensor], None] | None
+) -> list[Tensor]:
+    found: list[Tensor] = []
+    kept, last = 0, time.monotonic()
+    for batch in batches:
+        found.append(_run(capture, batch))
+        if keep and time.monotonic() - last >= KEEP_SECONDS:
+            for number in range(kept, len(found)):
+                keep(number, found[number].cpu())
+            kept, last = len(found), time.monotonic()
+    return found
 
 
 def _on_the_processor(side: Side) -> bool:

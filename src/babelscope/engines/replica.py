@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from babelscope.capture.jobs import How, Job, encode_job
+from babelscope.capture.journal import Journal
 from babelscope.capture.places import place_of
 from babelscope.capture.preparing import Ahead, Utterance
 from babelscope.capture.store import Layout, Writer
@@ -153,6 +154,7 @@ class Replica:
         assert self._model is not None
         self._began = began
         self._writer = Writer(began.store, began.layout)
+        self._journal = Journal(self._writer.path, self._writer.layout)
         self._narrow = self._model.select_points(began.points)
         self._ahead = AheadOfEach(self._narrow, began).__enter__()  # until this process ends, and its workers with it
 
@@ -170,7 +172,9 @@ class Replica:
         with preparing:
             prepared = self._ahead.take(job)
         with computing:
-            block = encode_job(self._narrow, began.corpus, job, began.how, prepared, self._asked.torch_threads)
+            kept = self._journal.of(*job.cell)
+            block = encode_job(self._narrow, began.corpus, job, began.how, prepared, self._asked.torch_threads, kept)
         del prepared
         with writing:
             self._writer.write_block(job.modality, job.column, job.part, block)
+        kept.discard()
