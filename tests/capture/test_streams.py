@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import random
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from babelscope.capture import Activations, encode
+from babelscope.capture import streams as streams_module
 from babelscope.capture.jobs import How, Job, encode_job
 from babelscope.capture.streams import run_batches
 from babelscope.capture.twins import twin_of
@@ -117,6 +119,37 @@ def test_the_first_batch_that_fails_is_told_and_no_other_begun(tiny_model: Model
     assert len(side.seen) <= first + streams
     assert torch.get_num_threads() == 3
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in side.root.modules())
+
+
+def test_heavy_batches_run_alone_or_beside_light_ones_to_the_same_bits(
+    tiny_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    side = tiny_model.sides["text"]
+    batches = _texts(side, 9)
+    expected = run_batches(side, batches, "mean", 3)
+    most = streams_module.MOST_AT_ONCE
+    shares = [0.1, 0.2, 0.7, 0.5, 1.5, 0.3, 0.1, 0.0, 0.6]
+    weight_of = {batch[0].length: share * most for batch, share in zip(batches, shares, strict=True)}
+    running: list[float] = []
+    begun: list[float] = []
+    together: list[list[float]] = []
+    real: Any = vars(streams_module)["_run"]
+
+    def run(capture: Any, batch: Any) -> Any:
+        weight = weight_of[batch[0].length]
+        running.append(weight)
+        begun.append(weight)
+        time.sleep(0.02)
+        together.append(list(running))
+        found = real(capture, batch)
+        running.remove(weight)
+        return found
+
+    monkeypatch.setattr(streams_module, "_run", run)
+    found = run_batches(side, batches, "mean", 3, weights=[share * most for share in shares])
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+    assert all(sum(weights) <= most or len(weights) == 1 for weights in together)
+    assert begun[0] == 1.5 * most and max(map(len, together)) > 1 and len(begun) == 9
 
 
 def test_what_was_written_before_an_error_stays_and_the_run_goes_on(

@@ -314,7 +314,8 @@ def _run(
 
     if left:
         listed = [[items[index] for index in batch] for batch in left]
-        parts = run_batches(side, listed, how.pooling, streams, keep if kept else None)
+        weights = [_weight(side, [items[index].length for index in batch]) for batch in left]
+        parts = run_batches(side, listed, how.pooling, streams, keep if kept else None, weights)
         # What was caught is brought to the host at once: nothing on a GPU is waited for before a block's last batch.
         together[[index for batch in left for index in batch]] = torch.cat(parts).cpu().numpy()
     edges = np.cumsum([0, *(point.width for point in side.points)])
@@ -322,6 +323,16 @@ def _run(
         point.name: together[:, start:stop]
         for point, start, stop in zip(side.points, edges[:-1], edges[1:], strict=True)
     }
+
+
+def _weight(side: Side, lengths: Sequence[int]) -> float:
+    """Return a batch's square seconds: utterances x the longest squared.
+
+    Texts are short, and a window of fixed length is what its model was made for: they weigh nothing.
+    """
+    if side.modality == "text" or side.fixed_batch_length:
+        return 0.0
+    return len(lengths) * (max(lengths) / SAMPLE_RATE) ** 2
 
 
 def _token_ids(prepared: Sequence[Prepared]) -> list[list[int]]:

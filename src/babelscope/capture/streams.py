@@ -6,8 +6,8 @@ that; batches have nothing to wait for. One thread alone also computes the same 
 
 from __future__ import annotations
 
+import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import wait
 from contextlib import ExitStack
@@ -16,12 +16,19 @@ import torch
 from torch import Tensor
 
 from babelscope.capture.hooks import Capture
+from babelscope.capture.memory import give_back_memory
 from babelscope.capture.threads import SingleThreads
 from babelscope.capture.twins import twin_of
 from babelscope.models.base import Prepared, Side
 
 #: Seconds after which batches that ran on a GPU are brought to the host to be kept: it waits for nothing before.
 KEEP_SECONDS = 10.0
+
+#: Square seconds of speech that run at once: attention's tables grow so, and with them what memory a run takes.
+MOST_AT_ONCE = 600.0
+
+#: Square seconds from which a batch's memory is given back when it has run.
+HEAVY = 60.0
 
 #: Most batches that run at once: each holds activations of its own, and all of them read the same weights.
 MOST_STREAMS = 8
@@ -33,6 +40,7 @@ def run_batches(
     pooling: str,
     streams: int | None = None,
     keep: Callable[[int, Tensor], None] | None = None,
+    weights: Sequence[float] | None = None,
 ) -> list[Tensor]:
     """Run batches with every point captured.
 
@@ -49,6 +57,9 @@ def run_batches(
     keep : callable, optional
         Given each batch's number and what it gave, on the host, as soon as it has run; on a GPU every
         :data:`KEEP_SECONDS` those that ran meanwhile. It may be called in several threads at once.
+    weights : sequence of float, optional
+        One a batch, in square seconds. On the processor those that run at once weigh :data:`MOST_AT_ONCE` together at
+        most; one that weighs more runs alone. The heaviest are begun first, and lighter ones run beside them.
 
     Returns
     -------
@@ -64,32 +75,74 @@ def run_batches(
         with Capture(side, pooling) as capture:
             return _one_after_another(capture, batches, keep)
     count = min(torch.get_num_threads() if streams is None else streams, MOST_STREAMS, len(batches))
-    waiting = deque(enumerate(batches))
+    turns = _Turns(weights or [0.0] * len(batches))
     found: dict[int, Tensor] = {}
     failed: dict[int, BaseException] = {}
 
     def work(capture: Capture) -> None:
-        while waiting and not failed:
+        while (number := turns.take()) is not None:
             try:
-                number, batch = waiting.popleft()
-            except IndexError:  # another took the last
-                return
-            try:
-                found[number] = _run(capture, batch)
+                found[number] = _run(capture, batches[number])
                 if keep:
                     keep(number, found[number])
             except BaseException as error:
                 failed[number] = error
+                turns.close()
+            finally:
+                if weights and weights[number] >= HEAVY:
+                    give_back_memory()
+                turns.give_back(number)
 
     # All twins are made before any of the side's modules has a hook of ours, which they would have, too.
     with ExitStack() as stack:
         captures = [stack.enter_context(Capture(one, pooling)) for one in _beside(side, count)]
         pool = stack.enter_context(SingleThreads(len(captures), "babelscope-stream"))
-        stack.callback(waiting.clear)  # before the threads are waited for: nothing is begun after Ctrl-C
+        stack.callback(turns.close)  # before the threads are waited for: nothing is begun after Ctrl-C
         wait([pool.submit(work, capture) for capture in captures])
     if failed:
         raise failed[min(failed)]
     return [found[number] for number in range(len(batches))]
+
+
+class _Turns:
+    """Which batch comes next, for several threads that ask.
+
+    Parameters
+    ----------
+    weights : sequence of float
+        One a batch.
+    """
+
+    def __init__(self, weights: Sequence[float]) -> None:
+        self._weights = weights
+        self._left = sorted(range(len(weights)), key=lambda number: -weights[number])
+        self._running: list[int] = []
+        self._changed = threading.Condition()
+
+    def take(self) -> int | None:
+        """Return the next batch that may run beside those that do, waiting for one; None if none is left."""
+        with self._changed:
+            while self._left:
+                room = MOST_AT_ONCE - sum(self._weights[number] for number in self._running)
+                for number in self._left:
+                    if not self._running or self._weights[number] <= room:
+                        self._left.remove(number)
+                        self._running.append(number)
+                        return number
+                self._changed.wait()
+            return None
+
+    def give_back(self, number: int) -> None:
+        """Say that a batch has run."""
+        with self._changed:
+            self._running.remove(number)
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Begin none that was not begun."""
+        with self._changed:
+            self._left.clear()
+            self._changed.notify_all()
 
 
 def _one_after_another(

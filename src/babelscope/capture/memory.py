@@ -1,0 +1,26 @@
+"""Memory that was freed goes back to the system.
+
+glibc keeps what a thread has freed for the next allocation, in pieces: after batches of many sizes in several threads a
+process held 1.2 GB of which it used none.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Callable
+from functools import cache
+
+
+def give_back_memory() -> None:
+    """Have the C library give back what was freed, where it can be told to: some milliseconds."""
+    _trim()(0)
+
+
+@cache
+def _trim() -> Callable[[int], object]:
+    if sys.platform != "linux":
+        return lambda kept: None
+    # Not every C library has it.
+    found: Callable[[int], object] = getattr(ctypes.CDLL(None), "malloc_trim", lambda kept: None)
+    return found
