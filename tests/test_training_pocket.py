@@ -6,6 +6,7 @@ The frozen models are tiny ones with random weights, the recordings tones: every
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import signal
 import subprocess
@@ -20,13 +21,14 @@ from babelscope import corpora
 from babelscope.audio import load_audio
 from babelscope.corpora import Corpus
 from babelscope.errors import DataError, UsageError
-from babelscope.models.pocket_adapter import SPLIT, AdapterShape, load_adapter
+from babelscope.models.pocket_adapter import FOLDER, SPLIT, AdapterShape, load_adapter
 from babelscope.monitor import read_log
 from babelscope.similarity import retrieval
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
+from training.pocket import ship as shipping  # noqa: E402
 from training.pocket import split  # noqa: E402
 from training.pocket import synthetic as synthesis  # noqa: E402
 from training.pocket.__main__ import changed  # noqa: E402
@@ -218,6 +220,30 @@ def test_an_edited_split_is_refused(tmp_path: Path) -> None:
     edited.write_text(SPLIT.read_text(encoding="utf-8").replace('"seed": 0', '"seed": 1'), encoding="utf-8")
     with pytest.raises(DataError, match="not what was drawn"):
         split.read(edited)
+
+
+def test_what_another_run_scored_is_noted_without_a_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stands = json.loads((FOLDER / "results.json").read_text(encoding="utf-8"))
+    before = {name: (FOLDER / name).read_bytes() for name in ("results.json", "card.md")}
+    (tmp_path / "shipped").mkdir()
+    monkeypatch.setattr(shipping, "FOLDER", tmp_path / "shipped")
+    for name, content in before.items():
+        (tmp_path / "shipped" / name).write_bytes(content)
+    shipping.note(tmp_path / "runs")
+    assert {name: (tmp_path / "shipped" / name).read_bytes() for name in before} == before, "no run, no change"
+
+    recipe = Recipe(words=True, shape=AdapterShape(kernel=5))
+    scores = {key: 0.5 for key, value in stands["validation"][0].items() if isinstance(value, float)}
+    run = tmp_path / "runs" / "with-words"
+    run.mkdir(parents=True)
+    said = {"name": "with-words", "recipe": json.loads(recipe.to_json()), **scores}
+    (run / "validation.json").write_text(json.dumps(said), encoding="utf-8")
+    shipping.note(tmp_path / "runs")
+    noted = json.loads((tmp_path / "shipped" / "results.json").read_text(encoding="utf-8"))
+    assert [one["name"] for one in noted["ablations"]] == [*(one["name"] for one in stands["ablations"]), "with-words"]
+    assert noted["tables"] == stands["tables"]
+    rows = (tmp_path / "shipped" / "card.md").read_text(encoding="utf-8").splitlines()
+    assert "| words True, kernel 5 | 0.500 | 0.500 | 0.500 | 0.500 | 0.500 |" in rows
 
 
 if __name__ == "__main__":

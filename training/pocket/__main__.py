@@ -121,11 +121,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     one.add_argument("--unwatched", action="store_true", help="do not log the gaps")
     last = commands.add_parser("ship", help="three seeds, the best by validation, its test results; writes the files")
     last.add_argument("--again", action="store_true", help="look at the test sentences once more")
+    commands.add_parser("note", help="write the card anew with what other runs scored in validation; no test")
     given = parser.parse_args(arguments)
     torch.set_num_threads(given.threads)
     if given.command == "split":
         fetch(ASSETS[:3])
         split.write(split.draw(split.load_corpora()), SPLIT)
+        return
+    if given.command == "note":
+        from training.pocket.ship import note
+
+        note(folder() / "runs", prepare(words=False))
         return
     recipe = changed(Recipe(), given.set) if given.command == "train" else Recipe()
     material = prepare(recipe.words)

@@ -27,7 +27,7 @@ def card(results: Mapping[str, Any]) -> str:
     parts = [_HEAD, _data(results), _recipe(chosen, results), _ablations(results)]
     parts.append(_RESULTS.replace("LOOKS", _looks(results)))
     for name, title in (("asterisk", "Asterisk"), ("tuxpaint", "Tux Paint, six languages")):
-        parts.append(_main(title, tables[name]))
+        parts += [_main(title, tables[name]), _drawn(tables[name], results.get("draws", {}).get(name))]
     parts += [_others(tables), _by_language(tables), _levels(results), _LIMITS]
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
@@ -55,6 +55,17 @@ def _main(title: str, table: Mapping[str, Any]) -> str:
         what = _ROWS[row].format(pivot=table["pivot"])
         lines.append(f"| {what} | {_short(table['chance'])} | {' | '.join(figures)} | {seeds} | {text} |")
     return "\n".join(lines)
+
+
+def _drawn(table: Mapping[str, Any], draws: Mapping[str, Any] | None) -> str:
+    """Say how hard this draw of sentences is to the text model itself."""
+    if draws is None:
+        return ""
+    return (
+        f"How hard a draw of {table['n']} sentences is varies: E5's own text → text is "
+        f"{_short(table['text-text']['value'])} here, and {_short(draws['mean'])} (s.d. {_short(draws['sd'])}) in "
+        f"{draws['draws']} draws of as many from the {draws['of']} that are learned from."
+    )
 
 
 def _augmentation(recipe: Mapping[str, Any]) -> str:
@@ -109,6 +120,7 @@ def _ablations(results: Mapping[str, Any]) -> str:
         # A run made before a number could be chosen is without it: it was 0 then, or off.
         then = {key: recipe.get(key, type(value)(0)) for key, value in base.items() if key != "shape"}
         changes = [f"{key} {value}" for key, value in then.items() if value != base[key] and key != "seed"]
+        changes += [f"{key} {value}" for key, value in recipe["shape"].items() if value != base["shape"][key]]
         changes += [f"seed {recipe['seed']}"] if recipe["seed"] else []
         cells = [
             f"{one[f'{corpus} {row}']:.3f}" for corpus in ("asterisk", "tuxpaint") for row in ("same", "cross_all")
@@ -204,7 +216,7 @@ time{_augmentation(recipe)}. AdamW, rate {recipe["rate"]:g}, decay {recipe["deca
 
 Three seeds, on validation sentences (mean of same- and cross-language retrieval over Asterisk and Tux Paint; wall time
 with other work on the same two cores): {seeds}.
-Shipped: {results["chosen"]}; it was not measured what Fish Fillets' recordings or synthetic speech add.
+Shipped: {results["chosen"]}.
 Split `{results["split"][:12]}`, weights `{results["weights_sha256"][:12]}`."""
 
 

@@ -133,6 +133,27 @@ def directions(
     return found
 
 
+def text_draws(material: Material, corpus: str, size: int, draws: int = 300) -> dict[str, float]:
+    """Return how well the text model itself does on other draws of so many sentences: how hard a test is varies.
+
+    Retrieval from the pivot's text to the other languages' text among `size` sentences that are learned from, drawn
+    anew each time; ``mean`` and ``sd`` over the draws.
+    """
+    languages, pivot = GROUPS[corpus]
+    said: dict[str, dict[str, int]] = {}
+    for number, each in enumerate(material.utterances):
+        if each.part == "train" and each.corpus == corpus and each.language in languages:
+            said.setdefault(each.sentence, {})[each.language] = int(material.text_of[number])
+    texts = [row for _, row in sorted(said.items()) if len(row) == len(languages)]
+    vectors = {one: _unit(material.targets.pooled[[row[one] for row in texts]]) for one in languages}
+    others = [language for language in languages if language != pivot]
+    random, found = np.random.default_rng(0), []
+    for _ in range(draws):
+        rows = random.permutation(len(texts))[:size]
+        found.append(np.mean([hits(vectors[pivot][rows], vectors[one][rows]).mean() for one in others]))
+    return {"mean": float(np.mean(found)), "sd": float(np.std(found)), "draws": draws, "of": len(texts)}
+
+
 def text_vectors(material: Material, held: Held) -> dict[str, Array]:
     """Return the normalised text embeddings of some held-out sentences, by language."""
     return {language: _unit(material.targets.pooled[rows]) for language, rows in held.written.items()}

@@ -28,6 +28,7 @@ from training.pocket.judge import (
     judged,
     levels,
     speech_levels,
+    text_draws,
     text_vectors,
 )
 from training.pocket.material import Material
@@ -78,7 +79,7 @@ def ship(material: Material, results: Sequence[Mapping[str, Any]], runs: Path, *
     content: dict[str, Any] = {
         "chosen": best["name"],
         "validation": [dict(result) for result in results],
-        "ablations": _ablations(runs, [str(result["name"]) for result in results]),
+        "ablations": _ablations(runs, [str(result["name"]) for result in results], stands),
         "split": material.split.fingerprint,
         "weights_sha256": sha256_of(source / "adapter.safetensors"),
         "learned_from": _amounts(material, recipe),
@@ -97,15 +98,14 @@ def ship(material: Material, results: Sequence[Mapping[str, Any]], runs: Path, *
                 "untrained": levels(blank[0], material, held),
             }
         print(f"tested: {name}", flush=True)
+    content["draws"] = _draws(material, content["tables"])
     FOLDER.mkdir(parents=True, exist_ok=True)
     write_atomically(FOLDER / "adapter.safetensors", lambda path: shutil.copyfile(source / "adapter.safetensors", path))
     write_atomically(FOLDER / "gaps.jsonl", lambda path: shutil.copyfile(source / "gaps.jsonl", path))
     about = {"penalty": f"{ridge.penalty:g}", "split": material.split.fingerprint, "encoder": "whisper-base"}
     save_ridge(ridge.folded(), FOLDER / "ridge.safetensors", about)
     draw(source / "gaps.jsonl", FIGURE)
-    text = json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True)
-    write_atomically(stands, lambda path: path.write_text(text + "\n", encoding="utf-8"))
-    write_atomically(FOLDER / "card.md", lambda path: path.write_text(card(content), encoding="utf-8"))
+    _write(content)
 
 
 def _before(stands: Path) -> list[dict[str, Any]]:
@@ -182,10 +182,46 @@ def _pooled(spoken: Mapping[str, Mapping[str, Array]]) -> dict[str, Array]:
     return {language: points["pooled"] for language, points in spoken.items()}
 
 
-def _ablations(runs: Path, seeds: Sequence[str]) -> list[dict[str, Any]]:
-    """Return what the other finished runs scored on validation sentences."""
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(runs.glob("*/validation.json"))]
-    return [each for each in found if each["name"] not in seeds]
+def note(runs: Path, material: Material | None = None) -> None:
+    """Write the card anew with what other runs scored on validation sentences; the test is not looked at.
+
+    Parameters
+    ----------
+    runs : Path
+    material : Material, optional
+        With it the text model is judged anew on other draws of sentences.
+
+    Raises
+    ------
+    UsageError
+        If nothing was shipped yet.
+    """
+    stands = FOLDER / "results.json"
+    if not stands.is_file():
+        raise UsageError(f"{stands} does not exist: ship first")
+    content = json.loads(stands.read_text(encoding="utf-8"))
+    content["ablations"] = _ablations(runs, [str(one["name"]) for one in content["validation"]], stands)
+    if material is not None:
+        content["draws"] = _draws(material, content["tables"])
+    _write(content)
+
+
+def _draws(material: Material, tables: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: text_draws(material, name, tables[name]["n"]) for name in GROUPS}
+
+
+def _write(content: Mapping[str, Any]) -> None:
+    text = json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True)
+    write_atomically(FOLDER / "results.json", lambda path: path.write_text(text + "\n", encoding="utf-8"))
+    write_atomically(FOLDER / "card.md", lambda path: path.write_text(card(content), encoding="utf-8"))
+
+
+def _ablations(runs: Path, seeds: Sequence[str], stands: Path) -> list[dict[str, Any]]:
+    """Return what the other finished runs scored on validation sentences, those told of before among them."""
+    told = json.loads(stands.read_text(encoding="utf-8"))["ablations"] if stands.is_file() else []
+    here = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(runs.glob("*/validation.json"))]
+    found = {str(each["name"]): each for each in [*told, *here]}
+    return [each for name, each in found.items() if name not in seeds]
 
 
 def _amounts(material: Material, recipe: Recipe) -> dict[str, dict[str, float]]:
