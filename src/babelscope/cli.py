@@ -173,7 +173,9 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what it takes: memory, disk, hours here.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another study's activations.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace another study's activations; what is the same is taken over.")
+    ] = False,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out sentences that cannot be encoded, and list them.")
     ] = False,
@@ -390,7 +392,7 @@ def _about_asset(name: str) -> list[str]:
 def encode(
     study: Annotated[Path, typer.Argument(help="The study's TOML file; its tables corpus and model are used.")],
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace activations of another study in its output folder.")
+        bool, typer.Option("--overwrite", help="Replace another study's activations; what is the same is taken over.")
     ] = False,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out sentences that cannot be encoded, and list them.")

@@ -1,18 +1,25 @@
-"""A side that two models have in common is run once: the second model's store takes over what the first one's holds."""
+"""What another store holds is taken over: a side that two models share, and what a changed corpus left as it was."""
 
 from __future__ import annotations
 
+import csv
 import dataclasses
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from torch import Tensor
 
-from babelscope.capture import encode
+from babelscope import corpora
+from babelscope.capture import Activations, encode, encoding
+from babelscope.capture.layout import shard_key
 from babelscope.capture.taking_over import Earlier
 from babelscope.corpora import Corpus
+from babelscope.errors import UsageError
 from babelscope.models import Model
 from babelscope.models.base import Batch
 
@@ -61,3 +68,158 @@ def test_what_is_not_known_to_be_the_same_is_run(tmp_path: Path, tiny_model: Mod
     language = tones.languages[0]
     point = whole.points("text")[0]
     assert not np.array_equal(pooled.matrix(point, "text", language), whole.matrix(point, "text", language))
+
+
+# A store that is replaced, because the corpus changed.
+
+
+class Counted:
+    """Encodes in blocks of five, and tells which blocks were run."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ran: list[str] = []
+        self.said: list[str] = []
+        real: Callable[..., Any] = vars(encoding)["encode_job"]
+
+        def counting(model: Model, corpus: Corpus, job: Any, *more: Any, **named: Any) -> Any:
+            self.ran.append(f"{job} {job.start}")
+            return real(model, corpus, job, *more, **named)
+
+        monkeypatch.setattr(encoding, "encode_job", counting)
+
+    def encode(self, model: Model, corpus: Corpus, path: Path, **more: Any) -> list[str]:
+        self.ran, self.said = [], []
+        encode(model, corpus, path, block=5, progress=lambda what, done, total: self.said.append(what), **more)
+        return self.ran
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
+    return Counted(monkeypatch)
+
+
+@pytest.fixture
+def own(manifest: Path, tmp_path: Path) -> Path:
+    """A manifest of one's own, to be changed."""
+    return Path(shutil.copytree(manifest.parent, tmp_path / "corpus")) / manifest.name
+
+
+def load(manifest: Path, **select: Any) -> Corpus:
+    return corpora.load("manifest", path=manifest).select(**select)
+
+
+def change(manifest: Path, sentence: str, language: str, **columns: str) -> None:
+    with manifest.open(encoding="utf-8", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    for row in rows:
+        if (row["sentence"], row["language"]) == (sentence, language):
+            row.update(columns)
+    with manifest.open("w", encoding="utf-8", newline="") as handle:
+        writer = csv.DictWriter(handle, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def files(path: Path) -> dict[str, bytes]:
+    found = {each.relative_to(path).as_posix(): each for each in path.rglob("*") if each.is_file()}
+    return {name: each.read_bytes() for name, each in found.items() if not name.endswith("zarr.json")}
+
+
+def assert_as_if_afresh(model: Model, corpus: Corpus, path: Path) -> None:
+    afresh = path.with_name("afresh.zarr")
+    encode(model, corpus, afresh, block=5)
+    assert files(path) == files(afresh)
+    assert Activations(path).identity == Activations(afresh).identity
+    beside = {each.name for each in path.parent.iterdir() if each.name.startswith(f".{path.name}")}
+    assert not {name for name in beside if name.endswith((".former", ".batches", ".old"))}
+    shutil.rmtree(afresh)
+
+
+def test_a_language_that_is_added_is_all_that_is_run(
+    tiny_model: Model, own: Path, tmp_path: Path, counted: Counted
+) -> None:
+    path = tmp_path / "a.zarr"
+    counted.encode(tiny_model, load(own, languages=["xa", "xc"]), path)
+    whole = load(own)
+    with pytest.raises(UsageError, match=r"another corpus, languages: .*--overwrite to replace it, which takes over"):
+        counted.encode(tiny_model, whole, path)
+    assert Activations(path).languages == ("xa", "xc"), "refused, it is left as it was"
+    ran = counted.encode(tiny_model, whole, path, overwrite=True)
+    assert ran == [f"{modality} xb {start}" for modality in ("text", "speech") for start in (0, 5, 10)]
+    assert "what changed: text xb, speech xb (12 of 18 blocks are taken over)" in counted.said
+    assert_as_if_afresh(tiny_model, whole, path)
+    assert counted.encode(tiny_model, load(own, languages=["xb"]), path, overwrite=True) == []
+    assert_as_if_afresh(tiny_model, load(own, languages=["xb"]), path)
+
+
+def test_what_is_run_is_the_block_of_a_text_or_recording_that_changed(
+    tiny_model: Model, own: Path, tmp_path: Path, counted: Counted
+) -> None:
+    path = tmp_path / "a.zarr"
+    counted.encode(tiny_model, load(own), path)
+    change(own, "s06", "xb", text="quite another text")
+    assert counted.encode(tiny_model, load(own), path, overwrite=True) == ["text xb 5"]
+    assert_as_if_afresh(tiny_model, load(own), path)
+    sound = own.parent / "xc-11.wav"
+    samples, rate = soundfile.read(sound)
+    soundfile.write(sound, samples[::-1], rate)  # as long as before, under the same name
+    assert counted.encode(tiny_model, load(own), path, overwrite=True) == ["speech xc 10"]
+    assert_as_if_afresh(tiny_model, load(own), path)
+    fewer = load(own, ids=[f"s{number:02}" for number in range(12) if number != 7])
+    ran = counted.encode(tiny_model, fewer, path, overwrite=True)
+    assert {int(each.split()[-1]) for each in ran} == {5, 10} and len(ran) == 12, "those behind it move up"
+    assert_as_if_afresh(tiny_model, fewer, path)
+
+
+def test_a_replacement_that_was_stopped_goes_on_taking_over(
+    tiny_model: Model, own: Path, tmp_path: Path, counted: Counted
+) -> None:
+    path = tmp_path / "a.zarr"
+    counted.encode(tiny_model, load(own, languages=["xa", "xb"]), path)
+    real = vars(encoding)["_taken_over"]
+    writes = 0
+
+    def stopping(*given: Any) -> bool:
+        nonlocal writes
+        writes += 1
+        if writes == 4:
+            raise KeyboardInterrupt
+        return bool(real(*given))
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(encoding, "_taken_over", stopping)
+        counted.encode(tiny_model, load(own), path, overwrite=True)
+    assert path.with_name(".a.zarr.former").is_dir()
+    assert len(counted.encode(tiny_model, load(own), path)) == 6, "the language that was added"
+    assert_as_if_afresh(tiny_model, load(own), path)
+
+
+def test_of_another_model_or_pooling_nothing_is_taken(
+    tiny_model: Model, own: Path, tmp_path: Path, counted: Counted
+) -> None:
+    path = tmp_path / "a.zarr"
+    counted.encode(tiny_model, load(own), path)
+    assert len(counted.encode(tiny_model, load(own, languages=["xa"]), path, overwrite=True, pooling="max")) == 6
+    assert not path.with_name(".a.zarr.former").exists() and not any("what changed" in said for said in counted.said)
+    other = dataclasses.replace(tiny_model, options={**tiny_model.options, "window_seconds": 3})
+    assert len(counted.encode(other, load(own, languages=["xa"]), path, overwrite=True, pooling="max")) == 6
+
+
+def test_points_may_become_fewer(tiny_model: Model, own: Path, tmp_path: Path, counted: Counted) -> None:
+    path = tmp_path / "a.zarr"
+    few = tiny_model.select_points(["*.pooled", "speech.norm"])
+    counted.encode(tiny_model, load(own), path)
+    assert counted.encode(few, load(own), path, overwrite=True) == []
+    assert_as_if_afresh(few, load(own), path)
+    assert len(counted.encode(tiny_model, load(own), path, overwrite=True)) == 18, "and not more"
+
+
+def test_a_damaged_block_is_made_anew(tiny_model: Model, own: Path, tmp_path: Path, counted: Counted) -> None:
+    path = tmp_path / "a.zarr"
+    counted.encode(tiny_model, load(own), path)
+    shard = path / shard_key(0, 1, 1)
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 3] ^= 1
+    shard.write_bytes(content)
+    assert counted.encode(tiny_model, load(own, languages=["xa", "xb"]), path, overwrite=True) == ["text xb 5"]
+    assert_as_if_afresh(tiny_model, load(own, languages=["xa", "xb"]), path)

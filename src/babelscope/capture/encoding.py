@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,8 @@ from babelscope.capture.journal import Journal
 from babelscope.capture.layout import check_store_dtype
 from babelscope.capture.places import tidy
 from babelscope.capture.preparing import Ahead, known_columns
-from babelscope.capture.store import Activations, Layout, Writer, lock, now, versions
-from babelscope.capture.taking_over import Earlier, take_over
+from babelscope.capture.store import Activations, Block, Layout, Writer, lock, now, versions
+from babelscope.capture.taking_over import Earlier, Former, take_over
 from babelscope.capture.writing import WriteBehind
 from babelscope.corpora import Corpus
 from babelscope.errors import DataError, UsageError
@@ -142,12 +142,26 @@ def encode(
                 progress(str(job), finished, total)
 
         if earlier is not None:
-            jobs = [job for job in jobs if not _taken_over(earlier, model, writer, job, told)]
+            jobs = [job for job in jobs if not _taken_over(take_over(earlier, model, layout, job), writer, job, told)]
+        former = Former.of(path, layout, corpus)
+        if former is None:
+            writer.place.forget()
+        else:
+            names = {modality: [point.name for point in side.points] for modality, side in model.sides.items()}
+            changed = [
+                job
+                for job in jobs
+                if not _taken_over(former.take_over(layout, job, names[job.modality]), writer, job, told)
+            ]
+            if progress and jobs:
+                progress(_what_changed(jobs, changed), finished, total)
+            jobs = changed
         (engine or Here()).encode(Work(model, corpus, jobs, how, writer, workers, describing, told))
         for column in range(len(layout.languages)):  # of which no block is open, but texts were removed
             if column not in described and not writer.is_described(column) and (write := describing(column)):
                 write()
         journal.close()
+        writer.place.forget()
     stored = Activations(path)
     if not stored.sentences:
         raise DataError(
@@ -156,9 +170,16 @@ def encode(
     return stored
 
 
-def _taken_over(earlier: Earlier, model: Model, writer: Writer, job: Job, told: Callable[[Job, bool], None]) -> bool:
-    """Write a block that another model's store has; tell whether it has it."""
-    block = take_over(earlier, model, writer.layout, job)
+def _what_changed(jobs: Sequence[Job], changed: Sequence[Job]) -> str:
+    """Say which of the blocks that are open are no longer what the store before this one holds."""
+    if len(changed) == len(jobs):
+        return "what changed: every block"
+    anew = ", ".join(dict.fromkeys(map(str, changed))) or "nothing"
+    return f"what changed: {anew} ({len(jobs) - len(changed)} of {len(jobs)} blocks are taken over)"
+
+
+def _taken_over(block: Block | None, writer: Writer, job: Job, told: Callable[[Job, bool], None]) -> bool:
+    """Write a block that another store has; tell whether it has it."""
     if block is None:
         return False
     writer.write_block(job.modality, job.column, job.part, block)

@@ -44,12 +44,16 @@ CONTENTS: tuple[str, ...] = (
         "text",
         "recording",
         "reader",
+        "content",
         "seconds",
         "tokens",
         "token_ids",
         "skipped",
     ),
 )
+
+#: What may differ between a store and the one that it replaces, of which whole blocks are then still what they were.
+MAY_DIFFER = frozenset({"corpus", "languages", "sentences", "points", "block"})
 
 _PACKAGES = ("babelscope", "torch", "transformers", "numpy", "scipy", "xarray", "zarr")
 _FLOAT16_MOST = float(np.finfo(np.float16).max)
@@ -333,7 +337,12 @@ def _arrays(layout: Layout) -> dict[str, dict[str, Any]]:
         chunks=(1, 1, block),
     )
     per_text, cells = ("language", "sentence"), (languages, sentences)
-    for name, about in (("text", "what is written"), ("recording", "what is heard"), ("reader", "who speaks")):
+    for name, about in (
+        ("text", "what is written"),
+        ("recording", "what is heard"),
+        ("reader", "who speaks"),
+        ("content", "what is heard, by its content: sha256 of a file, CRC-32 and size of an archive's member"),
+    ):
         made[name] = array(per_text, cells, about, dtype="string", fill_value="", chunks=(1, sentences))
     for name, about, attributes in (
         ("seconds", "duration of the recording", {"units": "s"}),

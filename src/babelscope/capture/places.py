@@ -76,6 +76,14 @@ class Place(ABC):
         """Remove the store, last what makes it one: a removal that was stopped is gone on with, not mistaken."""
 
     @abstractmethod
+    def set_aside(self) -> None:
+        """Remove the store to make room for another; where it can be done, keep it aside until :meth:`forget`."""
+
+    @abstractmethod
+    def forget(self) -> None:
+        """Remove what was set aside."""
+
+    @abstractmethod
     def create(self, contents: Mapping[str, bytes]) -> None:
         """Write a new store: it is there with all of `contents`, or not at all."""
 
@@ -184,6 +192,23 @@ class Folder(Place):
             self.location.rename(away)
             shutil.rmtree(away)
 
+    @property
+    def former(self) -> Path:
+        """Where a store is that was set aside."""
+        return self.location.with_name(f".{self.name}.former")
+
+    def set_aside(self) -> None:
+        """Put the store aside in one step, in place of an earlier one."""
+        self.forget()
+        with self.naming():
+            self.location.rename(self.former)
+
+    def forget(self) -> None:
+        """Remove what was set aside."""
+        with self.naming():
+            if self.former.exists():
+                Folder(self.former).clear()
+
     def leftovers(self) -> list[Path]:
         """Return what killed runs left beside the store and in it; only to be asked while the store is locked."""
         beside = self.location.parent.glob(f".{self.name}.*")
@@ -274,6 +299,13 @@ class Bucket(Place):
         self.delete("zarr.json")  # first, or a half-removed store would still be one
         for key in keys:
             self.delete(key)
+
+    def set_aside(self) -> None:
+        """Remove the store: objects cannot be renamed."""
+        self.clear()
+
+    def forget(self) -> None:
+        """There is nothing."""
 
     def create(self, contents: Mapping[str, bytes]) -> None:
         """Write a new store, and last what makes it one. What a removal that was stopped left there is removed."""

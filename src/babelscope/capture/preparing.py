@@ -108,12 +108,13 @@ def prepare(side: Side, item: str | Recording, sentence: str, language: str) -> 
 
 
 def known_columns(corpus: Corpus, language: str, sentences: Sequence[str]) -> dict[str, list[str]]:
-    """Return what is known of a language's cells before anything runs: texts, names of recordings, readers."""
+    """Return what is known of a language's cells before anything runs: texts; recordings' names, readers, contents."""
     first = [next(iter(corpus.recordings(sentence, language)), None) for sentence in sentences]
     return {
         "text": [corpus.text(sentence, language) or "" for sentence in sentences],
         "recording": [(one.member or one.path.name) if one else "" for one in first],
         "reader": [(one.reader or "") if one else "" for one in first],
+        "content": [corpus.content(sentence, language) for sentence in sentences],
     }
 
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from babelscope.capture.layout import (
     CONTENTS,
+    MAY_DIFFER,
     SCHEMA,
     Block,
     Layout,
@@ -329,6 +330,41 @@ class Activations:
         with self._naming(f"{name} of {language!r}"):
             return np.asarray(self.dataset[name].sel(language=language).values)[self._kept]
 
+    def block_at(self, modality: Modality, language: str, part: slice, points: Sequence[str]) -> Block:
+        """Return one block as it was written, rows that were skipped included; nothing of it is held.
+
+        Parameters
+        ----------
+        modality : {"text", "speech"}
+        language : str
+        part : slice
+            Which of all sentences that the store was made for.
+        points : sequence of str
+
+        Raises
+        ------
+        DataError
+            If it cannot be read.
+        """
+        row, column = self.modalities.index(modality), self.languages.index(language)
+        place = [self._row(point, modality) for point in points]
+        with self._naming(f"{modality} in {language!r}"):
+            arrays = dict(zarr.open_group(self.place.store(), mode="r").arrays())
+            vectors = {
+                point: np.asarray(arrays["activation"][row, at, column, part, :width], dtype=np.float32)
+                for point, (at, width, _, _) in zip(points, place, strict=True)
+            }
+            counts = np.asarray(arrays["positions"][row, :, column, part])
+            amounts = np.asarray(arrays["tokens" if modality == "text" else "seconds"][column, part])
+            known = modality == "text" and "token_ids" in arrays  # older stores have none
+            ids = [str(one).split() for one in np.asarray(arrays["token_ids"][column, part])] if known else []
+        return Block(
+            vectors,
+            {point: counts[at].tolist() for point, (at, _, _, _) in zip(points, place, strict=True)},
+            amounts.tolist(),
+            [[int(token) for token in one] for one in ids] if all(ids) else (),
+        )
+
     def positions(self, modality: str, language: str) -> NDArray[np.int32]:
         """Return how many positions were pooled, in the order of the store's points: shape (points, sentences)."""
         with self._naming(f"positions of {modality} in {language!r}"):
@@ -408,7 +444,7 @@ class Writer:
         self.place, self.layout = place_of(path), layout
         self.path = self.place.location
         if self._stands() and not self._resumable(overwrite):
-            self.place.clear()
+            self.place.set_aside()
         if not self.place.exists("zarr.json"):
             self.place.create(contents_of(layout))
         held = Activations(path)
@@ -448,9 +484,10 @@ class Writer:
                 f"{self.path} was begun by an earlier version of babelscope, whose whole stores can be read but not "
                 f"gone on with: choose another output, or pass --overwrite to begin again"
             )
+        same = ", which takes over what is the same in both" if not set(changed) - MAY_DIFFER else ""
         raise UsageError(
             f"{self.path} holds activations made with another {', '.join(changed)}: choose another output, or pass "
-            f"--overwrite to replace it"
+            f"--overwrite to replace it{same}"
         )
 
     def is_done(self, modality: Modality, language: int, block: slice) -> bool:
@@ -462,10 +499,11 @@ class Writer:
         return self._earlier or self.place.exists(key_of("text", language, 0))
 
     def write_language(self, language: int, columns: Mapping[str, Sequence[str]]) -> None:
-        """Write what is known of a language's sentences beforehand: text, recording, reader."""
+        """Write what is known of a language's sentences beforehand: text, recording, reader, content."""
         with self.place.naming():
             for name in sorted(columns, key=lambda name: name == "text"):  # the text last: it says that all are there
-                self._array(name)[language, :] = np.array(columns[name], dtype=object)
+                if self._has(name):
+                    self._array(name)[language, :] = np.array(columns[name], dtype=object)
 
     def write_block(self, modality: Modality, language: int, part: slice, block: Block) -> None:
         """Write one block at all points: when it is there, it is there whole, and :meth:`is_done`.
@@ -516,7 +554,12 @@ class Writer:
             reasons = [block.skipped.get(row, "") for row in range(part.stop - part.start)]
             self._array("skipped")[modality, language, part] = np.array(reasons, dtype=object)
 
-    def _array(self, name: str) -> Any:
+    def _has(self, name: str) -> bool:
+        """Whether the store has an array: one that an earlier version began lacks what came later."""
         if not self._arrays:
             self._arrays = dict(zarr.open_group(self.place.store(read_only=False), mode="r+").arrays())
+        return name in self._arrays
+
+    def _array(self, name: str) -> Any:
+        assert self._has(name)
         return self._arrays[name]

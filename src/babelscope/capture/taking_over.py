@@ -1,20 +1,32 @@
-"""What one model's side gave, taken over by another model of which that side is a part too: it is not run again."""
+"""What another store holds of what is to be encoded: it is taken over, to the same bits, and not run again.
+
+Another model's store, of which one side is a part of this model too (:class:`Earlier`); or the store that stood where
+this one is written, before the corpus was changed (:class:`Former`). A block is taken over whole or not at all: which
+utterances are together in it decides how they are batched, and with that the last bits.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
-from babelscope.capture.jobs import Job
-from babelscope.capture.layout import Block, Layout
-from babelscope.capture.store import Activations
-from babelscope.models.base import Model
+import numpy as np
 
-#: What must be the same in both stores.
+from babelscope.capture.jobs import Job
+from babelscope.capture.layout import MAY_DIFFER, Block, Layout
+from babelscope.capture.places import Folder, place_of
+from babelscope.capture.store import Activations
+from babelscope.corpora import Corpus
+from babelscope.errors import BabelscopeError
+from babelscope.models.base import Modality, Model
+
+#: What must be the same in two models' stores.
 _SAME = ("corpus", "sentences", "languages", "pooling")
 
 
 class Earlier(NamedTuple):
-    """A model that was run, and what it gave."""
+    """A model that was run on the same corpus, and what it gave."""
 
     model: Model
     activations: Activations
@@ -37,7 +49,6 @@ def take_over(earlier: Earlier, model: Model, layout: Layout, job: Job) -> Block
     """
     held, modality = earlier.activations, job.modality
     one, other = earlier.model.sides.get(modality), model.sides[modality]
-    language = layout.languages[job.column]
     names = [point.name for point in other.points]
     if (
         one is None
@@ -48,12 +59,74 @@ def take_over(earlier: Earlier, model: Model, layout: Layout, job: Job) -> Block
         or not set(names) <= set(held.points(modality))
     ):
         return None
-    rows = {str(point): row for row, point in enumerate(held.dataset["point"].values)}
-    counts = held.positions(modality, language)
-    ids = held.token_ids(language) if modality == "text" else None
-    return Block(
-        {name: held.matrix(name, modality, language)[job.part] for name in names},
-        {name: counts[rows[name], job.part].tolist() for name in names},
-        held.lengths(modality, language)[job.part].tolist(),
-        [one.tolist() for one in ids[job.part]] if ids is not None else (),
-    )
+    return held.block_at(modality, layout.languages[job.column], job.part, names)
+
+
+class Former:
+    """The store that stood where this one is written, of the same model and options: what is the same is taken over.
+
+    A block is the same if it holds the same sentences with the same texts, or recordings of the same content, and
+    nothing in it was skipped.
+
+    Parameters
+    ----------
+    held : Activations
+    corpus : Corpus
+        The new one.
+    """
+
+    def __init__(self, held: Activations, corpus: Corpus) -> None:
+        self._held, self._corpus = held, corpus
+        ids = [str(sentence) for sentence in held.dataset["sentence"].values]
+        self._parts = {
+            tuple(ids[start : start + held.block]): slice(start, min(start + held.block, len(ids)))
+            for start in range(0, len(ids), held.block)
+        }
+        self._skipped = {one.sentence for one in held.skipped}
+
+    @classmethod
+    def of(cls, location: Path | str, layout: Layout, corpus: Corpus) -> Former | None:
+        """Return the store that was set aside for another; None if there is none of which anything can be taken."""
+        place = place_of(location)
+        if not isinstance(place, Folder) or not (place.former / "zarr.json").is_file():
+            return None
+        try:
+            held = Activations(place.former)
+            keys = held.identity.keys() | layout.identity.keys()
+            changed = {key for key in keys if held.identity.get(key) != layout.identity.get(key)}
+            known = "content" in held.dataset and held.store_dtype == layout.dtype == "float32"
+            versions = held.meta["versions"] == layout.provenance["versions"]
+            return cls(held, corpus) if known and versions and not changed - MAY_DIFFER else None
+        except (BabelscopeError, KeyError):
+            return None
+
+    def take_over(self, layout: Layout, job: Job, points: Sequence[str]) -> Block | None:
+        """Return a block of the new store as the former one holds it; None if it does not."""
+        language = layout.languages[job.column]
+        part = self._parts.get(layout.sentences[job.part])
+        if part is None or not self._skipped.isdisjoint(layout.sentences[job.part]):
+            return None
+        try:
+            if not self._has(job.modality, language, part, points) or not self._same(job, language, part):
+                return None
+            block = self._held.block_at(job.modality, language, part, points)
+        except BabelscopeError:  # what is damaged is made anew
+            return None
+        return block if all(np.isfinite(values).all() for values in block.vectors.values()) else None
+
+    def _has(self, modality: Modality, language: str, part: slice, points: Sequence[str]) -> bool:
+        held = self._held
+        if modality not in held.modalities or language not in held.languages:
+            return False
+        done = held.done[held.modalities.index(modality), held.languages.index(language), part.start // held.block]
+        return bool(done) and set(points) <= set(held.points(modality))
+
+    def _same(self, job: Job, language: str, part: slice) -> bool:
+        name = "text" if job.modality == "text" else "content"
+        told = self._held.dataset[name].sel(language=language).values[part]
+        sentences = self._corpus.sentences[job.part]
+        if job.modality == "text":
+            now = [self._corpus.text(sentence, language) or "" for sentence in sentences]
+        else:
+            now = [self._corpus.content(sentence, language) for sentence in sentences]
+        return [str(one) for one in told] == now and "" not in now and "missing" not in now

@@ -214,7 +214,9 @@ class _Checked:
     def language(self, language: int) -> Iterator[Damage]:
         """Yield what is wrong with what is known of a language's sentences."""
         code = self.held.languages[language]
-        for name in ("text", "recording", "reader"):
+        for name in ("text", "recording", "reader", "content"):
+            if name not in self.arrays:  # older stores have no contents
+                continue
             key = key_of(name, language, 0)
             try:
                 with self.held.place.naming():

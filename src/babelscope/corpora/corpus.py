@@ -104,6 +104,7 @@ class Corpus:
         self._known = frozenset(self.sentences)
         self._cells = self._read_cells()
         self._fingerprints: dict[bool, str] = {}
+        self._contents = _Contents()
 
     def _read_cells(self) -> dict[tuple[str, str], _Cell]:
         cell = ["sentence", "language"]
@@ -445,15 +446,24 @@ class Corpus:
             If a recording is missing, unless `skip_bad`.
         """
         if skip_bad not in self._fingerprints:
-            self._fingerprints[skip_bad] = self._fingerprint(_Contents(skip_bad))
+            self._fingerprints[skip_bad] = self._fingerprint(skip_bad)
         return self._fingerprints[skip_bad]
 
-    def _fingerprint(self, contents: _Contents) -> str:
+    def content(self, sentence: str, language: str) -> str:
+        """Return what tells a sentence's first recording from any other, wherever it lies: a digest of its content.
+
+        "missing" if it cannot be read, empty if there is none. Nothing is read twice.
+        """
+        recordings = self.recordings(sentence, language)
+        return self._contents.of(recordings[0], skip_bad=True) if recordings else ""
+
+    def _fingerprint(self, skip_bad: bool) -> str:
         total = hashlib.sha256()
         for (sentence, language), cell in sorted(self._cells.items()):
             parts = [sentence, language, "\0" if cell.text is None else cell.text]
             for recording in cell.recordings:
-                parts += [recording.reader, f"{recording.seconds:.3f}", contents.of(recording)]
+                content = self._contents.of(recording, skip_bad=skip_bad)
+                parts += [recording.reader, f"{recording.seconds:.3f}", content]
             for part in parts:
                 data = part.encode()
                 total.update(len(data).to_bytes(8, "little") + data)
@@ -462,26 +472,28 @@ class Corpus:
 
 
 class _Contents:
-    """Identifies the content of recordings, opening every archive once."""
+    """Identifies the content of recordings, opening every archive and every file once."""
 
-    def __init__(self, skip_bad: bool) -> None:
-        self._skip_bad = skip_bad
+    def __init__(self) -> None:
         self._archives: dict[Path, dict[str, str]] = {}
+        self._files: dict[Path, str] = {}
 
-    def of(self, recording: Recording) -> str:
+    def of(self, recording: Recording, *, skip_bad: bool) -> str:
         try:
             return self._of(recording)
         except DataError:
-            if not self._skip_bad:
+            if not skip_bad:
                 raise
             return "missing"
 
     def _of(self, recording: Recording) -> str:
         if recording.member is None:
-            try:
-                return sha256_of(recording.path)
-            except OSError as error:
-                raise DataError(f"recording {recording} is missing or cannot be read ({error.strerror})") from error
+            if recording.path not in self._files:
+                try:
+                    self._files[recording.path] = sha256_of(recording.path)
+                except OSError as error:
+                    raise DataError(f"recording {recording} is missing or cannot be read ({error.strerror})") from error
+            return self._files[recording.path]
         if recording.path not in self._archives:
             try:
                 with zipfile.ZipFile(recording.path) as archive:
