@@ -127,7 +127,7 @@ def test_heavy_batches_run_alone_or_beside_light_ones_to_the_same_bits(
     side = tiny_model.sides["text"]
     batches = _texts(side, 9)
     expected = run_batches(side, batches, "mean", 3)
-    most = streams_module.MOST_AT_ONCE
+    most = streams_module.MOST_SQUARE_SECONDS
     shares = [0.1, 0.2, 0.7, 0.5, 1.5, 0.3, 0.1, 0.0, 0.6]
     weight_of = {batch[0].length: share * most for batch, share in zip(batches, shares, strict=True)}
     running: list[float] = []

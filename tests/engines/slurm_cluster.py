@@ -18,7 +18,7 @@ from pathlib import Path
 #: Processors and GPUs that each machine says to have, whatever is there.
 PROCESSORS, GPUS = 64, 8
 NEEDED = ("slurmctld", "slurmd", "munged", "mungekey", "sbatch", "ip", "unshare")
-BRIDGE, SUBNET = "bs-slurm", "10.77.0"
+BRIDGE, SUBNET = "bs-slurm", "10.77.0"  # one cluster at a time: another is refused by the bridge's name
 
 
 def missing() -> str:
@@ -45,6 +45,7 @@ class SlurmCluster:
         self.environment = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf")}
         self._daemons: list[subprocess.Popen[bytes]] = []
         self._write_settings()
+        _run("ip", "link", "add", BRIDGE, "type", "bridge")  # refused if there is another cluster: that is left alone
         try:
             self._start()
         except BaseException:
@@ -119,7 +120,6 @@ PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
         (self.folder / "hosts").write_text("127.0.0.1 localhost\n" + "\n".join(hosts) + "\n", "utf-8")
 
     def _start(self) -> None:
-        _run("ip", "link", "add", BRIDGE, "type", "bridge")
         _run("ip", "address", "add", f"{SUBNET}.1/24", "dev", BRIDGE)
         _run("ip", "link", "set", BRIDGE, "up")
         key = self.folder / "munge.key"
@@ -138,7 +138,13 @@ PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
                 _run("ip", "-n", name, "link", "set", device, "up")
             self._machine(name, ["ip", "netns", "exec", name], ["slurmd", "-D", "-N", name])
         end = time.monotonic() + 60
-        while self.run("sinfo", "--noheader", "--format=%t %D") != f"idle {len(self.names)}":
+        ready = f"idle {len(self.names)}"
+        while (
+            subprocess.run(
+                ["sinfo", "--noheader", "--format=%t %D"],
+                env=self.environment, text=True, capture_output=True, timeout=30, check=False,
+            ).stdout.strip() != ready
+        ):  # fmt: skip
             assert time.monotonic() < end, f"SLURM's machines are not ready: see the logs in {self.folder}"
             time.sleep(0.5)
 

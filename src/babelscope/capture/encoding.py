@@ -16,6 +16,7 @@ from babelscope.capture.jobs import (
     Job,
     Work,
     encode_job,
+    kept_of,
     open_jobs,
 )
 from babelscope.capture.journal import Journal
@@ -121,7 +122,7 @@ def encode(
         writer = Writer(path, layout, overwrite=overwrite)
         layout = writer.layout
         journal = Journal(writer.path, layout)
-        journal.tidy()
+        journal.open(afresh=writer.created)
         skipped = set() if skip_bad else writer.blocks_with_skipped()
         jobs = open_jobs(
             layout, lambda *cell: writer.is_done(*cell) and (cell[0], cell[1], cell[2].start) not in skipped
@@ -160,7 +161,7 @@ def encode(
         for column in range(len(layout.languages)):  # of which no block is open, but texts were removed
             if column not in described and not writer.is_described(column) and (write := describing(column)):
                 write()
-        journal.close()
+        Journal.clear(writer.path)
         writer.place.forget()
     stored = Activations(path)
     if not stored.sentences:
@@ -196,7 +197,7 @@ class Here:
         with Ahead(work.model, work.corpus, work.jobs, work.workers) as ahead, WriteBehind() as behind:
             for job in work.jobs:
                 work.told(job, False)
-                kept = journal.of(*job.cell)
+                kept = kept_of(journal, work.model, job)
                 encoded = encode_job(work.model, work.corpus, job, work.how, ahead.take(job), kept=kept)
                 block = partial(work.writer.write_block, job.modality, job.column, job.part, encoded)
                 behind.put(partial(_in_turn, work.describing(job.column), block, kept.discard))

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from babelscope.audio import SAMPLE_RATE
 from babelscope.capture.batching import by_length
-from babelscope.capture.journal import KeptBatches
+from babelscope.capture.journal import Journal, KeptBatches
 from babelscope.capture.pooling import pooling_named
 from babelscope.capture.preparing import Utterance, prepare_job
 from babelscope.capture.store import Block, Layout, Writer
@@ -115,11 +115,6 @@ class Job:
         """The sentences as a slice."""
         return slice(self.start, self.stop)
 
-    @property
-    def cell(self) -> tuple[Modality, int, int, int]:
-        """What names it among the jobs of a store."""
-        return self.modality, self.column, self.start, self.stop
-
     def __len__(self) -> int:
         return self.stop - self.start
 
@@ -190,6 +185,13 @@ class Encoder(Protocol):
         """
 
 
+def kept_of(journal: Journal, model: Model, job: Job) -> KeptBatches:
+    """Open what is kept of a job's batches that were computed by the same kind of device."""
+    device = model.sides[job.modality].device.type
+    by = torch.backends.cpu.get_cpu_capability() if device == "cpu" else device
+    return journal.of(job.modality, job.column, job.start, job.stop, by.replace(" ", ""))
+
+
 def encode_job(
     model: Model,
     corpus: Corpus,
@@ -243,7 +245,7 @@ def encode_job(
             raise _hinting(refused)
     items = [one.prepared for _, one in good]
     rows = [row for row, _ in good]
-    found = _run(side, items, how, streams, kept or KeptBatches(None, ""), rows)
+    found = _run(side, items, how, streams, KeptBatches(None, "") if kept is None else kept, rows)
     vectors = {point.name: np.full((len(sentences), point.width), np.nan, dtype=np.float32) for point in side.points}
     for name, values in found.items():
         vectors[name][rows] = values
@@ -315,8 +317,8 @@ def _run(
     if left:
         listed = [[items[index] for index in batch] for batch in left]
         weights = [_weight(side, [items[index].length for index in batch]) for batch in left]
-        parts = run_batches(side, listed, how.pooling, streams, keep if kept else None, weights)
-        # What was caught is brought to the host at once: nothing on a GPU is waited for before a block's last batch.
+        parts = run_batches(side, listed, how.pooling, streams, keep if kept.keeps else None, weights)
+        # What was caught on a GPU is brought to the host at once, but for what is kept meanwhile in a long block.
         together[[index for batch in left for index in batch]] = torch.cat(parts).cpu().numpy()
     edges = np.cumsum([0, *(point.width for point in side.points)])
     return {

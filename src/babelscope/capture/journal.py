@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 
 from babelscope.capture.layout import Layout
 
-#: Rows and width of a record, and the CRC-32 of what follows: the rows' numbers and their values.
-_HEAD = struct.Struct("<III")
+#: Rows and width of a record, and the CRC-32 of both and of what follows: the rows' numbers and their values.
+_SIZE, _CRC = struct.Struct("<II"), struct.Struct("<I")
 
 
 class Journal:
@@ -42,24 +42,47 @@ class Journal:
     """
 
     def __init__(self, location: Path | str, layout: Layout) -> None:
-        self._folder = location.with_name(f".{location.name}.batches") if isinstance(location, Path) else None
-        told = json.dumps([layout.identity, layout.provenance.get("versions")], sort_keys=True, default=str)
+        self._folder = folder_of(location)
+        same = {key: value for key, value in layout.identity.items() if key != "block"}  # a job says which rows it has
+        told = json.dumps([same, layout.provenance.get("versions")], sort_keys=True, default=str)
         self._identity = hashlib.sha256(told.encode()).hexdigest()[:12]
 
     def of(self, *job: object) -> KeptBatches:
-        """Open what is kept of a job, by what names it: modality, language, first and last sentence."""
+        """Open what is kept of a job, by what names it: modality, language, sentences, and what computes it."""
         return KeptBatches(self._folder, "-".join([self._identity, *map(str, job)]))
 
-    def tidy(self) -> None:
-        """Remove what belongs to a store of other contents; only to be called while the store is locked."""
-        for path in self._folder.glob("*") if self._folder else ():
-            if not path.name.startswith(self._identity):
-                path.unlink(missing_ok=True)
+    def open(self, *, afresh: bool) -> None:
+        """Make room for batches, and remove those of other contents; only to be called while the store is locked.
 
-    def close(self) -> None:
-        """Remove all of it: every block is written."""
-        if self._folder:
+        Parameters
+        ----------
+        afresh : bool
+            Remove all: there was no store, so what is there belongs to one that was deleted.
+        """
+        if self._folder is None:
+            return
+        if afresh:
             shutil.rmtree(self._folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # where it cannot be made, nothing is kept
+            self._folder.mkdir(parents=True, exist_ok=True)
+        for path in _listed(self._folder, "*"):
+            if not path.name.startswith(self._identity):
+                with contextlib.suppress(OSError):  # what stays is never taken
+                    path.unlink()
+
+    @staticmethod
+    def clear(location: Path | str) -> None:
+        """Remove all batches beside a store; only to be called while it is locked."""
+        if folder := folder_of(location):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def folder_of(location: Path | str) -> Path | None:
+    """Return where the batches beside a store are; None for one on a URL. All paths to a store have one."""
+    if not isinstance(location, Path):
+        return None
+    resolved = location.resolve()
+    return resolved.with_name(f".{resolved.name}.batches")
 
 
 class KeptBatches:
@@ -81,27 +104,35 @@ class KeptBatches:
             with contextlib.suppress(OSError):
                 self._found |= _records(path.read_bytes())
 
-    def __bool__(self) -> bool:
-        """Whether batches are kept at all."""
+    @property
+    def keeps(self) -> bool:
+        """Whether what is put is kept."""
         return self._own is not None
 
     def take(self, rows: Sequence[int], width: int) -> NDArray[np.float32] | None:
-        """Return what a batch of these rows gave, shape (rows, width); None if it is not known."""
-        found = self._found.get(tuple(rows))
+        """Return, once, what a batch of these rows gave, shape (rows, width); None if it is not known."""
+        found = self._found.pop(tuple(rows), None)
         return found if found is not None and found.shape[1] == width else None
 
     def put(self, rows: Sequence[int], values: NDArray[np.float32]) -> None:
-        """Keep what a batch gave. A disk that is full is told of when the block is written."""
+        """Keep what a batch gave, if all of it is finite: what is not is looked at again.
+
+        Where it cannot be written, what was kept goes, for the block needs the room, and nothing more is kept.
+        """
+        if not np.isfinite(values).all():
+            return
+        size = _SIZE.pack(len(rows), values.shape[1])
         body = np.array(rows, dtype="<u4").tobytes() + np.ascontiguousarray(values, dtype="<f4").tobytes()
-        record = _HEAD.pack(len(rows), values.shape[1], zlib.crc32(body)) + body
+        record = size + _CRC.pack(zlib.crc32(size + body)) + body
         with self._lock:
             if self._own is None:
                 return
             try:
-                self._own.parent.mkdir(parents=True, exist_ok=True)
                 with self._own.open("ab") as handle:
                     handle.write(record)
             except OSError:
+                with contextlib.suppress(OSError):
+                    self._own.unlink(missing_ok=True)
                 self._own = None
 
     def discard(self) -> None:
@@ -111,19 +142,28 @@ class KeptBatches:
                 path.unlink()
 
     def _files(self) -> list[Path]:
-        return sorted(self._folder.glob(f"{self._name}.*")) if self._folder else []
+        return _listed(self._folder, f"{self._name}.*") if self._folder else []
+
+
+def _listed(folder: Path, pattern: str) -> list[Path]:
+    try:
+        return sorted(folder.glob(pattern))
+    except OSError:  # it vanished meanwhile
+        return []
 
 
 def _records(content: bytes) -> dict[tuple[int, ...], NDArray[np.float32]]:
     """Return rows and values of every whole record up to the first that is not."""
     found: dict[tuple[int, ...], NDArray[np.float32]] = {}
     start = 0
-    while start + _HEAD.size <= len(content):
-        count, width, crc = _HEAD.unpack_from(content, start)
-        first = start + _HEAD.size
+    head = _SIZE.size + _CRC.size
+    while start + head <= len(content):
+        size = content[start : start + _SIZE.size]
+        (count, width), (crc,) = _SIZE.unpack(size), _CRC.unpack_from(content, start + _SIZE.size)
+        first = start + head
         start = first + 4 * count + 4 * count * width
         body = content[first:start]
-        if start > len(content) or zlib.crc32(body) != crc:
+        if start > len(content) or zlib.crc32(size + body) != crc:
             break
         rows = tuple(np.frombuffer(body, dtype="<u4", count=count).tolist())
         found[rows] = np.frombuffer(body, dtype="<f4", offset=4 * count).reshape(count, width).astype(np.float32)

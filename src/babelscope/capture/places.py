@@ -190,7 +190,7 @@ class Folder(Place):
         away = self.location.with_name(f".{self.name}.{secrets.token_hex(6)}.old")
         with self.naming():
             self.location.rename(away)
-            shutil.rmtree(away)
+            away.unlink() if away.is_symlink() else shutil.rmtree(away)  # what is linked to stays: it may be shared
 
     @property
     def former(self) -> Path:

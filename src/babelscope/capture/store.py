@@ -431,6 +431,8 @@ class Writer:
     ----------
     layout : Layout
         The store's: one that was begun with blocks of another size keeps them.
+    created : bool
+        Whether there was none, or another was replaced.
 
     Raises
     ------
@@ -445,7 +447,8 @@ class Writer:
         self.path = self.place.location
         if self._stands() and not self._resumable(overwrite):
             self.place.set_aside()
-        if not self.place.exists("zarr.json"):
+        self.created = not self.place.exists("zarr.json")
+        if self.created:
             self.place.create(contents_of(layout))
         held = Activations(path)
         self.layout = dataclasses.replace(layout, block=held.block)

@@ -24,11 +24,12 @@ from babelscope.models.base import Prepared, Side
 #: Seconds after which batches that ran on a GPU are brought to the host to be kept: it waits for nothing before.
 KEEP_SECONDS = 10.0
 
-#: Square seconds of speech that run at once: attention's tables grow so, and with them what memory a run takes.
-MOST_AT_ONCE = 600.0
+#: How much speech runs at once, in square seconds: utterances x the square of the longest's seconds. Attention's tables
+#: grow so, and with them the memory that a run takes.
+MOST_SQUARE_SECONDS = 600.0
 
-#: Square seconds from which a batch's memory is given back when it has run.
-HEAVY = 60.0
+#: From how many on a batch's memory is given back when it has run.
+HEAVY_SQUARE_SECONDS = 60.0
 
 #: Most batches that run at once: each holds activations of its own, and all of them read the same weights.
 MOST_STREAMS = 8
@@ -58,8 +59,8 @@ def run_batches(
         Given each batch's number and what it gave, on the host, as soon as it has run; on a GPU every
         :data:`KEEP_SECONDS` those that ran meanwhile. It may be called in several threads at once.
     weights : sequence of float, optional
-        One a batch, in square seconds. On the processor those that run at once weigh :data:`MOST_AT_ONCE` together at
-        most; one that weighs more runs alone. The heaviest are begun first, and lighter ones run beside them.
+        One a batch, in square seconds. On the processor those that run at once weigh :data:`MOST_SQUARE_SECONDS`
+        together at most; one that weighs more runs alone. The heaviest are begun first, and lighter ones beside them.
 
     Returns
     -------
@@ -89,18 +90,21 @@ def run_batches(
                 failed[number] = error
                 turns.close()
             finally:
-                if weights and weights[number] >= HEAVY:
-                    give_back_memory()
                 turns.give_back(number)
+            if weights and weights[number] >= HEAVY_SQUARE_SECONDS:
+                give_back_memory()
 
     # All twins are made before any of the side's modules has a hook of ours, which they would have, too.
     with ExitStack() as stack:
         captures = [stack.enter_context(Capture(one, pooling)) for one in _beside(side, count)]
         pool = stack.enter_context(SingleThreads(len(captures), "babelscope-stream"))
         stack.callback(turns.close)  # before the threads are waited for: nothing is begun after Ctrl-C
-        wait([pool.submit(work, capture) for capture in captures])
+        ended = [pool.submit(work, capture) for capture in captures]
+        wait(ended)
     if failed:
         raise failed[min(failed)]
+    for one in ended:
+        one.result()
     return [found[number] for number in range(len(batches))]
 
 
@@ -123,7 +127,7 @@ class _Turns:
         """Return the next batch that may run beside those that do, waiting for one; None if none is left."""
         with self._changed:
             while self._left:
-                room = MOST_AT_ONCE - sum(self._weights[number] for number in self._running)
+                room = MOST_SQUARE_SECONDS - sum(self._weights[number] for number in self._running)
                 for number in self._left:
                     if not self._running or self._weights[number] <= room:
                         self._left.remove(number)
@@ -149,13 +153,13 @@ def _one_after_another(
     capture: Capture, batches: Sequence[Sequence[Prepared]], keep: Callable[[int, Tensor], None] | None
 ) -> list[Tensor]:
     found: list[Tensor] = []
-    kept, last = 0, time.monotonic()
+    first, last = 0, time.monotonic()  # of those that are not kept yet; when some were kept
     for batch in batches:
         found.append(_run(capture, batch))
         if keep and time.monotonic() - last >= KEEP_SECONDS:
-            for number in range(kept, len(found)):
+            for number in range(first, len(found)):
                 keep(number, found[number].cpu())
-            kept, last = len(found), time.monotonic()
+            first, last = len(found), time.monotonic()
     return found
 
 

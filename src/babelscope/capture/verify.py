@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import zarr
 
+from babelscope.capture.journal import Journal, folder_of
 from babelscope.capture.layout import SCHEMA, key_of, shard_key, small_keys
 from babelscope.capture.locking import lock
-from babelscope.capture.places import Folder
+from babelscope.capture.places import Folder, Place
 from babelscope.capture.store import Activations
 from babelscope.errors import UsageError
 
@@ -128,6 +129,8 @@ def verify(path: Path | str, *, repair: bool = False, progress: Progress | None 
                 held.place.delete(key)
         if isinstance(held.place, Folder):
             held.place.tidy()
+            held.place.forget()
+            Journal.clear(held.path)
     return verdict
 
 
@@ -147,8 +150,16 @@ def _verdict(held: Activations, progress: Progress | None, *, repaired: bool) ->
             damages.append(Damage(checked.where(modality, language, block), wrong, keys))
     for language in sorted({int(place) for place in done[:, 1]}):
         damages += checked.language(language)
-    leftovers = tuple(str(one) for one in held.place.leftovers()) if isinstance(held.place, Folder) else ()
+    leftovers = tuple(map(str, _leftovers(held.place)))
     return Verdict(int(held.done.size), len(done), read, tuple(damages), leftovers, repaired)
+
+
+def _leftovers(place: Place) -> list[Path]:
+    """Return what killed runs left, batches and a former store included: of these a next run takes what it can."""
+    if not isinstance(place, Folder):
+        return []
+    beside = [one for one in (folder_of(place.location), place.former) if one and one.is_dir()]
+    return [*place.leftovers(), *beside]
 
 
 class _Checked:

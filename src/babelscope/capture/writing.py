@@ -1,6 +1,6 @@
 """Writes behind the compute: one thread does them, one at a time, and what comes next is computed meanwhile.
 
-No write waits for another: what is computed and not yet written is what a kill loses.
+No write waits for another: what is computed and not yet written waits in memory.
 """
 
 from __future__ import annotations

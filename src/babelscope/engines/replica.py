@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from babelscope.capture.jobs import How, Job, encode_job
+from babelscope.capture.jobs import How, Job, encode_job, kept_of
 from babelscope.capture.journal import Journal
 from babelscope.capture.places import place_of
 from babelscope.capture.preparing import Ahead, Utterance
@@ -172,7 +172,7 @@ class Replica:
         with preparing:
             prepared = self._ahead.take(job)
         with computing:
-            kept = self._journal.of(*job.cell)
+            kept = kept_of(self._journal, self._narrow, job)
             block = encode_job(self._narrow, began.corpus, job, began.how, prepared, self._asked.torch_threads, kept)
         del prepared
         with writing:
