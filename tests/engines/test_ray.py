@@ -214,7 +214,7 @@ def _processes_of(started: subprocess.Popen[str]) -> list[Any]:
 
 
 def _gone(processes: list[Any]) -> bool:
-    _, alive = psutil.wait_procs(processes, timeout=20)
+    _, alive = psutil.wait_procs(processes, timeout=60)
     return not [one for one in alive if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
 
 
@@ -231,7 +231,7 @@ def test_a_driver_that_is_stopped_leaves_no_process_and_the_local_engine_goes_on
         os.killpg(started.pid, how)  # as a terminal does
     else:
         os.kill(started.pid, how)
-    told = started.communicate(timeout=60)[0]
+    told = started.communicate(timeout=300)[0]
     if how == signal.SIGINT:
         assert started.returncode == 130 and "Traceback" not in told, told[-2000:]
     agents = [one for one in processes if one.is_running() and "Agent" in one.name()] if how == signal.SIGKILL else []
