@@ -32,6 +32,7 @@ from training.pocket import ship as shipping  # noqa: E402
 from training.pocket import split  # noqa: E402
 from training.pocket import synthetic as synthesis  # noqa: E402
 from training.pocket.__main__ import changed  # noqa: E402
+from training.pocket.card import card  # noqa: E402
 from training.pocket.judge import held_out, hits, judged, speech_vectors  # noqa: E402
 from training.pocket.loop import Run, augmented, shared_out  # noqa: E402
 from training.pocket.material import Material, bank_of, gather  # noqa: E402
@@ -183,11 +184,11 @@ def test_changes_to_the_recipe() -> None:
         changed(Recipe(), ["mask=1"])
 
 
-def synthetic(sentences: dict[str, dict[str, str]], name: str = "asterisk") -> Corpus:
+def synthetic(sentences: dict[str, dict[str, str]], name: str = "asterisk", *, audio: Path | None = None) -> Corpus:
     import pandas as pd
 
     rows = [
-        (sentence, language, text, None, None, None, float("nan"))
+        (sentence, language, text, *((str(audio), None, None, 1.0) if audio else (None, None, None, math.nan)))
         for sentence, texts in sentences.items()
         for language, text in texts.items()
     ]
@@ -213,11 +214,43 @@ def test_the_committed_split_is_what_was_drawn_and_overlaps_nowhere() -> None:
     for name in read.test:
         parts = [set(part[name]) for part in (read.test, read.validation, read.dropped)]
         assert sum(map(len, parts)) == len(set.union(*parts))
+        assert not set(read.test[name]) & set(read.judged[name]), "looked at before"
+
+
+def three_corpora(texts: int, audio: Path) -> dict[str, Corpus]:
+    def said(name: str, number: int) -> dict[str, str]:
+        return {language: f"{language} says {name} {number:04}" for language in split.READ[name]}
+
+    return {
+        name: synthetic({f"{name} {i}": said(name, i) for i in range(texts)}, name, audio=audio)
+        for name in split.SPOKEN
+    }
+
+
+def test_a_draw_anew_tests_only_what_no_draw_held_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(split, "SIZES", dict.fromkeys(split.SPOKEN, (8, 4)))
+    monkeypatch.setattr(split, "TUXPAINT_NINE", 3)
+    path, judged = tmp_path / "split.json", set[str]()
+    (tmp_path / "one.wav").touch()
+    loaded = three_corpora(34, tmp_path / "one.wav")
+    before = None
+    for seed in range(3):
+        split.write(split.draw(loaded, before), path)
+        drawn = split.read(path)
+        assert drawn.seed == seed
+        assert {name: len(ids) for name, ids in drawn.test.items()} == dict.fromkeys(split.SPOKEN, 8)
+        assert set(drawn.judged.get("tuxpaint", ())) == judged
+        assert not set(drawn.test["tuxpaint"]) & judged
+        judged |= {*drawn.test["tuxpaint"], *drawn.validation["tuxpaint"]}
+        before = drawn
+    with pytest.raises(DataError, match=r"asterisk has \d+ sentences that were never held out; a test takes 20"):
+        monkeypatch.setattr(split, "SIZES", dict.fromkeys(split.SPOKEN, (20, 4)))
+        split.draw(loaded, before)
 
 
 def test_an_edited_split_is_refused(tmp_path: Path) -> None:
     edited = tmp_path / "split.json"
-    edited.write_text(SPLIT.read_text(encoding="utf-8").replace('"seed": 0', '"seed": 1'), encoding="utf-8")
+    edited.write_text(SPLIT.read_text(encoding="utf-8").replace('"seed": ', '"seed": 1'), encoding="utf-8")
     with pytest.raises(DataError, match="not what was drawn"):
         split.read(edited)
 
@@ -257,6 +290,29 @@ if __name__ == "__main__":
             os.kill(os.getpid(), signal.SIGKILL)
 
     Run(RECIPE, material(*paths[:4]), paths[4], save_seconds=0.0).train([die])
+
+
+def test_the_card_says_on_which_draw_what_was_seen() -> None:
+    stands = json.loads((FOLDER / "results.json").read_text(encoding="utf-8"))
+    shipped = {**stands, "before": [], "ablations": []}
+    assert "looked at once, after recipe" in card(shipped) and "drawn anew" not in card(shipped)
+    again = {**shipped, "before": shipping._before(shipped)}
+    assert "looked at twice" in card(again) and "drawn anew" not in card(again)
+    drawn = {**shipped, "split": "another", "before": again["before"], "ablations": shipping._told(shipped)}
+    said = " ".join(card(drawn).split())
+    assert "looked at once, after recipe" in said and "drawn anew" in said and stands["weights_sha256"][:12] in said
+    assert "judged on an earlier draw's validation sentences" in said and "Other runs" not in said
+    names = [one["name"] for one in drawn["ablations"]]
+    assert len(set(names)) == 3 and not {one["name"] for one in stands["validation"]} & set(names)
+
+
+def test_a_second_look_at_the_same_test_is_refused(
+    small: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shipping, "FOLDER", tmp_path)
+    (tmp_path / "results.json").write_text(json.dumps({"split": PARTS.fingerprint}), encoding="utf-8")
+    with pytest.raises(UsageError, match="has looked at these test sentences before; --again"):
+        shipping.ship(small, [], tmp_path)
 
 
 def test_an_aim_may_be_shared_with_the_translations(small: Material, tmp_path: Path) -> None:

@@ -76,7 +76,8 @@ def train(material: Material, recipe: Recipe, name: str, *, watched: bool = True
         else:
             run.train(told)
         score = validation_score(load_adapter(run.finished)[0], material)
-        result = {"name": name, "recipe": json.loads(recipe.to_json()), "seconds": time.monotonic() - began, **score}
+        about = {"name": name, "recipe": json.loads(recipe.to_json()), "split": material.split.fingerprint}
+        result = {**about, "seconds": time.monotonic() - began, **score}
         write_atomically(said, lambda path: path.write_text(json.dumps(result, indent=1), encoding="utf-8"))
     found: dict[str, Any] = json.loads(said.read_text(encoding="utf-8"))
     print(f"{name}: " + ", ".join(f"{key} {found[key]:.3f}" for key in found if isinstance(found[key], float)))
@@ -113,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.pocket", description="Train the model 'pocket'.")
     parser.add_argument("--threads", type=int, default=1, help="another number gives other last bits (default 1)")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("split", help="draw the held-out sentences anew (replaces the committed file)")
+    commands.add_parser("split", help="draw the held-out sentences anew, from those never held out (replaces the file)")
     commands.add_parser("prepare", help="fetch, and read everything through the frozen models (once)")
     one = commands.add_parser("train", help="train one adapter, or go on with it")
     one.add_argument("--name", required=True, help="its folder in the cache")
@@ -126,7 +127,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(given.threads)
     if given.command == "split":
         fetch(ASSETS[:3])
-        split.write(split.draw(split.load_corpora()), SPLIT)
+        before = split.read(SPLIT) if SPLIT.is_file() else None
+        split.write(split.draw(split.load_corpora(), before), SPLIT)
         return
     if given.command == "note":
         from training.pocket.ship import note

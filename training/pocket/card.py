@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _ROWS = {
@@ -85,12 +85,27 @@ def _translations(recipe: Mapping[str, Any]) -> str:
 
 
 def _looks(results: Mapping[str, Any]) -> str:
-    """Say how often the test sentences were looked at, and what they showed before."""
-    before = results.get("before", [])
-    if not before:
-        return "The test sentences were looked at once, after recipe and seed had been chosen."
-    times = {1: "twice", 2: "three times"}.get(len(before), f"{len(before) + 1} times")
-    said = "; ".join(
+    """Say how often the test sentences were looked at, and what was shown before on these or on others."""
+    here = [one for one in results["before"] if one["split"] == results["split"]]
+    there = [one for one in results["before"] if one["split"] != results["split"]]
+    said = "The test sentences were looked at once, after recipe and seed had been chosen."
+    if here:
+        times = {1: "twice", 2: "three times"}.get(len(here), f"{len(here) + 1} times")
+        said = (
+            f"The test sentences were looked at {times}, each time after recipe and seed had been chosen on validation "
+            f"sentences. Before (same-language, then the first row): {_shipped(here)}."
+        )
+    if there:
+        said += (
+            "\nThey were drawn anew, from sentences that no earlier draw had tested or chosen by. On the sentences of "
+            "earlier draws, which are others and therefore no comparison (same-language, then the first row): "
+            f"{_shipped(there)}."
+        )
+    return said
+
+
+def _shipped(before: Sequence[Mapping[str, Any]]) -> str:
+    return "; ".join(
         f"weights `{one['weights_sha256'][:12]}` (validation {one['score']:.3f}) had "
         + ", ".join(
             f"{_short(one[corpus]['same'])} and {_short(one[corpus]['cross'])} on {title}"
@@ -98,35 +113,32 @@ def _looks(results: Mapping[str, Any]) -> str:
         )
         for one in before
     )
-    return (
-        f"The test sentences were looked at {times}, each time after recipe and seed had been chosen on validation "
-        f"sentences. Before (same-language, then the first row): {said}."
-    )
 
 
 def _ablations(results: Mapping[str, Any]) -> str:
-    """Return what short runs with one change scored, by what they change."""
-    if not results["ablations"]:
-        return ""
+    """Return what other runs scored, by what they change; runs on another draw's sentences by themselves."""
     base = next(one for one in results["validation"] if one["name"] == results["chosen"])["recipe"]
-    lines = [
-        "Other runs, by what differs from the shipped recipe; validation sentences:",
-        "",
-        "| | score | Asterisk same | Asterisk cross | Tux Paint same | Tux Paint cross |",
-        "|---|---|---|---|---|---|",
-    ]
-    for one in results["ablations"]:
-        recipe = one["recipe"]
-        # A run made before a number could be chosen is without it: it was 0 then, or off.
-        then = {key: recipe.get(key, type(value)(0)) for key, value in base.items() if key != "shape"}
-        changes = [f"{key} {value}" for key, value in then.items() if value != base[key] and key != "seed"]
-        changes += [f"{key} {value}" for key, value in recipe["shape"].items() if value != base["shape"][key]]
-        changes += [f"seed {recipe['seed']}"] if recipe["seed"] else []
-        cells = [
-            f"{one[f'{corpus} {row}']:.3f}" for corpus in ("asterisk", "tuxpaint") for row in ("same", "cross_all")
-        ]
-        lines.append(f"| {', '.join(changes) or 'none'} | {one['score']:.3f} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    parts = []
+    for mine, title in (
+        (True, "Other runs, by what differs from the shipped recipe; validation sentences:"),
+        (False, "Runs that were judged on an earlier draw's validation sentences, by what differs from the same:"),
+    ):
+        rows = [_ablation(one, base) for one in results["ablations"] if (one["split"] == results["split"]) is mine]
+        if rows:
+            head = "| | score | Asterisk same | Asterisk cross | Tux Paint same | Tux Paint cross |"
+            parts.append("\n".join([title, "", head, "|---|---|---|---|---|---|", *rows]))
+    return "\n\n".join(parts)
+
+
+def _ablation(one: Mapping[str, Any], base: Mapping[str, Any]) -> str:
+    recipe = one["recipe"]
+    # A run made before a number could be chosen is without it: it was 0 then, or off.
+    then = {key: recipe.get(key, type(value)(0)) for key, value in base.items() if key != "shape"}
+    changes = [f"{key} {value}" for key, value in then.items() if value != base[key] and key != "seed"]
+    changes += [f"{key} {value}" for key, value in recipe["shape"].items() if value != base["shape"][key]]
+    changes += [f"seed {recipe['seed']}"] if recipe["seed"] else []
+    cells = [f"{one[f'{corpus} {row}']:.3f}" for corpus in ("asterisk", "tuxpaint") for row in ("same", "cross_all")]
+    return f"| {', '.join(changes) or 'none'} | {one['score']:.3f} | {' | '.join(cells)} |"
 
 
 def _others(tables: Mapping[str, Any]) -> str:

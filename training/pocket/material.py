@@ -31,7 +31,7 @@ class Material:
     Attributes
     ----------
     utterances : list of Utterance
-        Without the broken ones.
+        Without the broken and the dropped ones.
     features : Features
     index : ndarray of int
         Place of each utterance among the features.
@@ -160,9 +160,10 @@ def gather(
     found = features(heard, folder / "features", weights=weights.get("whisper-base"), progress=progress)
     if len(found.broken) * 100 > len(heard):
         raise DataError(f"{len(found.broken)} recordings are broken, first: {next(iter(found.broken.values()))}")
-    index = np.array([number for number in range(len(heard)) if number not in found.broken], dtype=np.int64)
+    used = [number for number, each in enumerate(heard) if each.part != "dropped"]
+    index = np.array([number for number in used if number not in found.broken], dtype=np.int64)
     kept = [heard[number] for number in index]
-    texts = sorted({utterance.text for utterance in heard} | set(_held_out_texts(loaded, split)))
+    texts = sorted({heard[number].text for number in used} | set(_held_out_texts(loaded, split)))
     teacher = Teacher(weights.get("e5-small"))
     targets = teacher.targets(texts, folder / "targets", progress)
     numbers = {text: number for number, text in enumerate(texts)}

@@ -55,7 +55,7 @@ class Recipe:
     shape: AdapterShape = field(default_factory=AdapterShape)
     batch: int = 64
     warm_epochs: float = 1.0
-    epochs: float = 4
+    epochs: float = 8
     rate: float = 1e-3
     decay: float = 0.01
     temperature: float = 0.05
@@ -64,8 +64,8 @@ class Recipe:
     contrast: float = 1.0
     likeness: float = 1.0
     distance: float = 0.5
-    dropout: float = 0.0
-    masked: float = 0.15
+    dropout: float = 0.1
+    masked: float = 0.25
     jitter: int = 7
     warp: float = 0.1
     fillets: bool = True

@@ -1,4 +1,8 @@
-"""The end of it: the best seed by validation becomes the shipped file, and the test sentences are looked at, once."""
+"""The end of it: the best seed by validation becomes the shipped file, and the test sentences are looked at, once.
+
+What was shipped before is not forgotten: its test results and its runs stay in the new results, each with the draw of
+sentences that it was judged on.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +57,7 @@ def ship(material: Material, results: Sequence[Mapping[str, Any]], runs: Path, *
     runs : Path
         The runs' folders.
     again : bool
-        Test although there are test results already.
+        Test although there are test results on these sentences already.
 
     Raises
     ------
@@ -61,9 +65,9 @@ def ship(material: Material, results: Sequence[Mapping[str, Any]], runs: Path, *
         If the test sentences were looked at before.
     """
     stands = FOLDER / "results.json"
-    if stands.is_file() and not again:
-        raise UsageError(f"{stands} exists: the test sentences were looked at before; --again does it once more")
-    before = _before(stands)
+    shipped = json.loads(stands.read_text(encoding="utf-8")) if stands.is_file() else None
+    if shipped and shipped["split"] == material.split.fingerprint and not again:
+        raise UsageError(f"{stands} has looked at these test sentences before; --again does it once more")
     best = max(results, key=lambda result: result["score"])
     adapters = {
         str(result["name"]): load_adapter(runs / str(result["name"]) / "adapter.safetensors")[0] for result in results
@@ -79,12 +83,12 @@ def ship(material: Material, results: Sequence[Mapping[str, Any]], runs: Path, *
     content: dict[str, Any] = {
         "chosen": best["name"],
         "validation": [dict(result) for result in results],
-        "ablations": _ablations(runs, [str(result["name"]) for result in results], stands),
+        "ablations": _ablations(runs, [str(result["name"]) for result in results], _told(shipped) if shipped else []),
         "split": material.split.fingerprint,
         "weights_sha256": sha256_of(source / "adapter.safetensors"),
         "learned_from": _amounts(material, recipe),
         "ridge_penalty": ridge.penalty,
-        "before": before,
+        "before": _before(shipped) if shipped else [],
         "tables": {},
         "levels": {},
     }
@@ -108,17 +112,21 @@ def ship(material: Material, results: Sequence[Mapping[str, Any]], runs: Path, *
     _write(content)
 
 
-def _before(stands: Path) -> list[dict[str, Any]]:
-    """Return what was shipped before: its weights, its validation score, and its main test results."""
-    if not stands.is_file():
-        return []
-    held = json.loads(stands.read_text(encoding="utf-8"))
-    score = next(one["score"] for one in held["validation"] if one["name"] == held["chosen"])
+def _before(shipped: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what was shipped before: its weights, split and validation score, and its main test results."""
+    score = next(one["score"] for one in shipped["validation"] if one["name"] == shipped["chosen"])
     tables = {
-        name: {row: held["tables"][name]["rows"][row]["trained"]["value"] for row in ("same", "cross", "speech")}
+        name: {row: shipped["tables"][name]["rows"][row]["trained"]["value"] for row in ("same", "cross", "speech")}
         for name in GROUPS
     }
-    return [*held.get("before", []), {"weights_sha256": held["weights_sha256"], "score": score, **tables}]
+    last = {"weights_sha256": shipped["weights_sha256"], "score": score, "split": shipped["split"], **tables}
+    return [*({"split": shipped["split"], **one} for one in shipped.get("before", [])), last]
+
+
+def _told(shipped: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the runs that what was shipped before tells of, its own seeds under names that are theirs alone."""
+    seeds = [{**one, "name": f"{one['name']} of {shipped['weights_sha256'][:12]}"} for one in shipped["validation"]]
+    return [{"split": shipped["split"], **one} for one in [*shipped["ablations"], *seeds]]
 
 
 def _tests(material: Material) -> list[tuple[str, Held, str]]:
@@ -200,7 +208,7 @@ def note(runs: Path, material: Material | None = None) -> None:
     if not stands.is_file():
         raise UsageError(f"{stands} does not exist: ship first")
     content = json.loads(stands.read_text(encoding="utf-8"))
-    content["ablations"] = _ablations(runs, [str(one["name"]) for one in content["validation"]], stands)
+    content["ablations"] = _ablations(runs, [str(one["name"]) for one in content["validation"]], content["ablations"])
     if material is not None:
         content["draws"] = _draws(material, content["tables"])
     _write(content)
@@ -216,12 +224,13 @@ def _write(content: Mapping[str, Any]) -> None:
     write_atomically(FOLDER / "card.md", lambda path: path.write_text(card(content), encoding="utf-8"))
 
 
-def _ablations(runs: Path, seeds: Sequence[str], stands: Path) -> list[dict[str, Any]]:
+def _ablations(runs: Path, seeds: Sequence[str], told: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return what the other finished runs scored on validation sentences, those told of before among them."""
-    told = json.loads(stands.read_text(encoding="utf-8"))["ablations"] if stands.is_file() else []
-    here = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(runs.glob("*/validation.json"))]
-    found = {str(each["name"]): each for each in [*told, *here]}
-    return [each for name, each in found.items() if name not in seeds]
+    found = {str(one["name"]): dict(one) for one in told}
+    for path in sorted(runs.glob("*/validation.json")):
+        one = json.loads(path.read_text(encoding="utf-8"))
+        found[str(one["name"])] = {**found.get(str(one["name"]), {}), **one}
+    return [one for name, one in found.items() if name not in seeds]
 
 
 def _amounts(material: Material, recipe: Recipe) -> dict[str, dict[str, float]]:

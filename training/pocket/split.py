@@ -1,7 +1,8 @@
-"""Which sentences are learned from, which are for choosing, and which are held out: one file, drawn once.
+"""Which sentences are learned from, which are for choosing, and which are held out: one file.
 
-A sentence is held out in every language and from every reader. What else is worded like a held-out sentence, in any
-language and in any of the corpora, is dropped from training.
+Drawn anew, the test takes only sentences that no earlier draw tested or chose by: nobody has looked at them. A sentence
+is held out in every language and from every reader. What else is worded like a held-out sentence, in any language and
+in any of the corpora, is dropped from training.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +47,24 @@ TUXPAINT_NINE = 48
 
 @dataclass(frozen=True)
 class Split:
-    """Sentence ids by corpus; what is in none of the three is learned from."""
+    """Sentence ids by corpus; what is in none of the first three is learned from.
+
+    Attributes
+    ----------
+    test, validation, dropped : dict of corpus to tuple of str
+    fingerprint : str
+    seed : int
+        Of the draw.
+    judged : dict of corpus to tuple of str
+        What earlier draws held out for the test or for choosing.
+    """
 
     test: dict[str, tuple[str, ...]]
     validation: dict[str, tuple[str, ...]]
     dropped: dict[str, tuple[str, ...]]
     fingerprint: str
+    seed: int = 0
+    judged: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def part_of(self, corpus: str, sentence: str) -> str:
         """Return ``test``, ``validation``, ``dropped`` or ``train``; of a corpus that was not drawn from, ``train``."""
@@ -66,20 +79,29 @@ def load_corpora() -> dict[str, Corpus]:
     return {name: corpora.load(name, languages=list(READ[name])) for name in SPOKEN}
 
 
-def draw(loaded: dict[str, Corpus], seed: int = 0) -> dict[str, Any]:
+def draw(loaded: dict[str, Corpus], before: Split | None = None) -> dict[str, Any]:
     """Draw the held-out sentences, and find what must be dropped because of them.
 
     Parameters
     ----------
     loaded : dict
         By :func:`load_corpora`.
-    seed : int
+    before : Split, optional
+        The draw that this one takes the place of: what it or one before it held out is not tested again. The seed is
+        the next.
 
     Returns
     -------
     dict
         The content of the split's file.
+
+    Raises
+    ------
+    DataError
+        If too few sentences are left that were never held out.
     """
+    seed = before.seed + 1 if before else 0
+    judged = _judged(before) if before else {}
     candidates = {
         "asterisk": loaded["asterisk"].select(min_words=4, distinct=True),
         "tuxpaint": loaded["tuxpaint"].select(languages=TUXPAINT_SIX, distinct=True),
@@ -89,10 +111,16 @@ def draw(loaded: dict[str, Corpus], seed: int = 0) -> dict[str, Any]:
     nine = nine.select(
         ids=[sentence for sentence in nine.sentences if sentence in set(candidates["tuxpaint"].sentences)]
     )
+    nine = _without(nine, judged.get("tuxpaint", set()))
     test: dict[str, list[str]] = {}
     for name, corpus in candidates.items():
+        fresh = _without(corpus, judged.get(name, set()))
+        if len(fresh.sentences) < SIZES[name][0]:
+            raise DataError(
+                f"{name} has {len(fresh.sentences)} sentences that were never held out; a test takes {SIZES[name][0]}"
+            )
         first = nine.select(n=TUXPAINT_NINE, seed=seed).sentences if name == "tuxpaint" else ()
-        rest = _without(corpus, set(first))
+        rest = _without(fresh, set(first))
         test[name] = sorted({*first, *rest.select(n=SIZES[name][0] - len(first), seed=seed).sentences})
     tested = all_wordings(loaded, test)
     validation: dict[str, list[str]] = {}
@@ -119,8 +147,17 @@ def draw(loaded: dict[str, Corpus], seed: int = 0) -> dict[str, Any]:
         "test": test,
         "validation": validation,
         "dropped": dropped,
+        "judged": {name: sorted(ids) for name, ids in judged.items()},
     }
     return content | {"fingerprint": fingerprint_of(content)}
+
+
+def _judged(before: Split) -> dict[str, set[str]]:
+    """Return what a draw, or one before it, held out for the test or for choosing."""
+    return {
+        name: {*before.test[name], *before.validation.get(name, ()), *before.judged.get(name, ())}
+        for name in before.test
+    }
 
 
 def _without(corpus: Corpus, gone: Set[str]) -> Corpus:
@@ -174,5 +211,8 @@ def read(path: Path) -> Split:
         raise DataError(f"the split {path} cannot be read ({error}): draw it again") from error
     if content.get("format") != FORMAT or content.get("fingerprint") != fingerprint_of(content):
         raise DataError(f"the split {path} is not what was drawn (format or fingerprint differ): draw it again")
-    parts = [{name: tuple(ids) for name, ids in content[part].items()} for part in ("test", "validation", "dropped")]
-    return Split(parts[0], parts[1], parts[2], content["fingerprint"])
+    test, validation, dropped, judged = (
+        {name: tuple(ids) for name, ids in content.get(part, {}).items()}
+        for part in ("test", "validation", "dropped", "judged")
+    )
+    return Split(test, validation, dropped, content["fingerprint"], content["seed"], judged)

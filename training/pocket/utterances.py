@@ -20,7 +20,7 @@ class Utterance:
     Attributes
     ----------
     corpus, sentence, language, reader, text : str
-    part : {"train", "validation", "test"}
+    part : {"train", "validation", "test", "dropped"}
     held_out : {"", "reader", "language"}
         Why it is not learned from, whatever its sentence.
     recording : Recording
@@ -47,9 +47,10 @@ class Utterance:
 
 
 def utterances(loaded: dict[str, Corpus], split: Split) -> list[Utterance]:
-    """Return every recording that is used, in a fixed order.
+    """Return every recording that is read, in a fixed order.
 
     Training takes what is not held out; validation and test keep the reader and the language that are held out too.
+    What is dropped is read as well, so that another draw of the split finds the features of most recordings kept.
     """
     return [each for name in loaded for each in _of(loaded[name], name, split) if each.recording.seconds <= LONGEST]
 
@@ -61,11 +62,11 @@ def _of(corpus: Corpus, name: str, split: Split) -> Iterator[Utterance]:
         for sentence in sorted(corpus.sentences):
             part = split.part_of(name, sentence)
             text = corpus.text(sentence, language)
-            if text is None or part == "dropped":
+            if text is None:
                 continue
             for recording in corpus.recordings(sentence, language):
                 held_out = "reader" if recording.reader == HELD_OUT_READER else ""
                 held_out = "language" if language == HELD_OUT_LANGUAGE else held_out
-                if part == "train" and held_out:
+                if part in ("train", "dropped") and held_out:
                     continue
                 yield Utterance(name, sentence, language, recording.reader, text, part, held_out, recording)
