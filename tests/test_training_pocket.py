@@ -269,7 +269,7 @@ def test_what_another_run_scored_is_noted_without_a_test(tmp_path: Path, monkeyp
     scores = {key: 0.5 for key, value in stands["validation"][0].items() if isinstance(value, float)}
     run = tmp_path / "runs" / "with-words"
     run.mkdir(parents=True)
-    said = {"name": "with-words", "recipe": json.loads(recipe.to_json()), **scores}
+    said = {"name": "with-words", "recipe": json.loads(recipe.to_json()), "split": stands["split"], **scores}
     (run / "validation.json").write_text(json.dumps(said), encoding="utf-8")
     shipping.note(tmp_path / "runs")
     noted = json.loads((tmp_path / "shipped" / "results.json").read_text(encoding="utf-8"))

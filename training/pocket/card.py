@@ -48,7 +48,8 @@ def _main(title: str, table: Mapping[str, Any]) -> str:
         "| | chance | length only | untrained | ridge | trained | seeds | text → text |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for row, cells in table["rows"].items():
+    for row in (row for row in _ROWS if row in table["rows"]):
+        cells = table["rows"][row]
         figures = [_figure(cells[name]) if name in cells else "–" for name in _SYSTEMS]
         seeds = " ".join(_short(value) for value in cells["seeds"].values())
         text = _figure(table["text-text"]) if row in ("cross", "speech") else "–"
@@ -93,12 +94,12 @@ def _looks(results: Mapping[str, Any]) -> str:
         times = {1: "twice", 2: "three times"}.get(len(here), f"{len(here) + 1} times")
         said = (
             f"The test sentences were looked at {times}, each time after recipe and seed had been chosen on validation "
-            f"sentences. Before (same-language, then the first row): {_shipped(here)}."
+            f"sentences. Before (same-language, then the second row): {_shipped(here)}."
         )
     if there:
         said += (
             "\nThey were drawn anew, from sentences that no earlier draw had tested or chosen by. On the sentences of "
-            "earlier draws, which are others and therefore no comparison (same-language, then the first row): "
+            "earlier draws, which are others and therefore no comparison (same-language, then the second row): "
             f"{_shipped(there)}."
         )
     return said
@@ -151,7 +152,8 @@ def _others(tables: Mapping[str, Any]) -> str:
     for name, table in tables.items():
         if name in ("asterisk", "tuxpaint"):
             continue
-        for row, cells in table["rows"].items():
+        for row in (row for row in _ROWS if row in table["rows"]):
+            cells = table["rows"][row]
             figures = [_figure(cells[system]) if system in cells else "–" for system in _SYSTEMS]
             seeds = " ".join(_short(value) for value in cells["seeds"].values())
             what = name if row == "same" else f"{name} → English text"
@@ -179,7 +181,8 @@ def _levels(results: Mapping[str, Any]) -> str:
             "| point | centroid gap | means' distance over text's spread | CKA, length regressed out | P@1 |",
             "|---|---|---|---|---|",
         ]
-        for point, row in trained.items():
+        for point in sorted(trained, key=_depth):
+            row = trained[point]
             cells = [f"{row[key]:.2f} ({untrained[point][key]:.2f})" for key in _LEVELS]
             lines.append(f"| `{point}` | {' | '.join(cells)} |")
         falls = [_fall(levels, key) for levels in (trained, untrained) for key in _LEVELS[:2]]
@@ -192,6 +195,12 @@ def _levels(results: Mapping[str, Any]) -> str:
         ]
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
+
+
+def _depth(point: str) -> int:
+    """Return where a shared point stands among the others."""
+    ends = {"shared.input": -1, "pooled": 1000}
+    return ends[point] if point in ends else int(point.rpartition(".")[2])
 
 
 _LEVELS = ("centroid_gap", "over_spread", "cka", "same")

@@ -221,7 +221,7 @@ def _draws(material: Material, tables: Mapping[str, Any]) -> dict[str, Any]:
 def _write(content: Mapping[str, Any]) -> None:
     text = json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True)
     write_atomically(FOLDER / "results.json", lambda path: path.write_text(text + "\n", encoding="utf-8"))
-    write_atomically(FOLDER / "card.md", lambda path: path.write_text(card(content), encoding="utf-8"))
+    write_atomically(FOLDER / "card.md", lambda path: path.write_text(card(json.loads(text)), encoding="utf-8"))
 
 
 def _ablations(runs: Path, seeds: Sequence[str], told: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
