@@ -62,11 +62,18 @@ def _drawn(table: Mapping[str, Any], draws: Mapping[str, Any] | None) -> str:
     """Say how hard this draw of sentences is to the text model itself."""
     if draws is None:
         return ""
-    return (
+    said = (
         f"How hard a draw of {table['n']} sentences is varies: E5's own text → text is "
         f"{_short(table['text-text']['value'])} here, and {_short(draws['mean'])} (s.d. {_short(draws['sd'])}) in "
-        f"{draws['draws']} draws of as many from the {draws['of']} that are learned from."
+        f"{draws['draws']} draws of as many, of the same kind, from the {draws['of']} that are learned from."
     )
+    if draws["nine"]:
+        said += (
+            f" {draws['nine']} of them are names that are spoken in nine languages, for the demonstration in nine. "
+            f"Those are harder: draws of such names alone have {_short(draws['nine only'])}, of the others alone "
+            f"{_short(draws['others only'])}."
+        )
+    return said
 
 
 def _augmentation(recipe: Mapping[str, Any]) -> str:

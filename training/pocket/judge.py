@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from babelscope.similarity import centroid_gap, linear_cka, regress_out
 from babelscope.similarity.retrieval import best_in_rows
 from training.pocket.loop import speak
 from training.pocket.material import Material
-from training.pocket.split import SPOKEN, TUXPAINT_SIX
+from training.pocket.split import SPOKEN, TUXPAINT_SIX, candidates, in_nine_languages
 
 Array = NDArray[np.float32]
 
@@ -133,25 +134,60 @@ def directions(
     return found
 
 
-def text_draws(material: Material, corpus: str, size: int, draws: int = 300) -> dict[str, float]:
-    """Return how well the text model itself does on other draws of so many sentences: how hard a test is varies.
+def text_draws(material: Material, corpus: str, tested: Sequence[str], draws: int = 300) -> dict[str, Any] | None:
+    """Return how well the text model itself does on other draws of sentences like those of the test.
 
-    Retrieval from the pivot's text to the other languages' text among `size` sentences that are learned from, drawn
-    anew each time; ``mean`` and ``sd`` over the draws.
+    Retrieval from the pivot's text to the other languages' text, among sentences that are learned from and could have
+    been held out. Of Tux Paint as many as in the test are names that are spoken in nine languages.
+
+    Parameters
+    ----------
+    material : Material
+    corpus : str
+    tested : sequence of str
+        The test's sentences.
+    draws : int
+
+    Returns
+    -------
+    dict or None
+        ``mean`` and ``sd`` over the draws, ``of`` how many sentences; ``nine`` the number of names in nine languages,
+        and the means over draws of the test's size that hold nothing but those or none of them. None if there are not
+        twice as many sentences to draw from as the test has.
     """
     languages, pivot = GROUPS[corpus]
-    said: dict[str, dict[str, int]] = {}
-    for number, each in enumerate(material.utterances):
-        if each.part == "train" and each.corpus == corpus and each.language in languages:
-            said.setdefault(each.sentence, {})[each.language] = int(material.text_of[number])
-    texts = [row for _, row in sorted(said.items()) if len(row) == len(languages)]
-    vectors = {one: _unit(material.targets.pooled[[row[one] for row in texts]]) for one in languages}
-    others = [language for language in languages if language != pivot]
-    random, found = np.random.default_rng(0), []
-    for _ in range(draws):
-        rows = random.permutation(len(texts))[:size]
-        found.append(np.mean([hits(vectors[pivot][rows], vectors[one][rows]).mean() for one in others]))
-    return {"mean": float(np.mean(found)), "sd": float(np.std(found)), "draws": draws, "of": len(texts)}
+    random = np.random.default_rng(0)
+    learned = {each.sentence for each in material.utterances if each.part == "train" and each.corpus == corpus} & set(
+        candidates(material.corpora)[corpus].sentences
+    )
+    nine = set(in_nine_languages(material.corpora).sentences) if corpus == "tuxpaint" else set()
+    some, rest = sorted(learned & nine), sorted(learned - nine)
+    wanted = len(nine.intersection(tested))
+    if len(learned) < 2 * len(tested):
+        return None
+
+    def found(first: int, second: int) -> NDArray[np.float64]:
+        values = []
+        for _ in range(draws):
+            chosen = [*random.permutation(some)[:first], *random.permutation(rest)[:second]]
+            vectors = {one: text_vectors_of(material, corpus, chosen, one) for one in languages}
+            values.append([hits(vectors[pivot], vectors[one]).mean() for one in languages if one != pivot])
+        return np.asarray(np.mean(values, axis=1))
+
+    like = found(wanted, len(tested) - wanted)
+    about = {"mean": float(like.mean()), "sd": float(like.std()), "draws": draws, "of": len(learned), "nine": wanted}
+    if wanted:
+        about |= {
+            "nine only": float(found(len(tested), 0).mean()),
+            "others only": float(found(0, len(tested)).mean()),
+        }
+    return about
+
+
+def text_vectors_of(material: Material, corpus: str, sentences: Sequence[str], language: str) -> Array:
+    """Return the normalised text embeddings of some sentences that are learned from."""
+    texts = [material.corpora[corpus].text(sentence, language) for sentence in sentences]
+    return _unit(material.targets.pooled[[material.text_number(text) for text in texts if text]])
 
 
 def text_vectors(material: Material, held: Held) -> dict[str, Array]:

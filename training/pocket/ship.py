@@ -102,7 +102,7 @@ def ship(material: Material, results: Sequence[Mapping[str, Any]], runs: Path, *
                 "untrained": levels(blank[0], material, held),
             }
         print(f"tested: {name}", flush=True)
-    content["draws"] = _draws(material, content["tables"])
+    content["draws"] = _draws(material)
     FOLDER.mkdir(parents=True, exist_ok=True)
     write_atomically(FOLDER / "adapter.safetensors", lambda path: shutil.copyfile(source / "adapter.safetensors", path))
     write_atomically(FOLDER / "gaps.jsonl", lambda path: shutil.copyfile(source / "gaps.jsonl", path))
@@ -210,12 +210,15 @@ def note(runs: Path, material: Material | None = None) -> None:
     content = json.loads(stands.read_text(encoding="utf-8"))
     content["ablations"] = _ablations(runs, [str(one["name"]) for one in content["validation"]], content["ablations"])
     if material is not None:
-        content["draws"] = _draws(material, content["tables"])
+        content["draws"] = _draws(material)
     _write(content)
 
 
-def _draws(material: Material, tables: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: text_draws(material, name, tables[name]["n"]) for name in GROUPS}
+def _draws(material: Material) -> dict[str, Any]:
+    return {
+        name: text_draws(material, name, held_out(material, "test", name, languages).sentences)
+        for name, (languages, _) in GROUPS.items()
+    }
 
 
 def _write(content: Mapping[str, Any]) -> None:

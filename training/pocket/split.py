@@ -79,6 +79,22 @@ def load_corpora() -> dict[str, Corpus]:
     return {name: corpora.load(name, languages=list(READ[name])) for name in SPOKEN}
 
 
+def candidates(loaded: dict[str, Corpus]) -> dict[str, Corpus]:
+    """Return what may be held out of each corpus."""
+    return {
+        "asterisk": loaded["asterisk"].select(min_words=4, distinct=True),
+        "tuxpaint": loaded["tuxpaint"].select(languages=TUXPAINT_SIX, distinct=True),
+        "fillets": loaded["fillets"].select(languages=SPOKEN["fillets"], distinct=True, min_words=4, max_seconds=12.0),
+    }
+
+
+def in_nine_languages(loaded: dict[str, Corpus]) -> Corpus:
+    """Return the Tux Paint names that may be held out and are spoken in all nine languages."""
+    nine = loaded["tuxpaint"].select(languages=SPOKEN["tuxpaint"], distinct=True)
+    six = set(candidates(loaded)["tuxpaint"].sentences)
+    return nine.select(ids=[sentence for sentence in nine.sentences if sentence in six])
+
+
 def draw(loaded: dict[str, Corpus], before: Split | None = None) -> dict[str, Any]:
     """Draw the held-out sentences, and find what must be dropped because of them.
 
@@ -102,18 +118,10 @@ def draw(loaded: dict[str, Corpus], before: Split | None = None) -> dict[str, An
     """
     seed = before.seed + 1 if before else 0
     judged = _judged(before) if before else {}
-    candidates = {
-        "asterisk": loaded["asterisk"].select(min_words=4, distinct=True),
-        "tuxpaint": loaded["tuxpaint"].select(languages=TUXPAINT_SIX, distinct=True),
-        "fillets": loaded["fillets"].select(languages=SPOKEN["fillets"], distinct=True, min_words=4, max_seconds=12.0),
-    }
-    nine = loaded["tuxpaint"].select(languages=SPOKEN["tuxpaint"], distinct=True)
-    nine = nine.select(
-        ids=[sentence for sentence in nine.sentences if sentence in set(candidates["tuxpaint"].sentences)]
-    )
-    nine = _without(nine, judged.get("tuxpaint", set()))
+    nine = _without(in_nine_languages(loaded), judged.get("tuxpaint", set()))
+    drawn_from = candidates(loaded)
     test: dict[str, list[str]] = {}
-    for name, corpus in candidates.items():
+    for name, corpus in drawn_from.items():
         fresh = _without(corpus, judged.get(name, set()))
         if len(fresh.sentences) < SIZES[name][0]:
             raise DataError(
@@ -124,7 +132,7 @@ def draw(loaded: dict[str, Corpus], before: Split | None = None) -> dict[str, An
         test[name] = sorted({*first, *rest.select(n=SIZES[name][0] - len(first), seed=seed).sentences})
     tested = all_wordings(loaded, test)
     validation: dict[str, list[str]] = {}
-    for name, corpus in candidates.items():
+    for name, corpus in drawn_from.items():
         alike = {sentence for sentence in corpus.sentences if not tested.isdisjoint(wordings(loaded[name], sentence))}
         validation[name] = sorted(_without(corpus, alike).select(n=SIZES[name][1], seed=seed + 1).sentences)
     held_out = tested | all_wordings(loaded, validation)
