@@ -30,5 +30,4 @@ def test_french_recordings_find_the_russian_texts(embedder: search.Embedder, tmp
         found = index.find(embedder.speech(samples, "fr"), "speech", k=3)
         first[sentence] = found["sentence"][0] == sentence
     # By chance one in sixty would; these are short, and the text alone does not always find its translation either.
-    assert sum(first.values()) >= 4, first
-    assert first["conf-userwilljoin"]
+    assert sum(first.values()) >= 6, first
