@@ -223,7 +223,10 @@ def _data(results: Mapping[str, Any]) -> str:
     recordings = sum(int(row["recordings"]) for row in amounts.values())
     lines = ["| | recordings | minutes |", "|---|---|---|"]
     lines += [f"| {name} | {row['recordings']:.0f} | {row['minutes']:.1f} |" for name, row in amounts.items()]
-    return f"{_DATA}\n\nLearned from: {recordings} recordings, {minutes:.0f} minutes.\n\n" + "\n".join(lines)
+    data = _DATA
+    for word, name in (("ASTERISK", "asterisk"), ("READER", "unseen reader")):
+        data = data.replace(word, str(results["tables"][name]["n"]))
+    return f"{data}\n\nLearned from: {recordings} recordings, {minutes:.0f} minutes.\n\n" + "\n".join(lines)
 
 
 def _recipe(chosen: Mapping[str, Any], results: Mapping[str, Any]) -> str:
@@ -277,8 +280,8 @@ stamps by Bill Kendrick and the Tux Paint contributors; Fish Fillets by ALTAR in
 the translators.
 
 Held out by sentence, in every language (`split.json`): 60 Asterisk prompts of four words or more, 97 Tux Paint names
-complete in six languages, 120 Fish Fillets lines for the test (recordings of 29 s and more left out, which costs one
-Asterisk prompt, and two of the second reader); 30, 60 and 60 others for choosing. What is worded like
+complete in six languages, 120 Fish Fillets lines for the test; 30, 60 and 60 others for choosing. Recordings of more than
+29 s are left out: ASTERISK of the 60 prompts are tested, READER of them with the second Italian reader. What is worded like
 a held-out sentence, in any language of any of the corpora, was dropped from training. Never learned from at all: the
 second Italian reader (Menardi), and Czech.
 """
