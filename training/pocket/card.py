@@ -280,10 +280,10 @@ stamps by Bill Kendrick and the Tux Paint contributors; Fish Fillets by ALTAR in
 the translators.
 
 Held out by sentence, in every language (`split.json`): 60 Asterisk prompts of four words or more, 97 Tux Paint names
-complete in six languages, 120 Fish Fillets lines for the test; 30, 60 and 60 others for choosing. Recordings of more than
-29 s are left out: ASTERISK of the 60 prompts are tested, READER of them with the second Italian reader. What is worded like
-a held-out sentence, in any language of any of the corpora, was dropped from training. Never learned from at all: the
-second Italian reader (Menardi), and Czech.
+complete in six languages, 120 Fish Fillets lines for the test; 30, 60 and 60 others for choosing. Recordings of more
+than 29 s are left out: of the 60 prompts ASTERISK are tested, and READER with the second Italian reader. What is worded
+like a held-out sentence, in any language of any of the corpora, was dropped from training. Never learned from at all:
+the second Italian reader (Menardi), and Czech.
 """
 
 _RESULTS = """
