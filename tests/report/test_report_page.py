@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import html
 import io
 import json
 import re
@@ -614,6 +615,8 @@ def test_recordings_are_embedded_whole_sentences_at_a_time(tmp_path: Path) -> No
 
 def test_markdown_and_figures_show_what_the_page_says(whole: Result, tmp_path: Path) -> None:
     text = write_markdown(whole, tmp_path).read_text(encoding="utf-8")
+    for sentence in whole.meta["headline"]:
+        assert f"\n> {sentence}\n" in html.unescape(text), "spaces around numbers stay"
     for heading in ("Findings", "Diagnosis", "Along the layers", "Layer against layer", "Languages", "Method"):
         assert f"## {heading}" in text, heading
     pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text)

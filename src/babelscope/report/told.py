@@ -171,16 +171,23 @@ class Sentence:
         return self.template.format(**{name: str(part) for name, part in self.parts.items()})
 
     def markdown(self) -> str:
-        """Return the sentence as Markdown, with what came from the data escaped."""
-        return self.template.format(**{name: plain(str(part)) for name, part in self.parts.items()})
+        """Return the sentence as Markdown, with what came from the data escaped; spaces at the ends of a part stay."""
+        return self.template.format(
+            **{name: _escaped(_SPACES.sub(" ", str(part))) for name, part in self.parts.items()}
+        )
 
 
+_SPACES = re.compile(r"\s+")
 _MARKED = re.compile(r"([\\`*_{}\[\]<>#|~$&])")
 
 
 def plain(text: object) -> str:
     """Return a text in which Markdown, and HTML inside Markdown, mean nothing, nor anything to a terminal."""
-    return _MARKED.sub(lambda found: f"&#{ord(found.group())};", harmless(" ".join(str(text).split())))
+    return _escaped(" ".join(str(text).split()))
+
+
+def _escaped(line: str) -> str:
+    return _MARKED.sub(lambda found: f"&#{ord(found.group())};", harmless(line))
 
 
 def joined(sentences: Iterable[Sentence | None]) -> list[Sentence]:
