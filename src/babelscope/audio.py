@@ -84,6 +84,8 @@ class Recording:
         Who reads, as the corpus names them; empty if it does not say.
     sentence, language : str
         What is said, for messages.
+    start : float or None
+        Seconds into the file at which the utterance begins; it ends `seconds` later. None for the whole file.
     """
 
     path: Path
@@ -92,9 +94,12 @@ class Recording:
     reader: str
     sentence: str
     language: str
+    start: float | None = None
 
     def __str__(self) -> str:
         where = f"{self.path}:{self.member}" if self.member is not None else str(self.path)
+        if self.start is not None:
+            where = f"{where} from {self.start:g} s"
         return f"{where} (sentence {self.sentence!r}, language {self.language!r})"
 
 
@@ -119,8 +124,21 @@ def load_audio(recording: Recording) -> Samples:
     """
     name = str(recording)
     if recording.member is None:
-        return decode(recording.path, name=name)
-    return decode(read_member(recording.path, recording.member, name), Path(recording.member).suffix, name=name)
+        samples = decode(recording.path, name=name)
+    else:
+        encoded = read_member(recording.path, recording.member, name)
+        samples = decode(encoded, Path(recording.member).suffix, name=name)
+    return samples if recording.start is None else _segment(samples, recording.start, recording.seconds, name)
+
+
+def _segment(samples: Samples, start: float, seconds: float, name: str) -> Samples:
+    first, last = round(start * SAMPLE_RATE), round((start + seconds) * SAMPLE_RATE)
+    if last > len(samples) + SAMPLE_RATE // 100:  # a hundredth of a second: times are often rounded to that
+        raise DataError(
+            f"recording {name} ends at {start + seconds:.2f} s, but its file lasts {len(samples) / SAMPLE_RATE:.2f} s: "
+            "correct the segment's times"
+        )
+    return samples[first:last].copy()
 
 
 def read_member(archive: Path, member: str, name: str | None = None) -> bytes:

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from babelscope import corpora
-from babelscope.corpora import COLUMNS, Corpus, count_words
+from babelscope.audio import load_audio
+from babelscope.corpora import COLUMNS, OPTIONAL_COLUMNS, Corpus, Recording, count_words
 from babelscope.errors import DataError, UsageError
 
 Row = tuple[str, str, str | None, str | None, str | None, str | None, float]
@@ -320,3 +321,37 @@ def test_an_installed_package_can_offer_a_corpus(tmp_path: Path, monkeypatch: py
     assert corpora.sources()["asterisk"] == "babelscope.corpora.asterisk:load"
     with pytest.raises(UsageError, match=r"'broken'.*cannot be loaded"):
         corpora.load("broken")
+
+
+def test_a_segment_of_a_file_is_cut_and_counts_by_its_start(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    soundfile.write(tmp_path / "talk.wav", rng.normal(0, 0.1, 32_000).astype(np.float32), 16_000, subtype="FLOAT")
+    rows = [("s1", "en", "One", 0.5), ("s2", "en", "Two", 1.25)]
+    table = pd.DataFrame(
+        [(s, lang, text, str(tmp_path / "talk.wav"), None, "a", 0.5, start, "talk") for s, lang, text, start in rows],
+        columns=[*COLUMNS, *OPTIONAL_COLUMNS],
+    )
+    corpus = Corpus(table, name="segments")
+    whole, _ = soundfile.read(tmp_path / "talk.wav", dtype="float32")
+    np.testing.assert_array_equal(load_audio(corpus.recordings("s2", "en")[0]), whole[20_000:28_000])
+    assert corpus.clusters == {"s1": "talk", "s2": "talk"}
+    assert corpus.fingerprint() != Corpus(table.drop(columns="start").iloc[[0, 1]].assign(
+        audio=table["audio"]), name="segments").fingerprint()  # fmt: skip
+
+
+def test_a_segment_beyond_the_end_of_its_file_is_refused_by_name(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "talk.wav", np.random.default_rng(0).normal(0, 0.1, 16_000), 16_000)
+    segment = Recording(tmp_path / "talk.wav", None, 0.5, "a", "s1", "en", start=0.8)
+    with pytest.raises(DataError, match=r"talk.wav from 0.8 s .* ends at 1.30 s, but its file lasts 1.00 s"):
+        load_audio(segment)
+
+
+def test_labels_follow_the_sentences_of_a_selection_and_two_clusters_are_refused() -> None:
+    rows = [(s, "en", f"Text {s}", None, None, None, float("nan"), pd.NA, "d1") for s in ("s1", "s2")]
+    table = pd.DataFrame(rows, columns=[*COLUMNS, *OPTIONAL_COLUMNS])
+    labels = pd.DataFrame({"topic": ["travel", "health"]}, index=["s1", "s2"])
+    corpus = Corpus(table, name="labelled", labels=labels).select(ids=["s2"], modalities=["text"])
+    assert corpus.labels["topic"].to_dict() == {"s2": "health"}
+    table = pd.concat([table, table.iloc[[0]].assign(language="fr", cluster="d2")])
+    with pytest.raises(DataError, match="two clusters for sentence 's1': 'd1' and 'd2'"):
+        Corpus(table, name="labelled")

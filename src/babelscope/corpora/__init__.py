@@ -5,8 +5,21 @@ another. Each source is one file here, or one entry point of group ``babelscope.
 """
 
 from babelscope.audio import Recording
-from babelscope.corpora.corpus import COLUMNS, Corpus
+from babelscope.corpora.corpus import COLUMNS, OPTIONAL_COLUMNS, Corpus
+from babelscope.corpora.problems import Problem
 from babelscope.corpora.sources import GROUP, SOURCES, load, sources, takes
 from babelscope.corpora.words import count_words
 
-__all__ = ["COLUMNS", "GROUP", "SOURCES", "Corpus", "Recording", "count_words", "load", "sources", "takes"]
+__all__ = [
+    "COLUMNS",
+    "GROUP",
+    "OPTIONAL_COLUMNS",
+    "SOURCES",
+    "Corpus",
+    "Problem",
+    "Recording",
+    "count_words",
+    "load",
+    "sources",
+    "takes",
+]

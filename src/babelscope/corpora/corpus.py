@@ -14,11 +14,14 @@ import pandas as pd
 
 from babelscope.audio import Recording
 from babelscope.cache import sha256_of
+from babelscope.corpora.problems import Problem
 from babelscope.corpora.words import count_words
 from babelscope.errors import DataError, UsageError, did_you_mean
 
 #: Columns of a corpus's table. One row is one recording; a cell without recordings is one row without ``audio``.
 COLUMNS: tuple[str, ...] = ("sentence", "language", "text", "audio", "member", "reader", "seconds")
+#: Further columns, which a table may lack.
+OPTIONAL_COLUMNS: tuple[str, ...] = ("start", "cluster")
 
 MODALITIES: tuple[str, ...] = ("text", "speech")
 
@@ -41,10 +44,12 @@ class Corpus:
     Parameters
     ----------
     table : DataFrame
-        Columns :data:`COLUMNS`, one row a recording. ``sentence``, ``language``: str. ``text``: str, the same in all
-        rows of a cell, or missing. ``audio``: path of a file, or of a zip archive if ``member`` is given, or missing.
-        ``reader``: str or missing. ``seconds``: float, missing only without ``audio``. The first row of a cell is its
-        primary recording.
+        Columns :data:`COLUMNS` and :data:`OPTIONAL_COLUMNS`, one row a recording. ``sentence``, ``language``: str.
+        ``text``: str, the same in all rows of a cell, or missing. ``audio``: path of a file, or of a zip archive if ``member`` is given, or missing.
+        ``reader``: str or missing. ``seconds``: float, missing only without ``audio``. ``start``: float, seconds into
+        the file at which the recording begins, missing for a whole file; such a recording ends after ``seconds``.
+        ``cluster``: str or missing, the same in all rows of a sentence. The columns :data:`OPTIONAL_COLUMNS` may be
+        absent. The first row of a cell is its primary recording.
     name, title, licence, attribution : str
         What it is, for people; SPDX identifiers; whom to name.
     notes : sequence of str
@@ -53,6 +58,10 @@ class Corpus:
         Their order; that of first appearance if left out.
     left_out : sequence of str
         What of the source could not be used, a line each with the reason.
+    labels : DataFrame, optional
+        Further columns that describe sentences, as a topic; indexed by sentence.
+    problems : sequence of Problem
+        What was noticed while the source was read.
 
     Attributes
     ----------
@@ -64,11 +73,17 @@ class Corpus:
     left_out : tuple of str
         What is not there and why, a line each, where bad data are skipped: what the source could not use, and cells
         without a text or recording for which :meth:`select` dropped a sentence.
+    clusters : dict
+        Sentence to the document or family that it belongs to, where that is known.
+    labels : DataFrame
+        One row a sentence; no columns if there are none.
+    problems : tuple of Problem
 
     Raises
     ------
     DataError
-        If the table has a duplicate row, two texts in one cell, or a cell with neither text nor recording.
+        If the table has a duplicate row, two clusters for one sentence, two texts in one cell, or a cell with neither
+        text nor recording.
 
     Examples
     --------
@@ -90,25 +105,41 @@ class Corpus:
         languages: Sequence[str] | None = None,
         lost: pd.DataFrame | None = None,
         left_out: Sequence[str] = (),
+        labels: pd.DataFrame | None = None,
+        problems: Sequence[Problem] = (),
     ) -> None:
         self.name = name
         self.title = title or name
         self.licence = licence
         self.attribution = attribution
         self.notes = tuple(notes)
-        self._table = table.loc[:, list(COLUMNS)].reset_index(drop=True)
+        columns = [table.loc[:, list(COLUMNS)], table.reindex(columns=list(OPTIONAL_COLUMNS))]
+        self._table = pd.concat(columns, axis=1).reset_index(drop=True)
         self.left_out = tuple(left_out)
+        self.problems = tuple(problems)
         self._lost = lost if lost is not None else pd.DataFrame(columns=list(_LOST_COLUMNS))
         self.languages: tuple[str, ...] = tuple(languages or dict.fromkeys(self._table["language"]))
         self.sentences: tuple[str, ...] = tuple(dict.fromkeys(self._table["sentence"]))
         self._known = frozenset(self.sentences)
+        self.clusters = self._read_clusters()
+        self.labels = (pd.DataFrame() if labels is None else labels).reindex(list(self.sentences))
         self._cells = self._read_cells()
         self._fingerprints: dict[bool, str] = {}
         self._contents = _Contents()
 
+    def _read_clusters(self) -> dict[str, str]:
+        known = self._table.loc[self._table["cluster"].notna(), ["sentence", "cluster"]].drop_duplicates()
+        twice = known.loc[known.duplicated("sentence"), "sentence"]
+        if len(twice):
+            names = known.loc[known["sentence"] == twice.iloc[0], "cluster"].tolist()
+            raise DataError(
+                f"corpus {self.name!r} has two clusters for sentence {twice.iloc[0]!r}: {names[0]!r} and {names[1]!r}"
+            )
+        return dict(zip(known["sentence"].tolist(), known["cluster"].tolist(), strict=True))
+
     def _read_cells(self) -> dict[tuple[str, str], _Cell]:
         cell = ["sentence", "language"]
-        again = self._table.duplicated([*cell, "audio", "member"]).to_numpy().nonzero()[0]
+        again = self._table.duplicated([*cell, "audio", "member", "start"]).to_numpy().nonzero()[0]
         if again.size:
             row = self._table.iloc[int(again[0])]
             what = "recording" if _or_none(row["audio"]) is not None else "text-only row"
@@ -133,10 +164,10 @@ class Corpus:
         paths: dict[str, Path] = {}
         cells: dict[tuple[str, str], _Cell] = {}
         further: dict[tuple[str, str], list[Recording]] = {}
-        for start in range(0, len(self._table), _ROWS):
-            part = self._table.iloc[start : start + _ROWS]
-            columns = (part[column].tolist() for column in COLUMNS)
-            for sentence, language, text, audio, member, reader, seconds in zip(*columns, strict=True):
+        for first in range(0, len(self._table), _ROWS):
+            rows = self._table.iloc[first : first + _ROWS]
+            columns = (rows[column].tolist() for column in (*COLUMNS, "start"))
+            for sentence, language, text, audio, member, reader, seconds, start in zip(*columns, strict=True):
                 sentence, language = names.setdefault(sentence, sentence), names.setdefault(language, language)
                 key = (sentence, language)
                 text, audio, member, who = _or_none(text), _or_none(audio), _or_none(member), _or_none(reader)
@@ -145,7 +176,8 @@ class Corpus:
                     if (path := paths.get(audio)) is None:
                         path = paths[audio] = Path(audio)
                     who = "" if who is None else names.setdefault(str(who), str(who))
-                    heard = (Recording(path, member, float(seconds), who, sentence, language),)
+                    begin = None if _or_none(start) is None else float(start)
+                    heard = (Recording(path, member, float(seconds), who, sentence, language, begin),)
                 before = cells.get(key)
                 if before is not None and before.recordings:
                     further.setdefault(key, []).extend(heard)
@@ -360,6 +392,8 @@ class Corpus:
             languages=chosen,
             lost=pd.concat([self._lost, table], ignore_index=True) if len(self._lost) else table,
             left_out=(*self.left_out, *self._named(lacking, wanted)) if skip_bad else self.left_out,
+            labels=self.labels,
+            problems=self.problems,
         )
 
     def _named(self, lacking: dict[str, set[str]], modalities: Sequence[str]) -> Iterator[str]:
@@ -432,7 +466,8 @@ class Corpus:
 
         Paths do not enter: the same corpus in another place has the same fingerprint. The order of cells does not enter
         either; the order of a cell's recordings does, for the first is the one that studies use. Members of archives
-        count by CRC-32 and size, files by their own sha256.
+        count by CRC-32 and size, files by their own sha256; a segment of a file counts by its start as well. Clusters
+        and labels do not enter: they change no activation.
 
         Parameters
         ----------
@@ -464,6 +499,8 @@ class Corpus:
             for recording in cell.recordings:
                 content = self._contents.of(recording, skip_bad=skip_bad)
                 parts += [recording.reader, f"{recording.seconds:.3f}", content]
+                if recording.start is not None:
+                    parts.append(f"from {recording.start:.3f}")
             for part in parts:
                 data = part.encode()
                 total.update(len(data).to_bytes(8, "little") + data)
