@@ -45,11 +45,11 @@ class Corpus:
     ----------
     table : DataFrame
         Columns :data:`COLUMNS` and :data:`OPTIONAL_COLUMNS`, one row a recording. ``sentence``, ``language``: str.
-        ``text``: str, the same in all rows of a cell, or missing. ``audio``: path of a file, or of a zip archive if ``member`` is given, or missing.
-        ``reader``: str or missing. ``seconds``: float, missing only without ``audio``. ``start``: float, seconds into
-        the file at which the recording begins, missing for a whole file; such a recording ends after ``seconds``.
-        ``cluster``: str or missing, the same in all rows of a sentence. The columns :data:`OPTIONAL_COLUMNS` may be
-        absent. The first row of a cell is its primary recording.
+        ``text``: str, the same in all rows of a cell, or missing. ``audio``: path of a file, or of a zip archive if
+        ``member`` is given, or missing. ``reader``: str or missing. ``seconds``: float, missing only without
+        ``audio``. ``start``: float, seconds into the file at which the recording begins, missing for a whole file; such
+        a recording ends after ``seconds``. ``cluster``: str or missing, the same in all rows of a sentence. The
+        columns :data:`OPTIONAL_COLUMNS` may be absent. The first row of a cell is its primary recording.
     name, title, licence, attribution : str
         What it is, for people; SPDX identifiers; whom to name.
     notes : sequence of str
