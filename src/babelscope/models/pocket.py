@@ -63,6 +63,7 @@ from babelscope.models.pocket_adapter import (
     window_samples,
 )
 from babelscope.models.pocket_ridge import RIDGE, RidgeMap, load_ridge
+from babelscope.models.weights.places import expanded
 
 #: What may stand between Whisper and E5.
 ADAPTERS: dict[str, str] = {
@@ -514,7 +515,7 @@ class _Place:
     """Where weights are that replace what comes along."""
 
     def __init__(self, weights: str | None) -> None:
-        self.path = Path(weights).expanduser() if weights else None
+        self.path = expanded(weights) if weights else None
         if self.path is not None and not self.path.exists():
             raise DataError(f"weights: there is no {weights}: name an adapter's file, or a folder with one")
 

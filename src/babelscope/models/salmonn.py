@@ -30,7 +30,8 @@ from babelscope.models.salmonn_parts import Sizes, build, trained_arrays
 from babelscope.models.salmonn_sides import BEFORE, SAMPLE_RATE, STEP, SalmonnSpeech, SalmonnText
 from babelscope.models.weights.accounting import fill, folder_files, refuse_larger
 from babelscope.models.weights.beats import read_beats
-from babelscope.models.weights.folder import locate_with_pickled, read_tokenizer
+from babelscope.models.weights.folder import read_tokenizer
+from babelscope.models.weights.places import expanded, locate_with_pickled
 from babelscope.models.weights.salmonn import read_trained, vicuna_arrays, whisper_arrays
 from babelscope.models.weights.settings import read_settings
 
@@ -266,7 +267,7 @@ def _alpha(extra: Mapping[str, Any]) -> float:
 
 
 def _locate(weights: str, extra: Mapping[str, Any]) -> _Files:
-    place = Path(weights).expanduser()
+    place = expanded(weights)
     if not place.exists():
         raise DataError(f"weights: there is no {weights}: name a folder that holds SALMONN's files, or its .pth")
     folder = place.parent if place.is_file() else place
@@ -285,18 +286,14 @@ def _named(extra: Mapping[str, Any], part: str, hub: dict[Path, str]) -> Path | 
     if part not in extra:
         return None
     said = str(extra[part])
-    path = Path(said).expanduser()
+    path = expanded(said)
     if part == "beats":
         if not path.is_file():
             raise DataError(f"beats: there is no file {path}")
         return path
-    if not path.is_dir():
-        if path.is_absolute() or said.startswith((".", "~")):
-            raise DataError(f"{part}: there is no folder {path}")
-        place = locate_with_pickled(said)
-        path = place.folder
-        hub[path.resolve()] = place.source
-    return path
+    place = locate_with_pickled(said, part)
+    hub[place.folder.resolve()] = place.source
+    return place.folder
 
 
 def _only_file(folder: Path, pattern: str, what: str, option: str) -> Path:

@@ -72,7 +72,8 @@ from babelscope.models.weights.fairseq2_seamless import (
     TEXT_TO_UNIT,
     seamless_state,
 )
-from babelscope.models.weights.folder import Place, locate, read_tokenizer
+from babelscope.models.weights.folder import read_tokenizer
+from babelscope.models.weights.places import Place, expanded, locate
 from babelscope.models.weights.settings import read_settings
 
 SAMPLE_RATE = 16_000
@@ -540,7 +541,7 @@ def _notes(target: str, text_positions: str, left_out: Mapping[str, int]) -> tup
 
 def _locate(weights: str) -> tuple[Path | None, Place]:
     """Return the original checkpoint, if it is one, and the place of everything else."""
-    path = Path(weights).expanduser()
+    path = expanded(weights)
     if path.suffix == ".pt":
         if not path.is_file():
             raise DataError(f"weights: there is no file {weights}")

@@ -42,7 +42,8 @@ from babelscope.models.sonar_sides import (
     SpeechEncoders,
 )
 from babelscope.models.weights.accounting import account
-from babelscope.models.weights.folder import load_pretrained, locate, planned_config, read_tokenizer
+from babelscope.models.weights.folder import load_pretrained, planned_config, read_tokenizer
+from babelscope.models.weights.places import expanded, local_path, locate
 from babelscope.models.weights.sonar import TEXT_HEADS, SpeechSizes, TextCheckpoint, read_text
 
 __all__ = ["Golden", "check_golden", "load", "load_speech", "load_text", "planned"]
@@ -197,7 +198,7 @@ def planned(name: str, folder: str | None = None) -> Model:
         sides["text"] = SonarText(model.eval().requires_grad_(False), None)
     if name != "sonar-text":
         if folder:
-            encoders = SpeechEncoders(_released_files(Path(folder).expanduser()))
+            encoders = SpeechEncoders(_released_files(expanded(folder)))
             files, sizes = encoders.files, encoders.sizes
         else:
             files = {language: Path(file) for language, file in RELEASED.items()}
@@ -249,8 +250,8 @@ def _text_side(options: LoadOptions) -> tuple[SonarText, tuple[WeightsFile, ...]
         beside: str = str(path.parent)
     else:
         place = locate(source)
-        model, files = load_pretrained(M2M100Encoder, place)
-        _account_port(place.folder, model)
+        # Older transformers stored the table of positions.
+        model, files = load_pretrained(M2M100Encoder, place, ignore_unexpected=("embed_positions.weights",))
         beside = str(place.folder)
     tokenizer = _tokenizer(str(options.extra.get("tokenizer", beside)))
     side = SonarText(ready(model, options.device, dtype_named(options.dtype)), tokenizer)
@@ -259,7 +260,7 @@ def _text_side(options: LoadOptions) -> tuple[SonarText, tuple[WeightsFile, ...]
 
 
 def _text_place(source: str) -> Path:
-    path = Path(source).expanduser()
+    path = expanded(source)
     if path.is_dir() and not (path / "config.json").is_file() and (path / TEXT_FILE).is_file():
         return path / TEXT_FILE
     return path
@@ -298,26 +299,11 @@ def _original_text(path: Path) -> tuple[M2M100Encoder, tuple[WeightsFile, ...]]:
     return model, (WeightsFile(path.name, sha256_of(path), str(path.resolve().parent.name)),)
 
 
-def _account_port(folder: Path, model: M2M100Encoder) -> None:
-    """Refuse a port that holds more than the encoder: then it is another model, such as a translator."""
-    from safetensors import safe_open
-
-    needed = {*model.state_dict(), "embed_positions.weights"}  # the table that older transformers stored
-    for file in sorted(folder.glob("*.safetensors")):
-        with safe_open(file, framework="pt") as opened:
-            more = sorted(set(opened.keys()) - needed)
-        if more:
-            raise DataError(
-                f"weights {file} hold {len(more)} arrays that no SONAR encoder has, such as {more[0]!r}: they are "
-                f"another model's"
-            )
-
-
 def _tokenizer(source: str) -> Tokenizer:
-    place = Path(source).expanduser()
+    place = expanded(source)
     path = place / "tokenizer.json" if place.is_dir() else place
     if not path.is_file():
-        if place.is_dir() or place.suffix == ".json" or not re.fullmatch(r"[\w.-]+/[\w.-]+", source):
+        if local_path(source) is not None or not re.fullmatch(r"[\w.-]+/[\w.-]+", source):
             raise DataError(
                 f"there is no tokenizer {path}: put the tokenizer.json of NLLB-200 (facebook/nllb-200-distilled-600M "
                 f"on the hub has it) there, or name it in options = {{'tokenizer': ...}}"
@@ -329,14 +315,14 @@ def _tokenizer(source: str) -> Tokenizer:
 def _speech_files(options: LoadOptions) -> dict[str, Path]:
     named = options.extra.get("speech_weights", options.weights)
     if isinstance(named, Mapping):
-        files = {str(language): Path(str(path)).expanduser() for language, path in named.items()}
+        files = {str(language): expanded(str(path)) for language, path in named.items()}
     elif named is None:
         raise UsageError(
             f"model {options.name}: name its speech encoders, options = {{'speech_weights': {{'eng': 'spenc.eng.pt', "
             f"...}}}} or a folder of spenc files; each language has one of its own"
         )
     else:
-        files = _released_files(Path(str(named)).expanduser())
+        files = _released_files(expanded(str(named)))
     wanted = options.extra.get("speech_languages")
     if wanted is not None:
         wanted = [wanted] if isinstance(wanted, str) else list(wanted)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from babelscope.errors import DataError
 from babelscope.fetch.archives import is_safe_name
+from babelscope.models.weights.places import check_folder
 from babelscope.models.weights.settings import read_settings
 
 #: Bytes of the pickle in a PyTorch file, beside its tensors; those of released models have some hundred kilobytes.
@@ -59,6 +60,77 @@ def safetensors_arrays(files: Sequence[Path], wanted: Callable[[str], bool]) -> 
             raise DataError(f"weights {file} are cut short or damaged ({error}): fetch them again") from error
 
 
+def safetensors_dtypes(files: Sequence[Path]) -> dict[str, str]:
+    """Return the dtype of each array as the files' headers name it (``F32``, ``I8``); no array is read.
+
+    Raises
+    ------
+    DataError
+        If a file is cut short or damaged.
+    """
+    import safetensors
+
+    dtypes: dict[str, str] = {}
+    for file in files:
+        try:
+            with safetensors.safe_open(file, framework="pt") as handle:
+                dtypes |= {name: str(handle.get_slice(name).get_dtype()) for name in handle.keys()}  # noqa: SIM118
+        except (safetensors.SafetensorError, OSError, AttributeError, MemoryError, TypeError, ValueError) as error:
+            raise DataError(f"weights {file} are cut short or damaged ({error}): fetch them again") from error
+    return dtypes
+
+
+def refuse_integers(dtypes: Mapping[str, str], source: str, unused: tuple[str, ...] = ()) -> None:
+    """Refuse arrays that hold no plain floating-point numbers, as those of quantised models do.
+
+    Parameters
+    ----------
+    dtypes : mapping of str to str
+        From :func:`safetensors_dtypes`.
+    source : str
+        Where they come from, for messages.
+    unused : tuple of str
+        Prefixes of names that nothing reads.
+
+    Raises
+    ------
+    DataError
+        Naming the array.
+    """
+    for name, dtype in sorted(dtypes.items()):
+        if dtype not in ("F64", "F32", "F16", "BF16") and not name.endswith("_ids") and not name.startswith(unused):
+            raise DataError(
+                f"weights {source}: {name!r} holds {dtype} where floating-point numbers belong: a quantised model is "
+                f"not read, name one in 16 or 32 bits"
+            )
+
+
+#: What wraps a model in training, by what it puts before each name, and where the model itself then is.
+_WRAPPERS = {
+    "module.": ("DataParallel, DistributedDataParallel or DeepSpeed", "model.module.save_pretrained(FOLDER)"),
+    "_orig_mod.": ("torch.compile", "model._orig_mod.save_pretrained(FOLDER)"),
+    "_fsdp_wrapped_module.": ("FSDP", "Trainer.save_model or accelerate's get_state_dict"),
+    "base_model.model.": ("PEFT", "model.merge_and_unload().save_pretrained(FOLDER)"),
+}
+
+
+def refuse_wrapped(names: Iterable[str], source: str) -> None:
+    """Refuse weights whose names begin with what a wrapper of training put there.
+
+    Raises
+    ------
+    DataError
+        Naming the wrapper, and how to save the model inside it.
+    """
+    for name in names:
+        for prefix, (wrapper, remedy) in _WRAPPERS.items():
+            if name.startswith(prefix):
+                raise DataError(
+                    f"weights {source} were saved from inside {wrapper} (names begin with {prefix!r}): save the model "
+                    f"itself, {remedy}"
+                )
+
+
 def folder_files(folder: Path) -> list[Path]:
     """Return the files with a folder's weights: safetensors where there are any, else PyTorch's ``pytorch_model.bin``.
 
@@ -67,8 +139,10 @@ def folder_files(folder: Path) -> list[Path]:
     Raises
     ------
     DataError
-        If there is none, a file that the index names is not there, or the index is damaged.
+        If there is none, a file that the index names is not there, or the index is damaged; or if an adapter lies
+        beside them.
     """
+    check_folder(folder, str(folder), pickled=True)
     if (folder / "model.safetensors.index.json").is_file() or (folder / "model.safetensors").is_file():
         return _named_files(folder, "model.safetensors")
     if (folder / "pytorch_model.bin.index.json").is_file() or (folder / "pytorch_model.bin").is_file():
@@ -269,6 +343,7 @@ def refuse(unknown: Sequence[str], path: Path | str, whose: str) -> None:
     DataError
         If there is any; the first few are named.
     """
+    refuse_wrapped(unknown, str(path))
     if unknown:
         raise DataError(
             f"weights {path} hold {len(unknown)} arrays that {whose} has no place for: "
@@ -423,6 +498,7 @@ def _complete(
     source: str,
     optional: Sequence[str],
 ) -> None:
+    refuse_wrapped(unexpected, source)
     missing = [name for name in expected if name not in there and not name.endswith(tuple(optional) or ("\0",))]
     if missing:
         raise DataError(f"weights {source} lack {_some(missing)}: they are another model's, or cut short")
