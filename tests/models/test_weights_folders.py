@@ -318,6 +318,12 @@ def test_what_lies_here_or_can_be_no_hub_id_is_not_asked_of_the_hub(
     assert re.search(words, refusal(capfd, name, named))
 
 
+def test_a_folder_without_anything_of_pocket_is_not_passed_over(
+    capfd: pytest.CaptureFixture[str], whisper: Path
+) -> None:
+    assert "holds none of adapter.safetensors, ridge.safetensors, whisper, e5" in refusal(capfd, "pocket", whisper)
+
+
 @pytest.mark.parametrize("width", [16, 24])
 def test_whisper_of_another_size_loads_under_its_name(tmp_path: Path, width: int) -> None:
     config = WhisperConfig(

@@ -511,6 +511,10 @@ def _chosen(options: LoadOptions) -> tuple[Adapter, int]:
     return cast(Adapter, kind), seed or 0
 
 
+#: What a folder may hold in place of what comes along or is fetched.
+OWN = ("adapter.safetensors", "ridge.safetensors", "whisper", "e5")
+
+
 class _Place:
     """Where weights are that replace what comes along."""
 
@@ -518,6 +522,8 @@ class _Place:
         self.path = expanded(weights) if weights else None
         if self.path is not None and not self.path.exists():
             raise DataError(f"weights: there is no {weights}: name an adapter's file, or a folder with one")
+        if self.path is not None and self.path.is_dir() and not any((self.path / name).exists() for name in OWN):
+            raise DataError(f"weights: {weights} holds none of {', '.join(OWN)}: name an adapter's file, or its folder")
 
     def file(self, name: str, otherwise: Path) -> Path:
         if self.path is None:
