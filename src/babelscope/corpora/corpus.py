@@ -123,7 +123,7 @@ class Corpus:
         self._known = frozenset(self.sentences)
         self.clusters = self._read_clusters()
         self.labels = (pd.DataFrame() if labels is None else labels).reindex(list(self.sentences))
-        self._cells = self._read_cells()
+        self._check_cells()
         self._fingerprints: dict[bool, str] = {}
         self._contents = _Contents()
 
@@ -137,7 +137,7 @@ class Corpus:
             )
         return dict(zip(known["sentence"].tolist(), known["cluster"].tolist(), strict=True))
 
-    def _read_cells(self) -> dict[tuple[str, str], _Cell]:
+    def _check_cells(self) -> None:
         cell = ["sentence", "language"]
         again = self._table.duplicated([*cell, "audio", "member", "start"]).to_numpy().nonzero()[0]
         if again.size:
@@ -156,9 +156,18 @@ class Corpus:
                 f"corpus {self.name!r} has two texts for sentence {last['sentence']!r}, language "
                 f"{last['language']!r}: {texts[0]!r} and {texts[1]!r}"
             )
-        return self._gather_cells()
+        bare = self._table["text"].isna() & self._table["audio"].isna()
+        if bare.any():
+            own = pd.MultiIndex.from_frame(self._table.loc[bare, cell])
+            empty = own[~own.isin(pd.MultiIndex.from_frame(self._table.loc[~bare, cell]))]
+            if len(empty):
+                sentence, language = empty[0]
+                raise DataError(
+                    f"corpus {self.name!r}, sentence {sentence!r}, language {language!r} has neither text nor recording"
+                )
 
-    def _gather_cells(self) -> dict[tuple[str, str], _Cell]:
+    @cached_property
+    def _cells(self) -> dict[tuple[str, str], _Cell]:
         # A million rows name few sentences, languages, archives and readers: each is held once.
         names = {name: name for name in (*self.sentences, *self.languages)}
         paths: dict[str, Path] = {}
@@ -187,11 +196,6 @@ class Corpus:
                 cells[key] = _Cell(text, heard)
         for key, recordings in further.items():
             cells[key] = cells[key]._replace(recordings=(*cells[key].recordings, *recordings))
-        for (sentence, language), cell in cells.items():
-            if cell.text is None and not cell.recordings:
-                raise DataError(
-                    f"corpus {self.name!r}, sentence {sentence!r}, language {language!r} has neither text nor recording"
-                )
         return cells
 
     def __len__(self) -> int:
