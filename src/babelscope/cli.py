@@ -300,7 +300,7 @@ def corpora(context: typer.Context) -> None:
 @corpora_app.command("show")
 def corpora_show(
     name: Annotated[str, typer.Argument(help="A corpus.")],
-    path: Annotated[Path | None, typer.Option("--path", help="The manifest's file.")] = None,
+    path: Annotated[Path | None, typer.Option("--path", help="The manifest, or a local copy.")] = None,
 ) -> None:
     """Show a corpus: languages, texts, recordings, minutes, readers.
 
@@ -323,6 +323,9 @@ def corpora_show(
     out.print(escape(f"Licence: {corpus.licence}. {corpus.attribution}"), highlight=False)
     for note in corpus.notes:
         out.print(escape(f"Note: {note}"), highlight=False)
+    for problem in corpus.problems:
+        remedy = f" ({problem.remedy})" if problem.remedy else ""
+        out.print(escape(f"{problem.severity.capitalize()}: {problem.message}{remedy}"), highlight=False)
 
 
 @models_app.callback(invoke_without_command=True)
