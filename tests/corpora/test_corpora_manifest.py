@@ -122,7 +122,6 @@ GOOD = "s1,en,hello there,sounds/en1.wav,Ann\n"
         (HEAD + "s2,en us,hello there,,\n", "line 2, column 'language' is 'en us'"),
         (HEAD + GOOD + "s2,en,,,\n", "line 3, column 'text' is empty, and so is 'audio'"),
         (HEAD + "s2,en,   ,sounds/en1.wav,\n", "line 2, column 'text' is empty (spaces only)"),
-        (HEAD + "s2,en,x,,\n", "line 2, column 'text' has one character ('x')"),
         (HEAD + "s2,en,hello there,sounds/none.wav,\n", "line 2, column 'audio' names"),
         (HEAD + "s2,en,hello there,empty.wav,\n", "which is empty"),
         (HEAD + "s2,en,hello there,junk.wav,\n", "column 'audio' cannot be used"),
@@ -131,7 +130,7 @@ GOOD = "s1,en,hello there,sounds/en1.wav,Ann\n"
         (HEAD + "s,en,same text,,\ns,en,same text,,\n", "has a second row without a recording as line 2"),
         (HEAD + GOOD + "s1,en,another text,sounds/it1.wav,\n", "line 3, column 'text' differs from line 2"),
         (HEAD + "s1,en,hello, there,,\n", "line 2 has 6 fields for 5 columns"),
-        (HEAD + 's1,en,"hello\nthere",,\ns2,en,x,,\n', "line 4, column 'text' has one"),
+        (HEAD + 's1,en,"hello\nthere",,\ns2,en,x\a,,\n', "line 4, column 'text' holds a control character"),
         (HEAD + 's1,en,"hello" there,,\n', "is no CSV"),
         (HEAD + "s1,en,hel\0lo,,\n", "NUL"),
         ("sentence,language,audio,member\ns,en,sounds.zip,none.flac\n", "has no member 'none.flac'"),
@@ -174,16 +173,20 @@ def test_a_broken_parquet_is_one_line(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(DataError, match=r"broken\.parquet cannot be read as Parquet"):
         corpora.load("manifest", path)
-    pd.DataFrame([{"sentence": 1, "language": "en", "text": "x"}]).to_parquet(path)
-    with pytest.raises(DataError, match=r"row 1, column 'text' has one character"):
+    pd.DataFrame([{"sentence": 1, "language": "en", "text": 2}]).to_parquet(path)
+    with pytest.raises(DataError, match=r"row 1, column 'text' is 2: it must be text"):
         corpora.load("manifest", path)
 
 
-def test_short_texts_can_be_allowed_and_are_noted(folder: Path) -> None:
-    (folder / "m.csv").write_text("sentence,language,text\nletters/a,en,a\n1,en,one\n")
-    corpus = corpora.load("manifest", folder / "m.csv", allow_short=True)
-    assert corpus.text("letters/a", "en") == "a"
-    assert corpus.notes == ("1 texts have a single character (first: 'letters/a' in 'en').",)
+def test_a_text_of_one_character_is_a_text_and_is_noted(folder: Path) -> None:
+    (folder / "m.csv").write_text("sentence,language,text\none,zh,一\none,bn,১\n1,en,one\n", encoding="utf-8")
+    corpus = corpora.load("manifest", folder / "m.csv")
+    assert corpus.text("one", "zh") == "一"
+    assert corpus.notes == ("2 texts have a single character (first: 'one' in 'zh').",)
+    (problem,) = corpus.problems
+    assert (problem.kind, problem.severity, problem.count) == ("short-text", "note", 2)
+    assert problem.where == ("line 2", "line 3")
+    assert corpora.load("manifest", folder / "m.csv", allow_short=True).fingerprint() == corpus.fingerprint()
 
 
 @pytest.mark.parametrize(

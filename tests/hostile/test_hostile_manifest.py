@@ -39,9 +39,12 @@ def loaded(path: Path, content: str | bytes) -> corpora.Corpus:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (HEAD.encode("utf-16"), "is UTF-16, not UTF-8"),
-        (HEAD.encode("utf-32"), "is UTF-32, not UTF-8"),
-        ("\ufeff".encode("utf-16-be") + HEAD.encode("utf-16-be"), "is UTF-16, not UTF-8"),
+        (HEAD.encode("utf-16"), "has no rows"),
+        (HEAD.encode("utf-16") + b"s", "is not UTF-16"),
+        (
+            "\ufeff".encode("utf-16-be") + (HEAD + "s,en,\a").encode("utf-16-be"),
+            "line 2, column 'text' holds a control",
+        ),
         ((HEAD + "s,en,good one\ns,fr,déjà vu\n").encode("latin-1"), "line 3 is not UTF-8"),
         ((HEAD + "s,en,good one\n" * 9_000 + "s,fr,d").encode() + b"\xe9j\xe0", "line 9002 is not UTF-8"),
         (HEAD + 's,en,"never closed\n' + "s,fr,more\n" * 50, "line 2 is no CSV"),
@@ -89,7 +92,7 @@ def test_a_hostile_csv_is_one_line_with_file_and_row(tmp_path: Path, content: st
         ('{"sentence": "s\\ud800", "language": "en", "text": "hello"}', "lone surrogate"),
         ('{"sentence": "s", "language": "en", "audio": "a\\u0000.wav"}', "NUL"),
         ('{"sentence": "s", "language": "en", "text": "a\\u001b[2J"}', "control character (U+001B)"),
-        (json.dumps({"sentence": "s"}).encode("utf-16"), "is UTF-16"),
+        (json.dumps({"sentence": "s"}).encode("utf-16"), "line 1 has no column 'language'"),
     ],
 )
 def test_a_hostile_json_lines_is_one_line_with_file_and_row(tmp_path: Path, content: str | bytes, said: str) -> None:
@@ -158,7 +161,7 @@ def test_a_parquet_that_claims_billions_of_rows_is_refused_by_its_footer(tmp_pat
 
 
 def test_more_rows_than_a_block_are_checked_against_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(manifest, "_BLOCK", 4)
+    monkeypatch.setattr(manifest.rows, "_BLOCK", 4)
     rows = "".join(f"s{number},en,sentence {number}\n" for number in range(10))
     assert len(loaded(tmp_path / "m.csv", HEAD + rows)) == 10
     assert "line 12, column 'sentence' 's1'" in refusal(tmp_path / "m.csv", HEAD + rows + "s1,en,sentence 1\n")

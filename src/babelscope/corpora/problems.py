@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 #: From worst to mildest: a study cannot run; its numbers may mislead; worth knowing.
@@ -37,3 +37,29 @@ class Problem:
     remedy: str = ""
     count: int = 1
     where: tuple[str, ...] = ()
+
+
+#: Places that a problem names one by one.
+_PLACES = 100
+
+
+class ProblemLog:
+    """Collects problems while data are read: those of one kind and column become a single :class:`Problem`."""
+
+    def __init__(self) -> None:
+        self._entries: dict[tuple[str, str], Problem] = {}
+
+    def add(
+        self, kind: str, severity: Severity, message: str, remedy: str = "", *, where: str = "", about: str = ""
+    ) -> None:
+        """Count a problem; of those with the same `kind` and `about`, the first one's message stays."""
+        before = self._entries.get((kind, about))
+        if before is None:
+            self._entries[kind, about] = Problem(kind, severity, message, remedy, 1, (where,) if where else ())
+            return
+        places = (*before.where, where) if where and len(before.where) < _PLACES else before.where
+        self._entries[kind, about] = replace(before, count=before.count + 1, where=places)
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Return the problems, worst first, otherwise in the order in which they appeared."""
+        return tuple(sorted(self._entries.values(), key=lambda problem: SEVERITIES.index(problem.severity)))

@@ -1,0 +1,57 @@
+"""What is wrong with one row of a manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from babelscope.errors import DataError
+
+_SHOWN = 80
+
+
+class BrokenRowError(DataError):
+    """One row of a manifest is broken.
+
+    Parameters
+    ----------
+    path : path
+        The manifest.
+    place : str
+        ``"line 12"``, or ``"row 12"`` where there are no lines.
+    what : str
+        What is wrong, as a clause that follows the column, if it is one column's, or the place.
+    remedy : str
+        What to do.
+    kind : str
+        As in :class:`~babelscope.corpora.problems.Problem`.
+    column : str
+        The column, if the problem is one column's.
+
+    Attributes
+    ----------
+    summary : str
+        What is wrong, without the place and the remedy.
+    """
+
+    def __init__(self, path: Path, place: str, what: str, remedy: str = "", *, kind: str, column: str = "") -> None:
+        self.place = place
+        self.remedy = remedy
+        self.kind = kind
+        self.column = column
+        field = f", column {column!r}" if column else ""
+        self.summary = f"manifest {path}{field} {what}"
+        super().__init__(f"manifest {path}, {place}{field} {what}" + (f": {remedy}" if remedy else ""))
+
+
+class RowError(BrokenRowError):
+    """A row with a broken field or recording: it can be excluded."""
+
+
+class StructureError(BrokenRowError):
+    """A row cannot be told from its neighbours, or two rows contradict each other: none of them can be excluded."""
+
+
+def shown(value: object) -> str:
+    """Return a value as messages quote it, shortened."""
+    said = repr(value)
+    return said if len(said) <= _SHOWN else f"{said[:_SHOWN]}…"

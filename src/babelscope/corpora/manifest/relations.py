@@ -1,0 +1,99 @@
+"""Rows compared with each other: contradictions, rows twice, recordings under several sentences."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator
+
+import pandas as pd
+
+from babelscope.corpora.manifest.errors import StructureError, shown
+from babelscope.corpora.manifest.rows import Rows
+from babelscope.corpora.problems import ProblemLog
+
+_CELL = ["sentence", "language"]
+_RECORDING = ["audio", "member", "start"]
+
+
+def unify_forms(table: pd.DataFrame) -> None:
+    """Give texts of a cell that differ in Unicode's form of composition alone the form of the first."""
+    for index, _, value, (_, first) in _distinct(table, _CELL, "text"):
+        if value != first and _composed(value) == _composed(first):
+            table.loc[index, "text"] = first
+
+
+def contradictions(table: pd.DataFrame, rows: Rows) -> Iterator[tuple[int, StructureError]]:
+    """Yield the position of every row that contradicts an earlier one, or repeats it, and what is wrong with it."""
+    for key, column, remedy in (
+        (_CELL, "text", "one cell, one text"),
+        (_CELL[:1], "cluster", "one sentence, one cluster"),
+    ):
+        for index, names, value, (before, first) in _distinct(table, key, column):
+            if value != first:
+                of = ", ".join(f"{name} {shown(said)}" for name, said in zip(key, names, strict=True))
+                what = f"differs from {_place(rows, index, before)} for {of}"
+                yield index, _contradicting(rows, index, column, what, remedy, kind=f"{column}-differs")
+    keys = [*_CELL, *_RECORDING]
+    if not table.duplicated(keys).any():
+        return
+    first_of: dict[int, int] = {}
+    for index, group in enumerate(table.groupby(keys, dropna=False, sort=False).ngroup().tolist()):
+        if (before := first_of.setdefault(group, index)) == index:
+            continue
+        row = table.iloc[index]
+        again = "a second row without a recording" if pd.isna(row["audio"]) else "the same recording"
+        cell = f"{shown(row['sentence'])} in language {shown(row['language'])}"
+        what = f"{cell} has {again} as {_place(rows, index, before)}"
+        yield index, _contradicting(rows, index, "sentence", what, "remove one of them", kind="duplicate-row")
+
+
+def _distinct(
+    table: pd.DataFrame, key: list[str], column: str
+) -> Iterator[tuple[int, tuple[str, ...], str, tuple[int, str]]]:
+    """Yield position, key and value of the rows whose key has several values, with position and value of the first."""
+    written = table.loc[table[column].notna(), [*key, column]]
+    distinct = written.drop_duplicates()
+    suspects = distinct.loc[distinct.duplicated(key), key].drop_duplicates()
+    if suspects.empty:
+        return
+    concerned = written.reset_index(names="position").merge(suspects, on=key).sort_values("position")
+    first: dict[tuple[str, ...], tuple[int, str]] = {}
+    for position, *names, value in concerned[["position", *key, column]].itertuples(index=False, name=None):
+        yield position, tuple(names), value, first.setdefault(tuple(names), (position, value))
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
+def _place(rows: Rows, index: int, other: int) -> str:
+    (path, _), (before, place) = rows.place(index), rows.place(other)
+    return place if before == path else f"{place} of {before}"
+
+
+def _contradicting(rows: Rows, index: int, column: str, what: str, remedy: str, *, kind: str) -> StructureError:
+    """Return the error on rows that contradict each other: which of them to exclude, nobody can tell."""
+    path, place = rows.place(index)
+    return StructureError(path, place, what, remedy, kind=kind, column=column)
+
+
+def note_shared_recordings(table: pd.DataFrame, rows: Rows, log: ProblemLog) -> None:
+    """Report recordings that several cells name as a whole: segments whose times are missing, or one file for all."""
+    whole = table.loc[table["audio"].notna() & table["start"].isna(), [*_CELL, "audio", "member"]].drop_duplicates()
+    shared = whole[whole.duplicated(["audio", "member"], keep=False)]
+    if shared.empty:
+        return
+    alone = len(whole[["audio", "member"]].drop_duplicates()) == 1
+    index = int(shared.index[0])
+    path, _ = rows.place(index)
+    first = shared.iloc[0]
+    name = first["audio"] if pd.isna(first["member"]) else f"{first['audio']}:{first['member']}"
+    count = int((shared["audio"] == first["audio"]).sum())
+    message = (
+        f"manifest {path}: all {count} sentences have one recording, {name}"
+        if alone
+        else f"manifest {path}: recordings stand whole under several sentences or languages, as {name} under {count}"
+    )
+    remedy = "give each segment's columns 'start' and 'seconds', or correct column 'audio'"
+    for index in shared.index:
+        log.add("recording-shared", "warning", message, remedy, where=rows.place(int(index))[1])

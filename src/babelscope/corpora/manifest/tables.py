@@ -1,0 +1,139 @@
+"""Tables of named columns: what every kind of file gives, and JSON Lines and Parquet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from babelscope.corpora.manifest.errors import BrokenRowError, StructureError, shown
+from babelscope.corpora.manifest.rows import MAX_ROWS
+from babelscope.corpora.manifest.text import encoding_of, lines_of
+from babelscope.errors import DataError
+
+_BATCH = 2**13
+
+#: A row: its number, and its fields, or what is wrong with it. A path means that what follows comes from that file.
+Row = tuple[int, Mapping[str, Any] | BrokenRowError | Path]
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rows of a source, read one after the other.
+
+    Attributes
+    ----------
+    path : Path
+        What messages name.
+    unit : {"line", "row"}
+        What the rows' numbers count.
+    columns : tuple of str
+        Their names, as they are written.
+    rows : iterator
+        To be read once.
+    first : str
+        Where the names of the columns come from, as ``", line 1"``; empty for a header.
+    typed : bool
+        Whether a missing value differs from an empty text.
+    """
+
+    path: Path
+    unit: str
+    columns: tuple[str, ...]
+    rows: Iterator[Row]
+    first: str = ""
+    typed: bool = False
+
+
+def read_json_lines(path: Path, encoding: str | None = None) -> Table:
+    """Open a file with one JSON object a line; the first one's keys are the columns.
+
+    Raises
+    ------
+    DataError
+        If the first line is no object.
+    """
+    rows = _objects(path, encoding_of(path, encoding))
+    for number, fields in rows:
+        if isinstance(fields, BrokenRowError):
+            raise fields
+        return Table(path, "line", tuple(fields), _again((number, fields), rows), f", line {number}", typed=True)
+    return Table(path, "line", (), iter(()), typed=True)
+
+
+def _again(first: Row, rest: Iterator[Row]) -> Iterator[Row]:
+    yield first
+    yield from rest
+
+
+def _objects(path: Path, encoding: str) -> Iterator[tuple[int, dict[str, Any] | BrokenRowError]]:
+    for number, line in enumerate(lines_of(path, encoding), 1):
+        if not line.strip():
+            continue
+
+        def broken(what: str, remedy: str, number: int = number) -> StructureError:
+            return StructureError(path, f"line {number}", what, remedy, kind="broken-json")
+
+        try:
+            fields = json.loads(line, object_pairs_hook=_once)
+        except _Twice as error:
+            yield number, broken(f"has {shown(error.args[0])} twice", "remove one of them")
+            continue
+        except (ValueError, RecursionError) as error:
+            yield number, broken(f"is no JSON ({error})", "write one object a line")
+            continue
+        if isinstance(fields, dict):
+            yield number, fields
+        else:
+            yield number, broken("is no JSON object", "write one object a line")
+
+
+class _Twice(Exception):  # noqa: N818 - says what it is
+    """A JSON object has a key twice; the key."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise _Twice(next(key for key in keys if keys.count(key) > 1))
+    return fields
+
+
+def read_parquet(path: Path) -> Table:
+    """Open a Parquet file.
+
+    Raises
+    ------
+    DataError
+        If it is none, or has more than :data:`~babelscope.corpora.manifest.rows.MAX_ROWS`.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            columns = tuple(file.schema_arrow.names)
+            count = file.metadata.num_rows
+    except _ARROW as error:
+        raise DataError(f"manifest {path} cannot be read as Parquet ({error}): write it again") from error
+    if count > MAX_ROWS:
+        raise DataError(f"manifest {path} has more than {MAX_ROWS} rows: split it")
+    return Table(path, "row", columns, _records(path), typed=True)
+
+
+def _records(path: Path) -> Iterator[Row]:
+    number = 0
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=_BATCH):
+                for fields in batch.to_pylist():
+                    number += 1
+                    yield number, fields
+    except _ARROW as error:
+        raise DataError(f"manifest {path} cannot be read as Parquet ({error}): write it again") from error
+
+
+_ARROW = (pa.ArrowException, OSError, ValueError, ArithmeticError, MemoryError)
