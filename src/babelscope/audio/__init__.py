@@ -1,0 +1,48 @@
+"""Recordings: from a file or an archive member of any common format to float32, mono, 16 kHz, checked.
+
+WAV, FLAC, Ogg (Vorbis, Opus), AIFF, AU, CAF, W64 and SPHERE are decoded by libsndfile, everything else (MP3, M4A, AAC,
+WebM, WMA, AMR, G.722, ...) by FFmpeg through PyAV; what a file is, its content says, not its name. Where one of the two
+refuses a file, the other is tried. Channels are averaged, then resampled by soxr at its very high quality. Nothing is
+trimmed, scaled or normalised: what a model hears is what was recorded.
+
+A recording is decoded block by block, so that what stands in memory is the result: 230 MB an hour at most, whatever
+its rate and channels. Only a count in the container's own header is a claim: it is compared with :data:`MAX_SECONDS`
+before anything is decoded, and with what comes out. A duration that a decoder estimates from a bit rate is not used.
+"""
+
+from babelscope.audio.decoders import Samples
+from babelscope.audio.durations import seconds_of, seconds_of_member
+from babelscope.audio.facts import AudioFacts, inspect
+from babelscope.audio.limits import (
+    CLIPPED,
+    MAX_MEMBER_BYTES,
+    MAX_PEAK,
+    MAX_SECONDS,
+    MIN_SECONDS,
+    SAMPLE_RATE,
+    SAMPLE_RATES,
+    SILENCE_PEAK,
+)
+from babelscope.audio.recording import ARCHIVE_ERRORS, Recording, load_audio, read_member
+from babelscope.audio.samples import decode
+
+__all__ = [
+    "ARCHIVE_ERRORS",
+    "CLIPPED",
+    "MAX_MEMBER_BYTES",
+    "MAX_PEAK",
+    "MAX_SECONDS",
+    "MIN_SECONDS",
+    "SAMPLE_RATE",
+    "SAMPLE_RATES",
+    "SILENCE_PEAK",
+    "AudioFacts",
+    "Recording",
+    "Samples",
+    "decode",
+    "inspect",
+    "load_audio",
+    "read_member",
+    "seconds_of",
+    "seconds_of_member",
+]

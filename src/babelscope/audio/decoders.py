@@ -1,0 +1,231 @@
+"""The two decoders, libsndfile and FFmpeg: what each reads, and a recording as one of them gives it.
+
+FFmpeg is given containers of sound only: playlists and lists of files, which name further files or addresses, are not
+followed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from itertools import chain
+from typing import IO, Protocol
+
+import av
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from babelscope.audio import headers
+
+Samples = npt.NDArray[np.float32]
+
+#: What a decoder raises when it refuses a file.
+DECODER_ERRORS = (
+    soundfile.LibsndfileError, av.FFmpegError, ArithmeticError, LookupError, MemoryError, OSError, ValueError,
+)  # fmt: skip
+G722_BYTES_PER_SECOND = 8_000  # 64 kbit/s, no header
+_LIBSNDFILE_MAGIC = (b"RIFF", b"RIFX", b"RF64", b"riff", b"fLaC", b"OggS", b"FORM", b".snd", b"caff", b"NIST")
+_SEEKABLE = frozenset({"WAV", "WAVEX", "RF64", "W64", "FLAC", "AIFF", "AU", "CAF", "NIST"})
+#: What FFmpeg may take a file for, as its demuxers are called.
+_CONTAINERS = "mov,matroska,asf,aac,amr,amrnb,amrwb,g722,ac3,eac3,mp3,flac,ogg,wav,w64,aiff,caf,au,wv,tta,ape,avi,flv"
+_AV_OPTIONS = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "none"}
+#: Containers that state the length of their sound to the sample.
+_STATING = frozenset({"flac", "tta", "wv", "ape"})
+_LOSSLESS = ("pcm_", "alac", "flac")
+_BLOCK = 2**20  # samples, of all channels together
+_UNKNOWN_FRAMES = 2**62  # what libsndfile says, or more, of a FLAC that was written to a pipe
+
+
+class Sound(Protocol):
+    """An opened recording.
+
+    Attributes
+    ----------
+    decoder, format : str
+        Who decodes it, and as what.
+    rate, channels : int
+        In Hz; known for sure after :meth:`begin`.
+    stated : float or None
+        Seconds that the container states by a count of its own; None if it states none. A file that holds less is cut
+        short.
+    tolerance : float
+        Seconds by which such a count may exceed what is decoded: delay and padding of codecs.
+    """
+
+    decoder: str
+    format: str
+    rate: int
+    channels: int
+    stated: float | None
+    tolerance: float
+
+    def seconds(self) -> float:
+        """Return the duration that decoding gives, without decoding where the format allows it."""
+        ...
+
+    def begin(self) -> None:
+        """Decode the first block, which shows whether the decoder can read this."""
+        ...
+
+    def blocks(self, first: int = 0) -> Iterator[Samples]:
+        """Return the sound from sample `first` on, after :meth:`begin`, as blocks of shape (channels, samples)."""
+        ...
+
+
+class _Libsndfile:
+    decoder, tolerance = "libsndfile", 0.0
+
+    def __init__(self, opened: soundfile.SoundFile) -> None:
+        self._opened = opened
+        self.format = f"{opened.format}, {opened.subtype}"
+        self.rate, self.channels = opened.samplerate, opened.channels
+        self.stated: float | None = opened.frames / opened.samplerate
+        self._next: Samples = np.empty((0, 1), dtype=np.float32)
+
+    def seconds(self) -> float:
+        return float(self._opened.frames / self.rate)
+
+    def begin(self) -> None:
+        self._next = self._opened.read(max(1, _BLOCK // self.channels), dtype="float32", always_2d=True)
+
+    def blocks(self, first: int = 0) -> Iterator[Samples]:
+        skip = first
+        if skip and self._opened.format in _SEEKABLE:
+            self._opened.seek(min(skip, self._opened.frames))
+            skip = 0
+            self.begin()
+        while len(self._next):
+            if skip < len(self._next):
+                yield self._next[skip:].T
+            skip = max(0, skip - len(self._next))
+            self.begin()
+
+
+@contextlib.contextmanager
+def by_libsndfile(handle: IO[bytes], suffix: str, size: int) -> Iterator[Sound]:
+    """Open a recording by libsndfile."""
+    extent = headers.sound_extent(handle, size)
+    handle.seek(0)
+    with soundfile.SoundFile(handle) as opened:
+        if "MPEG" in opened.subtype:  # it guesses the length from the first frame, and stops there
+            raise ValueError("MP3 is read by FFmpeg alone")
+        if opened.frames >= _UNKNOWN_FRAMES or (not opened.frames and extent is not None and extent.end is None):
+            raise ValueError("the header states no length")
+        yield _Libsndfile(opened)
+
+
+class _FFmpeg:
+    decoder = "FFmpeg"
+
+    def __init__(self, container: av.container.InputContainer, stated: float | None) -> None:
+        self._container, self._stream = container, container.streams.audio[0]
+        self._frames: Iterator[av.AudioFrame] = iter(())
+        self.format = f"{container.format.name}, {self._stream.codec_context.name}"
+        self.rate, self.channels = self._stream.rate or 0, self._stream.channels
+        self.stated = stated
+        self.tolerance = max(0.1, 4096 / self.rate) if self.rate else 0.1
+
+    def seconds(self) -> float:
+        kinds, codec = _kinds(self._container), self._stream.codec_context.name
+        if self.stated is not None and (kinds & _STATING or ("mov" in kinds and codec.startswith(_LOSSLESS))):
+            return self.stated
+        self.begin()
+        return sum(frame.samples for frame in self._frames) / (self.rate or 1)
+
+    def begin(self) -> None:
+        frames = self._decoded()
+        for frame in frames:  # the first alone tells the rate of some AAC
+            self.rate, self.channels = frame.sample_rate, frame.layout.nb_channels
+            self._frames = chain([frame], frames)
+            return
+
+    def _decoded(self) -> Iterator[av.AudioFrame]:
+        """Yield the frames; only behind the last one may there be what cannot be decoded: half a frame, or a tag."""
+        refused: av.FFmpegError | None = None
+        begun = False
+        for packet in self._container.demux(self._stream):
+            try:
+                frames = self._stream.codec_context.decode(packet)
+            except av.EOFError:  # the decoder was emptied before
+                continue
+            except av.FFmpegError as error:
+                refused = refused or error
+                continue
+            if frames and packet.size and refused is not None:
+                raise refused
+            begun = begun or bool(frames)
+            yield from frames
+        if refused is not None and not begun:
+            raise refused
+
+    def blocks(self, first: int = 0) -> Iterator[Samples]:
+        skip = first
+        for frame in self._frames:
+            if frame.sample_rate != self.rate:
+                raise ValueError(f"its rate changes from {self.rate} to {frame.sample_rate} Hz")
+            if skip < frame.samples:
+                yield _floats(frame)[:, skip:]
+            skip = max(0, skip - frame.samples)
+
+
+def _kinds(container: av.container.InputContainer) -> frozenset[str]:
+    return frozenset(container.format.name.split(","))
+
+
+def _stated(container: av.container.InputContainer, mp3_frames: int | None, matroska_duration: bool) -> float | None:
+    """Return the seconds that the container itself states: FFmpeg's figure is an estimate elsewhere."""
+    kinds, stream = _kinds(container), container.streams.audio[0]
+    if "mp3" in kinds:
+        rate = stream.rate or 0
+        return mp3_frames * (1152 if rate >= 32_000 else 576) / rate if mp3_frames and rate else None
+    if "matroska" in kinds:
+        whole = matroska_duration and len(container.streams) == 1
+        return container.duration / av.time_base if whole and container.duration else None
+    if kinds & _STATING or ("mov" in kinds and stream.frames):
+        return float(stream.duration * stream.time_base) if stream.duration and stream.time_base else None
+    return None
+
+
+def _floats(frame: av.AudioFrame) -> Samples:
+    """Return a frame's samples, copied: its memory belongs to the container."""
+    values = frame.to_ndarray()
+    if not frame.format.is_planar:
+        values = values.reshape(-1, frame.layout.nb_channels).T
+    if values.dtype.kind == "f":
+        return values.astype(np.float32)
+    if values.dtype == np.uint8:
+        return (values.astype(np.float32) - np.float32(128)) / np.float32(128)
+    return (values / 2.0 ** (8 * values.dtype.itemsize - 1)).astype(np.float32)
+
+
+@contextlib.contextmanager
+def by_ffmpeg(handle: IO[bytes], suffix: str, size: int) -> Iterator[Sound]:
+    """Open a recording by FFmpeg."""
+    raw = "g722" if suffix == ".g722" else None
+    frames, matroska = headers.mp3_frames(handle), headers.matroska_states_duration(handle)
+    handle.seek(0)
+    try:
+        container = av.open(handle, mode="r", format=raw, options=_AV_OPTIONS, metadata_errors="ignore")
+    except av.ArgumentError:
+        raise ValueError("no format that it may read") from None
+    with container:
+        if not container.streams.audio:
+            raise ValueError("no audio track")
+        if container.streams.audio[0].codec_context is None:
+            raise ValueError("no decoder for its codec")
+        yield _FFmpeg(container, _stated(container, frames, matroska))
+
+
+Opener = Callable[[IO[bytes], str, int], contextlib.AbstractContextManager[Sound]]
+_LIBSNDFILE: tuple[str, Opener] = ("libsndfile", by_libsndfile)
+_FFMPEG: tuple[str, Opener] = ("FFmpeg", by_ffmpeg)
+
+
+def openers(handle: IO[bytes], suffix: str) -> tuple[tuple[str, Opener], ...]:
+    """Return the decoders that may read this, by name, in the order to try."""
+    if suffix == ".g722":  # has no header, and anything is G.722
+        return (_FFMPEG,)
+    if headers.at(handle, 0, 4) in _LIBSNDFILE_MAGIC:
+        return (_LIBSNDFILE, _FFMPEG)
+    return (_FFMPEG, _LIBSNDFILE)
