@@ -28,7 +28,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "monitor": BELOW | {"corpora", "models", "capture", "similarity", "gaps"},
     "check": BELOW | {"similarity", "gaps"},
     "search": BELOW | {"corpora", "models", "capture", "similarity"},
-    "study": BELOW | {"corpora", "models", "capture", "similarity", "engines", "gaps", "report"},
+    "preflight": BELOW | {"models", "gaps"},
+    "study": BELOW | {"corpora", "models", "capture", "similarity", "engines", "gaps", "report", "preflight"},
     "forecast": BELOW | {"corpora", "models", "capture", "study"},
     "cli": BELOW
     | {"corpora", "models", "capture", "similarity", "engines", "gaps", "report"}

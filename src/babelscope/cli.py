@@ -419,16 +419,19 @@ def encode(
     """
     from babelscope.capture import encode as encode_corpus
     from babelscope.engines import open_engine
-    from babelscope.study import Study, gather, store_of, summon_on
+    from babelscope.study import Study, check_start, gather, store_of, summon_on
 
     chosen = Study.load(study).changed(skip_bad=skip_bad, workers=workers, engine=engine, replicas=replicas)
+    check_start(chosen, compared=False)
     with (
         _showing() as tell,
         open_engine(chosen.engine, address=address, replicas=chosen.replicas, tell=tell) as runs,
     ):
+        tell("reading the corpus", 0, 0)
+        corpus = gather(chosen)
         activations = encode_corpus(
             summon_on(runs, chosen),
-            gather(chosen),
+            corpus,
             store_of(chosen),
             **chosen.model.how(),
             store_dtype=chosen.model.store_dtype,

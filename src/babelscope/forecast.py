@@ -20,7 +20,7 @@ from babelscope.capture import Capture
 from babelscope.corpora import Corpus
 from babelscope.models import Modality, Model, Prepared
 from babelscope.models.planning import Plan
-from babelscope.study import Study, gather, summon
+from babelscope.study import Study, check_corpus, check_start, gather, summon
 
 #: Utterances of each modality that are tried: the shortest, some between, the longest.
 TRIED = 4
@@ -117,7 +117,10 @@ def forecast(study: Study) -> Forecast:
     BabelscopeError
         Whatever is wrong with the corpus or the model.
     """
-    corpus, model = gather(study), summon(study)
+    planned = check_start(study)
+    corpus = gather(study)
+    check_corpus(study, corpus, planned)
+    model = summon(study)
     sides = tuple(_try(model, modality, corpus) for modality in model.modalities)
     memory = Plan(model, from_weights=True).memory[study.model.dtype]
     cells = len(corpus.sentences) * len(corpus.languages)

@@ -44,6 +44,8 @@ from babelscope.gaps.result import CONTROLS, KINDS, Result
 from babelscope.gaps.scoring import DEFAULT_MEASURES, DEFAULT_PERMUTATIONS, compare
 from babelscope.models.base import MODALITIES, Model, Stage, dtype_named
 from babelscope.models.planning import plan
+from babelscope.models.weights.places import looks_local
+from babelscope.preflight import check_assets, check_comparisons, check_model, check_output
 from babelscope.report import write_report
 from babelscope.similarity import parse_measure
 from babelscope.similarity.blocks import computed_by
@@ -307,7 +309,7 @@ def _relative(source: Any, folder: Path) -> Any:
     if not isinstance(source, str) or not source or source.startswith("~"):
         return source
     path = folder / source
-    return str(path) if path.exists() or source.startswith((".", "/")) else source
+    return str(path) if path.exists() or looks_local(source) else source
 
 
 def _check_beside(tables: Sequence[ModelTable]) -> None:
@@ -346,6 +348,54 @@ class Outcome:
     report: Path
     folder: Path
     seconds: float
+
+
+def check_start(study: Study, *, compared: bool = True) -> list[Model]:
+    """Refuse what is wrong with a study and can be known before its corpus is read.
+
+    Parameters
+    ----------
+    study : Study
+    compared : bool
+        Whether its activations are to be compared as well: then the measures count.
+
+    Returns
+    -------
+    list of Model
+        The study's own and those beside it, without weights, as far as their configurations are here.
+
+    Raises
+    ------
+    BabelscopeError
+        In one line.
+    """
+    if compared and study.corpus.n is not None:
+        _check_measures(study, study.corpus.n, "corpus.n")
+    check_output(study.output)
+    if study.engine != "local":  # weights and devices are other machines'
+        return []
+    tables = (study.model, *study.beside)
+    needed = [asset for table in tables for asset in models.assets_of(table.name, table.weights)]
+    check_assets([study.corpus.source, *needed])
+    patterns = (study.points, *(["all"] for _ in study.beside))
+    planned = [
+        check_model(table.name, table.weights, points, table.device, table.options)
+        for table, points in zip(tables, patterns, strict=True)
+    ]
+    return [model for model in planned if model is not None]
+
+
+def check_corpus(study: Study, corpus: Corpus, planned: Sequence[Model]) -> None:
+    """Refuse too few sentences, and a corpus in which the models of :func:`check_start` have nothing to compare.
+
+    Raises
+    ------
+    BabelscopeError
+        In one line.
+    """
+    _check_measures(study, len(corpus.sentences), f"corpus {corpus.name}")
+    for model in planned[:1]:
+        check_comparisons(model, corpus.languages, study.match, study.kinds)
 
 
 def gather(study: Study) -> Corpus:
@@ -477,9 +527,10 @@ def run(
     """
     started = time.monotonic()
     tell = progress or (lambda what, done, total: None)
+    planned = check_start(study)
     tell("reading the corpus", 0, 0)
     corpus = gather(study)
-    _check_size(study, corpus)
+    check_corpus(study, corpus, planned)
     with open_engine(study.engine, address=address, replicas=study.replicas, tell=tell) as engine:
         tell("loading the model", 0, 0)
         model = _warning(summon_on(engine, study), study, corpus)
@@ -634,10 +685,9 @@ def _late(model: Model) -> Model:
     )
 
 
-def _check_size(study: Study, corpus: Corpus) -> None:
-    """Refuse too few sentences before anything is run."""
+def _check_measures(study: Study, sentences: int, where: str) -> None:
     for measure in study.measures:
-        parse_measure(measure).check(len(corpus.sentences), f"corpus {corpus.name}")
+        parse_measure(measure).check(sentences, where)
 
 
 def _scored(study: Study, activations: Activations, tell: Progress) -> Result:
@@ -662,8 +712,7 @@ def _scored(study: Study, activations: Activations, tell: Progress) -> Result:
             earlier = Result.load(study.output)
             if earlier.meta.get("identity") == identity:
                 return earlier
-    for measure in study.measures:  # once more: some may have been skipped
-        parse_measure(measure).check(len(activations.sentences), activations.name)
+    _check_measures(study, len(activations.sentences), activations.name)  # once more: some may have been skipped
     result = compare(
         activations,
         study.measures,

@@ -406,7 +406,7 @@ def test_a_folder_is_planned_as_it_is_loaded(folders: Make, kind: str) -> None:
 
 
 def test_a_folder_without_sonar_is_not_planned(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"config\.json is no configuration of this model"):
+    with pytest.raises(DataError, match=r"holds no config\.json"):
         planning.plan("sonar-text", str(tmp_path))
     with pytest.raises(DataError, match="no file named as SONAR's speech encoders are"):
         planning.plan("sonar-speech", str(tmp_path))

@@ -425,7 +425,7 @@ class Writer:
         A folder or URL.
     layout : Layout
     overwrite : bool
-        Delete a store of other contents that stands at `path`.
+        Delete a store of other contents that stands at `path`. One without a finished block is replaced unasked.
 
     Attributes
     ----------
@@ -480,7 +480,7 @@ class Writer:
             changed.remove("block")
         if not changed and (held.schema == SCHEMA or held.complete):
             return True
-        if overwrite:
+        if overwrite or not held.done.any():  # a run that failed before its first block was whole left nothing
             return False
         if not changed:
             raise UsageError(

@@ -241,9 +241,10 @@ def path_options(name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(option for part in parts(name) for option in known()[part].path_options))
 
 
-def assets_of(name: str) -> tuple[str, ...]:
-    """Return the assets that a model needs when the user names no weights."""
-    return tuple(dict.fromkeys(asset for part in parts(name) for asset in known()[part].assets))
+def assets_of(name: str, weights: str | Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """Return the assets that a model needs, apart from those of parts for which weights are named."""
+    given = weights_by_part(name, weights)
+    return tuple(dict.fromkeys(asset for part in parts(name) if part not in given for asset in known()[part].assets))
 
 
 def held_out(name: str, corpus: str) -> tuple[str, ...]:
@@ -323,14 +324,7 @@ def load(
     """
     names = parts(name)
     check_window(name, window_seconds)
-    if isinstance(weights, str):
-        if len(names) > 1:
-            raise UsageError(f"weights: {name!r} has two parts; say which, as in {{{names[0]!r}: {weights!r}}}")
-        weights = {names[0]: weights}
-    chosen = dict(weights or {})
-    for part in chosen:
-        if part not in names:
-            raise UsageError(f"weights: model {name!r} has no part {part!r}; {did_you_mean(part, names)}")
+    chosen = weights_by_part(name, weights)
     loaded = []
     for part in names:
         module, _, function = known()[part].loader.partition(":")
@@ -338,6 +332,25 @@ def load(
         window = window_seconds if known()[part].takes_window else None
         loaded.append(loader(LoadOptions(part, chosen.get(part), device, dtype, window, dict(options or {}))))
     return loaded[0] if len(loaded) == 1 else pair(name, *loaded)
+
+
+def weights_by_part(name: str, weights: str | Mapping[str, str] | None) -> dict[str, str]:
+    """Return which weights each part of a model is given; parts that use the fetched asset are not among them.
+
+    Raises
+    ------
+    UsageError
+        If a pair's part is not named, or there is no such part.
+    """
+    names = parts(name)
+    if isinstance(weights, str):
+        if len(names) > 1:
+            raise UsageError(f"weights: {name!r} has two parts; say which, as in {{{names[0]!r}: {weights!r}}}")
+        weights = {names[0]: weights}
+    for part in weights or {}:
+        if part not in names:
+            raise UsageError(f"weights: model {name!r} has no part {part!r}; {did_you_mean(part, names)}")
+    return dict(weights or {})
 
 
 def pair(name: str, speech: Model, text: Model) -> Model:

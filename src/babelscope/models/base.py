@@ -312,6 +312,25 @@ def spread_depths_before(own: Sequence[Point], shared: Sequence[Point], longest:
     return tuple(dataclasses.replace(point, depth=depth) for point, depth in zip([*own, *shared], depths, strict=True))
 
 
+def check_device(device: str) -> torch.device:
+    """Return a device of this machine.
+
+    Raises
+    ------
+    UsageError
+        If it does not exist.
+    """
+    try:
+        target = torch.device(device)
+    except RuntimeError as error:
+        raise UsageError(f"device {device!r} cannot be used ({error}): use 'cpu' or 'cuda'") from error
+    if target.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError(
+            f"device {device!r} asked for, but this machine (or this build of torch) has no CUDA: use device = 'cpu'"
+        )
+    return target
+
+
 def ready(module: nn.Module, device: str, dtype: torch.dtype) -> nn.Module:
     """Put a module into evaluation mode, without gradients, on `device` in `dtype`.
 
@@ -320,13 +339,8 @@ def ready(module: nn.Module, device: str, dtype: torch.dtype) -> nn.Module:
     UsageError
         If the device does not exist on this machine.
     """
+    target = check_device(device)
     try:
-        target = torch.device(device)
-        if target.type == "cuda" and not torch.cuda.is_available():
-            raise UsageError(
-                f"device {device!r} asked for, but this machine (or this build of torch) has no CUDA: use device = "
-                f"'cpu'"
-            )
         return module.to(device=target, dtype=dtype).eval().requires_grad_(False)
     except RuntimeError as error:
         raise UsageError(f"device {device!r} cannot be used ({error}): use 'cpu' or 'cuda'") from error

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
 from torch import Tensor
 
-from babelscope.errors import UsageError
-from babelscope.models import known, load, pair, parts
+from babelscope.models import known, load, pair, parts, weights_by_part
 from babelscope.models.base import DTYPES, Model
 
 
@@ -48,16 +47,16 @@ def _numbers(tensors: Iterable[Iterable[Tensor]]) -> int:
     return sum({id(tensor): tensor.numel() for some in tensors for tensor in some}.values())
 
 
-def plan(name: str, folder: str | None = None) -> Plan:
+def plan(name: str, folder: str | Mapping[str, str] | None = None) -> Plan:
     """Say what a model will be, without its weights where its family can (all that come along do), else by loading it.
 
     Parameters
     ----------
     name : str
         A registered name, or ``speech+text`` for a pair.
-    folder : str, optional
+    folder : str or mapping, optional
         Where the weights are, as for :func:`babelscope.models.load`: then the configuration there counts, not
-        the released one. Not for a pair.
+        the released one. For a pair a mapping from the part's name.
 
     Returns
     -------
@@ -66,16 +65,14 @@ def plan(name: str, folder: str | None = None) -> Plan:
     Raises
     ------
     UsageError
-        If the name is unknown, or a folder is named for a pair.
+        If the name is unknown, or a folder is named for a pair and not for one of its parts.
     FetchError
         If the family needs weights for this, and they are not here.
     DataError
         If the folder is damaged, or another model's.
     """
-    names = parts(name)
-    if len(names) > 1 and folder:
-        raise UsageError(f"{name!r} has two parts: plan each with its own folder")
-    made = [_planned(part, folder) for part in names]
+    folders = weights_by_part(name, folder)
+    made = [_planned(part, folders.get(part)) for part in parts(name)]
     model = made[0].model if len(made) == 1 else pair(name, *(each.model for each in made))
     return Plan(model, from_weights=all(each.from_weights for each in made))
 

@@ -20,7 +20,7 @@ from babelscope.models.weights.accounting import (
     safetensors_dtypes,
     safetensors_files,
 )
-from babelscope.models.weights.places import Place, expanded, locate
+from babelscope.models.weights.places import Place, check_folder, expanded, locate
 from babelscope.models.weights.settings import read_settings
 
 #: Which registered model reads a kind of folder, for messages.
@@ -108,6 +108,8 @@ def planned_config(kind: Any, folder: str | None, **released: Any) -> Any:
     if folder is None:
         return kind(**released)
     place = expanded(folder)
+    if place.is_dir():
+        check_folder(place, str(place), weights=False)
     settings = read_config(kind, place)
     try:
         return kind.from_dict(settings)

@@ -43,6 +43,12 @@ def expanded(path: str) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111 (Path's own raises RuntimeError for an unknown user)
 
 
+def looks_local(weights: str) -> bool:
+    """Whether a name can be nothing but a path: ``./x``, ``/x``, ``~/x``, or with the suffix of a file of weights."""
+    path = expanded(weights)
+    return weights.startswith((".", "~")) or path.is_absolute() or path.suffix.lower() in _SUFFIXES
+
+
 def local_path(weights: str) -> Path | None:
     """Return the path that `weights` is: of what exists, or of what can be no name on the hub; else None.
 
@@ -56,8 +62,7 @@ def local_path(weights: str) -> Path | None:
         exists = path.exists()
     except (OSError, ValueError):  # too long, a zero byte
         return path
-    named = weights.startswith((".", "~")) or path.is_absolute() or path.suffix.lower() in _SUFFIXES
-    return path if exists or named else None
+    return path if exists or looks_local(weights) else None
 
 
 def locate(weights: str, *, also: str = "") -> Place:
@@ -140,7 +145,9 @@ def _local_folder(path: Path, option: str, remedy: str, *, pickled: bool = False
     )
 
 
-def check_folder(folder: Path, shown: str, option: str = "weights", *, pickled: bool = False) -> None:
+def check_folder(
+    folder: Path, shown: str, option: str = "weights", *, pickled: bool = False, weights: bool = True
+) -> None:
     """Refuse a folder that holds no model in transformers' format, and say what to name instead.
 
     Parameters
@@ -152,6 +159,8 @@ def check_folder(folder: Path, shown: str, option: str = "weights", *, pickled: 
         The option that names it.
     pickled : bool
         Whether ``pytorch_model.bin`` counts as weights.
+    weights : bool
+        Whether weights must be there; without, ``config.json`` alone is enough.
 
     Raises
     ------
@@ -178,7 +187,8 @@ def check_folder(folder: Path, shown: str, option: str = "weights", *, pickled: 
     if names:
         what = "pickled weights are" if names[0].lower().endswith(_PICKLED) else "that format is"
         raise DataError(f"{start} holds {names[0]} but no *.safetensors, and {what} not read: {_SAVE_AGAIN}")
-    raise DataError(f"{start} holds config.json but no *.safetensors: copy them into it")
+    if weights:
+        raise DataError(f"{start} holds config.json but no *.safetensors: copy them into it")
 
 
 def _holds_model(folder: Path, pickled: bool) -> bool:

@@ -1,0 +1,135 @@
+"""What is wrong with a study and can be known before a model is loaded: assets, weights, points, output, comparisons.
+
+Nothing here reads a recording or a weight; a model's points come from its configuration.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from babelscope import gaps, models
+from babelscope.errors import DataError, FetchError
+from babelscope.fetch import ASSETS, is_fetched
+from babelscope.models.base import Model, Point, check_device
+from babelscope.models.planning import plan
+from babelscope.models.weights.places import local_path
+
+
+def check_assets(names: Iterable[str]) -> None:
+    """Refuse a study whose corpus or models were not fetched, and name all of them at once.
+
+    Parameters
+    ----------
+    names : iterable of str
+        What the study needs; names that are no assets are passed over.
+
+    Raises
+    ------
+    FetchError
+        With the one command that fetches what is missing.
+    """
+    missing = [name for name in dict.fromkeys(names) if name in ASSETS and not is_fetched(name)]
+    if missing:
+        is_here = "is not here" if len(missing) == 1 else "are not here"
+        raise FetchError(f"{', '.join(missing)} {is_here} yet: run 'babelscope fetch {' '.join(missing)}'")
+
+
+def check_model(
+    name: str,
+    weights: str | Mapping[str, str] | None,
+    points: Sequence[str],
+    device: str,
+    options: Mapping[str, Any] | None = None,
+) -> Model | None:
+    """Refuse weights that are not here or of another kind, points that the model does not have, and a missing device.
+
+    Parameters
+    ----------
+    name : str
+        A registered name, or ``speech+text`` for a pair.
+    weights : str or mapping or None
+        As for :func:`babelscope.models.load`.
+    points : sequence of str
+        Patterns.
+    device : str
+    options : mapping, optional
+        The family's own. They may name further files and change the points, so that what depends on them is only known
+        when the model is loaded.
+
+    Returns
+    -------
+    Model or None
+        Without weights, with these points; None if that is not known yet.
+
+    Raises
+    ------
+    UsageError
+        If a point or the device does not exist.
+    DataError
+        If a folder does not exist, or holds no model of that kind.
+    """
+    check_device(device)
+    named = models.weights_by_part(name, weights)
+    folders = {part: local_path(source) for part, source in named.items()}
+    for part, folder in folders.items():
+        if folder is not None and not folder.exists():
+            raise DataError(f"weights: there is no folder {folder}: name the folder of {part}'s weights, or a hub id")
+    if options or not all(models.known()[part].planner for part in models.parts(name)):
+        return None
+    planned = plan(name, {part: str(folder) for part, folder in folders.items() if folder is not None}).model
+    return planned.select_points(points) if None not in folders.values() else None
+
+
+def check_output(folder: Path) -> None:
+    """Refuse an output folder that cannot be made or written.
+
+    Raises
+    ------
+    DataError
+        Naming what is in the way.
+    """
+    existing = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    if not existing.is_dir():
+        raise DataError(f"output: {folder} cannot be made, for {existing} is not a folder: choose another output")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise DataError(f"output: {existing} cannot be written (no permission): choose another output")
+
+
+def check_comparisons(model: Model, languages: Sequence[str], match: str, kinds: Sequence[str]) -> None:
+    """Refuse a study that compares nothing.
+
+    Parameters
+    ----------
+    model : Model
+        Loaded or not.
+    languages : sequence of str
+    match, kinds
+        As for :func:`babelscope.compare`.
+
+    Raises
+    ------
+    UsageError
+        Naming what there is.
+    """
+    gaps.plan(_Places(model, languages), match, kinds)
+
+
+class _Places:
+    """A model's points in some languages, as a plan of comparisons takes them."""
+
+    def __init__(self, model: Model, languages: Sequence[str]) -> None:
+        self.name, self._model = model.name, model
+        self.languages, self.modalities = tuple(languages), tuple(model.modalities)
+        self.shared_points = model.shared_points
+
+    def points(self, modality: str) -> tuple[str, ...]:
+        return tuple(point.name for point in self._points(modality))
+
+    def depth(self, point: str, modality: str) -> float:
+        return next(each.depth for each in self._points(modality) if each.name == point)
+
+    def _points(self, modality: str) -> Sequence[Point]:
+        return next(side.points for kind, side in self._model.sides.items() if kind == modality)
