@@ -1,18 +1,21 @@
 from __future__ import annotations
 
+import dataclasses
+import io
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
+import soxr
 
 from babelscope import corpora
 from babelscope.audio import load_audio
 from babelscope.corpora import Corpus
 from babelscope.errors import DataError, UsageError
-from fleurs_fixture import RATE, Reading, speech, tar_gz, tones, write, write_parquet
+from fleurs_fixture import RATE, Reading, speech, spoil_sound, tar_gz, tones, write, write_parquet
 
 
 @pytest.fixture(autouse=True)
@@ -141,22 +144,14 @@ def test_texts_alone_open_no_recording(copy: Path, cache: Path, spoiled: str) ->
         _load(copy, modalities="text")
 
 
-def test_texts_alone_of_parquet_leave_its_recordings_unread(
-    copy: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from babelscope.corpora import fleurs
-
-    read: list[str] = []
-    rows = fleurs._parquet_rows
-
-    def told(path: Path, names: list[str]) -> Any:
-        read.extend(names)
-        return rows(path, names)
-
-    monkeypatch.setattr(fleurs, "_parquet_rows", told)
-    texts = _load(write_parquet(tmp_path / "parquet", tones()), modalities=["text"])
-    assert "audio" not in read and "audio.bytes" not in read and not cache.exists()
-    assert texts.fingerprint() == _load(copy, modalities=["text"]).fingerprint()
+def test_texts_alone_of_parquet_leave_its_recordings_unread(copy: Path, tmp_path: Path, cache: Path) -> None:
+    files = write_parquet(tmp_path / "parquet", tones())
+    for path in files.rglob("*.parquet"):
+        spoil_sound(path)
+    texts = _load(files, modalities=["text"])
+    assert texts.fingerprint() == _load(copy, modalities=["text"]).fingerprint() and not cache.exists()
+    with pytest.raises(DataError, match=r"fleurs-test.parquet cannot be read"):
+        _load(files)
 
 
 def test_a_language_that_is_not_chosen_is_not_read(copy: Path) -> None:
@@ -362,3 +357,80 @@ def test_real_speech_in_the_true_layout(tmp_path: Path, monkeypatch: pytest.Monk
             cell = common.recordings(str(reading.sentence), "it_it")
             assert any(np.array_equal(load_audio(each), reading.samples) for each in cell)
     assert len(_load(path, splits="train+dev").select()) == 8
+
+
+def _shortened(sentence: int, seconds: float) -> dict[str, dict[str, list[Reading]]]:
+    """Tones, with the first recording of a sentence cut to so many seconds, in the archive and in its row."""
+    dataset = tones(["en_us"], sentences=12)
+    own = dataset["en_us"]["test"]
+    place = next(number for number, reading in enumerate(own) if reading.sentence == sentence)
+    own[place] = Reading(sentence, own[place].raw, own[place].samples[: round(seconds * RATE)], own[place].gender)
+    return dataset
+
+
+@pytest.mark.parametrize(("sentence", "kept"), [(3, 1), (4, 0)])  # two people read 3, one reads 4
+def test_recordings_that_are_cut_off_are_listed_and_may_be_dropped(tmp_path: Path, sentence: int, kept: int) -> None:
+    path = write(tmp_path / "fleurs", _shortened(sentence, 0.12))
+    corpus = _load(path)
+    (problem,) = corpus.problems
+    assert (problem.kind, problem.severity, problem.count) == ("audio-truncated", "warning", 1)
+    assert (
+        problem.where == (f"language 'en_us', sentence '{sentence}', 0.12 s",) and "truncated='drop'" in problem.remedy
+    )
+    assert len(corpus.recordings(str(sentence), "en_us")) == kept + 1
+    dropped = _load(path, truncated="drop")
+    assert dropped.problems[0].severity == "note" and dropped.text(str(sentence), "en_us")
+    assert len(dropped.recordings(str(sentence), "en_us")) == kept
+    with pytest.raises(UsageError, match=r"no truncated='keeps': did you mean 'keep'"):
+        _load(path, truncated="keeps")
+
+
+def test_whole_recordings_are_not_called_cut_off(copy: Path) -> None:
+    assert _load(copy).problems == ()
+
+
+def test_the_first_release_names_speakers(copy: Path) -> None:
+    def add_speakers(lines: list[str]) -> list[str]:
+        fields = [line.split("\t") for line in lines]
+        return ["\t".join([*each[:6], str(number % 2), each[6]]) for number, each in enumerate(fields)]
+
+    _tsv(add_speakers)(copy)
+    corpus = _load(copy)
+    assert corpus.readers["en_us"] == ("en_us female 0", "en_us male 0", "en_us male 1")
+    assert corpus.readers["it_it"] == ("it_it female", "it_it male")
+
+
+def test_documents_come_from_flores(copy: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "flores200_dataset"
+    for split, numbers in (("dev", range(3)), ("devtest", range(3, 6))):
+        (folder / split).mkdir(parents=True)
+        lines = [f"Sentence {number}, in it_it." for number in numbers]
+        (folder / split / f"ita_Latn.{split}").write_text("\n".join(lines) + "\n")
+        urls = [f"https://example.org/{number // 3}\tnews\tcrime\t0\t0" for number in numbers]
+        (folder / f"metadata_{split}.tsv").write_text("\n".join(["URL\tdomain\ttopic\timage\tlink", *urls]) + "\n")
+    corpus = _load(copy, documents=folder)
+    assert corpus.clusters == {str(number): f"https://example.org/{number // 3}" for number in range(6)}
+    assert corpus.fingerprint() == _load(copy).fingerprint() and _load(copy).clusters == {}
+    (folder / "dev" / "ita_Latn.dev").write_text("Sentence 0, in it_it.\n")
+    with pytest.raises(DataError, match=r"ita_Latn.dev has 1 lines, and .*metadata_dev.tsv tells of 3"):
+        _load(copy, documents=folder)
+    with pytest.raises(DataError, match=r"tells no document of any sentence"):
+        _load(copy, documents=copy)
+
+
+def test_restored_recordings_have_the_same_layout(tmp_path: Path) -> None:
+    def restored(reading: Reading) -> Reading:
+        out = io.BytesIO()
+        soundfile.write(out, soxr.resample(reading.samples, RATE, 24_000), 24_000, format="WAV", subtype="PCM_16")
+        return dataclasses.replace(reading, data=out.getvalue())
+
+    dataset = {
+        language: {split: [restored(reading) for reading in readings] for split, readings in splits.items()}
+        for language, splits in tones().items()
+    }
+    corpus = corpora.load("fleurs-r", path=write(tmp_path / "restored", dataset))
+    assert corpus.name == "fleurs-r" and "fleurs-r" in corpus.attribution and corpus.licence == "CC-BY-4.0"
+    assert corpus.sentences == ("0", "1", "2", "3", "4", "5") and len(corpus.select()) == 6
+    reading = tones()["it_it"]["test"][0]
+    samples = load_audio(corpus.recordings("0", "it_it")[0])
+    assert np.corrcoef(samples[: len(reading.samples)], reading.samples[: len(samples)])[0, 1] > 0.99

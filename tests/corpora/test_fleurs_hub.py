@@ -25,7 +25,8 @@ import json, sys
 from babelscope import corpora
 from babelscope.errors import BabelscopeError
 try:
-    corpus = corpora.load("fleurs", progress=False, **json.loads(sys.argv[1]))
+    options = json.loads(sys.argv[1])
+    corpus = corpora.load(options.pop("corpus", "fleurs"), progress=False, **options)
 except BabelscopeError as error:
     print(json.dumps({"error": str(error), "kind": type(error).__name__}))
 else:
@@ -89,6 +90,14 @@ def test_the_hub_gives_what_a_local_copy_gives(
     asked = len(hub.asked)
     again = load(offline=True, languages=["en", "it"], splits="dev+test")
     assert again == told and len(hub.asked) == asked
+
+
+def test_restored_recordings_have_a_repository_of_their_own(hub: Hub, load: Runs) -> None:
+    hub.repository = "google/fleurs-r"
+    told = load(corpus="fleurs-r")
+    assert told["sentences"] == 4 and any(note.startswith("google/fleurs-r at") for note in told["notes"])
+    assert load(offline=True, corpus="fleurs-r") == told
+    assert load(offline=True)["kind"] == "FetchError"  # google/fleurs is another one
 
 
 def test_texts_alone_fetch_no_recording(hub: Hub, load: Runs) -> None:

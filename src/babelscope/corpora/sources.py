@@ -18,6 +18,7 @@ SOURCES: dict[str, str] = {
     "tuxpaint": "babelscope.corpora.tuxpaint:load",
     "fillets": "babelscope.corpora.fillets:load",
     "fleurs": "babelscope.corpora.fleurs:load",
+    "fleurs-r": "babelscope.corpora.fleurs_r:load",
     "artikulate": "babelscope.corpora.artikulate:load",
     "manifest": "babelscope.corpora.manifest:load",
 }

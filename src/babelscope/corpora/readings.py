@@ -1,0 +1,429 @@
+"""Sentences that several people read: which recording comes first, which are broken, which are cut off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from babelscope import languages as codes
+from babelscope.audio import seconds_of
+from babelscope.corpora.corpus import COLUMNS, MODALITIES, Corpus
+from babelscope.corpora.packing import Packed
+from babelscope.corpora.problems import Problem
+from babelscope.corpora.truncation import too_short
+from babelscope.errors import DataError, UsageError, did_you_mean
+
+#: Rules for the primary recording of a cell.
+RECORDINGS = ("first", "longest", "shortest", "male", "female", "all")
+#: What to do about broken rows, and about recordings that are far too short.
+BROKEN = ("refuse", "drop")
+TRUNCATED = ("keep", "drop")
+
+#: Seconds by which a recording may be shorter than its row says.
+_SHORT = 0.1
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Row:
+    """One recording of one sentence, as a data set lists it.
+
+    Attributes
+    ----------
+    where : str
+        File and row, for messages.
+    split : str
+    sentence : str
+        Its id, the same in every language.
+    file : str
+        The recording's name, as :attr:`Split.locate` takes it; empty if there is none.
+    text : str
+    seconds : float or None
+        How long the data set says that the recording is.
+    reader : str
+        As the corpus names them.
+    gender : str
+        In lower case, or empty.
+    cluster : str or None
+        The document that the sentence is of.
+    """
+
+    where: str
+    split: str
+    sentence: str
+    file: str
+    text: str
+    seconds: float | None
+    reader: str
+    gender: str = ""
+    cluster: str | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a recording is; `content` is what two copies of it have in common, where that is known."""
+
+    audio: str
+    member: str | None
+    seconds: float
+    content: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of one language: its rows, in order, and where their recordings are."""
+
+    rows: list[Row]
+    locate: Callable[[str], Place | str] | None
+    """Where a recording is, or what is wrong with it; None where texts alone are asked for."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which recordings of a sentence are used; see :func:`babelscope.corpora.fleurs.load` for the options.
+
+    Raises
+    ------
+    UsageError
+        For an option or value that there is not.
+    """
+
+    corpus: str
+    recording: str = "first"
+    others: bool = True
+    broken: str = "refuse"
+    truncated: str = "keep"
+    modalities: Sequence[str] = MODALITIES
+
+    def __post_init__(self) -> None:
+        one_of(self.corpus, "recording", self.recording, RECORDINGS)
+        one_of(self.corpus, "broken", self.broken, BROKEN)
+        one_of(self.corpus, "truncated", self.truncated, TRUNCATED)
+        if isinstance(self.modalities, str) or not self.modalities:
+            raise UsageError("modalities is a list of 'text' and 'speech'")
+        for modality in self.modalities:
+            if modality not in MODALITIES:
+                raise UsageError(f"there is no modality {modality!r}: {did_you_mean(modality, MODALITIES)}")
+
+    @property
+    def audio(self) -> bool:
+        """Whether recordings are asked for."""
+        return "speech" in self.modalities
+
+    def notes(self) -> list[str]:
+        """Return what a corpus's notes say about the choice."""
+        if not self.audio:
+            return ["Texts alone were read: recordings were neither opened nor checked."]
+        rules = {
+            "first": "the first in the order of rows",
+            "longest": "the longest",
+            "shortest": "the shortest",
+            "male": "the first one by a man",
+            "female": "the first one by a woman",
+            "all": "the first in the order of rows",
+        }
+        behind = "the others stand behind it" if self.others or self.recording == "all" else "the others are left out"
+        return [f"Of several recordings of a sentence the primary one is {rules[self.recording]}; {behind}."]
+
+
+@dataclass
+class Broken:
+    """What is wrong with single rows and recordings: refused, or dropped and counted."""
+
+    policy: str
+    messages: dict[str, list[str]] = field(default_factory=dict)
+    sentences: dict[str, set[str]] = field(default_factory=dict)
+
+    def add(self, language: str, message: str, sentence: str | None = None) -> None:
+        """Note what is wrong, or refuse it.
+
+        Raises
+        ------
+        DataError
+            Unless the policy is to drop it.
+        """
+        if self.policy == "refuse":
+            raise DataError(f"{message}; get the file again, or leave such rows out with broken='drop'")
+        self.messages.setdefault(language, []).append(message)
+        if sentence is not None:
+            self.sentences.setdefault(language, set()).add(sentence)
+
+    def notes(self) -> list[str]:
+        """Return a line that counts what was dropped, if anything was."""
+        messages = [message for each in self.messages.values() for message in each]
+        if not messages:
+            return []
+        more = f"; and {len(messages) - _NAMED} more" if len(messages) > _NAMED else ""
+        return [f"{len(messages)} broken rows or recordings were dropped: {'; '.join(messages[:_NAMED])}{more}."]
+
+
+@dataclass(frozen=True)
+class _Recording:
+    row: Row
+    place: Place
+
+
+@dataclass
+class _Language:
+    """What the rows of one language give."""
+
+    texts: dict[str, str]
+    clusters: dict[str, str]
+    recordings: dict[str, list[_Recording]]
+    twins: int = 0
+
+
+def one_of(corpus: str, name: str, value: str, known: Sequence[str]) -> None:
+    """Refuse a value that an option does not have.
+
+    Raises
+    ------
+    UsageError
+    """
+    if value not in known:
+        raise UsageError(f"corpus {corpus!r} has no {name}={value!r}: {did_you_mean(value, known)}")
+
+
+def chosen_splits(corpus: str, given: str | Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    """Return splits in the order of `known`; ``"train+dev"`` is a union, and validation is another name of dev.
+
+    Raises
+    ------
+    UsageError
+        For an unknown split, one twice, or none.
+    """
+    names = given.replace(" ", "").split("+") if isinstance(given, str) else list(given)
+    names = ["dev" if name == "validation" else name for name in names]
+    for name in names:
+        if name not in known:
+            raise UsageError(f"corpus {corpus!r} has no split {name!r}: {did_you_mean(name, (*known, 'validation'))}")
+    if not names or len(set(names)) < len(names):
+        raise UsageError(f"splits {given!r} names one twice, or none")
+    return tuple(sorted(names, key=list(known).index))
+
+
+def chosen_languages(given: Sequence[str] | None) -> list[str]:
+    """Return FLEURS codes; none if nothing was given.
+
+    Raises
+    ------
+    UsageError
+        For an unknown language, one twice, or an empty list.
+    """
+    if given is None:
+        return []
+    if isinstance(given, str):
+        raise UsageError(f"languages is a list, as in [{given!r}]")
+    chosen = [codes.fleurs(code) for code in given]
+    if not chosen or len(set(chosen)) < len(chosen):
+        raise UsageError(f"languages {list(given)} names one twice, or none")
+    return chosen
+
+
+def in_zip(packed: Packed, source: Path) -> Callable[[str], Place | str]:
+    """Return how recordings that were packed out of `source` are found."""
+
+    def locate(name: str) -> Place | str:
+        if name in packed.seconds:
+            return Place(str(packed.path), name, packed.seconds[name], packed.contents[name])
+        return packed.broken.get(name, f"recording {name} is not in {source}")
+
+    return locate
+
+
+def in_folder(folder: Path) -> Callable[[str], Place | str]:
+    """Return how recordings in a folder are found."""
+
+    def locate(name: str) -> Place | str:
+        try:
+            return Place(str(folder / name), None, seconds_of(folder / name))
+        except DataError as error:
+            return str(error)
+
+    return locate
+
+
+def assemble(
+    splits: Mapping[str, Sequence[Split]],
+    choice: Choice,
+    broken: Broken,
+    *,
+    title: str,
+    licence: str,
+    attribution: str,
+    notes: Sequence[str] = (),
+    labels: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Corpus:
+    """Return the corpus of what was read.
+
+    Parameters
+    ----------
+    splits : mapping
+        Language to its splits.
+    choice : Choice
+    broken : Broken
+        Has what was wrong with rows; what is wrong with recordings is added.
+    title, licence, attribution, notes
+        As :class:`babelscope.corpora.Corpus` takes them.
+    labels : mapping, optional
+        Sentence to its labels.
+
+    Returns
+    -------
+    Corpus
+
+    Raises
+    ------
+    DataError
+        If there is no row, or something is broken and that is refused.
+    """
+    chosen = list(splits)
+    read = {language: _read(language, own, choice, broken) for language, own in splits.items()}
+    if not any(own.texts for own in read.values()):
+        names = dict.fromkeys(row.split for own in splits.values() for split in own for row in split.rows)
+        raise DataError(
+            f"corpus {choice.corpus!r} has no row in {', '.join(names) or 'its files'} of {', '.join(chosen)}"
+        )
+    clusters: dict[str, str] = {}
+    for own in read.values():  # one sentence may stand in two documents: the same one counts in all languages
+        for sentence, cluster in own.clusters.items():
+            clusters[sentence] = min(cluster, clusters.get(sentence, cluster))
+    problems = _truncated(read, choice)
+    rows: list[tuple[Any, ...]] = []
+    without: dict[str, int] = {}
+    for language, own in read.items():
+        own_rows, without[language] = _cells(language, own, choice)
+        rows += own_rows
+    order = {language: place for place, language in enumerate(chosen)}
+    numbers = all(row[0].isdecimal() for row in rows)
+    rows.sort(
+        key=lambda row: (int(row[0]) if numbers else row[0], order[row[1]])
+    )  # stable: recordings keep their order
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    if clusters:
+        table["cluster"] = table["sentence"].map(clusters)
+    twins = sum(own.twins for own in read.values())
+    said = (
+        [f"{twins} recordings are byte for byte another one of the same sentence: they were left out."] if twins else []
+    )
+    return Corpus(
+        table,
+        name=choice.corpus,
+        title=title,
+        licence=licence,
+        attribution=attribution,
+        notes=[*said, *choice.notes(), *notes, *broken.notes()],
+        languages=chosen,
+        lost=_lost(chosen, choice, without, broken),
+        labels=pd.DataFrame.from_dict({key: dict(own) for key, own in labels.items()}, orient="index")
+        if labels
+        else None,
+        problems=problems,
+    )
+
+
+def _read(language: str, splits: Sequence[Split], choice: Choice, broken: Broken) -> _Language:
+    first: dict[str, Row] = {}
+    read = _Language({}, {}, {})
+    for split in splits:
+        for row in split.rows:
+            earlier = first.setdefault(row.sentence, row)
+            wrong = ""
+            if earlier.split != row.split:
+                wrong = f"{row.where} has id {row.sentence}, and so has {earlier.where}: an id is in one split only"
+            elif earlier.text != row.text:
+                wrong = f"{row.where} has another text for id {row.sentence} than {earlier.where}"
+            if wrong:
+                broken.add(language, wrong, row.sentence)
+                continue
+            read.texts.setdefault(row.sentence, row.text)
+            if row.cluster is not None:
+                read.clusters[row.sentence] = min(row.cluster, read.clusters.get(row.sentence, row.cluster))
+            recordings = read.recordings.setdefault(row.sentence, [])
+            if split.locate is None or not row.file:
+                continue
+            place = split.locate(row.file)
+            if not isinstance(place, str) and row.seconds is not None and place.seconds < row.seconds - _SHORT:
+                place = f"recording {row.file} lasts {place.seconds:.2f} s, {row.seconds:.2f} s are claimed"
+            if isinstance(place, str):
+                broken.add(language, f"{row.where}, id {row.sentence}: {place}", row.sentence)
+            elif place.content and any(place.content == other.place.content for other in recordings):
+                read.twins += 1  # no other reader: the floor that one gives would be perfect
+            else:
+                recordings.append(_Recording(row, place))
+    return read
+
+
+def _truncated(read: Mapping[str, _Language], choice: Choice) -> list[Problem]:
+    """Say which recordings are far too short for their text, and drop them if that is asked for."""
+    where: list[str] = []
+    for language, own in read.items():
+        listed = [each for recordings in own.recordings.values() for each in recordings]
+        if not listed:
+            continue
+        short = too_short(
+            [each.row.sentence for each in listed],
+            [each.row.text for each in listed],
+            [each.place.seconds for each in listed],
+        )
+        for each, bad in zip(listed, short, strict=True):
+            if bad:
+                where.append(f"language {language!r}, sentence {each.row.sentence!r}, {each.place.seconds:.2f} s")
+                if choice.truncated == "drop":
+                    own.recordings[each.row.sentence].remove(each)
+    if not where:
+        return []
+    dropped = choice.truncated == "drop"
+    return [
+        Problem(
+            "audio-truncated",
+            "note" if dropped else "warning",
+            f"{len(where)} recordings are far too short for their text{', and were dropped' if dropped else ''}",
+            "" if dropped else "leave them out with truncated='drop'",
+            len(where),
+            tuple(where[:20]),
+        )
+    ]
+
+
+def _cells(language: str, read: _Language, choice: Choice) -> tuple[list[tuple[Any, ...]], int]:
+    """Return the rows of a language's table, and how many sentences have no recording under the rule."""
+    others = choice.others or choice.recording == "all"
+    table: list[tuple[Any, ...]] = []
+    lacking = 0
+    for sentence, recordings in read.recordings.items():
+        kept = _ordered(recordings, choice.recording)
+        lacking += bool(recordings) and not kept
+        start = (sentence, language, read.texts[sentence])
+        for each in kept if others else kept[:1]:
+            place = each.place
+            table.append((*start, place.audio, place.member, each.row.reader or None, place.seconds))
+        if not kept:
+            table.append((*start, None, None, None, float("nan")))
+    return table, lacking
+
+
+def _ordered(recordings: list[_Recording], rule: str) -> list[_Recording]:
+    if rule == "longest":
+        return sorted(recordings, key=lambda each: -each.place.seconds)
+    if rule == "shortest":
+        return sorted(recordings, key=lambda each: each.place.seconds)
+    if rule in ("male", "female"):
+        ordered = sorted(recordings, key=lambda each: each.row.gender != rule)
+        return ordered if ordered and ordered[0].row.gender == rule else []
+    return recordings
+
+
+def _lost(chosen: list[str], choice: Choice, without: Mapping[str, int], broken: Broken) -> pd.DataFrame:
+    rows: list[tuple[str, str, int]] = []
+    if broken.sentences:
+        counts = {language: len(broken.sentences.get(language, ())) for language in chosen}
+        rows += [("broken=drop", language, count) for language, count in counts.items()]
+        rows.append(("broken=drop", "any", len(set().union(*broken.sentences.values()))))
+    if choice.audio and choice.recording in ("male", "female"):
+        rows += [(f"recording={choice.recording}", language, without[language]) for language in chosen]
+    return pd.DataFrame(rows, columns=["filter", "language", "sentences"])
