@@ -732,8 +732,9 @@ def search_index(
     """
     from babelscope import models as every
     from babelscope.search import Embedder, Index, items_of
-    from babelscope.search.items import HOP_SECONDS, WINDOW_SECONDS
+    from babelscope.search.items import HOP_SECONDS, WINDOW_SECONDS, check_source
 
+    check_source(source)
     with _showing() as tell:
         tell("loading the model", 0, 0)
         loaded = every.load(model, weights=weights, device=device)

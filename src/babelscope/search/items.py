@@ -139,6 +139,23 @@ def items_of(
     return found
 
 
+def check_source(source: Path | str) -> None:
+    """Refuse a source that is no folder, manifest or corpus; nothing of it is read.
+
+    Raises
+    ------
+    UsageError
+        If there is no such source.
+    """
+    path, known = Path(source).expanduser(), corpora.sources()
+    manifest = path.suffix.lower() in MANIFESTS and path.is_file()
+    if not (path.is_dir() or manifest or str(source) in known):
+        endings = ", ".join(sorted(MANIFESTS))
+        raise UsageError(
+            f"there is no folder, manifest ({endings}) or corpus {str(source)!r}; {did_you_mean(str(source), known)}"
+        )
+
+
 def windows(seconds: float, window: float = WINDOW_SECONDS, hop: float = HOP_SECONDS) -> list[tuple[float, float]]:
     """Return start and end of the windows of a recording: the whole, if it is no longer than one.
 
@@ -155,12 +172,7 @@ def windows(seconds: float, window: float = WINDOW_SECONDS, hop: float = HOP_SEC
 def _corpus(source: Path | str, path: Path, languages: Sequence[str] | None) -> Corpus:
     if path.suffix.lower() in MANIFESTS:
         return corpora.load("manifest", path=path)
-    known = corpora.sources()
-    if str(source) not in known:
-        endings = ", ".join(sorted(MANIFESTS))
-        raise UsageError(
-            f"there is no folder, manifest ({endings}) or corpus {str(source)!r}; {did_you_mean(str(source), known)}"
-        )
+    check_source(source)
     narrowed: dict[str, Any] = {}
     if languages and corpora.takes(str(source), "languages"):
         narrowed["languages"] = list(languages)
