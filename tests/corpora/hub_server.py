@@ -7,6 +7,7 @@ import hashlib
 import http.server
 import json
 import threading
+import urllib.parse
 from collections.abc import Iterator
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -61,6 +62,7 @@ def serving(repository: str, files: dict[str, bytes], kind: str = "dataset") -> 
             self._answer(body=True)
 
         def _answer(self, *, body: bool) -> None:
+            self.path = urllib.parse.unquote(self.path)
             start = f"/{'datasets/' if hub.kind == 'dataset' else ''}{hub.repository}/resolve/"
             if self.path.startswith(f"/api/{hub.kind}s/{hub.repository}/revision/"):
                 self._listing()

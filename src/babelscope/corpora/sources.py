@@ -19,6 +19,9 @@ SOURCES: dict[str, str] = {
     "fillets": "babelscope.corpora.fillets:load",
     "fleurs": "babelscope.corpora.fleurs:load",
     "fleurs-r": "babelscope.corpora.fleurs_r:load",
+    "sib-fleurs": "babelscope.corpora.sib_fleurs:load",
+    "belebele-fleurs": "babelscope.corpora.belebele_fleurs:load",
+    "2m-belebele": "babelscope.corpora.belebele_2m:load",
     "artikulate": "babelscope.corpora.artikulate:load",
     "manifest": "babelscope.corpora.manifest:load",
 }

@@ -27,7 +27,7 @@ MAX_ENTRIES = 100_000
 #: An archive that unpacks to more than so many times its own size, and to more than so many bytes, is a bomb.
 MAX_RATIO, RATIO_FROM = 200, 2**26
 
-_SAFE_NAME = re.compile(r"[A-Za-z0-9@+_][A-Za-z0-9@+_.,\- ]*(?:/[A-Za-z0-9@+_][A-Za-z0-9@+_.,\- ]*)*")
+_SAFE_NAME = re.compile(r"[A-Za-z0-9@+_][A-Za-z0-9@+_.,=\- ]*(?:/[A-Za-z0-9@+_][A-Za-z0-9@+_.,=\- ]*)*")
 _CHUNK = 2**20
 
 

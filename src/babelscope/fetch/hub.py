@@ -18,6 +18,7 @@ from typing import Literal, NamedTuple
 import filelock
 import httpx
 import huggingface_hub
+from huggingface_hub import DatasetInfo, ModelInfo
 from huggingface_hub.errors import (
     EntryNotFoundError,
     HfHubHTTPError,
@@ -193,7 +194,7 @@ def download_hub_file(file: HubFile, target: Path, progress: Progress | None = N
 
 
 class HubFolder(NamedTuple):
-    """Files of one commit of a model, in a local folder."""
+    """Files of one commit, in a local folder."""
 
     path: Path
     commit: str
@@ -236,9 +237,9 @@ def hub_folder(
     if found := _fetched_before(place, record):
         return found
     try:
-        commit, files = _listed(repository, wanted, revision)
+        commit, files = hub_listing(repository, wanted, revision=revision, kind="model")
     except FetchError:
-        if found := _kept_by_huggingface(repository, wanted, revision):
+        if found := kept_by_huggingface(repository, wanted, revision=revision, kind="model"):
             return found
         raise
     cached = [cached_hub_file(repository, name, revision=commit, kind="model") for name in files]
@@ -270,10 +271,41 @@ def _fetched_before(place: Path, record: Path) -> HubFolder | None:
     return HubFolder(folder, folder.name) if whole else None
 
 
-def _listed(repository: str, wanted: Sequence[str], revision: str) -> tuple[str, dict[str, HubFile]]:
-    name = f"model {repository} ({revision})"
-    with _in_one_line(name, f"{huggingface_hub.constants.ENDPOINT}/{repository}", repository, "model"):
-        told = huggingface_hub.HfApi().model_info(repository, revision=revision, files_metadata=True, timeout=30.0)
+def hub_listing(
+    repository: str, wanted: Sequence[str], *, revision: str = "main", kind: Kind = "dataset"
+) -> tuple[str, dict[str, HubFile]]:
+    """Ask the hub which files a data set or model has.
+
+    Parameters
+    ----------
+    repository : str
+    wanted : sequence of str
+        Names of files, with shell wildcards.
+    revision : str
+        A branch, a tag or a commit.
+    kind : {"dataset", "model"}
+
+    Returns
+    -------
+    str
+        The commit.
+    dict
+        Name to file, of those that are wanted; never empty.
+
+    Raises
+    ------
+    FetchError
+        No network, offline mode, nothing there by that name, or none of the files.
+    """
+    name = f"{_NAMED[kind]} {repository} ({revision})"
+    address = f"{huggingface_hub.constants.ENDPOINT}/{'datasets/' if kind == 'dataset' else ''}{repository}"
+    api = huggingface_hub.HfApi()
+    with _in_one_line(name, address, repository, kind):
+        told: ModelInfo | DatasetInfo
+        if kind == "model":
+            told = api.model_info(repository, revision=revision, files_metadata=True, timeout=30.0)
+        else:
+            told = api.dataset_info(repository, revision=revision, files_metadata=True, timeout=30.0)
     commit, files = told.sha or "", {}
     if not re.fullmatch(r"[0-9a-f]{40}", commit):
         raise FetchError(f"the hub told no commit of {name}")
@@ -285,18 +317,29 @@ def _listed(repository: str, wanted: Sequence[str], revision: str) -> tuple[str,
         digest = file.lfs.sha256 if file.lfs else file.blob_id
         if not digest or file.size is None:
             raise FetchError(f"the hub told no hash or size of {file.rfilename} of {name}")
-        url = huggingface_hub.hf_hub_url(repository, file.rfilename, repo_type="model", revision=commit)
+        url = huggingface_hub.hf_hub_url(repository, file.rfilename, repo_type=kind, revision=commit)
         files[file.rfilename] = HubFile(url, commit, digest, file.size)
     if not files:
-        raise FetchError(f"{name} has none of the files {', '.join(wanted)}: it is another kind of model")
+        raise FetchError(f"{name} has none of the files {', '.join(wanted)}: it is another kind of {_NAMED[kind]}")
     return commit, files
 
 
-def _kept_by_huggingface(repository: str, wanted: Sequence[str], revision: str) -> HubFolder | None:
+def kept_by_huggingface(
+    repository: str, wanted: Sequence[str], *, revision: str = "main", kind: Kind = "dataset"
+) -> HubFolder | None:
+    """Return the folder of huggingface_hub's own cache with the files that are wanted, their content checked, or None.
+
+    Asks no server: whether files of the same name are missing there is not known.
+
+    Raises
+    ------
+    DataError
+        If one is damaged.
+    """
     try:
         folder = Path(
             huggingface_hub.snapshot_download(
-                repository, revision=revision, allow_patterns=list(wanted), local_files_only=True
+                repository, repo_type=kind, revision=revision, allow_patterns=list(wanted), local_files_only=True
             )
         )
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, OSError):

@@ -1,0 +1,332 @@
+"""Data sets in Parquet files of one language and split each: declared in a few lines, from a local copy or the hub.
+
+A declaration (:class:`ParquetSet`) says where the files are, which columns they need, and how a row is read
+(:class:`Spoken`). Sentences come out of their text columns alone; their recordings are packed once into the cache
+(:mod:`babelscope.corpora.packing`). From the hub, files are fetched whole, since a row's sound stands beside its text;
+once they are packed, their text columns are kept and the files are removed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from scipy.io import wavfile
+
+from babelscope import languages as codes
+from babelscope.audio import SAMPLE_RATE
+from babelscope.cache import cache_folder, write_atomically
+from babelscope.corpora.corpus import Corpus
+from babelscope.corpora.hub_splits import HubSplits
+from babelscope.corpora.packing import Members, Packed, pack
+from babelscope.corpora.parquet import read_rows, silent_columns
+from babelscope.corpora.readings import (
+    Broken,
+    Choice,
+    Row,
+    Split,
+    assemble,
+    chosen_languages,
+    chosen_splits,
+    in_zip,
+)
+from babelscope.errors import DataError, FetchError, UsageError
+from babelscope.fetch.hub import cached_hub_file, download_hub_file, hub_listing, kept_by_huggingface
+from babelscope.fetch.progress import Progress
+
+_SHARDS = re.compile(r"-of-(\d+)\.parquet$")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One recording in a row: its name, unique in its split, what the row has of its sound, and who reads."""
+
+    name: str
+    sound: Mapping[str, Any] | None
+    seconds: float | None = None
+    gender: str = ""
+    speaker: str = ""
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """One sentence in a row. A later row may have it again: its first text and recordings count, labels add up."""
+
+    sentence: str
+    text: str
+    clips: Sequence[Clip] = ()
+    cluster: str | None = None
+    labels: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ParquetSet:
+    """A data set in Parquet files.
+
+    Attributes
+    ----------
+    corpus : str
+        Its name here.
+    repository : str
+        On the hub.
+    title, licence, attribution : str
+        As :class:`babelscope.corpora.Corpus` takes them; the title may have ``{splits}`` in it.
+    splits : tuple of str
+        Of train, dev and test.
+    files : tuple of str
+        Where a language's split is, with shell wildcards: below the hub's repository first, then as copies have it.
+    needed : tuple of str
+        Columns that the files must have.
+    read : callable
+        What a row has. Sound is missing where texts are read; a field that is missing raises KeyError.
+    codes : mapping
+        FLEURS code to what the files call the language, where that is not the code of FLORES-200.
+    notes : tuple of str
+    """
+
+    corpus: str
+    repository: str
+    title: str
+    licence: str
+    attribution: str
+    splits: tuple[str, ...]
+    files: tuple[str, ...]
+    needed: tuple[str, ...]
+    read: Callable[[Mapping[str, Any]], Iterator[Spoken]]
+    codes: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def patterns(self, language: str, split: str) -> list[str]:
+        """Return where files of a language's split may be."""
+        code = self.codes.get(language) or codes.nllb(language)
+        named = {"dev": "validation"}.get(split, split)
+        return [pattern.format(language=code, split=named) for pattern in self.files]
+
+
+def load_set(
+    which: ParquetSet,
+    choice: Choice,
+    path: Path | str | None,
+    languages: Sequence[str] | None,
+    splits: str | Sequence[str],
+    revision: str,
+    progress: bool,
+) -> Corpus:
+    """Load a data set; the options are those of :func:`babelscope.corpora.fleurs.load`.
+
+    Raises
+    ------
+    UsageError, DataError, FetchError
+        As :func:`babelscope.corpora.fleurs.load`.
+    """
+    wanted = chosen_splits(which.corpus, splits, which.splits)
+    chosen = chosen_languages(languages)
+    root = None if path is None else Path(path)
+    if root is None and not chosen:
+        raise UsageError(f"corpus {which.corpus!r} from the hub needs languages: one is up to some gigabytes")
+    if root is not None:
+        if not root.is_dir():
+            raise UsageError(f"corpus {which.corpus!r}: {root} is no folder")
+        chosen = chosen or _present(which, root, wanted)
+    broken = Broken(choice.broken)
+    hub = HubSplits(which.corpus, revision, progress)
+    labels: dict[str, dict[str, Any]] = {}
+    read: dict[str, list[Split]] = {}
+    for language in chosen:
+        for split in wanted:
+            if root is not None:
+                files = _local(which, root, language, split)
+                packed = _packed(which, language, split, files) if choice.audio else None
+                source = files[0].parent
+            else:
+                kept = hub.get(language, split, ".parquet", choice.audio, _fetching(which, hub, language, split))
+                files, packed, source = [kept.rows], kept.packed, Path(which.patterns(language, split)[0])
+            rows = _rows(which, files, language, split, broken, labels)
+            locate = in_zip(packed, source) if choice.audio and packed is not None else None
+            read.setdefault(language, []).append(Split(rows, locate))
+    said = [f"{which.repository} at {', '.join(sorted(hub.commits))}."] if root is None else []
+    return assemble(
+        read,
+        choice,
+        broken,
+        title=which.title.format(splits="+".join(wanted)),
+        licence=which.licence,
+        attribution=which.attribution,
+        notes=[*said, *which.notes],
+        labels=labels,
+    )
+
+
+def _present(which: ParquetSet, root: Path, splits: Sequence[str]) -> list[str]:
+    present = [
+        each.fleurs
+        for each in codes.LANGUAGES
+        if all(any(_files(root, pattern) for pattern in which.patterns(each.fleurs, split)) for split in splits)
+    ]
+    if not present:
+        raise UsageError(
+            f"corpus {which.corpus!r}: {root} has no language with {' and '.join(splits)} (looked for "
+            f"{root / which.patterns('en_us', splits[0])[0]}): name the folder of the data set"
+        )
+    return present
+
+
+def _files(root: Path, pattern: str) -> list[Path]:
+    return sorted(path for path in root.glob(pattern) if path.is_file())
+
+
+def _local(which: ParquetSet, root: Path, language: str, split: str) -> list[Path]:
+    patterns = which.patterns(language, split)
+    files = next(filter(None, (_files(root, pattern) for pattern in patterns)), [])
+    if not files:
+        raise DataError(
+            f"corpus {which.corpus!r}, language {language!r} has no split {split!r}: {root / patterns[0]} is missing"
+        )
+    return _complete(files)
+
+
+def _complete(files: list[Path]) -> list[Path]:
+    """Refuse files of which some are missing, as their names tell: ``test-00000-of-00003.parquet``."""
+    told = _SHARDS.search(files[0].name)
+    if told and int(told[1]) != len(files):
+        raise DataError(
+            f"{files[0].parent} has {len(files)} files like {files[0].name}, of {int(told[1])}: get the rest"
+        )
+    return files
+
+
+def _rows(
+    which: ParquetSet,
+    files: list[Path],
+    language: str,
+    split: str,
+    broken: Broken,
+    labels: dict[str, dict[str, Any]],
+) -> list[Row]:
+    found: dict[str, tuple[str, Spoken]] = {}
+    for path in files:
+        for number, fields in enumerate(read_rows(path, which.needed, sound=False), 1):
+            where = f"{path}, row {number}"
+            for spoken in _spoken(which, fields, where):
+                if not spoken.sentence or not spoken.text.strip():
+                    broken.add(language, f"{where} has a sentence without {'a text' if spoken.sentence else 'an id'}")
+                    continue
+                own = labels.setdefault(spoken.sentence, {})
+                for name, value in spoken.labels.items():
+                    own.setdefault(name, value)
+                before = found.get(spoken.sentence)
+                if before is None:
+                    found[spoken.sentence] = (where, spoken)
+                elif spoken.cluster is not None and spoken.cluster < (before[1].cluster or spoken.cluster):
+                    found[spoken.sentence] = (before[0], replace(before[1], cluster=spoken.cluster))
+    rows: list[Row] = []
+    for where, spoken in found.values():
+        text = " ".join(spoken.text.split())
+        for clip in spoken.clips:
+            reader = " ".join(filter(None, (language, clip.gender, clip.speaker)))
+            row = Row(where, split, spoken.sentence, clip.name, text, clip.seconds, reader, clip.gender, spoken.cluster)
+            rows.append(row)
+        if not spoken.clips:
+            rows.append(Row(where, split, spoken.sentence, "", text, None, "", "", spoken.cluster))
+    if not rows:
+        raise DataError(f"{files[0]} has no good row: get it again")
+    return rows
+
+
+def _spoken(which: ParquetSet, fields: Mapping[str, Any], where: str) -> Iterator[Spoken]:
+    try:
+        yield from which.read(fields)
+    except KeyError as error:
+        raise DataError(f"{where} has no field {error}: it is no file of {which.repository}") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"{where} is not as {which.repository} has its rows ({error})") from error
+
+
+def _packed(which: ParquetSet, language: str, split: str, files: list[Path], digest: str | None = None) -> Packed:
+    def recordings() -> Members:
+        seen: set[str] = set()
+        for path in files:
+            for number, fields in enumerate(read_rows(path, which.needed, batch=1), 1):
+                for spoken in _spoken(which, fields, f"{path}, row {number}"):
+                    for clip in spoken.clips:
+                        if clip.name not in seen and (data := _sound(clip.sound)):
+                            seen.add(clip.name)
+                            yield clip.name, data
+
+    return pack(which.corpus, f"{language}-{split}", files, recordings, digest=digest)
+
+
+def _sound(sound: Mapping[str, Any] | None) -> bytes | None:
+    """Return a recording as a file: as it stands there, or samples as WAV."""
+    if not sound:
+        return None
+    if sound.get("bytes"):
+        return bytes(sound["bytes"])
+    samples = next((sound[name] for name in ("wav", "array") if sound.get(name) is not None), None)
+    if samples is None or not len(samples):
+        return None
+    values = np.asarray(samples, dtype=np.float32)
+    if np.abs(values).max() > 2:  # 16-bit integers that are floating-point numbers
+        values = values / np.float32(2**15)
+    out = io.BytesIO()
+    wavfile.write(out, int(sound.get("sampling_rate") or SAMPLE_RATE), values)
+    return out.getvalue()
+
+
+def _fetching(
+    which: ParquetSet, hub: HubSplits, language: str, split: str
+) -> Callable[[Path, Progress], tuple[str, Packed | None]]:
+    wanted = which.patterns(language, split)[:1]
+
+    def fetch(target: Path, shown: Progress) -> tuple[str, Packed | None]:
+        downloaded: list[Path] = []
+        try:
+            commit, listed = hub_listing(which.repository, wanted, revision=hub.revision)
+        except FetchError:
+            beside = kept_by_huggingface(which.repository, wanted, revision=hub.revision)
+            if beside is None:
+                raise
+            commit, files = beside.commit, _complete(_files(beside.path, wanted[0]))
+        else:
+            files = []
+            for name, file in sorted(listed.items()):
+                cached = cached_hub_file(which.repository, name, revision=commit)
+                if cached is None:
+                    # Its name is kept, for _complete and for messages; its digest, so that another is none of it.
+                    folder = cache_folder() / "downloads" / which.corpus / f"{language}-{file.digest[:16]}"
+                    downloaded.append(folder / PurePosixPath(name).name)
+                    shown.start(f"{which.corpus}: {PurePosixPath(name).name} of {language}", file.size)
+                    download_hub_file(file, downloaded[-1], shown)
+                    shown.finish()
+                files.append(downloaded[-1] if cached is None else cached.path)
+        packed = _packed(which, language, split, files, hashlib.sha256(f"{commit}{wanted}".encode()).hexdigest())
+        write_atomically(target, lambda temporary: _write_texts(files, temporary))
+        for path in downloaded:
+            path.unlink()  # all that is in it is packed now
+            path.parent.rmdir()
+        return commit, packed
+
+    return fetch
+
+
+def _write_texts(files: list[Path], target: Path) -> None:
+    writer: pq.ParquetWriter | None = None
+    try:
+        for path in files:
+            with pq.ParquetFile(path) as file:
+                table = file.read(columns=silent_columns(file)).replace_schema_metadata()
+            writer = writer or pq.ParquetWriter(target, table.schema)
+            writer.write_table(table)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{files[0]} cannot be read as Parquet ({error}): get it again") from error
+    finally:
+        if writer is not None:
+            writer.close()
