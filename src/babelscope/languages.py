@@ -34,10 +34,14 @@ from __future__ import annotations
 
 import csv
 import difflib
+import unicodedata
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Literal
+
+import langcodes
+from langcodes.tag_parser import LanguageTagError
 
 from babelscope.errors import UsageError, did_you_mean
 
@@ -204,6 +208,34 @@ def _nearest(code: str) -> str:
     if len(code) > 3:  # one letter in common is no likeness where codes have two or three
         return did_you_mean(_plain(code), [each.fleurs for each in LANGUAGES])
     return "babelscope.languages.LANGUAGES lists them"
+
+
+def standard(code: str) -> str:
+    """Return one code for all codes of a language: the FLEURS code if it is one of FLEURS, else BCP 47's own form.
+
+    Codes of BCP 47, ISO 639-1 and 639-3, with or without a script, and those of :func:`language` are known: ``zh-CN``,
+    ``zh_CN`` and ``cmn`` are ``cmn_hans_cn``; ``eus_Latn`` and ``EU`` are ``eu``. What is no code is returned in lower
+    case.
+    """
+    if (found := _index().get(_plain(code))) is not None:
+        return found.fleurs
+    try:
+        tag = langcodes.standardize_tag(code.strip(), macro=True)
+        tag = langcodes.Language.get(tag).simplify_script().to_tag()
+    except (LanguageTagError, ValueError):
+        return unicodedata.normalize("NFC", _plain(code))
+    found = _index().get(_plain(tag))
+    return tag if found is None else found.fleurs
+
+
+def is_code(code: str) -> bool:
+    """Return whether a code names a language, among those of FLEURS or in BCP 47."""
+    if _plain(code) in _index():
+        return True
+    try:
+        return langcodes.tag_is_valid(code)
+    except (LanguageTagError, ValueError):
+        return False
 
 
 def fleurs(code: str) -> str:

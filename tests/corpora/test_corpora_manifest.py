@@ -190,7 +190,7 @@ def test_a_text_of_one_character_is_a_text_and_is_noted(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("none.csv", "does not exist"), ("m.xlsx", "convert it"), ("sounds", "convert it")]
+    ("name", "said"), [("none.csv", "does not exist"), ("m.xlsx", "convert it"), ("sounds", "name its table")]
 )
 def test_a_file_that_is_none_is_a_usage_error(folder: Path, name: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):

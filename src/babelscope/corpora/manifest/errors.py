@@ -55,3 +55,11 @@ def shown(value: object) -> str:
     """Return a value as messages quote it, shortened."""
     said = repr(value)
     return said if len(said) <= _SHOWN else f"{said[:_SHOWN]}…"
+
+
+class RefusedError(Exception):
+    """A row that a layout makes nothing of: the clause, the remedy and the kind of :class:`RowError`."""
+
+    def __init__(self, what: str, remedy: str, *, kind: str) -> None:
+        self.what, self.remedy, self.kind = what, remedy, kind
+        super().__init__(what)

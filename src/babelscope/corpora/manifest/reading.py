@@ -1,34 +1,28 @@
-"""From a manifest's file to a corpus."""
+"""From a manifest's file to a corpus, or to all that is wrong with it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from babelscope.corpora.corpus import Corpus
-from babelscope.corpora.manifest.dialects import read_delimited
+from babelscope.corpora.manifest.choices import Choices
+from babelscope.corpora.manifest.durations import SAMPLE, check_durations
 from babelscope.corpora.manifest.errors import BrokenRowError, RowError
-from babelscope.corpora.manifest.layouts import check_columns, is_known
 from babelscope.corpora.manifest.relations import contradictions, note_shared_recordings, unify_forms
 from babelscope.corpora.manifest.rows import Rows
-from babelscope.corpora.manifest.tables import Table, read_json_lines, read_parquet
+from babelscope.corpora.manifest.sources import open_source
+from babelscope.corpora.manifest.spellings import unify_spellings
+from babelscope.corpora.manifest.tables import Table
 from babelscope.corpora.problems import Problem, ProblemLog
-from babelscope.errors import DataError, UsageError
+from babelscope.errors import DataError
 
 #: Broken rows that are named one by one.
 _NAMED = 1_000
-
-_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
-
-
-@dataclass(frozen=True)
-class Choices:
-    """How a manifest is read, where it does not say so itself; see :func:`load`."""
-
-    encoding: str | None = None
-    quoted: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +51,12 @@ def load(
     title: str = "",
     licence: str = "",
     attribution: str = "",
+    format: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    language: str | None = None,
+    translation: str | None = None,
     encoding: str | None = None,
+    separator: str | None = None,
     quoted: bool | None = None,
     allow_short: bool = False,
     skip_bad: bool = False,
@@ -67,13 +66,26 @@ def load(
     Parameters
     ----------
     path : path
-        ``.csv``, ``.tsv``, ``.jsonl`` (or ``.ndjson``) or ``.parquet``.
+        ``.csv``, ``.tsv``, ``.jsonl`` (or ``.ndjson``, ``.json``) or ``.parquet``, those in plain text also with
+        ``.gz``; or a folder in a layout that is known.
     name : str, optional
         The corpus's name; the file's if left out.
     title, licence, attribution : str
         For the report.
+    format : str, optional
+        The layout: ``"table"`` (columns of a corpus's own names), ``"common-voice"``, ``"covost"``, ``"nemo"``,
+        ``"kaldi"``, ``"ljspeech"``, ``"lhotse"``, ``"datasets"`` or ``"tatoeba"``. If left out, it is recognised by
+        the columns and files; :attr:`Corpus.problems` says as what.
+    columns : mapping, optional
+        A corpus's columns to those of the manifest, as ``{"text": "transcript"}``.
+    language : str, optional
+        The language of rows that do not say it; of CoVoST, of the column ``sentence``.
+    translation : str, optional
+        Of CoVoST: the language of the column ``translation``.
     encoding : str, optional
         Of a text file that is not UTF-8 and has no byte order mark, as ``"cp1252"``.
+    separator : str, optional
+        The character between two fields, if it is not recognised.
     quoted : bool, optional
         Whether quotes around a field of a CSV or TSV file are syntax. If left out, they are in CSV, and in TSV where
         that is certain.
@@ -91,12 +103,12 @@ def load(
     Raises
     ------
     UsageError
-        If the file is missing or of another kind.
+        If the file is missing or of another kind, or a choice is wrong.
     DataError
         If a column is missing or a field is broken: one line that names the file, the row and the column.
     """
     path = Path(path)
-    choices = Choices(encoding=encoding, quoted=quoted)
+    choices = Choices(format, columns or {}, language, translation, encoding, separator, quoted)
     log = ProblemLog()
     excluded: list[str] = []
     count = 0
@@ -109,29 +121,21 @@ def load(
         if count <= _NAMED:
             excluded.append(str(error))
 
-    source = _open(path, choices, log)
-    rows = Rows(path, source.unit, log, refuse_empty_text=source.typed)
+    source = open_source(path, choices, log)
+    rows = Rows(source.path, source.unit, log, refuse_empty_text=source.typed)
     _fill(rows, source, reject)
-    table = rows.table()
-    unify_forms(table)
+    table = _unified(rows, path, log)
     for _, error in contradictions(table, rows):
         raise error
-    note_shared_recordings(table, rows, log)
     if count > _NAMED:
         excluded.append(f"manifest {path}: {count - _NAMED} more rows are broken")
-    return Corpus(
-        table,
-        name=name or path.stem,
-        title=title,
-        licence=licence,
-        attribution=attribution,
-        notes=rows.notes(),
-        left_out=excluded,
-        problems=log.problems(),
-    )
+    about = {"title": title, "licence": licence, "attribution": attribution}
+    return _corpus(table, rows, path, log, SAMPLE, name=name or _stem(path), left_out=excluded, **about)
 
 
-def examine(path: Path | str, *, name: str | None = None, **choices: Any) -> Examined:
+def examine(
+    path: Path | str, *, name: str | None = None, most_headers: int | None = SAMPLE, **options: Any
+) -> Examined:
     """Read a manifest to its end, whatever is wrong with it, and return all problems at once.
 
     Parameters
@@ -139,8 +143,10 @@ def examine(path: Path | str, *, name: str | None = None, **choices: Any) -> Exa
     path : path
     name : str, optional
         As of :func:`load`.
-    **choices
-        The fields of :class:`Choices`, as of :func:`load`; other options of :func:`load` are accepted and ignored.
+    most_headers : int, optional
+        Recordings whose durations are compared with their headers, where the manifest gives them; None for all.
+    **options
+        As of :func:`load`.
 
     Returns
     -------
@@ -153,7 +159,8 @@ def examine(path: Path | str, *, name: str | None = None, **choices: Any) -> Exa
     """
     path = Path(path)
     known = {field.name for field in fields(Choices)}
-    chosen = Choices(**{key: value for key, value in choices.items() if key in known})
+    choices = Choices(**{key: value for key, value in options.items() if key in known and value is not None})
+    about = {key: options[key] for key in ("title", "licence", "attribution") if key in options}
     log = ProblemLog()
     broken = 0
 
@@ -166,54 +173,31 @@ def examine(path: Path | str, *, name: str | None = None, **choices: Any) -> Exa
         tell(error)
 
     rows: Rows | None = None
-    corpus: Corpus | None = None
     try:
-        source = _open(path, chosen, log)
-        rows = Rows(path, source.unit, log, refuse_empty_text=source.typed)
+        source = open_source(path, choices, log)
+        rows = Rows(source.path, source.unit, log, refuse_empty_text=source.typed)
         _fill(rows, source, reject)
     except BrokenRowError as error:
         reject(error)
     except DataError as error:
         log.add("unreadable", "error", str(error))
-    if rows is not None and len(rows):
-        table = rows.table()
-        unify_forms(table)
-        contradicting = set()
-        for index, contradiction in contradictions(table, rows):
-            contradicting.add(index)
-            tell(contradiction)
-        table = table.drop(index=list(contradicting))
-        note_shared_recordings(table, rows, log)
-        corpus = Corpus(table, name=name or path.stem, notes=rows.notes(), problems=log.problems())
-    elif rows is not None and not broken and not log.problems():
-        log.add("no-rows", "error", f"manifest {path} has no rows")
-    return Examined(corpus, log.problems(), (0 if rows is None else len(rows)) + broken)
+    read = (0 if rows is None else len(rows)) + broken
+    if rows is None or not len(rows):
+        if not log.problems():
+            log.add("no-rows", "error", f"manifest {path} has no rows")
+        return Examined(None, log.problems(), read)
+    table = _unified(rows, path, log)
+    contradicting = set()
+    for index, contradiction in contradictions(table, rows):
+        contradicting.add(index)
+        tell(contradiction)
+    table = table.drop(index=list(contradicting))
+    corpus = _corpus(table, rows, path, log, most_headers, name=name or _stem(path), **about)
+    return Examined(corpus, log.problems(), read)
 
 
-def _open(path: Path, choices: Choices, log: ProblemLog) -> Table:
-    """Open a manifest.
-
-    Raises
-    ------
-    UsageError, DataError
-        As :func:`load`.
-    """
-    suffix = path.suffix.lower()
-    if suffix not in _SUFFIXES:
-        raise UsageError(f"manifest {path} is none of {', '.join(_SUFFIXES)}: convert it")
-    if not path.is_file():
-        raise UsageError(f"manifest {path} does not exist")
-    try:
-        if suffix == ".parquet":
-            table = read_parquet(path)
-        elif suffix in (".jsonl", ".ndjson"):
-            table = read_json_lines(path, choices.encoding)
-        else:
-            table = read_delimited(path, log, is_known, encoding=choices.encoding, quoted=choices.quoted)
-    except OSError as error:
-        raise DataError(f"manifest {path} cannot be read ({error.strerror or error})") from error
-    check_columns(table)
-    return table
+def _stem(path: Path) -> str:
+    return Path(path.name.removesuffix(".gz")).stem or path.absolute().name
 
 
 def _fill(rows: Rows, table: Table, reject: Callable[[BrokenRowError], None]) -> None:
@@ -238,4 +222,22 @@ def _fill(rows: Rows, table: Table, reject: Callable[[BrokenRowError], None]) ->
     except OSError as error:
         raise DataError(f"manifest {table.path} cannot be read ({error.strerror or error})") from error
     finally:
-        rows.close()
+        rows.lengths.close()
+
+
+def _unified(rows: Rows, path: Path, log: ProblemLog) -> pd.DataFrame:
+    """Return the rows' table, with what is the same written in one way."""
+    table = rows.table()
+    unify_spellings(table, log, f"manifest {path}")
+    unify_forms(table)
+    return table
+
+
+def _corpus(
+    table: pd.DataFrame, rows: Rows, path: Path, log: ProblemLog, most_headers: int | None, **about: Any
+) -> Corpus:
+    note_shared_recordings(table, rows, log)
+    if rows.timed:
+        check_durations(table, rows.lengths, log, lambda index: rows.place(index)[1], f"manifest {path}", most_headers)
+        rows.lengths.close()
+    return Corpus(table, notes=rows.notes(), problems=log.problems(), **about)

@@ -7,7 +7,6 @@ import math
 import os
 import stat
 import unicodedata
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,9 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from babelscope.audio import ARCHIVE_ERRORS, MIN_SECONDS, seconds_of, seconds_of_member
+from babelscope.audio import MIN_SECONDS
 from babelscope.corpora.corpus import COLUMNS, OPTIONAL_COLUMNS
+from babelscope.corpora.manifest.durations import Lengths
 from babelscope.corpora.manifest.errors import RowError, shown
 from babelscope.corpora.problems import ProblemLog
 from babelscope.errors import DataError
@@ -55,6 +55,13 @@ class Rows:
         Where what is worth knowing goes.
     refuse_empty_text : bool
         Whether an empty text is an error; otherwise there is no text.
+
+    Attributes
+    ----------
+    lengths : Lengths
+        Of recordings, by their headers; to be closed.
+    timed : bool
+        Whether a row gives its duration.
     """
 
     def __init__(self, path: Path, unit: str, log: ProblemLog, *, refuse_empty_text: bool = False) -> None:
@@ -67,8 +74,8 @@ class Rows:
         self._open: list[tuple[Any, ...]] = []
         self._blocks: list[pa.Table] = []
         self._files: dict[str, str] = {}
-        self._lengths: dict[tuple[str, str | None], float] = {}
-        self._archives: dict[str, zipfile.ZipFile] = {}
+        self.lengths = Lengths()
+        self.timed = False
         self._short = 0
         self._first_short = ""
 
@@ -79,11 +86,6 @@ class Rows:
         """Continue with another file."""
         self._paths.append((len(self._numbers), self.path))
         self.path = path
-
-    def close(self) -> None:
-        """Close the archives."""
-        for archive in self._archives.values():
-            archive.close()
 
     def place(self, index: int) -> tuple[Path, str]:
         """Return the file of the row at `index`, and its place in it."""
@@ -191,7 +193,8 @@ class Rows:
             fields = {**fields, column: str(value)}
         name = (self._string(number, fields, column) or "").strip()
         if not name:
-            raise self._broken(number, column, "is empty", kind="empty-name")
+            remedy = "name it" if column == "sentence" else "give language = 'en', for example, for rows without it"
+            raise self._broken(number, column, "is empty", remedy, kind="empty-name")
         if column == "language" and any(character.isspace() for character in name):
             raise self._broken(
                 number, column, f"is {shown(name)}", "a language is a code without spaces", kind="language-code"
@@ -274,10 +277,11 @@ class Rows:
         """Return where in its file a recording begins, or None for a whole file, and how long it lasts."""
         start = self._number(number, fields, "start", "a number of 0 or above", least=0.0)
         given = self._number(number, fields, "seconds", "a number above 0", least=math.ulp(0.0))
+        self.timed = self.timed or given is not None
         if start is None and given is not None:
             return None, given
         try:
-            length = self._length(file, member)
+            length = self.lengths.of(file, member)
         except DataError as error:
             raise self._broken(number, "audio", f"cannot be used: {error}", kind="audio-broken") from error
         if start is None:
@@ -304,26 +308,6 @@ class Rows:
         if not (math.isfinite(value) and value >= least):
             raise self._broken(number, column, f"is {shown(given)}", f"it must be {expected}", kind=f"broken-{column}")
         return value
-
-    def _length(self, file: str, member: str | None) -> float:
-        if (known := self._lengths.get((file, member))) is None:
-            known = seconds_of(file) if member is None else self._seconds_of_member(file, member)
-            if len(self._lengths) >= _BLOCK:
-                self._lengths.clear()
-            self._lengths[file, member] = known
-        return known
-
-    def _seconds_of_member(self, file: str, member: str) -> float:
-        if file not in self._archives:
-            try:
-                self._archives[file] = zipfile.ZipFile(file)
-            except ARCHIVE_ERRORS as error:
-                raise DataError(f"{file} is no zip archive ({error})") from error
-        try:
-            info = self._archives[file].getinfo(member)
-        except KeyError:
-            raise DataError(f"{file} has no member {member!r}") from None
-        return seconds_of_member(info, self._archives[file])
 
 
 def _size(file: str) -> int | None:

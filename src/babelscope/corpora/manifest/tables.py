@@ -16,6 +16,9 @@ from babelscope.corpora.manifest.rows import MAX_ROWS
 from babelscope.corpora.manifest.text import encoding_of, lines_of
 from babelscope.errors import DataError
 
+#: Bytes of a JSON file that is a single list, not one object a line.
+MAX_JSON = 2**28
+
 _BATCH = 2**13
 
 #: A row: its number, and its fields, or what is wrong with it. A path means that what follows comes from that file.
@@ -91,6 +94,27 @@ def _objects(path: Path, encoding: str) -> Iterator[tuple[int, dict[str, Any] | 
             yield number, fields
         else:
             yield number, broken("is no JSON object", "write one object a line")
+
+
+def read_json_list(path: Path, encoding: str | None = None) -> Table:
+    """Open a file that is one JSON list of objects, which is read as a whole.
+
+    Raises
+    ------
+    DataError
+        If it is too large, or no such list.
+    """
+    if path.stat().st_size > MAX_JSON:
+        raise DataError(f"manifest {path} is a list in JSON of more than {MAX_JSON} bytes: write JSON Lines")
+    try:
+        items = json.loads("".join(lines_of(path, encoding_of(path, encoding))), object_pairs_hook=_once)
+    except _Twice as error:
+        raise DataError(f"manifest {path} has an object with {shown(error.args[0])} twice: remove one") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"manifest {path} is no JSON ({error}): write one object a line") from error
+    if not items or not all(isinstance(fields, dict) for fields in items):
+        raise DataError(f"manifest {path} is no list of JSON objects: write one object a line")
+    return Table(path, "row", tuple(items[0]), iter(list(enumerate(items, 1))), ", row 1", typed=True)
 
 
 class _Twice(Exception):  # noqa: N818 - says what it is

@@ -1,0 +1,148 @@
+"""From a path to a table with a corpus's columns, whatever kind of file or folder it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from babelscope.corpora.manifest.choices import FORMATS, Choices
+from babelscope.corpora.manifest.dialects import read_delimited
+from babelscope.corpora.manifest.hub import METADATA, read_shards, shards_of
+from babelscope.corpora.manifest.kaldi import is_kaldi, read_kaldi
+from babelscope.corpora.manifest.layouts import arrange, is_table, recognise
+from babelscope.corpora.manifest.tables import Row, Table, read_json_lines, read_json_list, read_parquet
+from babelscope.corpora.manifest.tatoeba import COLUMNS as TATOEBA
+from babelscope.corpora.manifest.tatoeba import arrange_tatoeba, is_tatoeba
+from babelscope.corpora.manifest.text import encoding_of, lines_of
+from babelscope.corpora.problems import ProblemLog
+from babelscope.errors import DataError, UsageError
+from babelscope.languages import is_code
+
+#: Endings of manifests; those of text files may be followed by ``.gz``.
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
+
+_LJSPEECH = ("id", "text", "normalized", "seconds")
+
+
+def open_source(path: Path, choices: Choices, log: ProblemLog) -> Table:
+    """Open a manifest, and say in the log what it was recognised as.
+
+    Raises
+    ------
+    UsageError
+        If there is no such file, or its kind is unknown.
+    DataError
+        If its columns or its first rows make no sense.
+    """
+    if path.is_dir():
+        table = _open_folder(path, choices, log)
+        if table is None:
+            known = ", ".join(title for name, title in FORMATS.items() if name not in ("table", "nemo", "lhotse"))
+            raise UsageError(f"manifest {path} is a folder, in which nothing is known ({known}): name its table")
+        return table
+    if not path.is_file() and _suffix(path) in (*SUFFIXES, ".txt"):
+        raise UsageError(f"manifest {path} does not exist")
+    return _open_file(path, choices, log)
+
+
+def _suffix(path: Path) -> str:
+    return Path(path.name.lower().removesuffix(".gz")).suffix
+
+
+def _open_file(path: Path, choices: Choices, log: ProblemLog) -> Table:
+    suffix = _suffix(path)
+    if suffix not in SUFFIXES and not (suffix == ".txt" and (choices.format or choices.columns)):
+        raise UsageError(f"manifest {path} is none of {', '.join(SUFFIXES)}: convert it")
+    if suffix == ".parquet":
+        return _open_parquet(path, choices, log)
+    if suffix in (".jsonl", ".ndjson", ".json"):
+        read = (
+            read_json_list if suffix == ".json" and _first(path, choices).lstrip().startswith("[") else read_json_lines
+        )
+        return arrange(read(path, choices.encoding), choices, log)
+    return _open_text(path, choices, log)
+
+
+def _open_parquet(path: Path, choices: Choices, log: ProblemLog) -> Table:
+    shards = shards_of(path)
+    assert shards is not None
+    if choices.format == "datasets" or (choices.format is None and shards.audio is not None):
+        return arrange(read_shards(shards, path), replace(choices, format="datasets"), log)
+    return arrange(read_parquet(path), choices, log)
+
+
+def _first(path: Path, choices: Choices) -> str:
+    return next(lines_of(path, encoding_of(path, choices.encoding)), "")
+
+
+def _open_text(path: Path, choices: Choices, log: ProblemLog) -> Table:
+    first = _first(path, choices)
+
+    def read(columns: Sequence[str] | None = None, separator: str | None = None, quoted: bool | None = None) -> Table:
+        return read_delimited(
+            path,
+            log,
+            lambda names: is_table(names, choices) or recognise(names, choices) is not None,
+            columns=columns,
+            separator=choices.separator or separator,
+            encoding=choices.encoding,
+            quoted=choices.quoted if choices.quoted is not None else quoted,
+        )
+
+    if choices.format == "tatoeba" or (choices.format is None and not choices.columns and is_tatoeba(first)):
+        width = first.count("\t") + 1
+        return arrange_tatoeba(read(TATOEBA[:width], "\t", False), log)
+    if choices.format == "ljspeech" or (choices.format is None and not choices.columns and _is_ljspeech(path, first)):
+        table = read(_LJSPEECH[: first.count("|") + 1], "|", False)
+        return arrange(table, replace(choices, format="ljspeech"), log)
+    raw = choices.format in ("common-voice", "covost")
+    if not raw and choices.format is None:
+        names = first.lstrip("\ufeff").rstrip("\r\n").split("\t")
+        known = recognise(names, choices)
+        raw = known is not None and known.name in ("common-voice", "covost")
+    return arrange(read(quoted=False if raw else None), choices, log)
+
+
+def _is_ljspeech(path: Path, first: str) -> bool:
+    fields = first.rstrip("\r\n").split("|")
+    return 2 <= len(fields) <= len(_LJSPEECH) and (path.parent / "wavs" / f"{fields[0]}.wav").is_file()
+
+
+def _open_folder(path: Path, choices: Choices, log: ProblemLog) -> Table | None:
+    """Open a folder; None if nothing is known in it."""
+    if choices.format in (None, "kaldi") and is_kaldi(path):
+        log.add("layout", "note", f"manifest {path} is read as {FORMATS['kaldi']}: ids are those of its utterances")
+        return read_kaldi(path, choices.language)
+    if choices.format in (None, "datasets"):
+        if (shards := shards_of(path)) is not None:
+            return arrange(read_shards(shards, path), replace(choices, format="datasets"), log)
+        table = next((path / name for name in METADATA if (path / name).is_file()), None)
+        if table is not None and (choices.format or "file_name" in _first(table, choices)):
+            return _open_file(table, replace(choices, format="datasets"), log)
+    for name in ("metadata.csv", "validated.tsv", "sentences.csv", "sentences.tsv"):
+        if (path / name).is_file():
+            return _open_file(path / name, choices, log)
+    return _open_languages(path, choices, log)
+
+
+def _open_languages(path: Path, choices: Choices, log: ProblemLog) -> Table | None:
+    """Open a folder of folders, each called by the code of its language; None if it is none."""
+    folders = [folder for folder in sorted(path.iterdir()) if folder.is_dir() and is_code(folder.name)]
+    tables = []
+    for folder in folders:
+        table = _open_folder(folder, replace(choices, language=folder.name), log)
+        if table is not None:
+            tables.append(table)
+    if not tables:
+        return None
+    units = {table.unit for table in tables}
+    if len(units) > 1:
+        raise DataError(f"manifest {path} has folders of different kinds: name one of them alone")
+
+    def rows() -> Iterator[Row]:
+        for table in tables:
+            yield 0, table.path
+            yield from table.rows
+
+    return Table(path, tables[0].unit, tables[0].columns, rows())
