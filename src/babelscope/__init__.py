@@ -69,6 +69,11 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'babelscope' has no attribute {name!r}")
 
 
+def __dir__() -> list[str]:
+    """Return the public names, those that are not imported yet too: for completion."""
+    return sorted({*globals(), *__all__})
+
+
 def _show_results_in_notebooks() -> None:
     """Tell IPython, where it runs, how a result shows itself: results know nothing of reports."""
     ipython = sys.modules.get("IPython")

@@ -196,7 +196,7 @@ def load_pretrained(
     if unexpected:
         raise DataError(
             f"weights in {folder} hold {len(unexpected)} arrays that {kind.__name__} has no place for, such as "
-            f"{sorted(unexpected)[0]!r}: they are another model's"
+            f"{sorted(unexpected)[0]!r}: they are another model's, or have a further head: save the model without it"
         )
     for name, array in model.state_dict().items():
         refuse_not_finite(name, array, str(folder))
