@@ -20,11 +20,11 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from babelscope import languages as codes
 from babelscope.audio import seconds_of
+from babelscope.corpora.clips import pick_languages
 from babelscope.corpora.corpus import COLUMNS, MODALITIES, Corpus
 from babelscope.corpora.problems import Problem
-from babelscope.errors import DataError, UsageError, did_you_mean
+from babelscope.errors import DataError, UsageError
 
 LICENCE = "CC-BY-SA-3.0"
 ATTRIBUTION = "Artikulate courses, KDE (KDE/artikulate-data), by the contributors that its AUTHORS files name"
@@ -135,26 +135,9 @@ def _chosen(root: Path, given: Sequence[str] | None) -> dict[str, Path]:
         for folder in sorted(root.iterdir())
         if (folder / f"{folder.name}.xml").is_file()
     }
-    if given is None:
-        return known
-    if isinstance(given, str):
-        raise UsageError(f"languages is a list, as in [{given!r}]")
-    chosen: dict[str, Path] = {}
-    for code in given:
-        own = next((own for own, folder in known.items() if code in (own, folder.name) or _alike(code, own)), None)
-        if own is None:
-            raise UsageError(f"corpus 'artikulate' has no language {code!r}: {did_you_mean(code, known)}")
-        chosen[own] = known[own]
-    if not chosen or len(chosen) < len(given):
-        raise UsageError(f"languages {list(given)} names one twice, or none")
-    return chosen
-
-
-def _alike(code: str, other: str) -> bool:
-    try:
-        return codes.language(code) is codes.language(other)
-    except UsageError:
-        return False
+    if given is not None and not isinstance(given, str):
+        given = [_ISO.get(code, code) for code in given]
+    return {language: known[language] for language in pick_languages("artikulate", given, known)}
 
 
 def _reader(folder: Path) -> str | None:

@@ -22,6 +22,8 @@ SOURCES: dict[str, str] = {
     "sib-fleurs": "babelscope.corpora.sib_fleurs:load",
     "belebele-fleurs": "babelscope.corpora.belebele_fleurs:load",
     "2m-belebele": "babelscope.corpora.belebele_2m:load",
+    "common-voice": "babelscope.corpora.common_voice:load",
+    "covost2": "babelscope.corpora.covost2:load",
     "artikulate": "babelscope.corpora.artikulate:load",
     "manifest": "babelscope.corpora.manifest:load",
 }
