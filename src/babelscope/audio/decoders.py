@@ -26,6 +26,9 @@ DECODER_ERRORS = (
 )  # fmt: skip
 G722_BYTES_PER_SECOND = 8_000  # 64 kbit/s, no header
 _LIBSNDFILE_MAGIC = (b"RIFF", b"RIFX", b"RF64", b"riff", b"fLaC", b"OggS", b"FORM", b".snd", b"caff", b"NIST")
+#: Of MP3, libsndfile guesses the length from the first frame, and stops there; of GSM in WAV it reads the byte that
+#: fills an odd chunk as a further block (40 ms), of MS-ADPCM it drops a last block that is not full.
+_FOR_FFMPEG = frozenset({"MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III", "GSM610", "MS_ADPCM"})
 _SEEKABLE = frozenset({"WAV", "WAVEX", "RF64", "W64", "FLAC", "AIFF", "AU", "CAF", "NIST"})
 #: What FFmpeg may take a file for, as its demuxers are called.
 _CONTAINERS = "mov,matroska,asf,aac,amr,amrnb,amrwb,g722,ac3,eac3,mp3,flac,ogg,wav,w64,aiff,caf,au,wv,tta,ape,avi,flv"
@@ -33,6 +36,7 @@ _AV_OPTIONS = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "none"}
 #: Containers that state the length of their sound to the sample.
 _STATING = frozenset({"flac", "tta", "wv", "ape"})
 _LOSSLESS = ("pcm_", "alac", "flac")
+_TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN")  # where MP3s were joined
 _BLOCK = 2**20  # samples, of all channels together
 _UNKNOWN_FRAMES = 2**62  # what libsndfile says, or more, of a FLAC that was written to a pipe
 
@@ -108,8 +112,8 @@ def by_libsndfile(handle: IO[bytes], suffix: str, size: int) -> Iterator[Sound]:
     extent = headers.sound_extent(handle, size)
     handle.seek(0)
     with soundfile.SoundFile(handle) as opened:
-        if "MPEG" in opened.subtype:  # it guesses the length from the first frame, and stops there
-            raise ValueError("MP3 is read by FFmpeg alone")
+        if opened.subtype in _FOR_FFMPEG:
+            raise ValueError(f"{opened.subtype} is read by FFmpeg alone")
         if opened.frames >= _UNKNOWN_FRAMES or (not opened.frames and extent is not None and extent.end is None):
             raise ValueError("the header states no length")
         yield _Libsndfile(opened)
@@ -141,7 +145,7 @@ class _FFmpeg:
             return
 
     def _decoded(self) -> Iterator[av.AudioFrame]:
-        """Yield the frames; only behind the last one may there be what cannot be decoded: half a frame, or a tag."""
+        """Yield the frames; what cannot be decoded may be a tag, or stand behind the last one: half a frame."""
         refused: av.FFmpegError | None = None
         begun = False
         for packet in self._container.demux(self._stream):
@@ -150,7 +154,8 @@ class _FFmpeg:
             except av.EOFError:  # the decoder was emptied before
                 continue
             except av.FFmpegError as error:
-                refused = refused or error
+                if not bytes(packet).startswith(_TAGS):
+                    refused = refused or error
                 continue
             if frames and packet.size and refused is not None:
                 raise refused

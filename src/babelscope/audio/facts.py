@@ -103,7 +103,7 @@ def _facts(sound: Sound, source: Source, recording: Recording) -> AudioFacts:
         rms=math.sqrt(squares / max(1, values)),
         clipped=clipped / max(1, values),
         silent=level.swing < SILENCE_PEAK,
-        stated=sound.stated,
+        stated=sound.stated * source.stretch if sound.stated else None,
         truncated=bool(source.missing) or (ended and lacks(sound, first + level.count)),
         format=sound.format,
         decoder=sound.decoder,

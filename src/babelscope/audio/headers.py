@@ -26,12 +26,14 @@ class Extent(NamedTuple):
 def sound_extent(handle: IO[bytes], size: int) -> Extent | None:
     """Return where the header says that the sound lies; None if the format does not say, or this is no such file.
 
-    WAV (with RF64 and BW64), W64, AIFF, AU, CAF, SPHERE, Ogg and ASF are known. The handle's position changes.
+    WAV (with RF64 and BW64), AVI, W64, AIFF, AU, CAF, SPHERE, Ogg, ASF and MP4 are known. The handle is moved.
     """
     head = at(handle, 0, 40)
     kind, form = head[:4], head[8:12]
     if kind in (b"RIFF", b"RIFX", b"RF64", b"BW64") and form == b"WAVE":
         return _wav(handle, head, size)
+    if kind == b"RIFF" and form == b"AVI ":
+        return _until((8, int.from_bytes(head[4:8], "little")), size)
     if kind == b"FORM" and form in (b"AIFF", b"AIFC"):
         return _until(_chunk(handle, 12, struct.Struct(">4sI"), b"SSND", pad=2), size)
     if kind == b"riff" and head[24:28] == b"wave":
@@ -47,6 +49,8 @@ def sound_extent(handle: IO[bytes], size: int) -> Extent | None:
         return _ogg(handle, size)
     if head[:4] == b"\x30\x26\xb2\x75":
         return _asf(handle)
+    if head[4:8] == b"ftyp":
+        return _mp4(handle, size)
     return None
 
 
@@ -154,3 +158,20 @@ def _asf(handle: IO[bytes]) -> Extent | None:
         return None
     size, broadcast = int.from_bytes(head[place + 40 : place + 48], "little"), head[place + 88] & 1
     return None if broadcast or not size else Extent(0, size)
+
+
+def _mp4(handle: IO[bytes], size: int) -> Extent | None:
+    position, start, end = 0, 0, None
+    for _ in range(_MAX_CHUNKS):
+        box = at(handle, position, 16)
+        if len(box) < 8:
+            break
+        length, kind = struct.unpack(">I4s", box[:8])
+        if length == 1:
+            length = int.from_bytes(box[8:])
+        if kind in (b"mdat", b"moof"):
+            start, end = start or position, position + length if length else None
+        if length < 8:  # to the end of the file, or no box
+            break
+        position += length
+    return Extent(start, end) if start else None

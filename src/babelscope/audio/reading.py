@@ -21,16 +21,23 @@ _T = TypeVar("_T")
 
 
 class Source(NamedTuple):
-    """Encoded audio: what messages call it, its suffix in lower case, and a handle that is read as it is needed.
-
-    `missing` bytes of its sound are beyond its end, by its own header.
-    """
+    """Encoded audio: what messages call it, its suffix in lower case, and a handle that is read as it is needed."""
 
     name: str
     suffix: str
     handle: IO[bytes]
     size: int
-    missing: int
+    extent: headers.Extent | None
+
+    @property
+    def missing(self) -> int:
+        """Bytes of sound that the header states beyond the end of the file."""
+        return max(0, self.extent.end - self.size) if self.extent is not None and self.extent.end is not None else 0
+
+    @property
+    def stretch(self) -> float:
+        """How many times as long the sound is by its header as by what is there."""
+        return 1 + self.missing / max(1, self.size - (self.extent.start if self.extent is not None else 0))
 
 
 @contextlib.contextmanager
@@ -60,9 +67,7 @@ def opened(source: bytes | Path | str, suffix: str | None = None, name: str | No
     with handle:
         if not size:
             raise DataError(f"recording {name} is an empty file")
-        extent = headers.sound_extent(handle, size)
-        missing = 0 if extent is None or extent.end is None else max(0, extent.end - size)
-        yield Source(name, (suffix or "").lower(), handle, size, missing)
+        yield Source(name, (suffix or "").lower(), handle, size, headers.sound_extent(handle, size))
         if isinstance(handle, io.BufferedReader) and os.fstat(handle.fileno()).st_size != size:
             raise DataError(f"recording {name} changed while it was read: try again when it is whole")
 
