@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from babelscope import models
 from babelscope.capture import Activations
 from babelscope.cli import main
-from babelscope.errors import DataError
+from babelscope.errors import DataError, FetchError, UsageError
 from babelscope.study import Study, check_start, run
 
 
@@ -126,9 +126,9 @@ def test_it_is_known_before_a_model_is_loaded(
 def test_all_that_must_be_fetched_is_named_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BABELSCOPE_CACHE", str(tmp_path))
     study = Study.parse({"corpus": {"source": "asterisk"}, "model": {"name": "whisper-base+e5-small"}})
-    with pytest.raises(Exception, match="run 'babelscope fetch asterisk whisper-base e5-small'"):
+    with pytest.raises(FetchError, match="run 'babelscope fetch asterisk whisper-base e5-small'"):
         check_start(study)
-    with pytest.raises(Exception, match="asterisk, e5-small are not here"):
+    with pytest.raises(FetchError, match="asterisk, e5-small are not here"):
         check_start(study.changed(weights=None).model_copy(update={"model": _with_whisper(study, tmp_path)}))
 
 
@@ -147,41 +147,41 @@ def test_options_that_name_files_are_not_mistaken(tmp_path: Path) -> None:
     check_start(Study.parse({"corpus": corpus, "model": model, "output": str(tmp_path / "out")}))
 
 
-def test_a_first_run_that_failed_with_nothing_finished_needs_no_overwrite(
-    study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = Study.parse({**study, "output": str(tmp_path / "out")})
+@pytest.fixture
+def failed(study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Study]:
+    """Run a study whose model fails in a method; return the study."""
 
-    def fail(*arguments: Any) -> None:
-        raise DataError("sentence s03: no")
+    def run_to(method: str) -> Study:
+        def fail(*arguments: Any) -> None:
+            raise DataError("sentence s03: no")
 
-    with monkeypatch.context() as patched:
-        patched.setattr("babelscope.models.e5.E5Text.forward", fail)
-        with pytest.raises(DataError, match="s03"):
-            run(first)
-    store = tmp_path / "out" / "activations.zarr"
-    assert not Activations(store).done.any()
-    second = first.model_copy(update={"corpus": first.corpus.model_copy(update={"n": 8}), "measures": ["linear_cka"]})
-    assert len(run(second).result.meta["corpus"]["languages"]) == 2
-    assert len(Activations(store).sentences) == 8 and Activations(store).complete
+        first = Study.parse({**study, "output": str(tmp_path / "out"), "measures": ["linear_cka"]})
+        with monkeypatch.context() as patched:
+            patched.setattr(f"babelscope.models.{method}", fail)
+            with pytest.raises(DataError, match="s03"):
+                run(first)
+        return first
+
+    return run_to
 
 
-def test_what_was_finished_is_not_replaced_unasked(
-    study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = Study.parse({**study, "output": str(tmp_path / "out")})
+def _fewer_sentences(study: Study) -> Study:
+    return study.model_copy(update={"corpus": study.corpus.model_copy(update={"n": 8})})
 
-    def fail(*arguments: Any) -> None:
-        raise DataError("sentence s03: no")
 
-    with monkeypatch.context() as patched:
-        patched.setattr("babelscope.models.whisper.WhisperSpeech.forward", fail)
-        with pytest.raises(DataError, match="s03"):
-            run(first)
-    done = Activations(tmp_path / "out" / "activations.zarr").done
+def test_a_first_run_that_failed_with_nothing_finished_needs_no_overwrite(failed: Callable[[str], Study]) -> None:
+    first = failed("e5.E5Text.forward")
+    assert not Activations(first.output / "activations.zarr").done.any()
+    run(_fewer_sentences(first))
+    store = Activations(first.output / "activations.zarr")
+    assert len(store.sentences) == 8 and store.complete
+
+
+def test_what_was_finished_is_not_replaced_unasked(failed: Callable[[str], Study]) -> None:
+    first = failed("whisper.WhisperSpeech.forward")
+    done = Activations(first.output / "activations.zarr").done
     assert done.any() and not done.all()
-    second = first.model_copy(update={"corpus": first.corpus.model_copy(update={"n": 8})})
-    with pytest.raises(Exception, match="--overwrite"):
-        run(second)
-    assert torch.tensor(Activations(tmp_path / "out" / "activations.zarr").done).equal(torch.tensor(done))
+    with pytest.raises(UsageError, match="--overwrite"):
+        run(_fewer_sentences(first))
+    assert (Activations(first.output / "activations.zarr").done == done).all()
     assert run(first).report.exists()
