@@ -47,16 +47,16 @@ def _toml(study: dict[str, Any]) -> str:
     )
 
 
-def _fewer(manifest: Path, target: Path, sentences: int) -> str:
+def _fewer(manifest: Path, target: Path, sentences: int, column: str = "audio") -> str:
     with manifest.open(encoding="utf-8") as handle:
         rows = list(csv.DictReader(handle))
     kept = [row for row in rows if int(row["sentence"][1:]) < sentences]
     for row in kept:
         row["audio"] = str(manifest.parent / row["audio"])
     with target.open("w", encoding="utf-8", newline="") as handle:
-        writer = csv.DictWriter(handle, list(kept[0]))
-        writer.writeheader()
-        writer.writerows(kept)
+        writer = csv.writer(handle)
+        writer.writerow([column if name == "audio" else name for name in kept[0]])
+        writer.writerows(row.values() for row in kept)
     return str(target)
 
 
@@ -64,6 +64,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "three sentences": ({}, r"svcca\S* needs at least 5 sentences, got 3"),
     "n of three": ({"corpus": {"n": 3}}, r"svcca\S* needs at least 5 sentences, got 3 \(corpus.n\)"),
     "too few for a measure": ({"measures": ["linear_cka", "cv_cca"]}, "cv_cca needs at least 30 sentences, got 12"),
+    "a column wav": ({}, r"no column 'audio', and its column 'wav' is not read: rename it to 'audio'"),
     "no folder of weights": (
         {"model": {"weights": {"whisper-base": "./nowhere"}}},
         r"there is no folder .*nowhere: name the folder of whisper-base's weights, or a hub id",
@@ -106,6 +107,8 @@ def test_it_is_known_before_a_model_is_loaded(
     changed, words = WRONG[case]
     if case == "three sentences":
         changed = {"corpus": {"path": _fewer(manifest, tmp_path / "three.csv", 3)}}
+    elif case == "a column wav":
+        changed = {"corpus": {"path": _fewer(manifest, tmp_path / "own.csv", 12, "wav")}}
     elif case == "another model's weights":
         changed = {"model": {"weights": {"whisper-base": str(e5_folder)}}}
     for key, value in changed.items():

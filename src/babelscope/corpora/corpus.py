@@ -14,7 +14,7 @@ import pandas as pd
 
 from babelscope.audio import Recording
 from babelscope.cache import sha256_of
-from babelscope.corpora.problems import Problem
+from babelscope.corpora.problems import COLUMN_NOT_READ, Problem
 from babelscope.corpora.words import count_words
 from babelscope.errors import DataError, UsageError, did_you_mean
 
@@ -460,6 +460,9 @@ class Corpus:
             texts, recordings = int(table["texts"][language]), int(table["recordings"][language])
             good = [other for other in self.languages if counted[other]]
             what = "no pair of text and recording" if len(modalities) > 1 else f"no {modalities[0]}"
+            for problem in self.problems:
+                if problem.kind == COLUMN_NOT_READ and not good:
+                    raise DataError(f"{problem.message}: {problem.remedy}")
             raise DataError(
                 f"corpus {self.name!r}, language {language!r} has {what} ({texts} texts, {recordings} recordings): "
                 f"leave it out or ask for one modality; languages that have: {', '.join(good) or 'none'}"

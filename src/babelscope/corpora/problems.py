@@ -8,6 +8,9 @@ from typing import Literal
 #: From worst to mildest: a study cannot run; its numbers may mislead; worth knowing.
 SEVERITIES = ("error", "warning", "note")
 
+#: The kind of a column that is not read although its name says that it holds what lacks.
+COLUMN_NOT_READ = "column-not-read"
+
 Severity = Literal["error", "warning", "note"]
 
 

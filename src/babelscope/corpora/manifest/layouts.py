@@ -18,7 +18,7 @@ from babelscope.corpora.manifest.errors import BrokenRowError, RefusedError, Row
 from babelscope.corpora.manifest.lhotse import cut_rows
 from babelscope.corpora.manifest.tables import Row, Table
 from babelscope.corpora.manifest.text import encoding_of, lines_of
-from babelscope.corpora.problems import ProblemLog
+from babelscope.corpora.problems import COLUMN_NOT_READ, ProblemLog
 from babelscope.errors import DataError, did_you_mean
 
 #: What others call a corpus's columns, the likeliest first.
@@ -106,6 +106,7 @@ def arrange(table: Table, choices: Choices, log: ProblemLog) -> Table:
     layout = recognise(table.columns, choices)
     if layout is None:
         check_columns(table, choices)
+        _note_unread(table, choices, log)
     if twice:
         raise DataError(f"manifest {where} has column {shown(min(twice))} twice: remove one of them")
     if layout is None:
@@ -147,6 +148,23 @@ def check_columns(table: Table, choices: Choices) -> None:
         raise DataError(
             f"manifest {where} has neither a column 'text' nor 'audio'" + "".join(f": {hint}" for hint in hints[:1])
         )
+
+
+def _note_unread(table: Table, choices: Choices, log: ProblemLog) -> None:
+    """Note a column that is not read although its name says that it holds texts or recordings, which lack.
+
+    ``path`` and its like say neither, and stay what a table's owner keeps there.
+    """
+    for column, telling in (("text", ""), ("audio", r"audio|wav|recording")):
+        meant = _meant(column, table.columns)
+        lacks = column not in choices.columns and column not in table.columns
+        if lacks and meant is not None and re.search(telling, meant.lower()):
+            log.add(
+                COLUMN_NOT_READ,
+                "warning",
+                f"manifest {table.path}{table.first} has no column {column!r}, and its column {meant!r} is not read",
+                f"rename it to {column!r}, or give columns = {{{column} = {meant!r}}}",
+            )
 
 
 def _meant(column: str, columns: Sequence[str]) -> str | None:
