@@ -75,7 +75,7 @@ def check_model(
     named = models.weights_by_part(name, weights)
     folders = {part: local_path(source) for part, source in named.items()}
     for part, folder in folders.items():
-        if folder is not None and not folder.exists():
+        if folder is not None and not os.path.lexists(folder):
             raise DataError(f"weights: there is no folder {folder}: name the folder of {part}'s weights, or a hub id")
     if options or not all(models.known()[part].planner for part in models.parts(name)):
         return None

@@ -297,6 +297,9 @@ def test_a_config_that_does_not_say_what_it_is(capfd: pytest.CaptureFixture[str]
         ("", "~no-such-user/small", "there is no folder"),
         ("", "/no/such/folder", "there is no folder"),
         ("", "model.GGUF", "there is no folder"),
+        ("", "a" * 300, "neither a local folder nor a name"),
+        ("", "x\0y", "neither a local folder nor a name"),
+        ("", " ", "have an empty name"),
     ],
 )
 @pytest.mark.parametrize("name", ["whisper-base", "sonar-text", "e5-small"])
@@ -316,6 +319,17 @@ def test_what_lies_here_or_can_be_no_hub_id_is_not_asked_of_the_hub(
     if name == "sonar-text" and named.endswith(".pt"):
         return  # it reads its authors' own .pt
     assert re.search(words, refusal(capfd, name, named))
+
+
+def test_a_folder_that_may_not_be_read_is_one_line(
+    capfd: pytest.CaptureFixture[str], whisper: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, **options: Any) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    monkeypatch.setattr(Path, "is_dir", refuse)
+    assert "cannot be read (Permission denied)" in refusal(capfd, "whisper-base", whisper)
 
 
 def test_a_folder_without_anything_of_pocket_is_not_passed_over(

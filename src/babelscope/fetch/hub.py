@@ -43,6 +43,9 @@ from babelscope.fetch.web import download_web_file
 #: Bytes. Files that git holds itself are small; a larger one without a sha256 is refused.
 MAX_PLAIN_BYTES = 64 * 2**20
 
+#: Characters of a repository's name, as the hub allows them.
+MAX_NAME = 96
+
 Kind = Literal["dataset", "model"]
 _NAMED: dict[Kind, str] = {"dataset": "data set", "model": "model"}
 
@@ -229,7 +232,8 @@ def hub_folder(
     DataError
         If a file in huggingface_hub's own cache is damaged.
     """
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", repository) or not is_safe_name(repository):
+    named = re.fullmatch(r"[\w.-]+(/[\w.-]+)?", repository) and len(repository) <= MAX_NAME
+    if not named or not is_safe_name(repository):
         raise FetchError(f"{repository!r} is neither a local folder nor a name that a hub could know")
     place = cache_folder() / "hub" / repository.replace("/", "--")
     key = hashlib.sha256("\0".join([revision, *sorted(wanted)]).encode()).hexdigest()[:16]

@@ -347,9 +347,11 @@ def weights_by_part(name: str, weights: str | Mapping[str, str] | None) -> dict[
         if len(names) > 1:
             raise UsageError(f"weights: {name!r} has two parts; say which, as in {{{names[0]!r}: {weights!r}}}")
         weights = {names[0]: weights}
-    for part in weights or {}:
+    for part, source in (weights or {}).items():
         if part not in names:
             raise UsageError(f"weights: model {name!r} has no part {part!r}; {did_you_mean(part, names)}")
+        if not source.strip():
+            raise UsageError(f"weights: those of {part} have an empty name: name a folder or hub id, or leave it out")
     return dict(weights or {})
 
 

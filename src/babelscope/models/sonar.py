@@ -260,10 +260,10 @@ def _text_side(options: LoadOptions) -> tuple[SonarText, tuple[WeightsFile, ...]
 
 
 def _text_place(source: str) -> Path:
-    path = expanded(source)
-    if path.is_dir() and not (path / "config.json").is_file() and (path / TEXT_FILE).is_file():
-        return path / TEXT_FILE
-    return path
+    path = local_path(source)
+    if path is None:
+        return Path(source)
+    return path / TEXT_FILE if not (path / "config.json").is_file() and (path / TEXT_FILE).is_file() else path
 
 
 def _text_config(**sizes: int) -> M2M100Config:

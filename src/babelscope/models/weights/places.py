@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from pathlib import Path
@@ -60,8 +61,8 @@ def local_path(weights: str) -> Path | None:
     path = expanded(weights)
     try:
         exists = path.exists()
-    except (OSError, ValueError):  # too long, a zero byte
-        return path
+    except OSError as error:
+        exists = error.errno != errno.ENAMETOOLONG  # no permission to look is no absence
     return path if exists or looks_local(weights) else None
 
 
@@ -128,10 +129,14 @@ def _local_folder(path: Path, option: str, remedy: str, *, pickled: bool = False
     DataError
         If it does not exist, is a file, or :func:`check_folder` refuses it.
     """
-    if path.is_dir():
-        check_folder(path, str(path), option, pickled=pickled)
-        return path
-    if not path.exists():
+    try:
+        if path.is_dir():
+            check_folder(path, str(path), option, pickled=pickled)
+            return path
+        exists = path.exists()
+    except OSError as error:
+        raise DataError(f"{option}: {path} cannot be read ({error.strerror}): {remedy}") from error
+    if not exists:
         raise DataError(f"{option}: there is no folder {path}: {remedy}")
     if path.suffix.lower() in _PICKLED:
         raise DataError(
