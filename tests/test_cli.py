@@ -95,9 +95,19 @@ def test_shows_of_what_was_fetched(capsys: pytest.CaptureFixture[str]) -> None:
     assert code == 0 and "CC-BY-SA-3.0" in out
 
 
+def test_the_names_of_points_are_whole_on_a_narrow_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = _told(capsys, "models", "show", "pocket")
+    assert code == 0 and all(f"shared.layer.{layer} " in out for layer in range(12))
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
+        (["search", "index", "nowhere", "--index", "i"], 2, "there is no folder, manifest"),
+        (["search", "index", "nowhere.csv", "--index", "i"], 2, "there is no folder, manifest"),
         (["run", "nowhere.toml"], 2, "there is no study nowhere.toml"),
         (["fetch", "astersk"], 2, "did you mean 'asterisk'"),
         (["models", "show", "whisper-bse"], 2, "did you mean 'whisper-base'"),

@@ -354,9 +354,8 @@ def models_show(name: Annotated[str, typer.Argument(help="A model, or speech+tex
 
     planned = plan(name)
     model = planned.model
-    table = Table(
-        "point", "stage", "depth", "width", "positions", "module", title=escape(model.name), title_justify="left"
-    )
+    names = [Column("point", no_wrap=True), *("stage", "depth", "width", "positions", "module")]
+    table = Table(*names, title=escape(model.name), title_justify="left")
     for row in model.describe():
         cells = (
             row["name"],
