@@ -787,12 +787,12 @@ def search_query(
     Example: babelscope search query "please enter your password" --index my-index --html found.html
     """
     from babelscope import models as every
+    from babelscope.audio import SUFFIXES
     from babelscope.search import Embedder, Index, write_page
-    from babelscope.search.items import AUDIO
     from babelscope.search.vectors import read_recording
 
     held = Index(index)
-    spoken = Path(query).suffix.lower() in AUDIO
+    spoken = Path(query).suffix.lower() in SUFFIXES
     samples = read_recording(query) if spoken else None
     with _showing() as tell:
         tell("loading the model", 0, 0)

@@ -74,6 +74,14 @@ def test_a_folder_holds_recordings_in_windows_and_lines_of_text(folder: Path) ->
     assert [item.kind for item in items_of(folder, modality="text")] == ["text", "text"]
 
 
+def test_windows_of_a_segment_lie_within_it(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "long.wav", tone(30, 300), 16_000)
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("sentence,language,audio,start,seconds\na,en,long.wav,4,2.5\nb,en,long.wav,10,12\n")
+    cuts = [(item.sentence, item.start, item.end, item.whole) for item in items_of(manifest)]
+    assert cuts == [("a", 4, 6.5, False), ("b", 10, 18, False), ("b", 14, 22, False)]
+
+
 @pytest.mark.parametrize("seconds", [0.5, 8.0, 8.1, 12.0, 17.3, 60.0])
 def test_windows_cover_a_recording(seconds: float) -> None:
     found = windows(seconds)

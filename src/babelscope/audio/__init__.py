@@ -10,7 +10,7 @@ its rate and channels. Only a count in the container's own header is a claim: it
 before anything is decoded, and with what comes out. A duration that a decoder estimates from a bit rate is not used.
 """
 
-from babelscope.audio.decoders import Samples
+from babelscope.audio.decoders import SUFFIXES, Samples
 from babelscope.audio.durations import seconds_of, seconds_of_member
 from babelscope.audio.facts import AudioFacts, inspect
 from babelscope.audio.limits import (
@@ -36,6 +36,7 @@ __all__ = [
     "SAMPLE_RATE",
     "SAMPLE_RATES",
     "SILENCE_PEAK",
+    "SUFFIXES",
     "AudioFacts",
     "Recording",
     "Samples",

@@ -20,6 +20,12 @@ from babelscope.audio import headers
 
 Samples = npt.NDArray[np.float32]
 
+#: What names of recordings usually end in.
+SUFFIXES: frozenset[str] = frozenset({
+    ".wav", ".flac", ".ogg", ".oga", ".opus", ".spx", ".mp3", ".mp2", ".m4a", ".mp4", ".mov", ".3gp", ".aac", ".webm",
+    ".mka", ".wma", ".amr", ".awb", ".g722", ".aif", ".aiff", ".au", ".caf", ".w64", ".sph", ".tta", ".wv", ".ape",
+    ".ac3", ".eac3", ".avi", ".flv",
+})  # fmt: skip
 #: What a decoder raises when it refuses a file.
 DECODER_ERRORS = (
     soundfile.LibsndfileError, av.FFmpegError, ArithmeticError, LookupError, MemoryError, OSError, ValueError,
@@ -38,6 +44,7 @@ _STATING = frozenset({"flac", "tta", "wv", "ape"})
 _LOSSLESS = ("pcm_", "alac", "flac")
 _TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN")  # where MP3s were joined
 _BLOCK = 2**20  # samples, of all channels together
+_GATHERED = 2**15  # samples of FFmpeg's frames that make a block
 _UNKNOWN_FRAMES = 2**62  # what libsndfile says, or more, of a FLAC that was written to a pipe
 
 
@@ -55,6 +62,8 @@ class Sound(Protocol):
         short.
     tolerance : float
         Seconds by which such a count may exceed what is decoded: delay and padding of codecs.
+    position : int
+        Samples from the start of the file that were decoded or skipped so far.
     """
 
     decoder: str
@@ -63,6 +72,7 @@ class Sound(Protocol):
     channels: int
     stated: float | None
     tolerance: float
+    position: int
 
     def seconds(self) -> float:
         """Return the duration that decoding gives, without decoding where the format allows it."""
@@ -86,6 +96,7 @@ class _Libsndfile:
         self.rate, self.channels = opened.samplerate, opened.channels
         self.stated: float | None = opened.frames / opened.samplerate
         self._next: Samples = np.empty((0, 1), dtype=np.float32)
+        self.position = 0
 
     def seconds(self) -> float:
         return float(self._opened.frames / self.rate)
@@ -94,15 +105,14 @@ class _Libsndfile:
         self._next = self._opened.read(max(1, _BLOCK // self.channels), dtype="float32", always_2d=True)
 
     def blocks(self, first: int = 0) -> Iterator[Samples]:
-        skip = first
-        if skip and self._opened.format in _SEEKABLE:
-            self._opened.seek(min(skip, self._opened.frames))
-            skip = 0
+        if first and self._opened.format in _SEEKABLE:
+            self.position = self._opened.seek(min(first, self._opened.frames))
             self.begin()
-        while len(self._next):
-            if skip < len(self._next):
+        while block := len(self._next):
+            skip = max(0, first - self.position)
+            self.position += block
+            if skip < block:
                 yield self._next[skip:].T
-            skip = max(0, skip - len(self._next))
             self.begin()
 
 
@@ -129,6 +139,7 @@ class _FFmpeg:
         self.rate, self.channels = self._stream.rate or 0, self._stream.channels
         self.stated = stated
         self.tolerance = max(0.1, 4096 / self.rate) if self.rate else 0.1
+        self.position = 0
 
     def seconds(self) -> float:
         kinds, codec = _kinds(self._container), self._stream.codec_context.name
@@ -165,13 +176,21 @@ class _FFmpeg:
             raise refused
 
     def blocks(self, first: int = 0) -> Iterator[Samples]:
-        skip = first
+        gathered: list[Samples] = []
         for frame in self._frames:
             if frame.sample_rate != self.rate:
                 raise ValueError(f"its rate changes from {self.rate} to {frame.sample_rate} Hz")
-            if skip < frame.samples:
-                yield _floats(frame)[:, skip:]
-            skip = max(0, skip - frame.samples)
+            skip = max(0, first - self.position)
+            self.position += frame.samples
+            if skip >= frame.samples:
+                continue
+            values = _floats(frame)[:, skip:]
+            if gathered and (len(values) != len(gathered[0]) or sum(map(np.size, gathered)) >= _GATHERED):
+                yield np.concatenate(gathered, axis=1)
+                gathered.clear()
+            gathered.append(values)
+        if gathered:
+            yield np.concatenate(gathered, axis=1)
 
 
 def _kinds(container: av.container.InputContainer) -> frozenset[str]:

@@ -104,7 +104,7 @@ def _facts(sound: Sound, source: Source, recording: Recording) -> AudioFacts:
         clipped=clipped / max(1, values),
         silent=level.swing < SILENCE_PEAK,
         stated=sound.stated * source.stretch if sound.stated else None,
-        truncated=bool(source.missing) or (ended and lacks(sound, first + level.count)),
+        truncated=bool(source.missing) or (ended and lacks(sound)),
         format=sound.format,
         decoder=sound.decoder,
     )

@@ -124,9 +124,9 @@ def refuse_missing(source: Source) -> None:
         raise DataError(f"recording {source.name} is cut short: {source.missing} or more of its bytes are missing")
 
 
-def lacks(sound: Sound, samples: int) -> bool:
-    """Return whether a sound of so many samples is shorter than its container states."""
-    return sound.stated is not None and samples < round((sound.stated - sound.tolerance) * sound.rate)
+def lacks(sound: Sound) -> bool:
+    """Return whether a sound that was read to its end is shorter than its container states."""
+    return sound.stated is not None and sound.position < round((sound.stated - sound.tolerance) * sound.rate)
 
 
 def begin(sound: Sound, source: Source) -> None:

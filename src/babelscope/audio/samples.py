@@ -54,9 +54,14 @@ def decode(
     DataError
         As :func:`~babelscope.audio.load_audio`.
     """
+    first = start or 0.0
     with opened(source, suffix, name) as encoded:
+        if not (0 <= first < math.inf and (seconds is None or 0 < seconds < math.inf)):
+            raise DataError(
+                f"recording {encoded.name} is asked for from {first} s, {seconds} s long: give times above 0"
+            )
         refuse_missing(encoded)
-        return through(encoded, lambda sound: _mono(sound, encoded, start or 0.0, seconds))
+        return through(encoded, lambda sound: _mono(sound, encoded, first, seconds))
 
 
 class _Segment:
@@ -122,15 +127,15 @@ def _mono(sound: Sound, source: Source, start: float, seconds: float | None) -> 
         if position >= segment.stop:
             break
     else:
-        if lacks(sound, position):
+        there = sound.position / rate
+        if lacks(sound):
             raise DataError(
-                f"recording {name} is cut short: its header claims {sound.stated:.2f} s, {position / rate:.2f} s are "
-                "there"
+                f"recording {name} is cut short: its header claims {sound.stated:.2f} s, {there:.2f} s are there"
             )
-        if position < (segment.last if seconds is not None else segment.first) - _OVERHANG * rate:
+        if there < start + (seconds or 0) - _OVERHANG:
             raise DataError(
-                f"recording {name} ends at {start + (seconds or 0):.2f} s, but its file lasts {position / rate:.2f} s: "
-                "correct the segment's times"
+                f"recording {name} ends at {start + (seconds or 0):.2f} s, but its file lasts {there:.2f} s: correct "
+                "the segment's times"
             )
     _refuse_level(level, rate, name)
     if resampler is not None:

@@ -9,15 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from babelscope import corpora
-from babelscope.audio import Recording, seconds_of
+from babelscope.audio import SUFFIXES, Recording, seconds_of
 from babelscope.corpora import Corpus
 from babelscope.errors import DataError, UsageError, did_you_mean
 from babelscope.models.base import MODALITIES, Modality
 
-#: What counts as a recording in a folder.
-AUDIO: frozenset[str] = frozenset(
-    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff", ".webm", ".mp4", ".g722"}
-)
 #: What counts as a manifest.
 MANIFESTS: frozenset[str] = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"})
 
@@ -209,7 +205,7 @@ def _of_corpus(
 
 def _of_folder(folder: Path, language: str, wanted: Sequence[str], window: float, hop: float) -> Iterator[Item]:
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-    recordings = [path for path in files if path.suffix.lower() in AUDIO]
+    recordings = [path for path in files if path.suffix.lower() in SUFFIXES]
     spoken = {path.with_suffix("") for path in recordings}
     for path in recordings if "speech" in wanted else ():
         beside = path.with_suffix(".txt")
@@ -234,12 +230,16 @@ def _read(path: Path) -> str:
 
 def _cut(recording: Recording, language: str, sentence: str, text: str, window: float, hop: float) -> Iterator[Item]:
     state = _stat(recording.path)
-    parts = windows(recording.seconds, window, hop)
-    said: dict[str, Any] = {"audio": str(recording.path.resolve()), "member": recording.member or "", "stamp": state}
-    for start, end in parts:
-        yield Item(
-            "speech", language, sentence, text, start=round(start, 3), end=round(end, 3), whole=len(parts) == 1, **said
-        )
+    cuts = windows(recording.seconds, window, hop)
+    first = recording.start or 0.0
+    said: dict[str, Any] = {
+        "audio": str(recording.path.resolve()),
+        "member": recording.member or "",
+        "stamp": state,
+        "whole": len(cuts) == 1 and recording.start is None,
+    }
+    for start, end in cuts:
+        yield Item("speech", language, sentence, text, start=round(first + start, 3), end=round(first + end, 3), **said)
 
 
 def _stat(path: Path) -> str:
