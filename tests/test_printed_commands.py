@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ import soundfile
 from _pytest.mark import ParameterSet
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
+from babelscope import corpora
 from babelscope.cli import main
 from babelscope.report.pdf import find_browser
 from babelscope.study import Study
@@ -185,6 +187,46 @@ def test_every_command_that_is_printed_is_run_or_has_a_reason() -> None:
     for table in (NOT_HERE, LONG):
         for pattern, reason in table.items():
             assert any(_why(line, page, {pattern: reason}) for line, page in every), f"nothing is {pattern}"
+
+
+#: Blocks of other kinds than Python, commands, studies and manifests, and why they are not run here.
+OTHER_BLOCKS = {
+    "training:py": "a fragment of the reader's training; tests/test_monitor_trainer.py trains so",
+    "many-machines:bash": "needs Slurm; tests/engines/test_slurm.py runs it where there is one",
+    "many-machines:yaml": "needs Kubernetes; tests/engines/test_examples.py reads it",
+    "checking:text": "what is printed, and a grammar",
+    "stores:": "what is printed",
+    "CONTRIBUTING:": "a drawing",
+}
+
+
+def test_every_block_that_is_printed_is_run_or_has_a_reason() -> None:
+    others = {
+        f"{page.stem}:{block.language}"
+        for page in PRINTED
+        for block in blocks(page)
+        if block.language not in ("python", "sh", "console", "toml", "csv")
+    }
+    assert others == OTHER_BLOCKS.keys()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(block.body, id=f"{page.stem}-{block.line}")
+        for page in PRINTED
+        for block in blocks(page)
+        if block.language == "csv"
+    ],
+)
+def test_every_manifest_that_is_printed_is_one(body: str, tmp_path: Path) -> None:
+    (tmp_path / "printed.csv").write_text(body, encoding="utf-8")
+    for number, name in enumerate(re.findall(r",([\w/-]+\.(?:wav|flac|mp3)),", body)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        soundfile.write(tmp_path / name, tone(1.0, 200 + 50 * number, number), SAMPLE_RATE)
+    corpus = corpora.load("manifest", path=tmp_path / "printed.csv")
+    assert sum(len(corpus.recordings(*cell)) for cell in product(corpus.sentences, corpus.languages)) == body.count("/")
+    assert not [problem for problem in corpus.problems if problem.severity == "error"]
 
 
 @pytest.mark.assets
