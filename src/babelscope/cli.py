@@ -354,8 +354,10 @@ def models_show(name: Annotated[str, typer.Argument(help="A model, or speech+tex
 
     planned = plan(name)
     model = planned.model
-    names = [Column("point", no_wrap=True), *("stage", "depth", "width", "positions", "module")]
-    table = Table(*names, title=escape(model.name), title_justify="left")
+    point = Column("point", no_wrap=True)
+    table = Table(
+        point, "stage", "depth", "width", "positions", "module", title=escape(model.name), title_justify="left"
+    )
     for row in model.describe():
         cells = (
             row["name"],
