@@ -7,7 +7,7 @@ import math
 import os
 import stat
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ MAX_ROWS = 20_000_000
 MAX_NAME = 1_000
 
 _REQUIRED = ("sentence", "language")
+_NAMES = (*_REQUIRED, "reader", "cluster")
 #: Embeddings, overrides and isolates, which would reorder whatever a name is printed in.
 _DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 #: With which a table program begins a formula; languages are in every CSV file of a study.
@@ -66,6 +67,7 @@ class Rows:
 
     def __init__(self, path: Path, unit: str, log: ProblemLog, *, refuse_empty_text: bool = False) -> None:
         self.path = path
+        self._folder = str(path.parent)
         self.unit = unit
         self.log = log
         self.refuse_empty_text = refuse_empty_text
@@ -74,6 +76,7 @@ class Rows:
         self._open: list[tuple[Any, ...]] = []
         self._blocks: list[pa.Table] = []
         self._files: dict[str, str] = {}
+        self._accepted: dict[str, dict[str, str | None]] = {name: {} for name in _NAMES}
         self.lengths = Lengths()
         self.timed = False
         self._short = 0
@@ -86,6 +89,8 @@ class Rows:
         """Continue with another file."""
         self._paths.append((len(self._numbers), self.path))
         self.path = path
+        self._folder = str(path.parent)
+        self._files.clear()
 
     def place(self, index: int) -> tuple[Path, str]:
         """Return the file of the row at `index`, and its place in it."""
@@ -104,12 +109,12 @@ class Rows:
         """
         if len(self._numbers) >= MAX_ROWS:
             raise DataError(f"manifest {self.path} has more than {MAX_ROWS} rows: split it")
-        sentence = self._name(number, fields, "sentence")
-        language = self._name(number, fields, "language")
+        sentence = self._checked(number, fields, "sentence", self._name)
+        language = self._checked(number, fields, "language", self._name)
         text = self._text(number, fields, sentence, language)
         audio, member = self._string(number, fields, "audio"), self._string(number, fields, "member")
-        reader = self._label(number, fields, "reader")
-        cluster = self._label(number, fields, "cluster")
+        reader = self._checked(number, fields, "reader", self._label)
+        cluster = self._checked(number, fields, "cluster", self._label)
         if audio is None and member is not None:
             raise self._broken(number, "member", "is given without an archive in column 'audio'", kind="no-archive")
         if audio is None and text is None:
@@ -187,6 +192,21 @@ class Rows:
                 raise self._broken(number, column, what, "remove it", kind="control-character")
         return value
 
+    def _checked(
+        self, number: int, fields: Mapping[str, Any], column: str, check: Callable[[int, Mapping[str, Any], str], Any]
+    ) -> Any:
+        """Return what a check makes of a field; of a text that was there before, what it made then."""
+        value = fields.get(column)
+        if not isinstance(value, str):
+            return check(number, fields, column)
+        known = self._accepted[column]
+        if value not in known:
+            checked = check(number, fields, column)
+            if len(known) >= _BLOCK:
+                known.clear()
+            known[value] = checked
+        return known[value]
+
     def _name(self, number: int, fields: Mapping[str, Any], column: str) -> str:
         value = fields.get(column)
         if isinstance(value, int) and not isinstance(value, bool):
@@ -261,7 +281,9 @@ class Rows:
         """Return the path and size of a recording; a name composed otherwise counts as the same name."""
         file = audio
         try:
-            file = os.path.normpath(self.path.parent / (Path(audio).expanduser() if audio.startswith("~") else audio))
+            if audio.startswith("~"):
+                file = str(Path(audio).expanduser())
+            file = os.path.normpath(os.path.join(self._folder, file))  # noqa: PTH118 - as for stat
             if (size := _size(file)) is not None or file.isascii():
                 return file, size
             for form in ("NFC", "NFD"):
