@@ -90,7 +90,7 @@ def note_shared_recordings(table: pd.DataFrame, rows: Rows, log: ProblemLog) -> 
     name = first["audio"] if pd.isna(first["member"]) else f"{first['audio']}:{first['member']}"
     count = int((shared["audio"] == first["audio"]).sum())
     message = (
-        f"manifest {path}: all {count} sentences have one recording, {name}"
+        f"manifest {path}: one recording stands whole under all {count} sentences, {name}"
         if alone
         else f"manifest {path}: recordings stand whole under several sentences or languages, as {name} under {count}"
     )
