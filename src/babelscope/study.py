@@ -63,8 +63,8 @@ class _Table(BaseModel):
 class CorpusTable(_Table):
     """``[corpus]``: where the sentences come from, and which of them."""
 
-    source: str = Field(description="asterisk, tuxpaint, manifest, or a corpus of an installed package")
-    path: Path | None = Field(None, description="the manifest's file (source = 'manifest')")
+    source: str = Field(description="manifest, or a corpus that `babelscope corpora` lists")
+    path: Path | None = Field(None, description="the manifest, or a local copy of a data set")
     languages: list[str] | None = Field(None, description="language codes; all if left out")
     ids: list[str] | None = Field(None, description="sentence ids; all if left out")
     n: Annotated[int, Field(ge=2)] | None = Field(

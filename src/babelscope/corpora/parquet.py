@@ -15,6 +15,8 @@ from babelscope.errors import DataError, did_you_mean
 #: Names of fields that hold the sound itself.
 SOUND = ("bytes", "wav", "array")
 
+_BUFFER = 2**20
+
 
 def read_rows(
     path: Path, needed: Sequence[str], *, columns: Sequence[str] | None = None, sound: bool = True, batch: int = 16
@@ -44,7 +46,8 @@ def read_rows(
         If the file cannot be read, or lacks a column.
     """
     try:
-        with pq.ParquetFile(path) as file:
+        # A language's sound may stand in one row group of gigabytes: it is not read at once.
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
             names = file.schema_arrow.names
             for column in needed:
                 if column not in names:

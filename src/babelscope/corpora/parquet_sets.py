@@ -303,9 +303,10 @@ def _fetching(
                     # Its name is kept, for _complete and for messages; its digest, so that another is none of it.
                     folder = cache_folder() / "downloads" / which.corpus / f"{language}-{file.digest[:16]}"
                     downloaded.append(folder / PurePosixPath(name).name)
-                    shown.start(f"{which.corpus}: {PurePosixPath(name).name} of {language}", file.size)
-                    download_hub_file(file, downloaded[-1], shown)
-                    shown.finish()
+                    if not downloaded[-1].is_file():  # whole and checked, by a run that was cut later
+                        shown.start(f"{which.corpus}: {PurePosixPath(name).name} of {language}", file.size)
+                        download_hub_file(file, downloaded[-1], shown)
+                        shown.finish()
                 files.append(downloaded[-1] if cached is None else cached.path)
         packed = _packed(which, language, split, files, hashlib.sha256(f"{commit}{wanted}".encode()).hexdigest())
         write_atomically(target, lambda temporary: _write_texts(files, temporary))

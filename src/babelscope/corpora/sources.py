@@ -57,9 +57,9 @@ def load(name: str, path: Path | str | None = None, **options: Any) -> Corpus:
     Parameters
     ----------
     name : str
-        One of :func:`sources`: ``asterisk``, ``tuxpaint``, ``manifest``, or what an installed package offers.
+        One of :func:`sources`.
     path : path, optional
-        The user's file, for ``manifest``.
+        The user's file or folder for ``manifest``, or a local copy of a data set.
     **options
         Of the source; see its own ``load``.
 

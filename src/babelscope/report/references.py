@@ -155,6 +155,40 @@ _ALL = (
         "IEEE Spoken Language Technology Workshop", 2022, "2205.12446",
     ),
     Reference(
+        "ma2024fleursr", "Ma et al., 2024", "Ma, M.; Koizumi, Y.; Karita, S.; Zen, H.; et al.",
+        "FLEURS-R: A Restored Multilingual Speech Corpus for Generation Tasks", "Interspeech", 2024, "2408.06227",
+    ),
+    Reference(
+        "schmidt2025fleursslu", "Schmidt et al., 2025", "Schmidt, F. D.; Vulić, I.; Glavaš, G.; Adelani, D. I.",
+        "Fleurs-SLU: A Massively Multilingual Benchmark for Spoken Language Understanding", "Preprint", 2025,
+        "2501.06117",
+    ),
+    Reference(
+        "adelani2024sib", "Adelani et al., 2024", "Adelani, D. I.; et al.",
+        "SIB-200: A Simple, Inclusive, and Big Evaluation Dataset for Topic Classification in 200+ Languages and "
+        "Dialects",
+        "Conference of the European Chapter of the ACL", 2024, "2309.07445",
+    ),
+    Reference(
+        "bandarkar2024belebele", "Bandarkar et al., 2024", "Bandarkar, L.; et al.",
+        "The Belebele Benchmark: a Parallel Reading Comprehension Dataset in 122 Language Variants",
+        "Annual Meeting of the Association for Computational Linguistics", 2024, "2308.16884",
+    ),
+    Reference(
+        "costajussa2024belebele", "Costa-jussà et al., 2024", "Costa-jussà, M. R.; Yu, B.; Andrews, P.; et al.",
+        "2M-Belebele: Highly Multilingual Speech and American Sign Language Comprehension Dataset", "Preprint", 2024,
+        "2412.08274",
+    ),
+    Reference(
+        "ardila2020common", "Ardila et al., 2020", "Ardila, R.; et al.",
+        "Common Voice: A Massively-Multilingual Speech Corpus", "Language Resources and Evaluation Conference", 2020,
+        "1912.06670",
+    ),
+    Reference(
+        "wang2020covost", "Wang et al., 2020", "Wang, C.; Wu, A.; Pino, J.",
+        "CoVoST 2: A Massively Multilingual Speech-to-Text Translation Corpus", "Preprint", 2020, "2007.10310",
+    ),
+    Reference(
         "seamless2023m4t", "Seamless Communication et al., 2023a", "Seamless Communication; et al.",
         "SeamlessM4T: Massively Multilingual & Multimodal Machine Translation", "Preprint", 2023, "2308.11596",
     ),
@@ -215,7 +249,15 @@ _MODELS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("e5", ("wang2024multilingual",)),
     ("salmonn", ("tang2024salmonn",)),
 )
-_CORPORA = {"fleurs": ("conneau2022fleurs",)}
+_CORPORA = {
+    "fleurs": ("conneau2022fleurs",),
+    "fleurs-r": ("ma2024fleursr", "conneau2022fleurs"),
+    "sib-fleurs": ("schmidt2025fleursslu", "adelani2024sib", "conneau2022fleurs"),
+    "belebele-fleurs": ("schmidt2025fleursslu", "bandarkar2024belebele", "conneau2022fleurs"),
+    "2m-belebele": ("costajussa2024belebele", "bandarkar2024belebele", "conneau2022fleurs"),
+    "common-voice": ("ardila2020common",),
+    "covost2": ("wang2020covost", "ardila2020common"),
+}
 
 
 def of_measure(measure: str) -> list[Reference]:
