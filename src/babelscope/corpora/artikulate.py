@@ -21,8 +21,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from babelscope.audio import seconds_of
-from babelscope.corpora.clips import pick_languages
 from babelscope.corpora.corpus import COLUMNS, MODALITIES, Corpus
+from babelscope.corpora.options import pick_languages
 from babelscope.corpora.problems import Problem
 from babelscope.errors import DataError, UsageError
 

@@ -8,21 +8,20 @@ Not known: which fields of a segment name its speaker; ``speaker_id``, ``speaker
 are there. The files themselves could not be reached where this was written: reading is tested on files built in the
 same layout. Recordings of questions and answers are not read.
 
-A sentence is its passage's link and its place in it, which are the same in every language.
+A sentence is its passage's link and its place in it, which are the same in every language. ``labels`` has ``place``,
+``question_1``, ``answers_1`` (a JSON list), ``correct_1`` and the same for a passage's second question.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import zip_longest
-from pathlib import Path
 from typing import Any
 
 from babelscope.corpora.belebele_fleurs import question_labels
-from babelscope.corpora.corpus import MODALITIES, Corpus
 from babelscope.corpora.parquet_sets import Clip, ParquetSet, Spoken, load_set
-from babelscope.corpora.readings import Choice
 
 
 def _read(row: Mapping[str, Any]) -> Iterator[Spoken]:
@@ -71,30 +70,4 @@ BELEBELE_2M = ParquetSet(
 )  # fmt: skip
 
 
-def load(
-    path: Path | str | None = None,
-    *,
-    languages: Sequence[str] | None = None,
-    recording: str = "first",
-    others: bool = True,
-    broken: str = "refuse",
-    truncated: str = "keep",
-    revision: str = "main",
-    modalities: Sequence[str] = MODALITIES,
-    progress: bool = True,
-) -> Corpus:
-    """Load the corpus ``2m-belebele``; the options are those of :func:`babelscope.corpora.fleurs.load`.
-
-    Returns
-    -------
-    Corpus
-        Languages by their FLEURS codes, sentences as ``link#place``. ``labels`` has ``place``, ``question_1``,
-        ``answers_1`` (a JSON list), ``correct_1`` and the same for a passage's second question.
-
-    Raises
-    ------
-    UsageError, DataError, FetchError
-        As :func:`babelscope.corpora.fleurs.load`.
-    """
-    choice = Choice(BELEBELE_2M.corpus, recording, others, broken, truncated, modalities)
-    return load_set(BELEBELE_2M, choice, path, languages, "test", revision, progress)
+load = partial(load_set, BELEBELE_2M)

@@ -5,21 +5,21 @@
 sentences and all their recordings in ``sentence_data``. Known from its list of files and from the scripts that build it
 (fdschmidt93/fleurs-slu): the columns, the folders, that ``link`` and ``URL`` are the article, and that a passage is
 there only if FLEURS has all its sentences. ``sentence_idx`` is not used: it does not count in the order of the passage.
-A sentence here is one of FLEURS's, by ``fleurs_id``; recordings are those of FLEURS's first release, which names its
-speakers. The files themselves could not be reached where this was written: reading is tested on files built in the same
-layout.
+Recordings are those of FLEURS's first release, which names its speakers. The files themselves could not be reached
+where this was written: reading is tested on files built in the same layout.
+
+A sentence is one of FLEURS's, by ``fleurs_id``. ``labels`` has ``question_1``, ``answers_1`` (a JSON list),
+``correct_1`` and the same for a passage's second question, and FLORES's ``domain`` and ``topic``.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
-from babelscope.corpora.corpus import MODALITIES, Corpus
 from babelscope.corpora.parquet_sets import ParquetSet, Spoken, load_set
-from babelscope.corpora.readings import Choice
 from babelscope.corpora.sib_fleurs import CODES, fleurs_clips
 
 
@@ -72,30 +72,4 @@ BELEBELE_FLEURS = ParquetSet(
 )
 
 
-def load(
-    path: Path | str | None = None,
-    *,
-    languages: Sequence[str] | None = None,
-    recording: str = "first",
-    others: bool = True,
-    broken: str = "refuse",
-    truncated: str = "keep",
-    revision: str = "main",
-    modalities: Sequence[str] = MODALITIES,
-    progress: bool = True,
-) -> Corpus:
-    """Load the corpus ``belebele-fleurs``; the options are those of :func:`babelscope.corpora.fleurs.load`.
-
-    Returns
-    -------
-    Corpus
-        Languages by their FLEURS codes, sentences by FLEURS's ids. ``labels`` has ``question_1``, ``answers_1`` (a JSON
-        list), ``correct_1`` and the same for a passage's second question, and FLORES's ``domain`` and ``topic``.
-
-    Raises
-    ------
-    UsageError, DataError, FetchError
-        As :func:`babelscope.corpora.fleurs.load`.
-    """
-    choice = Choice(BELEBELE_FLEURS.corpus, recording, others, broken, truncated, modalities)
-    return load_set(BELEBELE_FLEURS, choice, path, languages, "test", revision, progress)
+load = partial(load_set, BELEBELE_FLEURS)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from babelscope import languages as codes
 from babelscope.corpora.manifest.text import encoding_of, lines_of
-from babelscope.errors import DataError, UsageError, did_you_mean
+from babelscope.errors import DataError, did_you_mean
 from babelscope.fetch.archives import is_safe_name
 
 
@@ -72,36 +71,3 @@ def plain_clip(where: str, path: str, broken: Callable[[str], None]) -> str | No
         return name
     broken(f"{where} names the clip {path!r}: it must be a plain name")
     return None
-
-
-def same_language(code: str, other: str) -> bool:
-    """Return whether two codes name one language, as ``sv-SE`` and ``sv``."""
-    if code == other:
-        return True
-    try:
-        return codes.language(code) is codes.language(other)
-    except UsageError:
-        return False
-
-
-def pick_languages(corpus: str, given: Sequence[str] | None, known: Mapping[str, object]) -> list[str]:
-    """Return the languages of `known` that are asked for, by any of their codes; all if nothing was given.
-
-    Raises
-    ------
-    UsageError
-        For a language that is not known, one twice, or an empty list.
-    """
-    if given is None:
-        return list(known)
-    if isinstance(given, str):
-        raise UsageError(f"languages is a list, as in [{given!r}]")
-    chosen: list[str] = []
-    for code in given:
-        own = next((own for own in known if same_language(code, own)), None)
-        if own is None:
-            raise UsageError(f"corpus {corpus!r} has no language {code!r}: {did_you_mean(code, known)}")
-        chosen.append(own)
-    if not chosen or len(set(chosen)) < len(chosen):
-        raise UsageError(f"languages {list(given)} names one twice, or none")
-    return chosen

@@ -15,9 +15,10 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from babelscope.corpora.clips import pick_languages, plain_clip, read_tsv
+from babelscope.corpora.clips import plain_clip, read_tsv
 from babelscope.corpora.corpus import MODALITIES, Corpus
-from babelscope.corpora.readings import Broken, Choice, Row, Split, assemble, chosen_splits, in_folder
+from babelscope.corpora.options import Broken, Choice, chosen_splits, pick_languages
+from babelscope.corpora.readings import Row, Split, assemble, in_folder
 from babelscope.errors import UsageError
 
 SPLITS = ("train", "dev", "test", "validated", "other", "invalidated")
@@ -51,7 +52,7 @@ def load(
     splits : str or list of str
         Of train, dev, test, validated (which has the others), other and invalidated; ``"train+dev"`` is a union.
     recording, others, broken, truncated, modalities
-        As :func:`babelscope.corpora.fleurs.load`.
+        As :func:`babelscope.corpora.fleurs.load_release`.
 
     Returns
     -------

@@ -16,9 +16,10 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from babelscope.corpora.clips import clip_name, pick_languages, plain_clip, read_tsv, same_language
+from babelscope.corpora.clips import clip_name, plain_clip, read_tsv
 from babelscope.corpora.corpus import MODALITIES, Corpus
-from babelscope.corpora.readings import Broken, Choice, Row, Split, assemble, chosen_splits, in_folder
+from babelscope.corpora.options import Broken, Choice, chosen_splits, pick_languages, same_language
+from babelscope.corpora.readings import Row, Split, assemble, in_folder
 from babelscope.errors import DataError, UsageError
 
 SPLITS = ("train", "dev", "test")
@@ -54,7 +55,7 @@ def load(
         Common Voice's folder of the source language, with ``clips`` and ``validated.tsv`` in it; where CoVoST's files
         are, if left out.
     broken, truncated, modalities
-        As :func:`babelscope.corpora.fleurs.load`.
+        As :func:`babelscope.corpora.fleurs.load_release`.
 
     Returns
     -------

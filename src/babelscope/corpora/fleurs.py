@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from babelscope import languages as codes
@@ -28,18 +29,9 @@ from babelscope.corpora.corpus import MODALITIES, Corpus
 from babelscope.corpora.documents import read_documents
 from babelscope.corpora.fleurs_rows import Reading, parquet_recordings, read_parquet, read_tsv
 from babelscope.corpora.hub_splits import HubSplits
+from babelscope.corpora.options import Broken, Choice, chosen_languages, chosen_splits, one_of
 from babelscope.corpora.packing import Packed, pack, read_tar_gz
-from babelscope.corpora.readings import (
-    Broken,
-    Choice,
-    Split,
-    assemble,
-    chosen_languages,
-    chosen_splits,
-    in_folder,
-    in_zip,
-    one_of,
-)
+from babelscope.corpora.readings import Split, assemble, in_folder, in_zip
 from babelscope.errors import DataError, UsageError
 from babelscope.fetch.hub import HubFile, cached_hub_file, download_hub_file, hub_file
 from babelscope.fetch.progress import Progress
@@ -80,7 +72,8 @@ FLEURS = Release(
 )
 
 
-def load(
+def load_release(
+    release: Release,
     path: Path | str | None = None,
     *,
     languages: Sequence[str] | None = None,
@@ -95,10 +88,11 @@ def load(
     modalities: Sequence[str] = MODALITIES,
     progress: bool = True,
 ) -> Corpus:
-    """Load the corpus ``fleurs``.
+    """Load FLEURS, or a data set in its layout: the corpora ``fleurs`` and ``fleurs-r`` are this with their `release`.
 
     Parameters
     ----------
+    release : Release
     path : path, optional
         A local copy: the folder with ``data`` in it, or ``data`` itself. The hub if left out: what was fetched before
         is used without asking it again, and so is huggingface_hub's own cache.
@@ -146,32 +140,11 @@ def load(
     FetchError
         If a download fails, or offline mode is on and a file is not here.
     """
-    choice = Choice(FLEURS.corpus, recording, others, broken, truncated, modalities)
-    return load_release(FLEURS, choice, path, languages, splits, text, documents, revision, progress)
-
-
-def load_release(
-    release: Release,
-    choice: Choice,
-    path: Path | str | None,
-    languages: Sequence[str] | None,
-    splits: str | Sequence[str],
-    text: str,
-    documents: Path | str | None,
-    revision: str,
-    progress: bool,
-) -> Corpus:
-    """Load a data set in FLEURS's layout; the options are those of :func:`load`.
-
-    Raises
-    ------
-    UsageError, DataError, FetchError
-        As :func:`load`.
-    """
+    choice = Choice(release.corpus, recording, others, broken, truncated, modalities)
     one_of(release.corpus, "text", text, TEXTS)
     wanted = chosen_splits(release.corpus, splits, SPLITS)
     chosen = chosen_languages(languages)
-    broken = Broken(choice.broken)
+    problems = Broken(broken)
     root = None if path is None else _root(release, Path(path))
     if root is not None:
         chosen = chosen or _present(release, root, wanted)
@@ -184,7 +157,7 @@ def load_release(
     read: dict[str, list[Split]] = {}
     for language in chosen:
         for split in wanted:
-            reading = Reading(language, split, text == "normalised", release.claims, broken)
+            reading = Reading(language, split, text == "normalised", release.claims, problems)
             if root is not None:
                 own = _local(release, root, reading, choice.audio)
             else:
@@ -208,12 +181,15 @@ def load_release(
     return assemble(
         read,
         choice,
-        broken,
+        problems,
         title=release.title.format(splits="+".join(wanted)),
         licence=LICENCE,
         attribution=release.attribution,
         notes=said,
     )
+
+
+load = partial(load_release, FLEURS)
 
 
 # A local copy

@@ -8,12 +8,9 @@ recordings.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from functools import partial
 
-from babelscope.corpora.corpus import MODALITIES, Corpus
 from babelscope.corpora.fleurs import Release, load_release
-from babelscope.corpora.readings import Choice
 
 RELEASE = Release(
     "fleurs-r",
@@ -24,27 +21,4 @@ RELEASE = Release(
 )
 
 
-def load(
-    path: Path | str | None = None,
-    *,
-    languages: Sequence[str] | None = None,
-    splits: str | Sequence[str] = "test",
-    recording: str = "first",
-    others: bool = True,
-    text: str = "raw",
-    broken: str = "refuse",
-    truncated: str = "keep",
-    documents: Path | str | None = None,
-    revision: str = "main",
-    modalities: Sequence[str] = MODALITIES,
-    progress: bool = True,
-) -> Corpus:
-    """Load the corpus ``fleurs-r``; the options are those of :func:`babelscope.corpora.fleurs.load`.
-
-    Raises
-    ------
-    UsageError, DataError, FetchError
-        As :func:`babelscope.corpora.fleurs.load`.
-    """
-    choice = Choice(RELEASE.corpus, recording, others, broken, truncated, modalities)
-    return load_release(RELEASE, choice, path, languages, splits, text, documents, revision, progress)
+load = partial(load_release, RELEASE)

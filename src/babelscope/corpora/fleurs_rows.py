@@ -8,9 +8,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from babelscope.audio import SAMPLE_RATE
+from babelscope.corpora.options import Broken
 from babelscope.corpora.packing import Members
 from babelscope.corpora.parquet import read_rows
-from babelscope.corpora.readings import Broken, Row
+from babelscope.corpora.readings import Row
 from babelscope.errors import DataError, did_you_mean
 from babelscope.fetch.archives import is_safe_name
 

@@ -24,20 +24,12 @@ from scipy.io import wavfile
 from babelscope import languages as codes
 from babelscope.audio import SAMPLE_RATE
 from babelscope.cache import cache_folder, write_atomically
-from babelscope.corpora.corpus import Corpus
+from babelscope.corpora.corpus import MODALITIES, Corpus
 from babelscope.corpora.hub_splits import HubSplits
+from babelscope.corpora.options import Broken, Choice, chosen_languages, chosen_splits
 from babelscope.corpora.packing import Members, Packed, pack
 from babelscope.corpora.parquet import read_rows, silent_columns
-from babelscope.corpora.readings import (
-    Broken,
-    Choice,
-    Row,
-    Split,
-    assemble,
-    chosen_languages,
-    chosen_splits,
-    in_zip,
-)
+from babelscope.corpora.readings import Row, Split, assemble, in_zip
 from babelscope.errors import DataError, FetchError, UsageError
 from babelscope.fetch.hub import cached_hub_file, download_hub_file, hub_listing, kept_by_huggingface
 from babelscope.fetch.progress import Progress
@@ -113,20 +105,39 @@ class ParquetSet:
 
 def load_set(
     which: ParquetSet,
-    choice: Choice,
-    path: Path | str | None,
-    languages: Sequence[str] | None,
-    splits: str | Sequence[str],
-    revision: str,
-    progress: bool,
+    path: Path | str | None = None,
+    *,
+    languages: Sequence[str] | None = None,
+    splits: str | Sequence[str] = "test",
+    recording: str = "first",
+    others: bool = True,
+    broken: str = "refuse",
+    truncated: str = "keep",
+    revision: str = "main",
+    modalities: Sequence[str] = MODALITIES,
+    progress: bool = True,
 ) -> Corpus:
-    """Load a data set; the options are those of :func:`babelscope.corpora.fleurs.load`.
+    """Load a data set in Parquet files: ``sib-fleurs``, ``belebele-fleurs`` and ``2m-belebele`` are this with theirs.
+
+    Parameters
+    ----------
+    which : ParquetSet
+    path : path, optional
+        A local copy. The hub if left out; texts alone are read without opening a recording from a local copy only.
+    languages, splits, recording, others, broken, truncated, revision, modalities, progress
+        As :func:`babelscope.corpora.fleurs.load_release`.
+
+    Returns
+    -------
+    Corpus
+        Languages by their FLEURS codes, with clusters and labels as the data set has them.
 
     Raises
     ------
     UsageError, DataError, FetchError
-        As :func:`babelscope.corpora.fleurs.load`.
+        As :func:`babelscope.corpora.fleurs.load_release`.
     """
+    choice = Choice(which.corpus, recording, others, broken, truncated, modalities)
     wanted = chosen_splits(which.corpus, splits, which.splits)
     chosen = chosen_languages(languages)
     root = None if path is None else Path(path)
@@ -136,7 +147,7 @@ def load_set(
         if not root.is_dir():
             raise UsageError(f"corpus {which.corpus!r}: {root} is no folder")
         chosen = chosen or _present(which, root, wanted)
-    broken = Broken(choice.broken)
+    problems = Broken(broken)
     hub = HubSplits(which.corpus, revision, progress)
     labels: dict[str, dict[str, Any]] = {}
     read: dict[str, list[Split]] = {}
@@ -149,14 +160,14 @@ def load_set(
             else:
                 kept = hub.get(language, split, ".parquet", choice.audio, _fetching(which, hub, language, split))
                 files, packed, source = [kept.rows], kept.packed, Path(which.patterns(language, split)[0])
-            rows = _rows(which, files, language, split, broken, labels)
+            rows = _rows(which, files, language, split, problems, labels)
             locate = in_zip(packed, source) if choice.audio and packed is not None else None
             read.setdefault(language, []).append(Split(rows, locate))
     said = [f"{which.repository} at {', '.join(sorted(hub.commits))}."] if root is None else []
     return assemble(
         read,
         choice,
-        broken,
+        problems,
         title=which.title.format(splits="+".join(wanted)),
         licence=which.licence,
         attribution=which.attribution,

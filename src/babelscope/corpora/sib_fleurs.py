@@ -4,21 +4,22 @@
 Parquet, languages by their FLORES-200 codes, one row a sentence with all its recordings. Known from its card and from
 the scripts that build it (fdschmidt93/fleurs-slu): the columns, their types, the folders, and that ``URL`` is the
 article that FLORES took the sentence from. Recordings are those of FLEURS's first release, which names its speakers;
-silent ones are left out. Sentences are parallel by ``index_id``. The files themselves could not be reached where this
-was written: reading is tested on files built in the same layout.
+silent ones are left out. The files themselves could not be reached where this was written: reading is tested on files
+built in the same layout.
+
+Sentences are parallel by ``index_id``. ``labels`` has ``category`` (the topic, one of :data:`TOPICS`), FLORES's
+``domain`` and ``topic``, and ``fleurs_id``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import repeat
-from pathlib import Path
 from typing import Any
 
 from babelscope.audio import SAMPLE_RATE
-from babelscope.corpora.corpus import MODALITIES, Corpus
 from babelscope.corpora.parquet_sets import Clip, ParquetSet, Spoken, load_set
-from babelscope.corpora.readings import Choice
 
 TOPICS = ("science/technology", "travel", "politics", "sports", "health", "entertainment", "geography")
 #: The builders take FLORES's Traditional Chinese for FLEURS's Cantonese.
@@ -81,31 +82,4 @@ SIB_FLEURS = ParquetSet(
 )
 
 
-def load(
-    path: Path | str | None = None,
-    *,
-    languages: Sequence[str] | None = None,
-    splits: str | Sequence[str] = "test",
-    recording: str = "first",
-    others: bool = True,
-    broken: str = "refuse",
-    truncated: str = "keep",
-    revision: str = "main",
-    modalities: Sequence[str] = MODALITIES,
-    progress: bool = True,
-) -> Corpus:
-    """Load the corpus ``sib-fleurs``; the options are those of :func:`babelscope.corpora.fleurs.load`.
-
-    Returns
-    -------
-    Corpus
-        Languages by their FLEURS codes, sentences by SIB's ``index_id``. ``labels`` has ``category`` (the topic, one of
-        :data:`TOPICS`), FLORES's ``domain`` and ``topic``, and ``fleurs_id``.
-
-    Raises
-    ------
-    UsageError, DataError, FetchError
-        As :func:`babelscope.corpora.fleurs.load`.
-    """
-    choice = Choice(SIB_FLEURS.corpus, recording, others, broken, truncated, modalities)
-    return load_set(SIB_FLEURS, choice, path, languages, splits, revision, progress)
+load = partial(load_set, SIB_FLEURS)

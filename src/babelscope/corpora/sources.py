@@ -90,7 +90,8 @@ def load(name: str, path: Path | str | None = None, **options: Any) -> Corpus:
             and parameter.kind is not parameter.VAR_KEYWORD
             and parameter.name not in given
         ):
-            raise UsageError(f"corpus {name!r} needs {parameter.name!r}")
+            what = ": the file or folder that it is read from" if parameter.name == "path" else ""
+            raise UsageError(f"corpus {name!r} needs {parameter.name!r}{what}")
     return function(**given)
 
 

@@ -1,0 +1,177 @@
+"""Options that many data sets share: which languages, splits and recordings, and what to do about broken ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from babelscope import languages as codes
+from babelscope.corpora.corpus import MODALITIES
+from babelscope.errors import DataError, UsageError, did_you_mean
+
+#: Rules for the primary recording of a cell.
+RECORDINGS = ("first", "longest", "shortest", "male", "female", "all")
+#: What to do about broken rows, and about recordings that are far too short.
+BROKEN = ("refuse", "drop")
+TRUNCATED = ("keep", "drop")
+
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which recordings of a sentence are used; see :func:`babelscope.corpora.fleurs.load_release` for the options.
+
+    Raises
+    ------
+    UsageError
+        For an option or value that there is not.
+    """
+
+    corpus: str
+    recording: str = "first"
+    others: bool = True
+    broken: str = "refuse"
+    truncated: str = "keep"
+    modalities: Sequence[str] = MODALITIES
+
+    def __post_init__(self) -> None:
+        one_of(self.corpus, "recording", self.recording, RECORDINGS)
+        one_of(self.corpus, "broken", self.broken, BROKEN)
+        one_of(self.corpus, "truncated", self.truncated, TRUNCATED)
+        if isinstance(self.modalities, str) or not self.modalities:
+            raise UsageError("modalities is a list of 'text' and 'speech'")
+        for modality in self.modalities:
+            if modality not in MODALITIES:
+                raise UsageError(f"there is no modality {modality!r}: {did_you_mean(modality, MODALITIES)}")
+
+    @property
+    def audio(self) -> bool:
+        """Whether recordings are asked for."""
+        return "speech" in self.modalities
+
+    def notes(self) -> list[str]:
+        """Return what a corpus's notes say about the choice."""
+        if not self.audio:
+            return ["Texts alone were read: recordings were neither opened nor checked."]
+        rules = {
+            "first": "the first in the order of rows",
+            "longest": "the longest",
+            "shortest": "the shortest",
+            "male": "the first one by a man",
+            "female": "the first one by a woman",
+            "all": "the first in the order of rows",
+        }
+        behind = "the others stand behind it" if self.others or self.recording == "all" else "the others are left out"
+        return [f"Of several recordings of a sentence the primary one is {rules[self.recording]}; {behind}."]
+
+
+@dataclass
+class Broken:
+    """What is wrong with single rows and recordings: refused, or dropped and counted."""
+
+    policy: str
+    messages: dict[str, list[str]] = field(default_factory=dict)
+    sentences: dict[str, set[str]] = field(default_factory=dict)
+
+    def add(self, language: str, message: str, sentence: str | None = None) -> None:
+        """Note what is wrong, or refuse it.
+
+        Raises
+        ------
+        DataError
+            Unless the policy is to drop it.
+        """
+        if self.policy == "refuse":
+            raise DataError(f"{message}; get the file again, or leave such rows out with broken='drop'")
+        self.messages.setdefault(language, []).append(message)
+        if sentence is not None:
+            self.sentences.setdefault(language, set()).add(sentence)
+
+    def notes(self) -> list[str]:
+        """Return a line that counts what was dropped, if anything was."""
+        messages = [message for each in self.messages.values() for message in each]
+        if not messages:
+            return []
+        more = f"; and {len(messages) - _NAMED} more" if len(messages) > _NAMED else ""
+        return [f"{len(messages)} broken rows or recordings were dropped: {'; '.join(messages[:_NAMED])}{more}."]
+
+
+def one_of(corpus: str, name: str, value: str, known: Sequence[str]) -> None:
+    """Refuse a value that an option does not have.
+
+    Raises
+    ------
+    UsageError
+    """
+    if value not in known:
+        raise UsageError(f"corpus {corpus!r} has no {name}={value!r}: {did_you_mean(value, known)}")
+
+
+def chosen_splits(corpus: str, given: str | Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    """Return splits in the order of `known`; ``"train+dev"`` is a union, and validation is another name of dev.
+
+    Raises
+    ------
+    UsageError
+        For an unknown split, one twice, or none.
+    """
+    names = given.replace(" ", "").split("+") if isinstance(given, str) else list(given)
+    names = ["dev" if name == "validation" else name for name in names]
+    for name in names:
+        if name not in known:
+            raise UsageError(f"corpus {corpus!r} has no split {name!r}: {did_you_mean(name, (*known, 'validation'))}")
+    if not names or len(set(names)) < len(names):
+        raise UsageError(f"splits {given!r} names one twice, or none")
+    return tuple(sorted(names, key=list(known).index))
+
+
+def chosen_languages(given: Sequence[str] | None) -> list[str]:
+    """Return FLEURS codes; none if nothing was given.
+
+    Raises
+    ------
+    UsageError
+        For an unknown language, one twice, or an empty list.
+    """
+    if given is None:
+        return []
+    if isinstance(given, str):
+        raise UsageError(f"languages is a list, as in [{given!r}]")
+    chosen = [codes.fleurs(code) for code in given]
+    if not chosen or len(set(chosen)) < len(chosen):
+        raise UsageError(f"languages {list(given)} names one twice, or none")
+    return chosen
+
+
+def same_language(code: str, other: str) -> bool:
+    """Return whether two codes name one language, as ``sv-SE`` and ``sv``."""
+    if code == other:
+        return True
+    try:
+        return codes.language(code) is codes.language(other)
+    except UsageError:
+        return False
+
+
+def pick_languages(corpus: str, given: Sequence[str] | None, known: Mapping[str, object]) -> list[str]:
+    """Return the languages of `known` that are asked for, by any of their codes; all if nothing was given.
+
+    Raises
+    ------
+    UsageError
+        For a language that is not known, one twice, or an empty list.
+    """
+    if given is None:
+        return list(known)
+    if isinstance(given, str):
+        raise UsageError(f"languages is a list, as in [{given!r}]")
+    chosen: list[str] = []
+    for code in given:
+        own = next((own for own in known if same_language(code, own)), None)
+        if own is None:
+            raise UsageError(f"corpus {corpus!r} has no language {code!r}: {did_you_mean(code, known)}")
+        chosen.append(own)
+    if not chosen or len(set(chosen)) < len(chosen):
+        raise UsageError(f"languages {list(given)} names one twice, or none")
+    return chosen
