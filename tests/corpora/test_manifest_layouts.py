@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import json
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -151,6 +153,15 @@ def test_covost(tmp_path: Path) -> None:
     assert corpus.text("common_voice_fr_0", "en") == '"Danger?" he said.'
     assert heard(corpus, "common_voice_fr_1", "fr") == 400 and corpus.recordings("common_voice_fr_1", "en") == ()
     assert "CoVoST" in layout(corpus)
+
+
+def test_covost_as_its_own_program_writes_it(tmp_path: Path) -> None:
+    path = tmp_path / "covost_v2.fr_en.train.tsv"
+    table = pd.DataFrame({"path": ["a.mp3"], "sentence": [TEXTS["s1", "fr"]], "translation": [TEXTS["s1", "en"]]})
+    table.assign(client_id="a").to_csv(path, sep="\t", index=False, escapechar="\\", quoting=csv.QUOTE_NONE)
+    write(tmp_path / "clips" / "a.mp3")
+    corpus = corpora.load("manifest", path)
+    assert [corpus.text("a", language) for language in ("fr", "en")] == [TEXTS["s1", "fr"], TEXTS["s1", "en"]]
 
 
 def test_covost_under_another_name_needs_its_languages(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import json
 import subprocess
 import sys
@@ -17,7 +19,7 @@ from hypothesis import strategies as st
 
 from babelscope import corpora
 from babelscope.corpora import manifest
-from babelscope.errors import BabelscopeError, DataError
+from babelscope.errors import BabelscopeError, DataError, UsageError
 
 HEAD = "sentence,language,text\n"
 
@@ -202,13 +204,20 @@ JSON = st.recursive(
 COLUMN = st.sampled_from([*corpora.COLUMNS, "other", ""])
 
 
-def accept(path: Path) -> None:
-    """Load, and hold what comes out to the only two things it may be."""
+def accept(path: Path, **options: Any) -> None:
+    """Load, and check that what comes out is a corpus or one line; and that all problems can be told."""
+    examined = None
+    with contextlib.suppress(UsageError):
+        examined = manifest.examine(path, **options)
+    if examined is not None:
+        assert all(problem.message and "\n" not in problem.message for problem in examined.problems)
     try:
-        corpus = corpora.load("manifest", path)
+        corpus = corpora.load("manifest", path, **options)
     except BabelscopeError as error:
         assert path.name in str(error) and str(error).isprintable()
+        assert examined is None or [problem for problem in examined.problems if problem.severity == "error"]
         return
+    assert examined is None or examined.corpus is not None
     assert len(corpus) and len(corpus.fingerprint()) == 64
     for sentence in corpus.sentences:
         for language in corpus.languages:
@@ -242,3 +251,100 @@ def test_whatever_the_bytes_of_a_parquet(tmp_path: Path, noise: bytes, at: int) 
     data[at : at + len(noise)] = noise
     path.write_bytes(data)
     accept(path)
+
+
+HEADERS = (
+    *("path", "sentence", "locale", "client_id", "translation", "sentence_id", "audio_filepath", "duration", "offset"),
+    *("file_name", "id", "lang", "language", "text", "audio", "start", "supervisions", "recording"),
+)
+NOISY = [HealthCheck.function_scoped_fixture]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=NOISY)
+@given(
+    st.lists(st.sampled_from(HEADERS), min_size=1, max_size=5, unique=True),
+    st.lists(st.lists(FIELD | st.sampled_from(['"', '"a', 'a"', '""', ";", "|"]), max_size=5), max_size=4),
+    st.sampled_from([".csv", ".tsv", ".csv.gz"]),
+    st.sampled_from([",", "\t", ";", "|"]),
+)
+def test_whatever_the_layout_of_a_text(
+    tmp_path: Path, header: list[str], rows: list[list[str]], suffix: str, separator: str
+) -> None:
+    lines = [separator.join(header), *(separator.join(row) for row in rows)]
+    data = "\n".join(lines).encode("utf-8", "surrogatepass")
+    (tmp_path / f"m{suffix}").write_bytes(gzip.compress(data) if suffix.endswith(".gz") else data)
+    accept(tmp_path / f"m{suffix}", language="en")
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=NOISY)
+@given(st.lists(st.dictionaries(st.sampled_from(HEADERS), FIELD | JSON, max_size=6), min_size=1, max_size=3))
+def test_whatever_the_layout_of_json(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
+    (tmp_path / "m.json").write_text("\n".join(map(json.dumps, rows)))
+    accept(tmp_path / "m.json", language="en")
+    (tmp_path / "m.json").write_text(json.dumps(rows))
+    accept(tmp_path / "m.json")
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=NOISY)
+@given(st.dictionaries(st.sampled_from(["type", "id", "start", "duration", "supervisions", "recording"]), JSON))
+def test_whatever_a_cut_of_lhotse_says(tmp_path: Path, said: dict[str, Any]) -> None:
+    cut = {"id": "c", "start": 0, "duration": 1, "supervisions": [{"id": "s", "text": "hello", "language": "en"}]}
+    cut["recording"] = {"sources": [{"type": "file", "source": "a.wav"}]} | {"more": said}
+    (tmp_path / "m.jsonl").write_text(json.dumps(cut | said))
+    accept(tmp_path / "m.jsonl")
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=NOISY)
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            name: st.lists(
+                st.lists(FIELD | st.sampled_from(["s1", "r1", "0", "1.5", "-1", "|"]), max_size=4), max_size=3
+            )
+            for name in ("wav.scp", "text", "segments", "utt2spk", "utt2lang")
+        },
+    )
+)
+def test_whatever_a_folder_of_kaldi_holds(tmp_path: Path, files: dict[str, list[list[str]]]) -> None:
+    for path in tmp_path.iterdir():
+        path.unlink()
+    for name, rows in files.items():
+        (tmp_path / name).write_bytes("\n".join(map(" ".join, rows)).encode("utf-8", "surrogatepass"))
+    accept(tmp_path, language="en")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("m.csv.gz", b"sentence,language,text\n", "damaged"),
+        ("m.csv.gz", gzip.compress(b"sentence,language,text\ns,en,hello\n" * 1_000)[:-20], "damaged after line"),
+        ("m.csv.gz", gzip.compress(b"0" * 2**28), "line 1 has more than 1048576 characters"),
+        ("m.json", b"[", "is no JSON"),
+        ("m.json", b"[5]", "is no list of JSON objects"),
+        ("m.json", b"[" * 100_000, "is no JSON"),
+        ("m.json", b"[]", "is no list of JSON objects"),
+        ("m.jsonl", b'{"audio_filepath": ["a"], "text": "hello"}', "column 'sentence' is empty"),
+        (
+            "m.json",
+            b'{"id": "c", "start": 0, "duration": 1, "recording": {"sources": "abc"}}',
+            "several files, or none",
+        ),
+    ],
+)
+def test_hostile_files_of_other_kinds_are_one_line(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+    assert said in refusal(tmp_path / name, content)
+
+
+def test_a_struct_of_recordings_that_are_none_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BABELSCOPE_CACHE", str(tmp_path / "cache"))
+    for audio in (
+        {"bytes": b"", "path": ""},
+        {"bytes": None, "path": "../none.wav"},
+        {"bytes": b"RIFF", "path": "/a.b/c"},
+    ):
+        table = pa.table({"sentence": ["s"], "language": ["en"], "text": ["hello"]})
+        kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+        table = table.append_column("audio", pa.array([audio], kind))
+        pq.write_table(table, tmp_path / "m.parquet")
+        accept(tmp_path / "m.parquet")

@@ -276,14 +276,19 @@ def _covost(table: Table, choices: Choices) -> tuple[Translate, str]:
         yield {
             "sentence": sentence,
             "language": source,
-            "text": fields.get("sentence") or None,
+            "text": _unescaped(fields.get("sentence")),
             "audio": f"{clips}{path}" if path else None,
             "reader": fields.get("client_id"),
         }
         if fields.get("translation"):
-            yield {"sentence": sentence, "language": target, "text": fields["translation"]}
+            yield {"sentence": sentence, "language": target, "text": _unescaped(fields["translation"])}
 
     return translate, f"'sentence' is the text in {source!r}, 'translation' that in {target!r}, the file's name the id"
+
+
+def _unescaped(text: Any) -> Any:
+    r"""Return a text without the backslashes that CoVoST's own program, which quotes nothing, writes before quotes."""
+    return re.sub(r"\\(.)", r"\1", text) if isinstance(text, str) and text else None
 
 
 def _nemo(table: Table, choices: Choices) -> tuple[Translate, str]:

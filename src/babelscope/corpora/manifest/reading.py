@@ -183,7 +183,7 @@ def examine(
         log.add("unreadable", "error", str(error))
     read = (0 if rows is None else len(rows)) + broken
     if rows is None or not len(rows):
-        if not log.problems():
+        if all(problem.severity != "error" for problem in log.problems()):
             log.add("no-rows", "error", f"manifest {path} has no rows")
         return Examined(None, log.problems(), read)
     table = _unified(rows, path, log)

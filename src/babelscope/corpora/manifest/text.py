@@ -18,6 +18,7 @@ MAX_LINE = 2**20
 MAX_LINES = 200_000_000
 
 _BLOCK = 2**16
+_DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile)
 #: Byte order marks; UTF-32's little-endian one begins with UTF-16's.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -35,9 +36,14 @@ def encoding_of(path: Path, given: str | None = None) -> str:
     ------
     UsageError
         If there is no encoding of the name `given`.
+    DataError
+        If it is compressed and damaged.
     """
-    with _opened(path) as handle:
-        head = handle.read(4)
+    try:
+        with _opened(path) as handle:
+            head = handle.read(4)
+    except _DAMAGE as error:
+        raise DataError(f"manifest {path} is damaged ({error}): get it again") from error
     for mark, encoding in _MARKS:
         if head.startswith(mark):
             return encoding
@@ -82,7 +88,7 @@ def lines_of(path: Path, encoding: str) -> Iterator[str]:
             f"manifest {path}, line {_first_undecoded(path)} is not UTF-8: save it in that encoding, or name its own, "
             "as in encoding = 'cp1252'"
         ) from error
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except _DAMAGE as error:
         raise DataError(f"manifest {path} is damaged after line {number - 1} ({error}): get it again") from error
 
 
