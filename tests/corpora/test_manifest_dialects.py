@@ -99,6 +99,13 @@ def test_the_separator_is_recognised(tmp_path: Path, separator: str, told: bool,
         corpora.load("manifest", path)
 
 
+def test_unicode_text_of_a_table_program_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "m.txt"
+    path.write_text(joined([("s1", "fr", '"Un ""danger"", dit-il"'), ("s2", "fr", "été")]), encoding="utf-16")
+    corpus = corpora.load("manifest", path)
+    assert corpus.text("s1", "fr") == 'Un "danger", dit-il' and kinds(corpus) == {"encoding": "note"}
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
 def test_encodings_that_are_certain_are_read(tmp_path: Path, encoding: str, suffix: str) -> None:

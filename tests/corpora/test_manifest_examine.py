@@ -116,6 +116,15 @@ def test_one_recording_under_several_sentences_is_reported(folder: Path) -> None
     assert [(recording.start, recording.seconds) for recording in corpus.recordings("s2", "en")] == [(0.5, 0.4)]
 
 
+def test_ids_that_are_texts_are_reported(folder: Path) -> None:
+    path = folder / "m.csv"
+    path.write_text("sentence,language,audio\nThe bread is fresh today,en,a.wav\n")
+    (problem,) = manifest.load(path).problems
+    assert (problem.kind, problem.severity) == ("ids-look-like-texts", "warning")
+    path.write_text("sentence,language,audio\nmy first sentence,en,a.wav\n")
+    assert manifest.load(path).problems == ()
+
+
 @pytest.mark.parametrize(
     ("start", "seconds", "kind"),
     [

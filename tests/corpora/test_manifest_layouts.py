@@ -444,6 +444,14 @@ def test_datasets_with_recordings_inside(tmp_path: Path, cache: Path, lay: Calla
     assert corpora.load("manifest", path).fingerprint() == corpus.fingerprint() and list(cache.rglob("*.zip")) == packed
 
 
+def test_labels_of_a_table_of_texts_get_their_names(tmp_path: Path) -> None:
+    features = {"language": {"names": ["en", "fr"], "_type": "ClassLabel"}}
+    table = pa.table({"sentence": [1, 1], "language": [0, 1], "text": ["A voice", "Une voix"]})
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    pq.write_table(table.replace_schema_metadata(metadata), tmp_path / "m.parquet")
+    assert corpora.load("manifest", tmp_path / "m.parquet").languages == ("en", "fr")
+
+
 def test_a_broken_recording_inside_is_named_by_its_row(tmp_path: Path, cache: Path) -> None:
     rows = hub_table().to_pylist()
     rows[2]["audio"]["bytes"] = b"junk" * 20

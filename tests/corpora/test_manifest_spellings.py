@@ -11,6 +11,7 @@ import soundfile
 
 from babelscope import corpora
 from babelscope.corpora import Corpus, manifest
+from babelscope.errors import UsageError
 from babelscope.languages import is_code, standard
 
 COMPOSED, DECOMPOSED = unicodedata.normalize("NFC", "épée"), unicodedata.normalize("NFD", "épée")
@@ -53,6 +54,12 @@ def test_ids_that_look_the_same_count_as_the_same(tmp_path: Path, one: str, othe
     assert corpus.sentences == (one,) and corpus.text(one, "fr") == "salut"
     (problem,) = corpus.problems
     assert problem.kind == "same-sentence" and problem.message.isprintable() and ascii(other) in problem.message
+
+
+def test_a_language_by_another_code_is_hinted_at(tmp_path: Path) -> None:
+    corpus = loaded(tmp_path, "s1,zh-CN,hello", "s1,pt_br,bye")
+    with pytest.raises(UsageError, match="no language 'cmn': did you mean 'zh-CN'"):
+        corpus.select(languages=["cmn", "pt_br"])
 
 
 def test_what_looks_the_same_but_would_share_a_cell_stays_apart_and_is_reported(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from babelscope.cache import sha256_of
 from babelscope.corpora.problems import COLUMN_NOT_READ, Problem
 from babelscope.corpora.words import count_words
 from babelscope.errors import DataError, UsageError, did_you_mean
+from babelscope.languages import standard
 
 #: Columns of a corpus's table. One row is one recording; a cell without recordings is one row without ``audio``.
 COLUMNS: tuple[str, ...] = ("sentence", "language", "text", "audio", "member", "reader", "seconds")
@@ -233,9 +234,7 @@ class Corpus:
 
     def _check(self, sentence: str, language: str) -> None:
         if language not in self.languages:
-            raise UsageError(
-                f"corpus {self.name!r} has no language {language!r}: {did_you_mean(language, self.languages)}"
-            )
+            raise UsageError(f"corpus {self.name!r} has no language {language!r}: {self._meant(language)}")
         if sentence not in self._known:
             raise UsageError(
                 f"corpus {self.name!r} has no sentence {sentence!r}: {did_you_mean(sentence, self.sentences)}"
@@ -429,12 +428,15 @@ class Corpus:
             raise UsageError(f"languages is a list, as in [{languages!r}]")
         for language in languages:
             if language not in self.languages:
-                raise UsageError(
-                    f"corpus {self.name!r} has no language {language!r}: {did_you_mean(language, self.languages)}"
-                )
+                raise UsageError(f"corpus {self.name!r} has no language {language!r}: {self._meant(language)}")
         if len(set(languages)) < len(languages) or not languages:
             raise UsageError(f"languages {list(languages)} names one twice, or none")
         return tuple(languages)
+
+    def _meant(self, language: str) -> str:
+        """Return a hint at the language that is meant: the same one by another code, or one that is written alike."""
+        same = [own for own in self.languages if standard(own) == standard(language)]
+        return did_you_mean(language, same or self.languages) if len(same) != 1 else f"did you mean {same[0]!r}?"
 
     def _known_ids(self, ids: Iterable[str]) -> set[str]:
         if isinstance(ids, str):

@@ -38,7 +38,7 @@ def read_delimited(
     Parameters
     ----------
     path : path
-        ``.tsv`` is separated by tabs, anything else by commas, unless the first line says otherwise.
+        ``.csv`` is separated by commas, anything else by tabs, unless the first line says otherwise.
     log : ProblemLog
         Where what was recognised goes, and fields of several lines.
     known : callable
@@ -59,7 +59,7 @@ def read_delimited(
     head = list(islice(lines_of(path, codec), 2))
     told = _EXCEL.fullmatch(head[0]) if head else None
     skipped = 0 if told is None else 1
-    usual = "\t" if path.name.lower().removesuffix(".gz").endswith(".tsv") else ","
+    usual = "," if path.name.lower().removesuffix(".gz").endswith(".csv") else "\t"
     delimiter = separator or (told[1] if told else "")
     if not delimiter:
         delimiter = usual if columns else _separator("".join(head[:1]), usual, known)

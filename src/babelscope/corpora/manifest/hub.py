@@ -21,7 +21,7 @@ from babelscope.corpora.manifest.tables import Row, Table
 from babelscope.corpora.packing import Packed, pack
 from babelscope.errors import DataError
 
-_BATCH = 256  # rows with their recordings
+_BATCH, _BATCH_OF_RECORDINGS = 2**13, 2**8  # rows
 _ARROW = (pa.ArrowException, OSError, ValueError, ArithmeticError, MemoryError)
 #: First bytes of recordings that come without a name.
 _MAGIC = ((b"RIFF", ".wav"), (b"fLaC", ".flac"), (b"OggS", ".ogg"), (b"ID3", ".mp3"), (b"\xff\xfb", ".mp3"))
@@ -130,15 +130,12 @@ def _rows(shards: Shards, columns: Sequence[str]) -> Iterator[Row]:
     for file in shards.files:
         if len(shards.files) > 1:
             yield 0, file
-        number = 0
-        for batch in _batches(file, columns, shards.audio):
-            for fields in batch.to_pylist():
-                number += 1
-                for name, names in labels.items():
-                    value = fields.get(name)
-                    if isinstance(value, int) and 0 <= value < len(names):
-                        fields[name] = names[value]
-                yield number, fields
+        for number, fields in enumerate(_records(file, columns, shards.audio), 1):
+            for name, names in labels.items():
+                value = fields.get(name)
+                if isinstance(value, int) and 0 <= value < len(names):
+                    fields[name] = names[value]
+            yield number, fields
 
 
 def _labels(feature: Any) -> Sequence[str]:
@@ -176,13 +173,11 @@ def _stem(shard: int, number: int) -> str:
 def _members(shards: Shards, audio: str) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of every recording that the files hold themselves."""
     for shard, file in enumerate(shards.files):
-        number = 0
-        for batch in _batches(file, [audio]):
-            for value in batch.column(0).to_pylist():
-                number += 1
-                content, name = (value.get("bytes"), value.get("path")) if isinstance(value, dict) else (value, None)
-                if isinstance(content, bytes) and content:
-                    yield _stem(shard, number) + _suffix(name, content), content
+        for number, fields in enumerate(_records(file, [audio], rows=_BATCH_OF_RECORDINGS), 1):
+            value = fields[audio]
+            content, name = (value.get("bytes"), value.get("path")) if isinstance(value, dict) else (value, None)
+            if isinstance(content, bytes) and content:
+                yield _stem(shard, number) + _suffix(name, content), content
 
 
 def _suffix(name: object, content: bytes) -> str:
@@ -192,20 +187,28 @@ def _suffix(name: object, content: bytes) -> str:
     return next((known for magic, known in _MAGIC if content.startswith(magic)), ".wav")
 
 
-def _batches(file: Path, columns: Sequence[str], audio: str | None = None) -> Iterator[pa.RecordBatch]:
+def _records(
+    file: Path, columns: Sequence[str], audio: str | None = None, rows: int = _BATCH
+) -> Iterator[dict[str, Any]]:
     """Yield a file's rows, of some columns only; of `audio`, a struct, its field ``path`` alone."""
     try:
-        if file.suffix.lower() == ".parquet":
-            with pq.ParquetFile(file) as opened:
-                wanted = [f"{name}.path" if name == audio else name for name in columns]
-                yield from opened.iter_batches(batch_size=_BATCH, columns=wanted)
-            return
-        with pa.memory_map(str(file)) as handle, pa.ipc.open_stream(handle) as reader:
-            for batch in reader:
-                arrays = [batch.column(name) for name in columns]
-                if audio in columns:
-                    place = columns.index(audio)
-                    arrays[place] = pa.StructArray.from_arrays([arrays[place].field("path")], ["path"])
-                yield pa.RecordBatch.from_arrays(arrays, list(columns))
+        for batch in (_parquet if file.suffix.lower() == ".parquet" else _arrow)(file, columns, audio, rows):
+            yield from batch.to_pylist()
     except _ARROW as error:
         raise _unreadable(file, error) from error
+
+
+def _parquet(file: Path, columns: Sequence[str], audio: str | None, rows: int) -> Iterator[pa.RecordBatch]:
+    with pq.ParquetFile(file) as opened:
+        wanted = [f"{name}.path" if name == audio else name for name in columns]
+        yield from opened.iter_batches(batch_size=rows, columns=wanted)
+
+
+def _arrow(file: Path, columns: Sequence[str], audio: str | None, rows: int) -> Iterator[pa.RecordBatch]:
+    with pa.memory_map(str(file)) as handle, pa.ipc.open_stream(handle) as reader:
+        for batch in reader:
+            arrays = [batch.column(name) for name in columns]
+            if audio in columns:
+                place = columns.index(audio)
+                arrays[place] = pa.StructArray.from_arrays([arrays[place].field("path")], ["path"])
+            yield pa.RecordBatch.from_arrays(arrays, list(columns))

@@ -13,7 +13,12 @@ from babelscope.corpora.corpus import Corpus
 from babelscope.corpora.manifest.choices import Choices
 from babelscope.corpora.manifest.durations import SAMPLE, check_durations
 from babelscope.corpora.manifest.errors import BrokenRowError, RowError
-from babelscope.corpora.manifest.relations import contradictions, note_shared_recordings, unify_forms
+from babelscope.corpora.manifest.relations import (
+    contradictions,
+    note_shared_recordings,
+    note_texts_as_ids,
+    unify_forms,
+)
 from babelscope.corpora.manifest.rows import Rows
 from babelscope.corpora.manifest.sources import open_source
 from babelscope.corpora.manifest.spellings import unify_spellings
@@ -66,8 +71,8 @@ def load(
     Parameters
     ----------
     path : path
-        ``.csv``, ``.tsv``, ``.jsonl`` (or ``.ndjson``, ``.json``) or ``.parquet``, those in plain text also with
-        ``.gz``; or a folder in a layout that is known.
+        ``.csv``, ``.tsv`` (or ``.txt``), ``.jsonl`` (or ``.ndjson``, ``.json``) or ``.parquet``, those in plain text
+        also with ``.gz``; or a folder in a layout that is known.
     name : str, optional
         The corpus's name; the file's if left out.
     title, licence, attribution : str
@@ -237,6 +242,7 @@ def _corpus(
     table: pd.DataFrame, rows: Rows, path: Path, log: ProblemLog, most_headers: int | None, **about: Any
 ) -> Corpus:
     note_shared_recordings(table, rows, log)
+    note_texts_as_ids(table, log, f"manifest {path}")
     if rows.timed:
         check_durations(table, rows.lengths, log, lambda index: rows.place(index)[1], f"manifest {path}", most_headers)
         rows.lengths.close()

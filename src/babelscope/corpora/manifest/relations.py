@@ -12,6 +12,8 @@ from babelscope.corpora.manifest.rows import Rows
 from babelscope.corpora.problems import ProblemLog
 
 _CELL = ["sentence", "language"]
+#: Words of an id from which on it looks like a text.
+_WORDS = 4
 _RECORDING = ["audio", "member", "start"]
 
 
@@ -75,6 +77,19 @@ def _contradicting(rows: Rows, index: int, column: str, what: str, remedy: str, 
     """Return the error on rows that contradict each other: which of them to exclude, nobody can tell."""
     path, place = rows.place(index)
     return StructureError(path, place, what, remedy, kind=kind, column=column)
+
+
+def note_texts_as_ids(table: pd.DataFrame, log: ProblemLog, name: str) -> None:
+    """Report ids that are sentences themselves, where there are no texts: Common Voice calls its texts so."""
+    if table["text"].notna().any():
+        return
+    ids = table["sentence"].drop_duplicates()
+    worded = ids[ids.str.count(r"\S+") >= _WORDS]
+    if len(worded) > len(ids) / 2:
+        first = shown(worded.iloc[0])
+        message = f"{name}: there are no texts, but the ids in column 'sentence' look like texts, as {first}"
+        remedy = "give columns = {text = 'sentence', sentence = …}, with the column that holds ids"
+        log.add("ids-look-like-texts", "warning", message, remedy)
 
 
 def note_shared_recordings(table: pd.DataFrame, rows: Rows, log: ProblemLog) -> None:

@@ -11,7 +11,7 @@ from babelscope.corpora.manifest.dialects import read_delimited
 from babelscope.corpora.manifest.hub import METADATA, read_shards, shards_of
 from babelscope.corpora.manifest.kaldi import is_kaldi, read_kaldi
 from babelscope.corpora.manifest.layouts import arrange, is_table, recognise
-from babelscope.corpora.manifest.tables import Row, Table, read_json_lines, read_json_list, read_parquet
+from babelscope.corpora.manifest.tables import Row, Table, read_json_lines, read_json_list
 from babelscope.corpora.manifest.tatoeba import COLUMNS as TATOEBA
 from babelscope.corpora.manifest.tatoeba import arrange_tatoeba, is_tatoeba
 from babelscope.corpora.manifest.text import encoding_of, lines_of
@@ -20,7 +20,7 @@ from babelscope.errors import DataError, UsageError
 from babelscope.languages import is_code
 
 #: Endings of manifests; those of text files may be followed by ``.gz``.
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
+SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".parquet")
 
 _LJSPEECH = ("id", "text", "normalized", "seconds")
 
@@ -41,7 +41,7 @@ def open_source(path: Path, choices: Choices, log: ProblemLog) -> Table:
             known = ", ".join(title for name, title in FORMATS.items() if name not in ("table", "nemo", "lhotse"))
             raise UsageError(f"manifest {path} is a folder, in which nothing is known ({known}): name its table")
         return table
-    if not path.is_file() and _suffix(path) in (*SUFFIXES, ".txt"):
+    if not path.is_file() and _suffix(path) in SUFFIXES:
         raise UsageError(f"manifest {path} does not exist")
     return _open_file(path, choices, log)
 
@@ -52,7 +52,7 @@ def _suffix(path: Path) -> str:
 
 def _open_file(path: Path, choices: Choices, log: ProblemLog) -> Table:
     suffix = _suffix(path)
-    if suffix not in SUFFIXES and not (suffix == ".txt" and (choices.format or choices.columns)):
+    if suffix not in SUFFIXES:
         raise UsageError(f"manifest {path} is none of {', '.join(SUFFIXES)}: convert it")
     if suffix == ".parquet":
         return _open_parquet(path, choices, log)
@@ -67,9 +67,9 @@ def _open_file(path: Path, choices: Choices, log: ProblemLog) -> Table:
 def _open_parquet(path: Path, choices: Choices, log: ProblemLog) -> Table:
     shards = shards_of(path)
     assert shards is not None
-    if choices.format == "datasets" or (choices.format is None and shards.audio is not None):
-        return arrange(read_shards(shards, path), replace(choices, format="datasets"), log)
-    return arrange(read_parquet(path), choices, log)
+    if choices.format is None and shards.audio is not None:
+        choices = replace(choices, format="datasets")
+    return arrange(read_shards(shards, path), choices, log)
 
 
 def _first(path: Path, choices: Choices) -> str:

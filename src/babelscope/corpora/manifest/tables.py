@@ -1,4 +1,4 @@
-"""Tables of named columns: what every kind of file gives, and JSON Lines and Parquet."""
+"""Tables of named columns: what every kind of file gives, and JSON."""
 
 from __future__ import annotations
 
@@ -8,18 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from babelscope.corpora.manifest.errors import BrokenRowError, StructureError, shown
-from babelscope.corpora.manifest.rows import MAX_ROWS
 from babelscope.corpora.manifest.text import encoding_of, lines_of
 from babelscope.errors import DataError
 
 #: Bytes of a JSON file that is a single list, not one object a line.
 MAX_JSON = 2**28
-
-_BATCH = 2**13
 
 #: A row: its number, and its fields, or what is wrong with it. A path means that what follows comes from that file.
 Row = tuple[int, Mapping[str, Any] | BrokenRowError | Path]
@@ -127,37 +121,3 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = [key for key, _ in pairs]
         raise _Twice(next(key for key in keys if keys.count(key) > 1))
     return fields
-
-
-def read_parquet(path: Path) -> Table:
-    """Open a Parquet file.
-
-    Raises
-    ------
-    DataError
-        If it is none, or has more than :data:`~babelscope.corpora.manifest.rows.MAX_ROWS`.
-    """
-    try:
-        with pq.ParquetFile(path) as file:
-            columns = tuple(file.schema_arrow.names)
-            count = file.metadata.num_rows
-    except _ARROW as error:
-        raise DataError(f"manifest {path} cannot be read as Parquet ({error}): write it again") from error
-    if count > MAX_ROWS:
-        raise DataError(f"manifest {path} has more than {MAX_ROWS} rows: split it")
-    return Table(path, "row", columns, _records(path), typed=True)
-
-
-def _records(path: Path) -> Iterator[Row]:
-    number = 0
-    try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=_BATCH):
-                for fields in batch.to_pylist():
-                    number += 1
-                    yield number, fields
-    except _ARROW as error:
-        raise DataError(f"manifest {path} cannot be read as Parquet ({error}): write it again") from error
-
-
-_ARROW = (pa.ArrowException, OSError, ValueError, ArithmeticError, MemoryError)
