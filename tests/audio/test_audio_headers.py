@@ -179,3 +179,32 @@ def test_vorbis_keeps_its_last_block() -> None:
     samples = decode(data, ".ogg")
     assert len(samples) == 16_000 and 16_000 - 2048 <= len(other) <= 16_000
     np.testing.assert_allclose(samples[: len(other)], other, atol=1e-5)
+
+
+@pytest.mark.parametrize("layout", ["5.1", "7.1", "hexadecagonal"])
+def test_many_channels_are_averaged_by_ffmpeg_as_by_libsndfile(layout: str) -> None:
+    channels = av.AudioLayout(layout).nb_channels
+    values = np.round(_SOUND * np.linspace(0.1, 1, channels)[:, None] * 32767).astype(np.int16)
+    out = io.BytesIO()
+    with av.open(out, "w", format="wv") as target:
+        stream = target.add_stream("wavpack", rate=SAMPLE_RATE)
+        assert isinstance(stream, av.AudioStream)
+        stream.layout = layout
+        stream.codec_context.format = "s16p"
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(values.T.reshape(1, -1)), format="s16", layout=layout)
+        frame.sample_rate, frame.pts = SAMPLE_RATE, 0
+        size = 4096
+        for piece in av.AudioResampler(format="s16p", layout=layout, rate=SAMPLE_RATE, frame_size=size).resample(frame):
+            target.mux(stream.encode(piece))
+        target.mux(stream.encode(None))
+    samples = decode(out.getvalue(), ".wv")
+    np.testing.assert_allclose(samples, values.mean(axis=0)[: len(samples)] / 32768, atol=1e-6)
+    assert len(samples) > 28_000
+
+
+def test_a_chunk_of_any_length_is_one_line() -> None:
+    data = bytearray(by_soundfile("W64", "PCM_16")(_SOUND, SAMPLE_RATE))
+    at = data.index(b"fmt ") + 16
+    data[at : at + 8] = b"\xff" * 7 + b"\x7f"
+    with pytest.raises(DataError):
+        decode(bytes(data), ".w64")

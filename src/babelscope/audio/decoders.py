@@ -44,6 +44,7 @@ _STATING = frozenset({"flac", "tta", "wv", "ape"})
 _LOSSLESS = ("pcm_", "alac", "flac")
 _TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN")  # where MP3s were joined
 _BLOCK = 2**20  # samples, of all channels together
+_MAX_PLANES = 8  # of that many and more, PyAV reads planes that are none
 _GATHERED = 2**15  # samples of FFmpeg's frames that make a block
 _UNKNOWN_FRAMES = 2**62  # what libsndfile says, or more, of a FLAC that was written to a pipe
 
@@ -116,12 +117,28 @@ class _Libsndfile:
             self.begin()
 
 
+class _Forgiving:
+    """A file that stays where it is when libsndfile asks for a place before its start, as damaged headers make it do.
+
+    An error there would be printed, for nothing could catch it.
+    """
+
+    def __init__(self, handle: IO[bytes]) -> None:
+        self._handle = handle
+        self.read, self.tell = handle.read, handle.tell
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        with contextlib.suppress(OSError, ValueError, OverflowError):
+            return self._handle.seek(offset, whence)
+        return self._handle.tell()
+
+
 @contextlib.contextmanager
 def by_libsndfile(handle: IO[bytes], suffix: str, size: int) -> Iterator[Sound]:
     """Open a recording by libsndfile."""
     extent = headers.sound_extent(handle, size)
     handle.seek(0)
-    with soundfile.SoundFile(handle) as opened:
+    with soundfile.SoundFile(_Forgiving(handle)) as opened:
         if opened.subtype in _FOR_FFMPEG:
             raise ValueError(f"{opened.subtype} is read by FFmpeg alone")
         if opened.frames >= _UNKNOWN_FRAMES or (not opened.frames and extent is not None and extent.end is None):
@@ -213,6 +230,8 @@ def _stated(container: av.container.InputContainer, mp3_frames: int | None, matr
 
 def _floats(frame: av.AudioFrame) -> Samples:
     """Return a frame's samples, copied: its memory belongs to the container."""
+    if frame.format.is_planar and frame.layout.nb_channels >= _MAX_PLANES:
+        (frame,) = av.AudioResampler(format="flt").resample(frame)
     values = frame.to_ndarray()
     if not frame.format.is_planar:
         values = values.reshape(-1, frame.layout.nb_channels).T

@@ -79,7 +79,9 @@ def matroska_states_duration(handle: IO[bytes]) -> bool:
 
 
 def at(handle: IO[bytes], position: int, size: int) -> bytes:
-    """Read bytes at a position."""
+    """Read bytes at a position; none beyond any file."""
+    if position >= 2**60:
+        return b""
     handle.seek(position)
     return handle.read(size)
 

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save
 
 from babelscope import corpora
-from babelscope.audio import MAX_SECONDS, SAMPLE_RATE, decode, load_audio, seconds_of
+from babelscope.audio import MAX_SECONDS, SAMPLE_RATE, Recording, decode, inspect, load_audio, seconds_of
 from babelscope.corpora import packing
 from babelscope.errors import BabelscopeError
 from babelscope.fetch import archives
@@ -43,10 +43,11 @@ def manifest(data: bytes, folder: Path) -> None:
 
 
 def audio(data: bytes, folder: Path) -> None:
-    """Decode, and ask for the duration."""
+    """Decode, and ask for the duration and the facts."""
     path = folder / f"a{SOUNDS[data[0] % len(SOUNDS)]}"
     path.write_bytes(data[1:])
     assert seconds_of(path) > 0
+    assert inspect(Recording(path, None, 0.0, "", "s", "en")).seconds >= 0
     samples = decode(path)
     assert np.isfinite(samples).all() and 0 < len(samples) <= (MAX_SECONDS + 1) * SAMPLE_RATE
 
