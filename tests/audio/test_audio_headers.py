@@ -50,6 +50,21 @@ def test_a_wav_from_a_pipe_goes_on_until_its_end(length: int, tmp_path: Path) ->
     np.testing.assert_array_equal(decode(path, start=0.5, seconds=1), decode(_WAV, ".wav")[8_000:24_000])
 
 
+@pytest.mark.parametrize("length", [0, 0x7F000008, 0x7FFFFFFF, 0xFFFFFFFF], ids=hex)
+def test_an_aiff_from_a_pipe_goes_on_until_its_end(length: int) -> None:
+    data = bytearray(by_soundfile("AIFF", "PCM_16")(_SOUND, SAMPLE_RATE))
+    at = data.index(b"SSND") + 4
+    data[at : at + 4] = struct.pack(">I", length)
+    np.testing.assert_array_equal(decode(bytes(data), ".aiff"), decode(_WAV, ".wav"))
+    assert seconds_of(bytes(data), ".aiff") == 2
+
+
+def test_an_au_from_a_pipe_goes_on_until_its_end() -> None:
+    data = bytearray(by_soundfile("AU", "PCM_16")(_SOUND, SAMPLE_RATE))
+    data[8:12] = b"\xff" * 4
+    np.testing.assert_array_equal(decode(bytes(data), ".au"), decode(_WAV, ".wav"))
+
+
 def test_a_wav_from_a_pipe_may_hold_other_chunks_before_its_sound() -> None:
     data = _wav(0xFFFFFFFF - 44)
     data = data[:36] + b"LIST" + struct.pack("<I", 26) + b"INFOISFT" + bytes(18) + data[36:]

@@ -111,8 +111,9 @@ def _until(chunk: tuple[int, int] | None, size: int) -> Extent | None:
 
 
 def _means_unknown(length: int) -> bool:
-    """Return whether writers to a pipe put such a length: all ones or the largest signed number, less some header."""
-    return length < 0 or 2**31 - 2**16 <= length <= 2**31 or 2**32 - 2**16 <= length < 2**32 or length >= 2**63 - 2**16
+    """Return whether writers to a pipe put such a length: about the largest number that fits, or SoX's 0x7F000000."""
+    tops = (2**31 - 2**24 + 2**16, 2**31 + 1, 2**32, 2**63, 2**64)
+    return length < 0 or any(top - 2**16 <= length < top for top in tops)
 
 
 def _wav(handle: IO[bytes], head: bytes, size: int) -> Extent | None:
