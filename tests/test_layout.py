@@ -28,12 +28,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "monitor": BELOW | {"corpora", "models", "capture", "similarity", "gaps"},
     "check": BELOW | {"similarity", "gaps"},
     "search": BELOW | {"corpora", "models", "capture", "similarity"},
-    "preflight": BELOW | {"models", "gaps"},
+    "preflight": BELOW | {"corpora", "models", "similarity", "gaps"},
     "study": BELOW | {"corpora", "models", "capture", "similarity", "engines", "gaps", "report", "preflight"},
+    "corpus_check": BELOW | {"corpora", "preflight", "study"},
     "forecast": BELOW | {"corpora", "models", "capture", "study"},
     "cli": BELOW
     | {"corpora", "models", "capture", "similarity", "engines", "gaps", "report"}
-    | {"study", "forecast", "search", "check"},
+    | {"study", "forecast", "search", "check", "corpus_check"},
     "testing": BELOW | {"corpora", "models", "capture", "similarity", "gaps", "report", "study"},
     "__main__": {"cli"},
 }

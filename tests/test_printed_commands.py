@@ -194,6 +194,8 @@ OTHER_BLOCKS = {
     "training:py": "a fragment of the reader's training; tests/test_monitor_trainer.py trains so",
     "many-machines:bash": "needs Slurm; tests/engines/test_slurm.py runs it where there is one",
     "many-machines:yaml": "needs Kubernetes; tests/engines/test_examples.py reads it",
+    "corpora-check:text": "what is printed",
+    "corpora-check:json": "what is written; tests/corpora/test_corpora_check.py has its keys",
     "checking:text": "what is printed, and a grammar",
     "stores:": "what is printed",
     "CONTRIBUTING:": "a drawing",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import shlex
 import sys
@@ -217,9 +218,12 @@ def run(
     from babelscope.forecast import forecast
 
     table = Table(show_header=False, title=f"What {escape(chosen.name)} takes", title_justify="left")
-    for label, value in forecast(chosen).rows():
+    expected = forecast(chosen)
+    for label, value in expected.rows():
         table.add_row(label, escape(value))
     out.print(table)
+    for line in expected.warnings:
+        _notice(line)
 
 
 def _run(study: Any, overwrite: bool, address: str | None = None) -> None:
@@ -233,12 +237,17 @@ def _run(study: Any, overwrite: bool, address: str | None = None) -> None:
             progress=tell,
             command=shlex.join(["babelscope", *sys.argv[1:]]),
             address=address,
+            notice=_notice,
         )
     out.print(summary_table(outcome.result))
     for sentence in outcome.result.meta["headline"]:
         out.print(escape(sentence), highlight=False)
     _say_left_out(outcome.result.meta)
     _say_where(outcome.report, outcome.seconds)
+
+
+def _notice(line: str) -> None:
+    err.print(f"Corpus: {line}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _say_left_out(meta: dict[str, Any]) -> None:
@@ -326,6 +335,55 @@ def corpora_show(
     for problem in corpus.problems:
         remedy = f" ({problem.remedy})" if problem.remedy else ""
         out.print(escape(f"{problem.severity.capitalize()}: {problem.message}{remedy}"), highlight=False)
+
+
+@corpora_app.command("check")
+def corpora_check(
+    target: Annotated[str, typer.Argument(help="A manifest, a corpus's name, or a study's TOML file.")],
+    path: Annotated[Path | None, typer.Option("--path", help="Where a local copy of a named corpus is.")] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Check what this model takes.")] = None,
+    languages: Annotated[
+        list[str] | None, typer.Option("--languages", "-l", help="Only this language; repeat for more.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Decode no recording.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Decode every recording, however many.")] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the check as JSON to this file; - writes only that, to stdout.")
+    ] = None,
+    suggest_clusters: Annotated[
+        Path | None, typer.Option("--suggest-clusters", help="Write a CSV file of sentences and clusters.")
+    ] = None,
+) -> None:
+    """Check a corpus before a model is run on it: all problems, worst first; exit code 1 if a study cannot run.
+
+    Example: babelscope corpora check my-sentences.csv --model whisper-base+e5-small
+    """
+    from babelscope.corpora.checks import DECODED, write_clusters
+    from babelscope.corpora.checks.output import to_json, to_table
+    from babelscope.corpus_check import check_target
+
+    if quick and every:
+        raise UsageError("--quick and --all: choose one of them")
+    with _showing() as tell:
+        checked, corpus = check_target(
+            target,
+            path=path,
+            languages=languages,
+            model=model,
+            decoded=0 if quick else None if every else DECODED,
+            progress=tell,
+        )
+    if suggest_clusters is not None and corpus is not None:
+        write_clusters(suggest_clusters, corpus.sentences, checked.clusters)
+    text = json.dumps(to_json(checked), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+    if json_file == Path("-"):
+        typer.echo(text, nl=False)
+    else:
+        out.print(to_table(checked))
+        if json_file is not None:
+            write_atomically(json_file, lambda file: file.write_text(text, encoding="utf-8"))
+    if not checked.can_run:
+        raise typer.Exit(1)
 
 
 @models_app.callback(invoke_without_command=True)
@@ -419,17 +477,19 @@ def encode(
     Example: babelscope encode study.toml
     """
     from babelscope.capture import encode as encode_corpus
+    from babelscope.corpora.checks.output import in_short
     from babelscope.engines import open_engine
-    from babelscope.study import Study, check_start, gather, store_of, summon_on
+    from babelscope.study import Study, check_start, checked_corpus, store_of, summon_on
 
     chosen = Study.load(study).changed(skip_bad=skip_bad, workers=workers, engine=engine, replicas=replicas)
-    check_start(chosen, compared=False)
+    planned = check_start(chosen, compared=False)
     with (
         _showing() as tell,
         open_engine(chosen.engine, address=address, replicas=chosen.replicas, tell=tell) as runs,
     ):
-        tell("reading the corpus", 0, 0)
-        corpus = gather(chosen)
+        corpus, checked = checked_corpus(chosen, planned, tell, compared=False)
+        for line in in_short(checked):
+            _notice(line)
         activations = encode_corpus(
             summon_on(runs, chosen),
             corpus,

@@ -18,9 +18,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from babelscope.audio import load_audio
 from babelscope.capture import Capture
 from babelscope.corpora import Corpus
+from babelscope.corpora.checks.output import in_short
 from babelscope.models import Modality, Model, Prepared
 from babelscope.models.planning import Plan
-from babelscope.study import Study, check_corpus, check_start, gather, summon
+from babelscope.study import Study, check_start, checked_corpus, summon
 
 #: Utterances of each modality that are tried: the shortest, some between, the longest.
 TRIED = 4
@@ -66,6 +67,8 @@ class Forecast:
         Bytes of the activations, before compression.
     comparisons : int
         Pairs of representations that are compared under every measure.
+    warnings : tuple of str
+        What the check of the corpus warns of.
     """
 
     sentences: int
@@ -74,6 +77,7 @@ class Forecast:
     memory: int
     disk: int
     comparisons: int
+    warnings: tuple[str, ...] = ()
 
     def rows(self) -> list[tuple[str, str]]:
         """Return the forecast as label and value, for printing."""
@@ -118,8 +122,7 @@ def forecast(study: Study) -> Forecast:
         Whatever is wrong with the corpus or the model.
     """
     planned = check_start(study)
-    corpus = gather(study)
-    check_corpus(study, corpus, planned)
+    corpus, check = checked_corpus(study, planned)
     model = summon(study)
     sides = tuple(_try(model, modality, corpus) for modality in model.modalities)
     memory = Plan(model, from_weights=True).memory[study.model.dtype]
@@ -132,6 +135,7 @@ def forecast(study: Study) -> Forecast:
         memory,
         disk,
         _comparisons(model, len(corpus.languages), study.match, study.kinds),
+        tuple(in_short(check)),
     )
 
 

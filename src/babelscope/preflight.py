@@ -1,6 +1,7 @@
-"""What is wrong with a study and can be known before a model is loaded: assets, weights, points, output, comparisons.
+"""What is wrong with a study and can be known before a model is loaded.
 
-Nothing here reads a recording or a weight; a model's points come from its configuration.
+First its assets, weights, points, output and comparisons: that reads no recording and no weight, for a model's points
+come from its configuration. Then its corpus, for the models and measures that are to be used.
 """
 
 from __future__ import annotations
@@ -11,11 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from babelscope import gaps, models
-from babelscope.errors import DataError, FetchError
+from babelscope.audio import SAMPLE_RATE
+from babelscope.corpora import Corpus, Problem
+from babelscope.corpora.checks import CorpusCheck, Limits
+from babelscope.errors import BabelscopeError, DataError, FetchError
 from babelscope.fetch import ASSETS, is_fetched
 from babelscope.models.base import Model, Point, check_device
-from babelscope.models.planning import plan
+from babelscope.models.planning import plan, token_counter
 from babelscope.models.weights.places import local_path
+from babelscope.similarity import parse_measure
 
 
 def check_assets(names: Iterable[str]) -> None:
@@ -115,6 +120,65 @@ def check_comparisons(model: Model, languages: Sequence[str], match: str, kinds:
         Naming what there is.
     """
     gaps.plan(_Places(model, languages), match, kinds)
+
+
+def limits_of(
+    name: str,
+    weights: str | Mapping[str, str] | None = None,
+    window_seconds: float | None = None,
+    planned: Model | None = None,
+) -> Limits:
+    """Return how much a model takes at once, as far as that is known before it is loaded.
+
+    Parameters
+    ----------
+    name, weights, window_seconds
+        As for :func:`babelscope.models.load`.
+    planned : Model, optional
+        The model without weights; if left out, the one of the configuration that `weights` holds, or the released one.
+
+    Raises
+    ------
+    UsageError
+        If the name or a part of `weights` is unknown.
+    """
+    if planned is None and all(models.known()[part].planner for part in models.parts(name)):
+        try:
+            planned = plan(name, weights).model
+        except BabelscopeError:  # weights that are elsewhere, or not here yet
+            planned = plan(name).model
+    longest = {} if planned is None else {modality: side.longest for modality, side in planned.sides.items()}
+    if window_seconds is not None and "speech" in longest:
+        longest["speech"] = round(window_seconds * SAMPLE_RATE)
+    return Limits(name, longest.get("speech"), longest.get("text"), token_counter(name, weights))
+
+
+def too_few(measures: Iterable[str], corpus: Corpus) -> Iterable[Problem]:
+    """Yield the measures that the sentences of a corpus are too few for."""
+    for measure in measures:
+        try:
+            parse_measure(measure).check(len(corpus.sentences), f"corpus {corpus.name}")
+        except DataError as error:
+            message, _, remedy = str(error).rpartition(": ")
+            yield Problem("too-few-sentences", "error", message, remedy)
+
+
+def refuse(check: CorpusCheck) -> None:
+    """Refuse a corpus that a study cannot be run on.
+
+    Raises
+    ------
+    DataError
+        With the first error and its remedy, in one line.
+    """
+    errors = [problem for problem in check.problems if problem.severity == "error"]
+    if not errors:
+        return
+    first = errors[0]
+    place = f" ({first.where[0]})" if first.where else ""
+    more = len(errors) - 1
+    further = f" ({more} more: babelscope corpora check)" if more else ""
+    raise DataError(f"corpus {check.corpus!r}: {first.message}{place}: {first.remedy}{further}")
 
 
 class _Places:

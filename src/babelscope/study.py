@@ -33,11 +33,14 @@ from babelscope.capture.places import is_url, place_of
 from babelscope.capture.pooling import pooling_named
 from babelscope.capture.store import Activations
 from babelscope.capture.taking_over import Earlier
-from babelscope.corpora import Corpus
+from babelscope.corpora import Corpus, checks
+from babelscope.corpora.checks import DECODED, DECODED_BEFORE_A_RUN, CorpusCheck
+from babelscope.corpora.checks.output import in_short, problems_to_json
 from babelscope.corpora.manifest import RowError
 from babelscope.engines import ENGINES, Engine, check_engine, open_engine
 from babelscope.errors import DataError, UsageError, did_you_mean
 from babelscope.gaps.beside import KINDS_BESIDE, beside, told_beside, with_beside
+from babelscope.gaps.caveats import with_corpus_caveat
 from babelscope.gaps.comparisons import MATCHES
 from babelscope.gaps.parts import PARTS, forget
 from babelscope.gaps.result import CONTROLS, KINDS, Result
@@ -45,7 +48,7 @@ from babelscope.gaps.scoring import DEFAULT_MEASURES, DEFAULT_PERMUTATIONS, comp
 from babelscope.models.base import MODALITIES, Model, Stage, dtype_named
 from babelscope.models.planning import plan
 from babelscope.models.weights.places import looks_local
-from babelscope.preflight import check_assets, check_comparisons, check_model, check_output
+from babelscope.preflight import check_assets, check_comparisons, check_model, check_output, limits_of, refuse, too_few
 from babelscope.report import write_report
 from babelscope.similarity import parse_measure
 from babelscope.similarity.blocks import computed_by
@@ -385,17 +388,87 @@ def check_start(study: Study, *, compared: bool = True) -> list[Model]:
     return [model for model in planned if model is not None]
 
 
-def check_corpus(study: Study, corpus: Corpus, planned: Sequence[Model]) -> None:
-    """Refuse too few sentences, and a corpus in which the models of :func:`check_start` have nothing to compare.
+def checked_corpus(
+    study: Study, planned: Sequence[Model], progress: Progress | None = None, *, compared: bool = True
+) -> tuple[Corpus, CorpusCheck]:
+    """Load, filter and check the study's corpus, and refuse one that the study cannot be run on.
+
+    Parameters
+    ----------
+    study : Study
+    planned : sequence of Model
+        Of :func:`check_start`.
+    progress : callable, optional
+    compared : bool
+        Whether its activations are to be compared as well: then the measures and comparisons count.
 
     Raises
     ------
     BabelscopeError
         In one line.
     """
-    _check_measures(study, len(corpus.sentences), f"corpus {corpus.name}")
-    for model in planned[:1]:
+    if progress:
+        progress("reading the corpus", 0, 0)
+    loaded = load_corpus(study)
+    corpus = filtered(study, loaded)
+    check = check_corpus(
+        study,
+        corpus,
+        before=loaded,
+        planned=planned,
+        decoded=DECODED_BEFORE_A_RUN,
+        compared=compared,
+        progress=progress,
+    )
+    refuse(check)
+    for model in planned[: int(compared)]:
         check_comparisons(model, corpus.languages, study.match, study.kinds)
+    return corpus, check
+
+
+def check_corpus(
+    study: Study,
+    corpus: Corpus,
+    *,
+    before: Corpus | None = None,
+    planned: Sequence[Model] = (),
+    decoded: int | None = DECODED,
+    compared: bool = True,
+    progress: Progress | None = None,
+) -> CorpusCheck:
+    """Check a corpus for a study: for its languages, models and measures.
+
+    Parameters
+    ----------
+    study : Study
+    corpus : Corpus
+        After the study's filters, or as it is loaded if these leave nothing.
+    before : Corpus, optional
+        Before the filters.
+    planned : sequence of Model
+        Of :func:`check_start`, as far as they are known.
+    decoded, progress
+        As for :func:`babelscope.corpora.checks.check_corpus`.
+    compared : bool
+        Whether the measures count.
+    """
+    known = {model.name: model for model in planned}
+    tables = (study.model, *study.beside)
+    limits = {
+        table.name: limits_of(table.name, table.weights, table.window_seconds, known.get(table.name))
+        for table in tables
+    }
+    check = checks.check_corpus(
+        corpus,
+        languages=study.corpus.languages,
+        modalities=_taken(study),
+        limits=list(limits.values()),
+        skip_bad=study.skip_bad,
+        before=before,
+        decoded=decoded,
+        progress=progress,
+    )
+    return check.with_problems(too_few(study.measures, corpus)) if compared else check
 
 
 def gather(study: Study) -> Corpus:
@@ -406,19 +479,45 @@ def gather(study: Study) -> Corpus:
     BabelscopeError
         Whatever is wrong with it.
     """
+    return filtered(study, load_corpus(study))
+
+
+def load_corpus(study: Study) -> Corpus:
+    """Load the study's corpus, before its filters.
+
+    Raises
+    ------
+    BabelscopeError
+        Whatever is wrong with it.
+    """
+    try:
+        return corpora.load(study.corpus.source, path=study.corpus.path, **corpus_options(study))
+    except RowError as error:
+        raise DataError(f"{error} (--skip-bad leaves such rows out)") from error
+
+
+def corpus_options(study: Study) -> dict[str, Any]:
+    """Return the options that the study's corpus is loaded with."""
     table = study.corpus
     options = dict(table.options)
     if table.languages and corpora.takes(table.source, "languages"):
         options.setdefault("languages", table.languages)  # nothing of the others is read, or fetched
-    modalities = _modalities(study.model.name, ["all"] if study.beside else study.points)
     if corpora.takes(table.source, "modalities"):
-        options.setdefault("modalities", modalities)  # nor are recordings that nobody listens to
+        options.setdefault("modalities", _taken(study))  # nor are recordings that nobody listens to
     if study.skip_bad and corpora.takes(table.source, "skip_bad"):
         options.setdefault("skip_bad", True)
-    try:
-        corpus = corpora.load(table.source, path=table.path, **options)
-    except RowError as error:
-        raise DataError(f"{error} (--skip-bad leaves such rows out)") from error
+    return options
+
+
+def filtered(study: Study, corpus: Corpus) -> Corpus:
+    """Return the sentences and languages of a corpus that the study uses.
+
+    Raises
+    ------
+    UsageError, DataError
+        If a filter is wrong, or nothing is left.
+    """
+    table = study.corpus
     return corpus.select(
         languages=table.languages,
         ids=_ids(study, corpus),
@@ -427,9 +526,14 @@ def gather(study: Study) -> Corpus:
         distinct=table.distinct,
         n=table.n,
         seed=study.seed,
-        modalities=modalities,
+        modalities=_taken(study),
         skip_bad=study.skip_bad,
     )
+
+
+def _taken(study: Study) -> tuple[str, ...]:
+    """Return what the study takes of each cell of its corpus."""
+    return _modalities(study.model.name, ["all"] if study.beside else study.points)
 
 
 def _ids(study: Study, corpus: Corpus) -> list[str] | None:
@@ -501,6 +605,7 @@ def run(
     progress: Progress | None = None,
     command: str = "",
     address: str | None = None,
+    notice: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
     """Run a study from its corpus to its report.
 
@@ -515,6 +620,8 @@ def run(
         What the user typed, for the report.
     address : str, optional
         Of the Ray cluster to join, for the engine "ray".
+    notice : callable
+        Called with each line of what the check of the corpus warns of, before the model is loaded.
 
     Returns
     -------
@@ -528,9 +635,9 @@ def run(
     started = time.monotonic()
     tell = progress or (lambda what, done, total: None)
     planned = check_start(study)
-    tell("reading the corpus", 0, 0)
-    corpus = gather(study)
-    check_corpus(study, corpus, planned)
+    corpus, check = checked_corpus(study, planned, tell)
+    for line in in_short(check):
+        notice(line)
     with open_engine(study.engine, address=address, replicas=study.replicas, tell=tell) as engine:
         tell("loading the model", 0, 0)
         model = _warning(summon_on(engine, study), study, corpus)
@@ -557,6 +664,8 @@ def run(
                 "command": command,
                 "seconds": round(time.monotonic() - started, 1),
             }
+            result.meta["corpus_check"] = {"problems": problems_to_json(check), "sampled": list(check.sampled)}
+            result.meta["caveats"] = with_corpus_caveat(result.meta["caveats"], check.problems)
             save(result, study.output, store)
             tell("writing the report", 0, 0)
             report = write_report(result, study.output)

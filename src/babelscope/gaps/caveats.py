@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
 
+from babelscope.corpora import Problem
 from babelscope.gaps.naming import measure_title
 from babelscope.gaps.result import KINDS
 from babelscope.gaps.traced import MOST_COUNTED, Number, Traced, told, told_many, told_mean, written
 
 #: Below this many sentences intervals are wide and subspace measures near saturation.
 FEW_SENTENCES = 200
+
+
+_CORPUS_CHECK = "corpus-check"
+_TOLD_OF_READERS = ("one-reader", "readers-unknown")
 
 
 #: One caveat, as a result holds it.
@@ -47,6 +53,26 @@ def caveats(scores: pd.DataFrame, meta: dict[str, Any]) -> list[Caveat]:
         _many(scores),
     ]
     return [caveat for caveat in found if caveat]
+
+
+def with_corpus_caveat(known: Sequence[Caveat], problems: Iterable[Problem]) -> list[Caveat]:
+    """Return caveats with one on what a check of the corpus warned of, in place of an earlier one.
+
+    Parameters
+    ----------
+    known : sequence of dict
+        As :func:`caveats` returns them.
+    problems : iterable of Problem
+        All that the check found; readers have a caveat of their own.
+    """
+    kept = [caveat for caveat in known if caveat["id"] != _CORPUS_CHECK]
+    warnings = [
+        problem for problem in problems if problem.severity == "warning" and problem.kind not in _TOLD_OF_READERS
+    ]
+    if not warnings:
+        return kept
+    text = " ".join(f"{problem.message[:1].upper()}{problem.message[1:]}." for problem in warnings)
+    return [*kept, {"id": _CORPUS_CHECK, "title": "What a check of the corpus warned of", "text": text}]
 
 
 def _traced(id: str, title: str, text: Traced) -> Caveat:

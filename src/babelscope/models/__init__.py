@@ -69,6 +69,9 @@ class ModelInfo:
     path_options : tuple of str
         Its own options that name files or folders, one or a mapping to several: a study file may give them relative to
         itself.
+    counter : str
+        ``module:function`` that returns, for weights as :func:`load` takes them, what counts the tokens of a text
+        (given with its language), or None if the tokenizer is not here; empty if there is none.
     """
 
     summary: str
@@ -81,6 +84,7 @@ class ModelInfo:
     variant: str = ""
     takes_window: bool = False
     path_options: tuple[str, ...] = ()
+    counter: str = ""
 
 
 _BUILT_IN: dict[str, ModelInfo] = {
@@ -93,6 +97,7 @@ _BUILT_IN: dict[str, ModelInfo] = {
         "babelscope.models.pocket:planned",
         held_out="babelscope.models.pocket:held_out",
         variant="babelscope.models.pocket:variant",
+        counter="babelscope.models.pocket:counter",
     ),
     "whisper-base": ModelInfo(
         "Whisper-base encoder: 6 layers, 512 wide, about 100 languages",
@@ -110,6 +115,7 @@ _BUILT_IN: dict[str, ModelInfo] = {
         ("e5-small",),
         "MIT",
         "babelscope.models.e5:planned",
+        counter="babelscope.models.e5:counter",
     ),
     "seamless-m4t-v2-large": ModelInfo(
         "SeamlessM4T v2 large: 24 layers each for text and speech, and a shared decoder",

@@ -129,6 +129,8 @@ class Side(ABC):
     weights_by_language : bool
         True if each language has an encoder of its own (SONAR's speech), so that layers of two languages are not the
         same layers.
+    longest : int or None
+        Length of the longest utterance that it takes, in its unit; None if there is no limit.
     """
 
     modality: Modality
@@ -139,6 +141,7 @@ class Side(ABC):
     fixed_batch_length: bool = False
     exact_in_batches: bool = True
     weights_by_language: bool = False
+    longest: int | None = None
 
     @abstractmethod
     def prepare(self, item: str | NDArray[np.float32], language: str) -> Prepared:

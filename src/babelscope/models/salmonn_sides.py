@@ -134,7 +134,8 @@ class SalmonnText(_Shared):
         own = [Point("text.embeddings", Stage.FRONT_END, 0, width, "language.embed_tokens", start=len(prefix))]
         super().__init__(root, sizes, prefix, own)
         self.encode, self.adapted = encode, adapted
-        self.longest = int(sizes.vicuna.max_position_embeddings)
+        self.positions = int(sizes.vicuna.max_position_embeddings)
+        self.longest: int = self.positions - len(self.prefix)
 
     def prepare(self, item: str | NDArray[np.float32], language: str) -> Prepared:
         """Tokenise one sentence.
@@ -147,9 +148,9 @@ class SalmonnText(_Shared):
         ids = self.encode(str(item)) if str(item).strip() else []
         if not ids:
             raise DataError("the tokenizer finds no token in the text")
-        if len(self.prefix) + len(ids) > self.longest:
+        if len(ids) > self.longest:
             raise DataError(
-                f"{len(ids)} tokens and {len(self.prefix)} of the prompt are more than the {self.longest} positions "
+                f"{len(ids)} tokens and {len(self.prefix)} of the prompt are more than the {self.positions} positions "
                 f"that SALMONN's language model has: shorten the text"
             )
         return Prepared({"input_ids": torch.tensor(ids)}, len(ids))
@@ -191,7 +192,7 @@ class SalmonnSpeech(_Shared):
         own = _speech_points(sizes)
         super().__init__(root, sizes, prefix, own, length=own[-1].length, formula=own[-1].formula)
         self.tokens = own[-1].length
-        self.window = sizes.positions * STEP
+        self.window = self.longest = sizes.positions * STEP
         self.features = WhisperFeatureExtractor(
             feature_size=int(sizes.whisper.num_mel_bins), chunk_length=self.window // SAMPLE_RATE
         )

@@ -244,7 +244,7 @@ class SeamlessText(_Shared):
         super().__init__(root, config, prefix, own, max(len(own), len(_speech_points(config))))
         self.encode, self.codes = encode, codes
         self.pad, self.end = int(config.pad_token_id), int(config.eos_token_id)
-        self.longest = int(config.max_position_embeddings)
+        self.longest: int = int(config.max_position_embeddings)
 
     def language_code(self, language: str) -> str:
         """Return Seamless's code of a corpus's language: ``eng`` for ``en`` and ``en_us``.

@@ -83,6 +83,7 @@ class SonarText(Side):
     modality = "text"
     family = "SONAR text encoder (M2M100)"
     unit = "tokens"
+    longest = MOST_TOKENS
 
     def __init__(self, model: M2M100Encoder, tokenizer: Tokenizer | None) -> None:
         self.root: nn.Module = model
