@@ -319,6 +319,7 @@ def test_whatever_a_folder_of_kaldi_holds(tmp_path: Path, files: dict[str, list[
     [
         ("m.csv.gz", b"sentence,language,text\n", "damaged"),
         ("m.csv.gz", gzip.compress(b"sentence,language,text\ns,en,hello\n" * 1_000)[:-20], "damaged after line"),
+        ("m.csv.gz", gzip.compress(b"sentence\xff\n")[:-8] + b"\0" * 8, "not UTF-8"),
         ("m.csv.gz", gzip.compress(b"0" * 2**28), "line 1 has more than 1048576 characters"),
         ("m.json", b"[", "is no JSON"),
         ("m.json", b"[5]", "is no list of JSON objects"),

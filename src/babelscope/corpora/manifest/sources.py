@@ -35,15 +35,18 @@ def open_source(path: Path, choices: Choices, log: ProblemLog) -> Table:
     DataError
         If its columns or its first rows make no sense.
     """
-    if path.is_dir():
+    try:
+        if not path.is_dir():
+            if not path.is_file() and _suffix(path) in SUFFIXES:
+                raise UsageError(f"manifest {path} does not exist")
+            return _open_file(path, choices, log)
         table = _open_folder(path, choices, log)
-        if table is None:
-            known = ", ".join(title for name, title in FORMATS.items() if name not in ("table", "nemo", "lhotse"))
-            raise UsageError(f"manifest {path} is a folder, in which nothing is known ({known}): name its table")
-        return table
-    if not path.is_file() and _suffix(path) in SUFFIXES:
-        raise UsageError(f"manifest {path} does not exist")
-    return _open_file(path, choices, log)
+    except OSError as error:
+        raise DataError(f"manifest {path} cannot be read ({error.strerror or error})") from error
+    if table is None:
+        known = ", ".join(title for name, title in FORMATS.items() if name not in ("table", "nemo", "lhotse"))
+        raise UsageError(f"manifest {path} is a folder, in which nothing is known ({known}): name its table")
+    return table
 
 
 def _suffix(path: Path) -> str:

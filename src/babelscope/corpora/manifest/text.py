@@ -100,11 +100,13 @@ def _first_undecoded(path: Path) -> int:
     decoder, number = codecs.getincrementaldecoder("utf-8")(), 1
     with _opened(path) as raw:
         while True:
-            chunk = raw.read(_BLOCK)
             try:
+                chunk = raw.read(_BLOCK)
                 decoder.decode(chunk, final=not chunk)
             except UnicodeDecodeError as error:
                 return number + error.object[: error.start].count(b"\n")
+            except _DAMAGE:
+                return number
             if not chunk:
                 return number
             number += chunk.count(b"\n")
