@@ -262,6 +262,8 @@ def test_a_folder_of_folders_by_language(tmp_path: Path) -> None:
     corpus = corpora.load("manifest", tmp_path / "data")
     assert corpus.languages == ("en", "fr") and corpus.sentences == ("s1", "s2")
     assert {key: corpus.text(*key) for key in TEXTS} == TEXTS
+    kaldi(tmp_path / "data" / "dev", "fr")
+    assert corpora.load("manifest", tmp_path / "data").fingerprint() == corpus.fingerprint()
     (tmp_path / "data" / "fr" / "segments").write_text("s1 rec1 0.00 9.00\n")
     with pytest.raises(DataError, match=r"fr/segments, line 1, column 'start' and 'seconds' say 0 s to 9 s"):
         corpora.load("manifest", tmp_path / "data")

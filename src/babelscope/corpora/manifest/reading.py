@@ -95,7 +95,7 @@ def load(
         Whether quotes around a field of a CSV or TSV file are syntax. If left out, they are in CSV, and in TSV where
         that is certain.
     allow_short : bool
-        Ignored: texts of a single character are accepted, and counted in :attr:`Corpus.problems`.
+        Ignored: texts of a single character are accepted, and counted in :attr:`Corpus.notes`.
     skip_bad : bool
         Exclude rows with a broken field or recording, and name each in :attr:`Corpus.left_out`. A sentence that then
         lacks a text or recording somewhere is dropped by :meth:`Corpus.select`.

@@ -116,7 +116,8 @@ class Rows:
         reader = self._checked(number, fields, "reader", self._label)
         cluster = self._checked(number, fields, "cluster", self._label)
         if audio is None and member is not None:
-            raise self._broken(number, "member", "is given without an archive in column 'audio'", kind="no-archive")
+            what = "is given without an archive in column 'audio'"
+            raise self._broken(number, "member", what, "name the archive", kind="no-archive")
         if audio is None and text is None:
             raise self._broken(
                 number, "text", "is empty, and so is 'audio'", "give one of them or remove the row", kind="empty-row"
@@ -127,12 +128,6 @@ class Rows:
             start, seconds = self._extent(number, fields, file, member)
         if text is not None and len(text) == 1:
             self._short += 1
-            self.log.add(
-                "short-text",
-                "note",
-                f"manifest {self.path}: texts have a single character, as {text!r} in {language!r}",
-                where=f"{self.unit} {number}",
-            )
             self._first_short = self._first_short or f"{sentence!r} in {language!r}"
         self._numbers.append(number)
         self._open.append((sentence, language, text, file, member, reader, seconds, start, cluster))
@@ -180,11 +175,10 @@ class Rows:
         for character in value:
             category = unicodedata.category(character)
             if category == "Cs":
-                raise self._broken(
-                    number, column, "holds half a character (a lone surrogate)", kind="control-character"
-                )
+                what = "holds half a character (a lone surrogate)"
+                raise self._broken(number, column, what, "remove it", kind="control-character")
             if character == "\0":
-                raise self._broken(number, column, "holds a NUL character", kind="control-character")
+                raise self._broken(number, column, "holds a NUL character", "remove it", kind="control-character")
             if category == "Cc" and not (column == "text" and character.isspace()):
                 if column in _REQUIRED and character.isspace() and character not in value.strip():
                     continue
@@ -257,7 +251,7 @@ class Rows:
             return None
         text = " ".join(text.split())
         if not text:
-            raise self._broken(number, "text", "is empty (spaces only)", kind="empty-text")
+            raise self._broken(number, "text", "is empty (spaces only)", "complete it", kind="empty-text")
         if not text.isprintable():
             self._check_visible(number, "text", text)
         return text
@@ -268,10 +262,10 @@ class Rows:
             return known
         file, size = self._find(audio)
         if size is None:
-            what = f"names {file}, which does not exist"
-            raise self._broken(number, "audio", what, kind="audio-missing")
+            what, remedy = f"names {file}, which does not exist", "correct the path; it is relative to the manifest"
+            raise self._broken(number, "audio", what, remedy, kind="audio-missing")
         if not size:
-            raise self._broken(number, "audio", f"names {file}, which is empty", kind="audio-empty")
+            raise self._broken(number, "audio", f"names {file}, which is empty", "get it again", kind="audio-empty")
         if len(self._files) >= _BLOCK:
             self._files.clear()
         self._files[audio] = file

@@ -22,6 +22,10 @@ from babelscope.languages import is_code
 #: Endings of manifests; those of text files may be followed by ``.gz``.
 SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".parquet")
 
+#: Folders called so are no languages, though ISO 639-3 has these codes.
+_NO_LANGUAGES = frozenset(
+    ["all", "bin", "csv", "dev", "doc", "log", "new", "old", "raw", "set", "src", "tmp", "tsv", "val", "wav"]
+)
 _LJSPEECH = ("id", "text", "normalized", "seconds")
 
 
@@ -131,9 +135,10 @@ def _open_folder(path: Path, choices: Choices, log: ProblemLog) -> Table | None:
 
 def _open_languages(path: Path, choices: Choices, log: ProblemLog) -> Table | None:
     """Open a folder of folders, each called by the code of its language; None if it is none."""
-    folders = [folder for folder in sorted(path.iterdir()) if folder.is_dir() and is_code(folder.name)]
     tables = []
-    for folder in folders:
+    for folder in sorted(path.iterdir()):
+        if folder.name in _NO_LANGUAGES or not is_code(folder.name) or not folder.is_dir():
+            continue
         table = _open_folder(folder, replace(choices, language=folder.name), log)
         if table is not None:
             tables.append(table)
