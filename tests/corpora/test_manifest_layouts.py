@@ -112,6 +112,23 @@ def test_common_voice_of_old_has_no_ids_and_one_text_may_be_read_by_several(tmp_
     assert [recording.reader for recording in corpus.recordings(sentence, "en")] == ["00000003", "ffff"]
 
 
+def test_a_release_of_common_voice_has_a_folder_for_each_language(tmp_path: Path) -> None:
+    for language in ("fr", "en"):
+        folder = tmp_path / "cv-corpus" / language
+        write(folder / "clips" / "a.mp3", {"fr": 400, "en": 600}[language])
+        row = {"client_id": "a", "path": "a.mp3", "sentence_id": f"{language}1", "sentence": "Bon", "locale": language}
+        tsv(folder / "validated.tsv", [row])
+    corpus = corpora.load("manifest", tmp_path / "cv-corpus")
+    assert corpus.languages == ("en", "fr") and heard(corpus, "fr1", "fr") == 400
+
+
+def test_common_voice_that_was_saved_as_csv_is_quoted(tmp_path: Path) -> None:
+    table = pd.DataFrame({"path": [None], "sentence": ['"Yes", he said'], "locale": ["en"], "sentence_id": ["s1"]})
+    table.to_csv(tmp_path / "m.csv", index=False)
+    for chosen in (None, "common-voice"):
+        assert corpora.load("manifest", tmp_path / "m.csv", format=chosen).text("s1", "en") == '"Yes", he said'
+
+
 def test_common_voice_tells_its_durations(tmp_path: Path) -> None:
     path = common_voice(tmp_path)
     (tmp_path / "clip_durations.tsv").write_text("clip\tduration[ms]\ncommon_voice_fr_0.mp3\t512\n")
@@ -464,6 +481,19 @@ def test_a_broken_recording_inside_is_named_by_its_row(tmp_path: Path, cache: Pa
     assert examined.corpus is not None and len(examined.corpus) == 2 and examined.rows == 4
 
 
+def test_data_sets_without_ids_and_with_a_folder_for_each_language(tmp_path: Path, cache: Path) -> None:
+    for place, language in enumerate(("fr", "en")):
+        rows = [{"sentence": TEXTS["s2", language], "audio": {"bytes": encoded(300 + 100 * place), "path": None}}]
+        (tmp_path / "set" / language).mkdir(parents=True)
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / "set" / language / "test-00000-of-00001.parquet")
+    corpus = corpora.load("manifest", tmp_path / "set")
+    assert corpus.languages == ("en", "fr") and len(corpus) == 2
+    assert (
+        corpus.text(corpus.sentences[1], "fr") == TEXTS["s2", "fr"] and heard(corpus, corpus.sentences[1], "fr") == 300
+    )
+    assert "languages are not parallel" in layout(corpus)
+
+
 def test_an_audio_folder(tmp_path: Path) -> None:
     rows = ["file_name,id,language,transcription"]
     for place, ((sentence, language), text) in enumerate(TEXTS.items()):
@@ -473,6 +503,9 @@ def test_an_audio_folder(tmp_path: Path) -> None:
     (tmp_path / "metadata.csv").write_text("\n".join(rows), encoding="utf-8")
     corpus = corpora.load("manifest", tmp_path)
     assert {key: corpus.text(*key) for key in TEXTS} == TEXTS and heard(corpus, "s2", "fr") == 500
+    (tmp_path / "metadata.csv").unlink()
+    (tmp_path / "train" / "metadata.csv").write_text("\n".join(rows).replace("train/", ""), encoding="utf-8")
+    assert corpora.load("manifest", tmp_path).fingerprint() == corpus.fingerprint()
 
 
 # Tatoeba --------------------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ _ARROW = (pa.ArrowException, OSError, ValueError, ArithmeticError, MemoryError)
 #: First bytes of recordings that come without a name.
 _MAGIC = ((b"RIFF", ".wav"), (b"fLaC", ".flac"), (b"OggS", ".ogg"), (b"ID3", ".mp3"), (b"\xff\xfb", ".mp3"))
 #: Tables of metadata beside recordings.
-METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+METADATA = ("metadata.csv", "metadata.jsonl")
 
 
 @dataclass(frozen=True)

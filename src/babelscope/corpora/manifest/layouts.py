@@ -23,7 +23,7 @@ from babelscope.errors import DataError, did_you_mean
 
 #: What others call a corpus's columns, the likeliest first.
 SYNONYMS: dict[str, tuple[str, ...]] = {
-    "sentence": ("sentence_id", "id", "utt_id", "utterance_id", "uttid", "utt", "uid", "segment_id"),
+    "sentence": ("sentence_id", "id", "utt_id", "utterance_id", "uttid", "utt", "uid", "audio_id", "segment_id"),
     "language": ("lang", "locale", "language_code", "lang_code", "lang_id", "language_id"),
     "text": ("transcription", "transcript", "normalized_text", "raw_transcription", "raw_text", "utterance"),
     "audio": (
@@ -227,14 +227,11 @@ def _common_voice(table: Table, choices: Choices) -> tuple[Translate, str]:
     def translate(fields: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
         text, locale, path = (fields.get(name) or None for name in ("sentence", "locale", "path"))
         locale = locale or choices.language
-        if has_ids and fields.get("sentence_id"):
-            sentence = str(fields["sentence_id"])
-        else:
-            sentence = hashlib.sha256(f"{locale}\0{text}".encode()).hexdigest()[:16]
+        given = fields.get("sentence_id")
         if isinstance(path, str) and not PurePosixPath(path).suffix:
             path += ".mp3"
         yield {
-            "sentence": sentence,
+            "sentence": str(given) if given else _id_of(locale, text),
             "language": locale,
             "text": text,
             "audio": f"{clips}{path}" if path else None,
@@ -244,6 +241,11 @@ def _common_voice(table: Table, choices: Choices) -> tuple[Translate, str]:
 
     ids = "its ids are those of column 'sentence_id'" if has_ids else "each text of a language has an id of its own"
     return translate, f"'sentence' is the text, and {ids}; languages are not parallel"
+
+
+def _id_of(language: object, text: object) -> str:
+    """Return an id for a text where a data set has none."""
+    return hashlib.sha256(f"{language}\0{text}".encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 def _clip_seconds(folder: Path) -> dict[str, float]:
@@ -340,15 +342,20 @@ def _datasets(table: Table, choices: Choices) -> tuple[Translate, str]:
             names[column] = chosen
     if "sentence" not in names and "sentence" in table.columns and names.get("text") != "sentence":
         names["sentence"] = "sentence"
-    for column in ("sentence", "language"):
-        if column not in names and not (column == "language" and choices.language is not None):
-            raise DataError(f"manifest {table.path} has no column {column!r}: {_hint(column, table.columns)}")
+    if "language" not in names and choices.language is None:
+        raise DataError(f"manifest {table.path} has no column 'language': {_hint('language', table.columns)}")
+    if "sentence" not in names and "text" not in names:
+        raise DataError(f"manifest {table.path} has no column 'sentence': {_hint('sentence', table.columns)}")
 
     def translate(fields: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
-        yield {column: fields.get(name) for column, name in names.items()}
+        row = {column: fields.get(name) for column, name in names.items()}
+        if "sentence" not in names and row["text"]:
+            row["sentence"] = _id_of(row.get("language") or choices.language, row["text"])
+        yield row
 
     said = ", ".join(f"{name!r} is the {column}" for column, name in names.items() if column != name)
-    return translate, said or "its columns have a corpus's names"
+    ids = "" if "sentence" in names else "; each text of a language has an id of its own, languages are not parallel"
+    return translate, (said or "its columns have a corpus's names") + ids
 
 
 def _lhotse(table: Table, choices: Choices) -> tuple[Translate, str]:

@@ -103,12 +103,10 @@ def _open_text(path: Path, choices: Choices, log: ProblemLog) -> Table:
     if choices.format == "ljspeech" or (choices.format is None and not choices.columns and _is_ljspeech(path, first)):
         table = read(_LJSPEECH[: first.count("|") + 1], "|", False)
         return arrange(table, replace(choices, format="ljspeech"), log)
-    raw = choices.format in ("common-voice", "covost")
-    if not raw and choices.format is None:
-        names = first.lstrip("\ufeff").rstrip("\r\n").split("\t")
-        known = recognise(names, choices)
-        raw = known is not None and known.name in ("common-voice", "covost")
-    return arrange(read(quoted=False if raw else None), choices, log)
+    names = first.rstrip("\r\n").split("\t")
+    layout = recognise(names, choices)
+    unquoted = layout is not None and layout.name in ("common-voice", "covost") and layout.fits(names)
+    return arrange(read(quoted=False if unquoted else None), choices, log)
 
 
 def _is_ljspeech(path: Path, first: str) -> bool:
@@ -117,35 +115,38 @@ def _is_ljspeech(path: Path, first: str) -> bool:
 
 
 def _open_folder(path: Path, choices: Choices, log: ProblemLog) -> Table | None:
-    """Open a folder; None if nothing is known in it."""
+    """Open a folder, or one of folders that are called by the codes of their languages; None if nothing is known."""
     if choices.format in (None, "kaldi") and is_kaldi(path):
         log.add("layout", "note", f"manifest {path} is read as {FORMATS['kaldi']}: ids are those of its utterances")
         return read_kaldi(path, choices.language)
+    spoken = [folder for folder in sorted(path.iterdir()) if _is_language(folder.name) and folder.is_dir()]
+    tables = (_open_folder(folder, replace(choices, language=folder.name), log) for folder in spoken)
+    if (together := _chained(path, [table for table in tables if table is not None])) is not None:
+        return together
     if choices.format in (None, "datasets"):
+        own = replace(choices, format="datasets")
         if (shards := shards_of(path)) is not None:
-            return arrange(read_shards(shards, path), replace(choices, format="datasets"), log)
-        table = next((path / name for name in METADATA if (path / name).is_file()), None)
-        if table is not None and (choices.format or "file_name" in _first(table, choices)):
-            return _open_file(table, replace(choices, format="datasets"), log)
+            return arrange(read_shards(shards, path), own, log)
+        places = [path, *(folder for folder in sorted(path.iterdir()) if folder.is_dir())]
+        metadata = [folder / name for folder in places for name in METADATA if (folder / name).is_file()]
+        listed = [file for file in metadata if choices.format or "file_name" in _first(file, choices)]
+        if (together := _chained(path, [_open_file(file, own, log) for file in listed])) is not None:
+            return together
     for name in ("metadata.csv", "validated.tsv", "sentences.csv", "sentences.tsv"):
         if (path / name).is_file():
             return _open_file(path / name, choices, log)
-    return _open_languages(path, choices, log)
+    return None
 
 
-def _open_languages(path: Path, choices: Choices, log: ProblemLog) -> Table | None:
-    """Open a folder of folders, each called by the code of its language; None if it is none."""
-    tables = []
-    for folder in sorted(path.iterdir()):
-        if folder.name in _NO_LANGUAGES or not is_code(folder.name) or not folder.is_dir():
-            continue
-        table = _open_folder(folder, replace(choices, language=folder.name), log)
-        if table is not None:
-            tables.append(table)
-    if not tables:
-        return None
-    units = {table.unit for table in tables}
-    if len(units) > 1:
+def _is_language(name: str) -> bool:
+    return name not in _NO_LANGUAGES and is_code(name)
+
+
+def _chained(path: Path, tables: Sequence[Table]) -> Table | None:
+    """Return the rows of several tables as those of one; None if there is none."""
+    if len(tables) < 2:
+        return tables[0] if tables else None
+    if len({table.unit for table in tables}) > 1:
         raise DataError(f"manifest {path} has folders of different kinds: name one of them alone")
 
     def rows() -> Iterator[Row]:
