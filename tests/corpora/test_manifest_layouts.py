@@ -181,6 +181,15 @@ def test_covost_as_its_own_program_writes_it(tmp_path: Path) -> None:
     assert [corpus.text("a", language) for language in ("fr", "en")] == [TEXTS["s1", "fr"], TEXTS["s1", "en"]]
 
 
+def test_covost_as_it_is_downloaded_has_no_sentences(tmp_path: Path) -> None:
+    path = tsv(tmp_path / "covost_v2.zh-CN_en.tsv", [{"path": "a.mp3", "translation": "A voice", "split": "train"}])
+    write(tmp_path / "clips" / "a.mp3", 500)
+    corpus = corpora.load("manifest", path)
+    assert (
+        corpus.text("a", "en") == "A voice" and corpus.text("a", "zh-CN") is None and heard(corpus, "a", "zh-CN") == 500
+    )
+
+
 def test_covost_under_another_name_needs_its_languages(tmp_path: Path) -> None:
     path = covost(tmp_path, "train.tsv")
     with pytest.raises(DataError, match=r"train\.tsv does not say its two languages: name it .* or give language"):
@@ -230,6 +239,14 @@ def test_nemo_with_source_and_target_has_the_text_in_the_target(tmp_path: Path) 
     corpus = corpora.load("manifest", lines(tmp_path / "m.json", [row]))
     assert corpus.text("a", "en") == "A voice" and corpus.text("a", "fr") is None
     assert len(corpus.recordings("a", "fr")) == 1 and not corpus.recordings("a", "en")
+
+
+def test_nemo_paths_may_be_meant_from_the_projects_folder_and_speakers_are_numbers(tmp_path: Path) -> None:
+    write(tmp_path / "data" / "audio" / "a.wav", 700)
+    row = {"audio_filepath": "data/audio/a.wav", "text": "A voice", "duration": 0.5, "lang": "en", "speaker": 5}
+    (tmp_path / "data" / "lists").mkdir()
+    corpus = corpora.load("manifest", lines(tmp_path / "data" / "lists" / "m.json", [row]))
+    assert heard(corpus, "a", "en") == 700 and corpus.readers == {"en": ("5",)}
 
 
 def test_nemo_without_a_language_says_what_to_give(tmp_path: Path) -> None:
@@ -334,7 +351,7 @@ def test_ljspeech(tmp_path: Path) -> None:
 
 def cut(sentence: str, start: float, duration: float, audio: str) -> dict[str, Any]:
     supervision = {
-        "id": f"sup-{sentence}",
+        "id": sentence,
         "recording_id": "rec",
         "start": 0,
         "duration": duration,
@@ -351,7 +368,13 @@ def cut(sentence: str, start: float, duration: float, audio: str) -> dict[str, A
         "duration": 2.0,
         "channel_ids": [0],
     }
-    cut = {"id": sentence, "start": start, "duration": duration, "channel": 0, "supervisions": [supervision]}
+    cut = {
+        "id": f"d9145a74-{sentence}",
+        "start": start,
+        "duration": duration,
+        "channel": 0,
+        "supervisions": [supervision],
+    }
     return cut | {"recording": recording, "type": "MonoCut"}
 
 

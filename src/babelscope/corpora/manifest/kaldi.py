@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from babelscope.corpora.manifest.errors import RowError
+from babelscope.corpora.manifest.places import base_of
 from babelscope.corpora.manifest.tables import Row, Table
 from babelscope.corpora.manifest.text import lines_of
 from babelscope.errors import DataError
 
 _ARCHIVE = re.compile(r"\.ark(?::\d+)?(?:\[.*\])?$")
-#: Folders above, from which a recipe is run and paths are meant.
-_ABOVE = 3
-
 _COLUMNS = ("sentence", "language", "text", "audio", "reader", "start", "seconds")
 
 
@@ -65,13 +63,13 @@ def _rows(folder: Path, path: Path, spoken: dict[str, str], language: str | None
         def broken(what: str, remedy: str, kind: str, number: int = number) -> RowError:
             return RowError(path, f"line {number}", what, remedy, kind=kind)
 
-        utterance, _, rest = line.strip().partition(" " if " " in line else "\t")
+        utterance, *more = line.strip().split(maxsplit=1)
         if path.name == "text":
             yield number, row(utterance)
             continue
         name, extent = utterance, {}
         if path.name == "segments":
-            fields = rest.split()
+            fields = more[0].split() if more else []
             if len(fields) < 3:
                 yield number, broken("is no segment", "write utterance, recording, start and end", "broken-segment")
                 continue
@@ -92,22 +90,13 @@ def _rows(folder: Path, path: Path, spoken: dict[str, str], language: str | None
             remedy = "write the recordings to WAV or FLAC files"
             yield number, broken("points into an archive of Kaldi, which is not read", remedy, "kaldi-archive")
         else:
-            yield number, {**row(utterance), "audio": _located(folder, audio), **extent}
+            yield number, {**row(utterance), "audio": str((base_of(folder, audio) / audio).absolute()), **extent}
     if path.name != "text" and texts:
         yield 0, folder / "text"
         for number, line in enumerate(lines_of(folder / "text", "utf-8"), 1):
             utterance = line.split(maxsplit=1)[0] if line.strip() else ""
             if texts.get(utterance):
                 yield number, row(utterance)
-
-
-def _located(folder: Path, audio: str) -> str:
-    """Return a path that is meant from the folder itself, or from where its recipe is run, a few folders above."""
-    if not Path(audio).is_absolute():
-        for base in (folder, *list(folder.absolute().parents)[:_ABOVE]):
-            if (base / audio).is_file():
-                return str((base / audio).absolute())
-    return audio
 
 
 def _pairs(path: Path) -> dict[str, str]:

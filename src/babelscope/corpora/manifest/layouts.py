@@ -16,6 +16,7 @@ from babelscope.corpora.corpus import COLUMNS, OPTIONAL_COLUMNS
 from babelscope.corpora.manifest.choices import FORMATS, Choices
 from babelscope.corpora.manifest.errors import BrokenRowError, RefusedError, RowError, shown
 from babelscope.corpora.manifest.lhotse import cut_rows
+from babelscope.corpora.manifest.places import base_of
 from babelscope.corpora.manifest.tables import Row, Table
 from babelscope.corpora.manifest.text import encoding_of, lines_of
 from babelscope.corpora.problems import COLUMN_NOT_READ, ProblemLog
@@ -285,7 +286,10 @@ def _covost(table: Table, choices: Choices) -> tuple[Translate, str]:
         if fields.get("translation"):
             yield {"sentence": sentence, "language": target, "text": _unescaped(fields["translation"])}
 
-    return translate, f"'sentence' is the text in {source!r}, 'translation' that in {target!r}, the file's name the id"
+    return (
+        translate,
+        f"'sentence' is the text in {source!r}, 'translation' that in {target!r}; ids are the clips' names",
+    )
 
 
 def _unescaped(text: Any) -> Any:
@@ -296,18 +300,22 @@ def _unescaped(text: Any) -> Any:
 def _nemo(table: Table, choices: Choices) -> tuple[Translate, str]:
     ids = ("sentence", *SYNONYMS["sentence"])
     own = next((name for name in ids if name in table.columns), None)
+    base: Path | None = None
 
     def translate(fields: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+        nonlocal base
         path, offset = fields.get("audio_filepath"), fields.get("offset")
         sentence = fields.get(own) if own is not None else None
         if sentence is None and isinstance(path, str):
             sentence = PurePosixPath(path).stem + (f"@{offset}" if offset else "")
+        if base is None and isinstance(path, str):
+            base = base_of(table.path.parent, path).absolute()
         spoken = next((fields[name] for name in ("source_lang", *_LANGUAGES) if fields.get(name)), None)
         written = fields.get("target_lang") or spoken
         row = {
             "sentence": sentence,
             "language": spoken,
-            "audio": path,
+            "audio": path if base is None or not isinstance(path, str) or not path else str(base / path),
             "seconds": fields.get("duration"),
             "start": offset,
             "reader": next((fields[name] for name in ("reader", *SYNONYMS["reader"]) if fields.get(name)), None),
@@ -384,7 +392,7 @@ def _ljspeech(table: Table, choices: Choices) -> tuple[Translate, str]:
 
 #: Those that a table's columns tell; the first that fits.
 LAYOUTS: tuple[Layout, ...] = (
-    Layout("covost", ("path", "sentence", "translation"), (), _covost),
+    Layout("covost", ("path", "translation"), (), _covost),
     Layout("common-voice", ("path", "sentence"), ("locale", "client_id", "up_votes", "sentence_id"), _common_voice),
     Layout("nemo", ("audio_filepath",), ("text", "duration"), _nemo),
     Layout("lhotse", ("id", "start", "duration"), ("supervisions", "recording"), _lhotse),

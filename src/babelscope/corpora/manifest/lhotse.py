@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from babelscope.corpora.manifest.errors import RefusedError, shown
+from babelscope.corpora.manifest.places import base_of
 
 
 def cut_rows(cut: Mapping[str, Any], folder: Path) -> Iterator[Mapping[str, Any]]:
@@ -26,7 +27,8 @@ def cut_rows(cut: Mapping[str, Any], folder: Path) -> Iterator[Mapping[str, Any]
         raise RefusedError(
             "has no recording: features cannot be read", "write cuts with recordings", kind="no-recording"
         )
-    audio = _source(recording)
+    source = _source(recording)
+    audio = str(base_of(folder, source).absolute() / source)
     begin, lasts = _number(cut, "start"), _number(cut, "duration")
     supervisions = cut.get("supervisions") or ()
     if not isinstance(supervisions, Sequence) or not all(isinstance(each, Mapping) for each in supervisions):
@@ -34,10 +36,10 @@ def cut_rows(cut: Mapping[str, Any], folder: Path) -> Iterator[Mapping[str, Any]
     for each in supervisions or ({"id": cut.get("id")},):
         start = begin + _number(each, "start")
         yield {
-            "sentence": cut.get("id") if len(supervisions) < 2 else each.get("id"),
+            "sentence": each.get("id") or cut.get("id"),
             "language": each.get("language"),
             "text": each.get("text") or None,
-            "audio": audio if Path(audio).is_absolute() or (folder / audio).exists() else str(Path(audio).absolute()),
+            "audio": audio,
             "reader": each.get("speaker"),
             "start": start,
             "seconds": _number(each, "duration") or lasts,

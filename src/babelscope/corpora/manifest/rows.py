@@ -202,9 +202,7 @@ class Rows:
         return known[value]
 
     def _name(self, number: int, fields: Mapping[str, Any], column: str) -> str:
-        value = fields.get(column)
-        if isinstance(value, int) and not isinstance(value, bool):
-            fields = {**fields, column: str(value)}
+        fields = _with_text(fields, column)
         name = (self._string(number, fields, column) or "").strip()
         if not name:
             remedy = "name it" if column == "sentence" else "give language = 'en', for example, for rows without it"
@@ -222,6 +220,7 @@ class Rows:
         return name
 
     def _label(self, number: int, fields: Mapping[str, Any], column: str) -> str | None:
+        fields = _with_text(fields, column)
         label = self._string(number, fields, column)
         if label is not None:
             self._check_name(number, column, label)
@@ -324,6 +323,12 @@ class Rows:
         if not (math.isfinite(value) and value >= least):
             raise self._broken(number, column, f"is {shown(given)}", f"it must be {expected}", kind=f"broken-{column}")
         return value
+
+
+def _with_text(fields: Mapping[str, Any], column: str) -> Mapping[str, Any]:
+    """Return a row in which a whole number, as an id can be, is text."""
+    value = fields.get(column)
+    return {**fields, column: str(value)} if isinstance(value, int) and not isinstance(value, bool) else fields
 
 
 def _size(file: str) -> int | None:
