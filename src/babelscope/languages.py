@@ -217,15 +217,15 @@ def standard(code: str) -> str:
     ``zh_CN`` and ``cmn`` are ``cmn_hans_cn``; ``eus_Latn`` and ``EU`` are ``eu``. What is no code is returned in lower
     case.
     """
-    if (found := _index().get(_plain(code))) is not None:
-        return found.fleurs
+    if (known := _index().get(_plain(code))) is not None:
+        return known.fleurs
     try:
         tag = langcodes.standardize_tag(code.strip(), macro=True)
         tag = langcodes.Language.get(tag).simplify_script().to_tag()
     except (LanguageTagError, ValueError):
         return unicodedata.normalize("NFC", _plain(code))
-    found = _index().get(_plain(tag))
-    return tag if found is None else found.fleurs
+    known = _index().get(_plain(tag))
+    return tag if known is None else known.fleurs
 
 
 def is_code(code: str) -> bool:

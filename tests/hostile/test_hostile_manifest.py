@@ -349,3 +349,21 @@ def test_a_struct_of_recordings_that_are_none_is_one_line(tmp_path: Path, monkey
         table = table.append_column("audio", pa.array([audio], kind))
         pq.write_table(table, tmp_path / "m.parquet")
         accept(tmp_path / "m.parquet")
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=NOISY)
+@given(st.lists(st.lists(st.sampled_from(["1", "2", "²", "9" * 5_000, "eng", "\\N", "", "hello"]), max_size=4)))
+def test_whatever_sentences_and_links_of_tatoeba_hold(tmp_path: Path, rows: list[list[str]]) -> None:
+    lines = ["1\teng\thello", "2\tfra\tsalut", *("\t".join(row) for row in rows)]
+    (tmp_path / "sentences.csv").write_text("\n".join(lines), encoding="utf-8")
+    (tmp_path / "links.csv").write_text("\n".join(lines[2:]), encoding="utf-8")
+    accept(tmp_path / "sentences.csv")
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=NOISY)
+@given(st.lists(st.sampled_from(["a.mp3\t²", "a.mp3\t0", "a.mp3", "a.mp3\t" + "9" * 5_000, "\t", "a.mp3\t-1", ""])))
+def test_whatever_the_durations_of_common_voice(tmp_path: Path, lines: list[str]) -> None:
+    (tmp_path / "a.mp3").write_bytes(b"junk")
+    (tmp_path / "clip_durations.tsv").write_text("\n".join(lines), encoding="utf-8")
+    (tmp_path / "m.tsv").write_text("path\tsentence\tlocale\na.mp3\thello\ten\n")
+    accept(tmp_path / "m.tsv")

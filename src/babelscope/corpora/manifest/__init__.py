@@ -15,9 +15,9 @@ member
 reader
     Who reads.
 seconds
-    Duration; read from the recording's header if left out.
+    Duration; read from the recording's header if not given.
 start
-    Seconds into the file at which the recording begins; it ends after `seconds`. Left out for a whole file.
+    Seconds into the file at which the recording begins; it ends after `seconds`. Empty for a whole file.
 cluster
     The document or family that a sentence belongs to; the same in all its rows.
 

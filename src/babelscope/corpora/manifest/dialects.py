@@ -57,10 +57,10 @@ def read_delimited(
     if not codec.startswith("utf-8") and encoding is None:
         log.add("encoding", "note", f"manifest {path} is read as {codec.upper()}")
     head = list(islice(lines_of(path, codec), 2))
-    told = _EXCEL.fullmatch(head[0]) if head else None
-    skipped = 0 if told is None else 1
+    named = _EXCEL.fullmatch(head[0]) if head else None
+    skipped = 0 if named is None else 1
     usual = "," if path.name.lower().removesuffix(".gz").endswith(".csv") else "\t"
-    delimiter = separator or (told[1] if told else "")
+    delimiter = separator or (named[1] if named else "")
     if not delimiter:
         delimiter = usual if columns else _separator("".join(head[:1]), usual, known)
         if delimiter != usual:

@@ -78,7 +78,7 @@ def check_durations(
     name : str
         What messages call the source.
     most : int, optional
-        All if left out.
+        All if not given.
     """
     whole = table.loc[table["audio"].notna() & table["start"].isna(), ["audio", "member", "seconds"]]
     chosen = np.arange(len(whole))

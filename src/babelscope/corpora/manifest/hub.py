@@ -91,8 +91,8 @@ def _features(schema: pa.Schema, folder: Path) -> Mapping[str, Any]:
         texts.append((folder / "dataset_info.json").read_bytes())
     for text in texts:
         try:
-            told = json.loads(text)
-            features = told.get("info", told).get("features")
+            described = json.loads(text)
+            features = described.get("info", described).get("features")
         except (ValueError, AttributeError, RecursionError):
             continue
         if isinstance(features, dict):

@@ -256,7 +256,7 @@ def _clip_seconds(folder: Path) -> dict[str, float]:
     if path.is_file():
         for line in lines_of(path, encoding_of(path)):
             clip, _, milliseconds = line.strip().partition("\t")
-            if milliseconds.isdigit():
+            if re.fullmatch("[0-9]{1,9}", milliseconds) and int(milliseconds):
                 seconds[clip] = int(milliseconds) / 1_000
     return seconds
 

@@ -74,12 +74,12 @@ def load(
         ``.csv``, ``.tsv`` (or ``.txt``), ``.jsonl`` (or ``.ndjson``, ``.json``) or ``.parquet``, those in plain text
         also with ``.gz``; or a folder in a layout that is known.
     name : str, optional
-        The corpus's name; the file's if left out.
+        The corpus's name; the file's if not given.
     title, licence, attribution : str
         For the report.
     format : str, optional
         The layout: ``"table"`` (columns of a corpus's own names), ``"common-voice"``, ``"covost"``, ``"nemo"``,
-        ``"kaldi"``, ``"ljspeech"``, ``"lhotse"``, ``"datasets"`` or ``"tatoeba"``. If left out, it is recognised by
+        ``"kaldi"``, ``"ljspeech"``, ``"lhotse"``, ``"datasets"`` or ``"tatoeba"``. If not given, it is recognised by
         the columns and files; :attr:`Corpus.problems` says as what.
     columns : mapping, optional
         A corpus's columns to those of the manifest, as ``{"text": "transcript"}``.
@@ -92,7 +92,7 @@ def load(
     separator : str, optional
         The character between two fields, if it is not recognised.
     quoted : bool, optional
-        Whether quotes around a field of a CSV or TSV file are syntax. If left out, they are in CSV, and in TSV where
+        Whether quotes around a field of a CSV or TSV file are syntax. If not given, they are in CSV, and in TSV where
         that is certain.
     allow_short : bool
         Ignored: texts of a single character are accepted, and counted in :attr:`Corpus.notes`.

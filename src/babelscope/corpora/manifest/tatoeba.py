@@ -8,13 +8,14 @@ from pathlib import Path
 
 from babelscope.corpora.manifest.errors import BrokenRowError
 from babelscope.corpora.manifest.tables import Row, Table
-from babelscope.corpora.manifest.text import lines_of
+from babelscope.corpora.manifest.text import encoding_of, lines_of
 from babelscope.corpora.problems import ProblemLog
 
 #: Of the file of sentences; the detailed one has further columns.
 COLUMNS = ("id", "lang", "text", "username", "added", "modified")
 
-_LINE = re.compile(r"\d+\t(?:[a-z]{2,4}(?:_[a-z]+)?|\\N)\t.*\S")
+_ID = re.compile("[0-9]{1,18}")
+_LINE = re.compile(r"[0-9]{1,18}\t(?:[a-z]{2,4}(?:_[a-z]+)?|\\N)\t.*\S")
 
 
 def is_tatoeba(first: str) -> bool:
@@ -48,7 +49,7 @@ def arrange_tatoeba(table: Table, log: ProblemLog) -> Table:
                 )
             else:
                 own = row["id"]
-                sentence = families.get(int(own), own) if own.isdigit() else own
+                sentence = families.get(int(own), own) if _ID.fullmatch(own) else own
                 yield number, {"sentence": sentence, "language": row["lang"], "text": row["text"]}
 
     return Table(table.path, table.unit, ("sentence", "language", "text"), rows())
@@ -57,25 +58,25 @@ def arrange_tatoeba(table: Table, log: ProblemLog) -> Table:
 def _families(path: Path, links: Path) -> dict[int, int]:
     """Return, of every linked sentence, the first id of those that share an id with it."""
     languages: dict[int, str] = {}
-    for line in lines_of(path, "utf-8"):
+    for line in lines_of(path, encoding_of(path)):
         fields = line.split("\t", 2)
-        if len(fields) == 3 and fields[0].isdigit():
+        if len(fields) == 3 and _ID.fullmatch(fields[0]):
             languages[int(fields[0])] = fields[1]
     family: dict[int, int] = {}
     members: dict[int, dict[str, int]] = {}
-    for line in lines_of(links, "utf-8"):
+    for line in lines_of(links, encoding_of(links)):
         pair = line.split()
-        if len(pair) != 2 or not all(name.isdigit() for name in pair):
+        if len(pair) != 2 or not all(map(_ID.fullmatch, pair)):
             continue
         first, second = sorted(map(int, pair))
         if first not in languages or second not in languages:
             continue
-        one, other = family.get(first, first), family.get(second, second)
-        left = members.setdefault(one, {languages[one]: one})
-        right = members.setdefault(other, {languages[other]: other})
-        if one != other and not left.keys() & right.keys():
-            into, gone = min(one, other), max(one, other)
-            members[into] = left | right
+        left, right = family.get(first, first), family.get(second, second)
+        near = members.setdefault(left, {languages[left]: left})
+        far = members.setdefault(right, {languages[right]: right})
+        if left != right and not near.keys() & far.keys():
+            into, gone = min(left, right), max(left, right)
+            members[into] = near | far
             del members[gone]
             for member in members[into].values():
                 family[member] = into
