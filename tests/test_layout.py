@@ -11,9 +11,10 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "src" / "babelscope"
 
 #: What each part may import from the package, besides itself.
-BELOW = {"errors", "cache", "fetch", "audio", "languages"}
+BELOW = {"errors", "cache", "fetch", "audio", "languages", "stages"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "stages": set(),
     "cache": {"errors"},
     "fetch": {"errors", "cache"},
     "languages": {"errors"},

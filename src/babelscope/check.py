@@ -24,17 +24,17 @@ from xml.etree import ElementTree as Xml
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import t as student
 
 from babelscope.cache import write_atomically
 from babelscope.errors import UsageError, did_you_mean
 from babelscope.gaps.by_class import ALL
 from babelscope.gaps.draws import output
 from babelscope.gaps.findings import CANNOT_TELL, HOLDS, HOLDS_NOT
+from babelscope.gaps.naming import by_preference
 from babelscope.gaps.resampling import freedom
 from babelscope.gaps.result import CONTROLS, KINDS, Result
 from babelscope.languages import language
-from babelscope.similarity import MEASURES, parse_measure
+from babelscope.similarity import MEASURES, parse_measure, student
 
 #: Short words for kinds, by what a listener of them would ask of.
 SHORT_KINDS: dict[str, str] = {
@@ -52,9 +52,6 @@ OF_TABLES: dict[str, tuple[str, ...]] = {
 }
 VERDICTS = (HOLDS, HOLDS_NOT, CANNOT_TELL)
 MEAN, WORST = "mean", "worst"
-
-#: The measure of a gap where a rule names none: the first of these that the result has, else its first.
-PREFERRED = ("linear_cka", "retrieval", "svcca")
 
 #: Chance that any comparison with a baseline fails though nothing became worse.
 ALPHA = 0.025
@@ -385,10 +382,7 @@ def _measure(word: str, result: Result, where: str) -> str:
 
 
 def _usual(result: Result) -> str:
-    there = _measures(result)
-    return next(
-        (name for wanted in PREFERRED for name in there if name.split("(")[0] == wanted), there[0] if there else ""
-    )
+    return next(iter(by_preference(_measures(result))), "")
 
 
 def _check_group(group: str, result: Result, where: str) -> None:
@@ -647,26 +641,38 @@ def no_worse(result: Result, baseline: Result, *, tolerance: float = 0.0, name: 
         If the two are of different corpora, sentences or measures, or have no intervals and no `tolerance` is given.
     """
     _check_comparable(result, baseline, name)
-    usual = float(student.ppf(0.975, freedom(_n(result))))  # what the ends of an interval are apart, in errors
-    pairs: dict[tuple[str, str], list[_Change] | str] = {}
+    pairs: dict[tuple[str, str], list[_Change] | str | None] = {}
     there = _outputs(result)
     drawn = _drawn(result, baseline)
+
+    def reaches(measure: str) -> tuple[float, float]:
+        # What the ends of an interval are from its middle, in errors.
+        now, before = (student.quantile(0.975, _freedom(each, measure)) for each in (result, baseline))
+        return now, before
+
     for (kind, measure), before in _outputs(baseline).items():
         now = there.get((kind, measure))
         if now is None:
             pairs[kind, measure] = f"matches no row: {name} has {kind} by {measure}, the result has not"
         else:
-            pairs[kind, measure] = _changes(kind, measure, now, before, drawn, usual, tolerance, name)
-    count = sum(len(changes) for changes in pairs.values() if not isinstance(changes, str))
+            pairs[kind, measure] = _changes(kind, measure, now, before, drawn, reaches(measure), tolerance, name)
+    count = sum(len(changes) for changes in pairs.values() if isinstance(changes, list))
     if not pairs:
         return [Verdict(f"no worse than {name}", False, f"FAIL  no worse than {name}: it has no uncontrolled gap")]
-    reach = float(student.ppf(1 - ALPHA / max(count, 1), freedom(_n(result))))
+    if all(changes is None for changes in pairs.values()):
+        raise UsageError(
+            f"{', '.join(dict.fromkeys(measure for _, measure in pairs))} have no intervals (here or in {name}): name "
+            "them in intervals, or say how much worse is allowed with --tolerance"
+        )
+    least = min(_freedom(each, measure) for each in (result, baseline) for _, measure in pairs)
+    reach = student.quantile(1 - ALPHA / max(count, 1), least)
     return [_told(kind, measure, changes, reach, tolerance, name) for (kind, measure), changes in pairs.items()]
 
 
-def _n(result: Result) -> int:
-    """Return how many sentences a result has."""
-    return int(result.meta["corpus"]["n"])
+def _freedom(result: Result, measure: str) -> float:
+    """Return the degrees of freedom of a result's intervals; results of before drew the same for all measures."""
+    drawn = freedom(int(result.meta["corpus"]["n"]))
+    return float(result.meta["options"].get("freedom", {}).get(measure) or drawn)
 
 
 #: By kind, measure and group: the deviations without each block, and on the halves, of now and before.
@@ -736,11 +742,13 @@ def _changes(
     now: pd.DataFrame,
     before: pd.DataFrame,
     drawn: _Drawn,
-    usual: float,
+    usual: tuple[float, float],
     tolerance: float,
     name: str,
-) -> list[_Change] | str:
+) -> list[_Change] | str | None:
+    """Return the changes by one kind and measure, or why there are none; None if none has an interval."""
     changes: list[_Change] = []
+    unknown = False
     later = {str(row["group"]): row for _, row in now.iterrows()}
     for _, row in before.iterrows():
         group = str(row["group"])
@@ -751,15 +759,15 @@ def _changes(
             continue  # chance reaches perfect agreement: the measure says nothing here
         error = _paired_error(drawn.get((kind, measure, group), {}), new[3], old[3])
         if error is None:
-            error = math.hypot(new[2] - new[0], old[0] - old[1]) / usual
+            error = math.hypot((new[2] - new[0]) / usual[0], (old[0] - old[1]) / usual[1])
         if not math.isfinite(error):
             if not tolerance:
-                raise UsageError(
-                    f"{kind} by {measure} has no intervals (here or in {name}): run with intervals = true, or say how "
-                    "much worse is allowed with --tolerance"
-                )
+                unknown = True
+                continue
             error = 0.0
         changes.append(_Change(group, new[0], old[0], error))
+    if unknown and not changes:
+        return None
     return changes or f"matches no row: by {measure}, chance reaches perfect agreement everywhere, so it says nothing"
 
 
@@ -788,8 +796,13 @@ def _scaled(measure: str, row: pd.Series[Any]) -> tuple[float, float, float, flo
     return value, min(one, other), max(one, other), best - zero
 
 
-def _told(kind: str, measure: str, changes: list[_Change] | str, reach: float, tolerance: float, name: str) -> Verdict:
+def _told(
+    kind: str, measure: str, changes: list[_Change] | str | None, reach: float, tolerance: float, name: str
+) -> Verdict:
     rule = f"no worse than {name}: {kind} by {measure}"
+    if changes is None:
+        remedy = f"name it in intervals (intervals = [{measure!r}]), or give --tolerance"
+        return Verdict(rule, True, f"skip  {rule}: not compared, since it has no intervals: {remedy}")
     if isinstance(changes, str):
         return Verdict(rule, False, f"FAIL  {rule}: {changes}")
     rooms = [(change.now - change.before + change.error * reach + tolerance, change) for change in changes]

@@ -7,8 +7,10 @@ import json
 import os
 import shlex
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,13 +22,16 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.segment import Segment
 from rich.table import Column, Table
+from rich.text import Text
 
 from babelscope.cache import write_atomically
 from babelscope.errors import BabelscopeError, UsageError, harmless
@@ -47,6 +52,9 @@ class _Harmless(Console):
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(harmless(segment.text), segment.style)
 
+
+#: Seconds between two lines on progress where no terminal shows it.
+SECONDS_A_LINE = 30
 
 out = _Harmless()
 err = _Harmless(stderr=True)
@@ -81,27 +89,44 @@ DEMOS: dict[int, str] = {5: "demo", 9: "demo-nine"}
 
 @contextmanager
 def _showing() -> Iterator[Any]:
-    """Show progress on a terminal as bars, elsewhere as a line when the step changes."""
+    """Show progress, speed and time left: on a terminal as bars, elsewhere as a line a step and twice a minute."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        _Speed(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
         task = bars.add_task("starting", total=None)
-        last = ""
+        step, begun, first, printed = "", 0.0, 0, 0.0
 
         def tell(what: str, done: int, total: int) -> None:
-            nonlocal last
+            nonlocal step, begun, first, printed
+            now = time.monotonic()
+            if what != step:
+                bars.reset(task)
+                step, begun, first, printed = what, now, done, now
+                if not err.is_terminal:
+                    err.print(f"{what} …", markup=False, highlight=False)
+            elif not err.is_terminal and now - printed >= SECONDS_A_LINE and done > first and total:
+                speed = (done - first) / (now - begun)
+                left = timedelta(seconds=round((total - done) / speed))
+                err.print(f"{what}: {done} of {total}, {speed:.3g}/s, {left} left", markup=False, highlight=False)
+                printed = now
             bars.update(task, description=escape(what), completed=done, total=total or None)
-            if what != last and not err.is_terminal:
-                err.print(f"{what} …", markup=False, highlight=False)
-            last = what
 
         yield tell
+
+
+class _Speed(ProgressColumn):
+    """How much is done in a second."""
+
+    def render(self, task: Task) -> Text:
+        """Return the speed, as far as it is known."""
+        return Text(f"{task.speed:.3g}/s" if task.speed else "", style="progress.data.speed")
 
 
 def _say_version(asked: bool) -> None:
@@ -516,7 +541,19 @@ def compare(
         list[str] | None,
         typer.Option("--measure", "-m", help="A measure, such as svcca(variance=0.9); repeat for more."),
     ] = None,
-    permutations: Annotated[int, typer.Option("--permutations", min=19, help="Of the sentences, for the null.")] = 200,
+    permutations: Annotated[
+        int, typer.Option("--permutations", min=19, help="Of the sentences at most, where a null has no closed form.")
+    ] = 2000,
+    intervals: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--intervals",
+            help="A measure to give intervals for, such as svcca; repeat for more; 'none' for no intervals.",
+        ),
+    ] = None,
+    device: Annotated[
+        str, typer.Option("--device", help="Where pairs are computed: cpu, or a device of torch such as cuda.")
+    ] = "cpu",
     match: Annotated[
         str, typer.Option("--match", help="output, depth or all: which text point a speech point is held against.")
     ] = "output",
@@ -540,11 +577,11 @@ def compare(
     from babelscope.capture import Activations
     from babelscope.engines import open_engine
     from babelscope.gaps import compare as compare_activations
+    from babelscope.gaps.folder import locked_output, save
     from babelscope.gaps.parts import PARTS
     from babelscope.gaps.scoring import DEFAULT_MEASURES
     from babelscope.report.terminal import summary_table
     from babelscope.similarity.blocks import computed_by
-    from babelscope.study import alone, save
 
     activations = Activations(store)
     if output is None and isinstance(activations.path, str):
@@ -552,7 +589,7 @@ def compare(
     folder = output or Path(store).parent
     with (
         _showing() as tell,
-        alone(folder),
+        locked_output(folder),
         open_engine(engine, address=address, tell=tell) as runs,
         computed_by(runs.comparer),
     ):
@@ -566,6 +603,8 @@ def compare(
             progress=tell,
             checkpoint=folder / PARTS,
             memory=memory * 1e9,
+            interval=intervals != ["none"] and (intervals or True),
+            device=device,
         )
         save(result, folder, activations.path)
     out.print(summary_table(result))

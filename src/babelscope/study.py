@@ -10,11 +10,10 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 import re
 import time
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
@@ -24,11 +23,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from babelscope import corpora, models
-from babelscope.cache import remove_unfinished
 from babelscope.capture.encoding import BLOCK, encode
 from babelscope.capture.jobs import BATCH_SIZE
 from babelscope.capture.layout import check_store_dtype
-from babelscope.capture.locking import lock
 from babelscope.capture.places import is_url, place_of
 from babelscope.capture.pooling import pooling_named
 from babelscope.capture.store import Activations
@@ -42,7 +39,8 @@ from babelscope.errors import DataError, UsageError, did_you_mean
 from babelscope.gaps.beside import KINDS_BESIDE, beside, told_beside, with_beside
 from babelscope.gaps.caveats import with_corpus_caveat
 from babelscope.gaps.comparisons import MATCHES
-from babelscope.gaps.parts import PARTS, forget
+from babelscope.gaps.folder import locked_output, save, tidy
+from babelscope.gaps.parts import PARTS
 from babelscope.gaps.result import CONTROLS, KINDS, Result
 from babelscope.gaps.scoring import DEFAULT_MEASURES, DEFAULT_PERMUTATIONS, compare
 from babelscope.models.base import MODALITIES, Model, Stage, dtype_named
@@ -153,7 +151,8 @@ class Study(_Table):
     controls: list[str] = Field(default_factory=lambda: list(CONTROLS), min_length=1)
     kinds: list[str] = Field(default_factory=lambda: list(KINDS), min_length=1)
     permutations: Annotated[int, Field(ge=19)] = DEFAULT_PERMUTATIONS
-    intervals: bool = True
+    intervals: bool | list[str] = True
+    compare_device: str = "cpu"
     match: Literal["output", "depth", "all"] = "output"
     seed: Annotated[int, Field(ge=0)] = 0
     skip_bad: bool = False
@@ -655,7 +654,7 @@ def run(
             progress=lambda what, done, total: tell(f"encoding {what}", done, total),
             engine=engine,
         )
-        with alone(study.output), computed_by(engine.comparer):
+        with locked_output(study.output), computed_by(engine.comparer):
             result = _scored(study, activations, tell)
             _put_beside(result, study, corpus, others, overwrite, tell, engine, Earlier(model, activations))
             result.meta["study"] = {
@@ -670,33 +669,6 @@ def run(
             tell("writing the report", 0, 0)
             report = write_report(result, study.output)
     return Outcome(result, report, study.output, time.monotonic() - started)
-
-
-@contextlib.contextmanager
-def alone(output: Path) -> Iterator[None]:
-    """Hold a folder of results for one run, and remove the unfinished files that killed ones left there.
-
-    Raises
-    ------
-    DataError
-        If another run holds it; the line names it.
-    """
-    with lock(output / "result"):
-        _tidy(output)
-        yield
-
-
-def _tidy(output: Path) -> None:
-    for folder in (output, output / "tables", output / "figures"):
-        remove_unfinished(folder)
-
-
-def save(result: Result, output: Path, store: Path | str) -> None:
-    """Save a result with where its activations are, and remove the parts that were kept until then."""
-    where = store if is_url(store) else Path(os.path.relpath(Path(store).resolve(), output.resolve())).as_posix()
-    result.meta["activations"] = result.meta.get("activations", {}) | {"store": where}
-    result.save(output)
-    forget(output / PARTS)
 
 
 def _warning(model: Model, study: Study, corpus: Corpus) -> Model:
@@ -765,7 +737,7 @@ def _put_beside(
             engine=engine,
             earlier=earlier if variant is not None else None,
         )
-        _tidy(own.output)
+        tidy(own.output)
         found[label] = _scored(own, activations, tell)
         save(found[label], own.output, store_of(own))
         told.append({"label": label, "name": table.name, "options": dict(model.options), "notes": list(model.notes)})
@@ -809,6 +781,7 @@ def _scored(study: Study, activations: Activations, tell: Progress) -> Result:
         "seed": study.seed,
         "match": study.match,
         "intervals": study.intervals,
+        "null": "closed form",  # permutations for every null before
         "versions": activations.meta["versions"],
     }
     if activations.skipped:
@@ -831,6 +804,7 @@ def _scored(study: Study, activations: Activations, tell: Progress) -> Result:
         match=study.match,
         kinds=study.kinds,
         interval=study.intervals,
+        device=study.compare_device,
         progress=lambda what, done, total: tell(f"comparing ({what})", done, total),
         checkpoint=study.output / PARTS,
     )
@@ -846,10 +820,15 @@ def describe_keys() -> list[tuple[str, str]]:
     rows += [
         ("controls", ", ".join(CONTROLS)),
         ("kinds", "of comparison: " + ", ".join(KINDS)),
-        ("permutations", "of the sentences, for the null"),
+        ("permutations", "of the sentences at most, for nulls without a closed form"),
         ("seed", "of every draw"),
         ("skip_bad", "whether to leave out sentences that cannot be encoded, and list them, instead of stopping"),
-        ("intervals", "whether to give intervals, and the tables that rest on them: by class, findings, diagnosis"),
+        (
+            "intervals",
+            "whether to give intervals, and the tables that rest on them: by class, findings, diagnosis; or a list of "
+            "the measures to give them for (svcca has none unless it is named)",
+        ),
+        ("compare_device", "where pairs are computed: cpu, or a device of torch such as cuda"),
     ]
     rows += [
         ("engine", "who computes: " + ", ".join(f"{name}: {text}" for name, text in ENGINES.items())),

@@ -21,9 +21,10 @@ from babelscope.cli import main
 from babelscope.corpora import Corpus
 from babelscope.errors import DataError, UsageError
 from babelscope.gaps import Result
+from babelscope.gaps.folder import save
 from babelscope.models import Model
 from babelscope.report import write_report
-from babelscope.study import Study, run, save
+from babelscope.study import Study, run
 from babelscope.testing.planted import Planted, planted_activations
 from conftest import write_manifest
 

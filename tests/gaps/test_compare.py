@@ -12,6 +12,8 @@ from babelscope.capture import Activations, encode
 from babelscope.corpora import Corpus
 from babelscope.errors import DataError, UsageError
 from babelscope.gaps import CURVE_COLUMNS, SCORE_COLUMNS, Result, compare, plan
+from babelscope.gaps.pairing import shown_points
+from babelscope.gaps.result import TABLE_COLUMNS
 from babelscope.models import Model
 from babelscope.testing import Planted, planted_activations
 
@@ -61,7 +63,13 @@ def test_every_row_has_its_null_and_shuffled_data_stay_at_it(rising: Result) -> 
     judged = rising.scores[rising.scores["control"] != "shuffled"]
     assert judged[["value", "null_mean", "null_sd", "null_q95", "calibrated", "p", "n"]].notna().all().all()
     plain = judged[judged["control"] == "none"]
-    assert (plain["low"] <= plain["high"]).all() and plain[["low", "high"]].notna().all().all()
+    told = plain[plain["low"].notna()]
+    assert (told["low"] < told["high"]).all() and (told["low"] <= told["value"]).all()
+    untold = plain[plain["low"].isna()]
+    drawn = untold["measure"] == "svcca(variance=0.9)"  # its intervals are drawn only where they are asked for
+    assert drawn.sum() == (plain["measure"] == "svcca(variance=0.9)").sum()
+    assert untold.loc[~drawn, "value"].isin([0, 1]).all(), "where no sentence misses, how far is not estimable"
+    assert set(judged["null"]) == {"closed form"} and set(judged["convention"]) >= set(plain["convention"])
     shuffled = rising.scores[rising.scores["control"] == "shuffled"].merge(
         plain, on=["kind", "point_a", "point_b", "language_a", "language_b", "measure"], suffixes=("", "_null")
     )
@@ -80,7 +88,9 @@ def test_the_interval_of_a_mean_is_for_other_sentences_and_languages(rising: Res
     assert len(both) == len(means) == len(of_all)
     for name in ("value", "low", "high"):
         np.testing.assert_allclose(both[name], both[f"{name}_all"])
-    assert (means["low"] < means["value"]).all() and (means["high"] <= 1).all()
+    told = means[(means["measure"] != "svcca(variance=0.9)") & (means["value"] < 1)]
+    assert (told["low"] < told["value"]).all() and (told["high"] <= 1).all()
+    assert means.drop(told.index)["low"].isna().all()
     assert rising.meta["options"]["interval_of_means"] == "other sentences and languages"
     controlled = rising.curves.query("group == 'mean' and control != 'none'")
     assert controlled[["low", "high"]].isna().all().all()
@@ -204,9 +214,10 @@ def test_the_same_seed_gives_the_same_scores(tmp_path: Path) -> None:
     store = planted_activations(
         tmp_path / "a.zarr", {"shared.layer.0": Planted(meaning=0.3)}, n=20, languages=("xa", "xb")
     )
-    first, second = (compare(store, ["linear_cka"], permutations=49, seed=5) for _ in range(2))
+    first, second = (compare(store, ["procrustes"], permutations=49, seed=5) for _ in range(2))
     pd.testing.assert_frame_equal(first.scores, second.scores)
-    other = compare(store, ["linear_cka"], permutations=49, seed=6)
+    other = compare(store, ["procrustes"], permutations=49, seed=6)
+    assert set(other.scores["null"]) == {"permutation", ""}
     assert not np.array_equal(first.scores["null_mean"], other.scores["null_mean"], equal_nan=True)
 
 
@@ -218,3 +229,19 @@ def test_shares_that_cannot_be_are_refused(tmp_path: Path) -> None:
 def test_a_store_can_be_opened_again(tmp_path: Path) -> None:
     store = planted_activations(tmp_path / "a.zarr", RISING, n=10)
     assert Activations(store.path).shared_points == tuple(RISING)
+
+
+@pytest.mark.parametrize("match", ["output", "depth", "all"])
+def test_which_points_are_paired_is_a_table_of_the_result(
+    match: str, tiny_model: Model, tones: Corpus, tmp_path: Path
+) -> None:
+    store = encode(tiny_model, tones, tmp_path / "a.zarr")
+    result = compare(store, ["linear_cka"], match=match, kinds=["modality_gap"], controls=["none"], interval=False)
+    table = result.tables["pairing"]
+    assert tuple(table.columns) == TABLE_COLUMNS["pairing"]
+    pairs = set(result.scores[["point_a", "point_b"]].itertuples(index=False, name=None))
+    assert pairs == set(table[["speech_point", "text_point"]].itertuples(index=False, name=None))
+    assert (table.groupby("speech_point")["shown"].sum() == 1).all()
+    assert shown_points(result.scores, table) == shown_points(result.scores)
+    again = Result.load(result.save(tmp_path / "out"))
+    pd.testing.assert_frame_equal(again.tables["pairing"], table)

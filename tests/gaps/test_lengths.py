@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from babelscope.errors import DataError
-from babelscope.gaps.lengths import project_out, standardised_log
-from babelscope.similarity import linear_cka, pairwise, regress_out
+from babelscope.gaps.lengths import standardised_log
+from babelscope.similarity import linear_cka, parse_measure, regress_out
+from babelscope.similarity.representation import Representation
+from babelscope.similarity.residuals import residual_space, span_of
+
+
+def project_out(x: Any, covariates: Any) -> Any:
+    return residual_space(span_of(covariates)) @ x
 
 
 @settings(max_examples=50, deadline=None)
@@ -34,29 +42,74 @@ def test_dependent_covariates_count_once() -> None:
 
 
 def test_too_many_covariates_are_refused() -> None:
-    with pytest.raises(DataError, match="degrees of freedom"):
+    with pytest.raises(DataError, match="leave nothing of 6 sentences"):
         project_out(np.ones((6, 2)), np.random.default_rng(0).standard_normal((6, 4)))
 
 
-def test_the_null_of_projected_data_is_that_of_independent_data() -> None:
-    """Unrelated data, a strong common length effect: after projection p is uniform and debiased CKA is 0 on average."""
-    generator = np.random.default_rng(3)
+def unrelated(generator: np.random.Generator, n: int, width: int) -> tuple[Any, Any, Any]:
+    """Two sides that have nothing in common but a strong effect of length, and the covariates."""
+    length = generator.standard_normal((n, 1))
+    covariates = np.hstack([length, generator.standard_normal((n, 3))])
+    x, y = (generator.standard_normal((n, width)) + 3 * length for _ in range(2))
+    return x, y, covariates
+
+
+@pytest.mark.parametrize(
+    "name", ["linear_cka", "svcca(variance=0.9)", "svcca(k=3)", "svcca(variance=0.9, squared=True)"]
+)
+@pytest.mark.parametrize("null", ["closed form", "permutation"])
+def test_the_null_of_regressed_sides_is_that_of_unrelated_data(name: str, null: str) -> None:
+    """p is uniform after regressing out a strong common length, and debiased CKA is 0 on average."""
+    if (name, null) == ("linear_cka", "permutation"):
+        pytest.skip("its closed form is always there")
+    measure, generator = parse_measure(name), np.random.default_rng(3)
     values, ps = [], []
-    for _ in range(150):
-        length = generator.standard_normal((24, 1))
-        covariates = np.hstack([length, generator.standard_normal((24, 3))])
-        x = generator.standard_normal((24, 8)) + 3 * length
-        y = generator.standard_normal((24, 8)) + 3 * length
+    for _ in range(200):
+        x, y, covariates = unrelated(generator, 24, 8)
         assert linear_cka(x, y) > 0.3
-        a, b = project_out(x, covariates), project_out(y, covariates)
-        found = pairwise(
-            {"a": a, "b": b}, ["linear_cka"], null="permutation", permutations=99, seed=int(generator.integers(10**6))
-        )
-        values.append(float(found["value"].values[0, 0]))
-        ps.append(float(found["p"].values[0, 0]))
-    assert abs(np.mean(values)) < 3 * np.std(values) / np.sqrt(150) + 0.01
-    assert 0.01 < np.mean(np.array(ps) < 0.1) < 0.2
-    assert 0.4 < np.mean(ps) < 0.6
+        q = span_of(covariates)
+        a, b = (measure.regressed(measure.prepare(Representation(side)), q) for side in (x, y))
+        values.append(measure.value(a, b))
+        if null == "closed form":
+            law = measure.law(a, b)
+            assert law is not None
+            ps.append(law.above(values[-1]))
+        else:
+            orders = generator.permuted(np.tile(np.arange(24), (99, 1)), axis=1)
+            ps.append((1 + (measure.permuted(a, b, orders) >= values[-1]).sum()) / 100)
+    if name == "linear_cka":
+        assert abs(np.mean(values)) < 3 * np.std(values) / np.sqrt(200)
+    assert 0.04 < np.mean(np.array(ps) < 0.1) < 0.17
+    assert 0.43 < np.mean(ps) < 0.57
+
+
+@pytest.mark.parametrize(
+    "name", ["linear_cka", "linear_cka(debiased=False)", "svcca(variance=0.9)", "cca", "retrieval"]
+)
+def test_regressing_a_prepared_side_is_regressing_its_rows_whatever_the_order_of_sentences(name: str) -> None:
+    generator = np.random.default_rng(5)
+    x, y, covariates = unrelated(generator, 40, 6)
+    y += x
+    measure, q = parse_measure(name), span_of(covariates)
+
+    def scored(order: Any) -> float:
+        sides = [measure.regressed(measure.prepare(Representation(side[order])), q[order]) for side in (x, y)]
+        return measure.value(*sides)
+
+    straight = scored(np.arange(40))
+    for _ in range(5):
+        assert scored(generator.permutation(40)) == pytest.approx(straight, abs=1e-10)
+    less = [regress_out(side, covariates) for side in (x, y)]
+    if name in ("linear_cka(debiased=False)", "cca", "retrieval"):  # the others keep directions, or debias, otherwise
+        assert measure.between(*less) == pytest.approx(straight, abs=1e-9)
+    if name == "linear_cka":
+        a, b = (side @ side.T for side in less)
+        room = 40 - 1 - q.shape[1]
+
+        def product(k: Any, m: Any) -> float:
+            return float((k * m).sum() - np.trace(k) * np.trace(m) / room)
+
+        assert straight == pytest.approx(product(a, b) / np.sqrt(product(a, a) * product(b, b)), abs=1e-10)
 
 
 def test_lengths_that_say_nothing_give_no_column() -> None:

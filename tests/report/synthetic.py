@@ -102,6 +102,7 @@ def synthetic_result(
                         "null_sd": 0.03, "low": np.nan, "high": np.nan, "n": n, "kx": 20, "ky": 20,
                         "model": "whisper-base+e5-small", "stage_b": "pooled", "depth_b": 1.0,
                         "convention": f"{measure.split('(')[0]}: rows are sentences, centred, float64",
+                        "null": "" if control == "shuffled" else "closed form",
                     }  # fmt: skip
                     frames.append(frame)
                     if control == "length_only":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -317,3 +318,28 @@ def test_measures_disagree_on_a_planted_signal() -> None:
     assert sim.linear_cka(x, y) - sim.linear_cka(x, apart) > 0.7
     assert sim.mutual_knn(x, y) - sim.mutual_knn(x, apart) > 0.4
     assert sim.cv_cca(x, y) - sim.cv_cca(x, apart) > 0.7
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_neighbours_found_in_single_precision_and_blocks_are_those_of_the_whole_table(
+    seed: int, monkeypatch: Any
+) -> None:
+    """Also where two differ by less than single precision tells, and where two are equal."""
+    rng = np.random.default_rng(seed)
+    n, d = 90, 70
+    common = rng.normal(size=(n, d))
+    x, y = (common * rng.choice([0.0, 0.5, 2.0]) + rng.normal(size=(n, d)) for _ in range(2))
+    y[5] = y[4] * (1 + 1e-9) + 1e-9 * rng.normal(size=d)
+    if seed % 2:
+        y[7] = y[6]
+    measure = sim.Retrieval()
+    a, b = (measure.prepare(sim.Representation(side)) for side in (x, y))
+    table = a.rows @ b.rows.T
+    wanted = measure._from_table(np.round(table / np.abs(table).max(), 12), (False, True))
+    for block in (2**19, 1000):
+        monkeypatch.setattr(sys.modules["babelscope.similarity.retrieval"], "BLOCK", block)
+        found = measure.matches(a, b)
+        np.testing.assert_allclose(found.cells.paired(), wanted.cells.paired())
+        np.testing.assert_allclose(found.cells.moments(), wanted.cells.moments(), atol=1e-12)
+        assert found.gained is not None and wanted.gained is not None
+        np.testing.assert_allclose(found.gained, wanted.gained)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,9 @@ from calibrated_similarity import calibrate_layers
 
 from babelscope import similarity as sim
 from babelscope.errors import DataError, UsageError
-from babelscope.similarity.permutation import permutations
+from babelscope.gaps import compare
+from babelscope.similarity.permutation import ENOUGH, FIRST, calibrate, permutations
+from babelscope.testing import Planted, planted_activations
 from clouds import related
 
 RNG = np.random.default_rng
@@ -104,3 +108,43 @@ def test_max_over_refuses_what_does_not_fit() -> None:
         sim.max_over([1.0, 2.0], np.zeros((3, 5)))
     with pytest.raises(DataError, match="NaN"):
         sim.max_over([1.0], np.full((1, 5), np.nan))
+
+
+def test_sequential_p_values_are_valid_and_not_stuck_at_a_floor() -> None:
+    """Of uniform scores p <= a in a share of at most a; a score that nothing reaches gets 1 in 2,001, not 1 in 201."""
+    rng = np.random.default_rng(0)
+    drawn, ps = [], []
+    for _ in range(4000):
+        null = rng.random(2000)
+        value = rng.random()
+        taken = FIRST
+        while taken < 2000 and (null[:taken] >= value).sum() < ENOUGH:
+            taken = min(2 * taken, 2000)
+        found = calibrate(value, null[:taken], best=2.0, sequential=True)
+        drawn.append(taken)
+        ps.append(found.p)
+    for level in (0.002, 0.01, 0.05, 0.2, 0.5):
+        assert np.mean(np.array(ps) <= level) <= level + 3 * (level / 4000) ** 0.5
+    assert np.mean(np.array(ps) <= 0.05) > 0.035
+    assert np.mean(drawn) < 330, "most decisions need no more than the first"
+    assert calibrate(1.5, rng.random(2000), best=2.0, sequential=True).p == pytest.approx(1 / 2001)
+
+
+def test_a_study_draws_as_many_permutations_as_the_decision_needs(tmp_path: Path) -> None:
+    counted: list[int] = []
+    points = {"shared.0": Planted(), "shared.1": Planted(meaning=0.8)}
+    store = planted_activations(tmp_path / "a.zarr", points, n=24, languages=("xa", "xb"))
+
+    @dataclass(frozen=True)
+    class Counting(sim.Procrustes):
+        name = "counting"
+
+        def permuted(self, x: Any, y: Any, orders: Any) -> Any:
+            counted.append(len(orders))
+            return super().permuted(x, y, orders)
+
+    result = compare(store, [Counting()], kinds=["modality_gap"], controls=["none"], interval=False)
+    ps = {point: rows["p"].to_numpy() for point, rows in result.scores.groupby("point_a")}
+    assert (ps["shared.1"] == 1 / 2001).all() and (ps["shared.0"] > 0.01).all()
+    assert set(result.scores["null"]) == {"permutation"}
+    assert sum(counted) <= 2 * 2000 + 2 * 800

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from babelscope import similarity as sim
-from babelscope.errors import DataError
+from babelscope.errors import DataError, UsageError
+from babelscope.gaps import compare
+from babelscope.testing import Planted, planted_activations
 from clouds import related
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -50,6 +54,33 @@ def test_pairwise_takes_tensors(pair: Any, device: str) -> None:
     wanted = sim.pairwise(dict(zip("xy", pair, strict=True)), ["svcca", "linear_cka", "mutual_knn(k=3)"])
     np.testing.assert_allclose(found.value, wanted.value, atol=1e-10)
     np.testing.assert_allclose(found.p, wanted.p, atol=1e-8)
+
+
+#: "cpu" alone means NumPy; with an index it is torch's.
+@pytest.mark.parametrize("device", ["cpu:0", *(["cuda"] if torch.cuda.is_available() else [])])
+def test_a_study_on_a_device_has_the_numbers_of_one_in_numpy(device: str, tmp_path: Path) -> None:
+    points = {"shared.0": Planted(meaning=0.2, length=0.1), "shared.1": Planted(meaning=0.5)}
+    store = planted_activations(tmp_path / "a.zarr", points, n=70, languages=("xa", "xb", "xc"), width=80)
+    measures = [
+        "svcca(variance=0.9)",
+        "svcca(squared=True)",
+        "linear_cka",
+        "retrieval",
+        "rsa(metric='euclidean')",
+        "procrustes",
+        "xsim",
+    ]
+    wanted, found = (compare(store, measures, device=place, permutations=19) for place in ("cpu", device))
+    numbers = ["value", "null_mean", "null_sd", "null_q95", "calibrated", "p", "low", "high", "n", "kx", "ky"]
+    pd.testing.assert_frame_equal(wanted.scores.drop(columns=numbers), found.scores.drop(columns=numbers))
+    np.testing.assert_allclose(wanted.scores[numbers], found.scores[numbers], atol=1e-6)
+
+
+def test_a_device_that_is_not_there_is_named(tmp_path: Path) -> None:
+    store = planted_activations(tmp_path / "a.zarr", {"shared.0": Planted()}, n=12)
+    for device, said in (("mps", "single precision"), ("qpu", "'qpu' cannot be used here")):
+        with pytest.raises(UsageError, match=said):
+            compare(store, ["linear_cka"], device=device)
 
 
 def test_a_bad_number_in_a_tensor_is_named() -> None:

@@ -23,7 +23,7 @@ from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ZstdCodec
 from zarr.storage import MemoryStore
 
 from babelscope.errors import DataError, UsageError, did_you_mean
-from babelscope.models.base import Modality
+from babelscope.stages import Modality
 
 SCHEMA = 2
 

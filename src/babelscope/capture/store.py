@@ -37,7 +37,7 @@ from babelscope.capture.layout import (
 from babelscope.capture.locking import lock
 from babelscope.capture.places import LOCK_KEY, place_of
 from babelscope.errors import DataError, UsageError, did_you_mean
-from babelscope.models.base import MODALITIES, Modality, Stage
+from babelscope.stages import MODALITIES, Modality, Stage
 
 __all__ = ["Activations", "Block", "Layout", "Writer", "lock", "now", "open_activations", "versions"]
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from babelscope.capture.encoding import Here
-from babelscope.capture.jobs import Encoder, Work
 from babelscope.errors import UsageError, did_you_mean
-from babelscope.models.base import Model
 from babelscope.similarity.blocks import Comparer
+
+if TYPE_CHECKING:  # comparing needs no torch
+    from babelscope.capture.jobs import Work
+    from babelscope.models.base import Model
 
 __all__ = ["ENGINES", "Engine", "Local", "check_engine", "open_engine"]
 
@@ -24,7 +25,7 @@ ENGINES: dict[str, str] = {"local": "this process", "ray": "the machines of a Ra
 Tell = Callable[[str, int, int], None]
 
 
-class Engine(Encoder, Protocol):
+class Engine(Protocol):
     """What a study needs of an engine.
 
     Attributes
@@ -38,6 +39,9 @@ class Engine(Encoder, Protocol):
     @property
     def comparer(self) -> Comparer | None:
         """Who computes blocks of pairs; None: whoever asks."""
+
+    def encode(self, work: Work) -> None:
+        """Run and write all jobs (:class:`babelscope.capture.jobs.Encoder`)."""
 
     def summon(self, load: Callable[[], Model], device: str = "cpu") -> Model:
         """Return the model that a function loads, wherever the engine runs it.
@@ -61,6 +65,8 @@ class Local:
 
     def encode(self, work: Work) -> None:
         """Run and write all jobs, in their order."""
+        from babelscope.capture.encoding import Here
+
         Here().encode(work)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from babelscope.engines.setting import Setting
 from babelscope.similarity.blocks import Block, Filled, Settings
-from babelscope.similarity.pairwise import Filler
+from babelscope.similarity.filling import Filler
 
 
 class Comparing:
@@ -31,6 +31,6 @@ class Comparing:
         Raises
         ------
         BabelscopeError
-            As :meth:`babelscope.similarity.pairwise.Filler.fill`, or if the store cannot be read from here.
+            As :meth:`babelscope.similarity.filling.Filler.fill`, or if the store cannot be read from here.
         """
         return self._filler.fill(table, settings, block)

@@ -97,7 +97,8 @@ def intervals_of_means(
 
 def _ends(one: Scored, rows: IntArray, *, other_languages: bool = True) -> dict[str, float]:
     """Return low and high of an average, within the measure's range."""
-    low, high = one.contrast([(1.0, rows)], other_languages=other_languages).interval()
+    contrast = one.contrast([(1.0, rows)], other_languages=other_languages)
+    low, high = contrast.interval() if contrast.error > 1e-9 else (np.nan, np.nan)
     least, most = parse_measure(one.measure).range
     return {"low": float(np.maximum(low, least)), "high": float(np.minimum(high, most))}
 

@@ -24,11 +24,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import t as student
 
 from babelscope.capture.store import Activations
 from babelscope.errors import DataError
 from babelscope.gaps.result import TABLE_COLUMNS
+from babelscope.similarity import student
 
 #: Fewest sentences.
 LEAST_SENTENCES = 4
@@ -201,7 +201,7 @@ def _distances(
     squared = _unlike(own_pair, rows_pair) / within  # row 0: all sentences; row 1 + s: without sentence s
     without = squared[1:]
     error = np.sqrt((n - 1) / n * ((without - without.mean(0)) ** 2).sum(0))
-    reach = float(student.ppf(1 - alpha / 2, n - 1)) * error
+    reach = student.quantile(1 - alpha / 2, n - 1) * error
     ends = np.stack([squared[0], squared[0] - reach, squared[0] + reach], axis=1)
     signed: FloatArray = np.sign(ends) * np.sqrt(np.abs(ends))
     return signed

@@ -8,6 +8,7 @@ from itertools import combinations, permutations
 from typing import Literal, NamedTuple, Protocol
 
 from babelscope.errors import UsageError, did_you_mean
+from babelscope.gaps.pairing import pairs_of_points
 from babelscope.gaps.result import KINDS
 
 Kind = Literal["modality_gap", "language_gap_text", "language_gap_speech", "cross_gap"]
@@ -100,7 +101,7 @@ def plan(activations: Places, match: str = "output", kinds: Sequence[str] | None
     wanted = check_kinds(kinds)
     languages, modalities = activations.languages, activations.modalities
     found: list[Comparison] = []
-    across = _across(activations, match) if {"text", "speech"} <= set(modalities) else []
+    across = pairs_of_points(activations, match) if {"text", "speech"} <= set(modalities) else []
     if "modality_gap" in wanted:
         for speech_point, text_point in across:
             found += [
@@ -147,21 +148,3 @@ def check_kinds(kinds: Sequence[str] | None) -> list[str]:
 
 def _counted(languages: Sequence[str]) -> str:
     return "one language" if len(languages) == 1 else f"{len(languages)} languages"
-
-
-def _across(activations: Places, match: str) -> list[tuple[str, str]]:
-    shared = set(activations.shared_points)
-    texts = activations.points("text")
-    own = [point for point in texts if point not in shared] or texts
-    pairs: list[tuple[str, str]] = []
-    for point in activations.points("speech"):
-        if point in shared:
-            pairs.append((point, point))
-        elif match == "all":
-            pairs += [(point, text) for text in own]
-        elif match == "depth":
-            depth = activations.depth(point, "speech")
-            pairs.append((point, min(own, key=lambda text: abs(activations.depth(text, "text") - depth))))
-        else:
-            pairs.append((point, own[-1]))
-    return pairs

@@ -18,11 +18,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import t as student
 
 from babelscope.gaps.comparisons import Comparison
 from babelscope.gaps.resampling import Deviations
-from babelscope.similarity import parse_measure
+from babelscope.similarity import parse_measure, student
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -62,7 +61,7 @@ class Contrast:
         """Return the interval of level 1 - alpha; NaN if there is no error."""
         if not np.isfinite(self.error):
             return float("nan"), float("nan")
-        reach = float(student.ppf(1 - alpha / 2, self.freedom)) * self.error
+        reach = student.quantile(1 - alpha / 2, self.freedom) * self.error
         return self.value - reach, self.value + reach
 
     @property
@@ -72,7 +71,7 @@ class Contrast:
             return float("nan")
         if self.error == 0:
             return float(self.value == 0)
-        return float(2 * student.sf(abs(self.value) / self.error, self.freedom))
+        return student.two_sided(self.value / self.error, self.freedom)
 
 
 class Scored:
@@ -232,7 +231,8 @@ def scored_by_measure(
 def with_intervals(scores: pd.DataFrame, scored: Mapping[str, Scored]) -> pd.DataFrame:
     """Return the scores with ``low`` and ``high`` of the uncontrolled ones: 95 %, for other sentences.
 
-    The ends are cut where the measure's range ends, since no score lies beyond.
+    The ends are cut where the measure's range ends, since no score lies beyond. An interval that would have no width is
+    not estimable from these sentences: it is missing.
     """
     out = scores.copy()
     plain = scores[scores["control"] == "none"]
@@ -240,7 +240,9 @@ def with_intervals(scores: pd.DataFrame, scored: Mapping[str, Scored]) -> pd.Dat
         one = scored[str(measure)]
         if one.deviations.freedom < 1:
             continue
-        reach = float(student.ppf(0.975, one.deviations.freedom)) * one.errors
+        # A score that no sentence moves, or that saturates in every draw, has no interval that could be told.
+        errors = np.where(one.errors > 1e-9, one.errors, np.nan)
+        reach = student.quantile(0.975, one.deviations.freedom) * errors
         least, most = parse_measure(str(measure)).range
         out.loc[rows.index, "low"] = np.maximum(one.values - reach, least)
         out.loc[rows.index, "high"] = np.minimum(one.values + reach, most)

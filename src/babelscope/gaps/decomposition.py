@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from babelscope.capture.store import Activations
 from babelscope.errors import DataError
@@ -385,5 +385,5 @@ def _reach(shares: FloatArray, alpha: float) -> FloatArray:
         with np.errstate(invalid="ignore", divide="ignore"):
             freedom = variance**2 / (of_sentences**2 / (n - 1) + excess**2 / (count - 1))
     freedom = np.where(np.isfinite(freedom), freedom, n - 1.0)
-    reach: FloatArray = student.ppf(1 - alpha / 2, freedom) * np.sqrt(variance)
+    reach: FloatArray = stdtrit(freedom, 1 - alpha / 2) * np.sqrt(variance)
     return reach

@@ -23,7 +23,7 @@ from babelscope.gaps.findings import CORRECTED, FEWEST_SENTENCES, leading
 from babelscope.gaps.result import TABLE_COLUMNS
 from babelscope.gaps.stages import Stop, ends, way
 from babelscope.languages import Language, language
-from babelscope.models.base import Stage
+from babelscope.stages import Stage
 
 #: What there is to look at, stage by stage. It names the part, and promises nothing.
 _PLACES: dict[str, str] = {

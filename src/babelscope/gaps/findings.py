@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from babelscope.capture.store import Activations
 from babelscope.gaps.by_class import ALL, resource_classes
 from babelscope.gaps.contrasts import FEWEST_LANGUAGES, Contrast, Scored, Term, chance_corrected
-from babelscope.gaps.naming import measure_title
+from babelscope.gaps.naming import by_preference, measure_title
 from babelscope.gaps.result import TABLE_COLUMNS
 from babelscope.gaps.stages import Stop, around_adaptation, behind_front_end, way
 from babelscope.languages import RESOURCE_CLASSES
-from babelscope.models.base import Stage
 from babelscope.similarity import parse_measure
+from babelscope.stages import Stage
 
 HOLDS, HOLDS_NOT, CANNOT_TELL = "holds", "holds not", "cannot tell"
 
@@ -33,10 +33,6 @@ MATTERS = 0.05
 
 #: Fewest sentences for a verdict.
 FEWEST_SENTENCES = 20
-
-#: Measures that lead the findings where the study has them, best first: between any two spaces, and not near
-#: saturation.
-PREFERRED = ("linear_cka", "rbf_cka", "cv_cca", "mutual_knn", "rsa", "procrustes")
 
 #: How :func:`babelscope.gaps.contrasts.chance_corrected` makes its scores of the columns of the scores table.
 CORRECTED = "(value - null_mean) / (best - null_mean)"
@@ -103,14 +99,13 @@ def findings(activations: Activations, scored: Mapping[str, Scored], scores: pd.
 
 def leading(scored: Mapping[str, Scored]) -> str | None:
     """Return the measure that carries the findings and the diagnosis; None if none has a null between two spaces."""
-    fitting = [
+    fitting = by_preference(
         name
         for name, one in scored.items()
         if not parse_measure(name).same_space and np.isfinite(one.rows["null_mean"]).all()
-    ]
-    heads = {name: name.split("(")[0] for name in fitting}
-    preferred = [name for wanted in PREFERRED for name in fitting if heads[name] == wanted]
-    return next(iter([*preferred, *fitting]), None)
+    )
+    with_intervals = [name for name in fitting if scored[name].deviations.freedom >= 1]
+    return next(iter([*with_intervals, *fitting]), None)
 
 
 def verdict(contrast: Contrast, beyond_chance: bool, margin: float, n: int) -> tuple[str, str]:
@@ -279,7 +274,11 @@ def _tested(
     used = scored.rows.iloc[np.unique(np.concatenate([rows for _, rows in terms]))]
     n = int(used["n"].min())
     margin = MATTERS * (1 - float(used["null_mean"].mean()) if raw else 1.0)
-    said, reason = verdict(contrast, raw or overall.interval()[0] > 0, margin, n)
+    if scored.deviations.freedom < 1:
+        name = scored.measure
+        said, reason = CANNOT_TELL, f"There is no interval: ask for one by name (intervals = [{name!r}])."
+    else:
+        said, reason = verdict(contrast, raw or overall.interval()[0] > 0, margin, n)
     low, high = contrast.interval()
     title = measure_title(scored.measure)
     score = title if raw else f"chance-corrected {title}"

@@ -7,12 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from babelscope.gaps.naming import measure_title
+from babelscope.gaps.naming import by_preference, measure_title
 from babelscope.gaps.result import KINDS
 from babelscope.gaps.traced import Traced, told, told_count
-
-#: Measures whose mean carries the headline, best first; a saturated one is passed over.
-_PREFERRED = ("linear_cka", "retrieval", "svcca")
 
 
 def headline(curves: pd.DataFrame, scores: pd.DataFrame, meta: dict[str, Any]) -> list[Traced]:
@@ -37,11 +34,9 @@ def headline(curves: pd.DataFrame, scores: pd.DataFrame, meta: dict[str, Any]) -
 
 
 def _best_measure(rows: pd.DataFrame) -> str | None:
-    names = list(dict.fromkeys(rows["measure"]))
-    for wanted in _PREFERRED:
-        for name in names:
-            if name.split("(")[0] == wanted and (rows.loc[rows["measure"] == name, "calibrated"] > 0).any():
-                return str(name)
+    for name in by_preference(dict.fromkeys(rows["measure"])):
+        if (rows.loc[rows["measure"] == name, "calibrated"] > 0).any():  # a saturated one is passed over
+            return name
     return None
 
 

@@ -3,23 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
-_MEASURE_TITLES: dict[str, str] = {
-    "svcca": "SVCCA",
-    "pwcca": "PWCCA",
-    "cca": "CCA",
-    "cv_cca": "Cross-validated CCA",
-    "linear_cka": "Linear CKA",
-    "rbf_cka": "RBF CKA",
-    "procrustes": "Procrustes",
-    "rsa": "RSA",
-    "mutual_knn": "Mutual k-NN",
-    "retrieval": "Retrieval P@1",
-    "xsim": "xSIM",
-    "mexa": "MEXA",
-    "anc": "Average neuron-wise correlation",
-    "centroid_gap": "Centroid gap",
-}
+from babelscope.similarity import MEASURES
 
 
 def measure_head(measure: str) -> str:
@@ -32,9 +18,10 @@ def measure_title(measure: str) -> str:
 
     A measure that is not known here is shown as it is written in the scores.
     """
-    title = _MEASURE_TITLES.get(measure_head(measure))
+    known = MEASURES.get(measure_head(measure))
+    title = known.title if known is not None else ""
     match = re.fullmatch(r"[^()]*(?:\((.*)\))?", measure.strip(), flags=re.DOTALL)
-    if title is None or match is None:
+    if not title or match is None:
         return measure
     parts = []
     for part in (match.group(1) or "").split(","):
@@ -46,3 +33,22 @@ def measure_title(measure: str) -> str:
         elif name:
             parts.append(f"{name} {value}".strip())
     return ", ".join([title, *parts]).replace("_", " ")
+
+
+def references_of(measure: str) -> tuple[str, ...]:
+    """Return the keys of the works behind a measure, as its class names them; none for one that is not known."""
+    known = MEASURES.get(measure_head(measure))
+    return () if known is None else known.references
+
+
+def by_preference(names: Iterable[str]) -> list[str]:
+    """Return measures, as written, in the order in which they are to carry findings and headlines.
+
+    Those whose class says nothing of it, or is not installed here, come last, in their own order.
+    """
+
+    def rank(name: str) -> float:
+        known = MEASURES.get(measure_head(name))
+        return float("inf") if known is None or known.lead is None else known.lead
+
+    return sorted(names, key=rank)

@@ -8,6 +8,7 @@ side by side suggest.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,8 +20,11 @@ from babelscope.capture.store import Activations
 from babelscope.errors import DataError, UsageError, did_you_mean
 from babelscope.gaps.comparisons import Comparison, Place, check_kinds, plan
 from babelscope.gaps.contrasts import Scored
-from babelscope.gaps.resampling import deviations
+from babelscope.gaps.resampling import Deviations, deviations
 from babelscope.similarity import pairwise, parse_measure
+from babelscope.similarity.blocks import VARIABLES, Settings
+from babelscope.similarity.pairwise import PairTable
+from babelscope.similarity.score import null_kind
 
 #: Columns of what :func:`paired` returns.
 PAIRED_COLUMNS: tuple[str, ...] = (
@@ -256,31 +260,39 @@ def _differences(
     sided = [(which, both[which]) for which in (0, 1) for both in found]
     pairs = [((which, one.a), (which, one.b)) for which, one in sided]
     labels = list(dict.fromkeys(label for pair in pairs for label in pair))
-    whole = pairwise(
-        {label: partial(read, label) for label in labels},
-        [measure],
-        pairs=pairs,
-        permutations=permutations,
-        seed=seed,
+    parsed = parse_measure(measure)
+    settings = Settings(
+        (parsed,),
+        (null_kind(parsed, "auto"),),
+        permutations,
+        seed,
+        alpha=0.05,
+        clusters=np.arange(n) if parsed.has_influence else None,
     )
-    least = parse_measure(measure).minimum_sentences
+    whole = PairTable({label: partial(read, label) for label in labels}, pairs, settings)
+    with whole.computing() as pool:
+        whole.fill(pool)
 
     def score(rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        if len(rows) < least:
+        if len(rows) < parsed.minimum_sentences:
             return np.full(len(pairs), np.nan)
         sides = {label: partial(some, label, rows) for label in labels}
         return np.asarray(pairwise(sides, [measure], pairs=pairs, null=None)["value"].values[:, 0])
 
-    drawn = deviations(score, n, seed=seed, progress=progress)
-    if not np.isfinite(drawn.halves).all():
-        drawn = type(drawn)(drawn.blocks, drawn.halves[:0])
+    if whole.deviations is not None:
+        drawn = Deviations.of_clusters(whole.deviations[:, 0].T)
+    else:
+        drawn = deviations(score, n, seed=seed, progress=progress)
+        if not np.isfinite(drawn.halves).all():
+            drawn = replace(drawn, halves=drawn.halves[:0])
+    value, null_mean = (whole.numbers[:, 0, 0, VARIABLES.index(name)] for name in ("value", "null_mean"))
     table = pd.DataFrame(
         {
             "language_a": [one.a.language for _, one in sided],
             "language_b": [one.b.language for _, one in sided],
             "measure": measure,
-            "value": whole["value"].values[:, 0],
-            "null_mean": whole["null_mean"].values[:, 0],
+            "value": value,
+            "null_mean": null_mean,
         }
     )
     scored = Scored(table, drawn)

@@ -11,7 +11,7 @@ representations (see :mod:`babelscope.similarity.intervals`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from babelscope.gaps.comparisons import Comparison, Place
 from babelscope.similarity import pairwise, parse_measure
 from babelscope.similarity.checkpoint import Checkpoint
+from babelscope.similarity.measure import SKETCHES
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -49,6 +50,8 @@ class Deviations:
     halves : ndarray, shape (H, K)
         ``((halves @ w) ** 2).sum()`` estimates what is counted too often. Without rows where half of the sentences are
         too few for the measure.
+    freedom : float
+        Degrees of freedom of a variance; 0 where nothing is known.
 
     Notes
     -----
@@ -60,19 +63,30 @@ class Deviations:
 
     blocks: FloatArray
     halves: FloatArray
+    freedom: float
 
-    @property
-    def freedom(self) -> float:
-        """Degrees of freedom of a variance; 0 without draws."""
-        return len(self.blocks) * (BLOCKS - 1) / BLOCKS
+    @classmethod
+    def of_clusters(cls, deviations: FloatArray) -> Deviations:
+        """Return those of a jackknife by cluster in closed form, shape (clusters + SKETCHES, K).
+
+        The last rows are the sketches of pairs of sentences, which say what the jackknife counts twice
+        (:meth:`babelscope.similarity.Measure.pair_sketch`).
+        """
+        clusters = len(deviations) - SKETCHES
+        return cls(deviations[:clusters], deviations[clusters:], float(clusters - 1))
+
+    @classmethod
+    def none(cls, count: int) -> Deviations:
+        """Return those of scores of which none are known."""
+        return cls(np.full((0, count), np.nan), np.full((0, count), np.nan), 0.0)
 
     def scaled(self, factors: FloatArray) -> Deviations:
         """Return the deviations of each score times its factor, shape (K,)."""
-        return Deviations(self.blocks * factors, self.halves * factors)
+        return replace(self, blocks=self.blocks * factors, halves=self.halves * factors)
 
     def at(self, rows: IntArray) -> Deviations:
         """Return the deviations of some of the scores."""
-        return Deviations(self.blocks[:, rows], self.halves[:, rows])
+        return replace(self, blocks=self.blocks[:, rows], halves=self.halves[:, rows])
 
 
 def resample(
@@ -131,7 +145,7 @@ def resample(
             score = _kept(score, Checkpoint(checkpoint / ("one-space" if same_space else "two-spaces"), plan))
         part = deviations(score, n, seed=seed, progress=told)
         for column, measure in enumerate(chosen):
-            drawn[measure][same_space] = Deviations(part.blocks[:, column], part.halves[:, column])
+            drawn[measure][same_space] = replace(part, blocks=part.blocks[:, column], halves=part.halves[:, column])
     return {measure: _joined(parts, one_space) for measure, parts in drawn.items() if parts}
 
 
@@ -146,7 +160,7 @@ def _joined(parts: Mapping[bool, Deviations], one_space: NDArray[np.bool_]) -> D
         whole.append(filled)
     # Where half of the sentences are too few, they are for all comparisons.
     short = any(not np.isfinite(part.halves).all() for part in parts.values())
-    return Deviations(whole[0], whole[1][:0] if short else whole[1])
+    return Deviations(whole[0], whole[1][:0] if short else whole[1], next(iter(parts.values())).freedom)
 
 
 def deviations(
@@ -185,7 +199,8 @@ def deviations(
     # Less their own mean: the shift that a measure has from fewer sentences is no variance.
     parts = without.reshape(-1, BLOCKS, *without.shape[1:])
     parts = (parts - parts.mean(1, keepdims=True)) * ((BLOCKS - 1) / BLOCKS / len(parts)) ** 0.5
-    return Deviations(parts.reshape(without.shape), (means - means.mean(0)) * (_PAIRS / (len(means) - 1)) ** 0.5)
+    halves_scaled = (means - means.mean(0)) * (_PAIRS / (len(means) - 1)) ** 0.5
+    return Deviations(parts.reshape(without.shape), halves_scaled, freedom(n))
 
 
 def freedom(n: int) -> float:

@@ -44,6 +44,7 @@ SCORE_COLUMNS: tuple[str, ...] = (
     "kx",
     "ky",
     "convention",
+    "null",  # "closed form", "permutation", or empty without one
 )
 
 #: Columns of the curves table: the scores of one kind at one point, over languages (modality gap) or language pairs.
@@ -181,6 +182,8 @@ TABLE_COLUMNS: dict[str, tuple[str, ...]] = {
     # "halves" (on two halves), scaled so that sums of squares are variances (:mod:`babelscope.gaps.resampling`).
     # `group` is a language (modality gap) or "mean".
     "draws": ("kind", "measure", "point", "against", "group", "part", "draw", "deviation"),
+    # Which text points each speech point was compared with; `shown` marks the one that stands for it along the depth.
+    "pairing": ("speech_point", "text_point", "shown"),
     # Two dimensions of each sentence at each point, for looking at: `x` and `y` are the first two principal axes.
     "projection": ("point", "modality", "language", "sentence", "x", "y", "share_x", "share_y"),
 }
@@ -286,4 +289,6 @@ class Result:
             tables = {path.stem: pd.read_parquet(path) for path in held}
         except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
             raise DataError(f"the result in {folder} is damaged ({error}): run 'babelscope compare' again") from error
+        if "null" not in scores:  # of an earlier version, which drew permutations for every null
+            scores["null"] = scores["null_mean"].notna().map({True: "permutation", False: ""})
         return cls(scores, curves, meta, tables)

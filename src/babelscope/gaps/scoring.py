@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -20,28 +20,49 @@ from babelscope.gaps.comparisons import MATCHES, Comparison, Place, plan
 from babelscope.gaps.contrasts import scored_by_measure, with_intervals
 from babelscope.gaps.curves import curves
 from babelscope.gaps.headline import headline
-from babelscope.gaps.lengths import log_lengths, project_out, standardised_log
+from babelscope.gaps.lengths import log_lengths, standardised_log
+from babelscope.gaps.pairing import pairing_table
 from babelscope.gaps.parts import Parts
-from babelscope.gaps.resampling import BLOCKS, HALVINGS, PARTITIONS, resample
+from babelscope.gaps.resampling import BLOCKS, HALVINGS, PARTITIONS, Deviations, resample
 from babelscope.gaps.result import CONTROLS, SCORE_COLUMNS, Result
 from babelscope.gaps.tables import tables, tables_of_scores
-from babelscope.similarity import pairwise, parse_measure, regress_out
+from babelscope.similarity import Measure, parse_measure
+from babelscope.similarity.arrays import on_device
+from babelscope.similarity.blocks import NONE, REGRESSED, SHUFFLED, VARIABLES, Settings
+from babelscope.similarity.pairwise import PairTable
+from babelscope.similarity.residuals import span_of
+from babelscope.similarity.score import null_kind
 
 DEFAULT_MEASURES: tuple[str, ...] = ("svcca", "linear_cka", "retrieval")
-DEFAULT_PERMUTATIONS = 200
+#: Permutations that are drawn at most, where a null has no closed form.
+DEFAULT_PERMUTATIONS = 2000
 
 #: Bytes of activations that comparing holds.
 MEMORY = 2e9
 
-INTERVAL_TEXT = (
-    f"95 %, for other sentences, from the score without each of {BLOCKS} blocks of the sentences in turn, in "
-    f"{PARTITIONS} partitions, less what {HALVINGS} halvings of the sentences show to be counted too often"
-)
+#: Clusters of sentences at most that intervals rest on: more sentences are taken together, in their order.
+CLUSTERS = 500
 
-#: Measures of the whole geometry: after a regression they are taken in the space of the residual degrees of freedom, so
-#: that the regression itself makes nothing look alike. Neighbour measures need sentences in rows and take the residuals
-#: as they are.
-_GLOBAL = frozenset({"cca", "svcca", "pwcca", "linear_cka", "procrustes"})
+CLOSED_FORM = (
+    "closed form: from the score without each sentence in turn (delete-one jackknife), less what it counts twice of "
+    "pairs of sentences"
+)
+DRAWN = (
+    f"drawn: from the score without each of {BLOCKS} blocks of the sentences in turn, in {PARTITIONS} partitions, less "
+    f"what {HALVINGS} halvings of the sentences show to be counted too often"
+)
+NOT_ASKED = "none: they have no closed form, and were not asked for by name (intervals)"
+
+#: Which control of the pairs each control of a study is.
+_IN_TABLE = {"none": NONE, "length_regressed": REGRESSED, "shuffled": SHUFFLED}
+_PROGRESS = {
+    "any-space": "measures between any two spaces",
+    "one-space": "measures of one space",
+    "length_only": CONTROLS["length_only"],
+}
+
+#: The point of a side of which only the lengths are known.
+LENGTH = "length"
 
 #: Called with what is being compared, how many pairs are done, and how many there are.
 Progress = Callable[[str, int, int], None]
@@ -49,14 +70,15 @@ Progress = Callable[[str, int, int], None]
 
 def compare(
     activations: Activations,
-    measures: Sequence[str] = DEFAULT_MEASURES,
+    measures: Sequence[str | Measure] = DEFAULT_MEASURES,
     *,
     controls: Sequence[str] = tuple(CONTROLS),
     permutations: int = DEFAULT_PERMUTATIONS,
     seed: int = 0,
     match: str = "output",
     kinds: Sequence[str] | None = None,
-    interval: bool = True,
+    interval: bool | Sequence[str] = True,
+    device: str = "cpu",
     progress: Progress | None = None,
     checkpoint: Path | None = None,
     memory: float = MEMORY,
@@ -67,23 +89,26 @@ def compare(
     ----------
     activations : Activations
         Complete.
-    measures : sequence of str
+    measures : sequence of str or Measure, or one of them
         Such as ``"svcca"``, ``"svcca(variance=0.9)"``, ``"linear_cka"``, ``"retrieval"``.
     controls : sequence of str
         Of ``none``, ``length_regressed``, ``length_only``, ``shuffled``.
     permutations : int
-        Permutations of the sentences for the null; the same ones for every pair and point.
+        Permutations of the sentences at most, where a null has no closed form. They are drawn until the p-value is
+        decided (:func:`babelscope.similarity.permutation.sequential_p`); the same ones serve every pair and point.
     seed : int
         Of the permutations, the blocks of sentences and the shuffle.
     match : {"output", "depth", "all"}
-        Which text point a speech point is held against where the two sides share none.
+        Which text point a speech point is compared with where the two sides share none.
     kinds : sequence of str, optional
         Of ``modality_gap``, ``language_gap_text``, ``language_gap_speech``, ``cross_gap``; all by default. The last has
         as many comparisons as the two before it together.
-    interval : bool
+    interval : bool or sequence of str
         Whether to give intervals for the uncontrolled scores, and the tables that rest on them: by class, findings,
-        diagnosis, languages. All comparisons are scored again on parts of the sentences, without a null:
-        :mod:`babelscope.gaps.resampling`.
+        diagnosis, languages. True: for measures with a closed form (debiased CKA, RSA, retrieval), and drawn for others
+        but the CCA family, whose draws cost 40 times its scores. A sequence of measures: for those.
+    device : str
+        Where pairs are computed: ``cpu`` (NumPy), or a device of torch that has double precision, such as ``cuda``.
     progress : callable, optional
     checkpoint : Path, optional
         A folder that keeps finished blocks of pairs and draws. Called again with the same arguments and activations,
@@ -104,66 +129,71 @@ def compare(
     DataError
         If there are fewer sentences than a measure needs.
     """
-    parsed = [str(parse_measure(measure)) for measure in measures]
+    chosen = [parse_measure(item) for item in ([measures] if isinstance(measures, (str, Measure)) else measures)]
+    names = [str(measure) for measure in chosen]
     for control in controls:
         if control not in CONTROLS:
             raise UsageError(f"controls: {control!r} is unknown; {did_you_mean(control, CONTROLS)}")
+    intervals = _intervals(chosen, interval) if "none" in controls else {}
     comparisons = plan(activations, match, kinds)
+    n = len(activations.sentences)
     settings: dict[str, Any] = {
-        "null": "permutation", "permutations": permutations, "seed": seed, "memory": memory / 2
+        "permutations": permutations, "seed": seed, "alpha": 0.05, "memory": memory / 2
     }  # fmt: skip
-    frames: list[pd.DataFrame] = []
-    read = _Reader(activations)
+    read = _Reader(activations, device)
     parts = Parts(
         checkpoint,
         {
             "activations": [activations.dataset.attrs["identity"], activations.meta["created"]],
-            "skipped": [list(one) for one in activations.skipped],
+            "skipped": [list(sentence) for sentence in activations.skipped],
             "comparisons": [[comparison.kind, list(comparison.a), list(comparison.b)] for comparison in comparisons],
-            "settings": [parsed, settings],
+            "settings": [names, settings, list(controls), intervals, device],
             "versions": versions(),
         },
     )
     activations.hold(int(memory / 2))
     try:
-        for control in (control for control in CONTROLS if control in controls):
-            scoring = _Scoring(read, control, _telling(progress, CONTROLS[control]), parts)
-            if control == "none":
-                scoring.take(comparisons, parsed, _plain(read), **settings)
-            elif control == "length_regressed":
-                _length_regressed(scoring, comparisons, parsed, settings)
-            elif control == "length_only":
-                _length_only(scoring, comparisons, parsed, settings)
-            else:
-                scoring.take(comparisons, parsed, _shuffled(read, seed), null=None, seed=seed, memory=memory / 2)
-            frames += scoring.frames
-        scores = pd.concat([frame for frame in frames if len(frame)], ignore_index=True)[list(SCORE_COLUMNS)]
+        clusters = np.arange(n) * min(n, CLUSTERS) // n if CLOSED_FORM in intervals.values() else None
+        scoring = _Scoring(read, comparisons, controls, settings, parts, progress, clusters)
+        scoring.take(chosen)
+        scores = scoring.scores()
         further: dict[str, pd.DataFrame] = {}
+        freedoms: dict[str, float] = {}
         means, holds_for = None, None
         if interval and "none" in controls:
-            told = _telling(progress, "intervals")
-            drawn = resample(
+            deviating = {
+                name: Deviations.of_clusters(scoring.deviations[name])
+                for name, how in intervals.items()
+                if how == CLOSED_FORM
+            }
+            deviating |= resample(
                 read,
                 comparisons,
-                parsed,
-                len(activations.sentences),
+                [name for name, how in intervals.items() if how == DRAWN],
+                n,
                 seed=seed,
-                progress=told,
+                progress=None if progress is None else partial(progress, "intervals"),
                 checkpoint=parts.of("intervals"),
                 memory=memory / 2,
             )
-            scored = scored_by_measure(scores, comparisons, drawn)
+            deviating |= {name: Deviations.none(len(comparisons)) for name in names if name not in deviating}
+            freedoms = {name: deviations.freedom for name, deviations in deviating.items()}
+            scored = scored_by_measure(scores, comparisons, deviating)
             scores = with_intervals(scores, scored)
             further = tables_of_scores(activations, scores, scored)
             means, holds_for = intervals_of_means(scored, further["by_class"], activations.languages)
+        if {"modality_gap", "cross_gap"} & {comparison.kind for comparison in comparisons}:
+            further["pairing"] = pairing_table(activations, match)
         along = curves(scores, means)
         options = {
-            "measures": parsed,
+            "measures": names,
             "conventions": scores.drop_duplicates("measure").set_index("measure")["convention"].to_dict(),
             "controls": list(controls),
             "permutations": permutations,
-            "null": "permutation of the sentences",
-            "interval": INTERVAL_TEXT if scores["low"].notna().any() else None,
+            "null": NULL_TEXT,
+            "interval": _interval_text(intervals) if scores["low"].notna().any() else None,
+            "intervals": intervals,
+            "freedom": freedoms,
             "interval_of_means": holds_for if along["low"].notna().any() else None,
             "seed": seed,
             "match": match,
@@ -190,170 +220,244 @@ def compare(
         activations.hold(0)
 
 
-def _telling(progress: Progress | None, what: str) -> Callable[[int, int], None] | None:
-    if progress is None:
-        return None
-    return lambda done, total: progress(what, done, total)
+#: What the null of a study is, in one line.
+NULL_TEXT = (
+    "unrelated sentences: the law of the score over permutations of the sentences, in closed form where there is one, "
+    "else from permutations that are drawn until p is decided (column null)"
+)
 
 
-#: Gives a representation of a comparison's first or second side a label, and says how to read it.
-Represent = Callable[[Comparison, Place, bool], tuple[Hashable, Callable[[], NDArray[Any]]]]
+def _intervals(measures: Sequence[Measure], asked: bool | Sequence[str]) -> dict[str, str]:
+    """Return how each measure gets its intervals.
+
+    Raises
+    ------
+    UsageError
+        If a measure is named that the study does not have.
+    """
+    if asked is False:
+        return {}
+    names = {str(measure): measure for measure in measures}
+    if not isinstance(asked, bool):
+        for item in asked:
+            if str(parse_measure(item)) not in names:
+                raise UsageError(f"intervals: the study has no measure {item!r}; {did_you_mean(str(item), names)}")
+        wanted = {str(parse_measure(item)) for item in asked}
+        return {
+            name: NOT_ASKED if name not in wanted else CLOSED_FORM if measure.has_influence else DRAWN
+            for name, measure in names.items()
+        }
+    return {
+        name: CLOSED_FORM if measure.has_influence else DRAWN if measure.drawn_by_default else NOT_ASKED
+        for name, measure in names.items()
+    }
+
+
+def _interval_text(intervals: Mapping[str, str]) -> str:
+    """Return how intervals were made, in one line."""
+    ways: dict[str, list[str]] = {}
+    for name, how in intervals.items():
+        ways.setdefault(how, []).append(name)
+    return "95 %, for other sentences; " + "; ".join(f"{', '.join(names)}: {how}" for how, names in ways.items())
 
 
 class _Scoring:
-    """Scores of many comparisons under one control, as tables."""
+    """Scores all comparisons under every control, and gives them as tables."""
 
-    def __init__(self, read: _Reader, control: str, told: Callable[[int, int], None] | None, parts: Parts) -> None:
-        self.activations, self.read, self.control, self.told = read.activations, read, control, told
-        self.parts, self.tables = parts, 0
+    def __init__(
+        self,
+        read: _Reader,
+        comparisons: Sequence[Comparison],
+        controls: Sequence[str],
+        settings: Mapping[str, Any],
+        parts: Parts,
+        progress: Progress | None,
+        clusters: NDArray[np.int64] | None,
+    ) -> None:
+        self.read, self.activations, self.comparisons = read, read.activations, list(comparisons)
+        self.controls, self.settings, self.parts, self.clusters = controls, dict(settings), parts, clusters
+        self.progress = progress
         self.frames: list[pd.DataFrame] = []
+        self.deviations: dict[str, NDArray[np.float64]] = {}
 
-    def take(
+    def scores(self) -> pd.DataFrame:
+        """Return all scores, control after control."""
+        order = {control: at for at, control in enumerate(CONTROLS)}
+        whole = pd.concat(self.frames, ignore_index=True)
+        return whole.sort_values("control", key=lambda column: column.map(order), kind="stable", ignore_index=True)
+
+    def take(self, measures: Sequence[Measure]) -> None:
+        """Score every comparison under every measure that it allows: measures of one space need one point."""
+        wanted = tuple(_IN_TABLE[control] for control in self.controls if control in _IN_TABLE)
+        for same_space in (False, True) if wanted else ():
+            chosen = [measure for measure in measures if measure.same_space is same_space]
+            rows = [at for at, one in enumerate(self.comparisons) if one.same_space or not same_space]
+            if chosen and rows:
+                self._take(chosen, rows, wanted, "one-space" if same_space else "any-space")
+        if "length_only" in self.controls:
+            self._lengths_alone(measures)
+
+    def _take(self, measures: Sequence[Measure], rows: Sequence[int], wanted: tuple[str, ...], name: str) -> None:
+        comparisons = [self.comparisons[at] for at in rows]
+        places = dict.fromkeys(place for one in comparisons for place in (one.a, one.b))
+        keys: list[tuple[str, str] | None] = []
+        covariates: dict[Any, NDArray[np.float64]] = {}
+        if REGRESSED in wanted:
+            covariates = self._covariates(comparisons)
+            keys = [key if (key := _languages(one)) in covariates else None for one in comparisons]
+        table = self._table(
+            {place: partial(self.read, place) for place in places},
+            comparisons,
+            measures,
+            wanted,
+            name,
+            keys=keys,
+            covariates=covariates,
+            # One shuffle for each pair of languages and kind of gap.
+            shuffles=[f"{one.kind}/{one.a.language}/{one.b.language}" for one in comparisons],
+        )
+        titles = {number: control for control, number in _IN_TABLE.items()}
+        for at, control in enumerate(table.settings.controls):
+            if control in wanted:
+                self._add(comparisons, measures, table.numbers[:, :, at], titles[control])
+        if table.deviations is not None:
+            for at, number in enumerate(table.settings.deviating):
+                whole = np.full((len(self.comparisons), table.deviations.shape[2]), np.nan)
+                whole[list(rows)] = table.deviations[:, at]
+                self.deviations[str(measures[number])] = whole.T
+
+    def _covariates(self, comparisons: Sequence[Comparison]) -> dict[Any, NDArray[np.float64]]:
+        """Return the lengths that are regressed out of a pair: log seconds and log tokens of its languages."""
+        n = len(self.activations.sentences)
+        spans = {}
+        for languages in dict.fromkeys(map(_languages, comparisons)):
+            lengths = log_lengths(self.activations, languages)
+            if 0 < lengths.shape[1] < n - 3:
+                spans[languages] = span_of(lengths)
+        return spans
+
+    def _lengths_alone(self, measures: Sequence[Measure]) -> None:
+        """Score the two sides if only their lengths are known: one row a kind and pair, at no point."""
+        columns: dict[tuple[str, str], NDArray[np.float64]] = {
+            (str(modality), language): column
+            for modality in self.activations.modalities
+            for language in self.activations.languages
+            if (column := standardised_log(self.activations.lengths(modality, language))) is not None
+        }
+        bare = [
+            Comparison(one.kind, one.a._replace(point=LENGTH), one.b._replace(point=LENGTH))
+            for one in self.comparisons
+            if {(one.a.modality, one.a.language), (one.b.modality, one.b.language)} <= columns.keys()
+        ]
+        bare = list(dict.fromkeys(bare))
+        if bare:
+            taken = [measure.of_one_column() for measure in measures]
+            places = dict.fromkeys(place for one in bare for place in (one.a, one.b))
+            sides = {place: partial(np.asarray, columns[place.modality, place.language]) for place in places}
+            table = self._table(sides, bare, list(dict.fromkeys(taken)), (NONE,), "length_only", clusters=False)
+            at = [table.settings.measures.index(measure) for measure in taken]
+            self._add(bare, measures, table.numbers[:, at, 0], "length_only", taken)
+
+    def _table(
+        self,
+        sides: Mapping[Any, Any],
+        comparisons: Sequence[Comparison],
+        measures: Sequence[Measure],
+        controls: tuple[str, ...],
+        name: str,
+        *,
+        clusters: bool = True,
+        **per_pair: Any,
+    ) -> PairTable:
+        settings = Settings(
+            tuple(measures),
+            tuple(null_kind(measure, "auto") for measure in measures),
+            controls=(NONE, *(control for control in controls if control != NONE)),
+            clusters=self.clusters if clusters and any(measure.has_influence for measure in measures) else None,
+            sequential=True,
+            fingerprints=self.parts.of(name) is not None,
+            **self.settings,
+        )
+        told = None if self.progress is None else partial(self.progress, _PROGRESS[name])
+        table = PairTable(sides, [(one.a, one.b) for one in comparisons], settings, progress=told, **per_pair)
+        if (folder := self.parts.of(name)) is not None:
+            table.keep_in(folder)
+        with table.computing() as pool:
+            table.fill(pool)
+        return table
+
+    def _add(
         self,
         comparisons: Sequence[Comparison],
-        measures: Sequence[str],
-        represent: Represent,
-        *,
-        shown: Mapping[str, str] | None = None,
-        **settings: Any,
+        measures: Sequence[Measure],
+        numbers: NDArray[np.float64],
+        control: str,
+        taken: Sequence[Measure] | None = None,
     ) -> None:
-        """Score every comparison under every measure that it allows.
+        """Add one row a comparison and measure, in that order, but for those that could not be computed."""
+        columns: dict[str, Any] = {"model": self.activations.meta["model"]["name"]}
+        columns |= {"kind": [one.kind for one in comparisons]}
+        for side in ("a", "b"):
+            columns |= self._labels([getattr(one, side) for one in comparisons], side)
+        frame = pd.DataFrame(columns, index=range(len(comparisons)))
+        frame = frame.loc[np.repeat(frame.index, len(measures))].reset_index(drop=True)
+        frame["measure"] = [str(measure) for measure in measures] * len(comparisons)
+        frame["control"] = control
+        flat = numbers.reshape(-1, len(VARIABLES))
+        for at, variable in enumerate(VARIABLES):
+            if variable in SCORE_COLUMNS:
+                frame[variable] = flat[:, at]
+        exact, known = flat[:, VARIABLES.index("exact")] == 1, np.isfinite(flat[:, VARIABLES.index("null_mean")])
+        frame["null"] = np.where(known, np.where(exact, "closed form", "permutation"), "")
+        frame["convention"] = [measure.convention_text for measure in taken or measures] * len(comparisons)
+        self.frames.append(frame.loc[np.isfinite(flat[:, 0]), list(SCORE_COLUMNS)])
 
-        A measure of one space (retrieval) needs both sides at one point. `shown` renames measures in the table.
-        """
-        for same_space in (False, True):
-            chosen = [measure for measure in measures if parse_measure(measure).same_space is same_space]
-            fitting = [comparison for comparison in comparisons if comparison.same_space or not same_space]
-            if not chosen or not fitting:
-                continue
-            representations: dict[Hashable, Callable[[], NDArray[Any]]] = {}
-            pairs: list[tuple[Hashable, Hashable]] = []
-            for comparison in fitting:
-                first, read_first = represent(comparison, comparison.a, False)
-                second, read_second = represent(comparison, comparison.b, True)
-                representations |= {first: read_first, second: read_second}
-                pairs.append((first, second))
-            self.tables += 1
-            part = self.parts.of(f"{self.control}-{self.tables:02}")
-            found = pairwise(representations, chosen, pairs=pairs, progress=self.told, checkpoint=part, **settings)
-            self.frames.append(_table(self.activations, fitting, found, self.control, shown or {}))
-
-
-def _plain(read: _Reader) -> Represent:
-    return lambda comparison, place, second: (place, partial(read, place))
-
-
-def _shuffled(read: _Reader, seed: int) -> Represent:
-    """The second side's sentences in another order, one for each pair of languages and kind of gap."""
-
-    def represent(comparison: Comparison, place: Place, second: bool) -> tuple[Hashable, Callable[[], NDArray[Any]]]:
-        if not second:
-            return place, partial(read, place)
-        drawn_for = (comparison.kind, comparison.a.language, comparison.b.language)
-        order = np.random.default_rng([seed, *"/".join(drawn_for).encode()]).permutation(
-            len(read.activations.sentences)
-        )
-        label = (*place, f"shuffled against {comparison.a.language}")
-        return label, partial(_ordered, read, place, order)
-
-    return represent
+    def _labels(self, places: Sequence[Place], side: str) -> dict[str, Any]:
+        seen = {
+            (point, modality): ("", np.nan)
+            if point == LENGTH
+            else (str(self.activations.stage(point, modality)), self.activations.depth(point, modality))
+            for point, modality in {(place.point, place.modality) for place in places}
+        }
+        return {
+            f"point_{side}": [place.point for place in places],
+            f"stage_{side}": [seen[place.point, place.modality][0] for place in places],
+            f"depth_{side}": [seen[place.point, place.modality][1] for place in places],
+            f"modality_{side}": [place.modality for place in places],
+            f"language_{side}": [place.language for place in places],
+        }
 
 
-def _length_regressed(
-    scoring: _Scoring, comparisons: Sequence[Comparison], measures: Sequence[str], settings: Mapping[str, Any]
-) -> None:
-    """Both sides less the lengths of both: log seconds and log tokens of every language that the pair has."""
-    activations = scoring.activations
-    covariates: dict[tuple[str, str], NDArray[np.float64]] = {}
-    for languages in {(comparison.a.language, comparison.b.language) for comparison in comparisons}:
-        found = log_lengths(activations, languages)
-        if found.shape[1]:
-            covariates[languages] = found
-    kept = [one for one in comparisons if (one.a.language, one.b.language) in covariates]
-
-    def less_lengths(remove: Callable[..., NDArray[np.float64]]) -> Represent:
-        def represent(
-            comparison: Comparison, place: Place, second: bool
-        ) -> tuple[Hashable, Callable[[], NDArray[Any]]]:
-            languages = (comparison.a.language, comparison.b.language)
-            label = (*place, f"less lengths in {' and '.join(dict.fromkeys(languages))}")
-            return label, partial(_removed, remove, scoring.read, place, covariates[languages])
-
-        return represent
-
-    for measure in measures:
-        parsed = parse_measure(measure)
-        whole = parsed.name in _GLOBAL
-        n = len(activations.sentences)
-        fitting = [
-            one
-            for one in kept
-            if n - covariates[one.a.language, one.b.language].shape[1] * whole >= parsed.minimum_sentences
-        ]
-        scoring.take(fitting, [measure], less_lengths(project_out if whole else regress_out), **settings)
-
-
-def _length_only(
-    scoring: _Scoring, comparisons: Sequence[Comparison], measures: Sequence[str], settings: Mapping[str, Any]
-) -> None:
-    """How alike the two sides are if only their lengths are known: one row a kind and pair, at no point."""
-    activations = scoring.activations
-    columns: dict[tuple[str, str], NDArray[np.float64]] = {}
-    for modality in activations.modalities:
-        for language in activations.languages:
-            column = standardised_log(activations.lengths(modality, language))
-            if column is not None:
-                columns[modality, language] = column
-    bare = [
-        Comparison(comparison.kind, comparison.a._replace(point="length"), comparison.b._replace(point="length"))
-        for comparison in comparisons
-        if {(comparison.a.modality, comparison.a.language), (comparison.b.modality, comparison.b.language)}
-        <= columns.keys()
-    ]
-
-    def represent(comparison: Comparison, place: Place, second: bool) -> tuple[Hashable, Callable[[], NDArray[Any]]]:
-        return place, partial(np.asarray, columns[place.modality, place.language])
-
-    # One centred number has no direction, so neighbours are found by distance.
-    asked = {_by_distance(measure): measure for measure in measures}
-    scoring.take(list(dict.fromkeys(bare)), list(asked), represent, shown=asked, **settings)
-
-
-# What may be read in another process is a function of the module with all it needs: a closure would take along whatever
-# it can see, the display of the progress included.
-def _ordered(read: _Reader, place: Place, order: NDArray[np.int64]) -> NDArray[Any]:
-    return read(place)[order]
-
-
-def _removed(
-    remove: Callable[..., NDArray[np.float64]], read: _Reader, place: Place, covariates: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    return remove(read(place), covariates)
-
-
-def _by_distance(measure: str) -> str:
-    parsed = parse_measure(measure)
-    return str(parse_measure("retrieval(metric='euclidean')")) if parsed.name == "retrieval" else measure
+def _languages(comparison: Comparison) -> tuple[str, str]:
+    return comparison.a.language, comparison.b.language
 
 
 class _Reader:
-    """Reads representations from a store; in another process, from the store at the same place."""
+    """Reads representations from a store; in another process, from the store at the same place.
 
-    def __init__(self, activations: Activations) -> None:
-        self.activations = activations
+    Parameters
+    ----------
+    activations : Activations
+    device : str
+        ``cpu`` for NumPy arrays; else where torch tensors are put.
+    """
+
+    def __init__(self, activations: Activations, device: str = "cpu") -> None:
+        self.activations, self.device = activations, device
 
     def __reduce__(self) -> tuple[Callable[..., _Reader], tuple[Any, ...]]:
         """Be sent to another process as the place of the store, which is opened once there."""
         path, identity = self.activations.path, self.activations.dataset.attrs["identity"]
         located = str(path.resolve() if isinstance(path, Path) else path)
-        return _reader_there, (located, identity, self.activations.meta["created"])
+        return _reader_there, (located, identity, self.activations.meta["created"], self.device)
 
-    def __call__(self, place: Place) -> NDArray[np.float32]:
-        return self.activations.matrix(place.point, place.modality, place.language)
+    def __call__(self, place: Place) -> Any:
+        rows = self.activations.matrix(place.point, place.modality, place.language)
+        return rows if self.device == "cpu" else on_device(rows, self.device)
 
 
 @lru_cache(maxsize=2)
-def _reader_there(path: str, identity: str, created: str) -> _Reader:
+def _reader_there(path: str, identity: str, created: str, device: str) -> _Reader:
     """Return this process's reader of a store; identity and time keep apart those that stood there one after another.
 
     Raises
@@ -365,44 +469,7 @@ def _reader_there(path: str, identity: str, created: str) -> _Reader:
     if (activations.dataset.attrs["identity"], activations.meta["created"]) != (identity, created):
         raise DataError(f"{path} was replaced, or is another store on {socket.gethostname()}: run again")
     activations.hold(int(MEMORY / 2))
-    return _Reader(activations)
-
-
-def _table(
-    activations: Activations, comparisons: Sequence[Comparison], found: Any, control: str, shown: Mapping[str, str]
-) -> pd.DataFrame:
-    """One row a comparison and measure."""
-    rows = []
-    names = ("value", "null_mean", "null_sd", "null_q95", "calibrated", "p", "low", "high", "n", "kx", "ky")
-    columns = {name: found[name].values for name in names}
-    conventions = [str(found.attrs["conventions"][str(measure)]) for measure in found["measure"].values]
-    for row, comparison in enumerate(comparisons):
-        for column, measure in enumerate(found["measure"].values):
-            a, b = comparison.a, comparison.b
-            rows.append(
-                {
-                    "model": activations.meta["model"]["name"],
-                    "kind": comparison.kind,
-                    **_labels(activations, a, "a"),
-                    **_labels(activations, b, "b"),
-                    "measure": shown.get(str(measure), str(measure)),
-                    "control": control,
-                    **{name: float(values[row, column]) for name, values in columns.items()},
-                    "convention": conventions[column],
-                }
-            )
-    return pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
-
-
-def _labels(activations: Activations, place: Place, side: str) -> dict[str, Any]:
-    bare = place.point == "length"
-    return {
-        f"point_{side}": place.point,
-        f"stage_{side}": "" if bare else str(activations.stage(place.point, place.modality)),
-        f"depth_{side}": float("nan") if bare else activations.depth(place.point, place.modality),
-        f"modality_{side}": place.modality,
-        f"language_{side}": place.language,
-    }
+    return _Reader(activations, device)
 
 
 def _window(options: Mapping[str, Any]) -> float | None:

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from babelscope.capture.store import Activations
-from babelscope.models.base import Stage
+from babelscope.gaps.pairing import shown_points
+from babelscope.stages import Stage
 
 
 class Stop(NamedTuple):
@@ -32,12 +33,12 @@ def way(activations: Activations, scores: pd.DataFrame) -> list[Stop]:
         Columns :data:`babelscope.gaps.result.SCORE_COLUMNS`.
     """
     rows = scores[(scores["kind"] == "modality_gap") & (scores["control"] == "none")]
-    pairs = rows[["point_a", "point_b", "stage_a", "depth_a", "depth_b"]].drop_duplicates(["point_a", "point_b"])
-    faced: dict[str, Stop] = {}
-    for point, against, stage, depth, _ in sorted(pairs.itertuples(index=False), key=lambda row: float(row[4])):
-        if faced.get(str(point), Stop("", "", "", 0.0)).against != point:
-            faced[str(point)] = Stop(str(point), str(against), str(stage), float(depth))
-    return [faced[point] for point in activations.points("speech") if point in faced]
+    shown = shown_points(rows)
+    return [
+        Stop(point, shown[point], str(activations.stage(point, "speech")), activations.depth(point, "speech"))
+        for point in activations.points("speech")
+        if point in shown
+    ]
 
 
 def behind_front_end(stops: list[Stop]) -> list[Stop]:

@@ -16,13 +16,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import rankdata
-from scipy.stats import t as student
 
 from babelscope.capture.store import Activations
 from babelscope.corpora.words import count_words
 from babelscope.errors import DataError, UsageError
 from babelscope.gaps.result import TABLE_COLUMNS
+from babelscope.similarity import student
 
 #: What may go with likeness: the shared share, and how unlike the tokens a word are, as |log(a / b)|.
 PREDICTORS: tuple[str, ...] = ("shared_token_share", "tokens_per_word_ratio")
@@ -224,13 +223,15 @@ def _interval(values: NDArray[np.float64], a: NDArray[Any], b: NDArray[Any], rho
             return nothing
         found.append(np.arctanh(float(x @ y)))
     error = float(np.sqrt((languages - 1) * np.var(found)))
-    reach = float(student.ppf(0.975, languages - 1)) * error
+    reach = student.quantile(0.975, languages - 1) * error
     middle = np.arctanh(rho)
     return {"low": float(np.tanh(middle - reach)), "high": float(np.tanh(middle + reach))}
 
 
 def _standard_ranks(values: NDArray[np.float64]) -> NDArray[np.float64] | None:
     """Ranks with mean 0 and length 1; None if all values are the same."""
+    from scipy.stats import rankdata  # all of it takes a second to import
+
     ranks = np.asarray(rankdata(values), dtype=np.float64)
     ranks -= ranks.mean()
     length = float(np.linalg.norm(ranks))

@@ -12,7 +12,6 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
@@ -22,19 +21,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from babelscope.errors import UsageError, did_you_mean
-
-Modality = Literal["text", "speech"]
-MODALITIES: tuple[Modality, ...] = ("text", "speech")
-
-
-class Stage(StrEnum):
-    """What a point's part of the model is for."""
-
-    FRONT_END = "front end"
-    ENCODER = "encoder"
-    LENGTH_ADAPTATION = "length adaptation"
-    SHARED = "shared"
-    POOLED = "pooled"
+from babelscope.stages import MODALITIES as MODALITIES
+from babelscope.stages import Modality as Modality
+from babelscope.stages import Stage as Stage
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -116,7 +116,7 @@ def _gaps(result: Result, kind: str, point: str | None, control: str, column: st
     caption = [
         f"{KIND_TITLES[kind]} ({KIND_LINES[kind]}) at {point}" + ("" if against == point else f" against {against}"),
         f"n = {int(first['n'])} sentences",
-        f"null: {options.get('permutations', '?')} {options.get('null', 'permutations of the sentences')}",
+        f"null: {_null(options)}",
         f"control: {CONTROLS[control]}",
     ]
     if column == "calibrated":
@@ -149,7 +149,7 @@ def _findings(result: Result, digits: int) -> str:
     n = sorted({int(value) for value in found["n"].dropna()})
     caption = ["Findings", f"n = {' or '.join(map(str, n))} sentences", "effects with 95 % intervals"]
     options = result.meta.get("options", {})
-    caption.append(f"null: {options.get('permutations', '?')} {options.get('null', 'permutations of the sentences')}")
+    caption.append(f"null: {_null(options)}")
     caption.append(f"control: {CONTROLS['none']}")
     head = ["Finding", "Basis", "Effect", "$p$", "Verdict"]
     return _table([head], body, [], _caption(result, caption), "tab:findings", r"p{0.42\linewidth}lrrl")
@@ -175,6 +175,12 @@ def _decomposition(result: Result, digits: int) -> str:
     ]
     head = ["Point", *(escape(name.replace(":", " × ")) for name in components)]
     return _table([head], body, [], _caption(result, caption), "tab:decomposition", "l" + "r" * len(components))
+
+
+def _null(options: Mapping[str, Any]) -> str:
+    """Return what the null was; results of earlier versions drew as many permutations for every score."""
+    null = str(options.get("null", "permutations of the sentences"))
+    return f"{options.get('permutations', '?')} {null}" if null.startswith("permutation") else null
 
 
 def _caption(result: Result, parts: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from babelscope.report.words import measure_head
+from babelscope.gaps.naming import measure_head, references_of
 
 
 @dataclass(frozen=True)
@@ -221,24 +221,6 @@ _ALL = (
 
 REFERENCES: dict[str, Reference] = {one.key: one for one in _ALL}
 
-#: Keys of the works behind a measure, by its name without parameters.
-_MEASURES: dict[str, tuple[str, ...]] = {
-    "svcca": ("raghu2017svcca",),
-    "cca": ("hotelling1936relations", "raghu2017svcca"),
-    "pwcca": ("morcos2018insights",),
-    "cv_cca": ("pasad2021layerwise",),
-    "linear_cka": ("kornblith2019similarity",),
-    "rbf_cka": ("kornblith2019similarity",),
-    "procrustes": ("williams2021generalized",),
-    "rsa": ("kriegeskorte2008representational",),
-    "mutual_knn": ("huh2024platonic",),
-    "retrieval": ("artetxe2019massively",),
-    "xsim": ("artetxe2019margin",),
-    "mexa": ("kargaran2024mexa",),
-    "anc": ("del2022similarity",),
-    "centroid_gap": ("liang2022mind",),
-}
-
 #: Keys of the works behind a model or corpus, by a part of its name or family, the longer ones first.
 _MODELS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("seamless-m4t-v2", ("seamless2023expressive", "seamless2023m4t")),
@@ -262,7 +244,7 @@ _CORPORA = {
 
 def of_measure(measure: str) -> list[Reference]:
     """Return the works behind a measure, as written in the scores; none for one that is not known here."""
-    keys = _MEASURES.get(measure_head(measure), ())
+    keys = tuple(key for key in references_of(measure) if key in REFERENCES)
     if measure_head(measure).endswith("_cka") and "debiased=False" not in measure.replace(" ", ""):
         keys = (*keys, "song2012feature", "murphy2024correcting")
     return [REFERENCES[key] for key in keys]

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from babelscope.errors import UsageError, did_you_mean
+from babelscope.gaps.pairing import shown_points
 from babelscope.gaps.result import KINDS, Result
 from babelscope.languages import language
 from babelscope.report.remembering import remembered
@@ -152,15 +153,7 @@ def facing(result: Result) -> dict[str, str]:
 
     It is the only one there is, else the point itself (a layer that both sides share), else the deepest.
     """
-    found = rows(result.scores, kind="modality_gap")[["point_a", "point_b", "depth_a", "depth_b"]].drop_duplicates(
-        ["point_a", "point_b"]
-    )
-    found = found[found["depth_a"].notna()].sort_values("depth_b", kind="stable")
-    faced: dict[str, str] = {}
-    for speech, text in zip(found["point_a"].astype(str), found["point_b"].astype(str), strict=True):
-        if faced.get(speech) != speech:
-            faced[speech] = text
-    return faced
+    return shown_points(result.scores, result.tables.get("pairing"))
 
 
 def _faced(result: Result, point: pd.Series[Any], against: pd.Series[Any]) -> NDArray[np.bool_]:

@@ -8,7 +8,7 @@ Rows are sentences, columns features; float64 inside. Every measure is a plain f
 from babelscope.similarity.aggregate import Average, over_languages
 from babelscope.similarity.cca import CCA, PWCCA, SVCCA, SVCCA_CONVENTIONS, cca, pwcca, svcca
 from babelscope.similarity.cka import RBFCKA, LinearCKA, linear_cka, rbf_cka
-from babelscope.similarity.controls import Floor, drop_rogue, regress_out, speaker_floor, standardise
+from babelscope.similarity.controls import Floor, drop_rogue, speaker_floor, standardise
 from babelscope.similarity.crossval import CVCCA, cv_cca
 from babelscope.similarity.diagnostics import anisotropy, effective_rank, rogue_dimensions, top_pc_share
 from babelscope.similarity.intervals import subsample_interval, subsamples
@@ -21,6 +21,7 @@ from babelscope.similarity.pairwise import cross_layer, pairwise
 from babelscope.similarity.permutation import Calibration, calibrate
 from babelscope.similarity.procrustes import Procrustes, procrustes
 from babelscope.similarity.representation import Representation
+from babelscope.similarity.residuals import regress_out
 from babelscope.similarity.retrieval import Mexa, Retrieval, Xsim, mexa, retrieval, xsim
 from babelscope.similarity.rsa import RSA, rsa
 from babelscope.similarity.score import Score, score

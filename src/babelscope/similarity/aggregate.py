@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as student
 
 from babelscope.errors import DataError, UsageError
+from babelscope.similarity import student
 from babelscope.similarity.arrays import FloatArray
 
 
@@ -103,5 +103,5 @@ def over_languages(
         left.append(float(scores[rest].mean()))
     without: FloatArray = np.asarray(left)
     error = float(np.sqrt((count - 1) / count * ((without - without.mean()) ** 2).sum()))
-    reach = float(student.ppf(1 - alpha / 2, count - 1)) * error
+    reach = student.quantile(1 - alpha / 2, count - 1) * error
     return Average(mean, error, mean - reach, mean + reach, count, scores.size)

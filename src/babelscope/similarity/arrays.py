@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from babelscope.errors import DataError
+from babelscope.errors import DataError, UsageError
 
 #: A NumPy array or a torch tensor (of float64 once it has passed :func:`as_rows`).
 Array: TypeAlias = Any
@@ -39,6 +39,33 @@ def like(values: npt.NDArray[Any], x: Array) -> Array:
     if is_tensor(x):
         return sys.modules["torch"].from_numpy(np.ascontiguousarray(values)).to(x.device)
     return values
+
+
+def on_device(values: npt.NDArray[Any], device: str) -> Array:
+    """Return a NumPy array as a torch tensor on a device.
+
+    Raises
+    ------
+    UsageError
+        If torch has no such device here.
+    """
+    import torch
+
+    if device.startswith("mps"):
+        raise UsageError("device 'mps' computes in single precision only, which nulls need more than: choose 'cpu'")
+    try:
+        return torch.from_numpy(np.array(values)).to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"device {device!r} cannot be used here ({error}): choose 'cpu' or another device") from error
+
+
+def set_diagonal(matrix: Array, values: Array) -> Array:
+    """Set the diagonal of a square matrix, in place, and return it."""
+    if is_tensor(matrix):
+        matrix.diagonal().copy_(values)
+    else:
+        np.fill_diagonal(matrix, values)
+    return matrix
 
 
 def row_name(row: int) -> str:

@@ -9,26 +9,72 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from babelscope.similarity.arrays import FloatArray
-from babelscope.similarity.measure import Measure
+import numpy as np
+
+from babelscope.similarity.arrays import FloatArray, IntArray
+from babelscope.similarity.measure import SKETCHES, Measure
+
+Pair = tuple[Hashable, Hashable]
+
+#: Numbers of a pair under a measure and a control, in order.
+VARIABLES = (
+    "value", "null_mean", "null_sd", "null_q95", "calibrated", "p", "low", "high", "n", "kx", "ky", "saturated",
+    "exact",
+)  # fmt: skip
+
+#: Controls: as it is; after regressing out the pair's covariates; the second side's sentences in another order.
+NONE, REGRESSED, SHUFFLED = "none", "regressed", "shuffled"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What is the same for all blocks of a table. The fields are those of :func:`babelscope.similarity.pairwise`."""
+    """What is the same for all blocks of a table.
+
+    Attributes
+    ----------
+    measures : tuple of Measure
+    kinds : tuple of str
+        The null of each measure: ``exact``, ``permutation`` or ``none``.
+    permutations, seed, alpha, keep_null, memory
+        As :func:`babelscope.similarity.pairwise`.
+    single, fingerprints : bool
+        Whether prepared sides are kept in single precision, and whether what is read is fingerprinted.
+    controls : tuple of str
+        :data:`NONE` first.
+    clusters : ndarray of int, shape (n,), or None
+        Which cluster each sentence is in, from 0: deviations are given where a measure has a closed form of them.
+    sequential : bool
+        Whether permutations are drawn until the p-value is decided, `permutations` at most.
+    """
 
     measures: tuple[Measure, ...]
     kinds: tuple[str, ...]
     permutations: int
     seed: int
     alpha: float
-    keep_null: bool
-    single: bool
-    memory: float
-    fingerprints: bool
+    keep_null: bool = False
+    single: bool = False
+    memory: float = 1e9
+    fingerprints: bool = False
+    controls: tuple[str, ...] = (NONE,)
+    clusters: IntArray | None = None
+    sequential: bool = False
+
+    @property
+    def deviating(self) -> tuple[int, ...]:
+        """Which measures get deviations, by their place among all."""
+        return tuple(at for at, measure in enumerate(self.measures) if measure.has_influence)
+
+    def room_for(self, pairs: int) -> tuple[FloatArray, FloatArray | None, FloatArray | None]:
+        """Return arrays of NaN for the numbers of so many pairs: table, permuted scores, deviations."""
+        table = np.full((pairs, len(self.measures), len(self.controls), len(VARIABLES)), np.nan)
+        drawn = np.full((pairs, len(self.measures), self.permutations), np.nan) if self.keep_null else None
+        if self.clusters is None:
+            return table, drawn, None
+        return table, drawn, np.full((pairs, len(self.deviating), int(self.clusters.max()) + 1 + SKETCHES), np.nan)
 
 
 @dataclass(frozen=True)
@@ -42,11 +88,20 @@ class Block:
     pairs : tuple of (label, label)
     source : mapping
         Label -> array, or function without arguments that returns one, for the labels of the pairs.
+    keys : tuple of hashable or None
+        Of the covariates that are regressed out of each pair; None for a pair without.
+    covariates : mapping
+        Key -> orthonormal basis of centred covariates, shape (n, c).
+    shuffles : tuple of str
+        Which shuffle each pair gets.
     """
 
     number: int
-    pairs: tuple[tuple[Hashable, Hashable], ...]
+    pairs: tuple[Pair, ...]
     source: Mapping[Hashable, Any]
+    keys: tuple[Hashable, ...] = ()
+    covariates: Mapping[Hashable, FloatArray] = field(default_factory=dict)
+    shuffles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,14 +110,18 @@ class Filled:
 
     Attributes
     ----------
-    table : ndarray, shape (pairs, measures, numbers)
+    table : ndarray, shape (pairs, measures, controls, numbers)
     drawn : ndarray, shape (pairs, measures, permutations), or None
+        Of the first control.
+    deviations : ndarray, shape (pairs, measures that have them in closed form, clusters + SKETCHES), or None
+        Of the first control: by cluster, and behind them the sketches of pairs of sentences.
     fingerprints : dict
         Of what was read, by label; empty strings unless they were asked for.
     """
 
     table: FloatArray
     drawn: FloatArray | None
+    deviations: FloatArray | None
     fingerprints: dict[Hashable, str]
 
 

@@ -7,7 +7,7 @@ is made once a representation; a pair costs one product and the eigenvalues of a
 # ruff: noqa: D102  (what overrides do is documented in Measure)
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,8 +18,17 @@ from babelscope.similarity.arrays import Array, FloatArray, IntArray, is_tensor,
 from babelscope.similarity.lapack import eigenvalues
 from babelscope.similarity.lazy import lazy
 from babelscope.similarity.measure import Measure, chunks, count, make, one_of, register, share
-from babelscope.similarity.nulls import CentredSums, NullLaw, centred_moments, rotation_variance, wachter
+from babelscope.similarity.nulls import (
+    CentredSums,
+    NullLaw,
+    centred_moments,
+    few_correlations,
+    residual_moments,
+    rotation_variance,
+    wachter,
+)
 from babelscope.similarity.representation import Representation
+from babelscope.similarity.residuals import residual_space
 
 #: Numbers kept at a time while permuting (float64), so that the working set stays near the cache.
 BLOCK = 1_000_000
@@ -29,9 +38,10 @@ BLOCK = 1_000_000
 #: too short a time to matter.
 HELD, SMALL = 500, 48
 
-#: Where the closed form of the *mean* correlation is used: from this many correlations that are free to move, and
-#: while leverage widens the null by no more than this factor. Within, it is within 1 % of permutations
-#: (tests/similarity/test_nulls.py); outside, permutations are drawn, which cost little for few directions.
+#: The closed form of the *mean* correlation is the limit for many directions from this many correlations that are free
+#: to move; for fewer the law of random subspaces is simulated once for all pairs with as many directions. Both are used
+#: while leverage widens the null by no more than the factor, and are within 1 % of permutations then
+#: (tests/similarity/test_nulls.py); beyond, permutations are drawn.
 FEWEST_FREE = 8
 MOST_WIDENING = 1.2
 
@@ -44,6 +54,7 @@ class Basis:
     k: int
     damping: FloatArray | None = None  # (k,), google's epsilon
     loadings: Array | None = None  # (k, d): u' x, for projection weights
+    covariates: Array | None = None  # that were regressed out, (n, c) orthonormal
 
     @lazy
     def sums(self) -> CentredSums:
@@ -59,6 +70,18 @@ class Basis:
     def n(self) -> int:
         """Sentences."""
         return int(self.u.shape[0])
+
+    @property
+    def room(self) -> int:
+        """Sentences, less the covariates that were regressed out: what the null of a mean correlation goes by."""
+        return self.n - (0 if self.covariates is None else int(self.covariates.shape[1]))
+
+    def exchangeable(self) -> Basis:
+        """Return the basis in rows that unrelated data leave exchangeable: all of them, less one a covariate."""
+        if self.covariates is None:
+            return self
+        rows = residual_space(to_numpy(self.covariates)) @ to_numpy(self.u)
+        return Basis(like(rows, self.u), self.k)
 
 
 def kept_by_variance(s: FloatArray, variance: float, *, squared: bool = True) -> int:
@@ -182,6 +205,9 @@ def _room(shape: tuple[int, int, int], *, like: Array) -> Array:
 class _MeanCorrelation(Measure):
     """What CCA and SVCCA share: a mean over canonical correlations."""
 
+    drawn_by_default = False
+    geometric = True
+
     @property
     def _squared(self) -> bool:
         return bool(getattr(self, "squared", False))
@@ -197,6 +223,18 @@ class _MeanCorrelation(Measure):
     def value(self, x: Basis, y: Basis) -> float:
         return float(self._mean(product(x, y)[None], x, y)[0])
 
+    def values(self, xs: Sequence[Basis], ys: Sequence[Basis]) -> FloatArray | None:
+        """Return all scores of tensors in batches; arrays are shared among threads, pair by pair."""
+        if not is_tensor(xs[0].u):
+            return None
+        right = _stacked(ys)
+        out = np.empty((len(xs), len(ys)))
+        for row, x in enumerate(xs):
+            c = _stacked([x]).swapaxes(1, 2) @ right
+            total = to_numpy((c * c).sum((1, 2))) if self._squared else correlations(c).sum(-1)
+            out[row] = total / [self._divisor(x, y) for y in ys]
+        return out
+
     def _mean(self, c: Array, x: Basis, y: Basis) -> FloatArray:
         total = to_numpy((c * c).sum((1, 2))) if self._squared else correlations(c).sum(-1)
         return np.asarray(total / self._divisor(x, y), dtype=np.float64)
@@ -205,6 +243,9 @@ class _MeanCorrelation(Measure):
         return float(np.sqrt(x.k * y.k)) if self._convention == "netrep" else float(min(x.k, y.k))
 
     def permuted(self, x: Basis, y: Basis, orders: IntArray) -> FloatArray:
+        if x.room < x.n:
+            x, y = x.exchangeable(), y.exchangeable()
+            orders = orders[:, : x.n].argsort(1).argsort(1)  # permutations of as many rows as are left
         if self._squared:
             left, right = (narrowed(side.u) if _single_will_do(x, y) else side.u for side in (x, y))
             total = [sum_of_squares(left.T @ right[like(order, right)]) for order in orders]
@@ -216,18 +257,41 @@ class _MeanCorrelation(Measure):
 
     def law(self, x: Basis, y: Basis) -> NullLaw | None:
         if self._squared:
-            mean_square, variance, skewness = centred_moments(x.sums, y.sums)
-            return NullLaw(mean_square, variance**0.5, skewness).scaled(1 / self._divisor(x, y))
+            mean, sd, skewness = residual_moments(centred_moments(x.sums, y.sums), x.n, min(x.room, y.room) - 1)
+            return NullLaw(mean, sd, skewness).scaled(1 / self._divisor(x, y))
         _, variance, _ = centred_moments(x.spread, y.spread)
-        total, sd = wachter(x.k, y.k, x.n)
-        free = min(x.k, y.k, x.n - 1 - x.k, x.n - 1 - y.k)
+        n = min(x.room, y.room)
+        free = min(x.k, y.k, n - 1 - x.k, n - 1 - y.k)
         # Sentences of high leverage widen the permutation null beyond that of a random rotation: by how much is known
         # exactly for the sum of squares, and the sum of correlations follows it.
         plain = rotation_variance(x.spread, y.spread)
         widening = (variance / plain) ** 0.5 if plain > 0 else 1.0
-        if free > 0 and (free < FEWEST_FREE or widening > MOST_WIDENING):
+        if free > 0 and widening > MOST_WIDENING:
             return None
-        return NullLaw(total, sd * widening).scaled(1 / self._divisor(x, y))
+        total, sd, skewness = few_correlations(x.k, y.k, n) if 0 < free < FEWEST_FREE else (*wachter(x.k, y.k, n), 0.0)
+        return NullLaw(total, sd * widening, skewness).scaled(1 / self._divisor(x, y))
+
+    def regressed(self, x: Basis, covariates: FloatArray) -> Basis:
+        """Return an orthonormal basis of what the covariates leave of the directions kept.
+
+        The directions are those of the whole side. What is compared then are partial canonical correlations (Rao
+        1969): with T = U'Q = P diag(t) R', the residual directions U - Q T' have the inner products I - T T', whose
+        inverse square root changes the c directions P alone.
+        """
+        u = wide(x.u)
+        q = like(covariates, u)
+        inside = u.T @ q
+        p, t, _ = (np if not is_tensor(u) else _torch()).linalg.svd(inside, full_matrices=False)
+        rest = u - q @ inside.T
+        along = rest @ p
+        lengths = 1 - to_numpy(t) ** 2
+        lost = lengths < 1e-10  # a direction that the covariates span whole
+        scale = np.where(lost, 0.0, 1 / np.sqrt(np.where(lost, 1.0, lengths)))
+        rest = rest + along @ (like(scale - 1, along)[:, None] * p.T)
+        k = x.k - int(lost.sum())
+        if k < x.k:
+            rest = _spanning(rest, k)
+        return Basis(rest, k, covariates=q)
 
     def narrow(self, x: Basis) -> Basis:
         x.u = narrowed(x.u)
@@ -237,7 +301,29 @@ class _MeanCorrelation(Measure):
         return float(x.k), float(y.k)
 
     def notes(self, x: Basis, y: Basis) -> tuple[str, ...]:
-        return forced_note(x.k, y.k, x.n)
+        return forced_note(x.k, y.k, x.room)
+
+
+def _stacked(sides: Sequence[Basis]) -> Array:
+    """Return bases, damped where they are, as one tensor, shape (m, n, k); zeros stand for what a basis lacks."""
+    k = max(side.k for side in sides)
+    out = sides[0].u.new_zeros((len(sides), sides[0].n, k), dtype=_torch().float64)
+    for at, side in enumerate(sides):
+        u = wide(side.u)
+        out[at, :, : side.k] = u if side.damping is None else u * like(side.damping, u)[None, :]
+    return out
+
+
+def _spanning(rows: Array, k: int) -> Array:
+    """Return an orthonormal basis of the k dimensions that the columns span."""
+    u, _, _ = (np if not is_tensor(rows) else _torch()).linalg.svd(rows, full_matrices=False)
+    return u[:, :k]
+
+
+def _torch() -> Any:
+    import torch
+
+    return torch
 
 
 def forced_note(kx: int, ky: int, n: int) -> tuple[str, ...]:
@@ -258,6 +344,8 @@ class CCA(_MeanCorrelation):
     """Mean canonical correlation over all directions."""
 
     name = "cca"
+    title = "CCA"
+    references = ("hotelling1936relations", "raghu2017svcca")
     source = "Hotelling 1936; mean over min(rank): Raghu et al. 2017, arXiv 1706.05806"
 
     squared: bool = False
@@ -299,6 +387,9 @@ class SVCCA(_MeanCorrelation):
     """Mean canonical correlation between leading principal subspaces."""
 
     name = "svcca"
+    title = "SVCCA"
+    references = ("raghu2017svcca",)
+    lead = 8
     source = "Raghu, Gilmer, Yosinski, Sohl-Dickstein 2017, arXiv 1706.05806"
     shown = ("variance",)
 
@@ -365,6 +456,9 @@ class PWCCA(Measure):
     """Projection-weighted mean of the canonical correlations."""
 
     name = "pwcca"
+    title = "PWCCA"
+    references = ("morcos2018insights",)
+    drawn_by_default = False
     source = "Morcos, Raghu, Bengio 2018, arXiv 1806.05759"
 
     side: str = "mean"

@@ -9,16 +9,10 @@ from typing import Any
 import numpy as np
 
 from babelscope.errors import DataError, UsageError
-from babelscope.similarity.arrays import Array, is_tensor, label_of
+from babelscope.similarity.arrays import Array, FloatArray, is_tensor, label_of, like, set_diagonal
 from babelscope.similarity.measure import make, register
 from babelscope.similarity.representation import Representation
-from babelscope.similarity.trace import Kernel, TraceForm, centred_kernel, inner
-
-
-def double_centred(kernel: Array) -> Array:
-    """Take row and column means off a symmetric matrix."""
-    rows = kernel.mean(0)
-    return kernel - rows[None, :] - rows[:, None] + rows.mean()
+from babelscope.similarity.trace import Kernel, TraceForm, by_sentence, double_centred, inner
 
 
 def u_centred(kernel: Array) -> Array:
@@ -63,7 +57,36 @@ class _CKA(TraceForm):
             raise DataError(
                 f"{label_of(x.name)}: no two sentences differ more than any other two, so {self.name} is not defined"
             )
-        return centred_kernel(centred)
+        lost = None
+        if self.debiased:
+            n = x.n
+            rows = kernel.sum(0) - kernel.diagonal()
+            # U-centring takes r_i + r_j - s off the diagonal, and all of the diagonal.
+            means = rows / (n - 2) - rows.sum() / (2 * (n - 1) * (n - 2))
+            lost = (kernel.diagonal() - 2 * means) / size**0.5
+        return Kernel(centred / size**0.5, lost=lost)
+
+    @property
+    def has_influence(self) -> bool:
+        return self.debiased
+
+    def influence(self, x: Kernel, y: Kernel) -> FloatArray | None:
+        """Delete each sentence in turn, in closed form.
+
+        The rows of U-centred matrices sum to 0, so that without sentence i their inner product over all others is
+        A - 2 a_i (n - 2) / (n - 3), up to a factor that cancels; a_i is the sentence's own share of A.
+        """
+        if not self.debiased:
+            return None
+        n = x.n
+        factor = 2 * (n - 2) / (n - 3)
+        shares = by_sentence(x.matrix, y.matrix)
+        own, other = (1 - factor * side.by_sentence for side in (x, y))
+        if not (own.min() > 0 and other.min() > 0):
+            return None  # a single sentence carries half of a side
+        value = float(shares.sum())
+        without = (value - factor * shares) / np.sqrt(own * other)
+        return np.asarray((n - 1) * (value - without))
 
 
 @register
@@ -72,6 +95,10 @@ class LinearCKA(_CKA):
     """Linear CKA."""
 
     name = "linear_cka"
+    title = "Linear CKA"
+    references = ("kornblith2019similarity",)
+    lead = 1
+    geometric = True
     source = (
         "Kornblith et al. 2019, arXiv 1905.00414; debiased: Szekely & Rizzo 2014, Song et al. 2012, Nguyen et al. 2021"
     )
@@ -92,6 +119,37 @@ class LinearCKA(_CKA):
     def prepare(self, x: Representation) -> Kernel:
         return self._side(x.kernel, x)
 
+    def regressed(self, x: Kernel, covariates: FloatArray) -> Kernel:
+        """Return the residuals' Gram matrix, by a correction of low rank to the whole one.
+
+        Debiased in the space that the covariates leave, of m = n - 1 - c dimensions: A - (tr A / m) times its
+        projector, so that <A, B> is tr AB - tr A tr B / m, which no order of the sentences and no choice of a basis
+        changes, and which is 0 on average for unrelated data.
+        """
+        gram = x.gram()
+        q = like(covariates, gram)
+        once = gram @ q
+        inside = q.T @ once
+        left = once - q @ inside / 2
+        residual = gram - left @ q.T - q @ left.T
+        room = x.n - 1 - int(q.shape[1])
+        cube = None
+        if self.debiased:
+            trace, square = float(residual.diagonal().sum()), inner(residual, residual)
+            # tr ((I - QQ') K)^3, from products of low rank.
+            cube = x.gram_cube + float(
+                (-3 * once.T @ (gram @ once) + 3 * inside @ (once.T @ once) - inside @ inside @ inside).trace()
+            )
+            share = trace / room
+            # The projector that is taken off is the centring matrix less the covariates' own.
+            residual = residual + share / x.n + share * (q @ q.T)
+            set_diagonal(residual, residual.diagonal() - share)
+            cube += -3 * share * square + 3 * share**2 * trace - share**3 * room
+        size = inner(residual, residual)
+        if not size > 1e-12:
+            raise DataError(f"{self.name}: the covariates explain a side whole, so nothing is left to compare")
+        return Kernel(residual / size**0.5, room=room, cube=None if cube is None else cube / size**1.5)
+
 
 @register
 @dataclass(frozen=True)
@@ -99,6 +157,9 @@ class RBFCKA(_CKA):
     """CKA with a Gaussian kernel."""
 
     name = "rbf_cka"
+    title = "RBF CKA"
+    references = ("kornblith2019similarity",)
+    lead = 2
     source = "Kornblith et al. 2019, arXiv 1905.00414, section 3 (sigma a fraction of the median distance)"
 
     fraction: float = 1.0

@@ -44,6 +44,9 @@ class CVCCA(Measure):
     """CCA scored on held-out sentences."""
 
     name = "cv_cca"
+    title = "Cross-validated CCA"
+    references = ("pasad2021layerwise",)
+    lead = 3
     source = "held-out CCA with a development part: Pasad, Chou, Livescu 2021, arXiv 2107.04734"
 
     max_k: int = 20

@@ -13,6 +13,26 @@ from babelscope.errors import DataError, UsageError
 from babelscope.similarity.arrays import FloatArray, IntArray
 
 
+def deviations_by_cluster(influence: FloatArray, clusters: IntArray) -> FloatArray:
+    """Return the delete-a-cluster jackknife's deviations of a score, scaled so that their squares sum to its variance.
+
+    Parameters
+    ----------
+    influence : ndarray, shape (n,)
+        :meth:`babelscope.similarity.Measure.influence`: pseudo-values less the score.
+    clusters : ndarray of int, shape (n,)
+        From 0; with a cluster for every sentence this is the plain jackknife.
+
+    Returns
+    -------
+    ndarray, shape (clusters,)
+        They add up: those of a sum of scores are the sums of theirs.
+    """
+    count = int(clusters.max()) + 1
+    sums = np.bincount(clusters, influence - influence.mean(), minlength=count)
+    return np.asarray(sums / influence.size * (count / (count - 1)) ** 0.5)
+
+
 def subsamples(n: int, draws: int, share: float = 0.8, seed: int = 0, *, least: int = 5) -> IntArray:
     """Draw sets of sentences without replacement.
 

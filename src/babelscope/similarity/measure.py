@@ -2,8 +2,10 @@
 
 A :class:`Measure` is a frozen dataclass whose fields are its parameters. It splits the work the way a table of pairs
 needs it: :meth:`Measure.prepare` runs once a representation, :meth:`Measure.value` once a pair,
-:meth:`Measure.permuted` gives the score under many permutations without preparing anything again, and
-:meth:`Measure.law` gives the null in closed form where there is one.
+:meth:`Measure.permuted` gives the score under many permutations without preparing anything again,
+:meth:`Measure.law` gives the null in closed form where there is one, and :meth:`Measure.outcome` gives all that is
+asked of a pair at once. :meth:`Measure.regressed` takes the effect of covariates out of a side that is already
+prepared.
 """
 
 from __future__ import annotations
@@ -25,20 +27,60 @@ from babelscope.similarity.arrays import FloatArray, IntArray, label_of, same_se
 from babelscope.similarity.nulls import NullLaw
 from babelscope.similarity.representation import Representation
 
+#: Random signs with which the contributions of pairs of sentences are summed.
+SKETCHES = 8
+
 #: What :meth:`Measure.prepare` returns: opaque to everyone but the measure.
 State = Any
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """All that was asked of a pair.
+
+    Attributes
+    ----------
+    value : float
+    law : NullLaw or None
+        The null in closed form, if it was asked for and there is one.
+    shuffled : float
+        The score with the second side's sentences in another order; NaN unless it was asked for.
+    influence, pairs : ndarray, shapes (n,) and (SKETCHES,), or None
+        :meth:`Measure.influence` and :meth:`Measure.pair_sketch`, if they were asked for and have a closed form.
+    """
+
+    value: float
+    law: NullLaw | None = None
+    shuffled: float = math.nan
+    influence: FloatArray | None = None
+    pairs: FloatArray | None = None
 
 
 @dataclass(frozen=True)
 class Measure(ABC):
     """One measure with its parameters.
 
+    All that the rest of the package knows of a measure stands in its class, so that a measure of another package is
+    treated as a built-in one.
+
     Attributes
     ----------
     name : str
         As written in a study.
+    title : str
+        As readers call it; the name if empty.
     source : str
         Where it is defined.
+    references : tuple of str
+        Keys of the works behind it (:mod:`babelscope.report.references`).
+    lead : int
+        Preference as the measure that carries findings and headline: the lowest number leads; None never before
+        another.
+    geometric : bool
+        Whether it compares the whole geometry, so that rows need not be sentences: residuals are then taken in the
+        space that covariates leave, where unrelated data stay exchangeable. Neighbour measures take residual rows.
+    drawn_by_default : bool
+        Whether its intervals, where they have no closed form, are drawn without being asked for by name.
     invariances : frozenset of str
         Of ``rotation`` (an orthogonal map of the features), ``scale`` (isotropic), ``shift`` (the same vector added
         to every sentence), ``linear`` (any invertible map). Each holds for either side by itself. All measures are
@@ -53,6 +95,11 @@ class Measure(ABC):
 
     name: ClassVar[str]
     source: ClassVar[str]
+    title: ClassVar[str] = ""
+    references: ClassVar[tuple[str, ...]] = ()
+    lead: ClassVar[int | None] = None
+    geometric: ClassVar[bool] = False
+    drawn_by_default: ClassVar[bool] = True
     #: Parameters that are shown even where they have their default.
     shown: ClassVar[tuple[str, ...]] = ()
 
@@ -147,6 +194,78 @@ class Measure(ABC):
     def law(self, x: State, y: State) -> NullLaw | None:
         """Return the null in closed form, or None where it has none or where it is not good enough."""
         return None
+
+    def influence(self, x: State, y: State) -> FloatArray | None:
+        """Return (n - 1) times what the score loses with each sentence, shape (n,); None without a closed form.
+
+        The jackknife's pseudo-values less the score: their mean square over n is the score's variance for other
+        sentences, and they add up over any sum or difference of scores.
+        """
+        return None
+
+    def pair_sketch(self, x: State, y: State) -> FloatArray:
+        """Return sums with random signs of what each pair of sentences contributes, shape (:data:`SKETCHES`,).
+
+        A jackknife counts the variance that pairs of sentences add twice; the sum of the squares of these estimates
+        what it counts too often. They add up over any sum or difference of scores, as the influence does. Zeros where
+        pairs count for little.
+        """
+        return np.zeros(SKETCHES)
+
+    @property
+    def has_influence(self) -> bool:
+        """Whether :meth:`influence` has a closed form."""
+        return type(self).influence is not Measure.influence
+
+    def outcome(
+        self,
+        x: State,
+        y: State,
+        *,
+        law: bool = False,
+        order: IntArray | None = None,
+        influence: bool = False,
+        value: float | None = None,
+    ) -> Outcome:
+        """Return the score of a pair, and what else is asked for; measures whose parts share work override it.
+
+        Parameters
+        ----------
+        x, y : State
+        law, influence : bool
+            Whether :meth:`law` and :meth:`influence` are asked for.
+        order : ndarray of int, shape (n,), optional
+            An order of the second side's sentences whose score is asked for too.
+        value : float, optional
+            The score, where it is known.
+        """
+        return Outcome(
+            self.value(x, y) if value is None else value,
+            self.law(x, y) if law else None,
+            float(self.permuted(x, y, order[None])[0]) if order is not None else math.nan,
+            self.influence(x, y) if influence else None,
+            self.pair_sketch(x, y) if influence else None,
+        )
+
+    def regressed(self, x: State, covariates: FloatArray) -> State:
+        """Return a prepared side after regressing out covariates.
+
+        Parameters
+        ----------
+        x : State
+        covariates : ndarray, shape (n, c)
+            An orthonormal basis of the centred covariates.
+        """
+        raise NotImplementedError
+
+    @property
+    def regresses_states(self) -> bool:
+        """Whether :meth:`regressed` is there; if not, the rows are regressed and prepared again."""
+        return type(self).regressed is not Measure.regressed
+
+    def of_one_column(self) -> Measure:
+        """Return the measure to take where a side is a single number a sentence, as its length."""
+        return self
 
     def narrow(self, x: State) -> State:
         """Return a side in single precision, for tables that are large; as it is where that would save nothing."""

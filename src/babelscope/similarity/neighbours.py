@@ -44,6 +44,9 @@ class MutualKNN(Measure):
     """Share of common nearest neighbours."""
 
     name = "mutual_knn"
+    title = "Mutual k-NN"
+    references = ("huh2024platonic",)
+    lead = 4
     source = "Huh et al. 2024, arXiv 2405.07987 (mutual k-NN)"
     shown = ("k",)
 

@@ -29,6 +29,8 @@ class ANC(Measure):
     """Average neuron-wise correlation."""
 
     name = "anc"
+    title = "Average neuron-wise correlation"
+    references = ("del2022similarity",)
     source = "Del & Fishel 2022, arXiv 2212.01924"
 
     absolute: bool = False
@@ -106,6 +108,8 @@ class CentroidGap(Measure):
     """Distance between the centroids of the two sides."""
 
     name = "centroid_gap"
+    title = "Centroid gap"
+    references = ("liang2022mind",)
     source = "Liang et al. 2022, arXiv 2203.02053"
 
     normalise: bool = True

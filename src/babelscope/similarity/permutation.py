@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from babelscope.errors import UsageError
 from babelscope.similarity.arrays import FloatArray, IntArray
@@ -74,9 +75,52 @@ class Calibration:
     p: float
     saturated: bool
 
+    def numbers(self) -> dict[str, float]:
+        """Return what a table of pairs gives of it, by the names of the table's columns."""
+        return {
+            "null_mean": self.mean,
+            "null_sd": self.sd,
+            "null_q95": self.q95,
+            "calibrated": self.calibrated,
+            "p": self.p,
+            "saturated": float(self.saturated),
+        }
+
+
+#: Permutations that are always drawn, and how many that reach the score decide its p-value.
+FIRST, ENOUGH = 200, 20
+
+
+def sequential_p(reached: npt.NDArray[np.bool_]) -> float:
+    """Return a p-value from permutations that were drawn until the decision was clear.
+
+    If :data:`ENOUGH` of the first :data:`FIRST` reach the score, those are all; p is (1 + reached) / (drawn + 1). Else
+    draws go on until :data:`ENOUGH` have reached it, at draw L say, and p is ``ENOUGH / L``; or until they run out, and
+    p is (1 + reached) / (drawn + 1). Either way the probability of p <= a is at most a for unrelated data.
+
+    Parameters
+    ----------
+    reached : ndarray of bool
+        Whether each permuted score reaches the observed one, in the order in which they were drawn.
+
+    References
+    ----------
+    Besag & Clifford 1991, "Sequential Monte Carlo p-values", Biometrika 78.
+    """
+    count = int(reached.sum())
+    if reached.size > FIRST and count >= ENOUGH:
+        return ENOUGH / (int(np.flatnonzero(reached)[ENOUGH - 1]) + 1)
+    return (1 + count) / (reached.size + 1)
+
 
 def calibrate(
-    value: float, nulls: FloatArray, *, alpha: float = 0.05, best: float = 1.0, higher: bool = True
+    value: float,
+    nulls: FloatArray,
+    *,
+    alpha: float = 0.05,
+    best: float = 1.0,
+    higher: bool = True,
+    sequential: bool = False,
 ) -> Calibration:
     """Calibrate a score against permuted scores.
 
@@ -97,6 +141,8 @@ def calibrate(
         The best possible score.
     higher : bool
         Whether larger is better.
+    sequential : bool
+        Whether they were drawn until the p-value was decided (:func:`sequential_p`).
 
     Returns
     -------
@@ -114,8 +160,8 @@ def calibrate(
     rank = min(max(math.ceil((1 - alpha) * (count + 1) - 1e-9), 1), count + 1)
     tau = float(pooled[rank - 1])
     # A permuted score that equals the observed one but for the order of summation counts as reaching it.
-    slack = 1e-12 * max(1.0, abs(s))
-    p = (1 + int((null >= s - slack).sum())) / (count + 1)
+    reached = null >= s - 1e-12 * max(1.0, abs(s))
+    p = sequential_p(reached) if sequential else (1 + int(reached.sum())) / (count + 1)
     calibrated, saturated = _against(s, tau, top)
     sd = float(null.std(ddof=1)) if count > 1 else 0.0
     q95 = float(np.sort(null)[min(max(math.ceil((1 - alpha) * count - 1e-9), 1), count) - 1])

@@ -30,6 +30,10 @@ class Procrustes(Measure):
     """Orthogonal Procrustes similarity."""
 
     name = "procrustes"
+    title = "Procrustes"
+    references = ("williams2021generalized",)
+    lead = 6
+    geometric = True
     source = (
         "Schonemann 1966; Williams et al. 2021, arXiv 2110.14739 (angle); Ding et al. 2021, arXiv 2108.01661 (distance)"
     )

@@ -1,24 +1,36 @@
 """Retrieval of a sentence's other side: precision at k, mean reciprocal rank, xsim, MEXA.
 
-The table of similarities between all sentences of one side and all of the other is made once a pair. Permuting the
-sentences only changes which cell of a row is the right one, so a null costs n look-ups a permutation, and its mean
-and variance are sums over the table.
+Permuting the sentences only changes which cell of a row is the right one, so that value, null and interval follow from
+the few cells that would score: :class:`~babelscope.similarity.nulls.Cells`. Nearest neighbours are found in blocks of
+one product; the table of all similarities is made only where a measure needs more than the nearest.
 """
 
 # ruff: noqa: D102  (what overrides do is documented in Measure)
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from babelscope.similarity.arrays import Array, FloatArray, IntArray, to_numpy
-from babelscope.similarity.measure import Measure, count, make, one_of, register
-from babelscope.similarity.nulls import NullLaw, assignment_counts, assignment_moments
+from babelscope.errors import DataError
+from babelscope.similarity.arrays import Array, FloatArray, IntArray, is_tensor, like, to_numpy
+from babelscope.similarity.measure import Measure, Outcome, chunks, count, make, one_of, register
+from babelscope.similarity.nulls import Cells, NullLaw, assignment_counts
 from babelscope.similarity.representation import Representation
 
 DIRECTIONS = ("both", "xy", "yx")
+
+
+#: Similarities that are looked at together.
+BLOCK = 2**19
+
+#: Sentences and features from which a product of single precision is worth its checks.
+SINGLE = 64
+
+#: Similarities that differ by less are ties.
+TIE = 1e-12
 
 
 @dataclass
@@ -27,6 +39,23 @@ class Vectors:
 
     rows: Array  # (n, d)
     squares: FloatArray | None = None  # (n,), for distances
+    norms: Array | None = None  # (n,), what the rows were divided by
+    single: Array | None = None  # (n, d), the rows in single precision, where that is faster
+
+
+@dataclass(frozen=True)
+class Matches:
+    """What each pairing of two sentences would score, and what leaving a sentence out would add to the others' scores.
+
+    Attributes
+    ----------
+    cells : Cells
+    gained : ndarray, shape (n,), or None
+        Where it has a closed form.
+    """
+
+    cells: Cells
+    gained: FloatArray | None = None
 
 
 @dataclass(frozen=True)
@@ -45,38 +74,205 @@ class Assignment(Measure):
     def minimum_sentences(self) -> int:
         return 3
 
-    def weights(self, x: Vectors, y: Vectors) -> FloatArray:
-        """Return w, shape (n, n): what pairing i with j would score."""
+    @property
+    def centred(self) -> bool:
+        """Whether each side's mean is taken off before a cosine."""
+        return bool(getattr(self, "centre", False))
+
+    def prepare(self, x: Representation) -> Vectors:
+        rows = x.centred if self.centred else x.rows / float(abs(x.rows).max() or 1.0)
+        return Vectors(x.centred_unit if self.centred else x.unit, norms=(rows * rows).sum(1) ** 0.5)
+
+    def regressed(self, x: Vectors, covariates: FloatArray) -> Vectors:
+        rows = x.rows if x.norms is None else x.rows * x.norms[:, None]
+        rows = rows - rows.mean(0)
+        q = like(covariates, rows)
+        rows = rows - q @ (q.T @ rows)
+        squares = (rows * rows).sum(1)
+        if x.squares is not None:
+            return Vectors(rows, to_numpy(squares))
+        lengths = squares**0.5
+        if not float(lengths.min()) > 0:
+            raise DataError(f"{self.name}: the covariates explain a sentence whole, so that its cosine is not defined")
+        return Vectors(rows / lengths[:, None], norms=lengths)
+
+    def matches(self, x: Vectors, y: Vectors) -> Matches:
+        """Return what each pairing would score."""
         raise NotImplementedError
 
     @property
     def counts(self) -> bool:
-        """Whether w is a hit or a miss (its null is a count) or a number."""
+        """Whether a pairing is a hit or a miss (its null is a count) or a number."""
         return True
 
     def value(self, x: Vectors, y: Vectors) -> float:
-        return self._outcome(float(np.trace(self.weights(x, y))) / x.rows.shape[0])
+        return self.outcome(x, y).value
 
-    def _outcome(self, hits: float) -> float:
+    def _score(self, hits: float) -> float:
         return hits
 
     def permuted(self, x: Vectors, y: Vectors, orders: IntArray) -> FloatArray:
-        table = self.weights(x, y)
-        hits = table[np.arange(table.shape[0]), orders].mean(1)
-        return np.asarray([self._outcome(value) for value in hits])
+        return self._permuted(self.matches(x, y).cells, orders)
+
+    def _permuted(self, cells: Cells, orders: IntArray) -> FloatArray:
+        return np.asarray([self._score(float(cells.paired(order).mean())) for order in orders])
 
     def law(self, x: Vectors, y: Vectors) -> NullLaw | None:
-        table = self.weights(x, y)
-        n = table.shape[0]
-        mean, variance, skewness = assignment_moments(table)
-        support, mass = assignment_counts(table) if self.counts else (None, None)
-        law = NullLaw(mean, variance**0.5, skewness, support, mass).scaled(1 / n)
+        return self._law(self.matches(x, y).cells)
+
+    def _law(self, cells: Cells) -> NullLaw:
+        mean, variance, skewness = cells.moments()
+        support, mass = assignment_counts(cells.weights, cells.n) if self.counts else (None, None)
+        law = NullLaw(mean, variance**0.5, skewness, support, mass).scaled(1 / cells.n)
         return law if self.higher_is_better else law.scaled(-1.0, 1.0)
+
+    def influence(self, x: Vectors, y: Vectors) -> FloatArray | None:
+        return self._influence(self.matches(x, y))
+
+    def _influence(self, found: Matches) -> FloatArray | None:
+        """Delete each sentence in turn: its own hit goes, and so does what it stood in the way of."""
+        if found.gained is None:
+            return None
+        hits, n = found.cells.paired(), found.cells.n
+        without = (hits.sum() - hits + found.gained) / (n - 1)
+        return np.asarray((n - 1) * (hits.mean() - without))
+
+    def outcome(
+        self,
+        x: Vectors,
+        y: Vectors,
+        *,
+        law: bool = False,
+        order: IntArray | None = None,
+        influence: bool = False,
+        value: float | None = None,
+    ) -> Outcome:
+        found = self.matches(x, y)
+        return Outcome(
+            self._score(float(found.cells.paired().mean())),
+            self._law(found.cells) if law else None,
+            float(self._permuted(found.cells, order[None])[0]) if order is not None else float("nan"),
+            self._influence(found) if influence else None,
+            self.pair_sketch(x, y) if influence else None,
+        )
+
+
+def nearest(x: Vectors, y: Vectors) -> tuple[list[IntArray], list[IntArray]] | None:
+    """Find each row's nearest among the other side's, both ways, in blocks of one product.
+
+    The product is one of single precision where there is one; a row for which its rounding could matter, which is known
+    from the bound of its error, is looked at again in double precision.
+
+    Parameters
+    ----------
+    x, y : Vectors
+        Rows of length 1; the largest inner product is nearest.
+
+    Returns
+    -------
+    best : list of ndarray of int, shape (n,)
+        The nearest row of `y` of each row of `x`, and the other way round.
+    above : list of ndarray of int, shape (n,)
+        How many are nearer than a row's own other side; exact up to 1.
+
+    None if two are equally near (:data:`TIE`).
+    """
+    n, d = (int(size) for size in x.rows.shape)
+    own = (x.rows * y.rows).sum(1)
+    single = x.single is not None and y.single is not None
+    left: Array = x.single if single else x.rows
+    right: Array = y.single if single else y.rows
+    # Of two products of vectors of length 1: |fl(a'b) - a'b| <= d eps / 2 each, and the vectors are rounded themselves.
+    margin = 2 * (d + 4) * 2.0**-24 if single else TIE
+    there = own.float() if single and is_tensor(own) else own.astype(np.float32) if single else own
+    rows, columns = [], _Top.nothing()
+    for part in chunks(n, max(BLOCK // n, 1)):
+        block = left[part] @ right.T
+        rows.append(_Top.of(block, there[part][:, None], margin, 1, 0))
+        columns = columns.merged(_Top.of(block, there[None, :], margin, 0, part.start), margin)
+    found = [_Top.joined(rows).checked(x.rows, y.rows, own), columns.checked(y.rows, x.rows, own)]
+    if found[0] is None or found[1] is None:
+        return None
+    return [top.best for top in found if top], [top.above for top in found if top]
+
+
+@dataclass
+class _Top:
+    """What is known of each query from the similarities seen so far.
+
+    Attributes
+    ----------
+    best : ndarray of int
+        The nearest.
+    highest : ndarray
+        Its similarity.
+    near : ndarray of int
+        How many are as near, but for rounding.
+    above, beside : ndarray of int
+        How many are nearer than the query's own other side for certain, and how many may be.
+    """
+
+    best: IntArray
+    highest: FloatArray
+    near: IntArray
+    above: IntArray
+    beside: IntArray
+
+    @classmethod
+    def nothing(cls) -> _Top:
+        none = np.empty(0, dtype=np.int64)
+        return cls(none, np.empty(0), none, none, none)
+
+    @classmethod
+    def of(cls, block: Array, own: Array, margin: float, axis: int, start: int) -> _Top:
+        best = block.argmax(axis)
+        highest = block.amax(axis) if is_tensor(block) else block.max(axis)
+        edge = highest[:, None] if axis else highest[None, :]
+        counts = [(block >= edge - margin), (block > own + margin), (block > own - margin)]
+        near, above, beside = (_integers(flags.sum(axis)) for flags in counts)
+        return cls(_integers(best) + start, to_numpy(highest), near, above, beside)
+
+    @classmethod
+    def joined(cls, parts: Sequence[_Top]) -> _Top:
+        """Put together what is known of other queries."""
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__))
+
+    def merged(self, other: _Top, margin: float) -> _Top:
+        """Put together what further similarities tell of the same queries."""
+        if not self.best.size:
+            return other
+        higher = other.highest > self.highest
+        same = np.abs(other.highest - self.highest) <= margin
+        near = np.where(same, self.near + other.near, np.where(higher, other.near, self.near))
+        return _Top(
+            np.where(higher, other.best, self.best),
+            np.maximum(other.highest, self.highest),
+            near,
+            self.above + other.above,
+            self.beside + other.beside,
+        )
+
+    def checked(self, queries: Array, others: Array, own: Array) -> _Top | None:
+        """Look again, in double precision, where rounding could matter; None if two are equally near."""
+        # A query's own other side lies within the margin of itself. That two or more are nearer is as good as known.
+        unsure = np.flatnonzero((self.near > 1) | ((self.above < 2) & (self.beside - 1 != self.above)))
+        for part in chunks(unsure.size, max(BLOCK // len(self.best), 1)):
+            at = unsure[part]
+            table = to_numpy(queries[like(at, queries)] @ others.T)
+            there = to_numpy(own[like(at, own)])[:, None]
+            highest = table.max(1)
+            if ((table >= highest[:, None] - TIE).sum(1) > 1).any():
+                return None
+            self.best[at], self.above[at] = table.argmax(1), (table > there + TIE).sum(1)
+        return self
+
+
+def _integers(values: Array) -> IntArray:
+    return np.asarray(values.cpu().numpy() if is_tensor(values) else values, dtype=np.int64)
 
 
 def best_in_rows(table: FloatArray, k: int = 1) -> FloatArray:
     """Return which cells are among the k best of their row; cells tied at the border share what room is left there."""
-    table = np.round(table / max(float(np.abs(table).max()), 1e-300), 12)  # the last bit of a product breaks no tie
     border = np.partition(table, -k, axis=1)[:, -k][:, None]
     above, tied = table > border, table == border
     room = (k - above.sum(1, keepdims=True)) / tied.sum(1, keepdims=True)
@@ -87,7 +283,6 @@ def reciprocal_ranks(table: FloatArray) -> FloatArray:
     """Return 1 / rank of every cell within its row; tied cells have their mean rank."""
     from scipy.stats import rankdata
 
-    table = np.round(table / max(float(np.abs(table).max()), 1e-300), 12)
     return np.asarray(1.0 / rankdata(-table, axis=1))
 
 
@@ -97,6 +292,9 @@ class Retrieval(Assignment):
     """Whether a sentence's nearest neighbour on the other side is its own other side."""
 
     name = "retrieval"
+    title = "Retrieval P@1"
+    references = ("artetxe2019massively",)
+    lead = 7
     source = (
         "Precision at k and mean reciprocal rank, as in Tatoeba retrieval (Artetxe & Schwenk 2019, arXiv 1812.10464)"
     )
@@ -143,23 +341,64 @@ class Retrieval(Assignment):
 
     def prepare(self, x: Representation) -> Vectors:
         if self.metric == "cosine":
-            return Vectors(x.centred_unit if self.centre else x.unit)
+            return self._with_single(super().prepare(x))
         rows = x.rows - x.rows.mean(0) if self.centre else x.rows
         return Vectors(rows, to_numpy((rows * rows).sum(1)))
 
-    def weights(self, x: Vectors, y: Vectors) -> FloatArray:
+    def of_one_column(self) -> Measure:
+        # One centred number has no direction, so neighbours are found by distance.
+        return replace(self, metric="euclidean")
+
+    @property
+    def _by_nearest(self) -> bool:
+        """Whether the nearest alone decide."""
+        return self.k == 1 and not self.mrr and self.metric == "cosine"
+
+    def regressed(self, x: Vectors, covariates: FloatArray) -> Vectors:
+        return self._with_single(super().regressed(x, covariates))
+
+    def _with_single(self, x: Vectors) -> Vectors:
+        if self._by_nearest and min(x.rows.shape) >= SINGLE:
+            x.single = x.rows.float() if is_tensor(x.rows) else x.rows.astype(np.float32)
+        return x
+
+    def matches(self, x: Vectors, y: Vectors) -> Matches:
+        ways = {"both": (False, True), "xy": (False,), "yx": (True,)}[self.direction]
+        known = nearest(x, y) if self._by_nearest else None
+        n = int(x.rows.shape[0])
+        if known is None:
+            return self._from_table(self._similarities(x, y), ways)
+        queries = np.arange(n, dtype=np.int64)
+        rows, columns, gained = [], [], np.zeros(n)
+        for way in ways:
+            best, above = known[0][way], known[1][way]
+            rows.append(best if way else queries)
+            columns.append(queries if way else best)
+            gained += np.bincount(best[above == 1], minlength=n) / len(ways)
+        weights = np.full(n * len(ways), 1 / len(ways))
+        return Matches(Cells.summed(n, np.concatenate(rows), np.concatenate(columns), weights), gained)
+
+    def _similarities(self, x: Vectors, y: Vectors) -> FloatArray:
         table = to_numpy(x.rows @ y.rows.T)
         if x.squares is not None and y.squares is not None:
             table = 2 * table - x.squares[:, None] - y.squares[None, :]
+        return np.round(table / max(float(np.abs(table).max()), 1e-300), 12)  # the last bit of a product breaks no tie
 
-        def scored(t: FloatArray) -> FloatArray:
-            return reciprocal_ranks(t) if self.mrr else best_in_rows(t, self.k)
-
-        if self.direction == "xy":
-            return scored(table)
-        if self.direction == "yx":
-            return scored(table.T).T
-        return (scored(table) + scored(table.T).T) / 2
+    def _from_table(self, table: FloatArray, ways: tuple[bool, ...]) -> Matches:
+        n = table.shape[0]
+        weights, gained = np.zeros((n, n)), np.zeros(n)
+        for way in ways:
+            turned = table.T if way else table
+            scored = reciprocal_ranks(turned) if self.mrr else best_in_rows(turned, self.k)
+            weights += (scored.T if way else scored) / len(ways)
+            nearer = turned > np.diag(table)[:, None]
+            rank = nearer.sum(1)
+            if self.mrr:
+                gain = np.where(rank > 0, 1 / np.maximum(rank, 1) - 1 / (rank + 1.0), 0.0)
+            else:
+                gain = (rank == self.k).astype(np.float64)
+            gained += gain @ nearer / len(ways)
+        return Matches(Cells.of(weights), gained)
 
 
 @register
@@ -168,6 +407,8 @@ class Xsim(Assignment):
     """Error rate of margin-based retrieval."""
 
     name = "xsim"
+    title = "xSIM"
+    references = ("artetxe2019margin",)
     source = "LASER xsim (facebookresearch/LASER, source/xsim.py); margins: Artetxe & Schwenk 2019, arXiv 1811.01136"
 
     margin: str = "ratio"
@@ -213,23 +454,26 @@ class Xsim(Assignment):
     def invariances(self) -> frozenset[str]:
         return frozenset({"scale", "shift"} if self.centre else {"scale"})
 
-    def prepare(self, x: Representation) -> Vectors:
-        return Vectors(x.centred_unit if self.centre else x.unit)
+    @property
+    def has_influence(self) -> bool:
+        return False
 
-    def _outcome(self, hits: float) -> float:
+    def _score(self, hits: float) -> float:
         return 1.0 - hits
 
-    def weights(self, x: Vectors, y: Vectors) -> FloatArray:
+    def matches(self, x: Vectors, y: Vectors) -> Matches:
         table = to_numpy(x.rows @ y.rows.T)
         if self.direction == "xy":
-            return self._hits(table)
-        if self.direction == "yx":
-            return self._hits(table.T).T
-        return (self._hits(table) + self._hits(table.T).T) / 2
+            weights = self._hits(table)
+        elif self.direction == "yx":
+            weights = self._hits(table.T).T
+        else:
+            weights = (self._hits(table) + self._hits(table.T).T) / 2
+        return Matches(Cells.of(weights))
 
     def _hits(self, table: FloatArray) -> FloatArray:
         if self.margin == "absolute":
-            return best_in_rows(table)
+            return best_in_rows(np.round(table / max(float(np.abs(table).max()), 1e-300), 12))
         k = self.k
         row_mean = np.partition(table, -k, axis=1)[:, -k:].mean(1)
         column_mean = np.partition(table, -k, axis=0)[-k:].mean(0)
@@ -249,6 +493,8 @@ class Mexa(Assignment):
     """Share of sentences that are each other's strict nearest neighbour."""
 
     name = "mexa"
+    title = "MEXA"
+    references = ("kargaran2024mexa",)
     source = "Kargaran et al. 2024, arXiv 2410.05873"
 
     centre: bool = False
@@ -269,15 +515,16 @@ class Mexa(Assignment):
     def invariances(self) -> frozenset[str]:
         return frozenset({"scale", "shift"} if self.centre else {"scale"})
 
-    def prepare(self, x: Representation) -> Vectors:
-        return Vectors(x.centred_unit if self.centre else x.unit)
+    @property
+    def has_influence(self) -> bool:
+        return False
 
-    def weights(self, x: Vectors, y: Vectors) -> FloatArray:
+    def matches(self, x: Vectors, y: Vectors) -> Matches:
         table = np.round(to_numpy(x.rows @ y.rows.T), 12)
         in_row, in_column = table == table.max(1, keepdims=True), table == table.max(0, keepdims=True)
         alone = (in_row.sum(1, keepdims=True) == 1) & (in_column.sum(0, keepdims=True) == 1)
         strict = in_row & in_column & alone
-        return np.asarray(strict, dtype=np.float64)
+        return Matches(Cells.of(np.asarray(strict, dtype=np.float64)))
 
 
 def retrieval(

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
 
 from babelscope.errors import DataError
 from babelscope.similarity.arrays import FloatArray, label_of, to_numpy
@@ -25,6 +24,9 @@ class RSA(TraceForm):
     """Correlation of the two sides' distances between sentences."""
 
     name = "rsa"
+    title = "RSA"
+    references = ("kriegeskorte2008representational",)
+    lead = 5
     source = "Kriegeskorte, Mur, Bandettini 2008, Frontiers in Systems Neuroscience 2:4"
 
     metric: str = "correlation"
@@ -68,6 +70,8 @@ class RSA(TraceForm):
             raise x.nothing_varies()
         distances = self._distances(x)[upper]
         if self.compare == "spearman":
+            from scipy.stats import rankdata  # all of it takes a second to import
+
             # Distances that differ by rounding only are ties.
             distances = rankdata(np.round(distances / max(float(distances.max()), 1e-300), 12))
         distances = distances - distances.mean()
@@ -77,6 +81,19 @@ class RSA(TraceForm):
         matrix = np.zeros((x.n, x.n))
         matrix[upper] = distances / (norm * 2**0.5)
         return Kernel(row_weighted(matrix + matrix.T))
+
+    def influence(self, x: Kernel, y: Kernel) -> FloatArray:
+        """Delete each sentence's distances in turn, in closed form; the ranks of the others stay."""
+        n = x.n
+        (a, sums_a), (b, sums_b) = (_plain(side.matrix) for side in (x, y))
+        left = (n - 1) * (n - 2)  # entries without sentence i
+
+        def without(both: FloatArray, first: FloatArray, second: FloatArray) -> FloatArray:
+            return np.asarray(both.sum() - 2 * both - 4 * first * second / left)
+
+        both, own, other = (np.einsum("ij,ij->i", p, q) for p, q in ((a, b), (a, a), (b, b)))
+        rest = np.sqrt(without(own, sums_a, sums_a) * without(other, sums_b, sums_b))
+        return np.asarray((n - 1) * (both.sum() - without(both, sums_a, sums_b) / rest))
 
     def _distances(self, x: Representation) -> FloatArray:
         if self.metric == "euclidean":
@@ -95,6 +112,15 @@ class RSA(TraceForm):
             )
         gram = to_numpy(rows @ rows.T)
         return np.asarray(1 - gram / norms[:, None] / norms[None, :])
+
+
+def _plain(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the distances that :func:`~babelscope.similarity.trace.row_weighted` was given, and their row sums."""
+    n = matrix.shape[0]
+    r = -np.diag(matrix) / ((2 / n) ** 0.5 * (n - 2))
+    out = matrix + (1 - (2 / n) ** 0.5) * (r[None, :] + r[:, None])
+    np.fill_diagonal(out, 0.0)
+    return out, (n - 2) * r
 
 
 def rsa(x: Any, y: Any, *, metric: str = "correlation", compare: str = "spearman") -> float:

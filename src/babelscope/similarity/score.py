@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from babelscope.errors import UsageError, did_you_mean
-from babelscope.similarity.arrays import FloatArray, is_tensor
+from babelscope.similarity.arrays import FloatArray, IntArray, is_tensor
 from babelscope.similarity.intervals import subsample_interval, subsamples
 from babelscope.similarity.measure import Measure, State, parse_measure
-from babelscope.similarity.permutation import Calibration, calibrate, permutations
+from babelscope.similarity.nulls import NullLaw
+from babelscope.similarity.permutation import ENOUGH, FIRST, Calibration, calibrate, permutations
 from babelscope.similarity.representation import Representation
 
 NULLS = ("auto", "exact", "permutation", "none")
@@ -149,21 +150,53 @@ def null_kind(measure: Measure, null: str | None) -> str:
 
 
 def calibration_of(
-    measure: Measure, x: State, y: State, value: float, kind: str, orders: Callable[[], Any], alpha: float
+    measure: Measure,
+    x: State,
+    y: State,
+    value: float,
+    kind: str,
+    orders: Callable[[int], IntArray],
+    permutations: int,
+    alpha: float,
+    *,
+    law: NullLaw | None = None,
+    sequential: bool = False,
 ) -> tuple[Calibration | None, str, FloatArray | None]:
-    """Return a score's calibration, the null that gave it, and the permuted scores where there are any."""
+    """Return a score's calibration, the null that gave it, and the permuted scores where there are any.
+
+    Parameters
+    ----------
+    measure : Measure
+    x, y : State
+    value : float
+    kind : {"exact", "permutation", "none"}
+    orders : callable
+        Gives so many permutations, those of fewer being the first of more.
+    permutations : int
+        How many are drawn; with `sequential`, at most.
+    alpha : float
+    law : NullLaw, optional
+        The closed form, where it was asked for and there is one.
+    sequential : bool
+        Draw until the p-value is decided.
+    """
     if kind == "none":
         return None, "none", None
-    if kind == "exact":
-        law = measure.law(x, y)
-        if law is not None:
-            return law.calibrate(value, alpha=alpha, best=measure.best, higher=measure.higher_is_better), "exact", None
-    drawn = measure.permuted(x, y, orders())
-    return (
-        calibrate(value, drawn, alpha=alpha, best=measure.best, higher=measure.higher_is_better),
-        "permutation",
-        drawn,
-    )
+    best, higher = measure.best, measure.higher_is_better
+    if law is not None:
+        return law.calibrate(value, alpha=alpha, best=best, higher=higher), "exact", None
+    count = min(FIRST, permutations) if sequential else permutations
+    drawn = measure.permuted(x, y, orders(count))
+    if sequential and count < permutations:
+        slack = 1e-12 * max(1.0, abs(value))
+        while len(drawn) < permutations:
+            reached = drawn >= value - slack if higher else drawn <= value + slack
+            if int(reached.sum()) >= ENOUGH:
+                break
+            count = min(2 * len(drawn), permutations)
+            drawn = np.concatenate([drawn, measure.permuted(x, y, orders(count)[len(drawn) :])])
+    found = calibrate(value, drawn, alpha=alpha, best=best, higher=higher, sequential=sequential)
+    return found, "permutation", drawn
 
 
 def score(
@@ -226,12 +259,14 @@ def score(
     kind = null_kind(chosen, null)
     if interval not in (None, *INTERVALS):
         raise UsageError(f"there is no interval {interval!r}: {did_you_mean(str(interval), INTERVALS)}")
-    count = permutations
     left, right = Representation(x, "x"), Representation(y, "y")
     chosen.check_pair(left, right)
     a, b = chosen.prepare(left), chosen.prepare(right)
-    value = chosen.value(a, b)
-    found, kind, _ = calibration_of(chosen, a, b, value, kind, lambda: draw(left.n, count, seed), alpha)
+    outcome = chosen.outcome(a, b, law=kind == "exact")
+    value = outcome.value
+    found, kind, _ = calibration_of(
+        chosen, a, b, value, kind, lambda count: draw(left.n, count, seed), permutations, alpha, law=outcome.law
+    )
     low = high = math.nan
     if interval == "subsample":
         parts = subsamples(left.n, draws, share, seed, least=chosen.minimum_sentences)

@@ -9,28 +9,80 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
-from babelscope.similarity.arrays import Array, FloatArray, IntArray, is_tensor, like, to_numpy
+from babelscope.similarity.arrays import Array, FloatArray, IntArray, is_tensor, like, set_diagonal, to_numpy
 from babelscope.similarity.lazy import lazy
-from babelscope.similarity.measure import Measure, chunks
-from babelscope.similarity.nulls import CentredSums, NullLaw, centred_moments
+from babelscope.similarity.measure import SKETCHES, Measure, chunks
+from babelscope.similarity.nulls import CentredSums, NullLaw, centred_moments, residual_moments, trace_of_cube
 
 #: Numbers copied at a time for the product of many matrices with many (tens of megabytes).
 STRIP = 4_000_000
 
 
+#: Sentences up to which pairs of them add a variance that counts beside that of single sentences.
+SKETCHED = 600
+
+
+@lru_cache(maxsize=2)
+def _signs(n: int) -> NDArray[np.float32]:
+    """Return symmetric matrices of random signs, the same every time, shape (SKETCHES, n n); their squares average."""
+    upper = np.triu(np.sign(np.random.default_rng(n).standard_normal((SKETCHES, n, n))), 1)
+    return np.asarray((upper + upper.swapaxes(1, 2)).reshape(SKETCHES, -1) / SKETCHES**0.5, dtype=np.float32)
+
+
 @dataclass
 class Kernel:
-    """One side: a matrix over pairs of sentences, and the sums that give its null."""
+    """One side: a matrix over pairs of sentences, and the sums that give its null.
 
-    matrix: Array  # (n, n), rows sum to 0, Frobenius norm 1
+    Attributes
+    ----------
+    matrix : array, shape (n, n)
+        Rows sum to 0, Frobenius norm 1.
+    room : int
+        Dimensions that it could fill: n - 1, less the covariates that were regressed out.
+    lost : array, shape (n,), or None
+        The diagonal that debiasing took off the centred Gram matrix, but for its row and column means, on the scale of
+        `matrix`: centring ``matrix + diag(lost)`` gives the Gram matrix back. None where the matrix is the Gram matrix
+        or cannot be brought back to one.
+    cube : float or None
+        tr matrix^3, where that is known without a product of matrices.
+    """
+
+    matrix: Array
+    room: int = -1
+    lost: Array | None = None
+    cube: float | None = None
+
+    def __post_init__(self) -> None:
+        self.room = self.n - 1 if self.room < 0 else self.room
 
     @lazy
     def sums(self) -> CentredSums:
         """What the null needs; made when a null is asked for."""
-        return CentredSums.of(to_numpy(self.matrix))
+        matrix = self.matrix
+        wide = matrix.double() if is_tensor(matrix) else matrix.astype(np.float64, copy=False)
+        return CentredSums.of(wide, self.cube)
+
+    def gram(self) -> Array:
+        """The centred Gram matrix on the scale of `matrix`, in double precision; not kept with the side."""
+        gram = self.matrix.double().clone() if is_tensor(self.matrix) else self.matrix.astype(np.float64)
+        if self.lost is not None:
+            gram = double_centred(set_diagonal(gram, gram.diagonal() + self.lost))
+        return gram
+
+    @lazy
+    def gram_cube(self) -> float:
+        """The trace of the Gram matrix's third power; made when covariates are regressed out."""
+        return trace_of_cube(self.gram())
+
+    @lazy
+    def by_sentence(self) -> FloatArray:
+        """Each sentence's share of the squared norm, shape (n,); made when an interval is asked for."""
+        return by_sentence(self.matrix, self.matrix)
 
     @property
     def n(self) -> int:
@@ -38,9 +90,20 @@ class Kernel:
         return int(self.matrix.shape[0])
 
 
+def double_centred(kernel: Array) -> Array:
+    """Take row and column means off a symmetric matrix."""
+    rows = kernel.mean(0)
+    return kernel - rows[None, :] - rows[:, None] + rows.mean()
+
+
 def inner(a: Array, b: Array) -> float:
     """Return the sum of the products of all entries."""
     return float((a * b).sum()) if is_tensor(a) else float(np.vdot(a, b))
+
+
+def by_sentence(a: Array, b: Array) -> FloatArray:
+    """Return the row sums of the products of all entries, shape (n,)."""
+    return to_numpy((a * b).sum(1)) if is_tensor(a) else np.asarray(np.einsum("ij,ij->i", a, b), dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -75,15 +138,19 @@ class TraceForm(Measure):
         flat = np.ascontiguousarray(a).reshape(-1)
         return np.array([float(flat @ b[order][:, order].reshape(-1)) for order in orders])
 
+    def pair_sketch(self, x: Kernel, y: Kernel) -> FloatArray:
+        n = x.n
+        if n > SKETCHED:
+            return super().pair_sketch(x, y)
+        a, b = x.matrix, y.matrix
+        # What pair (i, j) adds to <A, B> / (|A| |B|), to first order.
+        each = a * b - (inner(a, b) / 2) * (a * a + b * b)
+        signs = like(_signs(n), each)
+        return to_numpy(signs @ (each.float() if is_tensor(each) else each.astype(np.float32)).reshape(-1))
+
     def law(self, x: Kernel, y: Kernel) -> NullLaw | None:
-        mean, variance, skewness = centred_moments(x.sums, y.sums)
-        return NullLaw(mean, variance**0.5, skewness)
-
-
-def centred_kernel(matrix: Array) -> Kernel:
-    """Return a side from a symmetric matrix whose rows sum to 0; scaled to norm 1."""
-    matrix = matrix / inner(matrix, matrix) ** 0.5
-    return Kernel(matrix)
+        mean, sd, skewness = residual_moments(centred_moments(x.sums, y.sums), x.n, min(x.room, y.room))
+        return NullLaw(mean, sd, skewness)
 
 
 def row_weighted(matrix: FloatArray) -> FloatArray:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from babelscope.capture.store import Activations, Block, Layout, Writer, now, versions
 from babelscope.errors import UsageError, did_you_mean
-from babelscope.models.base import MODALITIES, Stage
+from babelscope.stages import MODALITIES, Stage
 
 
 @dataclass(frozen=True)
@@ -121,11 +121,12 @@ def planted_activations(
     languages: Sequence[str] = ("xa", "xb", "xc"),
     width: int = 24,
     seed: int = 0,
+    falling: float = 0.0,
 ) -> Activations:
     """Write a store of synthetic activations at points that both modalities share.
 
-    Every component is Gaussian in all `width` directions. The length of a sentence (log-normal) is nearly the same in
-    every language and modality, as it is in life.
+    Every component is Gaussian in all `width` directions, with standard deviation 1 unless `falling` is given. The
+    length of a sentence (log-normal) is nearly the same in every language and modality, as it is in life.
 
     Parameters
     ----------
@@ -139,6 +140,8 @@ def planted_activations(
     width : int
         Features of every point.
     seed : int
+    falling : float
+        The i-th direction has standard deviation ``i ** -falling``; shares of variance are the same in each.
 
     Returns
     -------
@@ -191,15 +194,17 @@ def planted_activations(
         "created": now(),
         "versions": versions(),
     }
-    identity = {
+    identity: dict[str, object] = {
         "planted": {name: asdict(planted) for name, planted in points.items()},
         "n": n,
         "languages": list(languages),
         "seed": seed,
         "width": width,
     }
+    if falling:
+        identity["falling"] = falling
     writer = Writer(Path(path), Layout(sentences, tuple(languages), MODALITIES, rows, n, identity, provenance))
-    vectors, lengths = planted_vectors(points, n=n, languages=languages, width=width, seed=seed)
+    vectors, lengths = planted_vectors(points, n=n, languages=languages, width=width, seed=seed, falling=falling)
     for column, language in enumerate(languages):
         writer.write_language(
             column,
@@ -215,7 +220,13 @@ def planted_activations(
 
 
 def planted_vectors(
-    points: Mapping[str, Planted], *, n: int, languages: Sequence[str], width: int = 24, seed: int = 0
+    points: Mapping[str, Planted],
+    *,
+    n: int,
+    languages: Sequence[str],
+    width: int = 24,
+    seed: int = 0,
+    falling: float = 0.0,
 ) -> tuple[dict[tuple[str, str], dict[str, NDArray[np.float32]]], dict[tuple[str, str], NDArray[np.float64]]]:
     """Return what :func:`planted_activations` writes: vectors and lengths, by modality and language.
 
@@ -224,6 +235,7 @@ def planted_vectors(
     vectors : dict of (modality, language) to dict of point to ndarray, shape (n, width)
     lengths : dict of (modality, language) to ndarray, shape (n,)
     """
+    scale = np.arange(1, width + 1) ** -float(falling)
     generator = np.random.default_rng(seed)
     of_languages = np.random.default_rng([seed, 1])
     base = generator.standard_normal(n)
@@ -247,11 +259,14 @@ def planted_vectors(
             length = (logs[modality, language] - logs[modality, language].mean()) / logs[modality, language].std()
             share = max(spoken[language], 0.0) if modality == "speech" else planted.meaning
             vectors[modality, language][name] = np.asarray(
-                np.sqrt(share) * meaning
-                + np.sqrt(planted.modality) * of_modality[modality]
-                + np.sqrt(planted.language) * of_language[language]
-                + np.sqrt(planted.length) * length[:, None] * direction
-                + np.sqrt(max(planted.noise + planted.meaning - share, 0.0)) * generator.standard_normal((n, width)),
+                scale
+                * (
+                    np.sqrt(share) * meaning
+                    + np.sqrt(planted.modality) * of_modality[modality]
+                    + np.sqrt(planted.language) * of_language[language]
+                    + np.sqrt(planted.length) * length[:, None] * direction
+                    + np.sqrt(max(planted.noise + planted.meaning - share, 0.0)) * generator.standard_normal((n, width))
+                ),
                 dtype=np.float32,
             )
     return vectors, {key: np.exp(logged) for key, logged in logs.items()}

@@ -120,10 +120,11 @@ def _nulls(meta: dict[str, Any], citing: Any, named: dict[str, Reference]) -> li
     if null := options.get("null"):
         told.append(f"The null is a {null}." if str(null).startswith("permutation") else f"The null: {null}.")
     if permutations := options.get("permutations"):
+        most = "" if str(null).startswith("permutation") else "at most "  # what earlier versions drew for every score
         told.append(
-            f"It rests on {permutations} permutations; a score was calibrated so that 0 is the null's 95th percentile "
-            f"and 1 perfect agreement{citing(named['groger2026revisiting'])}, and p is the share of draws, the "
-            "observed one among them, that reach the score."
+            f"Where permutations were drawn, there were {most}{permutations} permutations; a score was calibrated so "
+            f"that 0 is the null's 95th percentile and 1 perfect agreement{citing(named['groger2026revisiting'])}; p "
+            "is the probability that the null reaches the score."
         )
     if interval := options.get("interval"):
         told.append(f"Intervals: {interval}{citing(named['politis1999subsampling'])}.")

@@ -1,0 +1,277 @@
+"""The numbers of one block of pairs: every measure under every control, on all cores of this process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from babelscope.similarity.arrays import FloatArray, IntArray, to_numpy
+from babelscope.similarity.blocks import NONE, REGRESSED, SHUFFLED, VARIABLES, Block, Filled, Pair, Settings
+from babelscope.similarity.intervals import deviations_by_cluster
+from babelscope.similarity.measure import Measure, Outcome, State
+from babelscope.similarity.permutation import permutations
+from babelscope.similarity.representation import Representation
+from babelscope.similarity.residuals import regress_out, residual_space
+from babelscope.similarity.score import calibration_of
+from babelscope.similarity.sides import Side, SideCache
+
+_AT = {name: index for index, name in enumerate(VARIABLES)}
+
+#: Representations that are multiplied with all others of a block at once. A constant, for the bits of a product may
+#: depend on how it is cut, and must not depend on how many cores there are.
+STRIP = 12
+
+
+class BlockWorker:
+    """Computes blocks of one table of pairs, and keeps what it prepared from one block to the next.
+
+    Parameters
+    ----------
+    settings : Settings
+    workers : int
+        Threads.
+    pool : ThreadPoolExecutor
+        With as many threads. BLAS is to have a single one in each.
+    rows : dict of int to ndarray, optional
+        By number of sentences: the sentences to take.
+    """
+
+    def __init__(
+        self, settings: Settings, workers: int, pool: ThreadPoolExecutor, rows: dict[int, IntArray] | None = None
+    ) -> None:
+        self.settings, self.workers, self.pool = settings, workers, pool
+        again = REGRESSED in settings.controls and not all(m.regresses_states for m in settings.measures)
+        self.sides = SideCache(
+            {}, settings.measures, settings.memory, settings.single, settings.fingerprints, whole=again, rows=rows
+        )
+        self._orders: dict[tuple[int, int], IntArray] = {}
+        self._drawing = threading.Lock()
+
+    def fill(self, block: Block) -> Filled:
+        """Return the numbers of a block.
+
+        Raises
+        ------
+        DataError
+            For data that a measure is not defined on.
+        """
+        self.sides.source = block.source
+        filled = Filled(*self.settings.room_for(len(block.pairs)), {})
+        self._fill(block, np.arange(len(block.pairs)), filled)
+        labels = dict.fromkeys(label for pair in block.pairs for label in pair)
+        filled.fingerprints.update({label: self.sides.seen[label] for label in labels})
+        return filled
+
+    def _fill(self, block: Block, rows: IntArray, filled: Filled) -> None:
+        pairs = [block.pairs[row] for row in rows]
+        sides = self.sides.get(dict.fromkeys(label for pair in pairs for label in pair), self.pool)
+        if sides is None:
+            for some in self._split(block, rows):
+                self._fill(block, some, filled)
+            return
+        for a, b in pairs:
+            for measure in self.settings.measures:
+                measure.check_pair((sides[a].n, sides[a].d), (sides[b].n, sides[b].d), (a, b))
+        together = self._products(pairs, sides)
+        pieces = np.array_split(rows, min(len(rows), self.workers * 8))
+        list(self.pool.map(partial(self._piece, block=block, sides=sides, together=together, filled=filled), pieces))
+
+    def _split(self, block: Block, rows: IntArray) -> list[IntArray]:
+        """Return rows in sets with less to keep: their labels in groups of half the memory, two groups a set."""
+        room = self.sides.budget / 2
+        labels = dict.fromkeys(label for row in rows for label in block.pairs[row])
+        while True:
+            group: dict[Hashable, int] = {}
+            number, size = 0, 0.0
+            for label in labels:
+                if size and size + self.sides.sizes[label] > room:
+                    number, size = number + 1, 0.0
+                group[label] = number
+                size += self.sides.sizes[label]
+            sets: dict[tuple[int, ...], list[int]] = {}
+            for row in rows.tolist():
+                sets.setdefault(tuple(sorted(group[label] for label in block.pairs[row])), []).append(row)
+            if len(sets) > 1:
+                return [np.asarray(sets[key], dtype=np.int64) for key in sorted(sets)]
+            room /= 2  # one side alone has more than half
+
+    def _products(self, pairs: list[Pair], sides: dict[Hashable, Side]) -> dict[int, dict[Pair, float]]:
+        """Return the values of measures that have one product for many pairs, if the block is dense enough to gain."""
+        out: dict[int, dict[Pair, float]] = {}
+        for at, measure in enumerate(self.settings.measures):
+            if self.settings.clusters is not None and measure.has_influence:
+                continue  # each sentence's share is looked at anyway
+            values: dict[Pair, float] = {}
+            for n in sorted({sides[a].n for a, _ in pairs}):
+                some = [pair for pair in pairs if sides[pair[0]].n == n]
+                left, right = ([*dict.fromkeys(pair[side] for pair in some)] for side in (0, 1))
+                if 4 * len(some) < len(left) * len(right) or len(some) < 8:
+                    continue
+                ys = [sides[label].states[at] for label in right]
+                strips = np.array_split(np.arange(len(left)), -(-len(left) // STRIP))
+                xs = [[sides[left[i]].states[at] for i in strip] for strip in strips]
+                tables = list(self.pool.map(partial(measure.values, ys=ys), xs))
+                known = [table for table in tables if table is not None]
+                if len(known) < len(tables):
+                    continue
+                table = np.concatenate(known)
+                row, column = ({label: i for i, label in enumerate(side)} for side in (left, right))
+                values |= {(a, b): float(table[row[a], column[b]]) for a, b in some}
+            if values:
+                out[at] = values
+        return out
+
+    def _piece(
+        self,
+        piece: IntArray,
+        block: Block,
+        sides: dict[Hashable, Side],
+        together: dict[int, dict[Pair, float]],
+        filled: Filled,
+    ) -> None:
+        for row in piece:
+            a, b = block.pairs[row]
+            left, right = sides[a], sides[b]
+            order = self._shuffle(block, row, left.n)
+            for at in range(len(self.settings.measures)):
+                known = together.get(at, {}).get((a, b))
+                self._plain(filled, row, at, left, right, known, order)
+            if REGRESSED in self.settings.controls and block.keys[row] is not None:
+                self._regressed(filled, row, left, right, block.covariates[block.keys[row]])
+
+    def _shuffle(self, block: Block, row: int, n: int) -> IntArray | None:
+        """Return the order in which the second side's sentences are shuffled, one for each key."""
+        if SHUFFLED not in self.settings.controls:
+            return None
+        key = block.shuffles[row].encode()
+        return np.random.default_rng([self.settings.seed, *key]).permutation(n).astype(np.int64)
+
+    def _plain(
+        self, filled: Filled, row: int, at: int, left: Side, right: Side, value: float | None, order: IntArray | None
+    ) -> None:
+        settings = self.settings
+        measure, kind = settings.measures[at], settings.kinds[at]
+        x, y = left.states[at], right.states[at]
+        wanted = settings.clusters is not None and measure.has_influence
+        outcome = measure.outcome(x, y, law=kind == "exact", order=order, influence=wanted, value=value)
+        drawn = self._write(filled, row, at, NONE, measure, x, y, outcome, left.n, left.n)
+        if filled.drawn is not None and drawn is not None:
+            filled.drawn[row, at] = drawn
+        if (
+            filled.deviations is not None
+            and settings.clusters is not None
+            and outcome.influence is not None
+            and outcome.pairs is not None
+        ):
+            place = settings.deviating.index(at)
+            by_cluster = deviations_by_cluster(outcome.influence, settings.clusters)
+            filled.deviations[row, place] = np.concatenate([by_cluster, outcome.pairs])
+        if order is not None:
+            numbers = filled.table[row, at, settings.controls.index(SHUFFLED)]
+            numbers[_AT["value"]], numbers[_AT["n"]] = outcome.shuffled, left.n
+            numbers[_AT["kx"]], numbers[_AT["ky"]] = measure.ranks(x, y)
+            numbers[_AT["saturated"]] = numbers[_AT["exact"]] = 0.0
+
+    def _regressed(self, filled: Filled, row: int, left: Side, right: Side, covariates: FloatArray) -> None:
+        count = int(covariates.shape[1])
+        for at, (measure, kind) in enumerate(zip(self.settings.measures, self.settings.kinds, strict=True)):
+            rows = left.n - count if measure.geometric else left.n
+            if rows < measure.minimum_sentences:
+                continue
+            x, y = (_less(measure, side, at, covariates) for side in (left, right))
+            outcome = measure.outcome(x, y, law=kind == "exact")
+            drawable = left.n if measure.regresses_states else rows
+            self._write(filled, row, at, REGRESSED, measure, x, y, outcome, rows, drawable)
+
+    def _write(
+        self,
+        filled: Filled,
+        row: int,
+        at: int,
+        control: str,
+        measure: Measure,
+        x: State,
+        y: State,
+        outcome: Outcome,
+        n: int,
+        drawable: int,
+    ) -> FloatArray | None:
+        settings = self.settings
+        found, used, drawn = calibration_of(
+            measure,
+            x,
+            y,
+            outcome.value,
+            settings.kinds[at],
+            partial(self.order, drawable),
+            settings.permutations,
+            settings.alpha,
+            law=outcome.law,
+            sequential=settings.sequential,
+        )
+        numbers = filled.table[row, at, settings.controls.index(control)]
+        numbers[_AT["value"]], numbers[_AT["n"]] = outcome.value, n
+        numbers[_AT["kx"]], numbers[_AT["ky"]] = measure.ranks(x, y)
+        numbers[_AT["saturated"]], numbers[_AT["exact"]] = 0.0, used == "exact"
+        if found is not None:
+            for name, number in found.numbers().items():
+                numbers[_AT[name]] = number
+        return drawn
+
+    def order(self, n: int, count: int) -> IntArray:
+        """Return the first permutations of n sentences; more of them begin with the same ones."""
+        with self._drawing:
+            if (n, count) not in self._orders:
+                self._orders[n, count] = permutations(n, count, self.settings.seed)
+            return self._orders[n, count]
+
+
+def _less(measure: Measure, side: Side, at: int, covariates: FloatArray) -> State:
+    """Return a side's state after regressing out covariates."""
+    if measure.regresses_states:
+        return measure.regressed(side.states[at], covariates)
+    assert side.whole is not None
+    rows = to_numpy(side.whole.rows)
+    reduced = residual_space(covariates) @ rows if measure.geometric else regress_out(rows, covariates)
+    return measure.prepare(Representation(reduced, side.whole.name))
+
+
+class Filler:
+    """Computes blocks of any table that were sent here.
+
+    Parameters
+    ----------
+    workers : int
+        Threads. BLAS has one in each.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self._pool = ThreadPoolExecutor(workers)
+        self._table: Hashable = None
+        self._worker: BlockWorker | None = None
+
+    def fill(self, table: Hashable, settings: Settings, block: Block) -> Filled:
+        """Return the numbers of a block.
+
+        Parameters
+        ----------
+        table : hashable
+            Which table the block is of: labels of two tables may mean different things.
+        settings : Settings
+        block : Block
+
+        Raises
+        ------
+        DataError
+            For data that a measure is not defined on.
+        """
+        if self._worker is None or table != self._table:
+            self._table, self._worker = table, BlockWorker(settings, self.workers, self._pool)
+        with threadpool_limits(1):
+            return self._worker.fill(block)

@@ -1,0 +1,111 @@
+"""Regressing covariates out of representations: their span, residuals, and the space in which residuals live."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from babelscope.errors import DataError
+from babelscope.similarity.arrays import FloatArray, as_rows, same_sentences, to_numpy
+
+
+def span_of(covariates: Any) -> FloatArray:
+    """Return an orthonormal basis of centred covariates, shape (n, c); collinear and constant columns count once.
+
+    Parameters
+    ----------
+    covariates : array_like, shape (n, c) or (n,)
+
+    Raises
+    ------
+    DataError
+        For NaN or infinity, or so many independent covariates that fewer than three degrees of freedom are left.
+    """
+    design = to_numpy(as_rows(covariates, "the covariates")[0])
+    n = design.shape[0]
+    design = design - design.mean(0)
+    spread = np.abs(design).max(0)
+    design = design[:, spread > 0] / spread[spread > 0]
+    if not design.shape[1]:
+        return np.empty((n, 0))
+    u, s, _ = np.linalg.svd(design, full_matrices=False)
+    u = u[:, s > s[0] * max(design.shape) * np.finfo(np.float64).eps]
+    if n - 1 - u.shape[1] < 2:
+        raise DataError(
+            f"{u.shape[1]} independent covariates leave nothing of {n} sentences: take fewer covariates or more "
+            "sentences"
+        )
+    return np.ascontiguousarray(u)
+
+
+def regress_out(x: Any, covariates: Any) -> FloatArray:
+    """Take the linear effect of covariates out of every feature.
+
+    Least squares with an intercept, column by column; what is returned is the residual, which is centred and
+    uncorrelated with every covariate.
+
+    Parameters
+    ----------
+    x : array_like, shape (n, d)
+        One row a sentence.
+    covariates : array_like, shape (n, c) or (n,)
+        Numbers of the same sentences (log duration, log token count, indicators of the reader). Columns may be
+        collinear or constant.
+
+    Returns
+    -------
+    ndarray, shape (n, d)
+        Exactly 0 in columns that the covariates explain to rounding (1e-10 of their spread).
+
+    Raises
+    ------
+    DataError
+        For NaN or infinity in either, unequal numbers of sentences, or so many independent covariates that nothing is
+        left.
+    """
+    values = to_numpy(as_rows(x, "x")[0])
+    given = to_numpy(as_rows(covariates, "the covariates")[0])
+    same_sentences(values.shape[0], given.shape[0], "x", "the covariates")
+    u = span_of(given)
+    centred = values - values.mean(0)
+    residual = centred - u @ (u.T @ centred)
+    residual -= u @ (u.T @ residual)  # a second pass removes what rounding left
+    residual = residual - residual.mean(0)
+    residual[:, np.linalg.norm(residual, axis=0) <= 1e-10 * np.linalg.norm(centred, axis=0)] = 0.0
+    return np.asarray(residual)
+
+
+def residual_space(span: FloatArray) -> FloatArray:
+    """Return a map of rows to exchangeable rows of the residual degrees of freedom.
+
+    Residuals of both sides lie in one and the same subspace, of n - 1 - c dimensions; permuting them as if they had
+    n - 1 makes the null too low, by a share of about c / n. The map B, of n - c centred rows (B B' is the centring
+    matrix, B' B the residual maker), turns x into B x: the same singular values as the residuals have, and rows that
+    are exchangeable. The rows are no sentences any more, so this is for measures of the whole geometry (CCA,
+    Procrustes), not for neighbours.
+
+    Parameters
+    ----------
+    span : ndarray, shape (n, c)
+        Orthonormal and centred (:func:`span_of`).
+
+    Returns
+    -------
+    ndarray, shape (n - c, n)
+    """
+    n, c = span.shape
+    whole, _ = np.linalg.qr(np.column_stack([np.full(n, n**-0.5), span]), mode="complete")
+    return np.asarray(_centred_basis(n - 1 - c) @ whole[:, c + 1 :].T)
+
+
+@lru_cache(maxsize=4)
+def _centred_basis(m: int) -> FloatArray:
+    """Return Helmert's columns: an orthonormal basis of the centred vectors of m + 1 numbers, shape (m + 1, m)."""
+    basis = np.zeros((m + 1, m))
+    for column in range(m):
+        basis[: column + 1, column] = 1.0
+        basis[column + 1, column] = -(column + 1.0)
+        basis[:, column] /= np.sqrt((column + 1.0) * (column + 2.0))
+    return basis

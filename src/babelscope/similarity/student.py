@@ -1,0 +1,15 @@
+"""Student's t, without the second that importing all of scipy.stats takes."""
+
+from __future__ import annotations
+
+from scipy.special import stdtr, stdtrit
+
+
+def quantile(q: float, freedom: float) -> float:
+    """Return the value that Student's t exceeds with probability 1 - q."""
+    return float(stdtrit(freedom, q))
+
+
+def two_sided(t: float, freedom: float) -> float:
+    """Return the probability that Student's t is as far from 0, on either side."""
+    return float(2 * stdtr(freedom, -abs(t)))

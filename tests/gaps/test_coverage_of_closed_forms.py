@@ -1,0 +1,133 @@
+"""Intervals in closed form hold the score's mean over studies of as many other sentences, and equal brute force."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.stats import t as student
+
+from babelscope.errors import UsageError
+from babelscope.gaps import compare
+from babelscope.similarity import Retrieval, parse_measure
+from babelscope.similarity.intervals import deviations_by_cluster
+from babelscope.similarity.representation import Representation
+from babelscope.similarity.retrieval import Vectors
+from babelscope.testing import Planted, planted_activations
+from test_coverage_of_intervals import sides
+
+CLOSED = ("linear_cka", "rbf_cka", "rsa", "retrieval", "retrieval(k=5)", "retrieval(mrr=True)")
+
+
+def deleted(name: str, x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, NDArray[np.float64], float]:
+    """The score, its influence values, and the variance that the jackknife counts twice."""
+    measure = parse_measure(name)
+    a, b = (measure.prepare(Representation(side)) for side in (x, y))
+    outcome = measure.outcome(a, b, influence=True)
+    assert outcome.influence is not None and outcome.pairs is not None
+    return outcome.value, outcome.influence, float((outcome.pairs**2).sum())
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_leaving_out_each_sentence_in_turn_gives_what_the_closed_form_says(name: str) -> None:
+    """Exactly for CKA, and for retrieval among vectors that stay; RSA's ranks and the Gaussian's width stay too."""
+    x, y = sides(60, 3, 24, 0.5)
+    value, influence, _ = deleted(name, x, y)
+    measure, everything = parse_measure(name), np.arange(60)
+
+    def without(i: Any) -> float:
+        keep = everything != i
+        if not isinstance(measure, Retrieval):
+            return measure.between(x[keep], y[keep])
+        a, b = (Vectors(measure.prepare(Representation(side)).rows[keep]) for side in (x, y))
+        return measure.value(a, b)
+
+    brute = 59 * (value - np.array([without(i) for i in everything]))
+    if name in ("rsa", "rbf_cka"):
+        assert np.corrcoef(influence, brute)[0, 1] > 0.95
+        assert np.std(influence) == pytest.approx(np.std(brute), rel=0.1)
+    else:
+        np.testing.assert_allclose(influence, brute, atol=1e-12)
+
+
+def test_deviations_by_cluster_add_up_and_are_the_jackknife_s() -> None:
+    generator = np.random.default_rng(0)
+    influence, clusters = generator.normal(size=30), np.arange(30) // 3
+    each = deviations_by_cluster(influence, np.arange(30))
+    assert (each**2).sum() == pytest.approx(influence.var(ddof=1) / 30)
+    both = deviations_by_cluster(2 * influence - influence[::-1], clusters)
+    parts = 2 * deviations_by_cluster(influence, clusters) - deviations_by_cluster(influence[::-1], clusters)
+    np.testing.assert_allclose(both, parts)
+    copies = np.repeat(generator.normal(size=10), 3)  # three copies of ten sentences are ten sentences
+    assert (deviations_by_cluster(copies, clusters) ** 2).sum() == pytest.approx(copies[::3].var(ddof=1) / 10)
+
+
+def covered(
+    count: int, n: int, width: int, falling: float, names: tuple[str, ...] = CLOSED, documents: int = 1
+) -> dict[str, float]:
+    values, reaches = np.empty((count, len(names))), np.empty((count, len(names)))
+    clusters = np.arange(n) // documents
+    reach = student.ppf(0.975, clusters.max())
+    for seed in range(count):
+        x, y = sides(n, seed, width, falling)
+        if documents > 1:
+            shared = np.random.default_rng([seed, 1]).standard_normal((clusters.max() + 1, 2 * width))[clusters]
+            scale = np.arange(1, width + 1) ** -falling
+            x, y = x + shared[:, :width] * scale, y + shared[:, width:] * scale
+        for at, name in enumerate(names):
+            values[seed, at], influence, twice = deleted(name, x, y)
+            jackknife = float((deviations_by_cluster(influence, clusters) ** 2).sum())
+            reaches[seed, at] = reach * (jackknife - min(twice, jackknife / 2)) ** 0.5
+    shares = (np.abs(values - values.mean(0)) <= reaches).mean(0)
+    return dict(zip(names, shares.tolist(), strict=True))
+
+
+def test_they_cover(count: int = 60) -> None:
+    shares = covered(count, 40, 16, 0.0, ("linear_cka", "rsa", "retrieval"))
+    assert min(shares.values()) >= 0.85, shares
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("n", "width", "falling"),
+    [(20, 24, 0.0), (60, 24, 0.0), (60, 96, 0.75), (200, 96, 0.75)],
+    ids=["few", "flat", "falling", "more"],
+)
+def test_they_cover_in_500_draws(n: int, width: int, falling: float) -> None:
+    # Five of twenty are nearly always among them: retrieval at 5 has nothing that could vary there.
+    names = tuple(name for name in CLOSED if n > 20 or name != "retrieval(k=5)")
+    shares = covered(500, n, width, falling, names)
+    assert all(0.91 <= share <= 0.985 for share in shares.values()), shares
+
+
+@pytest.mark.slow
+def test_they_cover_by_document_where_sentences_belong_together() -> None:
+    shares = covered(500, 90, 24, 0.0, ("linear_cka", "rsa", "retrieval"), documents=3)
+    assert all(0.91 <= share <= 0.985 for share in shares.values()), shares
+
+
+def test_a_study_gives_intervals_to_the_measures_that_it_names(tmp_path: Path) -> None:
+    store = planted_activations(tmp_path / "a.zarr", {"shared": Planted(meaning=0.4)}, n=24, languages=("xa", "xb"))
+    measures = ["svcca(k=3)", "linear_cka", "mutual_knn(k=3)"]
+    only: dict[str, Any] = {"controls": ("none",), "kinds": ["modality_gap"]}
+    usual = compare(store, measures, **only)
+    known = usual.scores.groupby("measure")["low"].apply(lambda column: column.notna().all())
+    assert known.to_dict() == {"linear_cka": True, "mutual_knn(k=3)": True, "svcca(k=3)": False}
+    ways = usual.meta["options"]["intervals"]
+    assert [ways[name].split(":")[0] for name in measures] == ["none", "closed form", "drawn"]
+    named = compare(store, measures, interval=["svcca(k=3)"], **only)
+    known = named.scores.groupby("measure")["low"].apply(lambda column: column.notna().all())
+    assert known.to_dict() == {"linear_cka": False, "mutual_knn(k=3)": False, "svcca(k=3)": True}
+    with pytest.raises(UsageError, match="has no measure 'svcca'"):
+        compare(store, measures, interval=["svcca"], **only)
+
+
+def test_a_saturated_measure_has_no_interval_of_width_zero(tmp_path: Path) -> None:
+    store = planted_activations(tmp_path / "a.zarr", {"shared": Planted(meaning=0.4)}, n=12, languages=("xa", "xb"))
+    found = compare(store, ["svcca", "linear_cka"], interval=["svcca", "linear_cka"], controls=("none",))
+    widths = (found.scores["high"] - found.scores["low"]).to_numpy()
+    svcca = (found.scores["measure"] == "svcca(variance=0.99)").to_numpy()
+    assert not (widths <= 0).any() and np.isnan(widths[svcca]).any()
