@@ -26,8 +26,6 @@ import numpy as np
 
 MEASURES = ("svcca(variance=0.9)", "svcca(variance=0.99)", "linear_cka", "retrieval")
 LANGUAGES, BLOCK, DEPTH, GPUS_A_MACHINE = 102, 128, 3, 8
-#: Tables with a null (none, length_regressed, shuffled), and draws for the intervals (gaps.resampling).
-TABLES, DRAWS = 3, 40
 
 
 def _cost(default: float, about: str) -> Any:
@@ -43,14 +41,12 @@ class Costs:
     write_s: float = _cost(0.015, "seconds for a block whatever its size: its small files, flushed")
     write_gb_s: float = _cost(0.087, "GB/s at which one process compresses and writes a block")
     stored: float = _cost(0.90, "bytes on the disk for a byte of float32")
-    side_350: float = _cost(0.040, "seconds of a core to prepare a representation of 350 sentences, four measures")
-    side_2009: float = _cost(0.68, "the same of 2009")
-    pair_350: float = _cost(0.038, "seconds of a core for a pair of 350 sentences, four measures with null")
-    pair_2009: float = _cost(1.31, "the same of 2009")
-    draw_350: float = _cost(0.24, "what a pair and a side cost in a draw for the intervals, of what they do in a table")
-    draw_2009: float = _cost(0.205, "the same of 2009")
-    held_350: float = _cost(4.2e6, "bytes that are held of a prepared representation of 350 sentences")
-    held_2009: float = _cost(52e6, "the same of 2009")
+    side_350: float = _cost(0.026, "seconds of a core to prepare a representation of 350 sentences, four measures")
+    side_2009: float = _cost(0.78, "the same of 2009")
+    pair_350: float = _cost(0.0165, "seconds of a core for a pair of 350 sentences, four measures, controls, intervals")
+    pair_2009: float = _cost(0.31, "the same of 2009")
+    held_350: float = _cost(5.7e6, "bytes that are held of a prepared representation of 350 sentences")
+    held_2009: float = _cost(61e6, "the same of 2009")
     gpu_tflops: float = _cost(100.0, "TFLOP/s that a GPU reaches, assumed: a third of an A100's peak in bfloat16")
     store_gb_s: float = _cost(2.0, "GB/s that the shared store takes in from all writers, assumed")
     load_gb_s: float = _cost(0.5, "GB/s at which a replica reads its weights, assumed")
@@ -206,18 +202,13 @@ def compare(
     blocks: Sequence[tuple[int, int]], n: int, machines: int, threads: int, costs: Costs
 ) -> tuple[float, float]:
     """Return the seconds by arithmetic (all cores always busy) and by simulation (one table after another)."""
-    side, pair, draw = (
-        (costs.side_350, costs.pair_350, costs.draw_350)
-        if n == 350
-        else (costs.side_2009, costs.pair_2009, costs.draw_2009)
-    )
+    side, pair = (costs.side_350, costs.pair_350) if n == 350 else (costs.side_2009, costs.pair_2009)
     work = sum(sides * side + pairs * pair for sides, pairs in blocks)
-    factor = TABLES + DRAWS * draw
     busy = [0.0] * machines
     for sides, pairs in blocks:
         took = -(-sides // threads) * side + pairs * pair / min(threads, max(pairs, 1))
         heapq.heapreplace(busy, max(busy[0], 0.0) + took + costs.dispatch)
-    return factor * work / (machines * threads), factor * max(max(busy), len(blocks) * costs.dispatch)
+    return work / (machines * threads), max(max(busy), len(blocks) * costs.dispatch)
 
 
 def tables(costs: Costs, gpus: Sequence[int], sizes: Sequence[int], seed: int) -> Iterator[str]:
@@ -286,32 +277,62 @@ def measured() -> Iterator[tuple[str, float]]:
 
 
 def _comparing(n: int) -> Iterator[tuple[str, float]]:
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    """Measure what a study does: nulls, intervals in closed form, lengths regressed out, shuffled sentences."""
+    from itertools import combinations, pairwise
 
-    from babelscope.similarity import pairwise, parse_measure
-    from babelscope.similarity.pairwise import _Sides
+    from babelscope.similarity import parse_measure
+    from babelscope.similarity.blocks import NONE, REGRESSED, SHUFFLED, Settings
+    from babelscope.similarity.pairwise import PairTable
+    from babelscope.similarity.residuals import span_of
     from making_clouds import cloud, rolled
 
-    count = 12
+    count = 8
     base = cloud(0, n)
     source: dict[Any, Any] = {number: rolled(base, 1 + 7 * number) for number in range(count)}
+    measures = tuple(parse_measure(name) for name in MEASURES)
+    settings = Settings(
+        measures,
+        ("exact",) * len(measures),
+        2000,
+        0,
+        alpha=0.05,
+        memory=1e12,
+        controls=(NONE, REGRESSED, SHUFFLED),
+        clusters=np.arange(n) * min(n, 500) // n,
+        sequential=True,
+    )
+    lengths: dict[Any, Any] = {"lengths": span_of(np.random.default_rng(0).standard_normal((n, 4)))}
 
-    def spent(sentences: int, null: str | None) -> tuple[float, float, float]:
-        part = {number: (lambda get=get: get()[:sentences]) for number, get in source.items()}
-        with threadpool_limits(1):
-            sides = _Sides(part, [parse_measure(name) for name in MEASURES], 1e12)
-            begun = time.process_time()
-            held = [sides.make(number).size for number in part]
-            side = (time.process_time() - begun) / count
+    def spent(pairs: list[tuple[int, int]]) -> float:
+        table = PairTable(
+            source,
+            pairs,
+            settings,
+            keys=["lengths"] * len(pairs),
+            covariates=lengths,
+            shuffles=["x"] * len(pairs),
+            workers=1,
+        )
         begun = time.process_time()
-        pairwise(part, list(MEASURES), null=null, workers=1)
-        pair = (time.process_time() - begun - side * count) / (count * (count - 1) / 2)
-        return side, pair, float(np.mean(held))
+        with table.computing() as pool:
+            table.fill(pool)
+        return time.process_time() - begun
 
-    side, pair, held = spent(n, "auto")
-    parts = [spent(int(n * share), None) for share in (0.75, 0.5)]
-    drawn = float(np.mean([each[0] * 24 + each[1] * 144 for each in parts])) / (side * 24 + pair * 144)
-    yield from ((f"side_{n}", side), (f"pair_{n}", pair), (f"draw_{n}", drawn), (f"held_{n}", held))
+    every, few = list(combinations(range(count), 2)), list(pairwise(range(count)))
+    spent(few)  # what is computed once
+    all_of_them, chained = spent(every), spent(few)
+    pair = (all_of_them - chained) / (len(every) - len(few))
+    side = (chained - pair * len(few)) / count
+    held = sum(state_bytes(measure, base) for measure in measures)
+    yield from ((f"side_{n}", side), (f"pair_{n}", pair), (f"held_{n}", held))
+
+
+def state_bytes(measure: Any, rows: Any) -> float:
+    """Return the bytes of a prepared side."""
+    from babelscope.similarity.representation import Representation
+    from babelscope.similarity.sides import size_of
+
+    return float(size_of(measure.prepare(Representation(rows))))
 
 
 def _writing() -> Iterator[tuple[str, float]]:

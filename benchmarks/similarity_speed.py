@@ -46,13 +46,13 @@ def peak() -> str:
     return f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB"
 
 
-def google_recipe(x: Any, y: Any) -> float:
+def google_recipe(x: Any, y: Any, variance: float = 0.99) -> float:
     """SVCCA as google/svcca's tutorial does it: an SVD a side, then CCA by inverse square roots, epsilon 1e-10."""
     sides = []
     for side in (x, y):
         centred = (side - side.mean(0)).T.astype(np.float64)
         _, s, vt = np.linalg.svd(centred, full_matrices=False)
-        k = int(np.searchsorted(np.cumsum(s**2), 0.99 * (s**2).sum())) + 1
+        k = int(np.searchsorted(np.cumsum(s**2), variance * (s**2).sum())) + 1
         sides.append(s[:k, None] * vt[:k])
     a, b = sides
     covariance = np.cov(a, b)
