@@ -6,18 +6,23 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
 from babelscope.cache import write_atomically
 
 
 def clusters_of(
-    sentences: Sequence[str], pairs: Sequence[Sequence[int]], known: Mapping[str, str] | None = None
+    sentences: Sequence[str], pairs: NDArray[np.int64], known: Mapping[str, str] | None = None
 ) -> dict[str, str]:
     """Return the cluster of each sentence that belongs together with another.
 
     Parameters
     ----------
     sentences : sequence of str
-    pairs : sequence of two int
+    pairs : ndarray, int, shape (pairs, 2)
         Numbers of sentences that belong together.
     known : mapping, optional
         Clusters that the corpus has; sentences of one remain together.
@@ -27,30 +32,20 @@ def clusters_of(
     dict
         Sentence to cluster. A cluster is called as the corpus calls it, or like its first sentence.
     """
-    parents = list(range(len(sentences)))
-
-    def root(number: int) -> int:
-        while parents[number] != number:
-            parents[number] = parents[parents[number]]
-            number = parents[number]
-        return number
-
-    first: dict[str, int] = {}
-    of_known = []
-    for number, sentence in enumerate(sentences):
-        if known and sentence in known:
-            of_known.append((first.setdefault(known[sentence], number), number))
-    for one_end, other_end in [*of_known, *pairs]:
-        low, high = sorted((root(one_end), root(other_end)))
-        parents[high] = low
-    sizes: dict[int, int] = {}
-    for number in range(len(sentences)):
-        sizes[root(number)] = sizes.get(root(number), 0) + 1
     known = known or {}
+    first: dict[str, int] = {}
+    of_known = [
+        (first.setdefault(known[name], number), number) for number, name in enumerate(sentences) if name in known
+    ]
+    edges = np.concatenate([np.array(of_known, dtype=np.int64).reshape(-1, 2), pairs])
+    graph = coo_array((np.ones(len(edges), dtype=bool), (edges[:, 0], edges[:, 1])), shape=(len(sentences),) * 2)
+    _, labels = connected_components(graph, directed=False)
+    sizes = np.bincount(labels, minlength=1)
+    leader = np.unique(labels, return_index=True)[1]
     return {
-        sentence: known.get(sentences[root(number)], sentences[root(number)])
-        for number, sentence in enumerate(sentences)
-        if sizes[root(number)] > 1 or sentence in known
+        name: known.get(sentences[leader[label]], sentences[leader[label]])
+        for name, label in zip(sentences, labels.tolist(), strict=True)
+        if sizes[label] > 1 or name in known
     }
 
 

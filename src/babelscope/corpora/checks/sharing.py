@@ -154,22 +154,23 @@ def clusters(cells: Cells, texts: Texts) -> tuple[dict[str, str], list[Problem]]
             Problem(
                 "near-duplicate",
                 "warning",
-                f"{counted(len(near), 'pair of texts is', 'pairs of texts are')} nearly the same in one language "
-                f"(at least {NEAR:.0%} of their groups of three letters): {by_language(texts.near)}",
+                f"{len(np.unique(near))} texts are nearly the same as another sentence's text in the same language (at "
+                f"least {NEAR:.0%} of their groups of three letters): "
+                f"{by_language({name: np.unique(pairs) for name, pairs in texts.near.items()})}",
                 "resample by cluster: --suggest-clusters FILE writes a column 'cluster'; or remove one of each pair",
-                len(near),
+                len(np.unique(near)),
                 texts.pair_places(near),
             )
         )
     rows = cells.audio_rows
     start = cells.table["start"].iloc[rows].notna().to_numpy()
     cut = rows[start]
-    pairs = cells.sentence[texts.pairs].tolist()
+    pairs = cells.sentence[texts.pairs].astype(np.int64)
     if len(cut):
         files = cells.table[["audio", "member"]].iloc[cut]
         codes = files.groupby(["audio", "member"], dropna=False, sort=False).ngroup().to_numpy()
         first = pd.Series(cells.sentence[cut]).groupby(codes).transform("first").to_numpy()
-        pairs += np.stack([first, cells.sentence[cut]], axis=1)[first != cells.sentence[cut]].tolist()
+        pairs = np.concatenate([pairs, np.stack([first, cells.sentence[cut]], axis=1)])
         documents = int(codes.max()) + 1
         if not cells.corpus.clusters and documents < len(np.unique(cells.sentence[cut])):
             problems.append(

@@ -56,7 +56,7 @@ class Texts:
         self.near[language] = rows[pairs]
         if not complete:
             self.incomplete.append(
-                f"near duplicates in {language!r}: only the first candidates were compared, so there may be more"
+                f"near duplicates in {language!r}: only some candidates were compared, so there may be more"
             )
         foreign = wordings.foreign >= 0
         if foreign.any():

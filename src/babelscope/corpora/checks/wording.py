@@ -6,7 +6,7 @@ Everything is computed on arrays of characters, some ten thousand texts at a tim
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -50,6 +50,7 @@ _IDEOGRAPHS = 0x40000
 
 _BANDS, _BAND_ROWS = 8, 3  # texts that share 0.7 of their pieces are compared with a chance of 0.96
 _HASHES = _BANDS * _BAND_ROWS
+_OF_EACH = 2  # candidates of each text that are compared
 _CHUNK = 2**15  # texts at a time
 _END = 10  # a line's end, between two texts
 
@@ -228,22 +229,32 @@ def near_duplicates(
     """
     firsts = np.flatnonzero(duplicates(wordings) == np.arange(len(wordings.hashes)))
     firsts = firsts[wordings.signatures[firsts].any(axis=1)]
-    candidates = firsts[_candidates(wordings.signatures[firsts])]
-    agree = (wordings.signatures[candidates[:, 0]] == wordings.signatures[candidates[:, 1]]).mean(axis=1)
-    candidates = candidates[agree >= NEAR - 0.25]  # 2.7 standard errors below; the exact index decides
-    complete = len(candidates) <= MOST_PAIRS
-    candidates = candidates[:MOST_PAIRS]
-    numbers = np.unique(candidates)
+    pairs, paired, complete = [], np.zeros(len(wordings.hashes), dtype=bool), True
+    for candidates in _candidates(wordings.signatures[firsts]):  # each text's likeliest first
+        left = firsts[candidates]
+        left = left[~paired[left[:, 1]]]
+        complete = complete and len(left) <= MOST_PAIRS
+        left = left[:: -(-len(left) // MOST_PAIRS) or 1]
+        near = left[_nearly_same(left, texts)]
+        paired[near[:, 1]] = True
+        pairs.append(near)
+    return np.concatenate(pairs), complete
+
+
+def _nearly_same(pairs: NDArray[np.int64], texts: Callable[[NDArray[np.int64]], Sequence[str]]) -> NDArray[np.bool_]:
+    numbers = np.unique(pairs)
     forms: dict[int, str] = {}
     for start in range(0, len(numbers), _CHUNK):
         chunk = numbers[start : start + _CHUNK]
         forms.update(zip(chunk.tolist(), forms_of(texts(chunk)), strict=True))
-    pairs = [pair for pair in candidates.tolist() if shared_pieces(forms[pair[0]], forms[pair[1]]) >= NEAR]
-    return np.array(pairs, dtype=np.int64).reshape(-1, 2), complete
+    same = [shared_pieces(forms[first], forms[second]) >= NEAR for first, second in pairs.tolist()]
+    return np.array(same, dtype=bool)
 
 
-def _candidates(signatures: NDArray[np.uint32]) -> NDArray[np.int64]:
-    bands = []
+def _candidates(signatures: NDArray[np.uint32]) -> Iterator[NDArray[np.int64]]:
+    """Yield pairs of texts that may be near duplicates: of each text with the likeliest before it, then the next."""
+    count = max(len(signatures), 1)
+    pairs = []
     for band in range(_BANDS):
         key = np.zeros(len(signatures), dtype=np.uint64)
         for column in range(band * _BAND_ROWS, (band + 1) * _BAND_ROWS):
@@ -253,8 +264,20 @@ def _candidates(signatures: NDArray[np.uint32]) -> NDArray[np.int64]:
         new = np.ones(len(order), dtype=bool)
         new[again] = False
         leader = order[np.maximum.accumulate(np.where(new, np.arange(len(order)), 0))]
-        bands += [np.stack([leader[again], order[again]], axis=1), np.stack([order[again - 1], order[again]], axis=1)]
-    return np.unique(np.concatenate(bands), axis=0)
+        pairs += [order[again] * count + leader[again], order[again] * count + order[again - 1]]
+    later, earlier = np.divmod(np.unique(np.concatenate(pairs)), count)
+    agreeing = np.concatenate(
+        [
+            (signatures[later[start : start + _CHUNK]] == signatures[earlier[start : start + _CHUNK]]).sum(axis=1)
+            for start in range(0, max(len(later), 1), _CHUNK)
+        ]
+    )
+    likely = np.flatnonzero(agreeing >= (NEAR - 0.25) * _HASHES)  # 2.7 standard errors below; the exact index decides
+    likely = likely[np.lexsort((-agreeing[likely], later[likely]))]
+    rank = np.arange(len(likely)) - np.searchsorted(later[likely], later[likely])
+    for place in range(_OF_EACH):
+        chosen = likely[rank == place]
+        yield np.stack([earlier[chosen], later[chosen]], axis=1)
 
 
 def shared_pieces(first: str, second: str) -> float:
