@@ -370,6 +370,10 @@ def corpora_check(
     languages: Annotated[
         list[str] | None, typer.Option("--languages", "-l", help="Only this language; repeat for more.")
     ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", help="Of the corpus: KEY=VALUE, such as language=en; repeat."),
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Decode no recording.")] = False,
     every: Annotated[bool, typer.Option("--all", help="Decode every recording, however many.")] = False,
     json_file: Annotated[
@@ -385,7 +389,7 @@ def corpora_check(
     """
     from babelscope.corpora.checks import DECODED, write_clusters
     from babelscope.corpora.checks.output import to_json, to_table
-    from babelscope.corpus_check import check_target
+    from babelscope.corpus_check import check_target, parse_options
 
     if quick and every:
         raise UsageError("--quick and --all: choose one of them")
@@ -395,6 +399,7 @@ def corpora_check(
             path=path,
             languages=languages,
             model=model,
+            options=parse_options(option or ()),
             decoded=0 if quick else None if every else DECODED,
             progress=tell,
         )

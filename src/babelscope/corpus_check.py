@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Sequence
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import cache
@@ -30,6 +31,7 @@ def check_target(
     path: Path | None = None,
     languages: Sequence[str] | None = None,
     model: str | None = None,
+    options: Mapping[str, Any] | None = None,
     decoded: int | None = DECODED,
     progress: Progress | None = None,
 ) -> tuple[CorpusCheck, Corpus | None]:
@@ -45,6 +47,8 @@ def check_target(
         These only.
     model : str, optional
         Whose limits count; of a study, another than it names.
+    options : mapping, optional
+        Of the corpus, as a study's ``[corpus] options``.
     decoded, progress
         As for :func:`babelscope.corpora.checks.check_corpus`.
 
@@ -62,8 +66,8 @@ def check_target(
     tell = progress or (lambda what, done, total: None)
     tell("reading the corpus", 0, 0)
     if Path(target).suffix.lower() == ".toml":
-        return _check_study(target, path, languages, model, decoded, tell)
-    corpus, problems = _loaded(target, path, languages)
+        return _check_study(target, path, languages, model, dict(options or {}), decoded, tell)
+    corpus, problems = _loaded(target, path, languages, dict(options or {}))
     if corpus is None:
         return broken_check(target, problems), None
     pa.default_memory_pool().release_unused()  # reading a large manifest leaves as much again
@@ -105,18 +109,43 @@ def _counter(model: str) -> Callable[[str, str], int]:
     return counter
 
 
+def parse_options(given: Iterable[str]) -> dict[str, Any]:
+    """Return options of a corpus that are written as KEY=VALUE; a value is TOML, or a text.
+
+    Raises
+    ------
+    UsageError
+        If one has no equals sign.
+    """
+    options: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"--option {text}: write KEY=VALUE, such as language=en")
+        try:
+            options[name.strip()] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            options[name.strip()] = value
+    return options
+
+
 def _loaded(
-    target: str, path: Path | None, languages: Sequence[str] | None
+    target: str, path: Path | None, languages: Sequence[str] | None, options: dict[str, Any]
 ) -> tuple[Corpus | None, tuple[Problem, ...]]:
+    source = target if target in sources() else "manifest"
+    for name in options:
+        if not takes(source, name):
+            raise UsageError(f"--option {name}: corpus {source!r} takes no such option")
     if target not in sources():
         if path is not None:
             raise UsageError(f"--path: {target!r} is not the name of a corpus; name the manifest alone")
-        return _examined(Path(target), {})
+        return _examined(Path(target), options)
     if target == "manifest":
         if path is None:
             raise UsageError("name the manifest's file: babelscope corpora check FILE")
-        return _examined(path, {})
-    options: dict[str, Any] = {"languages": list(languages)} if languages and takes(target, "languages") else {}
+        return _examined(path, options)
+    if languages and takes(target, "languages"):
+        options.setdefault("languages", list(languages))
     return load(target, path=path, **options), ()
 
 
@@ -133,14 +162,17 @@ def _check_study(
     path: Path | None,
     languages: Sequence[str] | None,
     model: str | None,
+    options: dict[str, Any],
     decoded: int | None,
     progress: Progress,
 ) -> tuple[CorpusCheck, Corpus | None]:
     from babelscope.study import Study, check_corpus, corpus_options, filtered, load_corpus
 
     study = Study.load(target).changed(model=model, corpus_path=path)
+    chosen: dict[str, Any] = {"options": study.corpus.options | options}
     if languages:
-        study = study.model_copy(update={"corpus": study.corpus.model_copy(update={"languages": list(languages)})})
+        chosen["languages"] = list(languages)
+    study = study.model_copy(update={"corpus": study.corpus.model_copy(update=chosen)})
     if study.corpus.source == "manifest" and not study.skip_bad:
         if study.corpus.path is None:
             raise UsageError(f"{target}: corpus.path: this key is missing")

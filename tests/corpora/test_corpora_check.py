@@ -203,7 +203,7 @@ PLANTED: dict[str, tuple[str, Spoil]] = {
     "recording-copied": ("warning", _copy),
     "shared-file": ("note", _segments),
     "too-long-for-model": ("error", _audio(3, "en", lambda samples: np.tile(samples, 60)[: 41 * RATE])),
-    "audio-unreadable": (
+    "audio-broken": (
         "error",
         lambda folder, rows: (
             (folder / find(rows, 3, "en")["audio"]).write_bytes(b"no audio" * 100),
@@ -214,7 +214,7 @@ PLANTED: dict[str, tuple[str, Spoil]] = {
     "audio-truncated": ("error", _cut_file),
     "audio-too-short": ("error", _audio(3, "en", lambda samples: samples[:800])),
     "audio-clipped": ("warning", _audio(3, "en", lambda samples: (20 * samples).clip(-1, 1))),
-    "duration-differs": (
+    "seconds-disagree": (
         "warning",
         lambda folder, rows: [row.update(seconds="2.0" if row["audio"] == "en-3.wav" else "") for row in rows],
     ),
@@ -288,6 +288,25 @@ def test_broken_rows_are_all_there_beside_the_rest(
     code, check = checked(capsys, str(write(folder, rows)))
     assert code == 1 and {"audio-missing", "empty-name", "wrong-script"} <= set(kinds(check))
     assert of_kind(check, "audio-missing")["where"] == ["line 11"]
+
+
+def test_other_layouts_and_columns_are_checked_by_their_options(
+    capsys: pytest.CaptureFixture[str], corpus: tuple[Path, list[dict[str, str]]]
+) -> None:
+    folder, rows = corpus
+    kaldi = folder / "kaldi"
+    kaldi.mkdir()
+    own = [row for row in rows if row["language"] == "en"]
+    for name, column in (("wav.scp", "audio"), ("text", "text"), ("utt2spk", "reader")):
+        lines = (f"{row['sentence']} {'../' * (column == 'audio')}{row[column]}\n" for row in own)
+        (kaldi / name).write_text("".join(lines), encoding="utf-8")
+    code, check = checked(capsys, str(kaldi))
+    assert code == 1 and "language" in check["problems"][0]["message"] + check["problems"][0]["remedy"]
+    code, check = checked(capsys, str(kaldi), "--option", "language=en")
+    assert code == 0 and check["complete"] == SENTENCES and check["languages"][0]["readers"] == 3
+    path = write(folder, [{"satz" if name == "text" else name: each for name, each in row.items()} for row in own])
+    code, check = checked(capsys, str(path), "--option", 'columns={text = "satz"}')
+    assert code == 0 and check["modalities"] == ["text", "speech"]
 
 
 def test_a_table_for_people_and_a_file_for_programs(
@@ -391,6 +410,8 @@ def test_a_hostile_manifest_is_printed_escaped(
         (["nowhere.toml"], 2, "there is no study nowhere.toml"),
         (["asterisk", "--model", "whisper-bse"], 2, "did you mean 'whisper-base'"),
         (["manifest"], 2, "name the manifest"),
+        (["m.csv", "--option", "language"], 2, "write KEY=VALUE"),
+        (["m.csv", "--option", "langage=en"], 2, "takes no such option"),
     ],
 )
 def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, words: str) -> None:

@@ -373,7 +373,7 @@ def test_recordings_that_are_cut_off_are_listed_and_may_be_dropped(tmp_path: Pat
     path = write(tmp_path / "fleurs", _shortened(sentence, 0.12))
     corpus = _load(path)
     (problem,) = corpus.problems
-    assert (problem.kind, problem.severity, problem.count) == ("audio-truncated", "warning", 1)
+    assert (problem.kind, problem.severity, problem.count) == ("clip-too-short", "warning", 1)
     assert (
         problem.where == (f"language 'en_us', sentence '{sentence}', 0.12 s",) and "truncated='drop'" in problem.remedy
     )

@@ -14,7 +14,7 @@ from babelscope.corpora.corpus import COLUMNS, Corpus
 from babelscope.corpora.options import Broken, Choice
 from babelscope.corpora.packing import Packed
 from babelscope.corpora.problems import Problem
-from babelscope.corpora.truncation import too_short
+from babelscope.corpora.truncation import TOO_SHORT, too_short
 from babelscope.errors import DataError
 
 #: Seconds by which a recording may be shorter than its row says.
@@ -247,7 +247,7 @@ def _truncated(read: Mapping[str, _Language], choice: Choice) -> list[Problem]:
     dropped = choice.truncated == "drop"
     return [
         Problem(
-            "audio-truncated",
+            TOO_SHORT,
             "note" if dropped else "warning",
             f"{len(where)} recordings are far too short for their text{', and were dropped' if dropped else ''}",
             "" if dropped else "leave them out with truncated='drop'",

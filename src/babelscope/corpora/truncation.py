@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+#: What such recordings are called in problems.
+TOO_SHORT = "clip-too-short"
 #: A recording this many times faster than the language's median is too short.
 FASTER = 2.5
 #: With other recordings of the sentence: shorter than this share of their median, and clearly fast too.
@@ -39,14 +41,31 @@ def too_short(sentences: Sequence[str], texts: Sequence[str], seconds: Sequence[
     -------
     ndarray of bool, shape (recordings,)
     """
-    letters = np.array([sum(unicodedata.category(letter)[0] in "LN" for letter in text) for text in texts], dtype=float)
-    lasts = np.maximum(np.asarray(seconds, dtype=float), 1e-3)
+    letters = [sum(unicodedata.category(letter)[0] in "LN" for letter in text) for text in texts]
+    return too_short_for(sentences, np.array(letters, dtype=float), np.asarray(seconds, dtype=float))[0]
+
+
+def too_short_for(
+    sentences: Sequence[str] | npt.NDArray[np.int32], letters: npt.NDArray[np.float64], seconds: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
+    """Return the same, given how many letters and digits each text has, and each recording's speed.
+
+    Returns
+    -------
+    short : ndarray of bool, shape (recordings,)
+    speeds : ndarray, shape (recordings,)
+        Over the median of the recordings with texts of about the same length; NaN where there are too few.
+    """
+    lasts = np.maximum(seconds, 1e-3)
     speed = pd.Series(letters / lasts)
     alike = speed.iloc[np.argsort(letters, kind="stable")].rolling(ALIKE, center=True, min_periods=ENOUGH).median()
     relative = (speed / alike.sort_index()).to_numpy() if len(speed) >= ENOUGH else np.full(len(speed), np.nan)
     beside = np.ones(len(speed))
-    for places in pd.Series(list(sentences)).groupby(list(sentences)).indices.values():
-        for place in places if len(places) > 1 else ():
+    names = pd.Series(np.asarray(sentences))
+    several = names[names.duplicated(keep=False)]
+    for rows in several.groupby(several).groups.values():
+        places = np.asarray(rows)
+        for place in places:
             beside[place] = lasts[place] / np.median(lasts[places[places != place]])
     fast = np.isnan(relative) | (relative >= FAST)
-    return np.asarray((relative >= FASTER) | ((beside < SHARE) & fast))
+    return np.asarray((relative >= FASTER) | ((beside < SHARE) & fast)), relative

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,11 +12,16 @@ from babelscope.corpora.checks.coverage import coverage
 from babelscope.corpora.checks.durations import Limits, beyond, rates_of, unfit_clips
 from babelscope.corpora.checks.readers import readers, readers_of
 from babelscope.corpora.checks.result import CorpusCheck, sorted_problems
-from babelscope.corpora.checks.sharing import SHARED, clusters, same_recordings
+from babelscope.corpora.checks.sharing import clusters, same_recordings
 from babelscope.corpora.checks.sound import check_sound
 from babelscope.corpora.checks.texts import Progress, Texts
 from babelscope.corpora.corpus import Corpus
+from babelscope.corpora.problems import Problem
+from babelscope.corpora.truncation import TOO_SHORT
 from babelscope.errors import UsageError, did_you_mean
+
+#: What sources notice, too, with the lines of their files; the more complete of both counts.
+_TWICE = frozenset({"recording-shared", "seconds-disagree", TOO_SHORT})
 
 #: Recordings that a check decodes if nothing else is asked for, and those that one before a run does.
 DECODED, DECODED_BEFORE_A_RUN = 2000, 100
@@ -73,7 +78,6 @@ def check_corpus(
     cells = Cells(corpus, chosen, given.modalities) if before is not None else given
     texts = Texts(cells, tell)
     sampled = texts.incomplete
-    shared = any(problem.kind == SHARED for problem in corpus.problems)  # named with lines by a manifest
     problems = [*corpus.problems, *coverage(given), *texts.problems(), *unfit_clips(cells, texts)]
     for model in limits:
         problems += beyond(cells, model, skip_bad)
@@ -81,7 +85,7 @@ def check_corpus(
     if "speech" in cells.modalities:
         tell("looking for copies", 0, 0)
         problems += readers(cells)
-        problems += same_recordings(cells, sampled, names=not shared, files=decoded != 0, every=decoded is None)
+        problems += same_recordings(cells, sampled, files=decoded != 0, every=decoded is None)
         of_sound, rates = check_sound(cells, decoded, sampled, skip_bad=skip_bad, progress=tell)
         problems += of_sound
     suggested, of_clusters = clusters(cells, texts)
@@ -93,10 +97,21 @@ def check_corpus(
         modalities=cells.modalities,
         languages=_language_table(given, texts, rates),
         filtered=tuple(zip(dropped["filter"].tolist(), dropped["sentences"].tolist(), strict=True)),
-        problems=sorted_problems([*problems, *of_clusters]),
+        problems=sorted_problems(_once_a_kind([*problems, *of_clusters])),
         sampled=tuple(sampled),
         clusters=suggested,
     )
+
+
+def _once_a_kind(problems: Iterable[Problem]) -> list[Problem]:
+    """Return problems without those that were noticed twice: while the corpus was read, and here."""
+    kept: dict[tuple[str, str], Problem] = {}
+    for problem in problems:
+        # Several languages or columns may have one kind; what is found twice is not of one language.
+        key = (problem.kind, "" if problem.kind in _TWICE else problem.message)
+        if key not in kept or problem.count > kept[key].count:
+            kept[key] = problem
+    return list(kept.values())
 
 
 def _language_table(cells: Cells, texts: Texts, rates: dict[str, str]) -> pd.DataFrame:

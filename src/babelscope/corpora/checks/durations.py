@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from babelscope.corpora.checks.cells import MOST_PLACES, Cells, counted
 from babelscope.corpora.checks.texts import Texts
 from babelscope.corpora.problems import Problem, Severity
+from babelscope.corpora.truncation import TOO_SHORT, too_short_for
 
-#: A sentence's recording is suspicious if it lasts less than a third, or more than four times, of what its text takes
-#: at the language's median rate, and differs from it by these seconds.
-SHORT_FACTOR, SHORT_SECONDS = 3.0, 1.5
+#: A recording is too long if it lasts so many times what its text usually takes, and so many seconds more.
 LONG_FACTOR, LONG_SECONDS = 4.0, 5.0
 #: Cells with text and recording from which a language's rate is computed.
 FEWEST_FOR_RATE = 8
@@ -48,12 +47,17 @@ class Limits:
 
 
 def _paired_rows(cells: Cells) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the rows of the texts and primary recordings of all cells that have both."""
+    """Return the rows of all recordings whose cell has a text, and before them the rows of these texts."""
     wide = max(len(cells.languages), 1)
-    both = (cells.text_rows, cells.primary_rows)
-    keys = [cells.sentence[rows].astype(np.int64) * wide + cells.language[rows] for rows in both]
-    _, texts, recordings = np.intersect1d(keys[0], keys[1], assume_unique=True, return_indices=True)
-    return cells.text_rows[texts], cells.primary_rows[recordings]
+    keys = [
+        cells.sentence[rows].astype(np.int64) * wide + cells.language[rows]
+        for rows in (cells.text_rows, cells.audio_rows)
+    ]
+    order = np.argsort(keys[0])
+    place = np.searchsorted(keys[0][order], keys[1])
+    there = place < len(order)
+    there[there] = keys[0][order][place[there]] == keys[1][there]
+    return cells.text_rows[order[place[there]]], cells.audio_rows[there]
 
 
 def rates_of(texts: Texts) -> dict[str, float]:
@@ -72,30 +76,35 @@ def rates_of(texts: Texts) -> dict[str, float]:
 def unfit_clips(cells: Cells, texts: Texts) -> Iterable[Problem]:
     """Yield recordings that are far too short or long for their texts."""
     text, recording = _paired_rows(cells)
-    rates = rates_of(texts)
-    usual = np.array([rates.get(name, np.nan) for name in cells.languages])
-    expected = texts.letters[text] / usual[cells.language[text]]
     seconds = cells.seconds[recording]
-    short = (seconds * SHORT_FACTOR < expected) & (expected - seconds > SHORT_SECONDS)
-    long = (seconds > expected * LONG_FACTOR) & (seconds - expected > LONG_SECONDS)
-    for kind, wrong, message, cause in (
-        ("clip-too-short", short, "shorter than a third of", "truncated, or paired with another sentence's text"),
-        ("clip-too-long", long, "longer than four times", "paired with another sentence's text, or mostly silence"),
+    expected = np.full(len(text), np.nan)
+    short, long = np.zeros(len(text), dtype=bool), np.zeros(len(text), dtype=bool)
+    for number in range(len(cells.languages)):
+        own = np.flatnonzero(cells.language[text] == number)
+        short[own], speeds = too_short_for(
+            cells.sentence[text[own]], texts.letters[text[own]].astype(np.float64), seconds[own]
+        )
+        expected[own] = seconds[own] * speeds
+        long[own] = (speeds * LONG_FACTOR < 1) & (seconds[own] - expected[own] > LONG_SECONDS)
+    for kind, wrong, what, cause in (
+        (TOO_SHORT, short, "short", "truncated, or paired with another sentence's text"),
+        ("clip-too-long", long, "long", "paired with another sentence's text, or mostly silence"),
     ):
         numbers = np.flatnonzero(wrong)
         if not len(numbers):
             continue
         numbers = numbers[np.argsort(-np.abs(np.log(seconds[numbers] / expected[numbers])), kind="stable")]
         places = tuple(
-            f"{cells.place(int(recording[number]))}: {seconds[number]:.2f} s, about {expected[number]:.1f} s expected"
+            f"{cells.place(int(recording[number]))}: {seconds[number]:.2f} s"
+            + (f", about {expected[number]:.1f} s expected" if expected[number] > 0 else "")
             for number in numbers[:MOST_PLACES]
         )
         count = len(numbers)
         yield Problem(
             kind,
             "warning",
-            f"{counted(count, 'recording is', 'recordings are')} {message} what the text takes at the language's "
-            "median rate",
+            f"{counted(count, 'recording is', 'recordings are')} far too {what} for the text, compared with texts of "
+            "about that length in the language",
             f"listen to {'it' if count == 1 else 'them'}: {'it is' if count == 1 else 'they are'} {cause}",
             count,
             places,

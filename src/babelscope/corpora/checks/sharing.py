@@ -18,16 +18,12 @@ from babelscope.corpora.checks.texts import Texts, by_language
 from babelscope.corpora.checks.wording import NEAR
 from babelscope.corpora.problems import Problem
 
-#: What a manifest calls a recording that several cells name.
-SHARED = "recording-shared"
 #: Files of equal size that are compared by content, unless all are asked for.
 MOST_COMPARED = 20_000
 _ENDS = 2**16  # bytes at the start and end of a file by which it is compared first
 
 
-def same_recordings(
-    cells: Cells, sampled: list[str], *, names: bool = True, files: bool = True, every: bool = False
-) -> Iterable[Problem]:
+def same_recordings(cells: Cells, sampled: list[str], *, files: bool = True, every: bool = False) -> Iterable[Problem]:
     """Yield recordings that stand for several sentences or languages: by their names, and by their content.
 
     Parameters
@@ -35,8 +31,6 @@ def same_recordings(
     cells : Cells
     sampled : list of str
         Gets a line on what was not compared.
-    names : bool
-        Whether those that are named several times are yielded, too.
     files : bool
         Whether files may be opened.
     every : bool
@@ -45,8 +39,7 @@ def same_recordings(
     rows = cells.primary_rows
     table = cells.table.iloc[rows]
     file = table.groupby(["audio", "member"], dropna=False, sort=False).ngroup().to_numpy().astype(np.int64)
-    if names:
-        yield from _shared(cells, file, SHARED, "its recording")
+    yield from _shared(cells, file, "recording-shared", "its recording")
     if files:
         content = _contents(table, file, sampled, every)
         copied = pd.Series(file).groupby(content).transform("nunique").to_numpy() > 1

@@ -159,7 +159,7 @@ def _refused(cells: Cells, heard: dict[int, AudioFacts], failed: dict[int, str],
             )
     if failed:
         yield Problem(
-            "audio-unreadable",
+            "audio-broken",
             severity,
             f"{counted(len(failed), 'recording', 'recordings')} cannot be decoded",
             remedy,
@@ -188,7 +188,7 @@ def _doubtful(cells: Cells, heard: dict[int, AudioFacts]) -> Iterable[Problem]:
     ]
     if other:
         yield Problem(
-            "duration-differs",
+            "seconds-disagree",
             "warning",
             f"{counted(len(other), 'recording lasts', 'recordings last')} longer or shorter than the corpus states",
             "correct the durations that the corpus gives, or leave the column out: then files are measured",
