@@ -212,13 +212,17 @@ def test_every_block_that_is_printed_is_run_or_has_a_reason() -> None:
     assert others == OTHER_BLOCKS.keys()
 
 
+#: Manifests that are no plain tables on purpose: the Python of their page, which test_docs runs, says how each is read.
+READ_BY_THEIR_PAGE = {"mine.csv": "through a mapping of columns", "broken.csv": "with all that is wrong in it"}
+
+
 @pytest.mark.parametrize(
     "body",
     [
         pytest.param(block.body, id=f"{page.stem}-{block.line}")
         for page in PRINTED
         for block in blocks(page)
-        if block.language == "csv"
+        if block.language == "csv" and block.title not in READ_BY_THEIR_PAGE
     ],
 )
 def test_every_manifest_that_is_printed_is_one(body: str, tmp_path: Path) -> None:

@@ -73,6 +73,10 @@ class CorpusTable(_Table):
     )
     min_words: Annotated[int, Field(ge=1)] | None = Field(None, description="fewest words in every language")
     max_seconds: Annotated[float, Field(gt=0)] | None = Field(None, description="longest recording in every language")
+    format: str | None = Field(None, description="a manifest's layout, such as common-voice; recognised if left out")
+    columns: dict[str, str] | None = Field(
+        None, description="a manifest's columns by other names, as {text = 'transcript'}"
+    )
     options: dict[str, Any] = Field(
         default_factory=dict, description="choices that only this source knows, such as a manifest's licence"
     )
@@ -498,7 +502,8 @@ def load_corpus(study: Study) -> Corpus:
 def corpus_options(study: Study) -> dict[str, Any]:
     """Return the options that the study's corpus is loaded with."""
     table = study.corpus
-    options = dict(table.options)
+    named = {"format": table.format, "columns": table.columns}
+    options = {key: value for key, value in named.items() if value is not None} | table.options
     if table.languages and corpora.takes(table.source, "languages"):
         options.setdefault("languages", table.languages)  # nothing of the others is read, or fetched
     if corpora.takes(table.source, "modalities"):
