@@ -74,7 +74,7 @@ def test_a_recording_beyond_the_window_stops_before_the_model_is_loaded(
         "babelscope: corpus 'manifest': 1 recording is longer than the 2 s that whisper-base+e5-small"
     )
     assert "sentence 's04', language 'xb': 5.0 s" in line
-    assert line.endswith("set max_seconds = 2 in [corpus], which leaves 11 sentences")
+    assert line.endswith("set max_seconds = 2 in [corpus], which excludes 1 of 12 sentences")
     assert "overwrite" not in err and not (folder / "out" / "activations.zarr").exists()
 
 

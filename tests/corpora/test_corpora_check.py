@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 
 from babelscope.cli import main
+from babelscope.corpora import Corpus
+from babelscope.corpora.checks import check_corpus
 
 RATE = 16_000
 WORDS = {
@@ -256,7 +259,7 @@ def test_places_and_remedies_say_what_to_do(
     _, check = checked(capsys, str(write(*corpus)), "--model", "whisper-base+e5-small")
     long = of_kind(check, "too-long-for-model")
     assert long["where"] == ["sentence 's03', language 'en': 41.0 s"] and long["count"] == 1
-    assert f"max_seconds = 30 in [corpus], which leaves {SENTENCES - 1} sentences" in long["remedy"]
+    assert f"max_seconds = 30 in [corpus], which excludes 1 of {SENTENCES} sentences" in long["remedy"]
     short = of_kind(check, "clip-too-short")
     assert short["where"][0].startswith("sentence 's05', language 'ru': 0.84 s")
 
@@ -345,6 +348,35 @@ def test_a_table_for_people_and_a_file_for_programs(
         "letters_per_second",
         "sample_rates",
     }
+
+
+def test_what_a_manifests_reading_notices_is_found_in_any_corpus(
+    corpus: tuple[Path, list[dict[str, str]]],
+) -> None:
+    folder, rows = corpus
+    PLANTED["recording-shared"][1](folder, rows)
+    table = pd.DataFrame(rows).assign(member=None)
+    table["audio"] = [str(folder / name) for name in table["audio"]]
+    table["seconds"] = [soundfile.info(name).duration for name in table["audio"]]
+    table.loc[12, "seconds"] += 0.5
+    found = {problem.kind: problem for problem in check_corpus(Corpus(table, name="own")).problems}
+    assert found["recording-shared"].count == 2 and found["seconds-disagree"].count == 1
+    assert found["seconds-disagree"].where[0].startswith("sentence 's04', language 'en'")
+
+
+def test_segments_of_one_file_are_shared_only_at_the_same_time(
+    corpus: tuple[Path, list[dict[str, str]]],
+) -> None:
+    """Segments of one file at different times are different recordings; at the same time they are one."""
+    folder, rows = corpus
+    _segments(folder, rows)
+    find(rows, 5, "en")["start"] = find(rows, 6, "en")["start"]
+    table = pd.DataFrame(rows).assign(member=None)
+    table["audio"] = [str(folder / name) for name in table["audio"]]
+    table["seconds"] = [3.0 if "whole" in name else soundfile.info(name).duration for name in table["audio"]]
+    table["start"] = pd.to_numeric(table["start"])
+    found = {problem.kind: problem for problem in check_corpus(Corpus(table, name="own")).problems}
+    assert found["recording-shared"].count == 2 and "recording-copied" not in found
 
 
 def test_quick_decodes_nothing_and_says_so(

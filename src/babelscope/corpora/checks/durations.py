@@ -120,14 +120,15 @@ def beyond(cells: Cells, limits: Limits, skip_bad: bool) -> Iterable[Problem]:
         rows = cells.primary_rows[np.round(seconds * _SAMPLE_RATE) > limits.samples]
         if len(rows):
             most = int(limits.samples / _SAMPLE_RATE * 10) / 10  # a tenth of a second, rounded down
-            left = len(np.setdiff1d(np.flatnonzero(cells.complete), cells.sentence[rows]))
+            excluded = len(np.intersect1d(np.flatnonzero(cells.complete), cells.sentence[rows]))
             longest = float(np.nanmax(seconds))
             yield Problem(
                 "too-long-for-model",
                 severity,
                 f"{counted(len(rows), 'recording is', 'recordings are')} longer than the {most:g} s that "
                 f"{limits.model} takes; the longest lasts {longest:.1f} s",
-                f"{skipped if skip_bad else ''}set max_seconds = {most:g} in [corpus], which leaves {left} sentences",
+                f"{skipped if skip_bad else ''}set max_seconds = {most:g} in [corpus], which excludes "
+                f"{excluded} of {int(cells.complete.sum())} sentences",
                 len(rows),
                 tuple(f"{cells.place(row)}: {cells.seconds[row]:.1f} s" for row in rows[:MOST_PLACES].tolist()),
             )
