@@ -799,6 +799,8 @@ def _scored(study: Study, activations: Activations, tell: Progress) -> Result:
             earlier = Result.load(study.output)
             if earlier.meta.get("identity") == identity:
                 return earlier
+            if "intervals" not in earlier.meta.get("options", {}):
+                tell("comparing again, since an earlier version drew permutations for every null", 0, 0)
     _check_measures(study, len(activations.sentences), activations.name)  # once more: some may have been skipped
     result = compare(
         activations,
