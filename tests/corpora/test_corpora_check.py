@@ -359,8 +359,11 @@ def test_what_a_manifests_reading_notices_is_found_in_any_corpus(
     table["audio"] = [str(folder / name) for name in table["audio"]]
     seconds = [soundfile.info(name).duration for name in table["audio"]]
     table["seconds"] = [stated + 0.5 * (number == 12) for number, stated in enumerate(seconds)]
+    Path(table["audio"][30]).write_bytes(b"no audio" * 100)
     found = {problem.kind: problem for problem in check_corpus(Corpus(table, name="own")).problems}
     assert found["recording-shared"].count == 2 and found["seconds-disagree"].count == 1
+    assert (found["audio-broken"].severity, found["audio-broken"].count) == ("error", 1)
+    assert "en-10.wav" in found["audio-broken"].where[0]
     assert found["seconds-disagree"].where[0].startswith("sentence 's04', language 'en'")
 
 
