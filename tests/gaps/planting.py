@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 from babelscope.capture import Activations
 from babelscope.gaps import compare, plan
@@ -53,9 +54,10 @@ class Planting:
             kernels = kernels_of(rows).reshape(*grams.shape[:2], -1)
             return np.asarray((kernels @ kernels.swapaxes(1, 2))[self.at, self.first, self.second])
 
-        scores = self.template.assign(
-            value=score(np.arange(self.n)), null_mean=0.0, n=float(self.n), calibrated=np.nan, p=np.nan
-        )
+        value = score(np.arange(self.n))
+        # The null's variance is that of two U-centred matrices of norm 1 under permutation (Szekely & Rizzo 2014).
+        p = norm.sf(value * (self.n * (self.n - 3) / 2) ** 0.5)
+        scores = self.template.assign(value=value, null_mean=0.0, n=float(self.n), calibrated=np.nan, p=p)
         if permutations:
             kernels, generator = kernels_of(np.arange(self.n)), np.random.default_rng(0)
             flat, drawn = kernels.reshape(*grams.shape[:2], -1), []

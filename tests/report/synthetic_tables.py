@@ -35,6 +35,7 @@ def with_tables(result: Result, *, sentences: int = 24, seed: int = 0) -> Result
         "languages": _languages(result, names, classes, rng),
         "tokens": _tokens(result, names, rng),
         "projection": _projection(result, names, sentences, rng),
+        "most_similar": _most_similar(result),
     }
     made["associations"] = associations(made["tokens"], permutations=19)
     tables = {}
@@ -186,7 +187,8 @@ def _findings(result: Result) -> pd.DataFrame:
                     "measure": measure if basis == "calibrated" else result.meta["options"]["measures"][0],
                     "statement": statement, "effect": size,
                     "effect_of": f"mean calibrated {measure}, last point less first", "low": size - 0.06,
-                    "high": size + 0.06, "p": 0.004 if says != "cannot tell" else 0.41, "verdict": says,
+                    "high": size + 0.06, "p": 0.004 if says != "cannot tell" else 0.41,
+                    "p_adjusted": 0.016 if says != "cannot tell" else 0.82, "verdict": says,
                     "n": int(result.curves["n"].max()), "groups": len(result.meta["corpus"]["languages"]),
                     "evidence": json.dumps(evidence),
                     "caveats": json.dumps([{"id": "few_sentences", "text": "n is small"}]),
@@ -210,6 +212,7 @@ def _diagnosis(result: Result, names: list[str], classes: dict[str, str], rng: n
                     "low": losses[index] - 0.03, "high": losses[index] + 0.03,
                     "worst": index == worst and losses[index] > 0.03, "rank": rank,
                     "behind": losses.sum(), "behind_low": losses.sum() - 0.05, "behind_high": losses.sum() + 0.05,
+                    "detectable": 0.12,
                     "advice": f"Most is lost at the stage {STAGES[worst]}: look there first.",
                     "evidence": json.dumps(
                         [
@@ -256,6 +259,18 @@ def _languages(result: Result, names: list[str], classes: dict[str, str], rng: n
         }
     )
     return table.assign(rank=table["calibrated"].rank(ascending=False, method="first"))
+
+
+def _most_similar(result: Result) -> pd.DataFrame:
+    curves, measure = result.curves, leading(result)
+    rows = curves[(curves["kind"] == "modality_gap") & (curves["control"] == "none") & (curves["group"] == "mean")]
+    rows = rows[rows["measure"] == measure].drop_duplicates("point")
+    found = rows[["measure", "point", "against", "stage", "depth", "value", "n"]].assign(
+        low=rows["value"] - 0.04, high=rows["value"] + 0.04, corrected=rows["calibrated"], languages=rows["groups"]
+    )
+    found = found.reset_index(drop=True)
+    best = found["value"] == found["value"].max()
+    return found.assign(best=best, candidate=best | (found["value"] > found["value"].max() - 0.05))
 
 
 def _tokens(result: Result, names: list[str], rng: np.random.Generator) -> pd.DataFrame:

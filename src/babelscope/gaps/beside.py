@@ -93,7 +93,7 @@ def _ends(result: Result) -> Traced | None:
             listed.append(f"{{label{len(listed)}}} {{value{len(listed)}}}")
         return Traced(
             "At {point} {measure} between speech and text of one language is {value} (unrelated sentences: {null}); "
-            "beside it: " + ", ".join(listed) + ".",
+            "for comparison: " + ", ".join(listed) + ".",
             point=str(point), measure=measure_title(str(measure)), value=told("curves", at, "value"),
             null=told("curves", at, "null_mean"), **parts,
         )  # fmt: skip
@@ -117,8 +117,8 @@ def _means(result: Result) -> Traced | None:
             parts |= {f"label{number}": str(label), f"before{number}": fall[2], f"after{number}": fall[3]}
             listed.append(f"{{label{number}}} {{before{number}}} and {{after{number}}}")
     return Traced(
-        "The means of speech and text lie {before} of the spread within apart at {first}, {after} at {last}"
-        + (f" ({'; '.join(listed)})." if listed else "."),
+        "The distance between the means of speech and text, over the spread within each, is {before} at {first} and "
+        "{after} at {last}" + (f" ({'; '.join(listed)})." if listed else "."),
         **parts,
     )
 

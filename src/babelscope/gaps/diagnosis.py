@@ -1,14 +1,16 @@
-"""For whom the gap stays open, and at which stage: each language against the one whose speech ends nearest its text.
+"""In which languages the speech is less similar to its text than in the others, and at which stage that arises.
 
-A stage's *loss* for a language is how much less likeness to its text the language's speech gains over that stage than
-the best language's does. The losses of all stages sum to what the language stays behind at the end, and another
-language shows that they can be avoided in this model.
+Each language is compared with the mean of the others, so that none is chosen for its score. A stage's *loss* for a
+language is how much less similarity it gains over that stage than the others do on average; the losses of all stages
+sum to the deficit at the end. All of them are tested together (:mod:`babelscope.gaps.simultaneous`), and nothing is
+said where speech and text are nowhere more similar than chance.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,17 +19,19 @@ import pandas as pd
 from babelscope.capture.store import Activations
 from babelscope.corpora.words import count_words
 from babelscope.errors import UsageError
+from babelscope.gaps.above_chance import above_chance
 from babelscope.gaps.by_class import resource_classes
-from babelscope.gaps.contrasts import Contrast, IntArray, Scored
+from babelscope.gaps.contrasts import IntArray, Scored, Term
 from babelscope.gaps.findings import CORRECTED, FEWEST_SENTENCES, leading
 from babelscope.gaps.result import TABLE_COLUMNS
+from babelscope.gaps.simultaneous import simultaneous
 from babelscope.gaps.stages import Stop, ends, way
 from babelscope.languages import Language, language
 from babelscope.stages import Stage
 
-#: What there is to look at, stage by stage. It names the part, and promises nothing.
+#: What there is to look at, stage by stage. It names the component, and promises nothing.
 _PLACES: dict[str, str] = {
-    Stage.FRONT_END: "what goes in: its recordings and their features, before the first layer of the encoder",
+    Stage.FRONT_END: "the input: its recordings and their features, before the first layer of the encoder",
     Stage.ENCODER: "the speech encoder",
     Stage.LENGTH_ADAPTATION: "the length adaptation",
     Stage.SHARED: "the layers that speech and text share",
@@ -37,8 +41,20 @@ _PLACES: dict[str, str] = {
 _SIDES = ("language_a", "language_b")
 
 
+@dataclass(frozen=True)
+class _Difference:
+    """How much lower one language is than the mean of the others, with its simultaneous interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
+
+
 def diagnosis(activations: Activations, scored: Mapping[str, Scored], scores: pd.DataFrame) -> pd.DataFrame:
-    """Say at which stage each language's speech falls behind.
+    """Say in which languages, and at which stage, speech is less similar to its text than in the others.
 
     Parameters
     ----------
@@ -52,8 +68,8 @@ def diagnosis(activations: Activations, scored: Mapping[str, Scored], scores: pd
     -------
     DataFrame
         Columns as in :data:`babelscope.gaps.result.TABLE_COLUMNS`, one row a language and stage; empty without speech
-        and text, a measure with a null, or a second language. Intervals hold for other sentences. ``worst`` needs a
-        loss above 0 at a level of .05 over all languages and stages together (Bonferroni).
+        and text, a measure with a null, or a second language. Intervals hold for other sentences, and for all languages
+        and stages together with 95 % probability.
     """
     columns = list(TABLE_COLUMNS["diagnosis"])
     measure, stops = leading(scored), ends(way(activations, scores))
@@ -64,25 +80,20 @@ def diagnosis(activations: Activations, scored: Mapping[str, Scored], scores: pd
     at = {(code, stop.point): _row(one, stop, code) for code in languages for stop in stops}
     if not np.isfinite(one.values[np.concatenate(list(at.values()))]).all():
         return pd.DataFrame(columns=columns)
-    reached = {code: float(one.values[at[code, stops[-1].point]].mean()) for code in languages}
-    texts = {code: _texts_reached(one, code, stops[-1].against) for code in languages}
+    last, n = stops[-1], len(activations.sentences)
+    reached = {code: float(one.values[at[code, last.point]].mean()) for code in languages}
     order = sorted(languages, key=lambda code: -reached[code])
-    best = order[0]
     classes = resource_classes(languages)
-    level = 0.05 / (len(stops) * (len(languages) - 1))
-    n = len(activations.sentences)
+    deficits, losses, detectable = _differences(one, at, stops, languages)
+    why = _untested(n, scored[measure], scores)
     rows: list[dict[str, Any]] = []
     for code in languages:
-        losses = [_loss(one, at, stops, index, best, code) for index in range(len(stops))]
-        shown = [
-            index for index, loss in enumerate(losses) if n >= FEWEST_SENTENCES and code != best and _above(loss, level)
-        ]
-        worst = max(shown, key=lambda index: losses[index].value, default=None)
-        behind = one.contrast(
-            [(1.0, at[best, stops[-1].point]), (-1.0, at[code, stops[-1].point])], other_languages=False
-        )
-        for index, (stop, loss) in enumerate(zip(stops, losses, strict=True)):
-            low, high = loss.interval() if code != best else (0.0, 0.0)
+        shown = [index for index, loss in enumerate(losses[code]) if not why and loss.low > 0]
+        worst = max(shown, key=lambda index: losses[code][index].value, default=None)
+        deficit = deficits[code]
+        advice = why or _advice(code, worst, stops, losses[code], deficit, detectable, n, len(languages))
+        texts = _texts_reached(one, code, last.against)
+        for index, (stop, loss) in enumerate(zip(stops, losses[code], strict=True)):
             told = index == (worst if worst is not None else len(stops) - 1)
             rows.append(
                 {
@@ -92,24 +103,18 @@ def diagnosis(activations: Activations, scored: Mapping[str, Scored], scores: pd
                     "stage": stop.stage,
                     "point": stop.point,
                     "reached": float(one.values[at[code, stop.point]].mean()),
-                    "texts_reached": texts[code],
+                    "texts_reached": texts,
                     "loss": loss.value,
-                    "low": low,
-                    "high": high,
+                    "low": loss.low,
+                    "high": loss.high,
                     "worst": index == worst,
                     "rank": order.index(code) + 1,
-                    "behind": behind.value,
-                    **dict(
-                        zip(
-                            ("behind_low", "behind_high"),
-                            behind.interval() if code != best else (0.0, 0.0),
-                            strict=True,
-                        )
-                    ),
-                    "advice": _advice(code, best, worst, stops, losses, behind, level, n, reached[code], texts[code])
-                    if told
-                    else "",
-                    "evidence": json.dumps(_evidence(one, at, stops, index, best, code), ensure_ascii=False),
+                    "behind": deficit.value,
+                    "behind_low": deficit.low,
+                    "behind_high": deficit.high,
+                    "detectable": detectable,
+                    "advice": advice if told else "",
+                    "evidence": json.dumps(_evidence(one, at, stops, index, code, languages), ensure_ascii=False),
                 }
             )
     return pd.DataFrame(rows, columns=columns)
@@ -119,118 +124,134 @@ def _row(one: Scored, stop: Stop, code: str) -> IntArray:
     return one.where(kind="modality_gap", point_a=stop.point, point_b=stop.against, language_a=code)
 
 
-def _loss(
-    one: Scored, at: Mapping[tuple[str, str], IntArray], stops: Sequence[Stop], index: int, best: str, code: str
-) -> Contrast:
-    """What the best language gains over a stage, less what this one gains; the first stage begins at chance, 0."""
-    terms = [(1.0, at[best, stops[index].point]), (-1.0, at[code, stops[index].point])]
-    if index:
-        earlier = stops[index - 1].point
-        terms += [(-1.0, at[best, earlier]), (1.0, at[code, earlier])]
-    return one.contrast(terms, other_languages=False)
+def _differences(
+    one: Scored, at: Mapping[tuple[str, str], IntArray], stops: Sequence[Stop], languages: Sequence[str]
+) -> tuple[dict[str, _Difference], dict[str, list[_Difference]], float]:
+    """Return each language's deficit at the end, its loss at each stage, and the smallest deficit that would be found.
+
+    The first stage begins at chance, 0.
+    """
+
+    def lower(code: str, point: str, sign: float) -> list[Term]:
+        others = np.concatenate([at[other, point] for other in languages if other != code])
+        return [(sign, others), (-sign, at[code, point])]
+
+    contrasts = [lower(code, stops[-1].point, 1.0) for code in languages]
+    for code in languages:
+        for index, stop in enumerate(stops):
+            earlier = lower(code, stops[index - 1].point, -1.0) if index else []
+            contrasts.append([*lower(code, stop.point, 1.0), *earlier])
+    together = simultaneous(one, contrasts)
+    every = [_Difference(*map(float, ends)) for ends in zip(together.values, *together.intervals(), strict=True)]
+    count = len(languages)
+    losses = {
+        code: every[count + number * len(stops) : count + (number + 1) * len(stops)]
+        for number, code in enumerate(languages)
+    }
+    return dict(zip(languages, every, strict=False)), losses, together.detectable(together.errors[:count])
 
 
-def _above(contrast: Contrast, level: float) -> bool:
-    low, _ = contrast.interval(level)
-    return bool(low > 0)
+def _untested(n: int, one: Scored, scores: pd.DataFrame) -> str:
+    """Return why languages are not compared, if they are not."""
+    if n < FEWEST_SENTENCES:
+        return f"Languages are not compared: {n} sentences are too few, {FEWEST_SENTENCES} or more are needed."
+    if one.deviations.freedom < 1:
+        return (
+            f"Languages are not compared, since there is no interval: ask for one by name (intervals = "
+            f"[{one.measure!r}])."
+        )
+    if not above_chance(scores, one.measure)["above"].any():
+        return (
+            f"Languages are not compared: with n = {n} sentences, speech and text are in no language and at no point "
+            "more similar than unrelated sentences."
+        )
+    return ""
 
 
 def _advice(
     code: str,
-    best: str,
     worst: int | None,
     stops: Sequence[Stop],
-    losses: Sequence[Contrast],
-    behind: Contrast,
-    level: float,
+    losses: Sequence[_Difference],
+    deficit: _Difference,
+    detectable: float,
     n: int,
-    reached: float,
-    texts: float,
+    languages: int,
 ) -> str:
-    """Say in words what the numbers of a language say."""
-    last = stops[-1]
-    if code == best:
-        return _of_best(code, last, reached, texts)
-    low, high = behind.interval()
+    """Say in words what the numbers of a language say, and no more than was tested."""
+    point = stops[-1].point
+    if worst is None and not deficit.low > 0:
+        return (
+            f"With n = {n} sentences and {languages} languages tested together, the similarity of speech and text at "
+            f"{point} is not found to be lower than the mean of the other languages; a deficit of {detectable:.2f} "
+            "would be found with 80 % probability."
+        )
     ending = (
-        f"At {last.point} the speech of {code} stays {behind.value:.2f} ({low:.2f} to {high:.2f}) behind that of "
-        f"{best} in likeness to its text"
+        f"At {point} the similarity of speech and text in {code} is lower than the mean of the other languages by "
+        f"{deficit}"
     )
     if worst is None:
-        why = f"{n} sentences are too few" if n < FEWEST_SENTENCES else f"with {n} sentences no stage's loss stands out"
-        return f"{ending}; at which stage cannot be told: {why}."
-    loss, stage = losses[worst], stops[worst].stage
-    low, high = loss.interval()
-    advice = f"{ending}; the largest loss, {loss.value:.2f} ({low:.2f} to {high:.2f}), falls on the {stage} stage. "
-    if not _above(behind, 0.05):
-        return advice + "Later stages make up for it, so that little is to be gained there."
+        return f"{ending}. At which stage this arises cannot be told: with n = {n} sentences no stage's loss is found."
+    stage = stops[worst].stage
     others = [
         f"{stop.stage} {value.value:.2f}"
         for index, (stop, value) in enumerate(zip(stops, losses, strict=True))
         if index != worst
     ]
-    compare = f" (the others: {', '.join(others)})" if others else ""
-    return advice + f"The place to look first is {_PLACES.get(stage, stage)}{compare}."
+    compare = f" (other stages: {', '.join(others)})" if others else ""
+    if deficit.low > 0:
+        place = _PLACES.get(stage, stage)
+        return f"{ending}. The largest loss, {losses[worst]}, is at the {stage} stage{compare}: look first at {place}."
+    return (
+        f"Over the {stage} stage {code} gains less similarity of speech and text than the other languages do on "
+        f"average, by {losses[worst]}{compare}; at {point} no deficit is found: {deficit}."
+    )
 
 
 def _texts_reached(one: Scored, code: str, point: str) -> float:
-    """Return how alike a language's texts and those of the others are at a point, on average; NaN if not known."""
+    """Return how similar a language's texts and those of the others are at a point, on average; NaN if not known."""
     sides = [one.where(kind="language_gap_text", point_a=point, **{side: code}) for side in _SIDES]
     return float(one.values[rows].mean()) if len(rows := np.union1d(*sides)) else float("nan")
 
 
-def _of_best(code: str, last: Stop, reached: float, texts: float) -> str:
-    """Say how far the best language gets, and how far two texts get at the same point."""
-    said = f"The speech of {code} ends nearest its text of all languages here ({reached:.2f} at {last.point}): the "
-    said += "others are held against it."
-    if np.isfinite(texts):
-        said += f" Its texts reach {texts:.2f} with those of other languages at {last.against}."
-    return said
-
-
 def _evidence(
-    one: Scored, at: Mapping[tuple[str, str], IntArray], stops: Sequence[Stop], index: int, best: str, code: str
+    one: Scored,
+    at: Mapping[tuple[str, str], IntArray],
+    stops: Sequence[Stop],
+    index: int,
+    code: str,
+    languages: Sequence[str],
 ) -> list[dict[str, Any]]:
-    found = [
+    """Return the scores that a loss is made of, with their weights in it: the others' before the language's own."""
+    return [
         {
             "table": "scores",
             "where": {
                 "kind": "modality_gap",
-                "point_a": stop.point,
-                "point_b": stop.against,
+                "point_a": stops[place].point,
+                "point_b": stops[place].against,
                 "language_a": whose,
                 "measure": one.measure,
                 "control": "none",
             },
             "column": CORRECTED,
             "of": "mean",
-            "rows": 1,
-            "value": float(one.values[at[whose, stop.point]].mean()),
+            "rows": len(rows),
+            "value": float(one.values[rows].mean()),
+            "weight": sign * (1.0 if place == index else -1.0),
         }
-        for stop in stops[max(index - 1, 0) : index + 1]
-        for whose in dict.fromkeys([best, code])
+        for place in range(max(index - 1, 0), index + 1)
+        for whose, sign in (([other for other in languages if other != code], 1.0), (code, -1.0))
+        if len(
+            rows := np.concatenate(
+                [at[one_of, stops[place].point] for one_of in (whose if isinstance(whose, list) else [whose])]
+            )
+        )
     ]
-    if code == best:
-        wheres = [{"kind": "language_gap_text", "point_a": stops[-1].against, side: code} for side in _SIDES]
-        total = sum(len(one.where(**where)) for where in wheres)
-        found += [
-            {
-                "table": "scores",
-                "where": {**where, "measure": one.measure, "control": "none"},
-                "column": CORRECTED,
-                "of": "mean",
-                "rows": len(rows),
-                "weight": len(rows) / total,
-                "value": float(one.values[rows].mean()),
-            }
-            for where in wheres
-            if len(rows := one.where(**where)) and np.isfinite(one.values[rows]).all()
-        ]
-    return found
 
 
 def languages_table(activations: Activations, scored: Mapping[str, Scored], scores: pd.DataFrame) -> pd.DataFrame:
-    """Give each language its names, lengths, and its modality gap where that is narrowest.
+    """Give each language its names, lengths, and the point where its speech and text are most similar.
 
     Parameters
     ----------
@@ -244,11 +265,13 @@ def languages_table(activations: Activations, scored: Mapping[str, Scored], scor
     -------
     DataFrame
         Columns as in :data:`babelscope.gaps.result.TABLE_COLUMNS`, one row a language. The interval is the score's own,
-        for other sentences. ``p`` is that of the best of so many points: the point's own times their number
-        (Bonferroni), at most 1. ``rank`` is by chance-corrected score, 1 being the narrowest gap.
+        for other sentences. ``p`` is corrected for all languages and points together, as in the headline
+        (:func:`babelscope.gaps.above_chance.above_chance`). ``rank`` is by chance-corrected score, 1 being the most
+        similar; that one language is above another is not tested here.
     """
     measure, stops = leading(scored), way(activations, scores)
     found: list[dict[str, Any]] = []
+    tested = above_chance(scores, measure) if measure is not None else None
     for code in activations.languages:
         known = _known(code)
         row: dict[str, Any] = {
@@ -259,8 +282,8 @@ def languages_table(activations: Activations, scored: Mapping[str, Scored], scor
             "resource_class": known.resource if known else "",
             **_lengths(activations, code),
         }
-        if measure is not None and stops:
-            row |= _narrowest(scored[measure], stops, code)
+        if measure is not None and tested is not None and stops:
+            row |= _most_similar(scored[measure], stops, code, tested)
         found.append(row)
     table = pd.DataFrame(found, columns=list(TABLE_COLUMNS["languages"]))
     if any("corrected" in row for row in found):
@@ -269,22 +292,23 @@ def languages_table(activations: Activations, scored: Mapping[str, Scored], scor
     return table
 
 
-def _narrowest(one: Scored, stops: Sequence[Stop], code: str) -> dict[str, Any]:
+def _most_similar(one: Scored, stops: Sequence[Stop], code: str, tested: pd.DataFrame) -> dict[str, Any]:
     corrected = one.corrected.values
     rows = [(stop, found) for stop in stops if len(found := _row(one, stop, code)) and np.isfinite(corrected[found[0]])]
     if not rows:
         return {}
     stop, found = max(rows, key=lambda item: corrected[item[1][0]])
     low, high = one.contrast([(1.0, found)], other_languages=False).interval()
-    held = one.rows.iloc[found[0]]
+    row = one.rows.iloc[found[0]]
+    p = tested.loc[(tested["point_a"] == stop.point) & (tested["language_a"] == code), "p_adjusted"]
     return {
         "point": stop.point,
         "measure": one.measure,
-        "value": float(held["value"]),
-        "calibrated": float(held["calibrated"]),
+        "value": float(row["value"]),
+        "calibrated": float(row["calibrated"]),
         "low": low,
         "high": high,
-        "p": min(float(held["p"]) * len(rows), 1.0),
+        "p": float(p.iloc[0]),
         "corrected": float(corrected[found[0]]),
     }
 

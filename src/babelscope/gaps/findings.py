@@ -1,8 +1,9 @@
 """The findings as tests: what Lee et al. 2025 (arXiv 2411.17666) found, asked of this model, each with a verdict.
 
 Each finding is a contrast of scores (:mod:`babelscope.gaps.contrasts`), taken on chance-corrected scores and once more
-on raw SVCCA, so that a reader sees where the published reading changes. The rules of the verdicts are those of
-:func:`verdict`; docs/gaps.md states both in formulas.
+on raw SVCCA, so that a reader sees where the published reading changes. The p-values of all findings on one kind of
+scores are corrected together (Holm). The rules of the verdicts are those of :func:`verdict`; docs/gaps.md states both
+in formulas.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from babelscope.gaps.naming import by_preference, measure_title
 from babelscope.gaps.result import TABLE_COLUMNS
 from babelscope.gaps.stages import Stop, around_adaptation, behind_front_end, way
 from babelscope.languages import RESOURCE_CLASSES
-from babelscope.similarity import parse_measure
+from babelscope.similarity import holm, parse_measure
 from babelscope.stages import Stage
 
 HOLDS, HOLDS_NOT, CANNOT_TELL = "holds", "holds not", "cannot tell"
@@ -38,6 +39,9 @@ FEWEST_SENTENCES = 20
 CORRECTED = "(value - null_mean) / (best - null_mean)"
 
 RAW_SVCCA = "raw_svcca"
+
+#: Findings that compare speech with speech, or with text, across languages: one voice a language would look the same.
+VOICES = ("speech_spread", "modality_over_language")
 
 
 @dataclass(frozen=True)
@@ -88,13 +92,26 @@ def findings(activations: Activations, scored: Mapping[str, Scored], scores: pd.
         speech, two languages, length adaptation, languages of a class) has no row.
     """
     bases = _bases(scored)
-    rows: list[dict[str, Any]] = []
-    for claim in claims(activations, scores):
-        for basis, one in bases.items():
-            found = _tested(claim, basis, one, scores, activations)
-            if found is not None:
-                rows.append(found)
-    return pd.DataFrame(rows, columns=list(TABLE_COLUMNS["findings"]))
+    asked = claims(activations, scores)
+    rows: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for basis, one in bases.items():
+        tests = [test for claim in asked if (test := _estimated(claim, basis, one)) is not None]
+        alone = languages_of_one_voice(activations)
+        # What the recordings cannot answer is no test, whatever its p-value.
+        p = [np.nan if alone and test.claim.id in VOICES else test.contrast.p for test in tests]
+        for test, adjusted in zip(tests, holm(p), strict=True):
+            rows[test.claim.id, test.claim.group, basis] = _judged(test, float(adjusted), alone, scores, activations)
+    order = [(claim.id, claim.group, basis) for claim in asked for basis in bases]
+    return pd.DataFrame([rows[key] for key in order if key in rows], columns=list(TABLE_COLUMNS["findings"]))
+
+
+def languages_of_one_voice(activations: Activations) -> list[str]:
+    """Return the languages in which fewer than two readers are known: what differs there may be voices."""
+    return [
+        code
+        for code in activations.languages
+        if len({str(name) for name in activations.column("reader", code)} - {""}) < 2
+    ]
 
 
 def leading(scored: Mapping[str, Scored]) -> str | None:
@@ -108,7 +125,7 @@ def leading(scored: Mapping[str, Scored]) -> str | None:
     return next(iter([*with_intervals, *fitting]), None)
 
 
-def verdict(contrast: Contrast, beyond_chance: bool, margin: float, n: int) -> tuple[str, str]:
+def verdict(contrast: Contrast, beyond_chance: bool, margin: float, n: int, p: float | None = None) -> tuple[str, str]:
     """Return the verdict on a claim, and why it cannot be told, if it cannot.
 
     Parameters
@@ -121,11 +138,14 @@ def verdict(contrast: Contrast, beyond_chance: bool, margin: float, n: int) -> t
         The smallest effect that counts.
     n : int
         Sentences.
+    p : float, optional
+        The contrast's p-value, corrected for the other findings; by default it is the only one.
 
     Returns
     -------
     verdict : str
-        ``holds`` if the 95 % interval lies above 0; else ``holds not`` if it lies below `margin`; else ``cannot tell``.
+        ``holds`` if the effect is above 0 and its corrected p-value at most .05; else ``holds not`` if the 95 %
+        interval lies below `margin`; else ``cannot tell``.
         The last also with fewer than :data:`FEWEST_SENTENCES` sentences or 3 languages (in each class), and where
         nothing is above chance: of unrelated data, differences mean nothing.
     reason : str
@@ -144,12 +164,17 @@ def verdict(contrast: Contrast, beyond_chance: bool, margin: float, n: int) -> t
             f"With n = {n} sentences and {languages}, the scores are not above what unrelated sentences give, so that "
             "their differences mean nothing."
         )
-    if low > 0:
+    if contrast.value > 0 and (contrast.p if p is None else p) <= 0.05:
         return HOLDS, ""
     if high < margin:
         return HOLDS_NOT, ""
+    if low > 0:
+        return CANNOT_TELL, (
+            f"With n = {n} sentences and {languages}, the effect is above 0 if it is the only one tested, but not "
+            "after correction for the other findings."
+        )
     return CANNOT_TELL, (
-        f"With n = {n} sentences and {languages}, the interval holds both 0 and effects that count ({margin:.3g} or "
+        f"With n = {n} sentences and {languages}, the interval includes both 0 and effects that count ({margin:.3g} or "
         "more)."
     )
 
@@ -183,7 +208,7 @@ def _convergence(stops: Sequence[Stop]) -> list[Claim]:
         f"rise of {{score}} between speech and text of one language from {stops[0].point} to {stops[-1].point}: a "
         f"straight line through its means at {len(stops)} points, along the depth"
     )
-    statement = "Behind the modality-specific front end, speech and text of a sentence become more alike with depth."
+    statement = "After the modality-specific front end, speech and text of a sentence become more similar with depth."
     parts = [Part(float(weight), _at(stop)) for weight, stop in zip(weights, stops, strict=True)]
     return [Claim("convergence", ALL, statement, effect, parts)]
 
@@ -198,7 +223,7 @@ def _length_adaptation(around: tuple[Stop, Stop] | None, members: Mapping[str, l
         return [Part(weight, _at(behind, **only)), Part(-weight, _at(before, **only))]
 
     effect = f"{{score}} between speech and text of one language at {behind.point}, less that at {before.point}"
-    statement = "Length adaptation brings the speech of a sentence nearer to its text"
+    statement = "Length adaptation makes the speech of a sentence more similar to its text"
     found = [Claim("length_adaptation", ALL, f"{statement}.", effect, parts(1.0, None))]
     for name, languages in members.items():
         if languages:
@@ -216,37 +241,46 @@ def _length_adaptation(around: tuple[Stop, Stop] | None, members: Mapping[str, l
 
 
 def _speech_spread(activations: Activations, plain: pd.DataFrame) -> list[Claim]:
-    parts: list[Part] = []
-    counts = []
-    for modality, sign in (("text", 1.0), ("speech", -1.0)):
-        kind = f"language_gap_{modality}"
-        there = set(plain.loc[plain["kind"] == kind, "point_a"])
+    later: dict[str, list[str]] = {}
+    for modality in ("text", "speech"):
+        there = set(plain.loc[plain["kind"] == f"language_gap_{modality}", "point_a"])
         points = [point for point in activations.points(modality) if point in there] if there else []
-        later = [point for point in points if activations.stage(point, modality) != Stage.FRONT_END] or points
-        if not later:
+        later[modality] = [point for point in points if activations.stage(point, modality) != Stage.FRONT_END] or points
+        if not points:
             return []
-        counts.append(len(later))
-        parts += [Part(sign / len(later), {"kind": kind, "point_a": point}) for point in later]
-    effect = (
-        f"mean {{score}} of two languages in text (over {counts[0]} points behind the front end), less that in speech "
-        f"(over {counts[1]})"
-    )
+    shared = [point for point in later["text"] if point in later["speech"]]
+    if shared:  # like with like
+        later = dict.fromkeys(later, shared)
+        where = f"over the {len(shared)} {'point' if len(shared) == 1 else 'points'} that text and speech share"
+        effect = f"mean {{score}} of two languages in text, less that in speech, {where}"
+    else:
+        effect = (
+            f"mean {{score}} of two languages in text (over {len(later['text'])} points after the front end), less "
+            f"that in speech (over {len(later['speech'])})"
+        )
+    parts = [
+        Part(sign / len(points), {"kind": f"language_gap_{modality}", "point_a": point})
+        for (modality, points), sign in zip(later.items(), (1.0, -1.0), strict=True)
+        for point in points
+    ]
     return [Claim("speech_spread", ALL, "Languages differ more in speech than in text.", effect, parts)]
 
 
 def _modality_over_language(stops: Sequence[Stop], plain: pd.DataFrame) -> list[Claim]:
     if not stops or not (plain["kind"] == "language_gap_text").any():
         return []
+    # Like with like: where the two sides share points, the others have no counterpart.
+    stops = [stop for stop in stops if stop.point == stop.against] or stops
     parts = []
     for stop in stops:
         parts.append(Part(1 / len(stops), {"kind": "language_gap_text", "point_a": stop.against}))
         parts.append(Part(-1 / len(stops), _at(stop)))
     effect = (
         f"mean {{score}} of a text with its translation, less that of the text with its recording, over {len(stops)} "
-        "speech points behind the front end, each with the text point it is held against"
+        "speech points after the front end, each with the text point it is compared with"
     )
     statement = (
-        "The modality gap exceeds the language gap: a text is less like its recording than like its translation."
+        "The modality gap exceeds the language gap: a text is less similar to its recording than to its translation."
     )
     return [Claim("modality_over_language", ALL, statement, effect, parts)]
 
@@ -262,23 +296,49 @@ def _bases(scored: Mapping[str, Scored]) -> dict[str, Scored]:
     return found
 
 
-def _tested(
-    claim: Claim, basis: str, scored: Scored, scores: pd.DataFrame, activations: Activations
-) -> dict[str, Any] | None:
+@dataclass(frozen=True)
+class _Test:
+    """A claim with its estimate on one kind of scores."""
+
+    claim: Claim
+    basis: str
+    scored: Scored
+    contrast: Contrast
+    beyond_chance: bool
+    used: pd.DataFrame
+
+
+def _estimated(claim: Claim, basis: str, scored: Scored) -> _Test | None:
     terms: list[Term] = [(part.weight, scored.where(**part.where)) for part in claim.parts]
     if any(len(rows) == 0 or not np.isfinite(scored.values[rows]).all() for _, rows in terms):
         return None
-    raw = basis == RAW_SVCCA
     contrast = scored.contrast(terms, strata=claim.strata or None)
     overall = scored.contrast([(1 / len(terms), rows) for _, rows in terms], strata=claim.strata or None)
     used = scored.rows.iloc[np.unique(np.concatenate([rows for _, rows in terms]))]
+    beyond = basis == RAW_SVCCA or overall.interval()[0] > 0
+    return _Test(claim, basis, scored, contrast, beyond, used)
+
+
+def _judged(
+    test: _Test, p_adjusted: float, alone: Sequence[str], scores: pd.DataFrame, activations: Activations
+) -> dict[str, Any]:
+    claim, basis, scored, contrast, used = test.claim, test.basis, test.scored, test.contrast, test.used
+    raw = basis == RAW_SVCCA
     n = int(used["n"].min())
     margin = MATTERS * (1 - float(used["null_mean"].mean()) if raw else 1.0)
-    if scored.deviations.freedom < 1:
+    if alone and claim.id in VOICES:
+        said, reason = (
+            CANNOT_TELL,
+            (
+                f"Voices: fewer than two readers are known in {', '.join(alone)}. A difference between readers looks the "
+                "same as one between languages or modalities."
+            ),
+        )
+    elif scored.deviations.freedom < 1:
         name = scored.measure
         said, reason = CANNOT_TELL, f"There is no interval: ask for one by name (intervals = [{name!r}])."
     else:
-        said, reason = verdict(contrast, raw or overall.interval()[0] > 0, margin, n)
+        said, reason = verdict(contrast, test.beyond_chance, margin, n, p_adjusted)
     low, high = contrast.interval()
     title = measure_title(scored.measure)
     score = title if raw else f"chance-corrected {title}"
@@ -293,6 +353,7 @@ def _tested(
         "low": low,
         "high": high,
         "p": contrast.p,
+        "p_adjusted": p_adjusted,
         "verdict": said,
         "n": n,
         "groups": contrast.languages,
@@ -334,7 +395,7 @@ def _caveats(
     found: list[tuple[str, str]] = []
     null = float(used["null_mean"].mean())
     if reason:
-        found.append(("cannot-tell", reason))
+        found.append(("voices" if reason.startswith("Voices") else "cannot-tell", reason))
     if said == HOLDS and contrast.value < margin:
         found.append(("small", f"The effect is smaller than {margin:.3g}, which is what counts here."))
     if raw:
@@ -348,24 +409,13 @@ def _caveats(
     less = _without_length(claim, raw, str(used["measure"].iloc[0]), scores)
     if less is not None:
         found.append(("length", f"With lengths regressed out the effect is {less:.2f} (here {contrast.value:.2f})."))
-    if claim.id == "speech_spread":
-        alone = [
-            code
-            for code in activations.languages
-            if len({str(name) for name in activations.column("reader", code)} - {""}) < 2
-        ]
-        if alone:
-            text = (
-                f"Of {', '.join(alone)} one reader is heard, or the readers are not known: what differs may be voices."
-            )
-            found.append(("reader", text))
     if claim.id == "speech_spread" and any(
         side.get("weights_by_language") for side in activations.meta["model"]["sides"]
     ):
         text = "Each language has an encoder of its own in speech: what differs may be the encoders."
         found.append(("weights-by-language", text))
     if not activations.shared_points:
-        text = "Speech and text share no layer: what stands at equal depth, or at the output, is a choice (match)."
+        text = "Speech and text share no layer: which layers are compared is a choice (match)."
         found.append(("towers", text))
     return found
 

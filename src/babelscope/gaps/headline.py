@@ -1,19 +1,34 @@
-"""What a study found, in two sentences made from its numbers and from nothing else."""
+"""What a study finds, in two sentences made from its numbers and its tests, and from nothing else."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from babelscope.gaps.above_chance import above_chance
+from babelscope.gaps.findings import HOLDS
 from babelscope.gaps.naming import by_preference, measure_title
+from babelscope.gaps.pairing import shown_points
 from babelscope.gaps.result import KINDS
-from babelscope.gaps.traced import Traced, told, told_count
+from babelscope.gaps.traced import Number, Traced, told, told_count
+from babelscope.similarity import parse_measure
+
+Parts = dict[str, Number | str]
 
 
-def headline(curves: pd.DataFrame, scores: pd.DataFrame, meta: dict[str, Any]) -> list[Traced]:
-    """Return one sentence on where speech and text meet, and one on languages.
+def headline(
+    curves: pd.DataFrame,
+    scores: pd.DataFrame,
+    meta: dict[str, Any],
+    tables: Mapping[str, pd.DataFrame] | None = None,
+) -> list[Traced]:
+    """Return one sentence on where speech and text are most similar, and one on languages in text and speech.
+
+    Where is said only if speech and text are somewhere more similar than chance, and only as far as the points differ;
+    a direction between text and speech only where the finding ``speech_spread`` holds.
 
     Parameters
     ----------
@@ -21,70 +36,118 @@ def headline(curves: pd.DataFrame, scores: pd.DataFrame, meta: dict[str, Any]) -
         Whose index labels are row numbers.
     meta : dict
         The result's ``corpus`` and ``options``.
+    tables : mapping of str to DataFrame, optional
+        The result's ``most_similar`` and ``findings``; what they test is not said without them.
 
     Returns
     -------
     list of Traced
         At most two sentences; empty if nothing was compared.
     """
+    tables = tables or {}
     means = curves[curves["group"] == "mean"]
     plain, less = means[means["control"] == "none"], means[means["control"] == "length_regressed"]
-    sentences = [_modalities(plain, less, scores, meta), _languages(plain, meta)]
+    sentences = [
+        _modalities(plain, less, scores, tables.get("most_similar")),
+        _languages(plain, tables.get("findings")),
+    ]
     return [sentence for sentence in sentences if sentence]
 
 
-def _best_measure(rows: pd.DataFrame) -> str | None:
-    for name in by_preference(dict.fromkeys(rows["measure"])):
-        if (rows.loc[rows["measure"] == name, "calibrated"] > 0).any():  # a saturated one is passed over
-            return name
-    return None
-
-
-def _modalities(plain: pd.DataFrame, less: pd.DataFrame, scores: pd.DataFrame, meta: dict[str, Any]) -> Traced | None:
+def _modalities(
+    plain: pd.DataFrame, less: pd.DataFrame, scores: pd.DataFrame, compared: pd.DataFrame | None
+) -> Traced | None:
     rows = plain[plain["kind"] == "modality_gap"]
     if rows.empty:
         return None
-    n, languages = int(rows["n"].max()), len(meta["corpus"]["languages"])
-    measure = _best_measure(rows)
-    if measure is None:
+    tested = None if compared is None or compared.empty else compared
+    measure = _leading(scores) if tested is None else str(tested["measure"].iloc[0])
+    name, each = measure_title(measure), above_chance(scores, measure)
+    shown = shown_points(scores)
+    rows = rows[(rows["measure"] == measure) & (rows["point"].map(shown) == rows["against"])]
+    points, languages = len(rows), each["language_a"].nunique()
+    if not each["above"].any():
         return Traced(
-            "Speech and text of the same sentences are nowhere more alike than unrelated sentences would be, by any "
-            f"measure taken ({n} sentences, {languages} {_plural('language', languages)})."
-        )
-    held = rows[rows["measure"] == measure]
-    best = held.iloc[int(np.nanargmax(held["calibrated"].to_numpy()))]
-    each = scores[
-        (scores["kind"] == "modality_gap")
-        & (scores["control"] == "none")
-        & (scores["measure"] == measure)
-        & (scores["point_a"] == best["point"])
-        & (scores["point_b"] == best["against"])
-    ]
+            "Speech and text of the same sentences are not found to be more similar than unrelated sentences: "
+            f"{{measure}} is above chance at none of {points} {_plural('point', points)}, in none of {languages} "
+            f"{_plural('language', languages)} (Holm-corrected p ≥ .05, n = {{n}} sentences).",
+            measure=name, n=told("curves", rows.iloc[0], "n", 0),
+        )  # fmt: skip
+    corrected = (rows["value"] - rows["null_mean"]).to_numpy(dtype=float)
+    best = rows.iloc[int(np.nanargmax(corrected))]
+    if tested is not None:
+        point = tested.loc[tested["best"].astype(bool), "point"].iloc[0]
+        best = rows[rows["point"] == point].iloc[0]
+    here = each[each["point_a"] == best["point"]]
+    where, parts = _where(tested, points)
     same = less[(less["kind"] == "modality_gap") & (less["measure"] == measure)]
     same = same[(same["point"] == best["point"]) & (same["against"] == best["against"])]
-    without = " ({without} without what length explains)" if len(same) else ""
-    against = "" if best["against"] == best["point"] else " against {against}"
-    parts = {"without": told("curves", same.iloc[0], "value")} if len(same) else {}
+    without = ""
+    if len(same):
+        without = ", {without} after regressing out length"
+        parts["without"] = told("curves", same.iloc[0], "value")
+    against = "" if best["against"] == best["point"] else " (text: {against})"
     return Traced(
-        "Speech comes nearest to text at {point}" + against + " ({stage}, depth {depth}): {measure} {value}" + without
-        + " where unrelated sentences give {null} (95 % below {q95}), beyond chance in {above} of {each} "
-        + _plural("language", len(each)) + " (p < .05 each, {n} sentences).",
+        where + against + ", {stage}, depth {depth}: {measure} {value}" + _interval(tested, parts, points) + without
+        + ". Unrelated sentences give {null} (95 % below {q95}). Above chance in {above} of {each} "
+        + _plural("language", len(here)) + f" (Holm-corrected over {_plural('language', languages)} and points, "
+        "n = {n} sentences).",
         point=str(best["point"]), against=str(best["against"]), stage=str(best["stage"]),
-        depth=told("curves", best, "depth"), measure=measure_title(measure), value=told("curves", best, "value"),
+        depth=told("curves", best, "depth"), measure=name, value=told("curves", best, "value"),
         n=told("curves", best, "n", 0), null=told("curves", best, "null_mean"), q95=told("curves", best, "null_q95"),
-        above=told_count("scores", each[each["p"] < 0.05]), each=told_count("scores", each), **parts,
+        above=told_count("scores", here[here["above"]]), each=told_count("scores", here), **parts,
     )  # fmt: skip
 
 
-def _languages(plain: pd.DataFrame, meta: dict[str, Any]) -> Traced | None:
+def _where(tested: pd.DataFrame | None, points: int) -> tuple[str, Parts]:
+    """Return how the best point is named: as the best, as one of several, or as the highest and no more."""
+    if points == 1:
+        return "Speech and text were compared at {point}", {}
+    if tested is None or tested["candidate"].isna().any():
+        return "The similarity of speech and text is highest (not tested against other points) at {point}", {}
+    candidate = tested["candidate"].astype(bool).to_numpy()
+    parts: Parts = {"candidates": told_count("most_similar", tested[candidate]), "points": str(points)}
+    if candidate.sum() == 1:
+        return "Speech and text are most similar at {point}", {}
+    if candidate.all():
+        return (
+            "Speech and text are similar, but no point is found to be lower than another ({points} points); the "
+            "highest is {point}"
+        ), parts
+    among = tested[candidate]
+    parts |= {"first": str(among["point"].iloc[0]), "last": str(among["point"].iloc[-1])}
+    inside = np.flatnonzero(candidate)
+    joint = "from {first} to {last}" if np.ptp(inside) + 1 == len(inside) else "between {first} and {last}"
+    return (
+        "Speech and text are most similar " + joint + " ({candidates} of {points} points that cannot be told apart); "
+        "the highest is {point}"
+    ), parts
+
+
+def _interval(tested: pd.DataFrame | None, parts: Parts, points: int) -> str:
+    """Return the interval of the best point's value, which knows of the choice, and add its numbers."""
+    if tested is None:
+        return ""
+    best = tested[tested["best"].astype(bool)].iloc[0]
+    if not np.isfinite(float(best["low"])):
+        return ""
+    parts |= {name: told("most_similar", best, name) for name in ("low", "high")}
+    return " ({low} to {high}" + (", simultaneous over points)" if points > 1 else ")")
+
+
+def _leading(scores: pd.DataFrame) -> str:
+    """Return the measure that leads by its class, not by its scores; one between two spaces before one within one."""
+    rows = scores[(scores["kind"] == "modality_gap") & (scores["control"] == "none")]
+    names = by_preference(dict.fromkeys(rows["measure"].astype(str)))
+    return next((name for name in names if not parse_measure(name).same_space), names[0])
+
+
+def _languages(plain: pd.DataFrame, findings: pd.DataFrame | None) -> Traced | None:
     rows = plain[plain["kind"].isin(["language_gap_text", "language_gap_speech"])]
     if rows.empty:
         return None
-    measure = next(
-        (name for name in dict.fromkeys(rows["measure"]) if name.startswith("retrieval")), None
-    ) or _best_measure(rows)
-    if measure is None:
-        return Traced("No two languages are more alike than unrelated sentences would be, by any measure taken.")
+    measures = by_preference(dict.fromkeys(rows["measure"].astype(str)))
+    measure = next((name for name in measures if name.startswith("retrieval")), measures[0])
     rows = rows[rows["measure"] == measure]
     ends = {kind: part.iloc[int(part["depth"].to_numpy().argmax())] for kind, part in rows.groupby("kind", sort=False)}
     name = measure_title(measure)
@@ -93,22 +156,49 @@ def _languages(plain: pd.DataFrame, meta: dict[str, Any]) -> Traced | None:
         count = int(end["groups"])
         return Traced(
             f"{KINDS[str(kind)]}, at the output ({{point}}): {{measure}} {{value}} on average over {{groups}} "
-            f"{_plural('pair', count)}, where unrelated sentences give {{null}}.",
+            f"{_plural('pair', count)}; unrelated sentences give {{null}}.",
             point=str(end["point"]), measure=name, value=told("curves", end, "value"),
             groups=told("curves", end, "groups", 0), null=told("curves", end, "null_mean"),
         )  # fmt: skip
     text, speech = ends["language_gap_text"], ends["language_gap_speech"]
-    more = (
-        "more alike in text than in speech" if text["value"] > speech["value"] else "more alike in speech than in text"
-    )
+    direction, parts = _direction(findings)
     count = int(text["groups"])
     return Traced(
-        f"At the two outputs, languages are {more}: {{measure}} {{text}} in text ({{a}}) and {{speech}} in speech "
-        "({b}), where unrelated sentences give {null}, on average over {groups} "
-        f"{_plural('pair', count)} of languages.",
+        direction + " At the two outputs {measure} is {text} in text ({a}) and {speech} in speech ({b}) on average "
+        f"over {{groups}} {_plural('pair', count)} of languages; unrelated sentences give {{null}}.",
         measure=name, text=told("curves", text, "value"), a=str(text["point"]), speech=told("curves", speech, "value"),
         b=str(speech["point"]), null=told("curves", text, "null_mean"), groups=told("curves", text, "groups", 0),
+        **parts,
     )  # fmt: skip
+
+
+def _direction(findings: pd.DataFrame | None) -> tuple[str, Parts]:
+    """Return what the test of text against speech says, with its numbers."""
+    nothing = "Whether languages are more similar in text or in speech was not tested."
+    if findings is None:
+        return nothing, {}
+    rows = findings[(findings["id"] == "speech_spread") & (findings["group"] == "all")]
+    rows = rows[rows["basis"] == "calibrated"]
+    if rows.empty:
+        return nothing, {}
+    row = rows.iloc[0]
+    parts: Parts = {"effect": told("findings", row, "effect"), "score": measure_title(str(row["measure"]))}
+    difference = "chance-corrected {score}, text less speech: {effect}"
+    if np.isfinite(float(row["low"])):
+        parts |= {name: told("findings", row, name) for name in ("low", "high")}
+        difference += ", 95 % {low} to {high}"
+    if row["verdict"] == HOLDS:
+        return f"Languages are more similar in text than in speech ({difference}).", parts
+    if '"voices"' in str(row["caveats"]):
+        return (
+            "Whether languages are more similar in text than in speech cannot be told, since one reader a language (or "
+            f"readers not known) means that voices differ too ({difference})."
+        ), parts
+    parts["sentences"] = told("findings", row, "n", 0)
+    return (
+        "No difference is found between text and speech in how similar languages are (n = {sentences} sentences; "
+        f"{difference})."
+    ), parts
 
 
 def _plural(word: str, count: int) -> str:

@@ -97,6 +97,7 @@ TABLE_COLUMNS: dict[str, tuple[str, ...]] = {
         "low",
         "high",
         "p",
+        "p_adjusted",  # Holm, over all findings of the basis
         "verdict",
         "n",
         "groups",
@@ -105,10 +106,12 @@ TABLE_COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     # Where a language's speech fails to reach its text: one row a language and stage. `reached` is the chance-corrected
     # similarity at the stage's end (`point`); `texts_reached` is that of the language's texts with those of the other
-    # languages, where the last stage ends; `loss` is how much less the stage gains it than it gains the language
-    # that ends nearest its text; `worst` marks the largest loss, if its interval excludes 0; `rank` is the language's,
-    # 1 being nearest; `behind` is what the language stays behind at the last stage, with its interval; `evidence` is a
-    # JSON list as in the findings.
+    # languages, where the last stage ends; `loss` is how much less similarity the language gains over the stage than
+    # the others do on average; `behind` is how much lower it is than the others' mean at the last stage. All intervals
+    # hold together, over languages and stages (max-t). `worst` marks a language's largest loss, if its interval lies
+    # above 0; `rank` is the language's, 1 being most similar (untested); `detectable` is the smallest `behind` that
+    # would be found with 80 % probability; `evidence` is a JSON list as in the findings. (Before `detectable` was a
+    # column, losses were against the language whose speech ended most similar to its text.)
     "diagnosis": (
         "language",
         "resource_class",
@@ -125,11 +128,12 @@ TABLE_COLUMNS: dict[str, tuple[str, ...]] = {
         "behind",
         "behind_low",
         "behind_high",
+        "detectable",
         "advice",
         "evidence",
     ),
     # One row a language: the names and classes that it goes by, its lengths, its modality gap where it is narrowest
-    # (`p` is for the best of so many points).
+    # (`p` is corrected for all languages and points, Holm).
     "languages": (
         "language",
         "name",
@@ -147,6 +151,24 @@ TABLE_COLUMNS: dict[str, tuple[str, ...]] = {
         "high",
         "p",
         "rank",
+    ),
+    # Where speech and text are most similar, on average over the languages: one row a speech point. `low` and `high`
+    # are of `value` and hold for all points together (max-t); `corrected` is the chance-corrected mean; `best` marks
+    # the largest; `candidate` whether no other point is known to be higher (99 %, all pairs of points together).
+    "most_similar": (
+        "measure",
+        "point",
+        "against",
+        "stage",
+        "depth",
+        "value",
+        "low",
+        "high",
+        "corrected",
+        "best",
+        "candidate",
+        "n",
+        "languages",
     ),
     # One row a pair of languages: what the tokenizer does to them, beside how alike their texts are.
     "tokens": (

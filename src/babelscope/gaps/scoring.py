@@ -211,7 +211,7 @@ def compare(
             "versions": versions(),
             "activations": {"created": activations.meta["created"], "versions": activations.meta["versions"]},
         }
-        said = headline(along, scores, meta)
+        said = headline(along, scores, meta, further)
         meta["headline"] = [str(sentence) for sentence in said]
         meta["headline_parts"] = [sentence.parts() for sentence in said]
         meta["caveats"] = caveats(scores, meta)

@@ -13,6 +13,7 @@ from babelscope.gaps.contrasts import Scored
 from babelscope.gaps.diagnosis import diagnosis, languages_table
 from babelscope.gaps.draws import draws_table
 from babelscope.gaps.findings import findings
+from babelscope.gaps.most_similar import most_similar
 
 #: Makes tables by name, from the activations, the scores, the curves, and the seed of its draws. Their names and
 #: columns stand in :data:`babelscope.gaps.result.TABLE_COLUMNS`; a table without rows is left out.
@@ -65,13 +66,15 @@ def tables_of_scores(
     Returns
     -------
     dict of str to DataFrame
-        ``by_class``, ``findings``, ``diagnosis``, ``languages`` and ``draws``; those without rows are left out.
+        ``by_class``, ``findings``, ``diagnosis``, ``languages``, ``most_similar`` and ``draws``; none without
+        rows.
     """
     found = {
         "by_class": by_class(scored, scores, activations.languages),
         "findings": findings(activations, scored, scores),
         "diagnosis": diagnosis(activations, scored, scores),
         "languages": languages_table(activations, scored, scores),
+        "most_similar": most_similar(activations, scored, scores),
         "draws": draws_table(scored),
     }
     return {name: table for name, table in found.items() if len(table)}

@@ -80,7 +80,7 @@ def tell(table: str, row: pd.Series[Any], column: str, digits: int = 2) -> Told:
 
 def tell_at(table: str, row: int, column: str, value: float, digits: int = 2) -> Told:
     """Return one number that stands in a row, given by its number, and a column."""
-    text = p_value(value) if column == "p" else number(value, digits)
+    text = p_value(value) if column in ("p", "p_adjusted") else number(value, digits)
     return Told(value, text, table, (row,), column)
 
 

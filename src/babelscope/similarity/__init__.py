@@ -13,7 +13,7 @@ from babelscope.similarity.crossval import CVCCA, cv_cca
 from babelscope.similarity.diagnostics import anisotropy, effective_rank, rogue_dimensions, top_pc_share
 from babelscope.similarity.intervals import subsample_interval, subsamples
 from babelscope.similarity.measure import MEASURES, Measure, parse_measure
-from babelscope.similarity.multiplicity import Best, false_discovery, max_over
+from babelscope.similarity.multiplicity import Best, false_discovery, holm, max_over
 from babelscope.similarity.neighbours import MutualKNN, mutual_knn
 from babelscope.similarity.neurons import ANC, CentroidGap, anc, centroid_gap
 from babelscope.similarity.nulls import NullLaw
@@ -61,6 +61,7 @@ __all__ = [
     "drop_rogue",
     "effective_rank",
     "false_discovery",
+    "holm",
     "linear_cka",
     "max_over",
     "mexa",

@@ -1,4 +1,4 @@
-"""Many tests at once: the best of several layers, and false discoveries among many pairs."""
+"""Many tests at once: the best of several layers, any false rejection, and false discoveries among many pairs."""
 
 from __future__ import annotations
 
@@ -76,6 +76,40 @@ def max_over(values: Any, nulls: Any, *, alpha: float = 0.05, best: float = 1.0,
     return Best(
         index, float(scores[index]), calibrate(float(scores[index]), null, alpha=alpha, best=best, higher=higher)
     )
+
+
+def holm(p: Any) -> FloatArray:
+    """Return p-values adjusted for the family-wise error rate (Holm 1979), whatever their dependence.
+
+    Parameters
+    ----------
+    p : array_like
+        p-values of any shape; NaN stays NaN and does not count.
+
+    Returns
+    -------
+    ndarray
+        Adjusted p-values, the same shape: rejecting all of at most .05, the probability of any false rejection is at
+        most .05.
+
+    Raises
+    ------
+    DataError
+        If a value lies outside [0, 1].
+    """
+    given = np.asarray(p, dtype=np.float64)
+    out = np.full(given.shape, np.nan)
+    there = ~np.isnan(given)
+    values = given[there]
+    if values.size == 0:
+        return out
+    if values.min() < 0 or values.max() > 1:
+        raise DataError("holm: p-values lie between 0 and 1")
+    order = np.argsort(values)
+    adjusted = np.empty(values.size)
+    adjusted[order] = np.minimum(np.maximum.accumulate(values[order] * np.arange(values.size, 0, -1)), 1.0)
+    out[there] = adjusted
+    return out
 
 
 def false_discovery(p: Any, *, dependence: str = "positive") -> FloatArray:

@@ -205,10 +205,11 @@ def planted_activations(
         identity["falling"] = falling
     writer = Writer(Path(path), Layout(sentences, tuple(languages), MODALITIES, rows, n, identity, provenance))
     vectors, lengths = planted_vectors(points, n=n, languages=languages, width=width, seed=seed, falling=falling)
+    readers = [f"reader {index % 3}" for index in range(n)]  # with no voice of their own
     for column, language in enumerate(languages):
         writer.write_language(
             column,
-            {"text": [f"text of {sentence}" for sentence in sentences], "recording": [""] * n, "reader": [""] * n},
+            {"text": [f"text of {sentence}" for sentence in sentences], "recording": [""] * n, "reader": readers},
         )
         for modality in MODALITIES:
             positions = {name: [1] * n for name in points}

@@ -1,4 +1,4 @@
-"""The diagnosis: for each language the stage at which its speech fails to reach its text, and what follows."""
+"""The diagnosis: languages whose speech is less similar to its text than in the others, and at which stage."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ from babelscope.report.told import Sentence, count, joined, placed, tell
 FIRST_ROWS = 16
 
 #: Columns that an advice is made of.
-NUMBERS = ("behind", "behind_low", "behind_high", "loss", "low", "high")
+NUMBERS = ("behind", "behind_low", "behind_high", "loss", "low", "high", "detectable")
+
+#: What the losses are against; results of earlier versions have no column ``detectable``.
+_AGAINST = {
+    True: "the mean of the other languages",
+    False: "the language whose speech ends most similar to its text",
+}
 
 
 def section(result: Result) -> dict[str, Any] | None:
@@ -49,6 +55,8 @@ def section(result: Result) -> dict[str, Any] | None:
         )
     return {
         "measure": words.measure_title(measure),
+        "against": _AGAINST["detectable" in table],
+        "together": "detectable" in table,
         "stages": stages,
         "rows": rows,
         "first": FIRST_ROWS,
@@ -72,13 +80,15 @@ def _cell(row: pd.Series[Any], top: float) -> dict[str, Any]:
 
 def _lead(worst: pd.DataFrame, table: pd.DataFrame) -> Sentence | None:
     if worst.empty:
-        return Sentence("No stage stands out as the place where speech fails to reach text.")
+        return Sentence(
+            "No language is found to lose similarity of speech and text at any stage, compared with the others."
+        )
     by_stage = worst["stage"].value_counts()
     stage = str(by_stage.index[0])
     part = worst[worst["stage"] == stage]
     first = table.drop_duplicates("language")
     return Sentence(
-        "For {part} of {all} languages a largest loss of speech against text stands out at the stage {stage}.",
+        "In {part} of {all} languages the largest loss of similarity between speech and text is at the {stage} stage.",
         part=count("diagnosis", part.drop_duplicates("language")),
         all=count("diagnosis", first),
         stage=stage,
@@ -91,7 +101,7 @@ def _largest(worst: pd.DataFrame) -> Sentence | None:
         return None
     row = select.highest(there, "loss")
     return Sentence(
-        "Of the losses that stand out, that of {language} at {stage} is the largest: {loss}.",
+        "The largest loss is that of {language} at the {stage} stage: {loss}.",
         language=str(row["language"]),
         stage=str(row["stage"]),
         loss=tell("diagnosis", row, "loss"),
@@ -102,8 +112,9 @@ def _placed(text: str, rows: pd.DataFrame, row: pd.Series[Any]) -> Sentence:
     """Return an advice whose numbers know their places."""
     own = rows[rows["language"] == row["language"]]
     own = pd.concat([own.loc[[row.name]], own.drop(index=row.name)])
-    best = row["rank"] == 1
-    return placed(text, "diagnosis", own[:1] if best else own, ["reached", "texts_reached"] if best else NUMBERS)
+    if "detectable" not in rows and row["rank"] == 1:
+        return placed(text, "diagnosis", own[:1], ["reached", "texts_reached"])
+    return placed(text, "diagnosis", own, NUMBERS)
 
 
 def _advice(result: Result, rows: pd.DataFrame) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The verdicts: what the study finds, each with its effect, its interval and the rows that it rests on."""
+"""The verdicts: what the study finds, each with its effect, its interval and the rows that it is computed from."""
 
 from __future__ import annotations
 
@@ -111,6 +111,9 @@ def _effect(row: pd.Series[Any]) -> Sentence:
     if np.isfinite(float(row["p"])):
         parts["p"] = tell("findings", row, "p")
         told.append("p {p}" if str(parts["p"]).startswith("<") else "p = {p}")
+        if np.isfinite(float(row.get("p_adjusted", np.nan))):  # results of earlier versions have none
+            parts["p_adjusted"] = tell("findings", row, "p_adjusted")
+            told[-1] += " ({p_adjusted} corrected for all findings)"
     parts |= {"n": tell("findings", row, "n", 0), "groups": tell("findings", row, "groups", 0)}
     told += ["{n} sentences", "{groups} languages"]
     return Sentence(", ".join(told), **parts)

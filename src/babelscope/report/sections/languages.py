@@ -22,7 +22,7 @@ _COLUMNS = (
     ("calibrated", "calibrated", "score"),
     ("value", "value", "number"),
     ("p", "p", "p"),
-    ("point", "narrowest at", "code"),
+    ("point", "most similar at", "code"),
     ("tokens_per_word", "tokens a word", "number"),
     ("tokens_median", "tokens", "whole"),
     ("seconds_median", "seconds", "tenth"),
@@ -85,14 +85,11 @@ def _lead(table: pd.DataFrame, measure: str) -> Sentence | None:
     there = table[table["calibrated"].notna()]
     if len(there) < 2:
         return None
-    best, worst = select.highest(there, "calibrated"), select.lowest(there, "calibrated")
     return Sentence(
-        "Where it is narrowest, the modality gap is smallest for {best} (calibrated {measure} {high}) and largest for "
-        "{worst} ({low}).",
-        best=_text(best["name"]) or str(best["language"]),
-        worst=_text(worst["name"]) or str(worst["language"]),
-        high=tell("languages", best, "calibrated"),
-        low=tell("languages", worst, "calibrated"),
+        "At each language's best point, calibrated {measure} of speech and text is between {low} and {high}; whether "
+        "languages differ is tested in the diagnosis.",
+        high=tell("languages", select.highest(there, "calibrated"), "calibrated"),
+        low=tell("languages", select.lowest(there, "calibrated"), "calibrated"),
         measure=words.measure_title(measure),
     )
 

@@ -1,0 +1,83 @@
+"""Where speech and text are most similar, said only as far as the points differ.
+
+The best of many points is chosen and scored on the same sentences. So every point is compared with every other, all
+pairs together: points that none exceeds stay candidates, and the best point of other sentences is among them (Hsu's
+multiple comparisons with the best, from all pairwise differences). The intervals of the values hold for all points
+together, so also for the one that was chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from babelscope.capture.store import Activations
+from babelscope.gaps.contrasts import Scored, Term
+from babelscope.gaps.findings import leading
+from babelscope.gaps.result import TABLE_COLUMNS
+from babelscope.gaps.simultaneous import simultaneous
+from babelscope.gaps.stages import way
+
+#: The probability that the candidates lack the best point.
+LEVEL = 0.01
+
+
+def most_similar(activations: Activations, scored: Mapping[str, Scored], scores: pd.DataFrame) -> pd.DataFrame:
+    """Compare the speech points by how similar speech and text are there, on average over the languages.
+
+    Parameters
+    ----------
+    activations : Activations
+    scored : mapping of measure to Scored
+        Of the uncontrolled scores.
+    scores : DataFrame
+        All scores.
+
+    Returns
+    -------
+    DataFrame
+        Columns as in :data:`babelscope.gaps.result.TABLE_COLUMNS`, one row a point in the order of depth; empty without
+        a modality gap or a measure that leads.
+    """
+    columns = list(TABLE_COLUMNS["most_similar"])
+    measure, stops = leading(scored), way(activations, scores)
+    if measure is None or not stops:
+        return pd.DataFrame(columns=columns)
+    raw, corrected = scored[measure], scored[measure].corrected
+    rows = [raw.where(kind="modality_gap", point_a=stop.point, point_b=stop.against) for stop in stops]
+    if not np.isfinite(corrected.values[np.concatenate(rows)]).all():
+        return pd.DataFrame(columns=columns)
+    means = np.array([corrected.values[found].mean() for found in rows])
+    candidate = np.ones(len(stops), dtype=bool)
+    known = raw.deviations.freedom >= 1
+    pairs = list(combinations(range(len(stops)), 2)) if known else []
+    if pairs:
+        terms: list[list[Term]] = [[(1.0, rows[a]), (-1.0, rows[b])] for a, b in pairs]
+        low, high = simultaneous(corrected, terms).intervals(LEVEL)
+        for (a, b), least, most in zip(pairs, low, high, strict=True):
+            candidate[b] &= not least > 0
+            candidate[a] &= not most < 0
+    low, high = simultaneous(raw, [[(1.0, found)] for found in rows]).intervals()
+    found: list[dict[str, Any]] = [
+        {
+            "measure": measure,
+            "point": stop.point,
+            "against": stop.against,
+            "stage": stop.stage,
+            "depth": stop.depth,
+            "value": float(raw.values[rows[at]].mean()),
+            "low": low[at],
+            "high": high[at],
+            "corrected": means[at],
+            "best": at == int(means.argmax()),
+            "candidate": bool(candidate[at]) if known else None,
+            "n": float(raw.rows["n"].iloc[rows[at]].min()),
+            "languages": len(rows[at]),
+        }
+        for at, stop in enumerate(stops)
+    ]
+    return pd.DataFrame(found, columns=columns)

@@ -1,0 +1,94 @@
+"""Many contrasts of scores tested at once: intervals that all hold together with 95 % probability (max-t).
+
+The scores' deviations give the joint covariance of any set of contrasts. The largest of their t statistics is drawn
+from a multivariate Student's t with that correlation, so that the correction counts contrasts that move together only
+as often as they differ (Hothorn, Bretz & Westfall 2008; Chernozhukov, Chetverikov & Kato 2013).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from babelscope.gaps.contrasts import Scored, Term
+from babelscope.similarity import student
+
+FloatArray = NDArray[np.float64]
+
+#: Draws of the largest t statistic, and how many are made at a time.
+DRAWS, AT_ONCE = 20_000, 2_000
+
+
+@dataclass(frozen=True)
+class Simultaneous:
+    """Several contrasts with their joint distribution, for other sentences.
+
+    Attributes
+    ----------
+    values, errors : ndarray, shape (m,)
+        The contrasts and their standard errors; an error is NaN where it cannot be estimated.
+    largest : ndarray
+        Draws of the largest absolute t statistic of all m where every contrast is 0; empty without errors.
+    freedom : float
+        Degrees of freedom.
+    """
+
+    values: FloatArray
+    errors: FloatArray
+    largest: FloatArray
+    freedom: float
+
+    def quantile(self, alpha: float = 0.05) -> float:
+        """Return the value that the largest absolute t exceeds with probability `alpha`; NaN without errors."""
+        return float(np.quantile(self.largest, 1 - alpha)) if len(self.largest) else float("nan")
+
+    def intervals(self, alpha: float = 0.05) -> tuple[FloatArray, FloatArray]:
+        """Return the lower and upper ends of intervals that hold together with probability 1 - `alpha`."""
+        reach = self.quantile(alpha) * self.errors
+        return self.values - reach, self.values + reach
+
+    def detectable(self, errors: FloatArray, alpha: float = 0.05, power: float = 0.8) -> float:
+        """Return the difference that is found with probability `power` in the contrast with the largest error."""
+        if not len(self.largest) or not np.isfinite(errors).any():
+            return float("nan")
+        return float((self.quantile(alpha) + student.quantile(power, self.freedom)) * np.nanmax(errors))
+
+
+def simultaneous(scored: Scored, contrasts: Sequence[Sequence[Term]], *, seed: int = 0) -> Simultaneous:
+    """Return several contrasts of scores with their joint distribution.
+
+    Parameters
+    ----------
+    scored : Scored
+    contrasts : sequence of sequence of (weight, rows)
+        Each a sum of weights times plain means over rows.
+    seed : int
+        Of the draws.
+    """
+    used = np.unique(np.concatenate([rows for terms in contrasts for _, rows in terms]))
+    weights = np.zeros((len(contrasts), len(used)))
+    for row, terms in zip(weights, contrasts, strict=True):
+        for weight, rows in terms:
+            np.add.at(row, np.searchsorted(used, rows), weight / len(rows))
+    values, deviations = weights @ scored.values[used], scored.deviations.at(used)
+    if deviations.freedom < 1 or not np.isfinite(deviations.blocks).all():
+        return Simultaneous(values, np.full(len(values), np.nan), np.empty(0), 0.0)
+    blocks, halves = deviations.blocks @ weights.T, deviations.halves @ weights.T
+    square = (blocks**2).sum(0)
+    errors = np.sqrt(square - np.minimum((halves**2).sum(0), square / 2))
+    known = errors > 1e-9
+    if not known.any():
+        return Simultaneous(values, np.full(len(values), np.nan), np.empty(0), 0.0)
+    unit = blocks[:, known] / np.sqrt(square[known])
+    # Its rows serve through their inner products alone: a triangle of as few rows has the same.
+    unit = np.linalg.qr(unit, mode="r") if len(unit) > unit.shape[1] else unit
+    generator = np.random.default_rng(seed)
+    largest = [
+        np.abs(generator.standard_normal((AT_ONCE, len(unit))) @ unit).max(1)
+        / np.sqrt(generator.chisquare(deviations.freedom, AT_ONCE) / deviations.freedom)
+        for _ in range(DRAWS // AT_ONCE)
+    ]
+    return Simultaneous(values, np.where(known, errors, np.nan), np.concatenate(largest), deviations.freedom)
