@@ -327,13 +327,12 @@ def _judged(
     n = int(used["n"].min())
     margin = MATTERS * (1 - float(used["null_mean"].mean()) if raw else 1.0)
     if alone and claim.id in VOICES:
-        said, reason = (
-            CANNOT_TELL,
-            (
-                f"Voices: fewer than two readers are known in {', '.join(alone)}. A difference between readers looks the "
-                "same as one between languages or modalities."
-            ),
+        voices = ", ".join(alone)
+        reason = (
+            f"Voices: fewer than two readers are known in {voices}. A difference between readers looks the same as one "
+            "between languages or modalities."
         )
+        said = CANNOT_TELL
     elif scored.deviations.freedom < 1:
         name = scored.measure
         said, reason = CANNOT_TELL, f"There is no interval: ask for one by name (intervals = [{name!r}])."
