@@ -208,6 +208,27 @@ def test_what_cannot_be_compared_says_so(tmp_path: Path, tiny_model: Model, tone
         compare(few, ["svcca"], controls=["lenght_only"])
     with pytest.raises(UsageError, match="svcca"):
         compare(few, ["svca"])
+    with pytest.raises(UsageError, match="measures is empty"):
+        compare(few, [])
+    with pytest.raises(UsageError, match="linear_cka is named twice"):
+        compare(few, ["linear_cka", "linear_cka(debiased=True)"])
+    with pytest.raises(UsageError, match="controls is empty"):
+        compare(few, controls=[])
+    towers = encode(tiny_model, tones.select(languages=["xa"]), tmp_path / "towers.zarr")
+    with pytest.raises(UsageError, match="no two points that are compared share one"):
+        compare(towers, ["retrieval"], kinds=["modality_gap"])
+    mixed = compare(towers, ["linear_cka", "retrieval"], kinds=["modality_gap"], controls=["none"])
+    assert set(mixed.scores["measure"]) == {"linear_cka"}
+
+
+def test_measures_of_directions_take_lengths_by_distance_or_not_at_all(tmp_path: Path) -> None:
+    store = planted_activations(tmp_path / "a.zarr", {"shared.layer.0": Planted(meaning=0.5)}, n=20, languages=["xa"])
+    result = compare(store, ["rsa", "mutual_knn(k=3)", "mexa"], controls=["none", "length_only"], interval="rsa")
+    rows = result.scores[result.scores["control"] == "length_only"]
+    assert set(rows["measure"]) == {"rsa", "mutual_knn(k=3)"}
+    assert (rows["value"].to_numpy(dtype=np.float64) > 0.5).all() and rows["convention"].str.contains("uclidean").all()
+    plain = result.scores[result.scores["control"] == "none"].set_index("measure")
+    assert plain["low"].notna().to_dict() == {"rsa": True, "mutual_knn(k=3)": False, "mexa": False}
 
 
 def test_the_same_seed_gives_the_same_scores(tmp_path: Path) -> None:

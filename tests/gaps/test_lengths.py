@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 from babelscope.errors import DataError
 from babelscope.gaps.lengths import standardised_log
 from babelscope.similarity import linear_cka, parse_measure, regress_out
+from babelscope.similarity.blocks import NONE, REGRESSED, VARIABLES, Settings
+from babelscope.similarity.pairwise import PairTable
 from babelscope.similarity.representation import Representation
 from babelscope.similarity.residuals import residual_space, span_of
+from babelscope.similarity.score import null_kind
 
 
 def project_out(x: Any, covariates: Any) -> Any:
@@ -83,6 +86,57 @@ def test_the_null_of_regressed_sides_is_that_of_unrelated_data(name: str, null: 
     assert 0.43 < np.mean(ps) < 0.57
 
 
+def regressed(sides: Any, pairs: Any, covariates: Any, names: Any, **options: Any) -> Any:
+    """Return value and p of pairs after regressing out covariates, as a study has them, by measure."""
+    measures = tuple(map(parse_measure, names))
+    kinds = tuple(null_kind(measure, "auto") for measure in measures)
+    settings = Settings(measures, kinds, 99, 0, 0.05, controls=(NONE, REGRESSED), sequential=True)
+    table = PairTable(sides, pairs, settings, keys=list(covariates), covariates=covariates, workers=1)
+    with table.computing() as pool:
+        table.fill(pool)
+    return [table.numbers[:, :, 1, VARIABLES.index(name)] for name in ("value", "p")]
+
+
+def test_measures_that_are_prepared_again_find_nothing_in_unrelated_residuals() -> None:
+    """Residuals of both sides lie in the same space, which is no agreement of theirs."""
+    generator = np.random.default_rng(11)
+    names = ["pwcca", "anc", "rbf_cka", "rsa", "rsa(metric='euclidean')", "mutual_knn(k=4)"]
+    sides, covariates = {}, {}
+    for draw in range(80):
+        sides["x", draw], sides["y", draw], lengths = unrelated(generator, 24, 12)
+        covariates[draw] = span_of(lengths)
+    _, p = regressed(sides, [(("x", draw), ("y", draw)) for draw in covariates], covariates, names)
+    for name, ps in zip(names, p.T, strict=True):
+        assert (ps < 0.1).mean() < 0.2, name  # .23 to .75 with residual rows as they are
+        assert 0.4 < ps.mean() < 0.62, name
+
+
+def test_a_measure_that_does_not_centre_keeps_the_mean_when_lengths_are_regressed_out() -> None:
+    """Lengths that say nothing change nothing, though the two sides have means far apart."""
+    generator = np.random.default_rng(2)
+    shared = generator.standard_normal((400, 6))
+    x, y = shared + 5, shared + generator.standard_normal((400, 6)) - 5 * np.eye(6)[0]
+    span = span_of(generator.standard_normal((400, 1)))
+    names = ["xsim", "mexa", "rsa(metric='cosine')", "centroid_gap"]
+    values, _ = regressed({"x": x, "y": y}, [("x", "y")], {"k": span}, names)
+    for name, value in zip(names, values[0], strict=True):
+        assert value == pytest.approx(parse_measure(name).between(x, y), abs=0.03), name
+
+
+@pytest.mark.parametrize(
+    "name", ["svcca(variance=0.9)", "cca", "pwcca", "linear_cka", "retrieval", "rsa(metric='euclidean')", "xsim", "anc"]
+)
+def test_a_side_that_lengths_explain_whole_has_no_score_under_that_control_alone(name: str) -> None:
+    generator = np.random.default_rng(4)
+    lengths, x = generator.standard_normal((30, 2)), generator.standard_normal((30, 4))
+    whole = np.asarray(lengths @ generator.standard_normal((2, 4)), dtype=np.float32)
+    sides, span = {"x": x, "whole": whole}, span_of(lengths)
+    (value,), _ = regressed(sides, [("x", "whole")], {"k": span}, [name])
+    assert np.isnan(value).all()
+    (value,), _ = regressed(sides, [("x", "x")], {"k": span}, [name])
+    assert np.isfinite(value).all()
+
+
 @pytest.mark.parametrize(
     "name", ["linear_cka", "linear_cka(debiased=False)", "svcca(variance=0.9)", "cca", "retrieval"]
 )
@@ -115,6 +169,7 @@ def test_regressing_a_prepared_side_is_regressing_its_rows_whatever_the_order_of
 def test_lengths_that_say_nothing_give_no_column() -> None:
     assert standardised_log(np.full(5, 3.0)) is None
     assert standardised_log(np.array([1.0, np.nan, 2.0])) is None
+    assert standardised_log(np.array([1.0, 0.0, 2.0])) is None
     column = standardised_log(np.array([1.0, 2.0, 4.0, 8.0]))
     assert column is not None and column.shape == (4, 1)
     np.testing.assert_allclose([column.mean(), column.std()], [0, 1], atol=1e-12)

@@ -17,7 +17,7 @@ from babelscope.capture.store import Activations
 
 def standardised_log(lengths: NDArray[np.float64]) -> NDArray[np.float64] | None:
     """Return log lengths with mean 0 and s.d. 1 as one column, (n, 1); None if unknown or all the same."""
-    if not np.isfinite(lengths).all():
+    if not (np.isfinite(lengths).all() and (lengths > 0).all()):
         return None
     logged = np.log(lengths)
     spread = logged.std()

@@ -77,7 +77,7 @@ def compare(
     seed: int = 0,
     match: str = "output",
     kinds: Sequence[str] | None = None,
-    interval: bool | Sequence[str] = True,
+    interval: bool | str | Measure | Sequence[str | Measure] = True,
     device: str = "cpu",
     progress: Progress | None = None,
     checkpoint: Path | None = None,
@@ -103,7 +103,7 @@ def compare(
     kinds : sequence of str, optional
         Of ``modality_gap``, ``language_gap_text``, ``language_gap_speech``, ``cross_gap``; all by default. The last has
         as many comparisons as the two before it together.
-    interval : bool or sequence of str
+    interval : bool, or measures as in `measures`
         Whether to give intervals for the uncontrolled scores, and the tables that rest on them: by class, findings,
         diagnosis, languages. True: for measures with a closed form (debiased CKA, RSA, retrieval), and drawn for others
         but the CCA family, whose draws cost 40 times its scores. A sequence of measures: for those.
@@ -131,11 +131,22 @@ def compare(
     """
     chosen = [parse_measure(item) for item in ([measures] if isinstance(measures, (str, Measure)) else measures)]
     names = [str(measure) for measure in chosen]
+    if not names:
+        raise UsageError("measures is empty: name at least one, such as linear_cka")
+    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise UsageError(f"measures: {twice[0]} is named twice")
+    if not controls:
+        raise UsageError(f"controls is empty: name at least one of {', '.join(CONTROLS)}")
     for control in controls:
         if control not in CONTROLS:
             raise UsageError(f"controls: {control!r} is unknown; {did_you_mean(control, CONTROLS)}")
     intervals = _intervals(chosen, interval) if "none" in controls else {}
     comparisons = plan(activations, match, kinds)
+    if not any(one.same_space for one in comparisons) and all(measure.same_space for measure in chosen):
+        raise UsageError(
+            f"{', '.join(names)}: vectors of one space are compared, and no two points that are compared share one; "
+            "add a measure that needs no common space, such as linear_cka"
+        )
     n = len(activations.sentences)
     settings: dict[str, Any] = {
         "permutations": permutations, "seed": seed, "alpha": 0.05, "memory": memory / 2
@@ -164,7 +175,7 @@ def compare(
             deviating = {
                 name: Deviations.of_clusters(scoring.deviations[name])
                 for name, how in intervals.items()
-                if how == CLOSED_FORM
+                if how == CLOSED_FORM and name in scoring.deviations
             }
             deviating |= resample(
                 read,
@@ -227,7 +238,7 @@ NULL_TEXT = (
 )
 
 
-def _intervals(measures: Sequence[Measure], asked: bool | Sequence[str]) -> dict[str, str]:
+def _intervals(measures: Sequence[Measure], asked: bool | str | Measure | Sequence[str | Measure]) -> dict[str, str]:
     """Return how each measure gets its intervals.
 
     Raises
@@ -238,6 +249,7 @@ def _intervals(measures: Sequence[Measure], asked: bool | Sequence[str]) -> dict
     if asked is False:
         return {}
     names = {str(measure): measure for measure in measures}
+    asked = [asked] if isinstance(asked, (str, Measure)) else asked
     if not isinstance(asked, bool):
         for item in asked:
             if str(parse_measure(item)) not in names:
@@ -283,6 +295,11 @@ class _Scoring:
     def scores(self) -> pd.DataFrame:
         """Return all scores, control after control."""
         order = {control: at for at, control in enumerate(CONTROLS)}
+        if not any(len(frame) for frame in self.frames):
+            raise UsageError(
+                f"controls: {', '.join(self.controls)} gives no score, since no lengths are known or too few sentences "
+                "are left; add none"
+            )
         whole = pd.concat(self.frames, ignore_index=True)
         return whole.sort_values("control", key=lambda column: column.map(order), kind="stable", ignore_index=True)
 
@@ -350,13 +367,14 @@ class _Scoring:
             if {(one.a.modality, one.a.language), (one.b.modality, one.b.language)} <= columns.keys()
         ]
         bare = list(dict.fromkeys(bare))
-        if bare:
-            taken = [measure.of_one_column() for measure in measures]
+        on_lengths = {measure: short for measure in measures if (short := measure.of_one_column()) is not None}
+        if bare and on_lengths:
+            taken = list(on_lengths.values())
             places = dict.fromkeys(place for one in bare for place in (one.a, one.b))
             sides = {place: partial(np.asarray, columns[place.modality, place.language]) for place in places}
             table = self._table(sides, bare, list(dict.fromkeys(taken)), (NONE,), "length_only", clusters=False)
             at = [table.settings.measures.index(measure) for measure in taken]
-            self._add(bare, measures, table.numbers[:, at, 0], "length_only", taken)
+            self._add(bare, list(on_lengths), table.numbers[:, at, 0], "length_only", taken)
 
     def _table(
         self,

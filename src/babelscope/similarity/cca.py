@@ -28,7 +28,7 @@ from babelscope.similarity.nulls import (
     wachter,
 )
 from babelscope.similarity.representation import Representation
-from babelscope.similarity.residuals import residual_space
+from babelscope.similarity.residuals import NothingLeft, residual_space
 
 #: Numbers kept at a time while permuting (float64), so that the working set stays near the cache.
 BLOCK = 1_000_000
@@ -289,6 +289,8 @@ class _MeanCorrelation(Measure):
         scale = np.where(lost, 0.0, 1 / np.sqrt(np.where(lost, 1.0, lengths)))
         rest = rest + along @ (like(scale - 1, along)[:, None] * p.T)
         k = x.k - int(lost.sum())
+        if not k:
+            raise NothingLeft(self.name)
         if k < x.k:
             rest = _spanning(rest, k)
         return Basis(rest, k, covariates=q)
@@ -459,6 +461,7 @@ class PWCCA(Measure):
     title = "PWCCA"
     references = ("morcos2018insights",)
     drawn_by_default = False
+    geometric = True
     source = "Morcos, Raghu, Bengio 2018, arXiv 1806.05759"
 
     side: str = "mean"

@@ -12,6 +12,7 @@ from babelscope.errors import DataError, UsageError
 from babelscope.similarity.arrays import Array, FloatArray, is_tensor, label_of, like, set_diagonal
 from babelscope.similarity.measure import make, register
 from babelscope.similarity.representation import Representation
+from babelscope.similarity.residuals import NothingLeft
 from babelscope.similarity.trace import Kernel, TraceForm, by_sentence, double_centred, inner
 
 
@@ -147,7 +148,7 @@ class LinearCKA(_CKA):
             cube += -3 * share * square + 3 * share**2 * trace - share**3 * room
         size = inner(residual, residual)
         if not size > 1e-12:
-            raise DataError(f"{self.name}: the covariates explain a side whole, so nothing is left to compare")
+            raise NothingLeft(self.name)
         return Kernel(residual / size**0.5, room=room, cube=None if cube is None else cube / size**1.5)
 
 
@@ -160,6 +161,7 @@ class RBFCKA(_CKA):
     title = "RBF CKA"
     references = ("kornblith2019similarity",)
     lead = 2
+    relational = True
     source = "Kornblith et al. 2019, arXiv 1905.00414, section 3 (sigma a fraction of the median distance)"
 
     fraction: float = 1.0

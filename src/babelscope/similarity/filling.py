@@ -16,7 +16,7 @@ from babelscope.similarity.intervals import deviations_by_cluster
 from babelscope.similarity.measure import Measure, Outcome, State
 from babelscope.similarity.permutation import permutations
 from babelscope.similarity.representation import Representation
-from babelscope.similarity.residuals import regress_out, residual_space
+from babelscope.similarity.residuals import ROUNDING, NothingLeft, levelled, regress_out, residual_space
 from babelscope.similarity.score import calibration_of
 from babelscope.similarity.sides import Side, SideCache
 
@@ -183,7 +183,10 @@ class BlockWorker:
             rows = left.n - count if measure.geometric else left.n
             if rows < measure.minimum_sentences:
                 continue
-            x, y = (_less(measure, side, at, covariates) for side in (left, right))
+            try:
+                x, y = (_less(measure, side, at, covariates) for side in (left, right))
+            except NothingLeft:
+                continue  # this control has no number then; the others do
             outcome = measure.outcome(x, y, law=kind == "exact")
             drawable = left.n if measure.regresses_states else rows
             self._write(filled, row, at, REGRESSED, measure, x, y, outcome, rows, drawable)
@@ -236,8 +239,15 @@ def _less(measure: Measure, side: Side, at: int, covariates: FloatArray) -> Stat
     if measure.regresses_states:
         return measure.regressed(side.states[at], covariates)
     assert side.whole is not None
-    rows = to_numpy(side.whole.rows)
+    rows = measure.before_regressing(to_numpy(side.whole.rows))
+    mean = rows.mean(0)
     reduced = residual_space(covariates) @ rows if measure.geometric else regress_out(rows, covariates)
+    if not np.linalg.norm(reduced) > ROUNDING * np.linalg.norm(rows - mean):
+        raise NothingLeft(str(measure))
+    if measure.relational:
+        reduced = levelled(reduced, covariates)
+    if not measure.centres:
+        reduced[:, : mean.size] += mean  # or the control would take that off as well
     return measure.prepare(Representation(reduced, side.whole.name))
 
 

@@ -78,7 +78,10 @@ class Measure(ABC):
         another.
     geometric : bool
         Whether it compares the whole geometry, so that rows need not be sentences: residuals are then taken in the
-        space that covariates leave, where unrelated data stay exchangeable. Neighbour measures take residual rows.
+        space that covariates leave, where unrelated data stay exchangeable.
+    relational : bool
+        Whether it compares similarities between the sentences of one side: residuals then get back the similarity that
+        every side loses alike (:func:`babelscope.similarity.residuals.levelled`). Other measures take residual rows.
     drawn_by_default : bool
         Whether its intervals, where they have no closed form, are drawn without being asked for by name.
     invariances : frozenset of str
@@ -99,6 +102,7 @@ class Measure(ABC):
     references: ClassVar[tuple[str, ...]] = ()
     lead: ClassVar[int | None] = None
     geometric: ClassVar[bool] = False
+    relational: ClassVar[bool] = False
     drawn_by_default: ClassVar[bool] = True
     #: Parameters that are shown even where they have their default.
     shown: ClassVar[tuple[str, ...]] = ()
@@ -255,16 +259,25 @@ class Measure(ABC):
         x : State
         covariates : ndarray, shape (n, c)
             An orthonormal basis of the centred covariates.
+
+        Raises
+        ------
+        NothingLeft
+            If the covariates explain the whole side.
         """
         raise NotImplementedError
+
+    def before_regressing(self, rows: FloatArray) -> FloatArray:
+        """Return the rows from which covariates are regressed out where there is no :meth:`regressed`."""
+        return rows
 
     @property
     def regresses_states(self) -> bool:
         """Whether :meth:`regressed` is there; if not, the rows are regressed and prepared again."""
         return type(self).regressed is not Measure.regressed
 
-    def of_one_column(self) -> Measure:
-        """Return the measure to take where a side is a single number a sentence, as its length."""
+    def of_one_column(self) -> Measure | None:
+        """Return the measure to take where each sentence is a single number, such as its length; None without one."""
         return self
 
     def narrow(self, x: State) -> State:

@@ -3,7 +3,7 @@
 # ruff: noqa: D102  (what overrides do is documented in Measure)
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,7 @@ class MutualKNN(Measure):
     title = "Mutual k-NN"
     references = ("huh2024platonic",)
     lead = 4
+    relational = True
     source = "Huh et al. 2024, arXiv 2405.07987 (mutual k-NN)"
     shown = ("k",)
 
@@ -94,6 +95,10 @@ class MutualKNN(Measure):
         np.put_along_axis(table, nearest, True, axis=1)
         return Neighbours(nearest, table)
 
+    def of_one_column(self) -> MutualKNN:
+        # One centred number has no direction, so neighbours are found by distance.
+        return replace(self, metric="euclidean")
+
     def value(self, x: Neighbours, y: Neighbours) -> float:
         return float(np.count_nonzero(x.table & y.table)) / x.nearest.size
 
@@ -109,7 +114,7 @@ class MutualKNN(Measure):
         mean, variance = offdiagonal_moments(x.sums, y.sums)
         _, mutual_variance, mutual_skewness = centred_moments(x.mutual, y.mutual)
         skewness = mutual_skewness * (mutual_variance / variance) ** 1.5 if variance > 0 else 0.0
-        return NullLaw(mean, variance**0.5, skewness).scaled(1 / x.nearest.size)
+        return NullLaw(mean, variance**0.5, skewness, step=1.0).scaled(1 / x.nearest.size)
 
 
 def mutual_knn(x: Any, y: Any, *, k: int = 10, metric: str = "cosine", centre: bool = True) -> float:

@@ -31,6 +31,7 @@ class ANC(Measure):
     name = "anc"
     title = "Average neuron-wise correlation"
     references = ("del2022similarity",)
+    geometric = True
     source = "Del & Fishel 2022, arXiv 2212.01924"
 
     absolute: bool = False
@@ -145,6 +146,9 @@ class CentroidGap(Measure):
     @property
     def minimum_sentences(self) -> int:
         return 1
+
+    def of_one_column(self) -> None:
+        """Return None: lengths that were standardised have the same mean on both sides."""
 
     @property
     def null_kinds(self) -> tuple[str, ...]:

@@ -34,6 +34,9 @@ class NullLaw:
         0: normal. Otherwise a Pearson type III law (a shifted gamma) with these three moments.
     support, mass : ndarray or None
         For a count (retrieval): its values and their probabilities; moments are then only reported.
+    step : float
+        Distance between two possible scores where they are few enough to matter, as for a share of neighbours; 0 if
+        the score is continuous. The probability of a score includes the half step below it.
     """
 
     mean: float
@@ -41,6 +44,7 @@ class NullLaw:
     skewness: float = 0.0
     support: FloatArray | None = None
     mass: FloatArray | None = None
+    step: float = 0.0
 
     @property
     def _fixed(self) -> bool:
@@ -53,7 +57,7 @@ class NullLaw:
             return float(min(self.mass[self.support >= value - 1e-9].sum(), 1.0))
         if self._fixed:
             return 1.0 if value <= self.mean + 1e-6 * max(abs(self.mean), 1e-3) else 0.0
-        z = (value - self.mean) / self.sd
+        z = (value - self.step / 2 - self.mean) / self.sd
         g = self.skewness
         if abs(g) < 1e-4:
             return float(ndtr(-z))
@@ -84,7 +88,12 @@ class NullLaw:
             if factor < 0:
                 support, mass = support[::-1], mass[::-1]
         return NullLaw(
-            factor * self.mean + shift, abs(factor) * self.sd, float(np.sign(factor)) * self.skewness, support, mass
+            factor * self.mean + shift,
+            abs(factor) * self.sd,
+            float(np.sign(factor)) * self.skewness,
+            support,
+            mass,
+            abs(factor) * self.step,
         )
 
     def calibrate(self, value: float, *, alpha: float = 0.05, best: float = 1.0, higher: bool = True) -> Calibration:

@@ -10,6 +10,19 @@ import numpy as np
 from babelscope.errors import DataError
 from babelscope.similarity.arrays import FloatArray, as_rows, same_sentences, to_numpy
 
+#: Share of a side's spread that counts as nothing: what is left of single precision after covariates explain it all.
+ROUNDING = 1e-6
+
+
+class NothingLeft(DataError):  # noqa: N818  (what happened, not a failure of the program)
+    """The covariates explain a whole side."""
+
+    def __init__(self, measure: str) -> None:
+        super().__init__(
+            f"{measure}: the covariates explain a whole side, so that nothing is left to compare; compare without "
+            "regressing them out"
+        )
+
 
 def span_of(covariates: Any) -> FloatArray:
     """Return an orthonormal basis of centred covariates, shape (n, c); collinear and constant columns count once.
@@ -98,6 +111,31 @@ def residual_space(span: FloatArray) -> FloatArray:
     n, c = span.shape
     whole, _ = np.linalg.qr(np.column_stack([np.full(n, n**-0.5), span]), mode="complete")
     return np.asarray(_centred_basis(n - 1 - c) @ whole[:, c + 1 :].T)
+
+
+def levelled(residuals: FloatArray, span: FloatArray) -> FloatArray:
+    """Return residuals with further columns, so that unrelated sides have no similarities in common.
+
+    Residuals of unrelated sentences have inner products of -h_ij on average, h being the hat matrix of the covariates:
+    the same on both sides, so that measures of similarities between sentences find agreement where there is none. With
+    the covariates' own directions added, as long as an average direction of the residuals, every two sentences are
+    equally similar on average.
+
+    Parameters
+    ----------
+    residuals : ndarray, shape (n, d)
+        Centred (:func:`regress_out`).
+    span : ndarray, shape (n, c)
+        Orthonormal and centred (:func:`span_of`), what was regressed out.
+
+    Returns
+    -------
+    ndarray, shape (n, d + 2c)
+        Each direction twice with opposite signs, so that a sentence's mean over the features stays.
+    """
+    n, c = span.shape
+    added = span * np.linalg.norm(residuals) / (2 * (n - 1 - c)) ** 0.5
+    return np.hstack([residuals, added, -added])
 
 
 @lru_cache(maxsize=4)

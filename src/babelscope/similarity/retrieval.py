@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from babelscope.errors import DataError
 from babelscope.similarity.arrays import Array, FloatArray, IntArray, is_tensor, like, to_numpy
 from babelscope.similarity.measure import Measure, Outcome, chunks, count, make, one_of, register
 from babelscope.similarity.nulls import Cells, NullLaw, assignment_counts
 from babelscope.similarity.representation import Representation
+from babelscope.similarity.residuals import ROUNDING, NothingLeft
 
 DIRECTIONS = ("both", "xy", "yx")
 
@@ -85,15 +85,21 @@ class Assignment(Measure):
 
     def regressed(self, x: Vectors, covariates: FloatArray) -> Vectors:
         rows = x.rows if x.norms is None else x.rows * x.norms[:, None]
-        rows = rows - rows.mean(0)
+        mean = rows.mean(0)
+        rows = rows - mean
+        spread = float((rows * rows).sum())
         q = like(covariates, rows)
         rows = rows - q @ (q.T @ rows)
+        if not float((rows * rows).sum()) > ROUNDING**2 * spread:
+            raise NothingLeft(self.name)
+        if not self.centred:
+            rows = rows + mean  # or the control would take off the mean as well
         squares = (rows * rows).sum(1)
         if x.squares is not None:
             return Vectors(rows, to_numpy(squares))
         lengths = squares**0.5
         if not float(lengths.min()) > 0:
-            raise DataError(f"{self.name}: the covariates explain a sentence whole, so that its cosine is not defined")
+            raise NothingLeft(self.name)
         return Vectors(rows / lengths[:, None], norms=lengths)
 
     def matches(self, x: Vectors, y: Vectors) -> Matches:
@@ -458,6 +464,9 @@ class Xsim(Assignment):
     def has_influence(self) -> bool:
         return False
 
+    def of_one_column(self) -> None:
+        """Return None: the cosine of two numbers is only their signs."""
+
     def _score(self, hits: float) -> float:
         return 1.0 - hits
 
@@ -518,6 +527,9 @@ class Mexa(Assignment):
     @property
     def has_influence(self) -> bool:
         return False
+
+    def of_one_column(self) -> None:
+        """Return None: the cosine of two numbers is only their signs."""
 
     def matches(self, x: Vectors, y: Vectors) -> Matches:
         table = np.round(to_numpy(x.rows @ y.rows.T), 12)

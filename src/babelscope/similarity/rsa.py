@@ -3,7 +3,7 @@
 # ruff: noqa: D102  (what overrides do is documented in Measure)
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ class RSA(TraceForm):
     title = "RSA"
     references = ("kriegeskorte2008representational",)
     lead = 5
+    relational = True
     source = "Kriegeskorte, Mur, Bandettini 2008, Frontiers in Systems Neuroscience 2:4"
 
     metric: str = "correlation"
@@ -81,6 +82,13 @@ class RSA(TraceForm):
         matrix = np.zeros((x.n, x.n))
         matrix[upper] = distances / (norm * 2**0.5)
         return Kernel(row_weighted(matrix + matrix.T))
+
+    def of_one_column(self) -> RSA:
+        # A single number has no correlation over features.
+        return replace(self, metric="euclidean")
+
+    def before_regressing(self, rows: FloatArray) -> FloatArray:
+        return rows - rows.mean(1, keepdims=True) if self.metric == "correlation" else rows
 
     def influence(self, x: Kernel, y: Kernel) -> FloatArray:
         """Delete each sentence's distances in turn, in closed form; the ranks of the others stay."""
