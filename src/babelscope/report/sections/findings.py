@@ -58,7 +58,9 @@ def section(result: Result) -> list[dict[str, Any]]:
         others = [_verdict(result, row, rows, caveats) for _, row in rows.iterrows() if row.name != main.name]
         told = _verdict(result, main, rows, caveats)
         told["others"] = others
-        told["raw"] = next((one for one in others if one["basis"] == "raw_svcca" and one["group"] == "all"), None)
+        raw = rows[(rows["basis"] == "raw_svcca") & (rows["group"] == "all") & rows["low"].notna()]
+        # Without an interval there is no verdict that could differ.
+        told["raw"] = _verdict(result, raw.iloc[0], rows, caveats) if len(raw) else None
         told["by_class"] = [one for one in others if one["group"] != "all" and one["basis"] == told["basis"]]
         found.append(told)
     return found
