@@ -681,7 +681,8 @@ _Drawn = dict[tuple[str, str, str], dict[str, tuple[NDArray[np.float64], NDArray
 
 def _drawn(result: Result, baseline: Result) -> _Drawn:
     """Return the draws that two results have in common; none if they are not of the same sentences."""
-    if result.meta.get("options", {}).get("seed") != baseline.meta.get("options", {}).get("seed"):
+    options = [one.meta.get("options", {}) for one in (result, baseline)]
+    if any(options[0].get(key) != options[1].get(key) for key in ("seed", "clusters")):
         return {}
     both = [one.tables.get("draws") for one in (result, baseline)]
     keys = ["kind", "measure", "group", "part"]

@@ -562,6 +562,9 @@ def compare(
     match: Annotated[
         str, typer.Option("--match", help="output, depth or all: which text point a speech point is held against.")
     ] = "output",
+    clusters: Annotated[
+        str, typer.Option("--clusters", help="auto: keep clusters of sentences together, as documents; or none.")
+    ] = "auto",
     kind: Annotated[
         list[str] | None,
         typer.Option("--kind", "-k", help="Such as modality_gap; repeat for more; all kinds if left out."),
@@ -609,6 +612,7 @@ def compare(
             checkpoint=folder / PARTS,
             memory=memory * 1e9,
             interval=intervals != ["none"] and (intervals or True),
+            clusters=clusters,
             device=device,
         )
         save(result, folder, activations.path)

@@ -42,7 +42,7 @@ from babelscope.gaps.comparisons import MATCHES
 from babelscope.gaps.folder import locked_output, save, tidy
 from babelscope.gaps.parts import PARTS
 from babelscope.gaps.result import CONTROLS, KINDS, Result
-from babelscope.gaps.scoring import DEFAULT_MEASURES, DEFAULT_PERMUTATIONS, compare
+from babelscope.gaps.scoring import CLUSTER_CHOICES, DEFAULT_MEASURES, DEFAULT_PERMUTATIONS, compare
 from babelscope.models.base import MODALITIES, Model, Stage, dtype_named
 from babelscope.models.planning import plan
 from babelscope.models.weights.places import looks_local
@@ -156,6 +156,7 @@ class Study(_Table):
     kinds: list[str] = Field(default_factory=lambda: list(KINDS), min_length=1)
     permutations: Annotated[int, Field(ge=19)] = DEFAULT_PERMUTATIONS
     intervals: bool | list[str] = True
+    clusters: Literal["auto", "none"] = "auto"
     compare_device: str = "cpu"
     match: Literal["output", "depth", "all"] = "output"
     seed: Annotated[int, Field(ge=0)] = 0
@@ -789,6 +790,8 @@ def _scored(study: Study, activations: Activations, tell: Progress) -> Result:
         "null": "closed form",  # permutations for every null before
         "versions": activations.meta["versions"],
     }
+    if activations.clusters is not None:
+        asked["clusters"] = [study.clusters, activations.clusters.tolist()]
     if activations.skipped:
         asked["skipped"] = [list(one) for one in activations.skipped]
     if study.beside:
@@ -812,6 +815,7 @@ def _scored(study: Study, activations: Activations, tell: Progress) -> Result:
         kinds=study.kinds,
         interval=study.intervals,
         device=study.compare_device,
+        clusters=study.clusters,
         progress=lambda what, done, total: tell(f"comparing ({what})", done, total),
         checkpoint=study.output / PARTS,
     )
@@ -835,6 +839,7 @@ def describe_keys() -> list[tuple[str, str]]:
             "whether to give intervals, and the tables that rest on them: by class, findings, diagnosis; or a list of "
             "the measures to give them for (svcca has none unless it is named)",
         ),
+        ("clusters", "; ".join(f"{name}: {text}" for name, text in CLUSTER_CHOICES.items())),
         ("compare_device", "where pairs are computed: cpu, or a device of torch such as cuda"),
     ]
     rows += [

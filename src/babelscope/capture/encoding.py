@@ -121,6 +121,7 @@ def encode(
         tidy(path)
         writer = Writer(path, layout, overwrite=overwrite)
         layout = writer.layout
+        writer.write_clusters(corpus.clusters)
         journal = Journal(writer.path, layout)
         journal.open(afresh=writer.created)
         skipped = set() if skip_bad else writer.blocks_with_skipped()

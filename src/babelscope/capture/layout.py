@@ -19,6 +19,7 @@ import numpy as np
 import xarray as xr
 import zarr
 from numpy.typing import NDArray
+from zarr.abc.store import Store
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ZstdCodec
 from zarr.storage import MemoryStore
 
@@ -49,8 +50,12 @@ CONTENTS: tuple[str, ...] = (
         "tokens",
         "token_ids",
         "skipped",
+        "cluster",
     ),
 )
+
+#: How the keys of chunks are written.
+CHUNK_KEYS: dict[str, Any] = {"name": "default", "separator": "."}
 
 #: What may differ between a store and the one that it replaces, of which whole blocks are then still what they were.
 MAY_DIFFER = frozenset({"corpus", "languages", "sentences", "points", "block"})
@@ -247,17 +252,18 @@ def contents_of(layout: Layout) -> dict[str, bytes]:
     _coordinates(layout).to_zarr(memory, mode="w", zarr_format=3, consolidated=False)
     group = zarr.open_group(memory, mode="r+")
     for name, made in _arrays(layout).items():
-        group.create_array(name, chunk_key_encoding={"name": "default", "separator": "."}, **made)
-    _consolidate(memory)
+        group.create_array(name, chunk_key_encoding=CHUNK_KEYS, **made)
+    consolidate(memory)
     return {key: value.to_bytes() for key, value in held.items()}
 
 
-def _consolidate(memory: MemoryStore) -> None:
+def consolidate(store: Store) -> None:
+    """Write the description of all arrays of a store in one place, as it is read."""
     import warnings
 
     with warnings.catch_warnings():  # xarray looks for it, zarr says that other readers may not
         warnings.simplefilter("ignore")
-        zarr.consolidate_metadata(memory)
+        zarr.consolidate_metadata(store)
 
 
 def _coordinates(layout: Layout) -> xr.Dataset:
@@ -285,6 +291,19 @@ def _coordinates(layout: Layout) -> xr.Dataset:
             "provenance": json.dumps(layout.provenance, ensure_ascii=False),
         },
     )
+
+
+def cluster_array(sentences: int) -> dict[str, Any]:
+    """Return how the array ``cluster`` is made, which a store of an earlier version lacks."""
+    return {
+        "shape": (sentences,),
+        "dimension_names": ("sentence",),
+        "attributes": {"long_name": "document or family that the sentence belongs to, where that is known"},
+        "compressors": (ZstdCodec(level=1), Crc32cCodec()),
+        "dtype": "string",
+        "fill_value": "",
+        "chunks": (sentences,),
+    }
 
 
 def _arrays(layout: Layout) -> dict[str, dict[str, Any]]:
@@ -336,6 +355,7 @@ def _arrays(layout: Layout) -> dict[str, dict[str, Any]]:
         fill_value="",
         chunks=(1, 1, block),
     )
+    made["cluster"] = cluster_array(sentences)
     per_text, cells = ("language", "sentence"), (languages, sentences)
     for name, about in (
         ("text", "what is written"),

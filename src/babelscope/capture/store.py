@@ -23,11 +23,14 @@ import zarr
 from numpy.typing import NDArray
 
 from babelscope.capture.layout import (
+    CHUNK_KEYS,
     CONTENTS,
     MAY_DIFFER,
     SCHEMA,
     Block,
     Layout,
+    cluster_array,
+    consolidate,
     contents_of,
     key_of,
     now,
@@ -221,6 +224,27 @@ class Activations:
         """Ids of the sentences, in the order of the rows, without those that were skipped."""
         gone = {one.sentence for one in self.skipped}
         return tuple(sentence for sentence in self._all_sentences if sentence not in gone)
+
+    @cached_property
+    def clusters(self) -> NDArray[np.int64] | None:
+        """The cluster (document, family) of each sentence, numbered from 0 in their order; None if none is known.
+
+        A sentence whose cluster is not known is one by itself. None also for stores made before clusters were kept.
+
+        Raises
+        ------
+        DataError
+            If they cannot be read.
+        """
+        if "cluster" not in self.dataset:
+            return None
+        with self._naming("cluster"):
+            names = np.asarray(self.dataset["cluster"].values)[self._kept].tolist()
+        if not any(names):
+            return None
+        numbers: dict[tuple[str, int], int] = {}
+        keys = [(str(name), -1) if name else ("", row) for row, name in enumerate(names)]
+        return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
 
     @cached_property
     def languages(self) -> tuple[str, ...]:
@@ -507,6 +531,30 @@ class Writer:
             for name in sorted(columns, key=lambda name: name == "text"):  # the text last: it says that all are there
                 if self._has(name):
                     self._array(name)[language, :] = np.array(columns[name], dtype=object)
+
+    def write_clusters(self, clusters: Mapping[str, str]) -> None:
+        """Write the cluster of each sentence that has one, unless the store has the same already.
+
+        They are no part of what identifies a store, since no activation depends on them.
+
+        Parameters
+        ----------
+        clusters : mapping of sentence to cluster
+        """
+        wanted = np.array([clusters.get(sentence, "") for sentence in self.layout.sentences], dtype=object)
+        if self._earlier:
+            return
+        with self.place.naming():
+            if not self._has("cluster"):
+                if not clusters:
+                    return
+                group = zarr.open_group(self.place.store(read_only=False), mode="r+", use_consolidated=False)
+                made = cluster_array(len(wanted))
+                group.create_array("cluster", chunk_key_encoding=CHUNK_KEYS, overwrite=True, **made)
+                consolidate(self.place.store(read_only=False))
+                self._arrays = {}
+            if self._array("cluster")[:].tolist() != wanted.tolist():
+                self._array("cluster")[:] = wanted
 
     def write_block(self, modality: Modality, language: int, part: slice, block: Block) -> None:
         """Write one block at all points: when it is there, it is there whole, and :meth:`is_done`.

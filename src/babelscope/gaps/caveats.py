@@ -11,6 +11,7 @@ from babelscope.corpora import Problem
 from babelscope.gaps.naming import measure_title
 from babelscope.gaps.result import KINDS
 from babelscope.gaps.traced import MOST_COUNTED, Number, Traced, told, told_many, told_mean, written
+from babelscope.similarity.permutation import distinct_permutations
 
 #: Below this many sentences intervals are wide and subspace measures near saturation.
 FEW_SENTENCES = 200
@@ -43,6 +44,7 @@ def caveats(scores: pd.DataFrame, meta: dict[str, Any]) -> list[Caveat]:
     found = [
         _few(scores),
         *_saturated(scores),
+        *_clusters(meta),
         _readers(meta),
         _notes("model", "About the model", meta["model"]["notes"]),
         _towers(meta),
@@ -111,6 +113,69 @@ def _saturated(scores: pd.DataFrame) -> list[Caveat]:
         )  # fmt: skip
         found.append(_traced("saturated", f"{name} is saturated", text))
     return found
+
+
+#: Permutations that keep clusters together from which p-values have room; and the share of sentences in clusters of a
+#: size that no other has from which nulls are told to be too wide.
+FEWEST_PERMUTATIONS, MOST_ALONE = 1000, 0.2
+
+
+def _clusters(meta: dict[str, Any]) -> list[Caveat]:
+    """Say what is not known of sentences that belong together, or what their clusters do not allow."""
+    options = meta["options"]
+    known = options.get("clusters")
+    if known is None:
+        return [_unknown_clusters(meta)] if "repetition" in options else []
+    sizes = {int(size): int(count) for size, count in known["sizes"].items()}
+    n = sum(size * count for size, count in sizes.items())
+    if not known["used"]:
+        if known["count"] == n:
+            return []
+        text = (
+            f"The {n} sentences belong to {known['count']} clusters (documents), but were compared as if every "
+            "sentence were independent: p-values are too small and intervals too narrow."
+        )
+        return [{"id": "clusters-ignored", "title": "Clusters of sentences were ignored", "text": text}]
+    said = []
+    distinct = distinct_permutations(sizes)
+    if distinct < FEWEST_PERMUTATIONS:
+        said.append(
+            f"Only {distinct:.0f} permutations keep the {known['count']} clusters of sentences together, so that no "
+            f"p-value can be below {1 / distinct:.2g}."
+        )
+    alone = sum(size for size, count in sizes.items() if count == 1)
+    if alone > MOST_ALONE * n:
+        said.append(
+            f"{alone} of {n} sentences are in clusters of a size that no other cluster has: they are permuted within "
+            "their cluster only. What clusters have in common stays in the null, which errs towards p-values that are "
+            "too large."
+        )
+    if not said:
+        return []
+    return [{"id": "clusters", "title": "Clusters leave few permutations", "text": " ".join(said)}]
+
+
+def _unknown_clusters(meta: dict[str, Any]) -> Caveat:
+    text = (
+        "The corpus does not say which sentences belong together (no cluster, such as a document), so p-values and "
+        "intervals treat all sentences as independent. "
+    )
+    alike, n = meta["options"]["repetition"], int(meta["corpus"]["n"])
+    if alike is not None and alike["sentences"]:
+        text += (
+            f"{alike['sentences']} of {n} sentences ({alike['sentences'] / n:.0%}) have a text that is nearly the same "
+            f"as another's in at least one language. Intervals may be up to {alike['narrow']:.1f} times too narrow, "
+            "and p-values too small: in simulated unrelated data with a third of the sentences repeated, tests at .05 "
+            "rejected in 34 to 100 % of draws (retrieval in 6 %). 'babelscope corpora check' with "
+            "--suggest-clusters writes the column 'cluster'."
+        )
+    else:
+        text += ("No two texts are nearly the same" if alike is not None else "No texts are known") + (
+            "; sentences of one document are still not independent. In simulated unrelated data of three sentences a "
+            "document, which shared .3 of the variance, tests at .05 rejected in 39 to 100 % of draws (retrieval in at "
+            "most 9 %)."
+        )
+    return {"id": "clusters-unknown", "title": "Sentences may not be independent", "text": text}
 
 
 def _readers(meta: dict[str, Any]) -> Caveat | None:

@@ -24,7 +24,7 @@ from babelscope.gaps.resampling import Deviations, deviations
 from babelscope.similarity import pairwise, parse_measure
 from babelscope.similarity.blocks import VARIABLES, Settings
 from babelscope.similarity.pairwise import PairTable
-from babelscope.similarity.score import null_kind
+from babelscope.similarity.score import coded, null_kind
 
 #: Columns of what :func:`paired` returns.
 PAIRED_COLUMNS: tuple[str, ...] = (
@@ -79,7 +79,7 @@ def paired(
     ----------
     a, b : Activations
         Of two models or checkpoints, or one store twice, for two of its layers. Languages that only one has are left
-        out.
+        out. Where `a` knows clusters of sentences, nulls and intervals go by them.
     measures : sequence of str
     points : sequence of (str, str), optional
         A point of `a` and the point of `b` that it is paired with. By default points of the same name; if there are
@@ -261,13 +261,15 @@ def _differences(
     pairs = [((which, one.a), (which, one.b)) for which, one in sided]
     labels = list(dict.fromkeys(label for pair in pairs for label in pair))
     parsed = parse_measure(measure)
+    documents = coded(a.clusters)
     settings = Settings(
         (parsed,),
-        (null_kind(parsed, "auto"),),
+        (null_kind(parsed, "auto", clustered=documents is not None),),
         permutations,
         seed,
         alpha=0.05,
-        clusters=np.arange(n) if parsed.has_influence else None,
+        clusters=(np.arange(n) if documents is None else documents) if parsed.has_influence else None,
+        documents=documents,
     )
     whole = PairTable({label: partial(read, label) for label in labels}, pairs, settings)
     with whole.computing() as pool:
@@ -277,12 +279,13 @@ def _differences(
         if len(rows) < parsed.minimum_sentences:
             return np.full(len(pairs), np.nan)
         sides = {label: partial(some, label, rows) for label in labels}
-        return np.asarray(pairwise(sides, [measure], pairs=pairs, null=None)["value"].values[:, 0])
+        within = None if documents is None else documents[rows]
+        return np.asarray(pairwise(sides, [measure], pairs=pairs, null=None, clusters=within)["value"].values[:, 0])
 
     if whole.deviations is not None:
         drawn = Deviations.of_clusters(whole.deviations[:, 0].T)
     else:
-        drawn = deviations(score, n, seed=seed, progress=progress)
+        drawn = deviations(score, n, seed=seed, progress=progress, clusters=documents)
         if not np.isfinite(drawn.halves).all():
             drawn = replace(drawn, halves=drawn.halves[:0])
     value, null_mean = (whole.numbers[:, 0, 0, VARIABLES.index(name)] for name in ("value", "null_mean"))

@@ -99,6 +99,7 @@ def resample(
     progress: Callable[[int, int], None] | None = None,
     checkpoint: Path | None = None,
     memory: float = 1e9,
+    clusters: IntArray | None = None,
 ) -> dict[str, Deviations]:
     """Score all comparisons again on parts of the sentences.
 
@@ -118,6 +119,8 @@ def resample(
         A folder that keeps finished draws, of one comparison of one store; a run that is called again goes on there.
     memory : float
         As :func:`babelscope.similarity.pairwise`.
+    clusters : ndarray of int, shape (n,), optional
+        Which sentences belong together, from 0: blocks and halves have all of a cluster or none.
 
     Returns
     -------
@@ -139,11 +142,12 @@ def resample(
             if progress is not None:
                 progress(before * total + done, len(groups) * total)
 
-        score: Callable[[NDArray[np.int64]], NDArray[np.float64]] = partial(_scores, read, chosen, pairs, memory)
+        score: Callable[[NDArray[np.int64]], NDArray[np.float64]]
+        score = partial(_scores, read, chosen, pairs, memory, clusters)
         if checkpoint is not None:
             plan = {"measures": chosen, "pairs": len(pairs), "n": n, "seed": seed}
             score = _kept(score, Checkpoint(checkpoint / ("one-space" if same_space else "two-spaces"), plan))
-        part = deviations(score, n, seed=seed, progress=told)
+        part = deviations(score, n, seed=seed, progress=told, clusters=clusters)
         for column, measure in enumerate(chosen):
             drawn[measure][same_space] = replace(part, blocks=part.blocks[:, column], halves=part.halves[:, column])
     return {measure: _joined(parts, one_space) for measure, parts in drawn.items() if parts}
@@ -169,6 +173,7 @@ def deviations(
     *,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
+    clusters: IntArray | None = None,
 ) -> Deviations:
     """Return the deviations of whatever scores a function gives for parts of the sentences.
 
@@ -181,8 +186,10 @@ def deviations(
     seed : int
     progress : callable, optional
         Called with (draws done, draws).
+    clusters : ndarray of int, shape (n,), optional
+        As :func:`resample`.
     """
-    blocks, halves = draws(n, seed)
+    blocks, halves = draws(n, seed, clusters)
     steps = len(blocks) + 2 * len(halves)
     done = 0
 
@@ -200,11 +207,12 @@ def deviations(
     parts = without.reshape(-1, BLOCKS, *without.shape[1:])
     parts = (parts - parts.mean(1, keepdims=True)) * ((BLOCKS - 1) / BLOCKS / len(parts)) ** 0.5
     halves_scaled = (means - means.mean(0)) * (_PAIRS / (len(means) - 1)) ** 0.5
-    return Deviations(parts.reshape(without.shape), halves_scaled, freedom(n))
+    units = n if clusters is None else int(clusters.max()) + 1
+    return Deviations(parts.reshape(without.shape), halves_scaled, freedom(units))
 
 
 def freedom(n: int) -> float:
-    """Return the degrees of freedom of a variance from n sentences."""
+    """Return the degrees of freedom of a variance from n sentences, or n clusters of sentences."""
     return float(_partitions(n) * (BLOCKS - 1))
 
 
@@ -213,7 +221,9 @@ def _partitions(n: int) -> int:
     return max(1, min(PARTITIONS, (n - 1) // (BLOCKS - 1)))
 
 
-def draws(n: int, seed: int) -> tuple[list[IntArray], list[tuple[IntArray, IntArray]]]:
+def draws(
+    n: int, seed: int, clusters: IntArray | None = None
+) -> tuple[list[IntArray], list[tuple[IntArray, IntArray]]]:
     """Return the sentences that each draw keeps: all but one block, and two halves.
 
     Returns
@@ -224,6 +234,8 @@ def draws(n: int, seed: int) -> tuple[list[IntArray], list[tuple[IntArray, IntAr
         :data:`HALVINGS` pairs without a sentence in common.
     """
     generator = np.random.default_rng([seed, n, BLOCKS])
+    if clusters is not None:
+        return _draws_of_clusters(clusters, generator)
     everything = np.arange(n)
     blocks = [
         np.setdiff1d(everything, part).astype(np.int64)
@@ -239,11 +251,35 @@ def _halvings(n: int, generator: np.random.Generator) -> Iterator[tuple[IntArray
         yield np.sort(order[: n // 2]), np.sort(order[n // 2 : 2 * (n // 2)])
 
 
+def _draws_of_clusters(
+    clusters: IntArray, generator: np.random.Generator
+) -> tuple[list[IntArray], list[tuple[IntArray, IntArray]]]:
+    """Return draws of whole clusters, in blocks and halves of nearly as many sentences."""
+    sizes = np.bincount(clusters)
+
+    def divided(count: int) -> IntArray:
+        """Return which of so many parts each sentence is in."""
+        order = generator.permutation(sizes.size)
+        middles = np.cumsum(sizes[order]) - sizes[order] / 2
+        of_cluster = np.empty(sizes.size, dtype=np.int64)
+        of_cluster[order] = np.minimum(middles * count // clusters.size, count - 1)
+        return np.asarray(of_cluster[clusters])
+
+    blocks = [
+        np.flatnonzero(part_of != part)
+        for part_of in (divided(BLOCKS) for _ in range(_partitions(sizes.size)))
+        for part in range(BLOCKS)
+    ]
+    halves = [(np.flatnonzero(half == 0), np.flatnonzero(half == 1)) for half in (divided(2) for _ in range(HALVINGS))]
+    return blocks, halves
+
+
 def _scores(
     read: Callable[[Place], NDArray[Any]],
     measures: Sequence[str],
     pairs: Sequence[tuple[Place, Place]],
     memory: float,
+    clusters: IntArray | None,
     rows: IntArray,
 ) -> FloatArray:
     """Return the scores of some of the sentences, (measures, pairs); NaN where they are too few for a measure."""
@@ -251,7 +287,8 @@ def _scores(
     values = np.full((len(measures), len(pairs)), np.nan)
     if asked and pairs:
         sides = {place: partial(_rows, read, place, rows) for place in dict.fromkeys(p for pair in pairs for p in pair)}
-        table = pairwise(sides, asked, pairs=pairs, null=None, memory=memory)["value"].values
+        within = None if clusters is None else clusters[rows]
+        table = pairwise(sides, asked, pairs=pairs, null=None, memory=memory, clusters=within)["value"].values
         values[[measures.index(measure) for measure in asked]] = table.T
     return values
 

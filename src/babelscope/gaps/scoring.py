@@ -23,6 +23,7 @@ from babelscope.gaps.headline import headline
 from babelscope.gaps.lengths import log_lengths, standardised_log
 from babelscope.gaps.pairing import pairing_table
 from babelscope.gaps.parts import Parts
+from babelscope.gaps.repetition import repetition
 from babelscope.gaps.resampling import BLOCKS, HALVINGS, PARTITIONS, Deviations, resample
 from babelscope.gaps.result import CONTROLS, SCORE_COLUMNS, Result
 from babelscope.gaps.tables import tables, tables_of_scores
@@ -31,7 +32,7 @@ from babelscope.similarity.arrays import on_device
 from babelscope.similarity.blocks import NONE, REGRESSED, SHUFFLED, VARIABLES, Settings
 from babelscope.similarity.pairwise import PairTable
 from babelscope.similarity.residuals import span_of
-from babelscope.similarity.score import null_kind
+from babelscope.similarity.score import coded, null_kind
 
 DEFAULT_MEASURES: tuple[str, ...] = ("svcca", "linear_cka", "retrieval")
 #: Permutations that are drawn at most, where a null has no closed form.
@@ -47,11 +48,27 @@ CLOSED_FORM = (
     "closed form: from the score without each sentence in turn (delete-one jackknife), less what it counts twice of "
     "pairs of sentences"
 )
+CLOSED_FORM_BY_CLUSTER = (
+    "closed form: from the score without each cluster of sentences in turn (delete-one-cluster jackknife), less what "
+    "it counts twice of pairs of sentences"
+)
 DRAWN = (
     f"drawn: from the score without each of {BLOCKS} blocks of the sentences in turn, in {PARTITIONS} partitions, less "
     f"what {HALVINGS} halvings of the sentences show to be counted too often"
 )
+DRAWN_BY_CLUSTER = DRAWN.replace("blocks of the sentences", "blocks of whole clusters of sentences").replace(
+    "halvings of the sentences", "halvings by whole clusters"
+)
 NOT_ASKED = "none: they have no closed form, and were not asked for by name (intervals)"
+
+#: Fewest clusters of sentences from which an interval is given.
+FEWEST_CLUSTERS = 8
+
+#: What is done with the clusters that a store knows.
+CLUSTER_CHOICES: dict[str, str] = {
+    "auto": "where the store knows which sentences belong together, nulls and intervals keep them together",
+    "none": "as if every sentence were independent",
+}
 
 #: Which control of the pairs each control of a study is.
 _IN_TABLE = {"none": NONE, "length_regressed": REGRESSED, "shuffled": SHUFFLED}
@@ -82,6 +99,7 @@ def compare(
     progress: Progress | None = None,
     checkpoint: Path | None = None,
     memory: float = MEMORY,
+    clusters: str = "auto",
 ) -> Result:
     """Measure the modality gap and the language gaps at every point.
 
@@ -117,6 +135,10 @@ def compare(
     memory : float
         Bytes for activations, half of them for what was read and half for what was prepared to be compared. The store
         is never held whole: beyond, parts are read and prepared again. What comes on top is told in docs/stores.md.
+    clusters : {"auto", "none"}
+        Whether sentences of one cluster (:attr:`Activations.clusters`, such as a document) are kept together: nulls by
+        permutations of clusters, without closed forms; intervals, and the folds of ``cv_cca``, by cluster. "none"
+        treats all sentences as independent, which makes p-values too small where clusters matter.
 
     Returns
     -------
@@ -140,7 +162,10 @@ def compare(
     for control in controls:
         if control not in CONTROLS:
             raise UsageError(f"controls: {control!r} is unknown; {did_you_mean(control, CONTROLS)}")
-    intervals = _intervals(chosen, interval) if "none" in controls else {}
+    if clusters not in CLUSTER_CHOICES:
+        raise UsageError(f"clusters: {clusters!r} is unknown; {did_you_mean(clusters, CLUSTER_CHOICES)}")
+    documents = coded(activations.clusters) if clusters == "auto" else None
+    intervals = _intervals(chosen, interval, documents) if "none" in controls else {}
     comparisons = plan(activations, match, kinds)
     if not any(one.same_space for one in comparisons) and all(measure.same_space for measure in chosen):
         raise UsageError(
@@ -149,7 +174,7 @@ def compare(
         )
     n = len(activations.sentences)
     settings: dict[str, Any] = {
-        "permutations": permutations, "seed": seed, "alpha": 0.05, "memory": memory / 2
+        "permutations": permutations, "seed": seed, "alpha": 0.05, "memory": memory / 2, "documents": documents
     }  # fmt: skip
     read = _Reader(activations, device)
     parts = Parts(
@@ -158,14 +183,23 @@ def compare(
             "activations": [activations.dataset.attrs["identity"], activations.meta["created"]],
             "skipped": [list(sentence) for sentence in activations.skipped],
             "comparisons": [[comparison.kind, list(comparison.a), list(comparison.b)] for comparison in comparisons],
-            "settings": [names, settings, list(controls), intervals, device],
+            "settings": [
+                names,
+                settings | {"documents": None if documents is None else documents.tolist()},
+                list(controls),
+                intervals,
+                device,
+            ],
             "versions": versions(),
         },
     )
     activations.hold(int(memory / 2))
     try:
-        clusters = np.arange(n) * min(n, CLUSTERS) // n if CLOSED_FORM in intervals.values() else None
-        scoring = _Scoring(read, comparisons, controls, settings, parts, progress, clusters)
+        closed = [name for name, how in intervals.items() if how in (CLOSED_FORM, CLOSED_FORM_BY_CLUSTER)]
+        units = np.arange(n) if documents is None else documents
+        count = int(units.max()) + 1
+        left_out = units * min(count, CLUSTERS) // count if closed else None
+        scoring = _Scoring(read, comparisons, controls, settings, parts, progress, left_out)
         scoring.take(chosen)
         scores = scoring.scores()
         further: dict[str, pd.DataFrame] = {}
@@ -173,19 +207,18 @@ def compare(
         means, holds_for = None, None
         if interval and "none" in controls:
             deviating = {
-                name: Deviations.of_clusters(scoring.deviations[name])
-                for name, how in intervals.items()
-                if how == CLOSED_FORM and name in scoring.deviations
+                name: Deviations.of_clusters(scoring.deviations[name]) for name in closed if name in scoring.deviations
             }
             deviating |= resample(
                 read,
                 comparisons,
-                [name for name, how in intervals.items() if how == DRAWN],
+                [name for name, how in intervals.items() if how in (DRAWN, DRAWN_BY_CLUSTER)],
                 n,
                 seed=seed,
                 progress=None if progress is None else partial(progress, "intervals"),
                 checkpoint=parts.of("intervals"),
                 memory=memory / 2,
+                clusters=documents,
             )
             deviating |= {name: Deviations.none(len(comparisons)) for name in names if name not in deviating}
             freedoms = {name: deviations.freedom for name, deviations in deviating.items()}
@@ -201,7 +234,8 @@ def compare(
             "conventions": scores.drop_duplicates("measure").set_index("measure")["convention"].to_dict(),
             "controls": list(controls),
             "permutations": permutations,
-            "null": NULL_TEXT,
+            "null": NULL_TEXT if documents is None else NULL_TEXT_BY_CLUSTER,
+            "clusters": described(activations.clusters, used=documents is not None),
             "interval": _interval_text(intervals) if scores["low"].notna().any() else None,
             "intervals": intervals,
             "freedom": freedoms,
@@ -213,6 +247,8 @@ def compare(
             "pooling": activations.meta["pooling"],
             "window_seconds": _window(activations.meta["model"]["options"]),
         }
+        if options["clusters"] is None:
+            options["repetition"] = repetition(activations)
         corpus = activations.meta["corpus"] | _who_and_how_long(activations)
         meta: dict[str, Any] = {
             "study": {"created": now()},
@@ -236,9 +272,30 @@ NULL_TEXT = (
     "unrelated sentences: the law of the score over permutations of the sentences, in closed form where there is one, "
     "else from permutations that are drawn until p is decided (column null)"
 )
+NULL_TEXT_BY_CLUSTER = (
+    "unrelated sentences: the score over permutations that keep clusters together (whole clusters change places with "
+    "clusters of the same size, and sentences within their cluster), drawn until p is decided"
+)
 
 
-def _intervals(measures: Sequence[Measure], asked: bool | str | Measure | Sequence[str | Measure]) -> dict[str, str]:
+def described(clusters: NDArray[np.int64] | None, *, used: bool) -> dict[str, Any] | None:
+    """Return what a result says of the clusters of its sentences; None where none are known.
+
+    ``count`` clusters; ``sizes``: how many clusters there are of each size; ``source``: where they are from; ``used``:
+    whether nulls and intervals go by them.
+    """
+    if clusters is None:
+        return None
+    sizes, counts = np.unique(np.unique(clusters, return_counts=True)[1], return_counts=True)
+    by_size = {str(size): int(count) for size, count in zip(sizes, counts, strict=True)}
+    return {"count": int(counts.sum()), "sizes": by_size, "source": "corpus", "used": used}
+
+
+def _intervals(
+    measures: Sequence[Measure],
+    asked: bool | str | Measure | Sequence[str | Measure],
+    documents: NDArray[np.int64] | None,
+) -> dict[str, str]:
     """Return how each measure gets its intervals.
 
     Raises
@@ -250,17 +307,23 @@ def _intervals(measures: Sequence[Measure], asked: bool | str | Measure | Sequen
         return {}
     names = {str(measure): measure for measure in measures}
     asked = [asked] if isinstance(asked, (str, Measure)) else asked
+    closed, drawn = (CLOSED_FORM, DRAWN) if documents is None else (CLOSED_FORM_BY_CLUSTER, DRAWN_BY_CLUSTER)
+    if documents is not None and documents.max() + 1 < FEWEST_CLUSTERS:
+        closed = drawn = (
+            f"none: the sentences are of {documents.max() + 1} clusters, and fewer than {FEWEST_CLUSTERS} do not show "
+            "how far the score would move with others"
+        )
     if not isinstance(asked, bool):
         for item in asked:
             if str(parse_measure(item)) not in names:
                 raise UsageError(f"intervals: the study has no measure {item!r}; {did_you_mean(str(item), names)}")
         wanted = {str(parse_measure(item)) for item in asked}
         return {
-            name: NOT_ASKED if name not in wanted else CLOSED_FORM if measure.has_influence else DRAWN
+            name: NOT_ASKED if name not in wanted else closed if measure.has_influence else drawn
             for name, measure in names.items()
         }
     return {
-        name: CLOSED_FORM if measure.has_influence else DRAWN if measure.drawn_by_default else NOT_ASKED
+        name: closed if measure.has_influence else drawn if measure.drawn_by_default else NOT_ASKED
         for name, measure in names.items()
     }
 
@@ -389,7 +452,7 @@ class _Scoring:
     ) -> PairTable:
         settings = Settings(
             tuple(measures),
-            tuple(null_kind(measure, "auto") for measure in measures),
+            tuple(null_kind(measure, "auto", clustered=self.settings["documents"] is not None) for measure in measures),
             controls=(NONE, *(control for control in controls if control != NONE)),
             clusters=self.clusters if clusters and any(measure.has_influence for measure in measures) else None,
             sequential=True,
@@ -426,7 +489,8 @@ class _Scoring:
             if variable in SCORE_COLUMNS:
                 frame[variable] = flat[:, at]
         exact, known = flat[:, VARIABLES.index("exact")] == 1, np.isfinite(flat[:, VARIABLES.index("null_mean")])
-        frame["null"] = np.where(known, np.where(exact, "closed form", "permutation"), "")
+        drawn = "permutation" if self.settings["documents"] is None else "permutation of clusters"
+        frame["null"] = np.where(known, np.where(exact, "closed form", drawn), "")
         frame["convention"] = [measure.convention_text for measure in taken or measures] * len(comparisons)
         self.frames.append(frame.loc[np.isfinite(flat[:, 0]), list(SCORE_COLUMNS)])
 

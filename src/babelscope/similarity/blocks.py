@@ -46,6 +46,9 @@ class Settings:
         :data:`NONE` first.
     clusters : ndarray of int, shape (n,), or None
         Which cluster each sentence is in, from 0: deviations are given where a measure has a closed form of them.
+    documents : ndarray of int, shape (n,), or None
+        Which sentences are not independent of one another: permutations and folds keep them together. `kinds` names no
+        closed form then.
     sequential : bool
         Whether permutations are drawn until the p-value is decided, `permutations` at most.
     """
@@ -62,6 +65,7 @@ class Settings:
     controls: tuple[str, ...] = (NONE,)
     clusters: IntArray | None = None
     sequential: bool = False
+    documents: IntArray | None = None
 
     @property
     def deviating(self) -> tuple[int, ...]:

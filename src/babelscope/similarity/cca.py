@@ -207,6 +207,7 @@ class _MeanCorrelation(Measure):
 
     drawn_by_default = False
     geometric = True
+    residual_rows = True
 
     @property
     def _squared(self) -> bool:

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from babelscope.errors import UsageError
+from babelscope.errors import DataError, UsageError
 from babelscope.similarity.arrays import Array, FloatArray, IntArray, like, to_numpy
 from babelscope.similarity.measure import Measure, count, make, register
+from babelscope.similarity.permutation import members
 from babelscope.similarity.representation import Representation
 
 GRID = (1, 2, 3, 5, 7, 10, 14, 20, 30, 50, 80, 120, 200)
@@ -36,6 +37,7 @@ class Folds:
     folds: list[Fold]
     parts: list[IntArray]
     n: int
+    clusters: IntArray | None = None  # which sentences belong together: a part has all of a cluster or none
 
 
 @register
@@ -65,7 +67,7 @@ class CVCCA(Measure):
             f"{self.folds - 2} parts, "
             f"number of principal directions (at most {self.max_k}) chosen by the summed correlation on one, "
             "scored on the last; "
-            "permuted within parts for the null"
+            "permuted within parts for the null; clusters of sentences, where they are known, are not divided"
         )
 
     @property
@@ -80,15 +82,36 @@ class CVCCA(Measure):
     def minimum_sentences(self) -> int:
         return 6 * self.folds
 
-    def parts(self, n: int) -> list[IntArray]:
-        """Return the parts, the same for every representation of n sentences."""
-        order = np.random.default_rng([self.seed, n, self.folds]).permutation(n)
-        return [np.sort(part) for part in np.array_split(order, self.folds)]
+    def parts(self, n: int, clusters: IntArray | None = None) -> list[IntArray]:
+        """Return the parts, the same for every representation of n sentences in these clusters.
+
+        Raises
+        ------
+        DataError
+            If the clusters are too few or too large for parts of 6 sentences or more.
+        """
+        generator = np.random.default_rng([self.seed, n, self.folds])
+        if clusters is None:
+            return [np.sort(part) for part in np.array_split(generator.permutation(n), self.folds)]
+        # Each cluster in turn goes to the part with the fewest sentences, the largest clusters first.
+        sizes = np.bincount(clusters)
+        order = generator.permutation(sizes.size)
+        order = order[np.argsort(-sizes[order], kind="stable")]
+        part_of, filled = np.empty(sizes.size, dtype=np.int64), np.zeros(self.folds, dtype=np.int64)
+        for cluster in order:
+            part_of[cluster] = np.argmin(filled)
+            filled[part_of[cluster]] += sizes[cluster]
+        if filled.min() < self.minimum_sentences // self.folds:
+            raise DataError(
+                f"{self}: {np.count_nonzero(sizes)} clusters of up to {sizes.max()} sentences cannot be divided into "
+                f"{self.folds} parts: take another measure, or ignore clusters (clusters='none')"
+            )
+        return [np.flatnonzero(part_of[clusters] == part) for part in range(self.folds)]
 
     def prepare(self, x: Representation) -> Folds:
-        parts = self.parts(x.n)
+        parts = self.parts(x.n, x.clusters)
         gram = x.gram
-        return Folds([self._fold(gram, parts, index) for index in range(self.folds)], parts, x.n)
+        return Folds([self._fold(gram, parts, index) for index in range(self.folds)], parts, x.n, x.clusters)
 
     def _roles(self, parts: list[IntArray], index: int) -> tuple[list[int], int, int]:
         choose = (index + 1) % self.folds
@@ -128,9 +151,7 @@ class CVCCA(Measure):
     def _scores(self, x: Folds, y: Folds, orders: IntArray | None) -> tuple[FloatArray, FloatArray]:
         """Return scores and mean chosen k, one for each permutation."""
         total, chosen = [], []
-        within = (
-            None if orders is None else [np.argsort(np.argsort(orders[:, part], axis=1), axis=1) for part in x.parts]
-        )
+        within = None if orders is None else [_within(orders, part, x.clusters) for part in x.parts]
         for index, (a, b) in enumerate(zip(x.folds, y.folds, strict=True)):
             fit, choose, test = self._roles(x.parts, index)
             if within is None:
@@ -143,6 +164,23 @@ class CVCCA(Measure):
             total.append(score)
             chosen.append(k)
         return np.mean(total, axis=0), np.mean(chosen, axis=0)
+
+
+def _within(orders: IntArray, part: IntArray, clusters: IntArray | None) -> IntArray:
+    """Return the permutations of the sentences of a part that the order of all sentences gives, shape (K, part).
+
+    With clusters: the order of the clusters of each size, and that of the sentences in each cluster.
+    """
+    keys = orders[:, part]
+    if clusters is None:
+        return np.asarray(np.argsort(np.argsort(keys, axis=1), axis=1))
+    out = np.empty_like(keys)
+    for rows in members(clusters[part]).values():
+        sentences = keys[:, rows]  # (K, clusters, size)
+        places = np.argsort(np.argsort(sentences.min(2), axis=1), axis=1)
+        ranks = np.argsort(np.argsort(sentences, axis=2), axis=2)
+        out[:, rows] = np.take_along_axis(rows[places], ranks, axis=2)
+    return out
 
 
 def _held_out_score(a: Fold, train: FloatArray, dev: FloatArray, held: FloatArray) -> tuple[FloatArray, FloatArray]:

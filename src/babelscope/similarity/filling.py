@@ -14,7 +14,7 @@ from babelscope.similarity.arrays import FloatArray, IntArray, to_numpy
 from babelscope.similarity.blocks import NONE, REGRESSED, SHUFFLED, VARIABLES, Block, Filled, Pair, Settings
 from babelscope.similarity.intervals import deviations_by_cluster
 from babelscope.similarity.measure import Measure, Outcome, State
-from babelscope.similarity.permutation import permutations
+from babelscope.similarity.permutation import cluster_permutations, permutations
 from babelscope.similarity.representation import Representation
 from babelscope.similarity.residuals import ROUNDING, NothingLeft, levelled, regress_out, residual_space
 from babelscope.similarity.score import calibration_of
@@ -47,7 +47,14 @@ class BlockWorker:
         self.settings, self.workers, self.pool = settings, workers, pool
         again = REGRESSED in settings.controls and not all(m.regresses_states for m in settings.measures)
         self.sides = SideCache(
-            {}, settings.measures, settings.memory, settings.single, settings.fingerprints, whole=again, rows=rows
+            {},
+            settings.measures,
+            settings.memory,
+            settings.single,
+            settings.fingerprints,
+            whole=again,
+            rows=rows,
+            documents=settings.documents,
         )
         self._orders: dict[tuple[int, int], IntArray] = {}
         self._drawing = threading.Lock()
@@ -149,6 +156,9 @@ class BlockWorker:
         if SHUFFLED not in self.settings.controls:
             return None
         key = block.shuffles[row].encode()
+        if self.settings.documents is not None:
+            (seed,) = np.random.SeedSequence([self.settings.seed, *key]).generate_state(1)
+            return np.asarray(cluster_permutations(self.settings.documents, 1, int(seed))[0])
         return np.random.default_rng([self.settings.seed, *key]).permutation(n).astype(np.int64)
 
     def _plain(
@@ -188,7 +198,9 @@ class BlockWorker:
             except NothingLeft:
                 continue  # this control has no number then; the others do
             outcome = measure.outcome(x, y, law=kind == "exact")
-            drawable = left.n if measure.regresses_states else rows
+            # Rows of the residual space are permuted like the sentences that they stand for, the first of all.
+            whole = measure.regresses_states and (self.settings.documents is None or not measure.residual_rows)
+            drawable = left.n if whole else rows
             self._write(filled, row, at, REGRESSED, measure, x, y, outcome, rows, drawable)
 
     def _write(
@@ -216,6 +228,7 @@ class BlockWorker:
             settings.alpha,
             law=outcome.law,
             sequential=settings.sequential,
+            stopping=settings.documents is not None,
         )
         numbers = filled.table[row, at, settings.controls.index(control)]
         numbers[_AT["value"]], numbers[_AT["n"]] = outcome.value, n
@@ -230,7 +243,12 @@ class BlockWorker:
         """Return the first permutations of n sentences; more of them begin with the same ones."""
         with self._drawing:
             if (n, count) not in self._orders:
-                self._orders[n, count] = permutations(n, count, self.settings.seed)
+                documents, seed = self.settings.documents, self.settings.seed
+                self._orders[n, count] = (
+                    permutations(n, count, seed)
+                    if documents is None
+                    else cluster_permutations(documents[:n], count, seed)
+                )
             return self._orders[n, count]
 
 
@@ -248,7 +266,8 @@ def _less(measure: Measure, side: Side, at: int, covariates: FloatArray) -> Stat
         reduced = levelled(reduced, covariates)
     if not measure.centres:
         reduced[:, : mean.size] += mean  # or the control would take that off as well
-    return measure.prepare(Representation(reduced, side.whole.name))
+    clusters = None if side.whole.clusters is None else side.whole.clusters[: len(reduced)]
+    return measure.prepare(Representation(reduced, side.whole.name, clusters=clusters))
 
 
 class Filler:

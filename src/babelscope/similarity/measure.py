@@ -82,6 +82,9 @@ class Measure(ABC):
     relational : bool
         Whether it compares similarities between the sentences of one side: residuals then get back the similarity that
         every side loses alike (:func:`babelscope.similarity.residuals.levelled`). Other measures take residual rows.
+    residual_rows : bool
+        Whether a side after :meth:`regressed` is permuted in the rows of
+        :func:`~babelscope.similarity.residuals.residual_space`, as many as sentences less covariates.
     drawn_by_default : bool
         Whether its intervals, where they have no closed form, are drawn without being asked for by name.
     invariances : frozenset of str
@@ -103,6 +106,7 @@ class Measure(ABC):
     lead: ClassVar[int | None] = None
     geometric: ClassVar[bool] = False
     relational: ClassVar[bool] = False
+    residual_rows: ClassVar[bool] = False
     drawn_by_default: ClassVar[bool] = True
     #: Parameters that are shown even where they have their default.
     shown: ClassVar[tuple[str, ...]] = ()

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from babelscope.errors import DataError, UsageError, did_you_mean
@@ -27,7 +28,7 @@ from babelscope.similarity.checkpoint import Checkpoint
 from babelscope.similarity.filling import BlockWorker
 from babelscope.similarity.intervals import subsample_interval, subsamples
 from babelscope.similarity.measure import Measure, parse_measure
-from babelscope.similarity.score import INTERVALS, null_kind
+from babelscope.similarity.score import check_interval, coded, null_kind
 from babelscope.similarity.sides import SideCache, fingerprint_of
 
 _AT = {name: index for index, name in enumerate(VARIABLES)}
@@ -54,6 +55,7 @@ def pairwise(
     memory: float = 1e9,
     progress: Callable[[int, int], None] | None = None,
     checkpoint: Path | str | None = None,
+    clusters: Sequence[Hashable] | NDArray[Any] | None = None,
 ) -> xr.Dataset:
     """Compare many pairs of representations under many measures.
 
@@ -86,6 +88,8 @@ def pairwise(
         Called with (pairs done, pairs in all) after each block; subsamples count as further pairs.
     checkpoint : path, optional
         A folder that keeps each finished block. Called again with the same arguments, the run goes on from there.
+    clusters : sequence, shape (n,), optional
+        As :func:`~babelscope.similarity.score`; all representations have the same n sentences then.
 
     Returns
     -------
@@ -110,11 +114,11 @@ def pairwise(
         raise UsageError("no measure was given: name at least one, such as 'svcca'")
     if len(set(names)) < len(names):
         raise UsageError(f"a measure is named twice in {', '.join(names)}")
-    kinds = [null_kind(measure, null) for measure in chosen]
+    documents = coded(clusters)
+    kinds = [null_kind(measure, null, clustered=documents is not None) for measure in chosen]
     if keep_null and any(kind == "exact" for kind in kinds):
         raise UsageError("keep_null=True needs null='permutation': a closed form draws nothing")
-    if interval not in (None, *INTERVALS):
-        raise UsageError(f"there is no interval {interval!r}: {did_you_mean(str(interval), INTERVALS)}")
+    check_interval(interval, documents)
     wanted = list(combinations(representations, 2)) if pairs is None else [(a, b) for a, b in pairs]
     _known(wanted, representations)
     if precision not in ("double", "single"):
@@ -129,6 +133,7 @@ def pairwise(
         single=precision == "single",
         memory=memory,
         fingerprints=checkpoint is not None,
+        documents=documents,
     )
     table = PairTable(representations, wanted, settings, workers=workers, progress=progress)
     if interval == "subsample":
@@ -248,6 +253,7 @@ class PairTable:
             "options": [settings.permutations, settings.seed, settings.alpha, settings.keep_null, settings.single],
             "controls": [settings.controls, settings.sequential, self.shuffles],
             "clusters": None if settings.clusters is None else settings.clusters.tolist(),
+            "documents": None if settings.documents is None else settings.documents.tolist(),
             "covariates": {label_of(key): fingerprint_of(basis) for key, basis in self.covariates.items()},
             "memory": settings.memory,
             "more": plan,

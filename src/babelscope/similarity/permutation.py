@@ -8,6 +8,7 @@ layers and measures of a run, so that a maximum over layers can be taken draw by
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +44,67 @@ def permutations(n: int, count: int, seed: int = 0) -> IntArray:
         raise UsageError(f"permutations={count}: at least 1 is needed (200 is usual)")
     rng = np.random.default_rng([seed, n])
     return np.argsort(rng.random((count, n)), axis=1).astype(np.int64)
+
+
+def cluster_permutations(clusters: IntArray, count: int, seed: int = 0) -> IntArray:
+    """Draw permutations that keep clusters together.
+
+    Clusters change places with clusters of the same size, and sentences within their cluster. If the sentences of one
+    side are exchangeable in this way, all these permutations of unrelated data are equally likely.
+
+    Parameters
+    ----------
+    clusters : ndarray of int, shape (n,)
+        The cluster of each sentence.
+    count : int
+        How many.
+    seed : int
+        Seed of :func:`numpy.random.default_rng`, together with `n` and the number of clusters.
+
+    Returns
+    -------
+    numpy.ndarray of int, shape (count, n)
+        Drawn uniformly and independently; fewer of them are the first of more.
+
+    Raises
+    ------
+    UsageError
+        If `count` is below 1.
+    """
+    if count < 1:
+        raise UsageError(f"permutations={count}: at least 1 is needed (200 is usual)")
+    by_size = members(clusters)
+    n, total = clusters.size, sum(len(rows) for rows in by_size.values())
+    keys = np.random.default_rng([seed, n, total]).random((count, n + total))
+    out = np.empty((count, n), dtype=np.int64)
+    before = n
+    for rows in by_size.values():  # (clusters of this size, size)
+        places = np.argsort(keys[:, before : before + len(rows)], axis=1)
+        before += len(rows)
+        out[:, rows] = np.take_along_axis(rows[places], np.argsort(keys[:, rows], axis=2), axis=2)
+    return out
+
+
+def members(clusters: IntArray) -> dict[int, IntArray]:
+    """Return the rows of the clusters of each size, shape (clusters, size)."""
+    _, codes, sizes = np.unique(clusters, return_inverse=True, return_counts=True)
+    order, starts = np.argsort(codes, kind="stable"), np.cumsum(sizes) - sizes
+    return {
+        int(size): np.asarray(order[starts[sizes == size][:, None] + np.arange(size)], dtype=np.int64)
+        for size in np.unique(sizes)
+    }
+
+
+def distinct_permutations(sizes: Mapping[int, int]) -> float:
+    """Return how many permutations keep clusters together: infinity where they are more than a float holds.
+
+    Parameters
+    ----------
+    sizes : mapping
+        Size of a cluster to how many clusters have it.
+    """
+    logarithm = sum(math.lgamma(count + 1) + count * math.lgamma(size + 1) for size, count in sizes.items())
+    return math.exp(logarithm) if logarithm < 700 else math.inf
 
 
 @dataclass(frozen=True)
@@ -121,6 +183,7 @@ def calibrate(
     best: float = 1.0,
     higher: bool = True,
     sequential: bool = False,
+    assumed: int = 0,
 ) -> Calibration:
     """Calibrate a score against permuted scores.
 
@@ -143,6 +206,9 @@ def calibrate(
         Whether larger is better.
     sequential : bool
         Whether they were drawn until the p-value was decided (:func:`sequential_p`).
+    assumed : int
+        Further permutations that were not drawn, because none would reach the score (:func:`out_of_reach`). They count
+        in p.
 
     Returns
     -------
@@ -160,12 +226,23 @@ def calibrate(
     rank = min(max(math.ceil((1 - alpha) * (count + 1) - 1e-9), 1), count + 1)
     tau = float(pooled[rank - 1])
     # A permuted score that equals the observed one but for the order of summation counts as reaching it.
-    reached = null >= s - 1e-12 * max(1.0, abs(s))
-    p = sequential_p(reached) if sequential else (1 + int(reached.sum())) / (count + 1)
+    reached = np.append(null >= s - 1e-12 * max(1.0, abs(s)), np.zeros(assumed, dtype=bool))
+    p = sequential_p(reached) if sequential else (1 + int(reached.sum())) / (reached.size + 1)
     calibrated, saturated = _against(s, tau, top)
     sd = float(null.std(ddof=1)) if count > 1 else 0.0
     q95 = float(np.sort(null)[min(max(math.ceil((1 - alpha) * count - 1e-9), 1), count) - 1])
     return Calibration(float(nulls.mean()), sd, sign * q95, sign * tau, calibrated, 1.0 if saturated else p, saturated)
+
+
+#: Standard deviations from the null's mean at which a score is out of the reach of further permutations, and how many
+#: of them may be left undrawn: of a null with the tail of an exponential law, one in 60,000 lies beyond.
+OUT_OF_REACH, MOST_ASSUMED = 10.0, 20_000
+
+
+def out_of_reach(value: float, nulls: FloatArray, *, higher: bool = True) -> bool:
+    """Return whether a score lies so far beyond its permuted scores that no further ones are worth drawing."""
+    beyond = value - nulls.mean() if higher else nulls.mean() - value
+    return bool(beyond > OUT_OF_REACH * nulls.std(ddof=1) > 0)
 
 
 def _against(s: float, tau: float, top: float) -> tuple[float, bool]:

@@ -30,6 +30,8 @@ class Representation:
         What to call it in errors.
     single : bool
         Multiply in single precision where that is good to 1e-6 (:attr:`kernel`).
+    clusters : ndarray of int, shape (n,), optional
+        Which sentences belong together, for measures that divide them.
 
     Attributes
     ----------
@@ -44,14 +46,17 @@ class Representation:
     Raises
     ------
     DataError
-        If it is not a finite real matrix (:func:`~babelscope.similarity.arrays.as_rows`).
+        If it is not a finite real matrix (:func:`~babelscope.similarity.arrays.as_rows`), or there are clusters of
+        another number of sentences.
     """
 
-    def __init__(self, x: Any, name: Hashable = "x", *, single: bool = False) -> None:
-        self.single = single
+    def __init__(self, x: Any, name: Hashable = "x", *, single: bool = False, clusters: IntArray | None = None) -> None:
+        self.single, self.clusters = single, clusters
         self.rows, self.resolution = as_rows(x, name)
         self.name = name
         self.n, self.d = int(self.rows.shape[0]), int(self.rows.shape[1])
+        if clusters is not None and clusters.shape != (self.n,):
+            raise DataError(f"{label_of(name)} has {self.n} sentences, but clusters are given for {clusters.size}")
         self._memo: dict[Hashable, Any] = {}
 
     def memo(self, key: Hashable, make: Callable[[], T]) -> T:
@@ -62,9 +67,14 @@ class Representation:
 
     def subset(self, rows: IntArray) -> Representation:
         """Return the representation of some of the sentences, in the order of `rows`."""
-        part = Representation(self.rows[like(rows, self.rows)], self.name, single=self.single)
+        clusters = None if self.clusters is None else self.clusters[rows]
+        part = Representation(self.rows[like(rows, self.rows)], self.name, single=self.single, clusters=clusters)
         part.resolution = self.resolution
         return part
+
+    def bare(self) -> Representation:
+        """Return the representation without what was derived from it."""
+        return Representation(self.rows, self.name, clusters=self.clusters)
 
     @lazy
     def varying(self) -> Any:

@@ -97,7 +97,9 @@ def residual_space(span: FloatArray) -> FloatArray:
     n - 1 makes the null too low, by a share of about c / n. The map B, of n - c centred rows (B B' is the centring
     matrix, B' B the residual maker), turns x into B x: the same singular values as the residuals have, and rows that
     are exchangeable. The rows are no sentences any more, so this is for measures of the whole geometry (CCA,
-    Procrustes), not for neighbours.
+    Procrustes), not for neighbours. Of all such maps it is the one whose rows are nearest to the residuals of the first
+    n - c sentences, so that they can be permuted by cluster as well (Theil 1965; Winkler et al. 2020, "Permutation
+    inference for canonical correlation analysis", NeuroImage 220).
 
     Parameters
     ----------
@@ -108,9 +110,18 @@ def residual_space(span: FloatArray) -> FloatArray:
     -------
     ndarray, shape (n - c, n)
     """
-    n, c = span.shape
+    span = np.ascontiguousarray(span, dtype=np.float64)
+    return _residual_space(span.tobytes(), span.shape)
+
+
+@lru_cache(maxsize=8)
+def _residual_space(content: bytes, shape: tuple[int, int]) -> FloatArray:
+    n, c = shape
+    span = np.frombuffer(content).reshape(shape)
     whole, _ = np.linalg.qr(np.column_stack([np.full(n, n**-0.5), span]), mode="complete")
-    return np.asarray(_centred_basis(n - 1 - c) @ whole[:, c + 1 :].T)
+    basis, centred = whole[:, c + 1 :], _centred_basis(n - 1 - c)
+    left, _, right = np.linalg.svd(centred.T @ basis[: n - c])
+    return np.asarray(centred @ (left @ right) @ basis.T)
 
 
 def levelled(residuals: FloatArray, span: FloatArray) -> FloatArray:

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from babelscope.errors import UsageError, did_you_mean
 from babelscope.similarity.arrays import FloatArray, IntArray, is_tensor
 from babelscope.similarity.intervals import subsample_interval, subsamples
 from babelscope.similarity.measure import Measure, State, parse_measure
 from babelscope.similarity.nulls import NullLaw
-from babelscope.similarity.permutation import ENOUGH, FIRST, Calibration, calibrate, permutations
+from babelscope.similarity.permutation import (
+    ENOUGH,
+    FIRST,
+    MOST_ASSUMED,
+    Calibration,
+    calibrate,
+    cluster_permutations,
+    out_of_reach,
+    permutations,
+)
 from babelscope.similarity.representation import Representation
 
 NULLS = ("auto", "exact", "permutation", "none")
@@ -128,13 +138,15 @@ def p_text(p: float) -> str:
     return "< 1e-12" if p < 1e-12 else f"{p:.2g}"
 
 
-def null_kind(measure: Measure, null: str | None) -> str:
+def null_kind(measure: Measure, null: str | None, *, clustered: bool = False) -> str:
     """Return which null a measure gets: ``exact``, ``permutation`` or ``none``.
+
+    The closed forms are laws over all permutations of the sentences: with clusters they do not hold.
 
     Raises
     ------
     UsageError
-        For an unknown kind, or "exact" where the measure has no closed form.
+        For an unknown kind, or "exact" where the measure has no closed form or there are clusters.
     """
     wanted = "none" if null is None else null
     if wanted not in NULLS:
@@ -143,7 +155,9 @@ def null_kind(measure: Measure, null: str | None) -> str:
     if not kinds or wanted == "none":
         return "none"
     if wanted == "auto":
-        return "exact" if "exact" in kinds else "permutation"
+        return "exact" if "exact" in kinds and not clustered else "permutation"
+    if wanted == "exact" and clustered:
+        raise UsageError("null='exact' does not hold for sentences in clusters: ask for null='auto' or 'permutation'")
     if wanted == "exact" and "exact" not in kinds:
         raise UsageError(f"{measure} has no null in closed form: ask for null='auto' or 'permutation'")
     return wanted
@@ -161,6 +175,7 @@ def calibration_of(
     *,
     law: NullLaw | None = None,
     sequential: bool = False,
+    stopping: bool = False,
 ) -> tuple[Calibration | None, str, FloatArray | None]:
     """Return a score's calibration, the null that gave it, and the permuted scores where there are any.
 
@@ -179,6 +194,9 @@ def calibration_of(
         The closed form, where it was asked for and there is one.
     sequential : bool
         Draw until the p-value is decided.
+    stopping : bool
+        Draw no more either once the score is out of their reach
+        (:func:`~babelscope.similarity.permutation.out_of_reach`).
     """
     if kind == "none":
         return None, "none", None
@@ -187,6 +205,10 @@ def calibration_of(
         return law.calibrate(value, alpha=alpha, best=best, higher=higher), "exact", None
     count = min(FIRST, permutations) if sequential else permutations
     drawn = measure.permuted(x, y, orders(count))
+    if sequential and stopping and count < permutations <= MOST_ASSUMED and out_of_reach(value, drawn, higher=higher):
+        rest = permutations - count
+        found = calibrate(value, drawn, alpha=alpha, best=best, higher=higher, sequential=True, assumed=rest)
+        return found, "permutation", drawn
     if sequential and count < permutations:
         slack = 1e-12 * max(1.0, abs(value))
         while len(drawn) < permutations:
@@ -211,6 +233,7 @@ def score(
     draws: int = 100,
     share: float = 0.8,
     alpha: float = 0.05,
+    clusters: Sequence[Hashable] | NDArray[Any] | None = None,
 ) -> Score:
     """Compare two representations, and say what chance would give.
 
@@ -236,6 +259,9 @@ def score(
         Share of the sentences in a subsample.
     alpha : float
         Level of the calibration's threshold and of the interval.
+    clusters : sequence, shape (n,), optional
+        What each sentence belongs to, such as its document. Sentences of one cluster are not independent: permutations
+        (and the folds of ``cv_cca``) keep clusters together, and no closed form is taken.
 
     Returns
     -------
@@ -256,17 +282,19 @@ def score(
     (True, 0.0)
     """
     chosen = parse_measure(measure)
-    kind = null_kind(chosen, null)
-    if interval not in (None, *INTERVALS):
-        raise UsageError(f"there is no interval {interval!r}: {did_you_mean(str(interval), INTERVALS)}")
-    left, right = Representation(x, "x"), Representation(y, "y")
+    documents = coded(clusters)
+    kind = null_kind(chosen, null, clustered=documents is not None)
+    check_interval(interval, documents)
+    left, right = Representation(x, "x", clusters=documents), Representation(y, "y", clusters=documents)
     chosen.check_pair(left, right)
     a, b = chosen.prepare(left), chosen.prepare(right)
     outcome = chosen.outcome(a, b, law=kind == "exact")
     value = outcome.value
-    found, kind, _ = calibration_of(
-        chosen, a, b, value, kind, lambda count: draw(left.n, count, seed), permutations, alpha, law=outcome.law
-    )
+
+    def orders(count: int) -> IntArray:
+        return draw(left.n, count, seed) if documents is None else cluster_permutations(documents, count, seed)
+
+    found, kind, _ = calibration_of(chosen, a, b, value, kind, orders, permutations, alpha, law=outcome.law)
     low = high = math.nan
     if interval == "subsample":
         parts = subsamples(left.n, draws, share, seed, least=chosen.minimum_sentences)
@@ -294,6 +322,32 @@ def score(
 
 
 draw = permutations
+
+
+def coded(clusters: Sequence[Hashable] | NDArray[Any] | None) -> IntArray | None:
+    """Return clusters as numbers from 0, in the order in which they come; None where no two sentences share one."""
+    if clusters is None:
+        return None
+    numbers: dict[Hashable, int] = {}
+    given = clusters.tolist() if isinstance(clusters, np.ndarray) else clusters
+    codes = np.array([numbers.setdefault(cluster, len(numbers)) for cluster in given], dtype=np.int64)
+    return codes if len(numbers) < codes.size else None
+
+
+def check_interval(interval: str | None, documents: IntArray | None) -> None:
+    """Refuse an interval that there is not, or that does not hold for sentences in clusters.
+
+    Raises
+    ------
+    UsageError
+    """
+    if interval not in (None, *INTERVALS):
+        raise UsageError(f"there is no interval {interval!r}: {did_you_mean(str(interval), INTERVALS)}")
+    if interval == "subsample" and documents is not None:
+        raise UsageError(
+            "interval='subsample' draws single sentences, which does not hold with clusters: leave one of the two out "
+            "(babelscope.compare gives intervals by cluster)"
+        )
 
 
 def input_notes(x: Representation) -> tuple[str, ...]:

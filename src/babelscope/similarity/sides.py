@@ -56,6 +56,7 @@ class SideCache:
     fingerprints: bool = False
     whole: bool = False  # whether representations are kept beside what is prepared of them
     rows: dict[int, IntArray] | None = None  # n -> which sentences, for subsamples
+    documents: IntArray | None = None  # which sentences belong together
     seen: dict[Hashable, str] = field(default_factory=dict)
     kept: OrderedDict[Hashable, Side] = field(default_factory=OrderedDict)
     sizes: dict[Hashable, int] = field(default_factory=dict)
@@ -75,7 +76,7 @@ class SideCache:
         if callable(given) and not is_tensor(given):
             with self._reading:  # stores are not asked to be safe for threads
                 given = given()
-        x = Representation(given, label, single=self.single)
+        x = Representation(given, label, single=self.single, clusters=self.documents)
         fingerprint = fingerprint_of(given) if self.fingerprints and not is_tensor(given) else ""
         self.check_unchanged(label, fingerprint)
         n, d = x.n, x.d
@@ -87,7 +88,7 @@ class SideCache:
         if self.single:
             states = [measure.narrow(state) for measure, state in zip(self.measures, states, strict=True)]
         size = sum(size_of(state) for state in states) + (size_of(x.rows) if self.whole else 0)
-        return Side(n, d, states, size, fingerprint, Representation(x.rows, label) if self.whole else None)
+        return Side(n, d, states, size, fingerprint, x.bare() if self.whole else None)
 
     def check_unchanged(self, label: Hashable, fingerprint: str) -> None:
         """Refuse a representation that is not what was read of it before."""

@@ -122,6 +122,8 @@ def planted_activations(
     width: int = 24,
     seed: int = 0,
     falling: float = 0.0,
+    texts: Sequence[str] = (),
+    clusters: Sequence[str] = (),
 ) -> Activations:
     """Write a store of synthetic activations at points that both modalities share.
 
@@ -142,6 +144,10 @@ def planted_activations(
     seed : int
     falling : float
         The i-th direction has standard deviation ``i ** -falling``; shares of variance are the same in each.
+    texts : sequence of str, optional
+        Of the sentences, in every language.
+    clusters : sequence of str, optional
+        What each sentence is said to belong to. It changes no activation.
 
     Returns
     -------
@@ -204,12 +210,18 @@ def planted_activations(
     if falling:
         identity["falling"] = falling
     writer = Writer(Path(path), Layout(sentences, tuple(languages), MODALITIES, rows, n, identity, provenance))
+    if clusters:
+        writer.write_clusters(dict(zip(sentences, clusters, strict=True)))
     vectors, lengths = planted_vectors(points, n=n, languages=languages, width=width, seed=seed, falling=falling)
     readers = [f"reader {index % 3}" for index in range(n)]  # with no voice of their own
     for column, language in enumerate(languages):
         writer.write_language(
             column,
-            {"text": [f"text of {sentence}" for sentence in sentences], "recording": [""] * n, "reader": readers},
+            {
+                "text": list(texts) or [f"text of {sentence}" for sentence in sentences],
+                "recording": [""] * n,
+                "reader": readers,
+            },
         )
         for modality in MODALITIES:
             positions = {name: [1] * n for name in points}
