@@ -170,6 +170,20 @@ def test_closed_forms_agree_with_a_thousand_permutations(name: str, shape: Any) 
         assert np.mean(p <= alpha) < alpha + slack
 
 
+@pytest.mark.parametrize(("n", "k"), [(12, 2), (20, 3), (20, 10)])
+def test_p_of_neighbours_is_that_of_permutations_though_few_scores_are_possible(n: int, k: int) -> None:
+    rng, measure = RNG(n + k), sim.parse_measure(f"mutual_knn(k={k})")
+    shared = rng.normal(size=(n, 6))
+    x, y = (measure.prepare(sim.Representation(0.3 * shared + rng.normal(size=(n, 6)))) for _ in range(2))
+    law, scores = measure.law(x, y), measure.permuted(x, y, permutations(n, 8000, 6))
+    assert law is not None
+    for score in np.unique(scores):
+        assert law.above(score) == pytest.approx((scores >= score - 1e-9).mean(), abs=0.016)  # off by .03 without steps
+    step = 1 / (n * k)
+    assert law.quantile(0.95) == pytest.approx(np.quantile(scores, 0.95, method="inverted_cdf"), abs=1.01 * step)
+    assert law.quantile(0.95) / step == pytest.approx(round(law.quantile(0.95) / step))
+
+
 @pytest.mark.parametrize(
     "name", ["svcca", "svcca(squared=True)", "linear_cka", "linear_cka(debiased=False)", "rbf_cka", "rsa", "anc"]
 )

@@ -59,7 +59,7 @@ DRAWN = (
 DRAWN_BY_CLUSTER = DRAWN.replace("blocks of the sentences", "blocks of whole clusters of sentences").replace(
     "halvings of the sentences", "halvings by whole clusters"
 )
-NOT_ASKED = "none: they have no closed form, and were not asked for by name (intervals)"
+NOT_ASKED = "none: without a closed form, and not named in intervals"
 
 #: Fewest clusters of sentences from which an interval is given.
 FEWEST_CLUSTERS = 8

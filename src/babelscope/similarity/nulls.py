@@ -35,8 +35,8 @@ class NullLaw:
     support, mass : ndarray or None
         For a count (retrieval): its values and their probabilities; moments are then only reported.
     step : float
-        Distance between two possible scores where they are few enough to matter, as for a share of neighbours; 0 if
-        the score is continuous. The probability of a score includes the half step below it.
+        Scores are multiples of it, where they are few enough to matter, as for a share of neighbours; 0 if the score is
+        continuous. The probability of a score includes the half steps around it.
     """
 
     mean: float
@@ -75,10 +75,12 @@ class NullLaw:
             return self.mean
         g = self.skewness
         if abs(g) < 1e-4:
-            return float(self.mean + self.sd * ndtri(q))
-        shape = 4.0 / (g * g)
-        x = float(gammainccinv(shape, 1 - q if g > 0 else q))
-        return float(self.mean + self.sd * np.sign(g) * (x - shape) / shape**0.5)
+            z = float(ndtri(q))
+        else:
+            shape = 4.0 / (g * g)
+            z = float(np.sign(g) * (gammainccinv(shape, 1 - q if g > 0 else q) - shape) / shape**0.5)
+        value = self.mean + self.sd * z
+        return float(self.step * np.ceil(value / self.step - 0.5 - 1e-9) if self.step else value)
 
     def scaled(self, factor: float, shift: float = 0.0) -> NullLaw:
         """Return the law of ``factor * score + shift``."""
