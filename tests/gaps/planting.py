@@ -11,10 +11,14 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from babelscope.capture import Activations
-from babelscope.gaps import compare, plan
+from babelscope.gaps import Result, compare, plan
+from babelscope.gaps.by_class import intervals_of_means
 from babelscope.gaps.comparisons import Comparison
 from babelscope.gaps.contrasts import Scored, scored_by_measure
+from babelscope.gaps.curves import curves
+from babelscope.gaps.headline import headline
 from babelscope.gaps.resampling import deviations
+from babelscope.gaps.tables import tables_of_scores
 from babelscope.testing import Planted, planted_activations, planted_vectors
 
 KINDS = ("modality_gap", "language_gap_text", "language_gap_speech")
@@ -67,6 +71,15 @@ class Planting:
                 drawn.append((flat @ other.swapaxes(1, 2))[self.at, self.first, self.second])
             scores["null_q95"] = np.quantile(drawn, 0.95, axis=0)
         return scores, scored_by_measure(scores, self.comparisons, {"linear_cka": deviations(score, self.n, seed=seed)})
+
+    def result(self, seed: int) -> Result:
+        """Return the scores, tables and headline of one draw, as a study has them."""
+        scores, scored = self.draw(seed)
+        tables = tables_of_scores(self.store, scores, scored)
+        means, _ = intervals_of_means(scored, tables["by_class"], self.languages)
+        along = curves(scores, means)
+        said = headline(along, scores, {}, tables)
+        return Result(scores, along, {"headline": [str(sentence) for sentence in said]}, tables)
 
 
 def _u_centred(kernels: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -78,7 +78,10 @@ def simultaneous(scored: Scored, contrasts: Sequence[Sequence[Term]], *, seed: i
         return Simultaneous(values, np.full(len(values), np.nan), np.empty(0), 0.0)
     blocks, halves = deviations.blocks @ weights.T, deviations.halves @ weights.T
     square = (blocks**2).sum(0)
-    errors = np.sqrt(square - np.minimum((halves**2).sum(0), square / 2))
+    # The share that pairs of sentences add twice is estimated over all contrasts: that of a single one varies much, and
+    # where it is overestimated the largest t would be too large.
+    twice = min(float((halves**2).sum() / max(square.sum(), 1e-300)), 0.5)
+    errors = np.sqrt(square * (1 - twice))
     known = errors > 1e-9
     if not known.any():
         return Simultaneous(values, np.full(len(values), np.nan), np.empty(0), 0.0)
