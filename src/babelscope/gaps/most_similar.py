@@ -23,7 +23,7 @@ from babelscope.gaps.simultaneous import simultaneous
 from babelscope.gaps.stages import way
 
 #: The probability that the candidates lack the best point.
-LEVEL = 0.01
+LEVEL = 0.005
 
 
 def most_similar(activations: Activations, scored: Mapping[str, Scored], scores: pd.DataFrame) -> pd.DataFrame:

@@ -154,7 +154,7 @@ TABLE_COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     # Where speech and text are most similar, on average over the languages: one row a speech point. `low` and `high`
     # are of `value` and hold for all points together (max-t); `corrected` is the chance-corrected mean; `best` marks
-    # the largest; `candidate` whether no other point is known to be higher (99 %, all pairs of points together).
+    # the largest; `candidate` whether no other point is known to be higher (99.5 %, all pairs of points together).
     "most_similar": (
         "measure",
         "point",
