@@ -560,7 +560,7 @@ def compare(
         str, typer.Option("--device", help="Where pairs are computed: cpu, or a device of torch such as cuda.")
     ] = "cpu",
     match: Annotated[
-        str, typer.Option("--match", help="output, depth or all: which text point a speech point is held against.")
+        str, typer.Option("--match", help="output, depth or all: which text point a speech point is compared with.")
     ] = "output",
     clusters: Annotated[
         str, typer.Option("--clusters", help="auto: keep clusters of sentences together, as documents; or none.")
@@ -661,7 +661,7 @@ def diff(
         typer.Option("--kind", "-k", help="Such as modality_gap; repeat for more; all kinds if left out."),
     ] = None,
     match: Annotated[
-        str, typer.Option("--match", help="output, depth or all: which text point a speech point is held against.")
+        str, typer.Option("--match", help="output, depth or all: which text point a speech point is compared with.")
     ] = "output",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A CSV file for all differences.")] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of every draw.")] = 0,
