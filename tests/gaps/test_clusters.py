@@ -156,9 +156,9 @@ def test_no_more_permutations_are_drawn_for_a_score_out_of_their_reach() -> None
         measure, x, y, value, "permutation", orders, 2000, 0.05, sequential=True, stopping=True
     )
     assert asked == [200] and drawn is not None and drawn.size == 200
-    assert found is not None and found.p == 1 / 2001
+    assert found is not None and 0 < found.p < 1e-4  # so that it can pass a correction for many tests
     whole, _, _ = calibration_of(measure, x, y, value, "permutation", orders, 2000, 0.05, sequential=True)
-    assert whole is not None and whole.p == found.p and asked[-1] == 2000
+    assert whole is not None and whole.p == 1 / 2001 and asked[-1] == 2000
 
 
 def test_a_shuffle_keeps_documents_together() -> None:

@@ -183,7 +183,6 @@ def calibrate(
     best: float = 1.0,
     higher: bool = True,
     sequential: bool = False,
-    assumed: int = 0,
 ) -> Calibration:
     """Calibrate a score against permuted scores.
 
@@ -206,9 +205,6 @@ def calibrate(
         Whether larger is better.
     sequential : bool
         Whether they were drawn until the p-value was decided (:func:`sequential_p`).
-    assumed : int
-        Further permutations that were not drawn, because none would reach the score (:func:`out_of_reach`). They count
-        in p.
 
     Returns
     -------
@@ -226,23 +222,30 @@ def calibrate(
     rank = min(max(math.ceil((1 - alpha) * (count + 1) - 1e-9), 1), count + 1)
     tau = float(pooled[rank - 1])
     # A permuted score that equals the observed one but for the order of summation counts as reaching it.
-    reached = np.append(null >= s - 1e-12 * max(1.0, abs(s)), np.zeros(assumed, dtype=bool))
-    p = sequential_p(reached) if sequential else (1 + int(reached.sum())) / (reached.size + 1)
+    reached = null >= s - 1e-12 * max(1.0, abs(s))
+    p = sequential_p(reached) if sequential else (1 + int(reached.sum())) / (count + 1)
     calibrated, saturated = _against(s, tau, top)
     sd = float(null.std(ddof=1)) if count > 1 else 0.0
     q95 = float(np.sort(null)[min(max(math.ceil((1 - alpha) * count - 1e-9), 1), count) - 1])
     return Calibration(float(nulls.mean()), sd, sign * q95, sign * tau, calibrated, 1.0 if saturated else p, saturated)
 
 
-#: Standard deviations from the null's mean at which a score is out of the reach of further permutations, and how many
-#: of them may be left undrawn: of a null with the tail of an exponential law, one in 60,000 lies beyond.
-OUT_OF_REACH, MOST_ASSUMED = 10.0, 20_000
+#: Standard deviations from the null's mean at which a score is out of the reach of further permutations; and by how
+#: much the standard deviation of a few hundred permuted scores may be too small.
+OUT_OF_REACH, ALLOWANCE = 10.0, 1.15
 
 
-def out_of_reach(value: float, nulls: FloatArray, *, higher: bool = True) -> bool:
-    """Return whether a score lies so far beyond its permuted scores that no further ones are worth drawing."""
+def out_of_reach(value: float, nulls: FloatArray, *, higher: bool = True) -> float | None:
+    """Return the p-value of a score so far beyond its permuted scores that no further ones are worth drawing.
+
+    It is the tail of an exponential law with the null's mean and standard deviation, which is heavier than that of a
+    normal law or of a gamma law with less skew. None for a score that permutations may reach.
+    """
     beyond = value - nulls.mean() if higher else nulls.mean() - value
-    return bool(beyond > OUT_OF_REACH * nulls.std(ddof=1) > 0)
+    spread = float(nulls.std(ddof=1))
+    if not beyond > OUT_OF_REACH * spread > 0:
+        return None
+    return math.exp(-1 - float(beyond) / (ALLOWANCE * spread))
 
 
 def _against(s: float, tau: float, top: float) -> tuple[float, bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,6 @@ from babelscope.similarity.nulls import NullLaw
 from babelscope.similarity.permutation import (
     ENOUGH,
     FIRST,
-    MOST_ASSUMED,
     Calibration,
     calibrate,
     cluster_permutations,
@@ -205,10 +204,10 @@ def calibration_of(
         return law.calibrate(value, alpha=alpha, best=best, higher=higher), "exact", None
     count = min(FIRST, permutations) if sequential else permutations
     drawn = measure.permuted(x, y, orders(count))
-    if sequential and stopping and count < permutations <= MOST_ASSUMED and out_of_reach(value, drawn, higher=higher):
-        rest = permutations - count
-        found = calibrate(value, drawn, alpha=alpha, best=best, higher=higher, sequential=True, assumed=rest)
-        return found, "permutation", drawn
+    beyond = out_of_reach(value, drawn, higher=higher) if sequential and stopping and count < permutations else None
+    if beyond is not None:
+        found = calibrate(value, drawn, alpha=alpha, best=best, higher=higher)
+        return (found if found.saturated else replace(found, p=beyond)), "permutation", drawn
     if sequential and count < permutations:
         slack = 1e-12 * max(1.0, abs(value))
         while len(drawn) < permutations:
