@@ -27,7 +27,7 @@ from babelscope.gaps.repetition import repetition
 from babelscope.gaps.resampling import BLOCKS, HALVINGS, PARTITIONS, Deviations, resample
 from babelscope.gaps.result import CONTROLS, SCORE_COLUMNS, Result
 from babelscope.gaps.tables import tables, tables_of_scores
-from babelscope.similarity import Measure, parse_measure
+from babelscope.similarity import MEASURES, Measure, parse_measure
 from babelscope.similarity.arrays import on_device
 from babelscope.similarity.blocks import NONE, REGRESSED, SHUFFLED, VARIABLES, Settings
 from babelscope.similarity.pairwise import PairTable
@@ -152,6 +152,9 @@ def compare(
         If there are fewer sentences than a measure needs.
     """
     chosen = [parse_measure(item) for item in ([measures] if isinstance(measures, (str, Measure)) else measures)]
+    for measure in chosen:
+        if measure.name not in MEASURES:  # an object of a class that was not registered: tables name it by its name
+            MEASURES.add(measure)
     names = [str(measure) for measure in chosen]
     if not names:
         raise UsageError("measures is empty: name at least one, such as linear_cka")
