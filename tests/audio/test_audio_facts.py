@@ -1,4 +1,4 @@
-"""What is told of a recording, and parts of files."""
+"""Facts about a recording, and segments of files."""
 
 from __future__ import annotations
 

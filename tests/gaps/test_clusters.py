@@ -76,7 +76,7 @@ def test_sentences_that_are_all_apart_are_permuted_freely() -> None:
 def rejected(
     count: int, n: int, sizes: Sequence[int] = (3,), *, known: bool = True, names: tuple[str, ...] = MEASURES
 ) -> dict[str, float]:
-    """How often two unrelated sides whose documents carry .3 of the variance are told to be related, at .05."""
+    """How often two unrelated sides whose documents carry .3 of the variance are found to be related, at .05."""
     clusters = documents(n, sizes)
     below = np.zeros(len(names))
     for seed in range(count):

@@ -2,7 +2,7 @@
 
 A declaration (:class:`ParquetSet`) says where the files are, which columns they need, and how a row is read
 (:class:`Spoken`). Sentences come out of their text columns alone; their recordings are packed once into the cache
-(:mod:`babelscope.corpora.packing`). From the hub, files are fetched whole, since a row's sound stands beside its text;
+(:mod:`babelscope.corpora.packing`). From the hub, files are fetched whole, since a row holds its sound and its text;
 once they are packed, their text columns are kept and the files are removed.
 """
 

@@ -116,7 +116,7 @@ def _saturated(scores: pd.DataFrame) -> list[Caveat]:
 
 
 #: Permutations that keep clusters together from which p-values have room; and the share of sentences in clusters of a
-#: size that no other has from which nulls are told to be too wide.
+#: size that no other has from which nulls are reported as too wide.
 FEWEST_PERMUTATIONS, MOST_ALONE = 1000, 0.2
 
 

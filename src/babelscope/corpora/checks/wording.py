@@ -78,7 +78,7 @@ class Wordings:
     signatures: NDArray[np.uint32]
 
 
-#: The scripts that are told apart, ISO 15924; the first is any other.
+#: The scripts that are distinguished, ISO 15924; the first is any other.
 SCRIPTS: tuple[str, ...] = ("", *_CODES)
 
 
