@@ -115,7 +115,7 @@ def load_release(
         What to do about recordings that are far too short for their text
         (:func:`babelscope.corpora.truncation.too_short`). They are named in the corpus's ``problems`` in either case.
     documents : path, optional
-        Where the document of each sentence is given: a local copy of ``WueNLP/sib-fleurs`` or ``WueNLP/belebele-fleurs``
+        What gives each sentence its document: a local copy of ``WueNLP/sib-fleurs`` or ``WueNLP/belebele-fleurs``
         (one language of it is enough), or the folder of FLORES-200. FLEURS itself does not tell documents.
     revision : str
         Of the data set on the hub.
