@@ -2,7 +2,8 @@
 
 ::
 
-    python benchmarks/study_speed.py                 # 4 languages x 3 points, flat and falling spectra, one thread
+    python benchmarks/study_speed.py                 # 10 languages x 8 points, flat and falling spectra, one thread
+    python benchmarks/study_speed.py --few           # 4 languages x 3 points: the start of the process weighs most
     python benchmarks/study_speed.py --whole         # 30 languages x 27 points in both modalities, once to the end
 
 Each run is ``babelscope compare`` with all controls, intervals and tables, and ``babelscope report``, in a process of
@@ -111,11 +112,11 @@ def recipe(width: int, n: int, falling: float) -> float:
         return time.process_time() - begun
 
 
-def small(falling: float, folder: Path, n: int, width: int) -> None:
-    """Print what 48 pairs cost."""
+def timed(falling: float, folder: Path, count: int, points: int, n: int, width: int) -> None:
+    """Print what a pair of a study of this size costs."""
     folder.mkdir()
-    store = write_store(folder, count=4, points=3, n=n, width=width, falling=falling)
-    pairs = 3 * (4 + 2 * 6)
+    store = write_store(folder, count=count, points=points, n=n, width=width, falling=falling)
+    pairs = points * (count + count * (count - 1))
     options = [text for measure in MEASURES for text in ("-m", measure)]
     options += [text for kind in KINDS for text in ("-k", kind)]
     compared = run(["compare", str(store), "-o", str(folder / "out"), *options], 1)
@@ -160,9 +161,10 @@ def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--whole", action="store_true", help="a study of the paper's size, on all cores")
+    parser.add_argument("--few", action="store_true", help="4 languages x 3 points")
     parser.add_argument("--falling", type=float, nargs="*", help="exponents of the singular values")
-    parser.add_argument("--languages", type=int, default=30)
-    parser.add_argument("--points", type=int, default=27)
+    parser.add_argument("--languages", type=int, default=30, help="of --whole")
+    parser.add_argument("--points", type=int, default=27, help="of --whole")
     parser.add_argument("--sentences", type=int, default=350)
     parser.add_argument("--width", type=int, default=1024)
     parser.add_argument("--folder", type=Path, help="where the store and the results go; a temporary one if left out")
@@ -174,7 +176,8 @@ def main() -> None:
             whole(falling, folder, given.languages, given.points, given.sentences, given.width)
         else:
             for falling in given.falling if given.falling is not None else (0.0, 1.0):
-                small(falling, folder / f"falling-{falling:g}", given.sentences, given.width)
+                count, points = (4, 3) if given.few else (10, 8)
+                timed(falling, folder / f"falling-{falling:g}", count, points, given.sentences, given.width)
     print(f"peak memory of this process {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
 
 
