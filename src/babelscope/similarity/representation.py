@@ -73,7 +73,7 @@ class Representation:
         return part
 
     def bare(self) -> Representation:
-        """Return the representation without what was derived from it."""
+        """Return the representation alone; derived arrays are dropped."""
         return Representation(self.rows, self.name, clusters=self.clusters)
 
     @lazy
