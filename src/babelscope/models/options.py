@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from babelscope.errors import UsageError, did_you_mean
+from babelscope.models.catalogue import Declaration
 
 
 @dataclass(frozen=True)
@@ -16,9 +17,10 @@ class LoadOptions:
     Attributes
     ----------
     name : str
-        The model's registered name.
+        The model's name, as results bear it.
     weights : str or None
-        A local folder or a hub id in transformers' format, in place of the fetched asset.
+        A local folder or a hub id (with ``@revision`` or without) in transformers' format, in place of the fetched
+        asset.
     device : str
         ``cpu``, ``cuda``, ``cuda:1``.
     dtype : str
@@ -27,6 +29,8 @@ class LoadOptions:
         For models that hear a fixed window (Whisper): its length; None is the model's own.
     extra : mapping
         Choices that only this family knows, such as the target language of a translation model.
+    declaration : Declaration or None
+        What is declared of a model of the catalogue or of the hub; None for a model with a loader of its own.
     """
 
     name: str
@@ -35,6 +39,7 @@ class LoadOptions:
     dtype: str = "float32"
     window_seconds: float | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    declaration: Declaration | None = None
 
     def check_extra(self, known: Iterable[str] = ()) -> None:
         """Refuse choices that the family does not know.
