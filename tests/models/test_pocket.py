@@ -21,8 +21,8 @@ from babelscope.models import Model, Stage, whisper
 from babelscope.models.pocket import Memory, held_out, planned
 from babelscope.models.pocket_adapter import AdapterShape, PocketAdapter, save_adapter
 from babelscope.models.pocket_ridge import FORMAT, RidgeMap, load_ridge, save_ridge
+from babelscope.models.verification import deviations
 from babelscope.testing import ModelTests
-from babelscope.testing.model_tests import deviations
 from conftest import tone
 
 TINY = AdapterShape(input_width=16, width=12, hidden=20)

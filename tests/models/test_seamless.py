@@ -23,9 +23,9 @@ from babelscope.errors import DataError, FetchError, UsageError
 from babelscope.models import Model, Side, Stage
 from babelscope.models.planning import Plan, plan
 from babelscope.models.seamless import adapted, frames, positions
+from babelscope.models.verification import watch
 from babelscope.models.weights.fairseq2_seamless import LARGE_LANGUAGES, MEDIUM_LANGUAGES
 from babelscope.testing import tiny
-from babelscope.testing.model_tests import watch
 from conftest import write_manifest
 
 LARGE, MEDIUM = "seamless-m4t-v2-large", "seamless-m4t-medium"

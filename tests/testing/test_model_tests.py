@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from babelscope.errors import DataError
 from babelscope.models import Batch, Model, Point, Prepared, Side, Stage
+from babelscope.models.verification import deviations
 from babelscope.testing import ModelTests
-from babelscope.testing.model_tests import deviations
 
 _HOP, _WIDTH = 160, 6
 

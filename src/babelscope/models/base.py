@@ -150,6 +150,23 @@ class Side(ABC):
     def forward(self, batch: Batch) -> Mapping[str, Tensor]:
         """Run the model once, and return the vectors that no module outputs, by point name: arrays (batch, width)."""
 
+    def reference(self, item: str | NDArray[np.float32], language: str) -> Mapping[str, Tensor] | None:
+        """Run one utterance through the model's own processor and the model's own forward pass.
+
+        What it returns is compared with :meth:`prepare`, :meth:`collate` and :meth:`forward` at the same points. So it
+        uses none of these three: it gives the processor or tokenizer that the checkpoint brings what its documentation
+        says, and calls the whole model. :func:`babelscope.models.verification.observe` keeps the points' activations
+        meanwhile; the model's own list of hidden states serves as well.
+
+        Returns
+        -------
+        mapping of str to Tensor, shape (positions, width) or (width,), or None
+            Activations by point name, of as many points as can be compared; positions start with the utterance's first
+            (behind a prompt), and may go on behind its last (silence of a window), which is not compared. None if the
+            side offers no such comparison.
+        """
+        return None
+
     def for_language(self, language: str) -> Side:
         """Return the side that hears or reads this language: itself, unless each language has weights of its own.
 

@@ -17,7 +17,6 @@ Activations are compared position by position, before pooling: a mean over many 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -31,7 +30,9 @@ from torch import Tensor, nn
 from babelscope.capture import Capture
 from babelscope.capture.streams import run_batches
 from babelscope.errors import BabelscopeError, DataError
-from babelscope.models.base import MODALITIES, Batch, Model, Point, Prepared, Side
+from babelscope.models.base import MODALITIES, Model, Prepared, Side
+from babelscope.models.verification import deviations as deviations
+from babelscope.models.verification import watch as watch
 
 #: Longest recording, in samples, among which the shortest that a side takes is looked for.
 _SEARCHED = 32_000
@@ -45,89 +46,6 @@ _PROPERTY = settings(
         HealthCheck.too_slow,
     ],
 )
-
-
-def watch(side: Side, batch: Batch) -> tuple[dict[str, Tensor], list[str]]:
-    """Run a batch and keep every point's activations whole.
-
-    Parameters
-    ----------
-    side : Side
-    batch : Batch
-
-    Returns
-    -------
-    values : dict of str to Tensor, shape (batch, positions, width) or (batch, width)
-        float32, on the CPU; positions include padding, but not what stands before a point's start. A point that fired
-        more than once has its last.
-    order : list of str
-        The points in the order in which their modules ran, each as often as it did.
-    """
-    values: dict[str, Tensor] = {}
-    order: list[str] = []
-
-    def keep(point: Point, value: Any) -> None:
-        tensor: Tensor = value[0] if isinstance(value, tuple | list) else value
-        if point.layout == "bdt":
-            tensor = tensor.transpose(1, 2)
-        if point.layout != "bd":
-            tensor = tensor[:, point.start :]
-        values[point.name] = tensor.detach().float().cpu().clone()
-        order.append(point.name)
-
-    with ExitStack() as handles, torch.inference_mode():
-        for point in side.points:
-            if not point.module:
-                continue
-            module = side.root.get_submodule(point.module)
-
-            def on_output(_: Any, __: Any, output: Any, point: Point = point) -> None:
-                keep(point, output)
-
-            def on_input(_: Any, args: Any, kwargs: Any, point: Point = point) -> None:
-                keep(point, args[0] if args else next(iter(kwargs.values())))
-
-            handle = (
-                module.register_forward_hook(on_output)
-                if point.take == "output"
-                else module.register_forward_pre_hook(on_input, with_kwargs=True)
-            )
-            handles.callback(handle.remove)
-        returned = side.forward(batch.to(side.device))
-    values |= {name: tensor.detach().float().cpu().clone() for name, tensor in returned.items()}
-    return values, order
-
-
-def deviations(side: Side, items: Sequence[Prepared]) -> dict[str, float]:
-    """Measure by how much a padded batch differs from its items run alone.
-
-    Parameters
-    ----------
-    side : Side
-    items : sequence of Prepared
-
-    Returns
-    -------
-    dict of str to float
-        For every point the largest difference at any valid position of any item, as a share of the largest activation
-        that the item has there.
-    """
-    together, _ = watch(side, side.collate(items))
-    worst = {point.name: 0.0 for point in side.points}
-    for row, item in enumerate(items):
-        alone, _ = watch(side, side.collate([item]))
-        for point in side.points:
-            whole, single = together[point.name][row], alone[point.name][0]
-            if point.layout != "bd" and point.module:
-                valid = point.length(item.length)
-                whole, single = whole[:valid], single[:valid]
-                assert whole.shape == single.shape, (
-                    f"{point.name}: {item.length} {side.unit} have {len(whole)} positions in a batch, {len(single)} "
-                    f"alone, but {valid} by its formula {point.formula}"
-                )
-            scale = max(float(single.abs().max()), 1e-12)
-            worst[point.name] = max(worst[point.name], float((whole - single).abs().max()) / scale)
-    return worst
 
 
 class ModelTests:
