@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -11,8 +11,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from transformers.modeling_outputs import BaseModelOutput
 
 from babelscope.capture import POOLINGS, Capture
+from babelscope.capture.jobs import How
+from babelscope.errors import DataError
 from babelscope.models import Batch, Model, Point, Prepared, Side, Stage
 from conftest import tone
 
@@ -151,14 +154,121 @@ def test_what_later_layers_change_in_place_does_not_change_what_was_taken() -> N
         ((_A, _B), ("a",), r"did not fire: \['b'\]"),
         ((_A, _B), ("a", "a", "b"), "fired twice"),
         ((_B, _A), ("a", "b"), "not as"),
-        ((dataclasses.replace(_A, length=lambda n: n + 1), _B), ("a", "b"), "do not fit"),
+        ((dataclasses.replace(_A, length=lambda n: n + 1), _B), ("a", "b"), "point a: .* gives 2 positions .* not 3"),
+        ((dataclasses.replace(_A, length=lambda n: n - 1), _B), ("a", "b"), "point a: .* gives 2 positions .* not 1"),
+        ((dataclasses.replace(_A, call=1), _B), ("a", "b"), r"did not fire: \['a'\]"),
     ],
 )
 def test_a_side_that_misdescribes_its_model_is_an_error(
     points: tuple[Point, ...], order: tuple[str, ...], words: str
 ) -> None:
-    with pytest.raises((RuntimeError, ValueError), match=words):
+    with pytest.raises((RuntimeError, DataError), match=words):
         _run(_Chain(points, order), ["x"])
+
+
+class _Shaping(nn.Module):
+    """Gives what it was told to."""
+
+    def __init__(self, shape: Callable[[Tensor], object]) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, x: Tensor) -> object:
+        return self.shape(x)
+
+
+class _Shaped(_Chain):
+    """One module that gives positions 1, 2, 3 ... of each utterance, in whatever form is to be tried."""
+
+    def __init__(self, shape: Callable[[Tensor], object], point: Point, calls: int = 1, **counts: object) -> None:
+        super().__init__((point,))
+        self.root = nn.ModuleDict({"m": _Shaping(shape), "weights": nn.Linear(1, 1)})
+        self.calls, self.counts = calls, counts
+
+    def prepare(self, item: object, language: str) -> Prepared:
+        rows = torch.arange(1.0, int(str(item)) + 1)[:, None].repeat(1, 2)
+        counts = {name: value(len(rows)) for name, value in self.counts.items()}  # type: ignore[operator]
+        return Prepared({"x": rows}, len(rows), **counts)
+
+    def collate(self, items: Sequence[Prepared]) -> Batch:
+        rows = nn.utils.rnn.pad_sequence([item.inputs["x"] for item in items], batch_first=True)
+        return Batch.of({"x": rows}, items)
+
+    def forward(self, batch: Batch) -> Mapping[str, Tensor]:
+        for call in range(self.calls):
+            self.root.get_submodule("m")(batch.inputs["x"] * 10**call)
+        return {}
+
+
+_M = Point("m", Stage.ENCODER, 0.0, 2, "m", formula="n")
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        lambda x: (None, x),
+        lambda x: {"hidden": x},
+        lambda x: BaseModelOutput(last_hidden_state=x),
+        lambda x: [(x,), x + 1],
+    ],
+)
+def test_the_first_tensor_of_what_a_module_gives_is_taken(shape: Callable[[Tensor], object]) -> None:
+    np.testing.assert_allclose(_run(_Shaped(shape, _M), ["3", "2"])["m"], [[2.0, 2.0], [1.5, 1.5]])
+
+
+def test_a_module_that_gives_no_tensor_is_named() -> None:
+    with pytest.raises(DataError, match="point m: module m gives no tensor"):
+        _run(_Shaped(lambda x: None, _M), ["3"])
+
+
+def test_the_nth_call_of_a_module_is_taken() -> None:
+    for call, expected in enumerate((2.0, 20.0, 200.0)):
+        side = _Shaped(lambda x: x, dataclasses.replace(_M, call=call), calls=3)
+        np.testing.assert_allclose(_run(side, ["3"])["m"], [[expected] * 2])
+    with pytest.raises(RuntimeError, match="did not fire"):
+        _run(_Shaped(lambda x: x, dataclasses.replace(_M, call=3), calls=3), ["3"])
+
+
+def test_an_axis_before_the_batch_is_indexed() -> None:
+    side = _Shaped(lambda x: torch.stack([x, -x, 5 * x]), dataclasses.replace(_M, stream=2))
+    np.testing.assert_allclose(_run(side, ["3", "2"])["m"], [[10.0, 10.0], [7.5, 7.5]])
+
+
+@pytest.mark.parametrize("shape", [lambda x: x[0], lambda x: x.reshape(2, -1, 2)])
+def test_a_packed_module_is_seen_alone(shape: Callable[[Tensor], object]) -> None:
+    """Without a batch axis, or with the chunks of one utterance in its place."""
+    side = _Shaped(shape, dataclasses.replace(_M, layout="td"))
+    np.testing.assert_allclose(_run(side, ["4"])["m"], [[2.5, 2.5]])
+    with pytest.raises(DataError, match="point m is packed"):
+        _run(side, ["4", "4"])
+    assert How().batches(side, [4, 4, 4]) == [[0], [1], [2]]
+
+
+def test_an_utterance_counts_its_own_positions() -> None:
+    """By the point's name or a key for many points; what stands before and behind is not pooled."""
+    point = dataclasses.replace(_M, counted_by="tokens", formula="as counted")
+    for key in ("m", "tokens"):
+        side = _Shaped(
+            lambda x: x,
+            point,
+            positions=lambda n, key=key: {key: n // 2},
+            starts=lambda n, key=key: {key: n // 4},
+            totals=lambda n, key=key: {key: n - n // 4},
+        )
+        np.testing.assert_allclose(_run(side, ["8"])["m"], [[4.5, 4.5]])  # 3 4 5 6 of 1 to 8
+        np.testing.assert_allclose(_run(side, ["8", "4"])["m"], [[4.5, 4.5], [2.5, 2.5]])  # 2 3 of 1 to 4
+
+
+def test_claimed_positions_of_an_utterance_alone_are_compared_with_the_actual_ones() -> None:
+    side = _Shaped(lambda x: x, _M, positions=lambda n: {"m": n - 1})
+    with pytest.raises(DataError, match=r"point m: module m gives 4 positions for 4 tokens, not 3 as claimed \(n\)"):
+        _run(side, ["4"])
+    side.fixed_batch_length = True  # the rest is silence
+    np.testing.assert_allclose(_run(side, ["4"])["m"], [[2.0, 2.0]])
+    told = _Shaped(lambda x: x, _M, positions=lambda n: {"m": n - 1}, totals=lambda n: {"m": n + 1})
+    told.fixed_batch_length = True
+    with pytest.raises(DataError, match="gives 4 positions for 4 tokens, not 5"):
+        _run(told, ["4"])
 
 
 @pytest.mark.assets

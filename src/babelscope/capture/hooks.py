@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from babelscope.capture.pooling import Spans, pool, pooling_named
-from babelscope.models.base import Batch, Point, Side, to_device
+from babelscope.errors import DataError
+from babelscope.models.base import Batch, Point, Prepared, Side, to_device
 
 
 class Capture:
@@ -38,7 +39,9 @@ class Capture:
         self.side, self.pooling = side, pooling
         self._handles = ExitStack()
         self._spans: dict[str, Spans] = {}
+        self._items: tuple[Prepared, ...] = ()
         self._caught: dict[str, Tensor] = {}
+        self._calls: dict[str, int] = {}
         self._active = False
 
     def __enter__(self) -> Capture:
@@ -61,7 +64,7 @@ class Capture:
             self._catch(point, output)
 
         def on_input(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            self._catch(point, args[0] if args else next(iter(kwargs.values())))
+            self._catch(point, args[0] if args else kwargs.get("hidden_states", next(iter(kwargs.values()))))
 
         if point.take == "input":
             return module.register_forward_pre_hook(on_input, with_kwargs=True)
@@ -70,15 +73,37 @@ class Capture:
     def _catch(self, point: Point, value: Any) -> None:
         if not self._active:
             return
-        if point.name in self._caught:
+        if point.call is not None:
+            call = self._calls[point.name] = self._calls.get(point.name, -1) + 1
+            if call != point.call:
+                return
+        elif point.name in self._caught:
             raise RuntimeError(f"point {point.name} fired twice in one forward pass")
-        tensor: Tensor = value[0] if isinstance(value, tuple | list) else value
+        tensor = point.activations(value).detach()
         if point.layout == "bd":
-            self._caught[point.name] = tensor.detach().float().clone()
+            self._caught[point.name] = tensor.float().clone()
             return
-        if point.layout == "bdt":
-            tensor = tensor.transpose(1, 2)
-        self._caught[point.name] = pool(tensor.detach()[:, point.start :], self._spans[point.name], self.pooling)
+        tensor = _from_starts(tensor, [item.start_at(point) for item in self._items])
+        spans = self._spans[point.name]
+        self._compare(point, tensor, spans)
+        self._caught[point.name] = pool(tensor, spans, self.pooling)
+
+    def _compare(self, point: Point, tensor: Tensor, spans: Spans) -> None:
+        """Refuse a point whose claimed positions are not those that its module gives.
+
+        Of an utterance that runs alone the claim must be exact, unless it stands in a window of fixed length.
+        """
+        there = tensor.shape[1]
+        item = self._items[0]
+        expected = item.total_at(point)
+        exact = len(self._items) == 1 and not (self.side.fixed_batch_length and expected == spans.longest)
+        if there < spans.longest or (exact and there != expected):
+            lengths = ", ".join(f"{each.length}" for each in self._items[:5])
+            raise DataError(
+                f"point {point.name}: module {point.module} gives {there} positions for {lengths} {self.side.unit}, "
+                f"not {expected if exact else spans.longest} as claimed ({point.formula}): leave the point out with "
+                f"'points', and report it"
+            )
 
     def run(self, batch: Batch, *, training: bool = False) -> Mapping[str, Tensor]:
         """Run one batch.
@@ -97,13 +122,19 @@ class Capture:
 
         Raises
         ------
+        DataError
+            If a module gives fewer positions than are claimed, or others although an utterance runs alone.
         RuntimeError
             If a point did not fire, fired twice, or out of order: the side does not describe its model.
         """
         device = self.side.device
+        if len(batch.lengths) > 1 and (packed := [point.name for point in self.side.points if point.layout == "td"]):
+            raise DataError(f"point {packed[0]} is packed: {len(batch.lengths)} utterances cannot run together")
         try:
             with torch.no_grad() if training else torch.inference_mode():
-                self._spans, self._caught = _spans(self.side.points, batch.lengths, device), {}
+                self._items = batch.utterances()
+                self._spans = _spans(self.side.points, self._items, device)
+                self._caught, self._calls = {}, {}
                 self._active = True
                 returned = self.side.forward(batch.to(device))
         finally:
@@ -120,9 +151,19 @@ class Capture:
         return {point.name: caught[point.name] for point in self.side.points}
 
 
-def _spans(points: Sequence[Point], lengths: Sequence[int], device: torch.device) -> dict[str, Spans]:
+def _from_starts(values: Tensor, starts: Sequence[int]) -> Tensor:
+    """Return positions from each utterance's first on; where the starts differ, shifted to the left."""
+    first = starts[0]
+    if all(start == first for start in starts):
+        return values[:, first:]
+    return torch.nn.utils.rnn.pad_sequence(
+        [row[start:] for row, start in zip(values, starts, strict=True)], batch_first=True
+    )
+
+
+def _spans(points: Sequence[Point], items: Sequence[Prepared], device: torch.device) -> dict[str, Spans]:
     """Return each point's valid positions, all brought to the device in one copy before anything runs."""
-    of = {point.name: tuple(point.length(length) for length in lengths) for point in points if point.layout != "bd"}
+    of = {point.name: tuple(item.positions_at(point) for item in items) for point in points if point.layout != "bd"}
     different = list(dict.fromkeys(of.values()))
     if not different:
         return {}

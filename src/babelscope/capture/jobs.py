@@ -77,16 +77,16 @@ class How:
 
     def batches(self, side: Side, lengths: Sequence[int]) -> list[list[int]]:
         """Return which utterances of a job run together; lengths are in the side's unit."""
-        if not side.exact_in_batches:
+        if side.runs_alone:
             return by_length(lengths, 1)
         on_gpu = side.device.type != "cpu"
         if side.modality == "text":
             tokens = self.batch_tokens or (GPU_BATCH_TOKENS if on_gpu else BATCH_TOKENS)
             return by_length(lengths, self.batch_size, tokens)
         budget = round((self.batch_seconds or (GPU_BATCH_SECONDS if on_gpu else BATCH_SECONDS)) * SAMPLE_RATE)
-        window = getattr(side, "window", None) if side.fixed_batch_length else None
-        if window is not None:  # padding costs what speech does: nothing is saved by likeness
-            return by_length(lengths, min(self.batch_size, max(1, budget // int(window))))
+        if side.fixed_batch_length and side.window is not None:
+            # padding costs what speech does: nothing is saved by likeness
+            return by_length(lengths, min(self.batch_size, max(1, budget // int(side.window))))
         return by_length(lengths, self.batch_size, budget)
 
 
@@ -265,7 +265,7 @@ def encode_job(
         vectors,
         {
             point.name: [
-                point.length(whole[row].prepared.length) if row in whole else 0 for row in range(len(sentences))
+                whole[row].prepared.positions_at(point) if row in whole else 0 for row in range(len(sentences))
             ]
             for point in side.points
         },
@@ -276,9 +276,9 @@ def encode_job(
 
 
 def _too_short(side: Side, job: Job, sentence: str, utterance: Utterance) -> DataError | None:
-    length = utterance.prepared.length
     for point in side.points:
-        if point.length(length) < 1:
+        if utterance.prepared.positions_at(point) < 1:
+            length = utterance.prepared.length
             return DataError(
                 f"sentence {sentence!r}, {job.modality} in {job.language!r}: {length} {side.unit} leave no position at "
                 f"{point.name}: it is too short for this model"

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -286,15 +286,15 @@ def _begin_there(sides: dict[str, Side]) -> None:
     threading.Thread(target=ends_with_its_parent, daemon=True).start()
 
 
-#: What crosses from a process: arrays (tensors would go through shared memory, of which containers have little), the
-#: length and the amount.
-_Packed = tuple[dict[str, NDArray[np.generic]], int, float]
+#: What crosses from a process: arrays (tensors would go through shared memory, of which containers have little), and
+#: the utterance without its tensors.
+_Packed = tuple[dict[str, NDArray[np.generic]], Utterance]
 
 
 def _prepare_there(recording: Recording, sentence: str, language: str) -> _Packed:
     utterance = prepare(_sides_there[language], recording, sentence, language)
     inputs = {name: tensor.numpy() for name, tensor in utterance.prepared.inputs.items()}
-    return inputs, utterance.prepared.length, utterance.amount
+    return inputs, replace(utterance, prepared=replace(utterance.prepared, inputs={}))
 
 
 def _unpacking(packed: Future[_Packed]) -> Future[Utterance]:
@@ -306,9 +306,9 @@ def _unpacking(packed: Future[_Packed]) -> Future[Utterance]:
         elif (error := done.exception()) is not None:
             unpacked.set_exception(error)
         else:
-            inputs, length, amount = done.result()
+            inputs, bare = done.result()
             tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
-            unpacked.set_result(Utterance(Prepared(tensors, length), amount))
+            unpacked.set_result(replace(bare, prepared=replace(bare.prepared, inputs=tensors)))
 
     packed.add_done_callback(pass_on)
     return unpacked

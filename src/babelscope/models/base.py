@@ -20,10 +20,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from babelscope.errors import UsageError, did_you_mean
+from babelscope.errors import DataError, UsageError, did_you_mean
 from babelscope.stages import MODALITIES as MODALITIES
 from babelscope.stages import Modality as Modality
 from babelscope.stages import Stage as Stage
+
+#: Axes of what a module gives; see :class:`Point`.
+Layout = Literal["btd", "bdt", "bd", "td"]
 
 
 @dataclass(frozen=True)
@@ -43,15 +46,25 @@ class Point:
     module : str
         Path of the hooked module below the side's root; empty for a vector that :meth:`Side.forward` returns.
     take : {"output", "input"}
-        Whether the module's output or its first argument is taken.
-    layout : {"btd", "bdt", "bd"}
-        Axes of what the module gives: batch, time and features; convolutions put time last; "bd" has no time.
+        Whether the module's output or its first argument is taken. Of a tuple, a list, a dictionary or an output of
+        transformers the first tensor counts.
+    layout : {"btd", "bdt", "bd", "td"}
+        Axes of what the module gives: batch, time and features; convolutions put time last; "bd" has no time; "td" is
+        packed: it has no batch, or chunks of one utterance in the batch's place. Utterances run one at a time then.
     length : callable
-        Maps an utterance's length (in the side's unit) to its number of valid positions here.
+        Maps an utterance's length (in the side's unit) to its number of valid positions here, where the utterance does
+        not say it itself (:attr:`Prepared.positions`).
     formula : str
         The same for people to read.
     start : int
-        Positions of the module that come before the utterance's own: those of a prompt.
+        Positions of the module that come before the utterance's own: those of a prompt. An utterance may say its own
+        (:attr:`Prepared.starts`).
+    call : int or None
+        Which call of the module counts in one forward pass, from 0; None if the module must run exactly once.
+    stream : int or None
+        Index to take of a further axis that comes before the batch's (Gemma 3n's streams); None if there is none.
+    counted_by : str
+        Key under which an utterance says its positions here, if that is not the point's name: one for many points.
     """
 
     name: str
@@ -60,30 +73,128 @@ class Point:
     width: int
     module: str
     take: Literal["output", "input"] = "output"
-    layout: Literal["btd", "bdt", "bd"] = "btd"
+    layout: Layout = "btd"
     length: Callable[[int], int] = field(default=lambda length: length, repr=False, compare=False)
     formula: str = "L"
     start: int = 0
+    call: int | None = None
+    stream: int | None = None
+    counted_by: str = ""
+
+    def activations(self, value: Any) -> Tensor:
+        """Return what the module gave as the point sees it: shape (batch, positions, width), or (batch, width).
+
+        Parameters
+        ----------
+        value : Any
+            The module's output, or its argument.
+
+        Raises
+        ------
+        DataError
+            If it is no tensor, or one of other axes.
+        """
+        tensor = first_tensor(value)
+        if tensor is None:
+            raise DataError(f"point {self.name}: module {self.module} gives no tensor ({type(value).__name__})")
+        if self.stream is not None:
+            tensor = tensor[self.stream]
+        if self.layout == "td":
+            if tensor.ndim < 2:
+                raise DataError(f"point {self.name}: module {self.module} gives {tensor.ndim} axes, not time, features")
+            return tensor.reshape(1, -1, tensor.shape[-1])
+        return tensor.transpose(1, 2) if self.layout == "bdt" else tensor
+
+
+def first_tensor(value: Any) -> Tensor | None:
+    """Return the first tensor in a value: itself, or of tuples, lists, dictionaries and transformers' outputs."""
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, Mapping):
+        value = value.values()
+    elif not isinstance(value, tuple | list):
+        return None
+    return next((tensor for each in value if (tensor := first_tensor(each)) is not None), None)
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """One utterance, ready for a batch: tensors without a batch axis, and its length in the side's unit."""
+    """One utterance, ready for a batch.
+
+    Attributes
+    ----------
+    inputs : mapping of str to Tensor
+        Without a batch axis.
+    length : int
+        In the side's unit.
+    positions : mapping of str to int
+        Valid positions at points where only the processor or the model can count them, by a point's
+        :attr:`Point.counted_by` or name; elsewhere :attr:`Point.length` counts them.
+    starts : mapping of str to int
+        Positions before the utterance's own, by the same keys, where it is not :attr:`Point.start`.
+    totals : mapping of str to int
+        All positions of the module behind the start if the utterance runs alone, by the same keys, where they are more
+        than its own: silence that is heard, or a prompt behind it.
+    """
 
     inputs: Mapping[str, Tensor]
     length: int
+    positions: Mapping[str, int] = field(default_factory=dict)
+    starts: Mapping[str, int] = field(default_factory=dict)
+    totals: Mapping[str, int] = field(default_factory=dict)
+
+    def positions_at(self, point: Point) -> int:
+        """Return how many positions at a point are valid."""
+        counted = _at(self.positions, point)
+        return point.length(self.length) if counted is None else counted
+
+    def start_at(self, point: Point) -> int:
+        """Return how many positions at a point come before the first valid one."""
+        start = _at(self.starts, point)
+        return point.start if start is None else start
+
+    def total_at(self, point: Point) -> int:
+        """Return how many positions come from the first valid one on if the utterance runs alone."""
+        total = _at(self.totals, point)
+        return self.positions_at(point) if total is None else total
+
+
+def _at(counts: Mapping[str, int], point: Point) -> int | None:
+    return counts.get(point.name, counts.get(point.counted_by)) if counts else None
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Several utterances, padded: tensors with a batch axis, and each utterance's own length."""
+    """Several utterances, padded.
+
+    Attributes
+    ----------
+    inputs : mapping of str to Tensor
+        With a batch axis.
+    lengths : tuple of int
+        Each utterance's own, in the side's unit.
+    items : tuple of Prepared
+        The utterances, as far as they count positions themselves; empty if their lengths say all (see :meth:`of`).
+    """
 
     inputs: Mapping[str, Tensor]
     lengths: tuple[int, ...]
+    items: tuple[Prepared, ...] = ()
+
+    @classmethod
+    def of(cls, inputs: Mapping[str, Tensor], items: Sequence[Prepared]) -> Batch:
+        """Return the batch of several utterances, given its tensors; it keeps what each utterance counts itself."""
+        kept = tuple(dataclasses.replace(item, inputs={}) for item in items)
+        return cls(inputs, tuple(item.length for item in items), kept)
+
+    def utterances(self) -> tuple[Prepared, ...]:
+        """Return the utterances without their tensors: their lengths, and what they count themselves."""
+        return self.items or tuple(Prepared({}, length) for length in self.lengths)
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch with its tensors on `device`; to a GPU they are on their way (see :func:`to_device`)."""
-        return Batch(dict(zip(self.inputs, to_device(list(self.inputs.values()), device), strict=True)), self.lengths)
+        moved = dict(zip(self.inputs, to_device(list(self.inputs.values()), device), strict=True))
+        return dataclasses.replace(self, inputs=moved)
 
 
 def to_device(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
@@ -120,6 +231,8 @@ class Side(ABC):
         same layers.
     longest : int or None
         Length of the longest utterance that it takes, in its unit; None if there is no limit.
+    window : int or None
+        Length of the window of fixed length that an utterance stands in, in the side's unit; None if there is none.
     """
 
     modality: Modality
@@ -131,6 +244,7 @@ class Side(ABC):
     exact_in_batches: bool = True
     weights_by_language: bool = False
     longest: int | None = None
+    window: int | None = None
 
     @abstractmethod
     def prepare(self, item: str | NDArray[np.float32], language: str) -> Prepared:
@@ -180,6 +294,11 @@ class Side(ABC):
     def computes_as(self, other: Side) -> bool:
         """Whether another side gives the same activations at the points that both have: one of them need not run."""
         return other is self
+
+    @property
+    def runs_alone(self) -> bool:
+        """Whether utterances run one at a time: padding would change the numbers, or a point is packed."""
+        return not self.exact_in_batches or any(point.layout == "td" for point in self.points)
 
     @property
     def device(self) -> torch.device:

@@ -192,7 +192,8 @@ class SalmonnSpeech(_Shared):
         own = _speech_points(sizes)
         super().__init__(root, sizes, prefix, own, length=own[-1].length, formula=own[-1].formula)
         self.tokens = own[-1].length
-        self.window = self.longest = sizes.positions * STEP
+        self.window: int = sizes.positions * STEP
+        self.longest: int = self.window
         self.features = WhisperFeatureExtractor(
             feature_size=int(sizes.whisper.num_mel_bins), chunk_length=self.window // SAMPLE_RATE
         )

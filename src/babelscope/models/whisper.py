@@ -81,7 +81,8 @@ class WhisperSpeech(Side):
 
     def __init__(self, encoder: WhisperEncoder, window_seconds: float = TRAINED_WINDOW_SECONDS) -> None:
         self.root: nn.Module = encoder
-        self.window = self.longest = round(window_seconds * SAMPLE_RATE)
+        self.window: int = round(window_seconds * SAMPLE_RATE)
+        self.longest: int = self.window
         self.window_seconds = window_seconds
         config = encoder.config
         self.features = WhisperFeatureExtractor(feature_size=config.num_mel_bins, chunk_length=round(window_seconds))

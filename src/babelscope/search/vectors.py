@@ -132,7 +132,7 @@ class Embedder:
                 if kind == "text" and not str(content).strip():
                     raise DataError("the text is empty")
                 item = side.prepare(content, language)
-                if min(point.length(item.length) for point in side.points) < 1:
+                if min(item.positions_at(point) for point in side.points) < 1:
                     raise DataError(f"{item.length} {side.unit} are too short for this model")
             except DataError as error:
                 raise DataError(f"{name}: {error}") from error
