@@ -5,6 +5,8 @@
 >>> weights = tiny("seamless-m4t-v2", folder)  # doctest: +SKIP
 >>> model = models.load("seamless-m4t-v2-large", weights=str(weights))  # doctest: +SKIP
 
+>>> model = models.load(f"hf:{tiny('qwen2-audio', folder)}")  # doctest: +SKIP
+
 Their weights are drawn wide (norms and biases too), so that what leaks between utterances shows; they mean nothing.
 """
 
@@ -13,9 +15,12 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, Any, cast
 
 from babelscope.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from babelscope.testing.tiny.writing import Released
 
 #: Where each tiny model is written: ``module:function``, imported when asked for. The function takes a folder (which
 #: exists) and returns what to pass as ``weights``: the folder, or a file in it.
@@ -33,6 +38,17 @@ MAKERS: dict[str, str] = {
     "sonar-text-original": "babelscope.testing.tiny.sonar:text_original",
 }
 
+#: Models of transformers, as folders of the hub hold them: ``module:function``. The function says what a folder holds.
+ARCHITECTURES: dict[str, str] = {
+    name: f"babelscope.testing.tiny.{module}:{name.replace('-', '_').replace('.', '_')}"
+    for module, names in {
+        "speech_encoders": "whisper wav2vec2 xls-r hubert hubert-large wavlm wavlm-large w2v-bert parakeet",
+        "speech_llms": "qwen2-audio voxtral",
+        "text_models": "xlm-r bge-m3 e5 labse nllb mt5 gemma-3 qwen3",
+    }.items()
+    for name in names.split()
+}
+
 
 def tiny(name: str, folder: Path | str) -> Path:
     """Write a tiny model with random weights in its released format.
@@ -40,24 +56,37 @@ def tiny(name: str, folder: Path | str) -> Path:
     Parameters
     ----------
     name : str
-        One of :data:`MAKERS`.
+        One of :data:`MAKERS` or :data:`ARCHITECTURES`.
     folder : Path or str
         Is made if it is not there.
 
     Returns
     -------
     Path
-        What to pass as ``weights`` to :func:`babelscope.models.load`. The same name gives the same bits.
+        What to pass as ``weights`` to :func:`babelscope.models.load`; of :data:`ARCHITECTURES`, a folder to be loaded
+        as ``hf:FOLDER``. The same name gives the same bits.
 
     Raises
     ------
     UsageError
         If there is no tiny model of that name.
     """
-    if name not in MAKERS:
-        raise UsageError(f"there is no tiny model {name!r}; {did_you_mean(name, MAKERS)}")
-    module, _, function = MAKERS[name].partition(":")
+    if name not in MAKERS and name not in ARCHITECTURES:
+        raise UsageError(f"there is no tiny model {name!r}; {did_you_mean(name, [*MAKERS, *ARCHITECTURES])}")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    make = cast(Callable[[Path], Path], getattr(importlib.import_module(module), function))
-    return make(folder)
+    if name in ARCHITECTURES:
+        from babelscope.testing.tiny.writing import write
+
+        return write(released(name), folder)
+    return cast(Path, _function(MAKERS[name])(folder))
+
+
+def released(name: str) -> Released:
+    """Return what the folder of one of :data:`ARCHITECTURES` holds, without writing it."""
+    return cast("Released", _function(ARCHITECTURES[name])())
+
+
+def _function(where: str) -> Callable[..., Any]:
+    module, _, function = where.partition(":")
+    return cast(Callable[..., Any], getattr(importlib.import_module(module), function))
