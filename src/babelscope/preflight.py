@@ -82,7 +82,7 @@ def check_model(
     for part, folder in folders.items():
         if folder is not None and not os.path.lexists(folder):
             raise DataError(f"weights: there is no folder {folder}: name the folder of {part}'s weights, or a hub id")
-    if options or not all(models.known()[part].planner for part in models.parts(name)):
+    if options or not models.has_planner(name):
         return None
     planned = plan(name, {part: str(folder) for part, folder in folders.items() if folder is not None}).model
     return planned.select_points(points) if None not in folders.values() else None
@@ -142,7 +142,7 @@ def limits_of(
     UsageError
         If the name or a part of `weights` is unknown.
     """
-    if planned is None and all(models.known()[part].planner for part in models.parts(name)):
+    if planned is None and models.has_planner(name):
         try:
             planned = plan(name, weights).model
         except BabelscopeError:  # weights that are elsewhere, or not here yet

@@ -35,7 +35,7 @@ from babelscope.corpora.checks import DECODED, DECODED_BEFORE_A_RUN, CorpusCheck
 from babelscope.corpora.checks.output import in_short, problems_to_json
 from babelscope.corpora.manifest import RowError
 from babelscope.engines import ENGINES, Engine, check_engine, open_engine
-from babelscope.errors import DataError, UsageError, did_you_mean
+from babelscope.errors import BabelscopeError, DataError, UsageError, did_you_mean
 from babelscope.gaps.beside import KINDS_BESIDE, beside, told_beside, with_beside
 from babelscope.gaps.caveats import with_corpus_caveat
 from babelscope.gaps.comparisons import MATCHES
@@ -87,7 +87,9 @@ class CorpusTable(_Table):
 class ModelTable(_Table):
     """``[model]``: what listens and reads, and how it is run."""
 
-    name: str = Field(description="a registered name, or speech+text for a pair")
+    name: str = Field(
+        description="a name that babelscope models lists, hf:owner/name, hf:./folder, or speech+text for a pair"
+    )
     weights: str | dict[str, str] | None = Field(
         None, description="a local folder or hub id instead of the fetched asset (a pair: one a part)"
     )
@@ -135,7 +137,8 @@ def store_of(study: Study) -> Path | str:
 def label_of(table: ModelTable) -> str:
     """Return what a model beside another is called: its name, and its options where it has any."""
     chosen = ", ".join(f"{key} {value}" for key, value in table.options.items())
-    return f"{table.name} ({chosen})" if chosen else table.name
+    name = models.readable(table.name)
+    return f"{name} ({chosen})" if chosen else name
 
 
 class Study(_Table):
@@ -230,7 +233,7 @@ class Study(_Table):
             | ({"weights": weights} if weights is not None else {})
         )
         corpus = self.corpus.model_copy(update={"path": corpus_path} if corpus_path is not None else {})
-        if model is not None and not any(models.known()[part].held_out for part in models.parts(model)):
+        if model is not None and not models.says_held_out(model):
             corpus = corpus.model_copy(update={"held_out": False})  # it does not say what it was trained on
         beside = self.beside if model is None else []  # they were chosen for the model that the study names
         if workers is not None:
@@ -291,7 +294,7 @@ class Study(_Table):
 
 def _window(table: ModelTable, name: str) -> float | None:
     """Return the window of a study that another model is put into, if that model takes one."""
-    return table.window_seconds if any(models.known()[part].takes_window for part in models.parts(name)) else None
+    return table.window_seconds if models.takes_window(name) else None
 
 
 def presets() -> list[str]:
@@ -301,12 +304,13 @@ def presets() -> list[str]:
 
 
 def _beside_the_study(table: ModelTable, folder: Path) -> ModelTable:
-    """Return the model's table with its paths made absolute: weights, and the options that its family calls paths."""
+    """Return the model's table with its paths made absolute: its name's, weights, and options that are paths."""
     options = dict(table.options)
-    for name in models.path_options(table.name):
-        if name in options:
-            options[name] = _relative(options[name], folder)
-    return table.model_copy(update={"weights": _relative(table.weights, folder), "options": options})
+    for option in models.path_options(table.name):
+        if option in options:
+            options[option] = _relative(options[option], folder)
+    name = models.beside(table.name, folder)
+    return table.model_copy(update={"name": name, "weights": _relative(table.weights, folder), "options": options})
 
 
 def _relative(source: Any, folder: Path) -> Any:
@@ -459,7 +463,7 @@ def check_corpus(
     known = {model.name: model for model in planned}
     tables = (study.model, *study.beside)
     limits = {
-        table.name: limits_of(table.name, table.weights, table.window_seconds, known.get(table.name))
+        table.name: limits_of(table.name, table.weights, table.window_seconds, known.get(models.readable(table.name)))
         for table in tables
     }
     check = checks.check_corpus(
@@ -561,13 +565,13 @@ def _ids(study: Study, corpus: Corpus) -> list[str] | None:
 def _modalities(name: str, points: Sequence[str]) -> tuple[str, ...]:
     """Return what a model takes, or less where its chosen points are of one side."""
     names = models.parts(name)
-    taken = MODALITIES if len(names) == 2 else models.known()[names[0]].modalities
-    if len(taken) == 1 or "all" in points or not all(models.known()[part].planner for part in names):
+    taken = MODALITIES if len(names) == 2 else models.info(names[0]).modalities
+    if len(taken) == 1 or (taken and "all" in points) or not models.has_planner(name):
         return taken
     try:
         return plan(name).model.select_points(points).modalities
-    except UsageError:  # another depth than the released model's, perhaps: it is told when the model is there
-        return taken
+    except BabelscopeError:  # another depth than the released model's, perhaps: it is told when the model is there
+        return taken or MODALITIES
 
 
 def summon(study: Study) -> Model:
@@ -746,7 +750,14 @@ def _put_beside(
         tidy(own.output)
         found[label] = _scored(own, activations, tell)
         save(found[label], own.output, store_of(own))
-        told.append({"label": label, "name": table.name, "options": dict(model.options), "notes": list(model.notes)})
+        told.append(
+            {
+                "label": label,
+                "name": models.readable(table.name),
+                "options": dict(model.options),
+                "notes": list(model.notes),
+            }
+        )
     result.tables.update(beside(found))
     if told:
         result.meta["beside"] = told

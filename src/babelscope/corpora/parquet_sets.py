@@ -300,7 +300,7 @@ def _fetching(
     def fetch(target: Path, shown: Progress) -> tuple[str, Packed | None]:
         downloaded: list[Path] = []
         try:
-            commit, listed = hub_listing(which.repository, wanted, revision=hub.revision)
+            commit, listed, _ = hub_listing(which.repository, wanted, revision=hub.revision)
         except FetchError:
             beside = kept_by_huggingface(which.repository, wanted, revision=hub.revision)
             if beside is None:

@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import filelock
 import httpx
@@ -21,6 +21,7 @@ import huggingface_hub
 from huggingface_hub import DatasetInfo, ModelInfo
 from huggingface_hub.errors import (
     EntryNotFoundError,
+    GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
     LocalEntryNotFoundError,
@@ -28,6 +29,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.hf_api import RepoSibling
 from huggingface_hub.utils import (  # type: ignore[attr-defined]
     build_hf_headers,
     filter_repo_objects,
@@ -150,10 +152,15 @@ def _in_one_line(name: str, url: str, repository: str, kind: Kind) -> Iterator[N
         yield
     except OfflineModeIsEnabled as error:
         raise FetchError(f"{name} is not here, and offline mode forbids to fetch it: give a local copy") from error
+    except GatedRepoError as error:
+        raise FetchError(_gated(repository, kind)) from error
     except (EntryNotFoundError, RevisionNotFoundError) as error:
         raise FetchError(f"the hub has no {name}: it may have moved") from error
     except RepositoryNotFoundError as error:
-        raise FetchError(f"the hub has no {_NAMED[kind]} {repository}, or wants a token for it") from error
+        raise FetchError(
+            f"the hub has no {_NAMED[kind]} {repository}, or wants a token for it: check the name; of a private one, "
+            f"set HF_TOKEN"
+        ) from error
     except HfHubHTTPError as error:
         raise FetchError(f"the hub refused {name} ({error})") from error
     except HFValidationError as error:
@@ -165,6 +172,20 @@ def _in_one_line(name: str, url: str, repository: str, kind: Kind) -> Iterator[N
         raise FetchError(
             f"no network to {url} ({reason}): run again when there is one, or give a local copy"
         ) from error
+
+
+def _gated(repository: str, kind: Kind) -> str:
+    """Return what to do about a repository whose licence must be accepted before it is fetched."""
+    page = f"{huggingface_hub.constants.ENDPOINT}/{'datasets/' if kind == 'dataset' else ''}{repository}"
+    return (
+        f"{_NAMED[kind]} {repository} is gated: accept its licence on {page}, then set HF_TOKEN to a token of the "
+        f"account that did"
+    )
+
+
+def _wants_licence(error: BaseException | None) -> bool:
+    """Whether the hub refused a file because its licence was not accepted."""
+    return isinstance(error, httpx.HTTPStatusError) and error.response.headers.get("X-Error-Code") == "GatedRepo"
 
 
 def download_hub_file(file: HubFile, target: Path, progress: Progress | None = None) -> None:
@@ -197,14 +218,20 @@ def download_hub_file(file: HubFile, target: Path, progress: Progress | None = N
 
 
 class HubFolder(NamedTuple):
-    """Files of one commit, in a local folder."""
+    """Files of one commit, in a local folder; and the licence that the model's card names, if it is known."""
 
     path: Path
     commit: str
+    licence: str = ""
 
 
 def hub_folder(
-    repository: str, wanted: Sequence[str], *, revision: str = "main", progress: Progress | None = None
+    repository: str,
+    wanted: Sequence[str],
+    *,
+    revision: str = "main",
+    progress: Progress | None = None,
+    needed: tuple[str, str] | None = None,
 ) -> HubFolder:
     """Return a folder with a model's files, every one checked against the hash that the hub tells.
 
@@ -218,8 +245,11 @@ def hub_folder(
     wanted : sequence of str
         Names of files, with shell wildcards; those that the model does not have are passed over.
     revision : str
+        A branch, a tag or a commit.
     progress : Progress, optional
         Told the number of bytes.
+    needed : tuple of str, optional
+        A pattern that some file must match, and what to do if none does.
 
     Returns
     -------
@@ -232,23 +262,19 @@ def hub_folder(
     DataError
         If a file in huggingface_hub's own cache is damaged.
     """
-    named = re.fullmatch(r"[\w.-]+(/[\w.-]+)?", repository) and len(repository) <= MAX_NAME
-    if not named or not is_safe_name(repository):
-        raise FetchError(f"{repository!r} is neither a local folder nor a name that a hub could know")
-    place = cache_folder() / "hub" / repository.replace("/", "--")
-    key = hashlib.sha256("\0".join([revision, *sorted(wanted)]).encode()).hexdigest()[:16]
-    record = place / f"{key}.json"
-    if found := _fetched_before(place, record):
-        return found
+    place, record = _place_of(repository, wanted, revision)
+    if known := _fetched_before(place, record):
+        return known
     try:
-        commit, files = hub_listing(repository, wanted, revision=revision, kind="model")
+        listed = hub_listing(repository, wanted, revision=revision, kind="model", needed=needed)
     except FetchError:
-        if found := kept_by_huggingface(repository, wanted, revision=revision, kind="model"):
-            return found
+        if kept := kept_by_huggingface(repository, wanted, revision=revision, kind="model"):
+            return kept
         raise
+    commit, files = listed.commit, listed.files
     cached = [cached_hub_file(repository, name, revision=commit, kind="model") for name in files]
     if all(cached) and cached[0] is not None:
-        return HubFolder(cached[0].path.parents[len(Path(next(iter(files))).parts) - 1], commit)
+        return HubFolder(cached[0].path.parents[len(Path(next(iter(files))).parts) - 1], commit, listed.licence)
     lock = cache_folder() / "locks" / f"hub-{place.name}.lock"
     with naming_the_disk(lock):
         lock.parent.mkdir(parents=True, exist_ok=True)
@@ -258,11 +284,38 @@ def hub_folder(
             target = place / commit / name
             if not target.is_file():
                 shown.start(f"{repository}: {name}", file.size)
-                download_hub_file(file, target, shown)
+                try:
+                    download_hub_file(file, target, shown)
+                except FetchError as error:
+                    if _wants_licence(error.__cause__):
+                        raise FetchError(_gated(repository, "model")) from error
+                    raise
                 shown.finish()
-        line = json.dumps({"commit": commit, "files": list(files)}) + "\n"
+        line = json.dumps({"commit": commit, "files": list(files), "licence": listed.licence}) + "\n"
         write_atomically(record, lambda temporary: temporary.write_text(line, encoding="utf-8"))
-    return HubFolder(place / commit, commit)
+    return HubFolder(place / commit, commit, listed.licence)
+
+
+def kept_hub_folder(repository: str, wanted: Sequence[str], *, revision: str = "main") -> HubFolder | None:
+    """Return what :func:`hub_folder` would without asking the hub; None if it would have to.
+
+    Raises
+    ------
+    DataError, FetchError
+        As :func:`hub_folder`, for a damaged file and for a name that no hub could know.
+    """
+    known = _fetched_before(*_place_of(repository, wanted, revision))
+    return known or kept_by_huggingface(repository, wanted, revision=revision, kind="model")
+
+
+def _place_of(repository: str, wanted: Sequence[str], revision: str) -> tuple[Path, Path]:
+    """Return the folder of a model's commits, and the file that records what was fetched of it."""
+    named = re.fullmatch(r"[\w.-]+(/[\w.-]+)?", repository) and len(repository) <= MAX_NAME
+    if not named or not is_safe_name(repository):
+        raise FetchError(f"{repository!r} is neither a local folder nor a name that a hub could know")
+    place = cache_folder() / "hub" / repository.replace("/", "--")
+    key = hashlib.sha256("\0".join([revision, *sorted(wanted)]).encode()).hexdigest()[:16]
+    return place, place / f"{key}.json"
 
 
 def _fetched_before(place: Path, record: Path) -> HubFolder | None:
@@ -272,12 +325,34 @@ def _fetched_before(place: Path, record: Path) -> HubFolder | None:
         whole = all((folder / name).is_file() for name in told["files"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return HubFolder(folder, folder.name) if whole else None
+    return HubFolder(folder, folder.name, str(told.get("licence", ""))) if whole else None
+
+
+class Listing(NamedTuple):
+    """What the hub says of a commit of a repository.
+
+    Attributes
+    ----------
+    commit : str
+    files : dict of str to HubFile
+        Those that were wanted; never empty.
+    licence : str
+        As the card names it; empty if it does not.
+    """
+
+    commit: str
+    files: dict[str, HubFile]
+    licence: str = ""
 
 
 def hub_listing(
-    repository: str, wanted: Sequence[str], *, revision: str = "main", kind: Kind = "dataset"
-) -> tuple[str, dict[str, HubFile]]:
+    repository: str,
+    wanted: Sequence[str],
+    *,
+    revision: str = "main",
+    kind: Kind = "dataset",
+    needed: tuple[str, str] | None = None,
+) -> Listing:
     """Ask the hub which files a data set or model has.
 
     Parameters
@@ -288,18 +363,17 @@ def hub_listing(
     revision : str
         A branch, a tag or a commit.
     kind : {"dataset", "model"}
+    needed : tuple of str, optional
+        A pattern that some wanted file must match, and what to do if none does.
 
     Returns
     -------
-    str
-        The commit.
-    dict
-        Name to file, of those that are wanted; never empty.
+    Listing
 
     Raises
     ------
     FetchError
-        No network, offline mode, nothing there by that name, or none of the files.
+        No network, offline mode, nothing there by that name, a licence that was not accepted, or none of the files.
     """
     name = f"{_NAMED[kind]} {repository} ({revision})"
     address = f"{huggingface_hub.constants.ENDPOINT}/{'datasets/' if kind == 'dataset' else ''}{repository}"
@@ -313,6 +387,10 @@ def hub_listing(
     commit, files = told.sha or "", {}
     if not re.fullmatch(r"[0-9a-f]{40}", commit):
         raise FetchError(f"the hub told no commit of {name}")
+    if re.fullmatch(r"[0-9a-f]{40}", revision) and revision != commit:
+        raise FetchError(f"the hub answered with commit {commit} of {name}: run again, or report it")
+    if told.gated and not huggingface_hub.get_token():
+        raise FetchError(_gated(repository, kind))
     for file in told.siblings or []:
         if not list(filter_repo_objects([file.rfilename], allow_patterns=list(wanted))):
             continue
@@ -324,8 +402,26 @@ def hub_listing(
         url = huggingface_hub.hf_hub_url(repository, file.rfilename, repo_type=kind, revision=commit)
         files[file.rfilename] = HubFile(url, commit, digest, file.size)
     if not files:
-        raise FetchError(f"{name} has none of the files {', '.join(wanted)}: it is another kind of {_NAMED[kind]}")
-    return commit, files
+        raise FetchError(f"{name} has none of the files {', '.join(wanted[:12])}: it is another kind of {_NAMED[kind]}")
+    if needed and not list(filter_repo_objects(files, allow_patterns=[needed[0]])):
+        raise FetchError(f"{name} has no {needed[0]}{_instead(told.siblings or [])}: {needed[1]}")
+    return Listing(commit, files, _licence_of(told))
+
+
+#: Suffixes of files with weights that are not read.
+_NOT_READ = (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".gguf", ".onnx", ".nemo")
+
+
+def _instead(siblings: Sequence[RepoSibling]) -> str:
+    names = sorted(file.rfilename for file in siblings if file.rfilename.endswith(_NOT_READ))
+    return f" but {names[0]}, and pickled or other formats are not read" if names else ""
+
+
+def _licence_of(told: ModelInfo | DatasetInfo) -> str:
+    """Return the licence of a repository's card: its own name for it, where it is none of the hub's list."""
+    card: dict[str, Any] = told.card_data.to_dict() if told.card_data else {}  # type: ignore[no-untyped-call]
+    named = card.get("license_name") if card.get("license") in (None, "other") else card["license"]
+    return str(named or card.get("license") or "")
 
 
 def kept_by_huggingface(

@@ -3,24 +3,31 @@
 >>> from babelscope import models
 >>> model = models.load("whisper-base+e5-small")  # doctest: +SKIP
 
-A name with ``+`` pairs the speech side of the first model with the text side of the second.
+A name is a registered one, one of the catalogue (``bge-m3``), or ``hf:owner/name`` for any model of the hub and
+``hf:./folder`` for one that is here; a name with ``+`` pairs the speech side of the first model with the text side of
+the second. See :mod:`babelscope.models.naming`.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, cast
 
 from babelscope.errors import UsageError, did_you_mean
+from babelscope.models import naming
 from babelscope.models.base import Batch, Modality, Model, Point, Prepared, Side, Stage, WeightsFile
+from babelscope.models.catalogue import CATALOGUE, Declaration
 from babelscope.models.options import LoadOptions
+from babelscope.models.weights.places import HUB, local_path
 
 __all__ = [
     "Batch",
+    "Declaration",
     "LoadOptions",
     "Modality",
     "Model",
@@ -31,6 +38,7 @@ __all__ = [
     "Stage",
     "WeightsFile",
     "held_out",
+    "info",
     "known",
     "load",
     "variant",
@@ -49,6 +57,7 @@ class ModelInfo:
     summary : str
         One line.
     modalities : tuple of str
+        Empty if only the model's configuration says, and it was not read.
     loader : str
         ``module:function``, imported when needed; the function takes a :class:`LoadOptions` and returns a
         :class:`Model`.
@@ -72,6 +81,8 @@ class ModelInfo:
     counter : str
         ``module:function`` that returns, for weights as :func:`load` takes them, what counts the tokens of a text
         (given with its language), or None if the tokenizer is not here; empty if there is none.
+    declaration : Declaration or None
+        Of a model of the catalogue, of the hub or in a folder; None for one with a loader of its own.
     """
 
     summary: str
@@ -85,6 +96,7 @@ class ModelInfo:
     takes_window: bool = False
     path_options: tuple[str, ...] = ()
     counter: str = ""
+    declaration: Declaration | None = None
 
 
 _BUILT_IN: dict[str, ModelInfo] = {
@@ -208,25 +220,81 @@ def _installed() -> dict[str, ModelInfo]:
 
 
 def parts(name: str) -> tuple[str, ...]:
-    """Return the registered names that `name` is made of.
+    """Return the names that `name` is made of: one, or the speech and the text model of a pair.
 
     Raises
     ------
     UsageError
-        If one is unknown, or a pair's sides do not fit.
+        If one is unknown, or a pair's sides do not fit, as far as that is known without their configurations.
     """
-    names = tuple(part.strip() for part in name.split("+"))
-    available = known()
-    for part in names:
-        if part not in available:
-            raise UsageError(f"model {part!r} is unknown; {did_you_mean(part, [*available, *PAIRS])}")
-    if len(names) > 2:
-        raise UsageError(f"model {name!r}: a pair is one speech model + one text model")
-    if len(names) == 2 and (
-        "speech" not in available[names[0]].modalities or "text" not in available[names[1]].modalities
-    ):
-        raise UsageError(f"model {name!r}: a pair is written speech+text, such as {PAIRS[0]!r}")
+    names = naming.split(name, known())
+    if len(names) > 2 or (len(names) == 2 and "" in names):
+        raise UsageError(f"model {name!r}: a pair is one speech model + one text model, such as {PAIRS[0]!r}")
+    infos = [info(part) for part in names]
+    if len(names) == 2:
+        for part, described, modality in zip(names, infos, ("speech", "text"), strict=True):
+            if described.modalities and modality not in described.modalities:
+                raise UsageError(_misfit(name, part, modality))
     return names
+
+
+def _misfit(name: str, part: str, modality: str) -> str:
+    return (
+        f"model {name!r}: {part!r} has no {modality} side, and a pair is written speech+text, such as {PAIRS[0]!r}: "
+        f"name a {modality} model there"
+    )
+
+
+def info(part: str) -> ModelInfo:
+    """Return what is known of a model before it is loaded, for a name that is no pair.
+
+    No network is used: of a hub id or folder whose ``config.json`` is not here, the modalities stay unknown.
+
+    Raises
+    ------
+    UsageError
+        If the name is unknown.
+    """
+    available = known()
+    if part in available:
+        return available[part]
+    declaration = naming.declared(part)
+    if declaration is None:
+        raise UsageError(f"model {part!r} is unknown; {_meant(part, available)}")
+    return ModelInfo(
+        declaration.summary or f"{declaration.name}, from its own configuration",
+        declaration.modalities,
+        "babelscope.models.adapters:load",
+        (),
+        declaration.licence,
+        "babelscope.models.adapters:planned",
+        path_options=("adapter",),
+        declaration=declaration,
+    )
+
+
+def _meant(part: str, available: Iterable[str]) -> str:
+    """Return how an unknown model may have been meant: as a path, as a hub id, or as a name like it."""
+    if naming.is_path(part) or (local_path(part) is not None and "/" in part):
+        return f"a folder is named {HUB}{part if naming.is_path(part) else f'./{part}'}"
+    if "/" in part:
+        return f"a model of the hub is named {HUB}{part}"
+    hint = did_you_mean(part, [*available, *CATALOGUE, *PAIRS])
+    if not hint.startswith("did you mean"):
+        hint = "babelscope models lists the names"
+    return f"{hint} ({naming.ANY_MODEL})"
+
+
+def readable(name: str) -> str:
+    """Return a name as results bear it: of a hub id ``owner/name``, of a folder its own name, of a pair both."""
+    return "+".join(
+        declaration.name if (declaration := info(part).declaration) else part for part in naming.split(name, known())
+    )
+
+
+def beside(name: str, folder: Path) -> str:
+    """Return a name with the relative folders in it (``hf:./x``) taken as relative to `folder`."""
+    return "+".join(naming.beside(part, folder) for part in naming.split(name, known()))
 
 
 def check_window(name: str, window_seconds: float | None) -> None:
@@ -237,20 +305,35 @@ def check_window(name: str, window_seconds: float | None) -> None:
     UsageError
         If no part of the model takes a window; it names the models that do.
     """
-    if window_seconds is not None and not any(known()[part].takes_window for part in parts(name)):
-        takers = ", ".join(part for part, info in known().items() if info.takes_window)
+    if window_seconds is not None and not takes_window(name):
+        takers = ", ".join(part for part, described in known().items() if described.takes_window)
         raise UsageError(f"window_seconds: {name} takes no window ({takers} does): leave it out")
+
+
+def takes_window(name: str) -> bool:
+    """Whether a model, or a part of a pair, hears a window of a length that can be chosen."""
+    return any(info(part).takes_window for part in parts(name))
+
+
+def says_held_out(name: str) -> bool:
+    """Whether a model, or a part of a pair, says which sentences it was not trained on."""
+    return any(info(part).held_out for part in parts(name))
+
+
+def has_planner(name: str) -> bool:
+    """Whether a model, and each part of a pair, can be made without its weights."""
+    return all(info(part).planner for part in parts(name))
 
 
 def path_options(name: str) -> tuple[str, ...]:
     """Return the options of a model, or of a pair's parts, that name files or folders."""
-    return tuple(dict.fromkeys(option for part in parts(name) for option in known()[part].path_options))
+    return tuple(dict.fromkeys(option for part in parts(name) for option in info(part).path_options))
 
 
 def assets_of(name: str, weights: str | Mapping[str, str] | None = None) -> tuple[str, ...]:
     """Return the assets that a model needs, apart from those of parts for which weights are named."""
     given = weights_by_part(name, weights)
-    return tuple(dict.fromkeys(asset for part in parts(name) if part not in given for asset in known()[part].assets))
+    return tuple(dict.fromkeys(asset for part in parts(name) if part not in given for asset in info(part).assets))
 
 
 def held_out(name: str, corpus: str) -> tuple[str, ...]:
@@ -259,7 +342,7 @@ def held_out(name: str, corpus: str) -> tuple[str, ...]:
     Parameters
     ----------
     name : str
-        A registered name; of a pair, the part that says counts.
+        Of a pair, the part that says counts.
     corpus : str
         A corpus's name.
 
@@ -268,10 +351,10 @@ def held_out(name: str, corpus: str) -> tuple[str, ...]:
     UsageError
         If the model does not say, or has none of that corpus.
     """
-    told = [info.held_out for part in parts(name) if (info := known()[part]).held_out]
-    if not told:
+    sources = [source for part in parts(name) if (source := info(part).held_out)]
+    if not sources:
         raise UsageError(f"model {name!r} does not say which sentences were held out of its training: leave it out")
-    module, _, function = told[0].partition(":")
+    module, _, function = sources[0].partition(":")
     return cast(tuple[str, ...], getattr(importlib.import_module(module), function)(corpus))
 
 
@@ -283,10 +366,10 @@ def variant(model: Model, options: Mapping[str, Any]) -> Model | None:
     UsageError, DataError
         As :func:`load`.
     """
-    info = known().get(model.name)
-    if info is None or not info.variant:
+    described = known().get(model.name)
+    if described is None or not described.variant:
         return None
-    module, _, function = info.variant.partition(":")
+    module, _, function = described.variant.partition(":")
     return cast(Model, getattr(importlib.import_module(module), function)(model, options))
 
 
@@ -304,9 +387,11 @@ def load(
     Parameters
     ----------
     name : str
-        A registered name, or ``speech+text`` for a pair of two.
+        A registered name, one of the catalogue, ``hf:owner/name``, ``hf:owner/name@revision`` or ``hf:./folder``; or
+        ``speech+text`` for a pair of two.
     weights : str or mapping, optional
-        A local folder or hub id instead of the fetched asset; for a pair a mapping from the part's name.
+        A local folder or hub id instead of the model's own; for a pair a mapping from the part's name. None for
+        ``hf:``, which names its weights itself.
     device : str
         ``cpu`` or ``cuda``.
     dtype : {"float32", "bfloat16", "float16"}
@@ -333,10 +418,23 @@ def load(
     chosen = weights_by_part(name, weights)
     loaded = []
     for part in names:
-        module, _, function = known()[part].loader.partition(":")
+        described = info(part)
+        declaration = described.declaration
+        module, _, function = described.loader.partition(":")
         loader = cast(Callable[[LoadOptions], Model], getattr(importlib.import_module(module), function))
-        window = window_seconds if known()[part].takes_window else None
-        loaded.append(loader(LoadOptions(part, chosen.get(part), device, dtype, window, dict(options or {}))))
+        loaded.append(
+            loader(
+                LoadOptions(
+                    declaration.name if declaration else part,
+                    chosen.get(part) or (naming.location(declaration) if declaration else None),
+                    device,
+                    dtype,
+                    window_seconds if described.takes_window else None,
+                    dict(options or {}),
+                    declaration,
+                )
+            )
+        )
     return loaded[0] if len(loaded) == 1 else pair(name, *loaded)
 
 
@@ -346,7 +444,7 @@ def weights_by_part(name: str, weights: str | Mapping[str, str] | None) -> dict[
     Raises
     ------
     UsageError
-        If a pair's part is not named, or there is no such part.
+        If a pair's part is not named, there is no such part, or one names its weights itself.
     """
     names = parts(name)
     if isinstance(weights, str):
@@ -356,15 +454,26 @@ def weights_by_part(name: str, weights: str | Mapping[str, str] | None) -> dict[
     for part, source in (weights or {}).items():
         if part not in names:
             raise UsageError(f"weights: model {name!r} has no part {part!r}; {did_you_mean(part, names)}")
+        if part.startswith(HUB):
+            raise UsageError(f"weights: {part!r} names its weights itself: leave weights out")
         if not source.strip():
             raise UsageError(f"weights: those of {part} have an empty name: name a folder or hub id, or leave it out")
     return dict(weights or {})
 
 
 def pair(name: str, speech: Model, text: Model) -> Model:
-    """Return a model with the speech side of one and the text side of another."""
+    """Return a model with the speech side of one and the text side of another.
+
+    Raises
+    ------
+    UsageError
+        If the first has no speech side, or the second no text side.
+    """
+    for part, model, modality in zip(naming.split(name, known()), (speech, text), ("speech", "text"), strict=True):
+        if modality not in model.sides:
+            raise UsageError(_misfit(name, part, modality))
     return Model(
-        name=name,
+        name=readable(name),
         sides={"text": text.sides["text"], "speech": speech.sides["speech"]},
         weights=(*speech.weights, *text.weights),
         options={"speech": dict(speech.options), "text": dict(text.options)},

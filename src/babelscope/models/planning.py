@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -9,8 +10,9 @@ from typing import Any, cast
 
 from torch import Tensor
 
-from babelscope.models import known, load, pair, parts, weights_by_part
+from babelscope.models import info, load, naming, pair, parts, weights_by_part
 from babelscope.models.base import DTYPES, Model
+from babelscope.models.weights.places import locate_settings
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def plan(name: str, folder: str | Mapping[str, str] | None = None) -> Plan:
     Parameters
     ----------
     name : str
-        A registered name, or ``speech+text`` for a pair.
+        As for :func:`babelscope.models.load`. Of a hub id the small files are fetched, which say what the model is.
     folder : str or mapping, optional
         Where the weights are, as for :func:`babelscope.models.load`: then the configuration there counts, not
         the released one. For a pair a mapping from the part's name.
@@ -67,7 +69,7 @@ def plan(name: str, folder: str | Mapping[str, str] | None = None) -> Plan:
     UsageError
         If the name is unknown, or a folder is named for a pair and not for one of its parts.
     FetchError
-        If the family needs weights for this, and they are not here.
+        If the family needs weights for this, or a hub id's small files, and they are not here.
     DataError
         If the folder is damaged, or another model's.
     """
@@ -91,7 +93,7 @@ def token_counter(name: str, weights: str | Mapping[str, str] | None = None) -> 
         If the name is unknown, or weights are named for what is no part of it.
     """
     part = parts(name)[-1]
-    counter = known()[part].counter
+    counter = info(part).counter
     return _resolve(counter)(weights_by_part(name, weights).get(part)) if counter else None
 
 
@@ -101,7 +103,14 @@ def _resolve(reference: str) -> Callable[..., Any]:
 
 
 def _planned(name: str, folder: str | None) -> Plan:
-    planner = known()[name].planner
-    if not planner:
+    described = info(name)
+    if not described.planner:
         return Plan(load(name, weights=folder), from_weights=True)
-    return Plan(_resolve(planner)(name, folder), from_weights=False)
+    planner, declaration = _resolve(described.planner), described.declaration
+    if declaration is None:
+        return Plan(planner(name, folder), from_weights=False)
+    place = locate_settings(folder or naming.location(declaration))
+    model: Model = planner(declaration.name, str(place.folder))
+    licence = model.licence or declaration.licence or place.licence
+    notes = tuple(dict.fromkeys((*model.notes, *declaration.notes)))
+    return Plan(dataclasses.replace(model, licence=licence, notes=notes), from_weights=False)

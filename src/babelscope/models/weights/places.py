@@ -2,26 +2,56 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import json
 import os
 import re
 from pathlib import Path
 from typing import NamedTuple
 
-from babelscope.errors import DataError
-from babelscope.fetch.hub import hub_folder
+from babelscope.errors import DataError, UsageError
+from babelscope.fetch.hub import HubFolder, hub_folder, kept_hub_folder
 from babelscope.fetch.progress import TerminalProgress
 
-#: What is fetched of a model on the hub, as far as it has it.
-HUB_FILES = (
+#: What a name of the hub may begin with, so that it is never taken for a folder.
+HUB = "hf:"
+
+#: What is fetched of a model on the hub, as far as it has it: first what says what the model is and how it is fed ...
+SETTINGS_FILES = (
     "config.json",
     "generation_config.json",
     "preprocessor_config.json",
+    "processor_config.json",
+    "chat_template.jinja",
+    "chat_template.json",
     "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "tekken.json",
     "sentencepiece.bpe.model",
+    "spiece.model",
+    "tokenizer.model",
+    "modules.json",
+    "config_sentence_transformers.json",
+    "sentence_bert_config.json",
+    "[0-9]_*/config.json",
+    "adapter_config.json",
+    "speech-lora/adapter_config.json",
+    "model.safetensors.index.json",
+)
+
+#: ... then its weights. Pickled weights and programs are not among them.
+WEIGHT_FILES = (
     "model.safetensors",
     "model-*-of-*.safetensors",
-    "model.safetensors.index.json",
+    "adapter_model.safetensors",
+    "speech-lora/adapter_model.safetensors",
+    "[0-9]_Dense/model.safetensors",
 )
 
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -33,10 +63,20 @@ _SAVE_AGAIN = "load it with transformers, save it with save_pretrained(FOLDER) a
 
 
 class Place(NamedTuple):
-    """A local folder with a model's files, and where they came from, for people: the folder's name, or the hub id."""
+    """A local folder with a model's files.
+
+    Attributes
+    ----------
+    folder : Path
+    source : str
+        Where they came from, for people: the folder's name, or the hub id and its commit.
+    licence : str
+        As the hub's model card says; empty if it is not known.
+    """
 
     folder: Path
     source: str
+    licence: str = ""
 
 
 def expanded(path: str) -> Path:
@@ -44,10 +84,30 @@ def expanded(path: str) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111 (Path's own raises RuntimeError for an unknown user)
 
 
+def is_path(name: str) -> bool:
+    """Whether a name is written as a path: ``./x``, ``/x`` or ``~/x``."""
+    return name.startswith((".", "~")) or expanded(name).is_absolute()
+
+
 def looks_local(weights: str) -> bool:
-    """Whether a name can be nothing but a path: ``./x``, ``/x``, ``~/x``, or with the suffix of a file of weights."""
-    path = expanded(weights)
-    return weights.startswith((".", "~")) or path.is_absolute() or path.suffix.lower() in _SUFFIXES
+    """Whether a name can be nothing but a path: :func:`is_path`, or with the suffix of a file of weights."""
+    return is_path(weights) or expanded(weights).suffix.lower() in _SUFFIXES
+
+
+def hub_id(name: str) -> tuple[str, str]:
+    """Return the repository and the revision (empty if none is named) of ``owner/name`` or ``owner/name@revision``.
+
+    Raises
+    ------
+    UsageError
+        If it is no hub id.
+    """
+    match = re.fullmatch(r"([\w-][\w.-]*/[\w-][\w.-]*)(?:@(\w[\w.-]*(?:/[\w-][\w.-]*)*))?", name, re.ASCII)
+    if match is None:
+        raise UsageError(
+            f"{name!r} is neither a hub id (owner/name or owner/name@revision) nor a folder (./x, /x or ~/x)"
+        )
+    return match[1], match[2] or ""
 
 
 def local_path(weights: str) -> Path | None:
@@ -58,6 +118,8 @@ def local_path(weights: str) -> Path | None:
     weights : str
         What a user wrote.
     """
+    if weights.startswith(HUB):
+        return None
     path = expanded(weights)
     try:
         exists = path.exists()
@@ -66,16 +128,20 @@ def local_path(weights: str) -> Path | None:
     return path if exists or looks_local(weights) else None
 
 
-def locate(weights: str, *, also: str = "") -> Place:
+def locate(weights: str, *, also: str = "", adapters: bool = False) -> Place:
     """Return the local folder that `weights` names; files of a hub id are fetched, each checked against its hash.
 
-    A path that exists, or that can only be a path, is never looked for on the hub.
+    A path that exists, or that can only be a path, is never looked for on the hub; what begins with ``hf:`` is never
+    looked for here.
 
     Parameters
     ----------
     weights : str
+        A folder; or a hub id, with ``@revision`` or without.
     also : str
         What else might have been named, for the message.
+    adapters : bool
+        Whether the caller applies a PEFT adapter that lies beside a whole model; else one is refused.
 
     Raises
     ------
@@ -86,12 +152,68 @@ def locate(weights: str, *, also: str = "") -> Place:
     """
     path = local_path(weights)
     if path is not None:
-        remedy = f"name a folder with config.json and *.safetensors,{also} or a hub id"
-        return Place(_local_folder(path, "weights", remedy), path.resolve().name)
+        return Place(_local_folder(path, "weights", _remedy(also), adapters=adapters), path.resolve().name)
+    settings = locate_settings(weights)
+    repository, _ = _hub_name(weights)
+    commit = settings.folder.name
     with TerminalProgress() as shown:
-        fetched = hub_folder(weights, HUB_FILES, progress=shown)
-    check_folder(fetched.path, f"hub {weights}")
-    return Place(fetched.path, f"hub {weights} at {fetched.commit[:12]}")
+        fetched = hub_folder(
+            repository,
+            (*SETTINGS_FILES, *WEIGHT_FILES),
+            revision=commit,
+            progress=shown,
+            needed=("*.safetensors", f"{_SAVE_AGAIN}, as hf:./FOLDER"),
+        )
+    check_folder(fetched.path, f"hub {weights.removeprefix(HUB)}", adapters=adapters)
+    return Place(fetched.path, settings.source, settings.licence)
+
+
+def locate_settings(weights: str, *, also: str = "") -> Place:
+    """Return a local folder with what says what a model is (``config.json``, processor, tokenizer); weights may lack.
+
+    Of a hub id only these small files are fetched; its weights come from the same commit later.
+
+    Parameters
+    ----------
+    weights, also
+        As for :func:`locate`.
+
+    Raises
+    ------
+    DataError, FetchError
+        As :func:`locate`.
+    """
+    path = local_path(weights)
+    if path is not None:
+        return Place(_local_folder(path, "weights", _remedy(also), weights=False, adapters=True), path.resolve().name)
+    repository, revision = _hub_name(weights)
+    with TerminalProgress() as shown:
+        fetched = hub_folder(repository, SETTINGS_FILES, revision=revision or "main", progress=shown)
+    check_folder(fetched.path, f"hub {weights.removeprefix(HUB)}", weights=False, adapters=True)
+    return _hub_place(repository, fetched)
+
+
+def settings_here(weights: str) -> Path | None:
+    """Return the folder with a model's ``config.json`` if it is here already; None if not. Asks no server."""
+    path = local_path(weights)
+    if path is None:
+        repository, revision = _hub_name(weights)
+        kept = kept_hub_folder(repository, SETTINGS_FILES, revision=revision or "main")
+        path = kept.path if kept else None
+    return path if path is not None and (path / "config.json").is_file() else None
+
+
+def _hub_name(weights: str) -> tuple[str, str]:
+    repository, _, revision = weights.removeprefix(HUB).partition("@")
+    return repository, revision
+
+
+def _hub_place(repository: str, fetched: HubFolder) -> Place:
+    return Place(fetched.path, f"hub {repository} at {fetched.commit[:12]}", fetched.licence)
+
+
+def _remedy(also: str) -> str:
+    return f"name a folder with config.json and *.safetensors,{also} or a hub id"
 
 
 def locate_with_pickled(name: str, option: str) -> Place:
@@ -113,15 +235,19 @@ def locate_with_pickled(name: str, option: str) -> Place:
     path = local_path(name)
     if path is not None:
         return Place(_local_folder(path, option, "name a folder or a hub id", pickled=True), path.resolve().name)
+    repository, revision = _hub_name(name)
+    wanted = (*SETTINGS_FILES, "model.safetensors", "model-*-of-*.safetensors")
     with TerminalProgress() as shown:
-        fetched = hub_folder(name, (*HUB_FILES, "tokenizer.model"), progress=shown)
+        fetched = hub_folder(repository, wanted, revision=revision or "main", progress=shown)
         if not list(fetched.path.glob("model*.safetensors")):
             pickled = ("pytorch_model.bin", "pytorch_model-*-of-*.bin", "pytorch_model.bin.index.json")
-            fetched = hub_folder(name, (*HUB_FILES, "tokenizer.model", *pickled), progress=shown)
-    return Place(fetched.path, f"hub {name} at {fetched.commit[:12]}")
+            fetched = hub_folder(repository, (*wanted, *pickled), revision=fetched.commit, progress=shown)
+    return _hub_place(repository, fetched)
 
 
-def _local_folder(path: Path, option: str, remedy: str, *, pickled: bool = False) -> Path:
+def _local_folder(
+    path: Path, option: str, remedy: str, *, pickled: bool = False, weights: bool = True, adapters: bool = False
+) -> Path:
     """Return a local folder that holds a model.
 
     Raises
@@ -131,7 +257,7 @@ def _local_folder(path: Path, option: str, remedy: str, *, pickled: bool = False
     """
     try:
         if path.is_dir():
-            check_folder(path, str(path), option, pickled=pickled)
+            check_folder(path, str(path), option, pickled=pickled, weights=weights, adapters=adapters)
             return path
         exists = path.exists()
     except OSError as error:
@@ -151,7 +277,13 @@ def _local_folder(path: Path, option: str, remedy: str, *, pickled: bool = False
 
 
 def check_folder(
-    folder: Path, shown: str, option: str = "weights", *, pickled: bool = False, weights: bool = True
+    folder: Path,
+    shown: str,
+    option: str = "weights",
+    *,
+    pickled: bool = False,
+    weights: bool = True,
+    adapters: bool = False,
 ) -> None:
     """Refuse a folder that holds no model in transformers' format, and say what to name instead.
 
@@ -166,19 +298,25 @@ def check_folder(
         Whether ``pytorch_model.bin`` counts as weights.
     weights : bool
         Whether weights must be there; without, ``config.json`` alone is enough.
+    adapters : bool
+        Whether an adapter may lie beside a whole model.
 
     Raises
     ------
     DataError
-        If it has an adapter, lacks ``config.json``, or lacks weights that are read.
+        If it has an adapter (alone, if `adapters`), lacks ``config.json``, or lacks weights that are read.
     """
     start = f"{option}: {shown}"
+    whole = _holds_model(folder, pickled)
     if (folder / "adapter_config.json").is_file():
-        raise DataError(
-            f"{start} holds a PEFT adapter (adapter_config.json), which is not applied here: merge it into its base "
-            f"model (merge_and_unload), save that with save_pretrained(FOLDER) and name that folder"
-        )
-    if _holds_model(folder, pickled):
+        if not adapters:
+            raise DataError(
+                f"{start} holds a PEFT adapter (adapter_config.json), which is not applied here: merge it into its "
+                f"base model (merge_and_unload), save that with save_pretrained(FOLDER) and name that folder"
+            )
+        if not whole and (weights or not (folder / "config.json").is_file()):
+            raise DataError(f"{start} holds a PEFT adapter alone: {_adapter_remedy(folder)}")
+    if whole:
         return
     if (inside := _models_inside(folder, pickled)) is not None:
         raise DataError(f"{start} holds no config.json with weights beside it: {inside}")
@@ -194,6 +332,15 @@ def check_folder(
         raise DataError(f"{start} holds {names[0]} but no *.safetensors, and {what} not read: {_SAVE_AGAIN}")
     if weights:
         raise DataError(f"{start} holds config.json but no *.safetensors: copy them into it")
+
+
+def _adapter_remedy(folder: Path) -> str:
+    """Return what to do with a folder that holds an adapter and no model."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        base = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8")).get("base_model_name_or_path")
+        if isinstance(base, str) and base.strip():
+            return f"name its base model, {HUB}{base}, and give this folder as model.options.adapter"
+    return "name its base model, and give this folder as model.options.adapter"
 
 
 def _holds_model(folder: Path, pickled: bool) -> bool:
