@@ -43,7 +43,8 @@ ARCHITECTURES: dict[str, str] = {
     name: f"babelscope.testing.tiny.{module}:{name.replace('-', '_').replace('.', '_')}"
     for module, names in {
         "speech_encoders": "whisper wav2vec2 xls-r hubert hubert-large wavlm wavlm-large w2v-bert parakeet",
-        "speech_llms": "qwen2-audio voxtral",
+        "omni": "qwen2.5-omni qwen3-omni",
+        "speech_llms": "qwen2-audio voxtral audio-flamingo-3 glm-asr qwen3-asr",
         "text_models": "xlm-r bge-m3 e5 labse nllb mt5 gemma-3 qwen3",
     }.items()
     for name in names.split()

@@ -51,8 +51,10 @@ class Released:
         Regular expression of names that are float32 whatever `dtype` is.
     sizes : tuple of str
         Keys of `config` that the released file leaves to the class's defaults, with dots between levels.
+    whole : str
+        The class of all the weights, where ``architectures`` names one that is gone.
     loaded_as : str
-        The class that holds the weights today, where ``architectures`` names one that is gone.
+        The class that hears and reads, where it is a part of that.
     """
 
     model: str
@@ -66,6 +68,7 @@ class Released:
     dtype: str = "float32"
     kept: str = "^$"
     sizes: Sequence[str] = ()
+    whole: str = ""
     loaded_as: str = ""
 
 
@@ -134,7 +137,7 @@ def _arrays(released: Released, folder: Path) -> list[tuple[str, tuple[int, ...]
     import transformers
 
     config = transformers.AutoConfig.from_pretrained(folder)
-    kind = getattr(transformers, released.loaded_as or released.config["architectures"][0])
+    kind = getattr(transformers, released.whole or released.config["architectures"][0])
     with torch.device("meta"):
         model = kind(config)
     left_out = set(model.all_tied_weights_keys) | set(model._keys_to_ignore_on_save or ())
