@@ -472,6 +472,81 @@ def models_show(name: Annotated[str, typer.Argument(help="A model, or speech+tex
         out.print(line, markup=False, highlight=False)
 
 
+@models_app.command("verify")
+def models_verify(
+    name: Annotated[str, typer.Argument(help="A model, or speech+text for a pair.")],
+    weights: Annotated[
+        list[str] | None,
+        typer.Option("--weights", help="A local folder or hub id; of a pair PART=FOLDER, repeat for both."),
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="cpu, or cuda.")] = "cpu",
+    dtype: Annotated[str, typer.Option("--dtype", help="float32, bfloat16 or float16.")] = "float32",
+    language: Annotated[str, typer.Option("--language", "-l", help="A language that the model takes.")] = "en",
+    option: Annotated[
+        list[str] | None, typer.Option("--option", help="Of the model: KEY=VALUE, such as batch=alone; repeat.")
+    ] = None,
+    window: Annotated[
+        float | None, typer.Option("--window", help="Seconds that a model with a fixed window hears.")
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Try every residue of the lengths modulo the strides.")] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write every row as JSON to this file; - writes only that, to stdout.")
+    ] = None,
+) -> None:
+    """Check that a model is what it says, on synthetic texts and noise; exit code 1 if something does not hold.
+
+    Example: babelscope models verify whisper-base+e5-small
+
+    Example: babelscope models verify e5-small --json verified.json
+    """
+    from babelscope.corpus_check import parse_options
+    from babelscope.models import load
+    from babelscope.models.verification import verify as verify_model
+    from babelscope.models.verification.table import to_table
+
+    with _showing() as tell:
+        tell("loading", 0, 0)
+        model = load(
+            name,
+            weights=_weights_of(weights or ()),
+            device=device,
+            dtype=dtype,
+            window_seconds=window,
+            options=parse_options(option or ()),
+        )
+        verification = verify_model(
+            model,
+            language=language,
+            full=full,
+            progress=lambda check, done, total: tell("verifying", done, total),
+        )
+    text = json.dumps(verification.to_json(), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+    if json_file == Path("-"):
+        typer.echo(text, nl=False)
+    else:
+        out.print(to_table(verification))
+        if json_file is not None:
+            write_atomically(json_file, lambda file: file.write_text(text, encoding="utf-8"))
+    if not verification.holds:
+        raise typer.Exit(1)
+
+
+def _weights_of(given: Sequence[str]) -> str | dict[str, str] | None:
+    """Return weights as :func:`babelscope.models.load` takes them: one source, or one for each part of a pair.
+
+    Raises
+    ------
+    UsageError
+        If several are given, and one does not say for which part.
+    """
+    if len(given) == 1 and "=" not in given[0]:
+        return given[0]
+    for text in given:
+        if "=" not in text:
+            raise UsageError(f"--weights {text}: of a pair write PART=FOLDER, such as whisper-base=./folder")
+    return {part: source for part, _, source in (text.partition("=") for text in given)} or None
+
+
 def _about_asset(name: str) -> list[str]:
     from babelscope.fetch import asset_record, is_fetched
 
