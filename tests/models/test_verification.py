@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from babelscope.cli import main
 from babelscope.errors import DataError, UsageError
 from babelscope.models import Batch, Model, Point, Prepared, Side, Stage, WeightsFile
 from babelscope.models.base import Modality, spread_depths_before
-from babelscope.models.verification import Row, Verification, own_forward, shortest, verify
+from babelscope.models.verification import Row, Verification, apply, own_forward, probe, shortest, verify
 from babelscope.models.verification.table import to_table
 
 HOP, WIDTH = 160, 6
@@ -410,3 +412,114 @@ def test_the_command_prints_json_and_exits_with_1_if_something_fails(
     assert code == 0 and json.loads((tmp_path / "told.json").read_text())["holds"] is True
     assert main(["models", "verify", "toy", "--weights", "a", "--weights", "b"]) == 2
     assert "write PART=FOLDER" in capsys.readouterr().err
+
+
+# --- the probe at first load ---
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BABELSCOPE_CACHE", str(tmp_path))
+    return tmp_path / "probes"
+
+
+def passes(side: Side, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Count the forward passes of a side from now on."""
+    counted: list[int] = []
+    forward = type(side).forward
+
+    def counting(self: Side, batch: Batch) -> Mapping[str, Tensor]:
+        counted.append(len(batch.lengths))
+        return forward(self, batch)
+
+    monkeypatch.setattr(type(side), "forward", counting)
+    return counted
+
+
+def test_a_probe_decides_between_batches_and_one_at_a_time(cache: Path) -> None:
+    sound, leaking = (probe(toy(fault).sides["speech"]) for fault in ("", "reads padding"))
+    assert sound.exact_in_batches and max(sound.worst.values()) < 1e-5 and sound.shortest == HOP
+    assert sound.notes[0].endswith("so they run in batches.") and not sound.left_out
+    assert not leaking.exact_in_batches and leaking.worst["speech.frames"] < 1e-5 < leaking.worst["speech.halved"]
+    assert "so utterances run one at a time." in leaking.notes[0] and "at speech." in leaking.notes[0]
+    assert not cache.exists()
+
+
+def test_a_probe_leaves_out_what_is_not_as_described(cache: Path) -> None:
+    model = changed("speech.halved", length=lambda n: halved(n) + 1)
+    told = probe(model.sides["speech"])
+    assert told.left_out.keys() == {"speech.halved"}
+    assert "have 1 positions, not 2 as claimed" in told.left_out["speech.halved"]
+    assert told.notes[-1].startswith("Left out: speech.halved: 160 samples")
+    side = model.sides["speech"]
+    apply(told, side)
+    assert [point.name for point in side.points] == ["speech.frames", "shared.layer.0", "shared.layer.1"]
+    for broken, name in (
+        (toy("fires twice"), "speech.frames"),
+        (without_module(toy()), "speech.unused"),
+        (reordered(), "speech.halved"),
+        (changed("speech.frames", width=1), "speech.frames"),
+    ):
+        assert probe(broken.sides["speech"]).left_out.keys() == {name}
+
+
+def test_a_probe_finds_a_shortest_that_the_formulas_do_not_tell(cache: Path) -> None:
+    assert probe(toy("NaN when short").sides["speech"]).shortest == 3 * HOP
+
+
+def test_a_probe_is_cheap_and_kept_by_the_hash_of_the_weights(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = toy()
+    side, weights = model.sides["speech"], model.weights
+    counted = passes(side, monkeypatch)
+    first = probe(side, weights)
+    assert 0 < len(counted) <= 6
+    counted.clear()
+    assert probe(toy().sides["speech"], weights) == first and not counted
+    others: list[dict[str, Any]] = [{"options": {"prompt": "{}"}}, {"language": "sw"}]
+    for other in others:
+        assert probe(side, weights, **other) == first
+    assert probe(side, [WeightsFile("toy.safetensors", "cd" * 32, "here")]) == first
+    assert probe(in_dtype(toy(), torch.bfloat16).sides["speech"], weights).exact_in_batches
+    assert len(list(cache.glob("*.json"))) == 5
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "foreign", "edited", "of another key", "too large", "a folder"])
+def test_a_damaged_or_foreign_entry_is_made_anew(cache: Path, damage: str) -> None:
+    model = toy("reads padding")
+    side, weights = model.sides["speech"], model.weights
+    first = probe(side, weights)
+    (path,) = cache.glob("*.json")
+    whole = path.read_text()
+    if damage == "a folder":
+        path.unlink()
+        path.mkdir()
+    else:
+        path.write_text(
+            {
+                "cut": whole[: len(whole) // 2],
+                "empty": "",
+                "foreign": '{"key": []}',
+                "edited": whole.replace('\\"exact_in_batches\\": false', '\\"exact_in_batches\\": true'),
+                "of another key": whole.replace(path.stem, "0" * 64),
+                "too large": whole + " " * 2**20,
+            }[damage]
+        )
+        assert path.read_text() != whole
+    assert probe(side, weights) == first
+    if damage != "a folder":
+        assert path.read_text() == whole
+
+
+def test_two_processes_may_probe_at_once(cache: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        told = list(pool.map(lambda _: probe(toy().sides["speech"], toy().weights), range(4)))
+    assert all(each.exact_in_batches for each in told)
+    (path,) = cache.iterdir()
+    assert json.loads(path.read_text())["key"] == path.stem
+
+
+def test_a_side_of_which_no_point_holds_is_refused_in_one_line(cache: Path) -> None:
+    side = toy().sides["speech"]
+    side.points = (dataclasses.replace(side.points[0], width=3),)
+    with pytest.raises(DataError, match="no point of the speech side holds"):
+        probe(side)

@@ -1,18 +1,22 @@
 """Whether a model is what it says: activations position by position, padded batches against single utterances."""
 
 from babelscope.models.verification.items import shortest
+from babelscope.models.verification.probing import Probe, apply, probe
 from babelscope.models.verification.result import CHECKS, Row, Verification
 from babelscope.models.verification.verifying import verify
 from babelscope.models.verification.watching import deviations, difference, observe, own_forward, survey, watch
 
 __all__ = [
     "CHECKS",
+    "Probe",
     "Row",
     "Verification",
+    "apply",
     "deviations",
     "difference",
     "observe",
     "own_forward",
+    "probe",
     "shortest",
     "survey",
     "verify",

@@ -353,9 +353,9 @@ class Examination:
         except Exception as error:  # that is what is looked for
             return False, _one_line(error)
 
-    def lengths(self) -> Iterator[Row]:
-        """Claimed positions are the actual ones."""
-        side, sizes = self.side, self.sizes
+    def lengths(self, sizes: Sequence[int] | None = None) -> Iterator[Row]:
+        """Claimed positions are the actual ones, of items of the sizes given, or of :attr:`sizes`."""
+        side, sizes = self.side, sizes or self.sizes
         wrong: dict[str, str] = {}
         at_longest = self._counts(self.bounds[1])[1] if side.fixed_batch_length else {}
         for size in sizes:

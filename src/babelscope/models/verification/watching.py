@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,16 +14,23 @@ from torch import Tensor
 from babelscope.errors import DataError
 from babelscope.models.base import Batch, Point, Prepared, Side
 
-_Kept = TypeVar("_Kept")
+
+def _whole(values: Tensor) -> Tensor:
+    return values.detach().float().cpu().clone()
+
+
+def whole_from_start(point: Point, values: Tensor) -> Tensor:
+    """Return a copy of all positions behind a point's start, as float32 on the CPU."""
+    return _whole(values[:, point.start :] if point.layout != "bd" else values)
 
 
 def observe(
     side: Side,
     run: Callable[[], object],
-    keep: Callable[[Point, Tensor], _Kept],
+    keep: Callable[[Point, Tensor], Any] = whole_from_start,
     errors: dict[str, str] | None = None,
     calls: dict[str, int] | None = None,
-) -> tuple[dict[str, _Kept], list[str]]:
+) -> tuple[dict[str, Any], list[str]]:
     """Keep something of the activations of a side's hooked points while its modules run.
 
     Parameters
@@ -31,9 +38,10 @@ def observe(
     side : Side
     run : callable
         Runs the side's modules once: its own forward pass, or the whole model's. No gradients are computed.
-    keep : callable
-        Given a point and its activations, shape (batch, positions, width) or (batch, width), returns what is kept. What
-        it raises ends the run. The activations may be changed by later layers: copy what is kept of them.
+    keep : callable, optional
+        Given a point and its activations, shape (batch, positions, width) or (batch, width), returns what is kept: all
+        positions behind the point's start if left out. What it raises ends the run. The activations may be changed by
+        later layers: copy what is kept of them.
     errors : dict, optional
         Is given the message of a :class:`DataError` by point name, in place of ending the run.
     calls : dict, optional
@@ -47,7 +55,7 @@ def observe(
         The points in the order in which their modules ran, each as often as it did; of a point that counts the n-th
         call of its module, that call alone.
     """
-    kept: dict[str, _Kept] = {}
+    kept: dict[str, Any] = {}
     order: list[str] = []
     counts = {} if calls is None else calls
 
@@ -143,10 +151,6 @@ def from_starts(point: Point, values: Tensor, items: Sequence[Prepared]) -> Tens
         return values[:, starts[0] :]
     rows = [row[start:] for row, start in zip(values, starts, strict=True)]
     return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
-
-
-def _whole(values: Tensor) -> Tensor:
-    return values.detach().float().cpu().clone()
 
 
 @dataclass(frozen=True)
