@@ -57,7 +57,7 @@ def unrelated(size: Size) -> pd.DataFrame:
         for n in size.sentences:
             for draw in range(size.draws):
                 x, y = (cloud(rng, n, size.features, exponent) for _ in range(2))
-                found = sim.score(x, y, "svcca")
+                found = sim.score(x, y, "svcca(variance=0.99)")
                 rows.append(
                     {
                         "spectrum": spectrum,
@@ -109,7 +109,7 @@ def rogue(size: Size) -> pd.DataFrame:
         spoiled = y.copy()
         spoiled[:, 7] = noise * factor
         cleaned, _ = sim.drop_rogue(spoiled)
-        svcca = sim.score(x, spoiled, "svcca")
+        svcca = sim.score(x, spoiled, "svcca(variance=0.99)")
         rows.append(
             {
                 "times": factor,

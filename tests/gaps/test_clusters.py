@@ -126,10 +126,9 @@ def test_so_are_they_after_regressing_out_covariates() -> None:
 
 
 @pytest.mark.slow
-def test_after_regressing_out_covariates_they_are_rejected_somewhat_more_often_in_500_draws() -> None:
-    shares = regressed_rejections(500, 60, MEASURES)
-    # Both sides lose the same directions, more of them between documents than within: docs/gaps.md says how often.
-    assert max(shares.values()) <= 0.13, shares
+def test_so_are_they_after_regressing_out_covariates_in_300_draws() -> None:
+    shares = regressed_rejections(300, 60, MEASURES)
+    assert max(shares.values()) <= 0.095, shares  # exceeded in one of 1500 where 5 % are rejected
 
 
 def test_related_sides_are_still_found() -> None:

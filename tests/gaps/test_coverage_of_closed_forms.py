@@ -127,7 +127,8 @@ def test_a_study_gives_intervals_to_the_measures_that_it_names(tmp_path: Path) -
 
 def test_a_saturated_measure_has_no_interval_of_width_zero(tmp_path: Path) -> None:
     store = planted_activations(tmp_path / "a.zarr", {"shared": Planted(meaning=0.4)}, n=12, languages=("xa", "xb"))
-    found = compare(store, ["svcca", "linear_cka"], interval=["svcca", "linear_cka"], controls=("none",))
+    names = ["svcca(variance=0.99)", "linear_cka"]
+    found = compare(store, names, interval=names, controls=("none",))
     widths = (found.scores["high"] - found.scores["low"]).to_numpy()
     svcca = (found.scores["measure"] == "svcca(variance=0.99)").to_numpy()
     assert not (widths <= 0).any() and np.isnan(widths[svcca]).any()

@@ -15,12 +15,12 @@ from babelscope.similarity import linear_cka, parse_measure, regress_out
 from babelscope.similarity.blocks import NONE, REGRESSED, VARIABLES, Settings
 from babelscope.similarity.pairwise import PairTable
 from babelscope.similarity.representation import Representation
-from babelscope.similarity.residuals import residual_space, span_of
+from babelscope.similarity.residuals import residual_rows, span_of
 from babelscope.similarity.score import null_kind
 
 
 def project_out(x: Any, covariates: Any) -> Any:
-    return residual_space(span_of(covariates)) @ x
+    return residual_rows(span_of(covariates)).map @ x
 
 
 @settings(max_examples=50, deadline=None)
@@ -35,6 +35,34 @@ def test_the_projection_has_the_residuals_geometry(n: int, d: int, c: int, seed:
     np.testing.assert_allclose(reduced.T @ reduced, residuals.T @ residuals, atol=1e-8)
     moved = x + covariates @ generator.standard_normal((c, d)) + generator.standard_normal(d)
     np.testing.assert_allclose(project_out(moved, covariates), reduced, atol=1e-8)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_rows_by_cluster_vary_together_as_sentences_of_a_document_do(size: int) -> None:
+    """What documents have in common may vary more: its rows do so in the same way, so that they can be permuted."""
+    generator = np.random.default_rng(size)
+    clusters = generator.permutation(np.arange(36) // size)
+    covariates = generator.standard_normal((36, 3)) + 2 * generator.standard_normal((36, 3))[clusters]
+    rows = residual_rows(span_of(covariates), clusters)
+    m = len(rows.map)
+    centring = np.eye(m) - 1 / m
+    np.testing.assert_allclose(rows.map @ rows.map.T, centring, atol=1e-10)
+    np.testing.assert_allclose(rows.map @ covariates, 0, atol=1e-10)
+    np.testing.assert_allclose(rows.map @ rows.span, 0, atol=1e-10)
+    assert m == 36 - 3 * min(size, 2) and rows.clusters is not None
+    together = (clusters[:, None] == clusters).astype(float)
+    sizes = np.bincount(rows.clusters)[rows.clusters]
+    expected = size * (rows.clusters[:, None] == rows.clusters) / sizes[:, None]
+    np.testing.assert_allclose(rows.map @ together @ rows.map.T, centring @ expected @ centring, atol=1e-10)
+
+
+def test_rows_by_cluster_are_near_the_sentences_they_stand_for() -> None:
+    generator = np.random.default_rng(0)
+    clusters = np.repeat(np.arange(60), np.resize([1, 2, 3], 60))[:120]
+    rows = residual_rows(span_of(generator.standard_normal((120, 2))), clusters)
+    nearest = np.abs(rows.map).argmax(1)
+    assert len(set(nearest)) == len(rows.map) and np.abs(rows.map).max(1).min() > 0.8
+    np.testing.assert_allclose(rows.map @ rows.map.T, np.eye(len(rows.map)) - 1 / len(rows.map), atol=1e-10)
 
 
 def test_dependent_covariates_count_once() -> None:

@@ -149,6 +149,7 @@ def test_a_zero_vector_has_no_cosine() -> None:
         ("svcca(variance=1.5)", "share above 0"),
         ("svcca(variance='high')", "a number is wanted"),
         ("svcca(k=0)", "at least 1"),
+        ("svcca(k=3, variance=0.9)", "one of variance, k and chance"),
         ("svcca(k=2.5)", "whole number"),
         ("svcca(convention='gogle')", "did you mean 'google'"),
         ("linear_cka(debiased=1)", "True or False"),
@@ -180,7 +181,8 @@ def test_a_measure_is_spelled_back() -> None:
         measure = sim.parse_measure(text)
         assert str(measure) == text
         assert sim.parse_measure(str(measure)) == measure
-    assert str(sim.parse_measure("svcca")) == "svcca(variance=0.99)"
+    assert str(sim.parse_measure("svcca")) == "svcca(chance=0.4)"
+    assert str(sim.parse_measure("svcca(convention='google')")) == "svcca(variance=0.99, convention='google')"
     for measure in sim.MEASURES.values():
         assert sim.parse_measure(str(measure)) == measure
         assert measure.convention_text

@@ -13,6 +13,7 @@ from scipy.spatial.distance import cdist, pdist
 from scipy.stats import spearmanr
 
 from babelscope import similarity as sim
+from babelscope.similarity.nulls import wachter
 from clouds import cloud, related, rotation
 
 RNG = np.random.default_rng
@@ -69,6 +70,22 @@ def test_svcca_is_cca_of_the_truncated_sides(share: float, shape: tuple[int, int
     assert sim.svcca(x, y, variance=share, convention="netrep") == pytest.approx(rho.sum() / np.sqrt(kx * ky), abs=1e-9)
 
 
+@pytest.mark.parametrize("clusters", [None, 40])
+def test_svcca_keeps_as_many_directions_as_the_sentences_carry(clusters: int | None) -> None:
+    """Unrelated sides then have a mean correlation of .4 at most; without a cap it is .76."""
+    n, kept = 120, 25 if clusters is None else 8
+    documents = None if clusters is None else np.arange(n) % clusters
+    x, y = (cloud(RNG(seed), n, 300) for seed in (8, 9))
+    found = sim.score(x, y, "svcca", clusters=documents, permutations=99)
+    assert found.measure == "svcca(chance=0.4)" and (found.kx, found.ky) == (kept, kept)
+    assert 0.2 < found.null_mean <= 0.41 and not found.notes
+    assert sim.score(x, y, "svcca(variance=0.99)").null_mean > 0.7
+    low_rank = x[:, :3] @ RNG(1).normal(size=(3, 50))
+    assert sim.score(low_rank, y, "svcca").kx == 3
+    k = sim.directions_carried(350)
+    assert wachter(k, k, 350)[0] / k <= 0.4 < wachter(k + 1, k + 1, 350)[0] / (k + 1)
+
+
 def test_svcca_of_anatome_keeps_by_plain_singular_values() -> None:
     x, y = cloud(RNG(4), 120, 50), cloud(RNG(5), 120, 50)
     (a, kx), (b, ky) = kept(x, 0.9, 1), kept(y, 0.9, 1)
@@ -93,7 +110,7 @@ def test_svcca_of_google_has_its_ridge() -> None:
     x, y = cloud(RNG(6), 200, 40), cloud(RNG(7), 200, 40)
     a, b = kept(x, 0.99)[0], kept(y, 0.99)[0]
     assert sim.svcca(x, y, convention="google") == pytest.approx(google_cca(a, b, 1e-10), abs=1e-12)
-    assert abs(sim.svcca(x, y, convention="google") - sim.svcca(x, y)) < 1e-6
+    assert abs(sim.svcca(x, y, convention="google") - sim.svcca(x, y, variance=0.99)) < 1e-6
 
 
 def written_out_pwcca(x: Any, y: Any) -> float:
@@ -314,7 +331,8 @@ def test_measures_disagree_on_a_planted_signal() -> None:
     common = rng.normal(size=(n, 20))
     x, y = (common @ rotation(rng, d)[:20] * np.sqrt(d / 20) + rng.normal(size=(n, d)) for _ in range(2))
     apart = rng.permutation(y)
-    assert sim.svcca(x, y) - sim.svcca(x, apart) < 0.02
+    assert sim.svcca(x, y, variance=0.99) - sim.svcca(x, apart, variance=0.99) < 0.02
+    assert sim.svcca(x, y) - sim.svcca(x, apart) > 0.15  # the directions that 250 sentences carry
     assert sim.linear_cka(x, y) - sim.linear_cka(x, apart) > 0.7
     assert sim.mutual_knn(x, y) - sim.mutual_knn(x, apart) > 0.4
     assert sim.cv_cca(x, y) - sim.cv_cca(x, apart) > 0.7

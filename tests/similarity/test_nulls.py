@@ -126,6 +126,7 @@ CLOUDS = [
 ]
 EXACT = [
     "svcca",
+    "svcca(variance=0.99)",
     "svcca(variance=0.9)",
     "svcca(squared=True)",
     "cca(squared=True)",

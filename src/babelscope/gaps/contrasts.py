@@ -29,6 +29,9 @@ IntArray = NDArray[np.int64]
 #: Fewest languages from which anything is said of other languages.
 FEWEST_LANGUAGES = 3
 
+#: A standard error up to which scores count as not moving: rounding.
+NOTHING = 1e-9
+
 #: A weight, and the numbers of the scores that it averages.
 Term = tuple[float, IntArray]
 
@@ -41,7 +44,7 @@ class Contrast:
     ----------
     value : float
     error : float
-        Standard error; NaN if it cannot be had.
+        Standard error; NaN if it cannot be had, 0 where no sentence moves the scores, so that it is not estimable.
     of_sentences, of_languages : float
         Its two parts: error**2 is the sum of their squares. The second is 0 where the languages differ by no more than
         their sentences' noise.
@@ -58,19 +61,17 @@ class Contrast:
     languages: int
 
     def interval(self, alpha: float = 0.05) -> tuple[float, float]:
-        """Return the interval of level 1 - alpha; NaN if there is no error."""
-        if not np.isfinite(self.error):
+        """Return the interval of level 1 - alpha; NaN if there is no error or it is not estimable."""
+        if not self.error > 0:
             return float("nan"), float("nan")
         reach = student.quantile(1 - alpha / 2, self.freedom) * self.error
         return self.value - reach, self.value + reach
 
     @property
     def p(self) -> float:
-        """Two-sided p-value of the value being 0; NaN if there is no error."""
-        if not np.isfinite(self.error):
+        """Two-sided p-value of the value being 0; NaN if there is no error or it is not estimable."""
+        if not self.error > 0:
             return float("nan")
-        if self.error == 0:
-            return float(self.value == 0)
         return student.two_sided(self.value / self.error, self.freedom)
 
 
@@ -151,6 +152,7 @@ class Scored:
         if draws.freedom < 1 or not np.isfinite(draws.blocks).all():
             return nothing
         sentences = _corrected(_square(draws.blocks @ whole), _square(draws.halves @ whole))
+        sentences *= sentences > NOTHING**2
         if not other_languages:
             return Contrast(value, sentences**0.5, sentences**0.5, 0.0, draws.freedom, len(languages))
         groups: dict[str, list[str]] = {}
@@ -169,6 +171,7 @@ class Scored:
             jackknife += _square(spread @ values)
             added_once += _square(spread @ draws.blocks.T)
             added_twice += _square(spread @ draws.halves.T)
+        jackknife *= jackknife > NOTHING**2
         between = max(jackknife - _corrected(added_once, added_twice), 0.0)
         least = min(map(len, groups.values()))
         freedom = float(least - 1 if between > 0 else draws.freedom)
@@ -241,7 +244,7 @@ def with_intervals(scores: pd.DataFrame, scored: Mapping[str, Scored]) -> pd.Dat
         if one.deviations.freedom < 1:
             continue
         # A score that no sentence moves, or that saturates in every draw, has no interval that could be told.
-        errors = np.where(one.errors > 1e-9, one.errors, np.nan)
+        errors = np.where(one.errors > NOTHING, one.errors, np.nan)
         reach = student.quantile(0.975, one.deviations.freedom) * errors
         least, most = parse_measure(str(measure)).range
         out.loc[rows.index, "low"] = np.maximum(one.values - reach, least)

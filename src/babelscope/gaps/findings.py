@@ -159,6 +159,8 @@ def verdict(contrast: Contrast, beyond_chance: bool, margin: float, n: int, p: f
         return CANNOT_TELL, (
             f"{languages} are too few to speak of others: a verdict wants {FEWEST_LANGUAGES} or more (of each class)."
         )
+    if contrast.error == 0:
+        return CANNOT_TELL, f"The scores are the same whichever of the {n} sentences are taken: there is no interval."
     if not beyond_chance:
         return CANNOT_TELL, (
             f"With n = {n} sentences and {languages}, the scores are not above what unrelated sentences give, so that "

@@ -6,7 +6,7 @@ Rows are sentences, columns features; float64 inside. Every measure is a plain f
 """
 
 from babelscope.similarity.aggregate import Average, over_languages
-from babelscope.similarity.cca import CCA, PWCCA, SVCCA, SVCCA_CONVENTIONS, cca, pwcca, svcca
+from babelscope.similarity.cca import CCA, PWCCA, SVCCA, SVCCA_CONVENTIONS, cca, directions_carried, pwcca, svcca
 from babelscope.similarity.cka import RBFCKA, LinearCKA, linear_cka, rbf_cka
 from babelscope.similarity.controls import Floor, drop_rogue, speaker_floor, standardise
 from babelscope.similarity.crossval import CVCCA, cv_cca
@@ -58,6 +58,7 @@ __all__ = [
     "centroid_gap",
     "cross_layer",
     "cv_cca",
+    "directions_carried",
     "drop_rogue",
     "effective_rank",
     "false_discovery",

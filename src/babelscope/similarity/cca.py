@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from babelscope.similarity.nulls import (
     wachter,
 )
 from babelscope.similarity.representation import Representation
-from babelscope.similarity.residuals import NothingLeft, residual_space
+from babelscope.similarity.residuals import NothingLeft, residual_rows
 
 #: Numbers kept at a time while permuting (float64), so that the working set stays near the cache.
 BLOCK = 1_000_000
@@ -80,8 +81,30 @@ class Basis:
         """Return the basis in rows that unrelated data leave exchangeable: all of them, less one a covariate."""
         if self.covariates is None:
             return self
-        rows = residual_space(to_numpy(self.covariates)) @ to_numpy(self.u)
-        return Basis(like(rows, self.u), self.k)
+        return self.mapped(residual_rows(to_numpy(self.covariates)).map)
+
+    def mapped(self, rows: FloatArray) -> Basis:
+        """Return the basis in other rows, shape (m, n), of which it keeps all lengths."""
+        return Basis(like(rows @ to_numpy(self.u), self.u), self.k)
+
+
+#: The mean correlation that SVCCA keeps few enough directions for, if it is not told how many to keep; and the share of
+#: the variance beyond which a direction is left out even so.
+CHANCE, ENOUGH = 0.4, 0.99
+
+
+@lru_cache(maxsize=256)
+def directions_carried(n: int, chance: float = CHANCE) -> int:
+    """Return how many directions of two sides n sentences carry before unrelated sides look similar.
+
+    The most, k, for which the mean canonical correlation of two random subspaces of k dimensions, among the n - 1 that
+    centred sentences span, is at most `chance` (:func:`~babelscope.similarity.nulls.wachter`); at least 1. With .4 that
+    is about a fifth of the sentences: 4 of 20, 12 of 60, 74 of 350.
+    """
+    k = 1
+    while 2 * (k + 1) <= n - 1 and wachter(k + 1, k + 1, n)[0] / (k + 1) <= chance:
+        k += 1
+    return k
 
 
 def kept_by_variance(s: FloatArray, variance: float, *, squared: bool = True) -> int:
@@ -207,7 +230,6 @@ class _MeanCorrelation(Measure):
 
     drawn_by_default = False
     geometric = True
-    residual_rows = True
 
     @property
     def _squared(self) -> bool:
@@ -295,6 +317,9 @@ class _MeanCorrelation(Measure):
         if k < x.k:
             rest = _spanning(rest, k)
         return Basis(rest, k, covariates=q)
+
+    def mapped(self, x: Basis, rows: FloatArray) -> Basis:
+        return x.mapped(rows)
 
     def narrow(self, x: Basis) -> Basis:
         x.u = narrowed(x.u)
@@ -394,31 +419,42 @@ class SVCCA(_MeanCorrelation):
     references = ("raghu2017svcca",)
     lead = 8
     source = "Raghu, Gilmer, Yosinski, Sohl-Dickstein 2017, arXiv 1706.05806"
-    shown = ("variance",)
 
-    variance: float = 0.99
+    variance: float | None = None
     k: int | None = None
     squared: bool = False
     convention: str = "paper"
+    chance: float | None = None
 
     def __post_init__(self) -> None:
         share(self.name, "variance", self.variance)
+        share(self.name, "chance", self.chance)
         count(self.name, "k", self.k)
         one_of(self.name, "convention", self.convention, list(SVCCA_CONVENTIONS))
+        given = [name for name in ("variance", "k", "chance") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise UsageError(f"svcca takes one of variance, k and chance, not {' and '.join(given)}")
+        if not given:
+            # Published code keeps by variance.
+            name, value = ("chance", CHANCE) if self.convention == "paper" else ("variance", ENOUGH)
+            object.__setattr__(self, name, value)
+        for name in ("variance", "chance"):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, float(value))
         if self.squared and self.convention != "paper":
             raise UsageError(f"svcca(squared=True) is defined for convention 'paper', not {self.convention!r}")
 
-    def __str__(self) -> str:
-        text = super().__str__()
-        return text.replace("variance=0.99, k=", "k=") if self.k is not None else text
-
     @property
     def convention_text(self) -> str:
-        kept = (
-            f"the {self.k} leading directions"
-            if self.k is not None
-            else f"leading directions with {self.variance:g} of the variance"
-        )
+        if self.k is not None:
+            kept = f"the {self.k} leading directions"
+        elif self.chance is not None:
+            kept = (
+                f"as many leading directions as the sentences (or clusters of sentences) carry, so that unrelated ones "
+                f"have a mean correlation of at most {self.chance:g}, or fewer with {ENOUGH:g} of the variance,"
+            )
+        else:
+            kept = f"leading directions with {self.variance:g} of the variance"
         what = "squared canonical correlations" if self.squared else "canonical correlations"
         return (
             f"mean of the {what} between {kept} of each side; both centred; {self.convention}: "
@@ -434,8 +470,11 @@ class SVCCA(_MeanCorrelation):
         return ("exact", "permutation")
 
     def prepare(self, x: Representation) -> Basis:
-        variance = None if self.k is not None else self.variance
-        u, s = leading(x, variance, self.k, squared=self.convention != "anatome")
+        variance, k = self.variance, self.k
+        if self.chance is not None:
+            units = x.n if x.clusters is None else int(x.clusters.max()) + 1
+            k = min(directions_carried(units, self.chance), kept_by_variance(x.singular_values, ENOUGH))
+        u, s = leading(x, variance, k, squared=self.convention != "anatome")
         return basis_of(u, s, epsilon=1e-10 if self.convention == "google" else 0.0)
 
 
@@ -584,26 +623,38 @@ def cca(x: Any, y: Any, *, squared: bool = False) -> float:
 
 
 def svcca(
-    x: Any, y: Any, *, variance: float = 0.99, k: int | None = None, squared: bool = False, convention: str = "paper"
+    x: Any,
+    y: Any,
+    *,
+    variance: float | None = None,
+    k: int | None = None,
+    squared: bool = False,
+    convention: str = "paper",
+    chance: float | None = None,
 ) -> float:
     """SVCCA: mean canonical correlation between the leading principal subspaces of the two sides.
 
-    Its value for *unrelated* data is high and depends on n and on the spectrum (.3 to .97 on a few hundred
-    sentences): read it beside its null, with :func:`~babelscope.similarity.score`.
+    With directions kept by variance, its value for *unrelated* data is high and depends on n and on the spectrum (.3 to
+    .97 on a few hundred sentences). By default as many are kept as n sentences carry (`chance`). Read it beside its
+    null, with :func:`~babelscope.similarity.score`.
 
     Parameters
     ----------
     x, y : array_like or torch.Tensor, shapes (n, dx), (n, dy)
         One row a sentence, the same sentences in the same order.
-    variance : float
+    variance : float, optional
         Keep the fewest leading directions with this share of the variance (squared singular values): .99 in the
         paper, .90 in later work on speech.
     k : int, optional
-        Keep this many directions instead.
+        Keep this many directions.
     squared : bool
         Mean of the squared correlations: its null has exact moments.
     convention : {"paper", "google", "anatome", "netrep"}
-        Whose number to reproduce; see :data:`SVCCA_CONVENTIONS`.
+        Whose number to reproduce; see :data:`SVCCA_CONVENTIONS`. All but the first keep .99 of the variance if
+        nothing is said.
+    chance : float, optional
+        Keep the most directions with which unrelated sides have a mean correlation of at most this
+        (:func:`directions_carried`), and no more than .99 of the variance needs. 0.4 if none of the three is given.
 
     Returns
     -------
@@ -613,7 +664,7 @@ def svcca(
     Raises
     ------
     UsageError
-        For a parameter out of range.
+        For a parameter out of range, or two of `variance`, `k` and `chance`.
     DataError
         If a side is constant, holds NaN, or has another number of sentences than the other, or fewer than 5.
 
@@ -621,7 +672,7 @@ def svcca(
     ----------
     Raghu, Gilmer, Yosinski, Sohl-Dickstein 2017, arXiv 1706.05806.
     """
-    return make(SVCCA, variance=variance, k=k, squared=squared, convention=convention).between(x, y)
+    return make(SVCCA, variance=variance, k=k, squared=squared, convention=convention, chance=chance).between(x, y)
 
 
 def pwcca(x: Any, y: Any, *, side: str = "mean", variance: float | None = 0.99, convention: str = "paper") -> float:

@@ -151,6 +151,11 @@ class LinearCKA(_CKA):
             raise NothingLeft(self.name)
         return Kernel(residual / size**0.5, room=room, cube=None if cube is None else cube / size**1.5)
 
+    def mapped(self, x: Kernel, rows: FloatArray) -> Kernel:
+        """Return the Gram matrix of other rows; debiased in the space that covariates leave, it stays so."""
+        b = like(rows, x.matrix)
+        return Kernel(b @ x.matrix @ b.T)
+
 
 @register
 @dataclass(frozen=True)
@@ -161,7 +166,7 @@ class RBFCKA(_CKA):
     title = "RBF CKA"
     references = ("kornblith2019similarity",)
     lead = 2
-    relational = True
+    geometric = True
     source = "Kornblith et al. 2019, arXiv 1905.00414, section 3 (sigma a fraction of the median distance)"
 
     fraction: float = 1.0

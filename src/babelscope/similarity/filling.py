@@ -16,7 +16,7 @@ from babelscope.similarity.intervals import deviations_by_cluster
 from babelscope.similarity.measure import Measure, Outcome, State
 from babelscope.similarity.permutation import cluster_permutations, permutations
 from babelscope.similarity.representation import Representation
-from babelscope.similarity.residuals import ROUNDING, NothingLeft, levelled, regress_out, residual_space
+from babelscope.similarity.residuals import ROUNDING, NothingLeft, ResidualRows, regress_out, residual_rows
 from babelscope.similarity.score import calibration_of
 from babelscope.similarity.sides import Side, SideCache
 
@@ -25,6 +25,9 @@ _AT = {name: index for index, name in enumerate(VARIABLES)}
 #: Representations that are multiplied with all others of a block at once. A constant, for the bits of a product may
 #: depend on how it is cut, and must not depend on how many cores there are.
 STRIP = 12
+
+#: Sets of permutations that are kept.
+ORDERS = 16
 
 
 class BlockWorker:
@@ -56,7 +59,7 @@ class BlockWorker:
             rows=rows,
             documents=settings.documents,
         )
-        self._orders: dict[tuple[int, int], IntArray] = {}
+        self._orders: dict[tuple[int, int, bytes], IntArray] = {}
         self._drawing = threading.Lock()
 
     def fill(self, block: Block) -> Filled:
@@ -169,7 +172,7 @@ class BlockWorker:
         x, y = left.states[at], right.states[at]
         wanted = settings.clusters is not None and measure.has_influence
         outcome = measure.outcome(x, y, law=kind == "exact", order=order, influence=wanted, value=value)
-        drawn = self._write(filled, row, at, NONE, measure, x, y, outcome, left.n, left.n)
+        drawn = self._write(filled, row, at, NONE, measure, x, y, outcome, left.n, left.n, settings.documents)
         if filled.drawn is not None and drawn is not None:
             filled.drawn[row, at] = drawn
         if (
@@ -188,20 +191,22 @@ class BlockWorker:
             numbers[_AT["saturated"]] = numbers[_AT["exact"]] = 0.0
 
     def _regressed(self, filled: Filled, row: int, left: Side, right: Side, covariates: FloatArray) -> None:
-        count = int(covariates.shape[1])
+        documents = self.settings.documents
+        try:
+            rows = residual_rows(covariates, documents)
+        except NothingLeft:
+            return  # this control has no number then; the others do
         for at, (measure, kind) in enumerate(zip(self.settings.measures, self.settings.kinds, strict=True)):
-            rows = left.n - count if measure.geometric else left.n
-            if rows < measure.minimum_sentences:
+            n = len(rows.map) if measure.geometric else left.n
+            if n < measure.minimum_sentences:
                 continue
             try:
-                x, y = (_less(measure, side, at, covariates) for side in (left, right))
+                (x, permuted), (y, _) = (_less(measure, side, at, rows) for side in (left, right))
             except NothingLeft:
-                continue  # this control has no number then; the others do
+                continue
             outcome = measure.outcome(x, y, law=kind == "exact")
-            # Rows of the residual space are permuted like the sentences that they stand for, the first of all.
-            whole = measure.regresses_states and (self.settings.documents is None or not measure.residual_rows)
-            drawable = left.n if whole else rows
-            self._write(filled, row, at, REGRESSED, measure, x, y, outcome, rows, drawable)
+            clusters = rows.clusters if permuted < left.n else documents
+            self._write(filled, row, at, REGRESSED, measure, x, y, outcome, n, permuted, clusters)
 
     def _write(
         self,
@@ -214,7 +219,8 @@ class BlockWorker:
         y: State,
         outcome: Outcome,
         n: int,
-        drawable: int,
+        permuted: int,
+        clusters: IntArray | None,
     ) -> FloatArray | None:
         settings = self.settings
         found, used, drawn = calibration_of(
@@ -223,7 +229,7 @@ class BlockWorker:
             y,
             outcome.value,
             settings.kinds[at],
-            partial(self.order, drawable),
+            partial(self.order, permuted, clusters),
             settings.permutations,
             settings.alpha,
             law=outcome.law,
@@ -239,35 +245,36 @@ class BlockWorker:
                 numbers[_AT[name]] = number
         return drawn
 
-    def order(self, n: int, count: int) -> IntArray:
-        """Return the first permutations of n sentences; more of them begin with the same ones."""
+    def order(self, n: int, clusters: IntArray | None, count: int) -> IntArray:
+        """Return the first permutations of n rows; more of them begin with the same ones."""
+        seed = self.settings.seed
+        key = (n, count, b"" if clusters is None else clusters.tobytes())
         with self._drawing:
-            if (n, count) not in self._orders:
-                documents, seed = self.settings.documents, self.settings.seed
-                self._orders[n, count] = (
-                    permutations(n, count, seed)
-                    if documents is None
-                    else cluster_permutations(documents[:n], count, seed)
+            if key not in self._orders:
+                if len(self._orders) >= ORDERS:
+                    del self._orders[next(iter(self._orders))]
+                self._orders[key] = (
+                    permutations(n, count, seed) if clusters is None else cluster_permutations(clusters, count, seed)
                 )
-            return self._orders[n, count]
+            return self._orders[key]
 
 
-def _less(measure: Measure, side: Side, at: int, covariates: FloatArray) -> State:
-    """Return a side's state after regressing out covariates."""
+def _less(measure: Measure, side: Side, at: int, rows: ResidualRows) -> tuple[State, int]:
+    """Return a side's state after regressing out covariates, and how many rows of it are permuted."""
     if measure.regresses_states:
-        return measure.regressed(side.states[at], covariates)
+        state = measure.regressed(side.states[at], rows.span)
+        mapped = None if rows.clusters is None else measure.mapped(state, rows.map)
+        return (state, side.n) if mapped is None else (mapped, len(rows.map))
     assert side.whole is not None
-    rows = measure.before_regressing(to_numpy(side.whole.rows))
-    mean = rows.mean(0)
-    reduced = residual_space(covariates) @ rows if measure.geometric else regress_out(rows, covariates)
-    if not np.linalg.norm(reduced) > ROUNDING * np.linalg.norm(rows - mean):
+    whole = measure.before_regressing(to_numpy(side.whole.rows))
+    mean = whole.mean(0)
+    reduced = rows.map @ whole if measure.geometric else regress_out(whole, rows.span)
+    if not np.linalg.norm(reduced) > ROUNDING * np.linalg.norm(whole - mean):
         raise NothingLeft(str(measure))
-    if measure.relational:
-        reduced = levelled(reduced, covariates)
     if not measure.centres:
-        reduced[:, : mean.size] += mean  # or the control would take that off as well
-    clusters = None if side.whole.clusters is None else side.whole.clusters[: len(reduced)]
-    return measure.prepare(Representation(reduced, side.whole.name, clusters=clusters))
+        reduced = reduced + mean  # or the control would take that off as well
+    clusters = rows.clusters if measure.geometric else side.whole.clusters
+    return measure.prepare(Representation(reduced, side.whole.name, clusters=clusters)), len(reduced)
 
 
 class Filler:

@@ -104,12 +104,15 @@ def subsample_interval(
     Returns
     -------
     low, high : float
+        NaN where no subsample moves the score (it is saturated): how far others would cannot be estimated.
 
     References
     ----------
     Politis, Romano, Wolf 1999, "Subsampling"; Shao & Wu 1989 (delete-d jackknife).
     """
     values = np.asarray(values, dtype=np.float64)
+    if np.ptp(values) <= 1e-9:
+        return float("nan"), float("nan")
     deviations = (values - values.mean()) * (m / (n - m)) ** 0.5
     low, high = np.quantile(deviations, [alpha / 2, 1 - alpha / 2])
     # An upper deviation says that the truth may lie as far below (the basic interval).

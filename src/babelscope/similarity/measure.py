@@ -77,14 +77,9 @@ class Measure(ABC):
         Preference as the measure that carries findings and headline: the lowest number leads; None never before
         another.
     geometric : bool
-        Whether it compares the whole geometry, so that rows need not be sentences: residuals are then taken in the
-        space that covariates leave, where unrelated data stay exchangeable.
-    relational : bool
-        Whether it compares similarities between the sentences of one side: residuals then get back the similarity that
-        every side loses alike (:func:`babelscope.similarity.residuals.levelled`). Other measures take residual rows.
-    residual_rows : bool
-        Whether a side after :meth:`regressed` is permuted in the rows of
-        :func:`~babelscope.similarity.residuals.residual_space`, as many as sentences less covariates.
+        Whether it compares what the sentences of one side are to one another, so that rows need not be sentences:
+        residuals are then taken in rows in which unrelated data stay exchangeable
+        (:func:`babelscope.similarity.residuals.residual_rows`). Other measures take the residuals of the sentences.
     drawn_by_default : bool
         Whether its intervals, where they have no closed form, are drawn without being asked for by name.
     invariances : frozenset of str
@@ -105,8 +100,6 @@ class Measure(ABC):
     references: ClassVar[tuple[str, ...]] = ()
     lead: ClassVar[int | None] = None
     geometric: ClassVar[bool] = False
-    relational: ClassVar[bool] = False
-    residual_rows: ClassVar[bool] = False
     drawn_by_default: ClassVar[bool] = True
     #: Parameters that are shown even where they have their default.
     shown: ClassVar[tuple[str, ...]] = ()
@@ -270,6 +263,19 @@ class Measure(ABC):
             If the covariates explain the whole side.
         """
         raise NotImplementedError
+
+    def mapped(self, x: State, rows: FloatArray) -> State | None:
+        """Return a prepared side in other rows, or None where that means nothing.
+
+        Asked of sides after :meth:`regressed` whose sentences belong together.
+
+        Parameters
+        ----------
+        x : State
+        rows : ndarray, shape (m, n)
+            As :attr:`babelscope.similarity.residuals.ResidualRows.map`.
+        """
+        return None
 
     def before_regressing(self, rows: FloatArray) -> FloatArray:
         """Return the rows from which covariates are regressed out where there is no :meth:`regressed`."""
@@ -494,7 +500,11 @@ def one_of(measure: str, parameter: str, value: str, choices: Sequence[str]) -> 
 
 def share(measure: str, parameter: str, value: float | None) -> None:
     """Raise UsageError unless `value` is None or in (0, 1]."""
-    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1):
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise UsageError(f"{measure}({parameter}={value!r}): a number is wanted")
+    if not 0 < value <= 1:
         raise UsageError(f"{measure}({parameter}={value!r}): a share above 0 and at most 1 is wanted")
 
 

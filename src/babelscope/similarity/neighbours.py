@@ -47,7 +47,7 @@ class MutualKNN(Measure):
     title = "Mutual k-NN"
     references = ("huh2024platonic",)
     lead = 4
-    relational = True
+    geometric = True
     source = "Huh et al. 2024, arXiv 2405.07987 (mutual k-NN)"
     shown = ("k",)
 

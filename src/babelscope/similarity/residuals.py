@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from babelscope.errors import DataError
-from babelscope.similarity.arrays import FloatArray, as_rows, same_sentences, to_numpy
+from babelscope.similarity.arrays import FloatArray, IntArray, as_rows, same_sentences, to_numpy
 
 #: Share of a side's spread that counts as nothing: what is left of single precision after covariates explain it all.
 ROUNDING = 1e-6
@@ -90,66 +91,145 @@ def regress_out(x: Any, covariates: Any) -> FloatArray:
     return np.asarray(residual)
 
 
-def residual_space(span: FloatArray) -> FloatArray:
-    """Return a map of rows to exchangeable rows of the residual degrees of freedom.
+@dataclass(frozen=True)
+class ResidualRows:
+    """A map of sentences to fewer rows, in which residuals of unrelated data are exchangeable.
+
+    Attributes
+    ----------
+    map : ndarray, shape (m, n)
+        Its rows sum to 0; map map' is the centring matrix of m rows, and map' map takes out `span` and the mean.
+    span : ndarray, shape (n, c)
+        What it takes out: orthonormal and centred.
+    clusters : ndarray of int, shape (m,), or None
+        Which rows may be permuted together, where sentences belong together.
+    """
+
+    map: FloatArray
+    span: FloatArray
+    clusters: IntArray | None = None
+
+
+def residual_rows(span: FloatArray, clusters: IntArray | None = None) -> ResidualRows:
+    """Return rows that stand for the residuals of sentences, and may be permuted.
 
     Residuals of both sides lie in one and the same subspace, of n - 1 - c dimensions; permuting them as if they had
-    n - 1 makes the null too low, by a share of about c / n. The map B, of n - c centred rows (B B' is the centring
-    matrix, B' B the residual maker), turns x into B x: the same singular values as the residuals have, and rows that
-    are exchangeable. The rows are no sentences any more, so this is for measures of the whole geometry (CCA,
-    Procrustes), not for neighbours. Of all such maps it is the one whose rows are nearest to the residuals of the first
-    n - c sentences, so that they can be permuted by cluster as well (Theil 1965; Winkler et al. 2020, "Permutation
-    inference for canonical correlation analysis", NeuroImage 220).
+    n - 1 makes the null too narrow, by a share of about c / n. The map turns x into rows of the same singular values
+    as the residuals have. Of all such maps it is the one whose rows are nearest to the residuals of as many sentences
+    (Theil 1965; Winkler et al. 2020).
+
+    Where sentences belong to clusters, what clusters have in common has another variance than what differs within
+    them, and covariates that follow the clusters take more out of the former. So the means of the covariates over each
+    cluster and what they are beyond these means are taken out both, and the two kinds of directions are mapped apart:
+    those between clusters to fewer clusters, those within to rows within them.
 
     Parameters
     ----------
     span : ndarray, shape (n, c)
         Orthonormal and centred (:func:`span_of`).
+    clusters : ndarray of int, shape (n,), optional
+        From 0.
 
     Returns
     -------
-    ndarray, shape (n - c, n)
+    ResidualRows
+
+    Raises
+    ------
+    NothingLeft
+        If the covariates leave fewer than two independent directions between clusters.
+
+    References
+    ----------
+    Theil 1965, "The analysis of disturbances in regression analysis", JASA 60. Huh & Jhun 2001, "Random permutation
+    testing in multiple linear regression", Communications in Statistics 30. Winkler et al. 2020, "Permutation inference
+    for canonical correlation analysis", NeuroImage 220.
     """
     span = np.ascontiguousarray(span, dtype=np.float64)
-    return _residual_space(span.tobytes(), span.shape)
+    codes = None if clusters is None else np.ascontiguousarray(clusters, dtype=np.int64).tobytes()
+    return _residual_rows(span.tobytes(), span.shape, codes)
 
 
-@lru_cache(maxsize=8)
-def _residual_space(content: bytes, shape: tuple[int, int]) -> FloatArray:
+@lru_cache(maxsize=16)
+def _residual_rows(content: bytes, shape: tuple[int, int], codes: bytes | None) -> ResidualRows:
     n, c = shape
     span = np.frombuffer(content).reshape(shape)
-    whole, _ = np.linalg.qr(np.column_stack([np.full(n, n**-0.5), span]), mode="complete")
-    basis, centred = whole[:, c + 1 :], _centred_basis(n - 1 - c)
-    left, _, right = np.linalg.svd(centred.T @ basis[: n - c])
-    return np.asarray(centred @ (left @ right) @ basis.T)
+    if codes is not None:
+        return _by_cluster(span, np.frombuffer(codes, dtype=np.int64))
+    basis = _complement(np.column_stack([np.full(n, n**-0.5), span]))
+    centred = _centred_basis(n - 1 - c)
+    return ResidualRows(centred @ _nearest_rotation(centred, basis[: n - c]) @ basis.T, span)
 
 
-def levelled(residuals: FloatArray, span: FloatArray) -> FloatArray:
-    """Return residuals with further columns, so that unrelated sides have no similarities in common.
+def _by_cluster(span: FloatArray, clusters: IntArray) -> ResidualRows:
+    n = len(clusters)
+    members = [np.flatnonzero(clusters == cluster) for cluster in range(int(clusters.max()) + 1)]
+    sizes = np.array([len(rows) for rows in members])
+    indicators, within = np.zeros((n, len(members))), np.zeros((n, n - len(members)))
+    for cluster, rows, before in zip(range(len(members)), members, np.cumsum(sizes - 1) - sizes + 1, strict=True):
+        indicators[rows, cluster] = len(rows) ** -0.5
+        within[rows, before : before + len(rows) - 1] = _centred_basis(len(rows) - 1)
+    # In coordinates of cluster means (each scaled by the root of its size), and of what differs within clusters.
+    means, beyond = _orthonormal(indicators.T @ span), _orthonormal(within.T @ span)
+    between_left = _complement(np.column_stack([(sizes / n) ** 0.5, means]))
+    within_left = _complement(beyond)
+    if between_left.shape[1] < 2:
+        raise NothingLeft("length_regressed")
+    kept, counts = _fewer_clusters(sizes, means.shape[1], within_left.shape[1])
+    m = int(counts.sum())
+    ends = np.cumsum(counts)
+    new_indicators, new_within = np.zeros((m, len(kept))), np.zeros((m, m - len(kept)))
+    taken = np.zeros((m, n))  # which sentence a row stands for; a row that was added stands for none
+    for at, (cluster, count, end) in enumerate(zip(kept, counts, ends, strict=True)):
+        rows = np.arange(end - count, end)
+        new_indicators[rows, at] = count**-0.5
+        new_within[rows, rows[0] - at : rows[0] - at + count - 1] = _centred_basis(count - 1)
+        both = min(count, sizes[cluster])
+        taken[rows[:both], members[cluster][:both]] = 1.0
+    new_between = _complement((counts / m)[:, None] ** 0.5)
+    turned = new_between @ _nearest_rotation(new_between, between_left[kept])
+    mapped = new_indicators @ turned @ (indicators @ between_left).T
+    inside = within @ within_left
+    mapped += new_within @ _nearest_rotation(new_within, taken @ inside) @ inside.T
+    both_spans = np.hstack([indicators @ means, within @ beyond])
+    return ResidualRows(mapped, both_spans, np.repeat(np.arange(len(kept)), counts))
 
-    Residuals of unrelated sentences have inner products of -h_ij on average, h being the hat matrix of the covariates:
-    the same on both sides, so that measures of similarities between sentences find agreement where there is none. With
-    the covariates' own directions added, as long as an average direction of the residuals, every two sentences are
-    equally similar on average.
 
-    Parameters
-    ----------
-    residuals : ndarray, shape (n, d)
-        Centred (:func:`regress_out`).
-    span : ndarray, shape (n, c)
-        Orthonormal and centred (:func:`span_of`), what was regressed out.
-
-    Returns
-    -------
-    ndarray, shape (n, d + 2c)
-        Each direction twice with opposite signs, so that a sentence's mean over the features stays.
-    """
-    n, c = span.shape
-    added = span * np.linalg.norm(residuals) / (2 * (n - 1 - c)) ** 0.5
-    return np.hstack([residuals, added, -added])
+def _fewer_clusters(sizes: IntArray, dropped: int, within: int) -> tuple[IntArray, IntArray]:
+    """Return which clusters are kept, and with how many rows each, so that so many directions are within them."""
+    kept = list(range(len(sizes)))
+    for _ in range(dropped):  # of the size that most clusters have, so that most still have clusters of their size
+        values, counts = np.unique(sizes[kept], return_counts=True)
+        most = values[np.argmax(counts)]
+        kept.remove(max(cluster for cluster in kept if sizes[cluster] == most))
+    counts = sizes[kept].copy()
+    while (short := within - int((counts - 1).sum())) != 0:
+        if short > 0:
+            counts[np.argsort(-counts, kind="stable")[:short]] += 1
+        else:
+            counts[[at for at in np.argsort(-counts, kind="stable") if counts[at] > 1][:-short]] -= 1
+    return np.array(kept), counts
 
 
-@lru_cache(maxsize=4)
+def _orthonormal(columns: FloatArray) -> FloatArray:
+    """Return an orthonormal basis of the columns, shape (rows, rank); directions at the level of rounding are none."""
+    u, s, _ = np.linalg.svd(columns, full_matrices=False)
+    return np.asarray(u[:, s > 1e-9])
+
+
+def _complement(orthonormal: FloatArray) -> FloatArray:
+    """Return an orthonormal basis of what is orthogonal to some columns."""
+    whole, _ = np.linalg.qr(orthonormal, mode="complete")
+    return np.asarray(whole[:, orthonormal.shape[1] :])
+
+
+def _nearest_rotation(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Return the rotation R of coordinates for which a R is nearest to b."""
+    left, _, right = np.linalg.svd(a.T @ b, full_matrices=False)
+    return np.asarray(left @ right)
+
+
+@lru_cache(maxsize=16)
 def _centred_basis(m: int) -> FloatArray:
     """Return Helmert's columns: an orthonormal basis of the centred vectors of m + 1 numbers, shape (m + 1, m)."""
     basis = np.zeros((m + 1, m))

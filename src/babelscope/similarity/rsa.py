@@ -27,7 +27,7 @@ class RSA(TraceForm):
     title = "RSA"
     references = ("kriegeskorte2008representational",)
     lead = 5
-    relational = True
+    geometric = True
     source = "Kriegeskorte, Mur, Bandettini 2008, Frontiers in Systems Neuroscience 2:4"
 
     metric: str = "correlation"

@@ -276,7 +276,7 @@ def score(
     >>> import numpy as np
     >>> from babelscope.similarity import score
     >>> rng = np.random.default_rng(0)
-    >>> unrelated = score(rng.normal(size=(200, 64)), rng.normal(size=(200, 64)), "svcca")
+    >>> unrelated = score(rng.normal(size=(200, 64)), rng.normal(size=(200, 64)), "svcca(variance=0.99)")
     >>> unrelated.value > 0.5, unrelated.calibrated
     (True, 0.0)
     """
