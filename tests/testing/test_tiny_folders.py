@@ -15,6 +15,7 @@ import torch
 import transformers
 from safetensors import safe_open
 
+from babelscope.models.adapters import quirks
 from babelscope.testing import tiny
 from babelscope.testing.tiny import ARCHITECTURES, released
 
@@ -55,7 +56,8 @@ def load(name: str, folder: Path) -> tuple[Any, dict[str, Any]]:
     """Load with the class that the release names."""
     content = released(name)
     kind = getattr(transformers, content.loaded_as or content.whole or content.config["architectures"][0])
-    model, loading = kind.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+    with quirks.building(transformers.AutoConfig.from_pretrained(folder)):
+        model, loading = kind.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
     return model.eval(), loading
 
 
@@ -181,46 +183,50 @@ def test_its_own_forward_runs_on_text_and_speech(name: str, folders: Any) -> Non
 
 
 def heard(name: str, folder: Path, samples: np.ndarray) -> Any:
-    """Return the inputs of a recording by the folder's own processor and chat template."""
-    files = [folder / file for file in ("processor_config.json", "preprocessor_config.json")]
-    settings = json.loads(next(file for file in files if file.is_file()).read_text(encoding="utf-8"))
-    if "image_processor_type" in settings or "image_processor" in settings:
-        processor = hearing(getattr(transformers, settings["processor_class"]), folder)
-    else:
-        processor = transformers.AutoProcessor.from_pretrained(folder)
-    if name == "voxtral":  # its template comes with Mistral's own library
-        inputs = processor.feature_extractor(
-            samples,
-            sampling_rate=16_000,
-            return_tensors="pt",
-            padding=True,
-            pad_to_multiple_of=480_000,
-            truncation=False,
-        )
+    """Return the inputs of a recording by the folder's own processor and chat template, where that can be had."""
+    if name == "voxtral":  # its template comes with Mistral's own library, as the processor of the next does
+        features = transformers.AutoFeatureExtractor.from_pretrained(folder)
+        padded = {"padding": True, "pad_to_multiple_of": 480_000, "truncation": False}
+        mel = features(samples, sampling_rate=16_000, return_tensors="pt", **padded)["input_features"]
         prompt = "<s>[INST][BEGIN_AUDIO]" + "[AUDIO]" * 375 + "hear[/INST]"
-        ids = processor.tokenizer(prompt, add_special_tokens=False, return_tensors="pt").input_ids
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+        ids = tokenizer(prompt, add_special_tokens=False, return_tensors="pt").input_ids
         assert (ids == 24).sum() == 375
-        return {"input_ids": ids, "input_features": inputs["input_features"]}
+        return {"input_ids": ids, "input_features": mel}
+    if name == "voxtral-realtime":
+        features = transformers.AutoFeatureExtractor.from_pretrained(folder)
+        mel = features(samples, sampling_rate=16_000, return_tensors="pt", pad_to_multiple_of=1_280)["input_features"]
+        ids = torch.full((1, mel.shape[-1] // 8), 32)
+        return {"input_ids": ids, "input_features": mel, "num_delay_tokens": 6}
     turn = {"role": "user", "content": [{"type": "audio", "audio": samples}]}
+    if name == "granite-speech":  # its template takes strings alone
+        turn["content"] = "<|audio|>can you transcribe the speech?"
+    processor = hearing(folder)
     text = processor.apply_chat_template([turn], tokenize=False, add_generation_prompt=True)
     return processor(text=text, audio=samples, return_tensors="pt")
 
 
-def hearing(kind: Any, folder: Path) -> Any:
-    """Return the processor without what sees, which wants torchvision."""
+def hearing(folder: Path) -> Any:
+    """Return the folder's processor; if it cannot be made, without what sees, which wants torchvision."""
+    try:
+        return transformers.AutoProcessor.from_pretrained(folder)
+    except ImportError:
+        settings: dict[str, Any] = {}
+        for file in ("preprocessor_config.json", "processor_config.json", "chat_template.json"):
+            if (folder / file).is_file():
+                settings |= json.loads((folder / file).read_text(encoding="utf-8"))
+    if (folder / "chat_template.jinja").is_file():
+        settings["chat_template"] = (folder / "chat_template.jinja").read_text(encoding="utf-8")
+    kind = getattr(transformers, settings["processor_class"])
 
-    class Hearing(kind):  # type: ignore[misc]
+    class Hearing(kind):  # type: ignore[misc, valid-type]
         def check_argument_for_proper_class(self, name: str, argument: Any) -> None:
             del name, argument
 
-    blind = {name: None for name in kind.get_attributes() if "image" in name or "video" in name}
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    features = transformers.AutoFeatureExtractor.from_pretrained(folder)
-    template = folder / "chat_template.json"
-    more = {}
-    if template.is_file():
-        more["chat_template"] = json.loads(template.read_text(encoding="utf-8"))["chat_template"]
-    return Hearing(feature_extractor=features, tokenizer=tokenizer, **blind, **more)
+    features = quirks.feature_extractor(folder) or transformers.AutoFeatureExtractor.from_pretrained(folder)
+    parts = {part: features if "feature" in part or "audio" in part else None for part in kind.get_attributes()}
+    parts["tokenizer"] = transformers.AutoTokenizer.from_pretrained(folder)
+    return Hearing(**parts, chat_template=settings["chat_template"])
 
 
 @torch.no_grad()

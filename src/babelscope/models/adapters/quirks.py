@@ -1,4 +1,4 @@
-"""What a few checkpoints need that no rule gives: features whose extractor wants a library that is not installed.
+"""What a few checkpoints need that no rule gives: parts that want a library that is not installed.
 
 transformers computes Granite's features with torchaudio, which a CPU build of torch need not have. The same numbers
 come from torch alone: a power spectrum in Hann windows, triangular filters on the mel scale (HTK's), not normalised.
@@ -7,14 +7,20 @@ come from torch alone: a power spectrum in Hann windows, triangular filters on t
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
+
+#: One model is built at a time while a class of the library is replaced.
+_BUILDING = RLock()
 
 #: Kinds of models whose features are computed here.
 _GRANITE = ("granite_speech", "granite_speech_plus")
@@ -46,6 +52,38 @@ def feature_extractor(folder: Path) -> Any | None:
     said |= said.get("melspec_kwargs", {})
     names = ("n_fft", "win_length", "hop_length", "n_mels", "projector_window_size", "projector_downsample_rate")
     return GraniteFeatures(**{name: int(said[name]) for name in names if name in said})
+
+
+@contextmanager
+def building(config: Any) -> Iterator[None]:
+    """Let a class be made although a part that this library never uses wants one that is not installed.
+
+    Gemma 3n builds what sees from `timm`. Where that is not installed its place is taken by a module without weights;
+    whatever the checkpoint holds for it is then unexpected and is not read.
+
+    Parameters
+    ----------
+    config : PreTrainedConfig
+        Of the model that is made inside the context.
+    """
+    if getattr(config, "model_type", "") != "gemma3n" or find_spec("timm") is not None:
+        yield
+        return
+    from transformers.models.gemma3n import modeling_gemma3n as modeling
+
+    with _BUILDING:
+        real = modeling.AutoModel
+
+        class Blind:
+            @staticmethod
+            def from_config(config: Any, **settings: Any) -> Any:
+                return nn.Identity() if config.model_type == "gemma3n_vision" else real.from_config(config, **settings)
+
+        modeling.AutoModel = Blind
+        try:
+            yield
+        finally:
+            modeling.AutoModel = real
 
 
 class GraniteFeatures:
@@ -83,6 +121,10 @@ class GraniteFeatures:
         self.feature_size = n_mels
         self.projector_window_size, self.projector_downsample_rate = projector_window_size, projector_downsample_rate
         self.filters = mel_filters(n_fft // 2 + 1, n_mels, self.sampling_rate)
+
+    def fetch_audio(self, audio: Any, **_: Any) -> Any:
+        """Return what is given: recordings are read elsewhere. A processor asks its extractor for this."""
+        return audio
 
     def __call__(
         self, audios: NDArray[np.float32] | Sequence[NDArray[np.float32]], device: str | None = None, **_: Any

@@ -44,7 +44,9 @@ ARCHITECTURES: dict[str, str] = {
     for module, names in {
         "speech_encoders": "whisper wav2vec2 xls-r hubert hubert-large wavlm wavlm-large w2v-bert parakeet",
         "omni": "qwen2.5-omni qwen3-omni",
-        "speech_llms": "qwen2-audio voxtral audio-flamingo-3 glm-asr qwen3-asr",
+        "gemma": "gemma-3n gemma-4 gemma-4-unified embedding-gemma-2",
+        "speech_llms": "qwen2-audio voxtral voxtral-realtime granite-speech granite-speech-plus phi-4-multimodal "
+        "audio-flamingo-3 glm-asr qwen3-asr",
         "text_models": "xlm-r bge-m3 e5 labse nllb mt5 gemma-3 qwen3",
     }.items()
     for name in names.split()

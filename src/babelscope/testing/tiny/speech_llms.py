@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from babelscope.testing.tiny import vocabularies
@@ -336,3 +337,308 @@ def qwen3_asr() -> Released:
         "processor_config.json": {"feature_extractor": features, "processor_class": "Qwen3ASRProcessor"},
     }
     return Released("Qwen/Qwen3-ASR-0.6B-hf", config, files, lambda: qwen_tokenizer(special), dtype="bfloat16")
+
+
+def voxtral_realtime() -> Released:
+    """Voxtral Realtime: sound is added to the embeddings of every position; the head is tied."""
+    text = DECODER | {
+        "head_dim": 8,
+        "max_position_embeddings": 131072,
+        "model_type": "voxtral_realtime_text",
+        "rms_norm_eps": 1e-05,
+        "rope_parameters": {"rope_theta": 1000000.0, "rope_type": "default"},
+        "sliding_window": 8192,
+        "vocab_size": _START + len(_TEKKEN),
+    }
+    tower = {
+        "activation_function": "gelu",
+        "attention_dropout": 0.0,
+        "head_dim": 4,
+        "hidden_act": "silu",
+        "hidden_size": 16,
+        "initializer_range": 0.02,
+        "intermediate_size": 32,
+        "max_position_embeddings": 1500,
+        "model_type": "voxtral_realtime_encoder",
+        "num_attention_heads": 4,
+        "num_hidden_layers": 3,
+        "num_mel_bins": 128,
+        "rms_norm_eps": 1e-05,
+        "rope_parameters": {"rope_theta": 1000000.0, "rope_type": "default"},
+        "sliding_window": 50,
+        "vocab_size": 131072,
+    }
+    config = {
+        "architectures": ["VoxtralRealtimeForConditionalGeneration"],
+        "audio_config": tower,
+        "audio_length_per_tok": 8,
+        "default_num_delay_tokens": 6,
+        "downsample_factor": 4,
+        "dtype": "bfloat16",
+        "model_type": "voxtral_realtime",
+        "projector_hidden_act": "gelu",
+        "text_config": text,
+        "tie_word_embeddings": True,
+    }
+    features = {
+        "feature_extractor_type": "VoxtralRealtimeFeatureExtractor",
+        "feature_size": 128,
+        "global_log_mel_max": 1.5,
+        "hop_length": 160,
+        "n_fft": 400,
+        "padding_side": "right",
+        "padding_value": 0.0,
+        "sampling_rate": 16000,
+        "win_length": 400,
+    }
+    audio = {
+        "audio_encoding_config": {"hop_length": 160, "num_mel_bins": 128, "window_size": 400},
+        "frame_rate": 12.5,
+        "sampling_rate": 16000,
+        "transcription_delay_ms": 480,
+    }
+    files: dict[str, Any] = {
+        "generation_config.json": {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 11},
+        "processor_config.json": {"feature_extractor": features, "processor_class": "VoxtralRealtimeProcessor"},
+        "tekken.json": vocabularies.tekken(_TEKKEN) | {"audio": audio},
+    }
+    return Released("mistralai/Voxtral-Mini-4B-Realtime-2602", config, files, renamed=_FIRST_NAMES, dtype="bfloat16")
+
+
+def _granite(model: str, encoder: Settings, text: Settings, special: tuple[str, ...], lists: bool) -> Released:
+    """Return a Granite; `lists` says whether its chat template takes messages of several pieces."""
+    plus = "cat_hidden_layers" in encoder
+    ids = _ids(special)
+    tower = {
+        "context_size": 40,
+        "conv_expansion_factor": 2,
+        "conv_kernel_size": 15,
+        "dim_head": 8,
+        "dropout": 0.1,
+        "feedforward_mult": 2,
+        "hidden_dim": 32,
+        "input_dim": 160,
+        "max_pos_emb": 64,
+        "num_heads": 4,
+        "num_layers": 4,
+        "output_dim": 20,
+    } | encoder
+    projector = {
+        "_attn_implementation_autoset": True,
+        "attention_probs_dropout_prob": 0.1,
+        "cross_attention_frequency": 1,
+        "encoder_hidden_size": 64 if plus else 32,
+        "hidden_act": "gelu",
+        "hidden_dropout_prob": 0.1,
+        "hidden_size": 32,
+        "initializer_range": 0.02,
+        "intermediate_size": 48,
+        "layer_norm_eps": 1e-12,
+        "max_position_embeddings": 2048,
+        "model_type": "blip_2_qformer",
+        "num_attention_heads": 4,
+        "num_hidden_layers": 2,
+        "position_embedding_type": "absolute",
+        "use_qformer_text_input": False,
+        "vocab_size": 30522,
+    }
+    decoder = (
+        DECODER
+        | {
+            "attention_bias": False,
+            "attention_multiplier": 0.125,
+            "embedding_multiplier": 12.0,
+            "logits_scaling": 8.0,
+            "mlp_bias": False,
+            "model_type": "granite",
+            "residual_multiplier": 0.22,
+            "rms_norm_eps": 1e-05,
+            "tie_word_embeddings": True,
+            "vocab_size": _START + len(special),
+        }
+        | dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), ids["<|end_of_text|>"])
+    )
+    config = {
+        "architectures": [f"GraniteSpeech{'Plus' if plus else ''}ForConditionalGeneration"],
+        "audio_token_index": ids["<|audio|>"],
+        "downsample_rate": 5,
+        "encoder_config": tower,
+        "has_lora_adapter": not plus,
+        "initializer_range": 0.02,
+        "model_type": "granite_speech_plus" if plus else "granite_speech",
+        "projector_config": projector,
+        "text_config": decoder | text,
+        ("dtype" if plus else "torch_dtype"): "bfloat16",
+        "window_size": 15,
+    }
+    pieces = (
+        "{% if message['content'] is string %}{{ message['content'] }}{% else %}{% for content in message['content'] %}"
+        "{{ '<|audio|>' if content['type'] == 'audio' else content['text'] }}{% endfor %}{% endif %}"
+    )
+    template = (
+        "{% for message in messages %}<|start_of_role|>{{ message['role'] }}<|end_of_role|>"
+        + (pieces if lists else "{{ message['content'] }}")
+        + "<|end_of_text|>\n{% endfor %}{% if add_generation_prompt %}<|start_of_role|>assistant<|end_of_role|>"
+        "{% endif %}"
+    )
+    named = dict.fromkeys(("bos_token", "eos_token", "pad_token", "unk_token"), "<|end_of_text|>")
+    settings: Settings = {
+        "add_bos_token": False,
+        "additional_special_tokens": list(special[1:-1]),
+        "model_max_length": 9223372036854775807,
+        "padding_side": "left",
+        "tokenizer_class": "GPT2Tokenizer",
+    } | named
+    files: dict[str, Any] = {
+        "chat_template.jinja": template,
+        "preprocessor_config.json": {},
+        "processor_config.json": {"audio_token": "<|audio|>", "processor_class": "GraniteSpeechProcessor"},
+        "tokenizer_config.json": settings,
+    }
+    return Released(
+        model,
+        config,
+        files,
+        lambda: vocabularies.byte_level("GPT2Tokenizer", special, **named),
+        renamed=(*_FIRST_NAMES[:2], (r"^model\.(encoder|projector)\.", r"\1.")),
+        shards=3,
+        dtype="bfloat16",
+    )
+
+
+_GRANITE_SPECIAL = ("<|end_of_text|>", "<|start_of_role|>", "<|end_of_role|>", "<|tool_call|>", "<|audio|>")
+
+
+def granite_speech() -> Released:
+    """Granite speech 3.3: an empty ``preprocessor_config.json``, a chat template for strings, LoRA for speech."""
+    base = _granite(
+        "ibm-granite/granite-speech-3.3-2b",
+        {"model_type": "granite_speech_encoder"},
+        {"rope_scaling": None, "rope_theta": 10000000.0, "torch_dtype": "bfloat16"},
+        _GRANITE_SPECIAL,
+        lists=False,
+    )
+    adapter = {
+        "base_model_name_or_path": "ibm-granite/granite-speech-3.3-2b",
+        "bias": "none",
+        "fan_in_fan_out": False,
+        "inference_mode": True,
+        "lora_alpha": 32,
+        "lora_dropout": 0.0,
+        "peft_type": "LORA",
+        "r": 4,
+        "target_modules": ["v_proj", "q_proj"],
+        "task_type": "CAUSAL_LM",
+    }
+    arrays = []
+    for layer in range(DECODER["num_hidden_layers"]):
+        for kind, width in (("q_proj", 32), ("v_proj", 16)):
+            at = f"base_model.model.language_model.model.layers.{layer}.self_attn.{kind}"
+            arrays += [(f"{at}.lora_A.weight", (4, 32)), (f"{at}.lora_B.weight", (width, 4))]
+    return replace(
+        base,
+        files={**base.files, "adapter_config.json": adapter},
+        beside={"adapter_model.safetensors": arrays},
+    )
+
+
+def granite_speech_plus() -> Released:
+    """Granite speech 4.1 plus: a layer in the middle beside the last, side by side; no adapter."""
+    return _granite(
+        "ibm-granite/granite-speech-4.1-2b-plus",
+        {"cat_hidden_layers": [1], "model_type": "granite_speech_plus_encoder"},
+        {"dtype": "float32", "rope_parameters": {"rope_theta": 10000, "rope_type": "default"}},
+        _GRANITE_SPECIAL,
+        lists=True,
+    )
+
+
+def phi_4_multimodal() -> Released:
+    """Phi-4-multimodal in transformers' own layout: the tower is among the embeddings, the token in its settings."""
+    special = ("<|endoftext|>", "<|image|>", "<|audio|>", "<|end|>", "<|user|>", "<|assistant|>", "<|system|>")
+    ids = _ids(special)
+    ears = {
+        "audio_token_id": ids["<|audio|>"],
+        "depthwise_separable_out_channel": 32,
+        "ext_pw_out_channel": 32,
+        "feature_layer": -2,
+        "hidden_size": 32,
+        "input_size": 80,
+        "intermediate_size": 48,
+        "kernel_size": 3,
+        "left_chunk": 18,
+        "model_type": "phi4_multimodal_audio",
+        "nemo_conv_channels": 32,
+        "num_attention_heads": 4,
+        "num_blocks": 3,
+        "time_reduction": 8,
+    }
+    eyes = {
+        "crop_size": 28,
+        "feature_layer": -2,
+        "hidden_size": 32,
+        "image_size": 28,
+        "image_token_id": ids["<|image|>"],
+        "intermediate_size": 48,
+        "model_type": "phi4_multimodal_vision",
+        "num_attention_heads": 4,
+        "num_hidden_layers": 2,
+        "patch_size": 14,
+    }
+    config = DECODER | {
+        "architectures": ["Phi4MultimodalForCausalLM"],
+        "audio_config": ears,
+        "bos_token_id": ids["<|endoftext|>"],
+        "eos_token_id": [ids["<|end|>"], ids["<|endoftext|>"]],
+        "model_type": "phi4_multimodal",
+        "original_max_position_embeddings": 4096,
+        "pad_token_id": ids["<|endoftext|>"],
+        "partial_rotary_factor": 0.75,
+        "rms_norm_eps": 1e-05,
+        "rope_scaling": None,
+        "rope_theta": 10000.0,
+        "sliding_window": 262144,
+        "tie_word_embeddings": True,
+        "torch_dtype": "bfloat16",
+        "vision_config": eyes,
+        "vocab_size": _START + 16,
+    }
+    template = (
+        "{% for message in messages %}<|{{ message['role'] }}|>{% if message['content'] is string %}"
+        "{{ message['content'] }}{% else %}{% for content in message['content'] %}"
+        "{{ '<|audio|>' if content['type'] == 'audio' else content['text'] }}{% endfor %}{% endif %}<|end|>"
+        "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    )
+    named = dict.fromkeys(("bos_token", "eos_token", "pad_token", "unk_token"), "<|endoftext|>")
+    marks = {"audio_token": "<|audio|>", "image_token": "<|image|>"}
+    files: dict[str, Any] = {
+        "chat_template.jinja": template,
+        "generation_config.json": {"eos_token_id": [ids["<|end|>"], ids["<|endoftext|>"]]},
+        "preprocessor_config.json": {
+            "audio_compression_rate": 8,
+            "audio_downsample_rate": 1,
+            "audio_feat_stride": 1,
+            "dynamic_hd": 36,
+            "feature_extractor_type": "Phi4MultimodalFeatureExtractor",
+            "feature_size": 80,
+            "image_processor_type": "Phi4MultimodalImageProcessorFast",
+            "processor_class": "Phi4MultimodalProcessor",
+            "sampling_rate": 16000,
+        },
+        "tokenizer_config.json": {
+            "additional_special_tokens": list(special[1:]),
+            "extra_special_tokens": marks,
+            "model_max_length": 131072,
+            "tokenizer_class": "GPT2Tokenizer",
+        }
+        | named
+        | marks,
+    }
+    return Released(
+        "microsoft/Phi-4-multimodal-instruct",
+        config,
+        files,
+        lambda: vocabularies.byte_level("GPT2Tokenizer", special, **named),
+        shards=3,
+        dtype="bfloat16",
+    )

@@ -136,9 +136,11 @@ def _arrays(released: Released, folder: Path) -> list[tuple[str, tuple[int, ...]
     import torch
     import transformers
 
+    from babelscope.models.adapters.quirks import building
+
     config = transformers.AutoConfig.from_pretrained(folder)
     kind = getattr(transformers, released.whole or released.config["architectures"][0])
-    with torch.device("meta"):
+    with torch.device("meta"), building(config):
         model = kind(config)
     left_out = set(model.all_tied_weights_keys) | set(model._keys_to_ignore_on_save or ())
     arrays: list[tuple[str, tuple[int, ...], bool]] = []
