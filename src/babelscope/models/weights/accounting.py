@@ -98,7 +98,8 @@ def refuse_integers(dtypes: Mapping[str, str], source: str, unused: tuple[str, .
         Naming the array.
     """
     for name, dtype in sorted(dtypes.items()):
-        if dtype not in ("F64", "F32", "F16", "BF16") and not name.endswith("_ids") and not name.startswith(unused):
+        counts = name.endswith(("_ids", "num_batches_tracked"))
+        if dtype not in ("F64", "F32", "F16", "BF16") and not counts and not name.startswith(unused):
             raise DataError(
                 f"weights {source}: {name!r} holds {dtype} where floating-point numbers belong: a quantised model is "
                 f"not read, name one in 16 or 32 bits"
@@ -436,7 +437,9 @@ def _same_shape(name: str, array: Tensor, target: Tensor, source: str) -> None:
         )
 
 
-def refuse_not_finite(name: str, array: Tensor, source: str, before: Tensor | None = None) -> None:
+def refuse_not_finite(
+    name: str, array: Tensor, source: str, before: Tensor | None = None, *, narrowed: bool = False
+) -> None:
     """Refuse an array with NaN or infinite numbers.
 
     Parameters
@@ -447,6 +450,8 @@ def refuse_not_finite(name: str, array: Tensor, source: str, before: Tensor | No
         Where it comes from, for messages.
     before : Tensor, optional
         What it was before it was copied into another dtype.
+    narrowed : bool
+        Whether it was copied into a dtype of a smaller range, and what it was before is no longer known.
 
     Raises
     ------
@@ -462,6 +467,11 @@ def refuse_not_finite(name: str, array: Tensor, source: str, before: Tensor | No
         raise DataError(
             f"weights {source}: {name!r} holds numbers too large for {str(array.dtype).removeprefix('torch.')}: choose "
             f"another dtype"
+        )
+    if narrowed:
+        dtype = str(array.dtype).removeprefix("torch.")
+        raise DataError(
+            f"weights {source}: {name!r} holds NaN, or numbers too large for {dtype}: choose dtype = 'bfloat16'"
         )
     raise DataError(f"weights {source}: {name!r} holds NaN or infinite numbers: they are damaged, fetch them again")
 

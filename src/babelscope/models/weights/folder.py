@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from tokenizers import Tokenizer
 
 from babelscope.cache import sha256_of
@@ -123,6 +124,10 @@ def load_pretrained(
     *,
     ignore_missing: tuple[str, ...] = (),
     ignore_unexpected: tuple[str, ...] = (),
+    config: Any = None,
+    dtype: torch.dtype = torch.float32,
+    attention: str = "sdpa",
+    key_mapping: Mapping[str, str] | None = None,
     **options: Any,
 ) -> tuple[Any, tuple[WeightsFile, ...]]:
     """Load a transformers model from safetensors, refusing one of another kind, or with missing or further weights.
@@ -137,13 +142,19 @@ def load_pretrained(
         Prefixes of keys that may be missing because nothing here uses them.
     ignore_unexpected : tuple of str
         Prefixes of keys that may be there although nothing here uses them.
+    config : transformers.PreTrainedConfig, optional
+        In place of what the folder's ``config.json`` says.
+    dtype : torch.dtype
+        Each array is brought to it as it is read: at no time are two copies of the weights in memory.
+    attention : {"sdpa", "eager"}
+    key_mapping : mapping of str to str, optional
+        Regular expressions for parts of the files' names, and what takes their place, before transformers renames them.
     **options
         For the class's constructor.
 
     Returns
     -------
     model : transformers.PreTrainedModel
-        In float32 with "sdpa" attention.
     files : tuple of WeightsFile
 
     Raises
@@ -155,11 +166,11 @@ def load_pretrained(
         If it is a hub id whose files cannot be had.
     """
     import safetensors
-    import torch
 
     place = locate(source) if isinstance(source, str) else source
     folder = place.folder
-    settings = read_config(kind.config_class, folder)
+    if config is None:
+        config = _parsed(kind, folder, read_config(kind.config_class, folder))
     whole = folder / "model.safetensors"
     files = [whole] if whole.is_file() else safetensors_files(folder)
     if not whole.is_file() and not (folder / "model.safetensors.index.json").is_file():
@@ -167,17 +178,19 @@ def load_pretrained(
     dtypes = safetensors_dtypes(files)
     refuse_wrapped(dtypes, str(folder))
     refuse_integers(dtypes, str(folder), ignore_unexpected)
-    _refuse_larger(kind, folder, settings, files, options)
+    _refuse_larger(kind, folder, config, files, options)
     try:
         with _silent():
             model, loading = kind.from_pretrained(
                 str(folder),
+                config=config,
                 use_safetensors=True,
                 local_files_only=True,
                 output_loading_info=True,
-                attn_implementation="sdpa",
-                dtype=torch.float32,
+                attn_implementation=attention,
+                dtype=dtype,
                 trust_remote_code=False,
+                key_mapping=None if key_mapping is None else dict(key_mapping),
                 **options,
             )
     except safetensors.SafetensorError as error:
@@ -198,8 +211,9 @@ def load_pretrained(
             f"weights in {folder} hold {len(unexpected)} arrays that {kind.__name__} has no place for, such as "
             f"{sorted(unexpected)[0]!r}: they are another model's, or have a further head: save the model without it"
         )
+    narrowed = dtype == torch.float16 and not set(dtypes.values()) <= {"F16"}
     for name, array in model.state_dict().items():
-        refuse_not_finite(name, array, str(folder))
+        refuse_not_finite(name, array, str(folder), narrowed=narrowed)
     return model, tuple(WeightsFile(path.name, sha256_of(path), place.source) for path in files)
 
 
@@ -217,18 +231,22 @@ def _silent() -> Iterator[None]:
         logging.set_verbosity(before)
 
 
-def _refuse_larger(
-    kind: Any, folder: Path, settings: Mapping[str, Any], files: Sequence[Path], options: Mapping[str, Any]
-) -> None:
-    """Refuse a configuration of a model that has many more numbers than the files have bytes, before it is made."""
-    import torch
-
+def _parsed(kind: Any, folder: Path, settings: Mapping[str, Any]) -> Any:
     path = folder / "config.json"
     if settings.get("quantization_config") is not None:
         raise DataError(f"weights: {path} is of a quantised model, which is not read: name one in 16 or 32 bits")
     try:
+        return kind.config_class.from_dict(dict(settings))
+    except Exception as error:  # a configuration may be refused by whatever checks it
+        raise DataError(f"weights: {path} is no configuration of this model ({error})") from error
+
+
+def _refuse_larger(kind: Any, folder: Path, config: Any, files: Sequence[Path], options: Mapping[str, Any]) -> None:
+    """Refuse a configuration of a model that has many more numbers than the files have bytes, before it is made."""
+    path = folder / "config.json"
+    try:
         with torch.device("meta"):
-            blank = kind(kind.config_class.from_dict(dict(settings)), **options)
+            blank = kind(config, **options)
     except Exception as error:  # a configuration may be refused by whatever checks it
         raise DataError(f"weights: {path} is no configuration of this model ({error})") from error
     refuse_larger([blank], files, path)
