@@ -418,17 +418,43 @@ def corpora_check(
 
 @models_app.callback(invoke_without_command=True)
 def models(context: typer.Context) -> None:
-    """List the models, or show one with its points."""
-    if context.invoked_subcommand:
-        return
-    from babelscope.models import PAIRS, known
+    """List the models, show one with its points, or check one against its own forward pass."""
+    if not context.invoked_subcommand:
+        models_list()
 
-    table = Table(Column("name", no_wrap=True), "takes", "what", "licence", title="Models", title_justify="left")
-    for name, info in known().items():
-        table.add_row(name, " and ".join(info.modalities), escape(info.summary), info.licence)
-    for pair in PAIRS:
-        table.add_row(pair, "text and speech", "a pair: any speech model + any text model", "")
-    out.print(table)
+
+@models_app.command("list")
+def models_list(
+    as_json: Annotated[bool, typer.Option("--json", help="Write the list as JSON to stdout.")] = False,
+) -> None:
+    """List the models that have a name, by kind, with licence and size. Any other model of the hub is hf:owner/name.
+
+    Example: babelscope models list --json
+    """
+    from babelscope.models.listing import listed, to_json
+
+    rows = listed()
+    if as_json:
+        typer.echo(json.dumps(to_json(rows), ensure_ascii=False, indent=2))
+        return
+    for title, group in rows.items():
+        table = Table(
+            Column("name", no_wrap=True),
+            Column("size", justify="right"),
+            "languages",
+            "what",
+            "licence",
+            title=title,
+            title_justify="left",
+        )
+        for row in group:
+            table.add_row(row.name, row.size, *(escape(cell) for cell in (row.languages, row.summary, row.licence)))
+        out.print(table)
+    for line in (
+        "Size: parameters of the whole checkpoint, as published. Any other model: hf:owner/name or hf:./folder.",
+        "A pair SPEECH+TEXT takes the speech side of one and the text side of another, such as whisper-base+e5-small.",
+    ):
+        out.print(line, markup=False, highlight=False)
 
 
 @models_app.command("show")

@@ -20,7 +20,9 @@ class Hub:
 
     ``bodies``: other content for a path than its hash tells of; ``cuts``: path to the bytes after which its next
     answers break off; ``refused``: paths whose content is refused (from the first cut on, if ``refused_after_a_cut``);
-    ``asked``: method, path, range, of content from that other host.
+    ``asked``: method, path, range, of content from that other host; ``card``: what the model's card says; ``gated``:
+    whether a licence must be accepted first, which no token here has done; ``revisions``: those whose list was asked
+    for.
     """
 
     def __init__(self, repository: str, files: dict[str, bytes], kind: str) -> None:
@@ -32,6 +34,9 @@ class Hub:
         self.refused: set[str] = set()
         self.refused_after_a_cut = False
         self.asked: list[tuple[str, str, str | None]] = []
+        self.card: dict[str, object] = {}
+        self.gated = False
+        self.revisions: list[str] = []
         self.url = ""
 
 
@@ -97,7 +102,9 @@ def serving(repository: str, files: dict[str, bytes], kind: str = "dataset") -> 
                 if is_large(path):
                     told["lfs"] = {"sha256": digest_of(path, data), "size": len(data), "pointerSize": 130}
                 siblings.append(told)
-            answer = json.dumps({"id": hub.repository, "sha": COMMIT, "siblings": siblings}).encode()
+            hub.revisions.append(self.path.split("/revision/", 1)[1].partition("?")[0])
+            told_of = {"id": hub.repository, "sha": COMMIT, "siblings": siblings, "cardData": hub.card}
+            answer = json.dumps(told_of | ({"gated": "manual"} if hub.gated else {})).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(answer)))
@@ -109,6 +116,12 @@ def serving(repository: str, files: dict[str, bytes], kind: str = "dataset") -> 
             hub.asked.append((self.command, path, wanted))
             if body and path in hub.refused:
                 self.send_error(403)
+                return
+            if body and hub.gated:
+                self.send_response(403)
+                self.send_header("X-Error-Code", "GatedRepo")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
                 return
             data = hub.bodies.get(path, hub.files[path])
             first = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and body else 0

@@ -13,6 +13,7 @@ import pytest
 from babelscope import models
 from babelscope.errors import DataError, FetchError
 from babelscope.fetch.hub import hub_folder
+from babelscope.models.weights.places import locate, locate_settings
 from babelscope.testing import tiny
 from hub_server import COMMIT, Hub, digest_of, serving
 
@@ -127,6 +128,98 @@ def test_what_is_not_there_is_one_line(hub: Hub, monkeypatch: pytest.MonkeyPatch
         hub_folder(NAME, ["config.json"])
     _offline(monkeypatch)
     told(FetchError, "HF_HUB_OFFLINE is set", "someone/else")
+
+
+def test_small_files_come_first_and_weights_from_the_same_commit(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings_files = (
+        "processor_config.json preprocessor_config.json tokenizer_config.json special_tokens_map.json "
+        "added_tokens.json chat_template.json vocab.json modules.json 1_Pooling/config.json 2_Dense/config.json "
+        "adapter_config.json model.safetensors.index.json"
+    )
+    read = dict.fromkeys(settings_files.split(), b"{}")
+        (
+            "processor_config.json",
+            "preprocessor_config.json",
+            "tokenizer_config.json",
+            "special_tokens_map.json",
+            "added_tokens.json",
+            "chat_template.json",
+            "vocab.json",
+            "modules.json",
+            "1_Pooling/config.json",
+            "2_Dense/config.json",
+            "adapter_config.json",
+            "model.safetensors.index.json",
+        ),
+        b"{}",
+    )
+    read |= {"chat_template.jinja": b"{{ messages }}", "merges.txt": b"a b", "spiece.model": b"\x0a", "vocab.txt": b"a"}
+    weights = {"2_Dense/model.safetensors": b"dense", "adapter_model.safetensors": b"an adapter"}
+    never = {"modeling_own.py": b"import os", "2_Dense/pytorch_model.bin": b"pickled", "checkpoint.pt": b"pickled"}
+    hub.files |= read | weights | never
+    hub.card = {"license": "other", "license_name": "own-licence"}
+
+    settings = locate_settings(f"hf:{NAME}@some/branch")
+    assert settings.source == f"hub {NAME} at {COMMIT[:12]}" and settings.licence == "own-licence"
+    fetched = {path for _, path, _ in hub.asked} - {"the list"}
+    assert fetched == {"config.json", TOKENIZER, *read} and hub.revisions == ["some/branch"]
+
+    whole = locate(f"hf:{NAME}@some/branch", adapters=True)
+    assert hub.revisions == ["some/branch", COMMIT]
+    later = {path for _, path, _ in hub.asked} - {"the list"} - fetched
+    assert later == {WEIGHTS, *weights}
+    assert whole.licence == settings.licence and (whole.folder / "1_Pooling" / "config.json").is_file()
+
+    hub.asked.clear()
+    _offline(monkeypatch)
+    assert locate(f"hf:{NAME}@some/branch", adapters=True) == whole and not hub.asked
+    with pytest.raises(FetchError, match="HF_HUB_OFFLINE is set"):
+        locate(f"hf:{NAME}@another")
+
+
+def test_a_commit_that_was_asked_for_is_the_one_that_comes(hub: Hub) -> None:
+    assert locate_settings(f"hf:{NAME}@{COMMIT}").folder.name == COMMIT
+    with pytest.raises(FetchError, match="the hub answered with commit"):
+        locate_settings(f"hf:{NAME}@{'f' * 40}")
+
+
+def test_a_folder_of_the_same_name_is_not_taken_for_a_hub_id(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / NAME).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert locate(f"hf:{NAME}").source == f"hub {NAME} at {COMMIT[:12]}"
+
+
+def test_a_gated_model_says_what_to_do(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.gated = True
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", "/nonexistent")
+    line = f"model {NAME} is gated: accept its licence on {hub.url}/{NAME}, then set HF_TOKEN to a token of the account"
+    with pytest.raises(FetchError) as without:
+        locate_settings(f"hf:{NAME}")
+    assert line in str(without.value) and not {path for _, path, _ in hub.asked} - {"the list"}
+    monkeypatch.setenv("HF_TOKEN", "hf_of_somebody_who_did_not")
+    with pytest.raises(FetchError) as refused:
+        locate_settings(f"hf:{NAME}")
+    assert line in str(refused.value)
+
+
+def test_pickled_weights_alone_are_refused_before_they_are_fetched(hub: Hub) -> None:
+    del hub.files[WEIGHTS], hub.files["onnx/model.safetensors"]
+    with pytest.raises(FetchError) as caught:
+        locate(f"hf:{NAME}")
+    assert "has no *.safetensors but pytorch_model.bin" in str(caught.value)
+    assert "save it with save_pretrained(FOLDER)" in str(caught.value)
+    assert {path for _, path, _ in hub.asked} == {"the list", "config.json", TOKENIZER}
+
+
+def test_an_adapter_alone_names_its_base(hub: Hub) -> None:
+    hub.files = {"adapter_config.json": b'{"base_model_name_or_path": "owner/base"}', "adapter_model.safetensors": b"x"}
+    with pytest.raises(DataError, match=r"PEFT adapter alone: name its base model, hf:owner/base, and give this"):
+        locate_settings(f"hf:{NAME}")
 
 
 @pytest.mark.parametrize("part", ["vicuna", "whisper"])
