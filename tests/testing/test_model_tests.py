@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from babelscope.errors import DataError
 from babelscope.models import Batch, Model, Point, Prepared, Side, Stage
-from babelscope.models.verification import deviations
+from babelscope.models.verification import deviations, own_forward
 from babelscope.testing import ModelTests
 
 _HOP, _WIDTH = 160, 6
@@ -210,3 +210,30 @@ def test_deviations_are_a_share_of_the_largest_activation() -> None:
     found = [deviations(side, [tests.item(side, size, "en") for size in (480, 4000)]) for side in (sound, leaky)]
     assert max(found[0].values()) < 1e-6
     assert found[1]["frames"] < 1e-6 and 0.01 < found[1]["halved"] < 10
+
+
+def test_another_result_than_the_models_own_forward_fails() -> None:
+    class Referenced(_Toy):
+        loudness = 1.0
+
+        def reference(self, item: Any, language: str) -> Mapping[str, Tensor]:
+            prepared = self.prepare(self.loudness * np.asarray(item), language)
+            return own_forward(self, lambda: _Toy.forward(self, self.collate([prepared])))
+
+    tests: Any = TestToy()
+    side = Referenced()
+    tests.test_activations_are_those_of_the_models_own_forward(_model(side))
+    side.loudness = 1.1
+    with pytest.raises(AssertionError, match=r"frames: differs from the model's own forward pass by .*e-0"):
+        tests.test_activations_are_those_of_the_models_own_forward(_model(side))
+
+
+def test_the_shortest_is_asked_of_the_side() -> None:
+    class Choosy(_Toy):
+        def prepare(self, item: Any, language: str) -> Prepared:
+            if len(item) < 777:
+                raise DataError("less than 777 samples")
+            return super().prepare(item, language)
+
+    assert TestToy().shortest(Choosy()) == 777
+    assert TestToy().shortest(_Toy()) == _HOP

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pytest
@@ -32,10 +33,13 @@ from babelscope.capture.streams import run_batches
 from babelscope.errors import BabelscopeError, DataError
 from babelscope.models.base import MODALITIES, Model, Prepared, Side
 from babelscope.models.verification import deviations as deviations
+from babelscope.models.verification import difference, shortest
 from babelscope.models.verification import watch as watch
+from babelscope.models.verification.items import make_samples, make_text
+from babelscope.models.verification.watching import has_positions
 
-#: Longest recording, in samples, among which the shortest that a side takes is looked for.
-_SEARCHED = 32_000
+#: The shortest recording of every side that was asked.
+_SHORTEST: WeakKeyDictionary[Side, int] = WeakKeyDictionary()
 
 _PROPERTY = settings(
     max_examples=20,
@@ -90,15 +94,11 @@ class ModelTests:
 
     def text(self, characters: int, seed: int = 0) -> str:
         """Return a text of so many characters, the first and last of them letters."""
-        generator = np.random.default_rng([characters, seed])
-        drawn = "".join(generator.choice(list(self.alphabet), characters))
-        return (self.alphabet[0] + drawn[1:-1] + self.alphabet[0])[:characters]
+        return make_text(characters, seed, self.alphabet)
 
     def samples(self, count: int, seed: int = 0) -> NDArray[np.float32]:
         """Return so many samples of noise under a slow swell."""
-        generator = np.random.default_rng([count, seed])
-        swell = 0.6 + 0.4 * np.sin(np.arange(count) / 1600 + seed)
-        return np.asarray(0.1 * swell * generator.standard_normal(count), dtype=np.float32)
+        return make_samples(count, seed)
 
     def item(self, side: Side, size: int, language: str, seed: int = 0) -> Prepared:
         """Return a prepared text of so many characters, or recording of so many samples."""
@@ -115,8 +115,14 @@ class ModelTests:
         """Return the sizes of the smallest and the largest item to draw."""
         if side.modality == "text":
             return 1, self.longest_text
-        shortest = _shortest(side)
+        shortest = self.shortest(side)
         return shortest, min(shortest + self.spread, self.window or shortest + self.spread)
+
+    def shortest(self, side: Side) -> int:
+        """Return the fewest samples that the side takes with finite activations everywhere, by asking it."""
+        if side not in _SHORTEST:
+            _SHORTEST[side] = shortest(side, self.languages[0], self.samples)
+        return _SHORTEST[side]
 
     def residues(self, side: Side) -> list[int]:
         """Return the shortest sizes that go twice through every residue modulo the strides; of texts all sizes."""
@@ -200,7 +206,7 @@ class ModelTests:
             if side.fixed_batch_length and self.window:
                 values, _ = watch(side, side.collate([self.item(side, self.window, language)]))
                 for point in side.points:
-                    if point.layout != "bd" and point.module:
+                    if has_positions(point):
                         full[point.name] = values[point.name].shape[1]
                         assert point.length(self.window) == full[point.name], (
                             f"{point.name}: a full window has {full[point.name]} positions, not "
@@ -210,8 +216,8 @@ class ModelTests:
                 item = self.item(side, size, language)
                 values, _ = watch(side, side.collate([item]))
                 for point in side.points:
-                    claimed = point.length(item.length)
-                    if point.layout == "bd" or not point.module:
+                    claimed = item.positions_at(point)
+                    if not has_positions(point):
                         assert claimed == 1, f"{point.name}: one vector, but {claimed} positions by {point.formula}"
                         continue
                     there = values[point.name].shape[1]
@@ -313,6 +319,36 @@ class ModelTests:
         values, _ = watch(own, own.collate([item]))
         return {f"input {name}": tensor for name, tensor in item.inputs.items()} | values
 
+    def test_activations_are_those_of_the_models_own_forward(self, model: Model) -> None:
+        """Prepared, collated and run here, an item gives what the whole model gives behind its own processor.
+
+        Of sides that offer :meth:`babelscope.models.base.Side.reference`.
+        """
+        compared = False
+        for language, side in self.sides(model):
+            size = sum(self.bounds(side)) // 2
+            made = self.text(size) if side.modality == "text" else self.samples(size)
+            reference = side.reference(made, language)
+            if reference is None:
+                continue
+            item = side.prepare(made, language)
+            values, _ = watch(side, side.collate([item]))
+            for point in side.points:
+                if point.name not in reference:
+                    continue
+                ours, theirs = values[point.name][0], reference[point.name].float().cpu()
+                if has_positions(point):
+                    valid = item.positions_at(point)
+                    ours, theirs = ours[:valid], theirs[:valid]
+                assert ours.shape == theirs.shape, f"{point.name}: {tuple(ours.shape)}, not {tuple(theirs.shape)}"
+                worst = difference(ours, theirs)
+                assert worst <= self.tolerance, (
+                    f"{point.name}: differs from the model's own forward pass by {worst:.1e} of the largest activation"
+                )
+                compared = True
+        if not compared:
+            pytest.skip("no side offers a comparison with the model's own forward pass (Side.reference)")
+
     def test_hooks_are_gone_and_the_output_is_unchanged(self, model: Model) -> None:
         """Capturing changes neither the output nor any weight, and leaves no hook behind, not even after an error."""
         for language, side in self.sides(model):
@@ -345,11 +381,11 @@ class ModelTests:
                 for text in (self.alphabet[0], "", "   "):
                     self._finite_or_refused(side, text, language, f"the text {text!r}")
                 continue
-            shortest = _shortest(side)
+            shortest = self.shortest(side)
             for count in {1, shortest // 2, shortest - 1, shortest} - {0}:
                 self._finite_or_refused(side, self.samples(count), language, f"{count} samples")
             item = side.prepare(self.samples(shortest), language)
-            assert all(point.length(item.length) >= 1 for point in side.points)
+            assert all(item.positions_at(point) >= 1 for point in side.points)
 
     def _finite_or_refused(
         self, side: Side, made: str | NDArray[np.float32], language: str, what: str
@@ -359,13 +395,13 @@ class ModelTests:
         except DataError as error:
             assert str(error) and "\n" not in str(error)
             return "refused"
-        if min(point.length(item.length) for point in side.points) < 1:
+        if min(item.positions_at(point) for point in side.points) < 1:
             return "refused"  # by whoever captures, who names the sentence
         values, _ = watch(side, side.collate([item]))
         for point in side.points:
             value = values[point.name][0]
-            if point.layout != "bd" and point.module:
-                value = value[: point.length(item.length)]
+            if has_positions(point):
+                value = value[: item.positions_at(point)]
             assert torch.isfinite(value).all(), f"{point.name}: {what} gives activations that are not finite"
         return "ran"
 
@@ -393,15 +429,3 @@ def _hooks(root: nn.Module) -> int:
 def _weights(root: nn.Module) -> dict[str, float]:
     tensors = {**dict(root.named_parameters()), **dict(root.named_buffers())}
     return {name: float(tensor.double().sum()) for name, tensor in tensors.items()}
-
-
-def _shortest(side: Side) -> int:
-    """Return the fewest samples that leave a position at every point, by the points' formulas."""
-    low, high = 0, _SEARCHED
-    while high - low > 1:
-        middle = (low + high) // 2
-        if all(point.length(middle) >= 1 for point in side.points):
-            high = middle
-        else:
-            low = middle
-    return high
