@@ -14,26 +14,14 @@ _START = vocabularies.BYTE_PIECES
 
 #: An encoder as Whisper's, in the two spellings that released configurations have.
 _TOWER_OLD: Settings = {
-    "activation_function": "gelu",
-    "d_model": 16,
-    "encoder_attention_heads": 4,
-    "encoder_ffn_dim": 24,
-    "encoder_layers": 3,
-    "max_source_positions": 1500,
-    "num_mel_bins": 128,
-    "scale_embedding": False,
-}
+    "activation_function": "gelu", "d_model": 16, "encoder_attention_heads": 4, "encoder_ffn_dim": 24,
+    "encoder_layers": 3, "max_source_positions": 1500, "num_mel_bins": 128, "scale_embedding": False,
+}  # fmt: skip
 _TOWER: Settings = {
-    "activation_function": "gelu",
-    "hidden_size": 16,
-    "initializer_range": 0.02,
-    "intermediate_size": 64,
-    "max_source_positions": 1500,
-    "num_attention_heads": 4,
-    "num_hidden_layers": 3,
-    "num_mel_bins": 128,
+    "activation_function": "gelu", "hidden_size": 16, "initializer_range": 0.02, "intermediate_size": 64,
+    "max_source_positions": 1500, "num_attention_heads": 4, "num_hidden_layers": 3, "num_mel_bins": 128,
     "scale_embedding": False,
-}
+}  # fmt: skip
 
 #: From today's names to those of the first version of these classes.
 _FIRST_NAMES = (
@@ -52,25 +40,16 @@ def qwen2_audio() -> Released:
     special = (*QWEN_SPECIAL, "<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>")
     missing = ("hidden_size", "num_attention_heads", "num_hidden_layers", "num_key_value_heads")
     text = {key: DECODER[key] for key in (*missing, "intermediate_size", "max_position_embeddings")} | {
-        "bos_token_id": _START,
-        "eos_token_id": _START + 2,
-        "model_type": "qwen2",
-        "rms_norm_eps": 1e-05,
-        "rope_theta": 10000,
-        "sliding_window": 32768,
-        "torch_dtype": "bfloat16",
-        "use_mrope": False,
+        "bos_token_id": _START, "eos_token_id": _START + 2, "model_type": "qwen2", "rms_norm_eps": 1e-05,
+        "rope_theta": 10000, "sliding_window": 32768, "torch_dtype": "bfloat16", "use_mrope": False,
         "vocab_size": _START + 16,
-    }
+    }  # fmt: skip
     config = {
         "architectures": ["Qwen2AudioForConditionalGeneration"],
         "audio_config": {"model_type": "qwen2_audio_encoder"} | _TOWER_OLD,
-        "audio_token_index": _ids(special)["<|AUDIO|>"],
-        "ignore_index": -100,
-        "model_type": "qwen2_audio",
-        "text_config": text,
-        "vocab_size": _START + 16,
-    }
+        "audio_token_index": _ids(special)["<|AUDIO|>"], "ignore_index": -100, "model_type": "qwen2_audio",
+        "text_config": text, "vocab_size": _START + 16,
+    }  # fmt: skip
     template = chatml("Audio: <|audio_bos|><|AUDIO|><|audio_eos|>\n")
     files = qwen_files(special, "", processor_class="Qwen2AudioProcessor")
     del files["tokenizer_config.json"]["chat_template"]
@@ -101,35 +80,20 @@ _TEKKEN = ("<unk>", "<s>", "</s>", "[INST]", "[/INST]", "[AVAILABLE_TOOLS]", "[/
 def voxtral() -> Released:
     """Voxtral: ``tekken.json`` is its only tokenizer; 375 positions for 30 seconds, whatever was said."""
     text = DECODER | {
-        "attention_bias": False,
-        "head_dim": 8,
-        "mlp_bias": False,
-        "model_type": "llama",
-        "pretraining_tp": 1,
-        "rms_norm_eps": 1e-05,
-        "rope_scaling": None,
-        "rope_theta": 100000000.0,
-        "sliding_window": None,
+        "attention_bias": False, "head_dim": 8, "mlp_bias": False, "model_type": "llama", "pretraining_tp": 1,
+        "rms_norm_eps": 1e-05, "rope_scaling": None, "rope_theta": 100000000.0, "sliding_window": None,
         "vocab_size": _START + len(_TEKKEN),
-    }
+    }  # fmt: skip
     tower = _TOWER | {
-        "head_dim": 4,
-        "layerdrop": 0.0,
-        "model_type": "voxtral_encoder",
-        "num_key_value_heads": 4,
+        "head_dim": 4, "layerdrop": 0.0, "model_type": "voxtral_encoder", "num_key_value_heads": 4,
         "vocab_size": 51866,
-    }
+    }  # fmt: skip
     config = {
-        "architectures": ["VoxtralForConditionalGeneration"],
-        "audio_config": tower,
-        "audio_token_id": _TEKKEN.index("[AUDIO]"),
-        "hidden_size": 32,
-        "model_type": "voxtral",
-        "projector_hidden_act": "gelu",
-        "text_config": text,
-        "torch_dtype": "bfloat16",
+        "architectures": ["VoxtralForConditionalGeneration"], "audio_config": tower,
+        "audio_token_id": _TEKKEN.index("[AUDIO]"), "hidden_size": 32, "model_type": "voxtral",
+        "projector_hidden_act": "gelu", "text_config": text, "torch_dtype": "bfloat16",
         "vocab_size": _START + len(_TEKKEN),
-    }
+    }  # fmt: skip
     files: dict[str, Any] = {
         "generation_config.json": {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 11},
         "preprocessor_config.json": log_mel("VoxtralProcessor", 128, dither=0.0),
@@ -152,29 +116,17 @@ def audio_flamingo_3() -> Released:
     ids = _ids(special)
     size = _START + len(special)
     text = DECODER | {
-        "bos_token_id": ids["[BOS]"],
-        "eos_token_id": ids["<|im_end|>"],
-        "layer_types": ["full_attention"] * 3,
-        "max_window_layers": 3,
-        "model_max_length": 32768,
-        "model_type": "qwen2",
-        "pad_token_id": ids["[PAD]"],
-        "rope_parameters": {"rope_theta": 1000000.0, "rope_type": "default"},
-        "sliding_window": None,
-        "use_cache": False,
-        "use_sliding_window": False,
-        "vocab_size": size,
-    }
+        "bos_token_id": ids["[BOS]"], "eos_token_id": ids["<|im_end|>"], "layer_types": ["full_attention"] * 3,
+        "max_window_layers": 3, "model_max_length": 32768, "model_type": "qwen2", "pad_token_id": ids["[PAD]"],
+        "rope_parameters": {"rope_theta": 1000000.0, "rope_type": "default"}, "sliding_window": None,
+        "use_cache": False, "use_sliding_window": False, "vocab_size": size,
+    }  # fmt: skip
     config = {
         "architectures": ["AudioFlamingo3ForConditionalGeneration"],
-        "audio_config": _TOWER | {"model_type": "audioflamingo3_encoder"},
-        "audio_token_id": ids["<sound>"],
-        "dtype": "float32",
-        "model_type": "audioflamingo3",
-        "projector_bias": True,
-        "projector_hidden_act": "gelu",
+        "audio_config": _TOWER | {"model_type": "audioflamingo3_encoder"}, "audio_token_id": ids["<sound>"],
+        "dtype": "float32", "model_type": "audioflamingo3", "projector_bias": True, "projector_hidden_act": "gelu",
         "text_config": text,
-    }
+    }  # fmt: skip
     files = qwen_files(special, "", pad_token="[PAD]", bos_token="[BOS]", processor_class="AudioFlamingo3Processor")  # noqa: S106
     del files["tokenizer_config.json"]["chat_template"]
     files |= {
@@ -207,43 +159,20 @@ def glm_asr() -> Released:
     ends = [ids["<|endoftext|>"], ids["<|user|>"], ids["<|observation|>"]]
     rope = {"rope_theta": 10000.0, "rope_type": "default"}
     text = DECODER | {
-        "attention_bias": False,
-        "eos_token_id": ends,
-        "head_dim": 8,
-        "mlp_bias": False,
-        "model_type": "llama",
-        "pretraining_tp": 1,
-        "rms_norm_eps": 1e-05,
-        "rope_parameters": rope,
-        "vocab_size": size,
-    }
+        "attention_bias": False, "eos_token_id": ends, "head_dim": 8, "mlp_bias": False, "model_type": "llama",
+        "pretraining_tp": 1, "rms_norm_eps": 1e-05, "rope_parameters": rope, "vocab_size": size,
+    }  # fmt: skip
     tower = {
-        "attention_dropout": 0.0,
-        "head_dim": 4,
-        "hidden_act": "gelu",
-        "hidden_size": 16,
-        "initializer_range": 0.02,
-        "intermediate_size": 64,
-        "max_position_embeddings": 1500,
-        "model_type": "glmasr_encoder",
-        "num_attention_heads": 4,
-        "num_hidden_layers": 3,
-        "num_key_value_heads": 4,
-        "num_mel_bins": 128,
-        "partial_rotary_factor": 0.5,
-        "rope_parameters": {"partial_rotary_factor": 0.5} | rope,
-    }
+        "attention_dropout": 0.0, "head_dim": 4, "hidden_act": "gelu", "hidden_size": 16, "initializer_range": 0.02,
+        "intermediate_size": 64, "max_position_embeddings": 1500, "model_type": "glmasr_encoder",
+        "num_attention_heads": 4, "num_hidden_layers": 3, "num_key_value_heads": 4, "num_mel_bins": 128,
+        "partial_rotary_factor": 0.5, "rope_parameters": {"partial_rotary_factor": 0.5} | rope,
+    }  # fmt: skip
     config = {
-        "architectures": ["GlmAsrForConditionalGeneration"],
-        "audio_config": tower,
-        "audio_token_id": ids["<|pad|>"],
-        "dtype": "bfloat16",
-        "hidden_size": 32,
-        "model_type": "glmasr",
-        "projector_hidden_act": "gelu",
-        "text_config": text,
-        "vocab_size": size,
-    }
+        "architectures": ["GlmAsrForConditionalGeneration"], "audio_config": tower, "audio_token_id": ids["<|pad|>"],
+        "dtype": "bfloat16", "hidden_size": 32, "model_type": "glmasr", "projector_hidden_act": "gelu",
+        "text_config": text, "vocab_size": size,
+    }  # fmt: skip
     features = log_mel("", 128, dither=0.0)
     del features["processor_class"]
     template = (
@@ -252,23 +181,16 @@ def glm_asr() -> Released:
         "{% endif %}{% endfor %}{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
     )
     files: dict[str, Any] = {
-        "chat_template.jinja": template,
-        "generation_config.json": {"bos_token_id": 1, "eos_token_id": ends},
+        "chat_template.jinja": template, "generation_config.json": {"bos_token_id": 1, "eos_token_id": ends},
         "processor_config.json": {
-            "audio_token": "<|pad|>",
-            "default_transcription_prompt": "Please transcribe this audio into text",
-            "feature_extractor": features,
-            "max_audio_len": 655,
-            "processor_class": "GlmAsrProcessor",
+            "audio_token": "<|pad|>", "default_transcription_prompt": "Please transcribe this audio into text",
+            "feature_extractor": features, "max_audio_len": 655, "processor_class": "GlmAsrProcessor",
         },
         "tokenizer_config.json": {
-            "additional_special_tokens": list(special),
-            "eos_token": "<|endoftext|>",
-            "pad_token": "<|endoftext|>",
-            "processor_class": "GlmAsrProcessor",
-            "tokenizer_class": "TokenizersBackend",
+            "additional_special_tokens": list(special), "eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>",
+            "processor_class": "GlmAsrProcessor", "tokenizer_class": "TokenizersBackend",
         },
-    }
+    }  # fmt: skip
     return Released(
         "zai-org/GLM-ASR-Nano-2512",
         config,
@@ -284,51 +206,29 @@ def qwen3_asr() -> Released:
     special = (*QWEN_SPECIAL, "<|audio_start|>", "<|audio_end|>", "<|audio_pad|>", "<asr_text>", "<timestamp>")
     ids = _ids(special)
     text = DECODER | {
-        "attention_bias": False,
-        "head_dim": 8,
-        "model_type": "qwen3",
-        "rope_parameters": {"rope_theta": 1000000, "rope_type": "default"},
-        "tie_word_embeddings": True,
+        "attention_bias": False, "head_dim": 8, "model_type": "qwen3",
+        "rope_parameters": {"rope_theta": 1000000, "rope_type": "default"}, "tie_word_embeddings": True,
         "vocab_size": _START + 16,
-    }
+    }  # fmt: skip
     tower = {key: value for key, value in _TOWER_OLD.items() if key != "max_source_positions"} | {
-        "downsample_hidden_size": 8,
-        "model_type": "qwen3_asr_encoder",
-        "n_window": 50,
-        "n_window_infer": 800,
+        "downsample_hidden_size": 8, "model_type": "qwen3_asr_encoder", "n_window": 50, "n_window_infer": 800,
         "output_dim": 32,
-    }
+    }  # fmt: skip
     config = {
-        "architectures": ["Qwen3ASRForConditionalGeneration"],
-        "audio_config": tower,
-        "audio_token_id": ids["<|audio_pad|>"],
-        "dtype": "bfloat16",
-        "eos_token_id": [ids["<|endoftext|>"], ids["<|im_end|>"]],
-        "model_type": "qwen3_asr",
-        "pad_token_id": ids["<|endoftext|>"],
-        "text_config": text,
-        "tie_word_embeddings": True,
+        "architectures": ["Qwen3ASRForConditionalGeneration"], "audio_config": tower,
+        "audio_token_id": ids["<|audio_pad|>"], "dtype": "bfloat16",
+        "eos_token_id": [ids["<|endoftext|>"], ids["<|im_end|>"]], "model_type": "qwen3_asr",
+        "pad_token_id": ids["<|endoftext|>"], "text_config": text, "tie_word_embeddings": True,
         "timestamp_token_id": ids["<timestamp>"],
-    }
+    }  # fmt: skip
     marks = {
-        "audio_bos_token": "<|audio_start|>",
-        "audio_eos_token": "<|audio_end|>",
-        "audio_token": "<|audio_pad|>",
-    }
+        "audio_bos_token": "<|audio_start|>", "audio_eos_token": "<|audio_end|>", "audio_token": "<|audio_pad|>",
+    }  # fmt: skip
     features = {
-        "chunk_length": 30,
-        "dither": 0.0,
-        "feature_extractor_type": "Qwen3ASRFeatureExtractor",
-        "feature_size": 128,
-        "hop_length": 160,
-        "min_length": 8000,
-        "n_fft": 400,
-        "n_window": 50,
-        "padding_side": "right",
-        "padding_value": 0.0,
-        "return_attention_mask": True,
-        "sampling_rate": 16000,
-    }
+        "chunk_length": 30, "dither": 0.0, "feature_extractor_type": "Qwen3ASRFeatureExtractor", "feature_size": 128,
+        "hop_length": 160, "min_length": 8000, "n_fft": 400, "n_window": 50, "padding_side": "right",
+        "padding_value": 0.0, "return_attention_mask": True, "sampling_rate": 16000,
+    }  # fmt: skip
     files = qwen_files(special, "", extra_special_tokens=marks, processor_class="Qwen3ASRProcessor", **marks)
     del files["tokenizer_config.json"]["chat_template"]
     files |= {
@@ -342,61 +242,32 @@ def qwen3_asr() -> Released:
 def voxtral_realtime() -> Released:
     """Voxtral Realtime: sound is added to the embeddings of every position; the head is tied."""
     text = DECODER | {
-        "head_dim": 8,
-        "max_position_embeddings": 131072,
-        "model_type": "voxtral_realtime_text",
-        "rms_norm_eps": 1e-05,
-        "rope_parameters": {"rope_theta": 1000000.0, "rope_type": "default"},
-        "sliding_window": 8192,
+        "head_dim": 8, "max_position_embeddings": 131072, "model_type": "voxtral_realtime_text", "rms_norm_eps": 1e-05,
+        "rope_parameters": {"rope_theta": 1000000.0, "rope_type": "default"}, "sliding_window": 8192,
         "vocab_size": _START + len(_TEKKEN),
-    }
+    }  # fmt: skip
     tower = {
-        "activation_function": "gelu",
-        "attention_dropout": 0.0,
-        "head_dim": 4,
-        "hidden_act": "silu",
-        "hidden_size": 16,
-        "initializer_range": 0.02,
-        "intermediate_size": 32,
-        "max_position_embeddings": 1500,
-        "model_type": "voxtral_realtime_encoder",
-        "num_attention_heads": 4,
-        "num_hidden_layers": 3,
-        "num_mel_bins": 128,
-        "rms_norm_eps": 1e-05,
-        "rope_parameters": {"rope_theta": 1000000.0, "rope_type": "default"},
-        "sliding_window": 50,
+        "activation_function": "gelu", "attention_dropout": 0.0, "head_dim": 4, "hidden_act": "silu",
+        "hidden_size": 16, "initializer_range": 0.02, "intermediate_size": 32, "max_position_embeddings": 1500,
+        "model_type": "voxtral_realtime_encoder", "num_attention_heads": 4, "num_hidden_layers": 3,
+        "num_mel_bins": 128, "rms_norm_eps": 1e-05,
+        "rope_parameters": {"rope_theta": 1000000.0, "rope_type": "default"}, "sliding_window": 50,
         "vocab_size": 131072,
-    }
+    }  # fmt: skip
     config = {
-        "architectures": ["VoxtralRealtimeForConditionalGeneration"],
-        "audio_config": tower,
-        "audio_length_per_tok": 8,
-        "default_num_delay_tokens": 6,
-        "downsample_factor": 4,
-        "dtype": "bfloat16",
-        "model_type": "voxtral_realtime",
-        "projector_hidden_act": "gelu",
-        "text_config": text,
-        "tie_word_embeddings": True,
-    }
+        "architectures": ["VoxtralRealtimeForConditionalGeneration"], "audio_config": tower, "audio_length_per_tok": 8,
+        "default_num_delay_tokens": 6, "downsample_factor": 4, "dtype": "bfloat16", "model_type": "voxtral_realtime",
+        "projector_hidden_act": "gelu", "text_config": text, "tie_word_embeddings": True,
+    }  # fmt: skip
     features = {
-        "feature_extractor_type": "VoxtralRealtimeFeatureExtractor",
-        "feature_size": 128,
-        "global_log_mel_max": 1.5,
-        "hop_length": 160,
-        "n_fft": 400,
-        "padding_side": "right",
-        "padding_value": 0.0,
-        "sampling_rate": 16000,
+        "feature_extractor_type": "VoxtralRealtimeFeatureExtractor", "feature_size": 128, "global_log_mel_max": 1.5,
+        "hop_length": 160, "n_fft": 400, "padding_side": "right", "padding_value": 0.0, "sampling_rate": 16000,
         "win_length": 400,
-    }
+    }  # fmt: skip
     audio = {
-        "audio_encoding_config": {"hop_length": 160, "num_mel_bins": 128, "window_size": 400},
-        "frame_rate": 12.5,
-        "sampling_rate": 16000,
-        "transcription_delay_ms": 480,
-    }
+        "audio_encoding_config": {"hop_length": 160, "num_mel_bins": 128, "window_size": 400}, "frame_rate": 12.5,
+        "sampling_rate": 16000, "transcription_delay_ms": 480,
+    }  # fmt: skip
     files: dict[str, Any] = {
         "generation_config.json": {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 11},
         "processor_config.json": {"feature_extractor": features, "processor_class": "VoxtralRealtimeProcessor"},
@@ -410,38 +281,17 @@ def _granite(model: str, encoder: Settings, text: Settings, special: tuple[str, 
     plus = "cat_hidden_layers" in encoder
     ids = _ids(special)
     tower = {
-        "context_size": 40,
-        "conv_expansion_factor": 2,
-        "conv_kernel_size": 15,
-        "dim_head": 8,
-        "dropout": 0.1,
-        "feedforward_mult": 2,
-        "hidden_dim": 32,
-        "input_dim": 160,
-        "max_pos_emb": 64,
-        "num_heads": 4,
-        "num_layers": 4,
+        "context_size": 40, "conv_expansion_factor": 2, "conv_kernel_size": 15, "dim_head": 8, "dropout": 0.1,
+        "feedforward_mult": 2, "hidden_dim": 32, "input_dim": 160, "max_pos_emb": 64, "num_heads": 4, "num_layers": 4,
         "output_dim": 20,
-    } | encoder
+    } | encoder  # fmt: skip
     projector = {
-        "_attn_implementation_autoset": True,
-        "attention_probs_dropout_prob": 0.1,
-        "cross_attention_frequency": 1,
-        "encoder_hidden_size": 64 if plus else 32,
-        "hidden_act": "gelu",
-        "hidden_dropout_prob": 0.1,
-        "hidden_size": 32,
-        "initializer_range": 0.02,
-        "intermediate_size": 48,
-        "layer_norm_eps": 1e-12,
-        "max_position_embeddings": 2048,
-        "model_type": "blip_2_qformer",
-        "num_attention_heads": 4,
-        "num_hidden_layers": 2,
-        "position_embedding_type": "absolute",
-        "use_qformer_text_input": False,
-        "vocab_size": 30522,
-    }
+        "_attn_implementation_autoset": True, "attention_probs_dropout_prob": 0.1, "cross_attention_frequency": 1,
+        "encoder_hidden_size": 64 if plus else 32, "hidden_act": "gelu", "hidden_dropout_prob": 0.1, "hidden_size": 32,
+        "initializer_range": 0.02, "intermediate_size": 48, "layer_norm_eps": 1e-12, "max_position_embeddings": 2048,
+        "model_type": "blip_2_qformer", "num_attention_heads": 4, "num_hidden_layers": 2,
+        "position_embedding_type": "absolute", "use_qformer_text_input": False, "vocab_size": 30522,
+    }  # fmt: skip
     decoder = (
         DECODER
         | {
@@ -460,17 +310,11 @@ def _granite(model: str, encoder: Settings, text: Settings, special: tuple[str, 
     )
     config = {
         "architectures": [f"GraniteSpeech{'Plus' if plus else ''}ForConditionalGeneration"],
-        "audio_token_index": ids["<|audio|>"],
-        "downsample_rate": 5,
-        "encoder_config": tower,
-        "has_lora_adapter": not plus,
-        "initializer_range": 0.02,
-        "model_type": "granite_speech_plus" if plus else "granite_speech",
-        "projector_config": projector,
-        "text_config": decoder | text,
-        ("dtype" if plus else "torch_dtype"): "bfloat16",
-        "window_size": 15,
-    }
+        "audio_token_index": ids["<|audio|>"], "downsample_rate": 5, "encoder_config": tower,
+        "has_lora_adapter": not plus, "initializer_range": 0.02,
+        "model_type": "granite_speech_plus" if plus else "granite_speech", "projector_config": projector,
+        "text_config": decoder | text, "dtype" if plus else "torch_dtype": "bfloat16", "window_size": 15,
+    }  # fmt: skip
     pieces = (
         "{% if message['content'] is string %}{{ message['content'] }}{% else %}{% for content in message['content'] %}"
         "{{ '<|audio|>' if content['type'] == 'audio' else content['text'] }}{% endfor %}{% endif %}"
@@ -483,18 +327,14 @@ def _granite(model: str, encoder: Settings, text: Settings, special: tuple[str, 
     )
     named = dict.fromkeys(("bos_token", "eos_token", "pad_token", "unk_token"), "<|end_of_text|>")
     settings: Settings = {
-        "add_bos_token": False,
-        "additional_special_tokens": list(special[1:-1]),
-        "model_max_length": 9223372036854775807,
-        "padding_side": "left",
-        "tokenizer_class": "GPT2Tokenizer",
-    } | named
+        "add_bos_token": False, "additional_special_tokens": list(special[1:-1]),
+        "model_max_length": 9223372036854775807, "padding_side": "left", "tokenizer_class": "GPT2Tokenizer",
+    } | named  # fmt: skip
     files: dict[str, Any] = {
-        "chat_template.jinja": template,
-        "preprocessor_config.json": {},
+        "chat_template.jinja": template, "preprocessor_config.json": {},
         "processor_config.json": {"audio_token": "<|audio|>", "processor_class": "GraniteSpeechProcessor"},
         "tokenizer_config.json": settings,
-    }
+    }  # fmt: skip
     return Released(
         model,
         config,
@@ -519,17 +359,10 @@ def granite_speech() -> Released:
         lists=False,
     )
     adapter = {
-        "base_model_name_or_path": "ibm-granite/granite-speech-3.3-2b",
-        "bias": "none",
-        "fan_in_fan_out": False,
-        "inference_mode": True,
-        "lora_alpha": 32,
-        "lora_dropout": 0.0,
-        "peft_type": "LORA",
-        "r": 4,
-        "target_modules": ["v_proj", "q_proj"],
-        "task_type": "CAUSAL_LM",
-    }
+        "base_model_name_or_path": "ibm-granite/granite-speech-3.3-2b", "bias": "none", "fan_in_fan_out": False,
+        "inference_mode": True, "lora_alpha": 32, "lora_dropout": 0.0, "peft_type": "LORA", "r": 4,
+        "target_modules": ["v_proj", "q_proj"], "task_type": "CAUSAL_LM",
+    }  # fmt: skip
     arrays = []
     for layer in range(DECODER["num_hidden_layers"]):
         for kind, width in (("q_proj", 32), ("v_proj", 16)):
@@ -558,51 +391,23 @@ def phi_4_multimodal() -> Released:
     special = ("<|endoftext|>", "<|image|>", "<|audio|>", "<|end|>", "<|user|>", "<|assistant|>", "<|system|>")
     ids = _ids(special)
     ears = {
-        "audio_token_id": ids["<|audio|>"],
-        "depthwise_separable_out_channel": 32,
-        "ext_pw_out_channel": 32,
-        "feature_layer": -2,
-        "hidden_size": 32,
-        "input_size": 80,
-        "intermediate_size": 48,
-        "kernel_size": 3,
-        "left_chunk": 18,
-        "model_type": "phi4_multimodal_audio",
-        "nemo_conv_channels": 32,
-        "num_attention_heads": 4,
-        "num_blocks": 3,
-        "time_reduction": 8,
-    }
+        "audio_token_id": ids["<|audio|>"], "depthwise_separable_out_channel": 32, "ext_pw_out_channel": 32,
+        "feature_layer": -2, "hidden_size": 32, "input_size": 80, "intermediate_size": 48, "kernel_size": 3,
+        "left_chunk": 18, "model_type": "phi4_multimodal_audio", "nemo_conv_channels": 32, "num_attention_heads": 4,
+        "num_blocks": 3, "time_reduction": 8,
+    }  # fmt: skip
     eyes = {
-        "crop_size": 28,
-        "feature_layer": -2,
-        "hidden_size": 32,
-        "image_size": 28,
-        "image_token_id": ids["<|image|>"],
-        "intermediate_size": 48,
-        "model_type": "phi4_multimodal_vision",
-        "num_attention_heads": 4,
-        "num_hidden_layers": 2,
-        "patch_size": 14,
-    }
+        "crop_size": 28, "feature_layer": -2, "hidden_size": 32, "image_size": 28, "image_token_id": ids["<|image|>"],
+        "intermediate_size": 48, "model_type": "phi4_multimodal_vision", "num_attention_heads": 4,
+        "num_hidden_layers": 2, "patch_size": 14,
+    }  # fmt: skip
     config = DECODER | {
-        "architectures": ["Phi4MultimodalForCausalLM"],
-        "audio_config": ears,
-        "bos_token_id": ids["<|endoftext|>"],
-        "eos_token_id": [ids["<|end|>"], ids["<|endoftext|>"]],
-        "model_type": "phi4_multimodal",
-        "original_max_position_embeddings": 4096,
-        "pad_token_id": ids["<|endoftext|>"],
-        "partial_rotary_factor": 0.75,
-        "rms_norm_eps": 1e-05,
-        "rope_scaling": None,
-        "rope_theta": 10000.0,
-        "sliding_window": 262144,
-        "tie_word_embeddings": True,
-        "torch_dtype": "bfloat16",
-        "vision_config": eyes,
-        "vocab_size": _START + 16,
-    }
+        "architectures": ["Phi4MultimodalForCausalLM"], "audio_config": ears, "bos_token_id": ids["<|endoftext|>"],
+        "eos_token_id": [ids["<|end|>"], ids["<|endoftext|>"]], "model_type": "phi4_multimodal",
+        "original_max_position_embeddings": 4096, "pad_token_id": ids["<|endoftext|>"], "partial_rotary_factor": 0.75,
+        "rms_norm_eps": 1e-05, "rope_scaling": None, "rope_theta": 10000.0, "sliding_window": 262144,
+        "tie_word_embeddings": True, "torch_dtype": "bfloat16", "vision_config": eyes, "vocab_size": _START + 16,
+    }  # fmt: skip
     template = (
         "{% for message in messages %}<|{{ message['role'] }}|>{% if message['content'] is string %}"
         "{{ message['content'] }}{% else %}{% for content in message['content'] %}"
@@ -615,25 +420,16 @@ def phi_4_multimodal() -> Released:
         "chat_template.jinja": template,
         "generation_config.json": {"eos_token_id": [ids["<|end|>"], ids["<|endoftext|>"]]},
         "preprocessor_config.json": {
-            "audio_compression_rate": 8,
-            "audio_downsample_rate": 1,
-            "audio_feat_stride": 1,
-            "dynamic_hd": 36,
-            "feature_extractor_type": "Phi4MultimodalFeatureExtractor",
-            "feature_size": 80,
-            "image_processor_type": "Phi4MultimodalImageProcessorFast",
-            "processor_class": "Phi4MultimodalProcessor",
+            "audio_compression_rate": 8, "audio_downsample_rate": 1, "audio_feat_stride": 1, "dynamic_hd": 36,
+            "feature_extractor_type": "Phi4MultimodalFeatureExtractor", "feature_size": 80,
+            "image_processor_type": "Phi4MultimodalImageProcessorFast", "processor_class": "Phi4MultimodalProcessor",
             "sampling_rate": 16000,
         },
         "tokenizer_config.json": {
-            "additional_special_tokens": list(special[1:]),
-            "extra_special_tokens": marks,
-            "model_max_length": 131072,
+            "additional_special_tokens": list(special[1:]), "extra_special_tokens": marks, "model_max_length": 131072,
             "tokenizer_class": "GPT2Tokenizer",
-        }
-        | named
-        | marks,
-    }
+        } | named | marks,
+    }  # fmt: skip
     return Released(
         "microsoft/Phi-4-multimodal-instruct",
         config,

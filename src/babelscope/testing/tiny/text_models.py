@@ -8,42 +8,22 @@ from babelscope.testing.tiny import vocabularies
 from babelscope.testing.tiny.writing import Released, Settings
 
 _BERT: Settings = {
-    "attention_probs_dropout_prob": 0.1,
-    "hidden_act": "gelu",
-    "hidden_dropout_prob": 0.1,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "max_position_embeddings": 514,
-    "num_attention_heads": 4,
-    "num_hidden_layers": 3,
-    "position_embedding_type": "absolute",
-    "torch_dtype": "float32",
-    "use_cache": True,
-}
+    "attention_probs_dropout_prob": 0.1, "hidden_act": "gelu", "hidden_dropout_prob": 0.1, "hidden_size": 32,
+    "intermediate_size": 48, "max_position_embeddings": 514, "num_attention_heads": 4, "num_hidden_layers": 3,
+    "position_embedding_type": "absolute", "torch_dtype": "float32", "use_cache": True,
+}  # fmt: skip
 _FAIRSEQ = ("<s>", "<pad>", "</s>", "<unk>")
 _NAMED = {
-    "bos_token": "<s>",
-    "cls_token": "<s>",
-    "eos_token": "</s>",
-    "pad_token": "<pad>",
-    "sep_token": "</s>",
+    "bos_token": "<s>", "cls_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "sep_token": "</s>",
     "unk_token": "<unk>",
-}
+}  # fmt: skip
 
 #: Sizes of a decoder, as its config.json spells them.
 DECODER: Settings = {
-    "attention_dropout": 0.0,
-    "hidden_act": "silu",
-    "hidden_size": 32,
-    "initializer_range": 0.02,
-    "intermediate_size": 48,
-    "max_position_embeddings": 4096,
-    "num_attention_heads": 4,
-    "num_hidden_layers": 3,
-    "num_key_value_heads": 2,
-    "rms_norm_eps": 1e-06,
-    "use_cache": True,
-}
+    "attention_dropout": 0.0, "hidden_act": "silu", "hidden_size": 32, "initializer_range": 0.02,
+    "intermediate_size": 48, "max_position_embeddings": 4096, "num_attention_heads": 4, "num_hidden_layers": 3,
+    "num_key_value_heads": 2, "rms_norm_eps": 1e-06, "use_cache": True,
+}  # fmt: skip
 
 
 def sentence_modules(mode: str, width: int, *, dense: int = 0, normalised: bool = True) -> dict[str, Any]:
@@ -85,16 +65,10 @@ def sentence_modules(mode: str, width: int, *, dense: int = 0, normalised: bool 
 def _xlm_r(model: str, kind: str, files: dict[str, Any]) -> Released:
     tokenizer = vocabularies.unigram("XLMRobertaTokenizer", _FAIRSEQ, ("<mask>",))
     config = _BERT | {
-        "architectures": [kind],
-        "bos_token_id": 0,
-        "eos_token_id": 2,
-        "layer_norm_eps": 1e-05,
-        "model_type": "xlm-roberta",
-        "output_past": True,
-        "pad_token_id": 1,
-        "type_vocab_size": 1,
+        "architectures": [kind], "bos_token_id": 0, "eos_token_id": 2, "layer_norm_eps": 1e-05,
+        "model_type": "xlm-roberta", "output_past": True, "pad_token_id": 1, "type_vocab_size": 1,
         "vocab_size": len(tokenizer),
-    }
+    }  # fmt: skip
     settings = {"model_max_length": 512, "tokenizer_class": "XLMRobertaTokenizer", "mask_token": "<mask>"} | _NAMED
     return Released(model, config, {"tokenizer_config.json": settings, **files}, lambda: tokenizer)
 
@@ -119,18 +93,11 @@ def labse() -> Released:
     first = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
     tokenizer = vocabularies.word_pieces("BertTokenizer", first, do_lower_case=False)
     config = _BERT | {
-        "architectures": ["BertModel"],
-        "directionality": "bidi",
-        "gradient_checkpointing": False,
-        "layer_norm_eps": 1e-12,
-        "max_position_embeddings": 512,
-        "model_type": "bert",
-        "pad_token_id": 0,
-        "pooler_fc_size": 32,
-        "pooler_type": "first_token_transform",
-        "type_vocab_size": 2,
+        "architectures": ["BertModel"], "directionality": "bidi", "gradient_checkpointing": False,
+        "layer_norm_eps": 1e-12, "max_position_embeddings": 512, "model_type": "bert", "pad_token_id": 0,
+        "pooler_fc_size": 32, "pooler_type": "first_token_transform", "type_vocab_size": 2,
         "vocab_size": len(tokenizer),
-    }
+    }  # fmt: skip
     del config["torch_dtype"]
     named = {"cls_token": "[CLS]", "mask_token": "[MASK]", "pad_token": "[PAD]", "sep_token": "[SEP]"}
     settings = {"do_lower_case": False, "model_max_length": 512, "unk_token": "[UNK]", "strip_accents": None} | named
@@ -150,36 +117,17 @@ def nllb() -> Released:
         "NllbTokenizer", _FAIRSEQ, (*languages, "<mask>"), additional_special_tokens=list(languages)
     )
     config = {
-        "activation_function": "relu",
-        "architectures": ["M2M100ForConditionalGeneration"],
-        "bos_token_id": 0,
-        "d_model": 32,
-        "decoder_attention_heads": 4,
-        "decoder_ffn_dim": 48,
-        "decoder_layers": 1,
-        "decoder_start_token_id": 2,
-        "encoder_attention_heads": 4,
-        "encoder_ffn_dim": 48,
-        "encoder_layers": 3,
-        "eos_token_id": 2,
-        "is_encoder_decoder": True,
-        "max_position_embeddings": 1024,
-        "model_type": "m2m_100",
-        "num_hidden_layers": 3,
-        "pad_token_id": 1,
-        "scale_embedding": True,
-        "tokenizer_class": "NllbTokenizer",
-        "torch_dtype": "float32",
-        "vocab_size": len(tokenizer),
-    }
+        "activation_function": "relu", "architectures": ["M2M100ForConditionalGeneration"], "bos_token_id": 0,
+        "d_model": 32, "decoder_attention_heads": 4, "decoder_ffn_dim": 48, "decoder_layers": 1,
+        "decoder_start_token_id": 2, "encoder_attention_heads": 4, "encoder_ffn_dim": 48, "encoder_layers": 3,
+        "eos_token_id": 2, "is_encoder_decoder": True, "max_position_embeddings": 1024, "model_type": "m2m_100",
+        "num_hidden_layers": 3, "pad_token_id": 1, "scale_embedding": True, "tokenizer_class": "NllbTokenizer",
+        "torch_dtype": "float32", "vocab_size": len(tokenizer),
+    }  # fmt: skip
     settings = {
-        "additional_special_tokens": list(languages),
-        "mask_token": "<mask>",
-        "model_max_length": 1024,
-        "src_lang": None,
-        "tgt_lang": None,
-        "tokenizer_class": "NllbTokenizer",
-    } | _NAMED
+        "additional_special_tokens": list(languages), "mask_token": "<mask>", "model_max_length": 1024,
+        "src_lang": None, "tgt_lang": None, "tokenizer_class": "NllbTokenizer",
+    } | _NAMED  # fmt: skip
     generation = {"bos_token_id": 0, "decoder_start_token_id": 2, "eos_token_id": 2, "max_length": 200}
     files: dict[str, Any] = {"generation_config.json": generation, "tokenizer_config.json": settings}
     return Released("facebook/nllb-200-distilled-600M", config, files, lambda: tokenizer)
@@ -189,27 +137,13 @@ def mt5() -> Released:
     """MT5: relative distances from the first layer's table; the head is in the file, and said not to be tied."""
     tokenizer = vocabularies.unigram("T5Tokenizer", ("<pad>", "</s>", "<unk>"), extra_ids=0)
     config = {
-        "architectures": ["MT5ForConditionalGeneration"],
-        "d_ff": 48,
-        "d_kv": 8,
-        "d_model": 32,
-        "decoder_start_token_id": 0,
-        "dropout_rate": 0.1,
-        "eos_token_id": 1,
-        "feed_forward_proj": "gated-gelu",
-        "initializer_factor": 1.0,
-        "is_encoder_decoder": True,
-        "layer_norm_epsilon": 1e-06,
-        "model_type": "mt5",
-        "num_decoder_layers": 1,
-        "num_heads": 4,
-        "num_layers": 3,
-        "pad_token_id": 0,
-        "relative_attention_num_buckets": 32,
-        "tie_word_embeddings": False,
-        "tokenizer_class": "T5Tokenizer",
+        "architectures": ["MT5ForConditionalGeneration"], "d_ff": 48, "d_kv": 8, "d_model": 32,
+        "decoder_start_token_id": 0, "dropout_rate": 0.1, "eos_token_id": 1, "feed_forward_proj": "gated-gelu",
+        "initializer_factor": 1.0, "is_encoder_decoder": True, "layer_norm_epsilon": 1e-06, "model_type": "mt5",
+        "num_decoder_layers": 1, "num_heads": 4, "num_layers": 3, "pad_token_id": 0,
+        "relative_attention_num_buckets": 32, "tie_word_embeddings": False, "tokenizer_class": "T5Tokenizer",
         "vocab_size": len(tokenizer),
-    }
+    }  # fmt: skip
     settings: Settings = {"eos_token": "</s>", "extra_ids": 0, "pad_token": "<pad>", "unk_token": "<unk>"}
     files: dict[str, Any] = {
         "generation_config.json": {"decoder_start_token_id": 0, "eos_token_id": 1, "pad_token_id": 0},
@@ -228,25 +162,12 @@ def gemma_3() -> Released:
     turns = ("<start_of_turn>", "<end_of_turn>")
     tokenizer = vocabularies.spaced("GemmaTokenizer", GEMMA_FIRST, turns, fallback=True, begin="<bos>")
     config = DECODER | {
-        "architectures": ["Gemma3ForCausalLM"],
-        "attention_bias": False,
-        "attn_logit_softcapping": None,
-        "bos_token_id": 2,
-        "eos_token_id": [1, len(tokenizer) - 1],
-        "final_logit_softcapping": None,
-        "head_dim": 8,
-        "hidden_activation": "gelu_pytorch_tanh",
-        "model_type": "gemma3_text",
-        "pad_token_id": 0,
-        "query_pre_attn_scalar": 8,
-        "rope_local_base_freq": 10000,
-        "rope_scaling": None,
-        "rope_theta": 1000000,
-        "sliding_window": 512,
-        "sliding_window_pattern": 3,
-        "torch_dtype": "bfloat16",
-        "vocab_size": len(tokenizer),
-    }
+        "architectures": ["Gemma3ForCausalLM"], "attention_bias": False, "attn_logit_softcapping": None,
+        "bos_token_id": 2, "eos_token_id": [1, len(tokenizer) - 1], "final_logit_softcapping": None, "head_dim": 8,
+        "hidden_activation": "gelu_pytorch_tanh", "model_type": "gemma3_text", "pad_token_id": 0,
+        "query_pre_attn_scalar": 8, "rope_local_base_freq": 10000, "rope_scaling": None, "rope_theta": 1000000,
+        "sliding_window": 512, "sliding_window_pattern": 3, "torch_dtype": "bfloat16", "vocab_size": len(tokenizer),
+    }  # fmt: skip
     del config["hidden_act"]
     template = (
         "{{ bos_token }}{% for message in messages %}<start_of_turn>{{ 'model' if message['role'] == 'assistant' else "
@@ -255,16 +176,10 @@ def gemma_3() -> Released:
         "<start_of_turn>model\n{% endif %}"
     )
     settings = {
-        "add_bos_token": True,
-        "add_eos_token": False,
-        "bos_token": "<bos>",
-        "chat_template": template,
-        "eos_token": "<eos>",
-        "mask_token": "<mask>",
-        "pad_token": "<pad>",
-        "tokenizer_class": "GemmaTokenizer",
+        "add_bos_token": True, "add_eos_token": False, "bos_token": "<bos>", "chat_template": template,
+        "eos_token": "<eos>", "mask_token": "<mask>", "pad_token": "<pad>", "tokenizer_class": "GemmaTokenizer",
         "unk_token": "<unk>",
-    }
+    }  # fmt: skip
     files = {
         "generation_config.json": {"bos_token_id": 2, "eos_token_id": [1, len(tokenizer) - 1], "pad_token_id": 0},
         "tokenizer_config.json": settings,
@@ -312,18 +227,11 @@ def qwen_files(special: tuple[str, ...], template: str, **more: Any) -> dict[str
         for number, token in enumerate(special)
     }
     settings = {
-        "add_prefix_space": False,
-        "added_tokens_decoder": decoder,
-        "additional_special_tokens": list(special[1:]),
-        "bos_token": None,
-        "chat_template": template,
-        "eos_token": "<|im_end|>",
-        "errors": "replace",
-        "model_max_length": 32768,
-        "pad_token": "<|endoftext|>",
-        "tokenizer_class": "Qwen2Tokenizer",
+        "add_prefix_space": False, "added_tokens_decoder": decoder, "additional_special_tokens": list(special[1:]),
+        "bos_token": None, "chat_template": template, "eos_token": "<|im_end|>", "errors": "replace",
+        "model_max_length": 32768, "pad_token": "<|endoftext|>", "tokenizer_class": "Qwen2Tokenizer",
         "unk_token": None,
-    }
+    }  # fmt: skip
     generation = {"bos_token_id": start, "eos_token_id": [start + 2, start], "pad_token_id": start}
     return {"generation_config.json": generation, "tokenizer_config.json": settings | more}
 
@@ -337,20 +245,10 @@ def qwen3() -> Released:
     """Qwen 3: norms on queries and keys, the head tied."""
     start = vocabularies.BYTE_PIECES
     config = DECODER | {
-        "architectures": ["Qwen3ForCausalLM"],
-        "attention_bias": False,
-        "bos_token_id": start,
-        "eos_token_id": start + 2,
-        "head_dim": 8,
-        "max_window_layers": 3,
-        "model_type": "qwen3",
-        "rope_scaling": None,
-        "rope_theta": 1000000,
-        "sliding_window": None,
-        "tie_word_embeddings": True,
-        "torch_dtype": "bfloat16",
-        "use_sliding_window": False,
-        "vocab_size": start + 16,
-    }
+        "architectures": ["Qwen3ForCausalLM"], "attention_bias": False, "bos_token_id": start,
+        "eos_token_id": start + 2, "head_dim": 8, "max_window_layers": 3, "model_type": "qwen3", "rope_scaling": None,
+        "rope_theta": 1000000, "sliding_window": None, "tie_word_embeddings": True, "torch_dtype": "bfloat16",
+        "use_sliding_window": False, "vocab_size": start + 16,
+    }  # fmt: skip
     files = qwen_files(QWEN_SPECIAL, chatml(system=""))
     return Released("Qwen/Qwen3-0.6B", config, files, lambda: qwen_tokenizer(QWEN_SPECIAL), dtype="bfloat16")
