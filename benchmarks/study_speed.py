@@ -30,7 +30,7 @@ from babelscope.testing import Planted, planted_activations
 from similarity_speed import google_recipe
 
 MEASURES = ("svcca(variance=0.9)", "svcca(variance=0.99)", "linear_cka", "retrieval")
-KINDS = ("modality_gap", "language_gap_text", "language_gap_speech")
+KINDS = ("modality_similarity", "language_similarity_text", "language_similarity_speech")
 #: Comparisons of the paper's study: 30 languages, 26 and 27 points. And of all of FLEURS at as many points.
 PAPER, FLEURS = 23_865, 102 * 27 + 53 * (102 * 101 // 2)
 

@@ -90,6 +90,7 @@ def planted(size: Size) -> pd.DataFrame:
                     "pairing": pairing,
                     "value": found.value,
                     "chance": found.null_mean,
+                    "chance_corrected": found.chance_corrected,
                     "calibrated": found.calibrated,
                     "p": found.p,
                 }

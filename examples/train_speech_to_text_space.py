@@ -88,7 +88,7 @@ def main() -> None:
     trainer.train()
 
     log = read_log(monitor.log)
-    means = log.pivot_table(index="step", columns="measure", values=["value", "calibrated"], aggfunc="mean")
+    means = log.pivot_table(index="step", columns="measure", values=["value", "chance_corrected"], aggfunc="mean")
     print(f"{len(rows)} pairs learnt from, {HELD_OUT} prompts in {len(LANGUAGES)} languages held out")
     print(means.round(3).to_string())
     print(f"probing took {monitor.share:.1%} of the training time")

@@ -71,11 +71,11 @@ def _late(weights: Path) -> list[dict[str, Any]]:
 
 
 def test_speech_beside_is_another_and_the_text_is_the_same(outcome: Outcome) -> None:
-    gap = outcome.result.curves.query("kind == 'modality_gap' and group == 'mean' and measure == 'linear_cka'")
-    other = outcome.result.tables["beside"].query("kind == 'modality_gap' and group == 'mean'")
+    gap = outcome.result.curves.query("kind == 'modality_similarity' and group == 'mean' and measure == 'linear_cka'")
+    other = outcome.result.tables["beside"].query("kind == 'modality_similarity' and group == 'mean'")
     both = gap.merge(other.query("measure == 'linear_cka'"), on="point")
     assert (both["value_x"] - both["value_y"]).abs().max() > 1e-3
-    assert "language_gap_text" not in set(outcome.result.tables["beside"]["kind"])
+    assert "language_similarity_text" not in set(outcome.result.tables["beside"]["kind"])
 
 
 def test_it_is_told_saved_and_taken_up_again(outcome: Outcome, weights: Path, manifest: Path) -> None:

@@ -80,20 +80,23 @@ def cell(
 @pytest.mark.parametrize(
     ("rule", "meant"),
     [
-        ("retrieval", ("modality_gap", "retrieval", "mean", "calibrated")),
-        ("retrieval.speech", ("modality_gap", "retrieval", "mean", "calibrated")),
-        ("retrieval.speech.swh", ("modality_gap", "retrieval", "swh", "calibrated")),
-        ("retrieval.swh", ("modality_gap", "retrieval", "swh", "calibrated")),
-        ("retrieval.text.swh-deu", ("language_gap_text", "retrieval", "swh-deu", "calibrated")),
-        ("retrieval.language_gap_speech:value", ("language_gap_speech", "retrieval", "mean", "value")),
-        ("retrieval.cross_gap.swh-hau", ("cross_gap", "retrieval", "swh-hau", "calibrated")),
-        ("linear_cka.speech.hau:low", ("modality_gap", "linear_cka", "hau", "low")),
-        ("svcca( variance = 0.90 ).speech.hau", ("modality_gap", "svcca(variance=0.9)", "hau", "calibrated")),
-        ("linear_cka.swh:p", ("modality_gap", "linear_cka", "swh", "p")),
-        ("linear_cka.swh@shared.0", ("modality_gap", "linear_cka", "swh", "calibrated", "shared.0")),
+        ("retrieval", ("modality_similarity", "retrieval", "mean", "chance_corrected")),
+        ("retrieval.speech", ("modality_similarity", "retrieval", "mean", "chance_corrected")),
+        ("retrieval.speech.swh", ("modality_similarity", "retrieval", "swh", "chance_corrected")),
+        ("retrieval.swh", ("modality_similarity", "retrieval", "swh", "chance_corrected")),
+        ("retrieval.text.swh-deu", ("language_similarity_text", "retrieval", "swh-deu", "chance_corrected")),
+        ("retrieval.language_similarity_speech:value", ("language_similarity_speech", "retrieval", "mean", "value")),
+        ("retrieval.cross_similarity.swh-hau", ("cross_similarity", "retrieval", "swh-hau", "chance_corrected")),
+        ("linear_cka.speech.hau:low", ("modality_similarity", "linear_cka", "hau", "low")),
+        (
+            "svcca( variance = 0.90 ).speech.hau",
+            ("modality_similarity", "svcca(variance=0.9)", "hau", "chance_corrected"),
+        ),
+        ("linear_cka.swh:p", ("modality_similarity", "linear_cka", "swh", "p")),
+        ("linear_cka.swh@shared.0", ("modality_similarity", "linear_cka", "swh", "chance_corrected", "shared.0")),
         (
             "linear_cka.swh:value:length_regressed",
-            ("modality_gap", "linear_cka", "swh", "value", "shared.1", "length_regressed"),
+            ("modality_similarity", "linear_cka", "swh", "value", "shared.1", "length_regressed"),
         ),
     ],
 )
@@ -101,34 +104,36 @@ def test_a_rule_names_one_number(rule: str, meant: tuple[str, ...], result: Resu
     assert number_of(result, rule) == pytest.approx(cell(result, *meant), abs=1e-3)
 
 
-def test_a_gap_is_what_likeness_leaves(result: Result) -> None:
-    mean = cell(result, "modality_gap", "linear_cka", "mean", "calibrated")
+def test_a_gap_is_what_similarity_leaves(result: Result) -> None:
+    mean = cell(result, "modality_similarity", "linear_cka", "mean", "chance_corrected")
     assert number_of(result, "modality_gap") == pytest.approx(1 - mean, abs=1e-3)
-    raw = cell(result, "language_gap_text", "retrieval", "mean", "value")
+    raw = cell(result, "language_similarity_text", "retrieval", "mean", "value")
     assert number_of(result, "language_gap_text.retrieval:value") == pytest.approx(1 - raw, abs=1e-3)
     assert number_of(result, "modality_gap.xsim.swh:value") == pytest.approx(
-        cell(result, "modality_gap", "xsim", "swh", "value"), abs=1e-3
+        cell(result, "modality_similarity", "xsim", "swh", "value"), abs=1e-3
     )
     low, value, high = (number_of(result, f"modality_gap.swh:{column}") for column in ("low", "value", "high"))
     assert low < value < high
-    assert high == pytest.approx(1 - cell(result, "modality_gap", "linear_cka", "swh", "low"), abs=1e-3)
+    assert high == pytest.approx(1 - cell(result, "modality_similarity", "linear_cka", "swh", "low"), abs=1e-3)
 
 
 def test_the_worst_and_a_languages_pairs(result: Result) -> None:
-    each = {one: cell(result, "modality_gap", "retrieval", one, "value") for one in LANGUAGES}
+    each = {one: cell(result, "modality_similarity", "retrieval", one, "value") for one in LANGUAGES}
     lowest = min(each, key=lambda one: each[one])
     verdict = apply(parse_rule("min", "retrieval.speech.worst:value", 0.0, result), result)
     assert verdict.passed
     assert f"worst of 3: {lowest}" in verdict.line
     rule = parse_rule("max", "modality_gap.retrieval.worst:value", 1.0, result)
     assert f"{1 - min(each.values()):.4g} <= 1" in apply(rule, result).line  # the largest gap, where gaps are bounded
-    pairs = [cell(result, "language_gap_speech", "retrieval", pair, "value") for pair in ("swh-deu", "swh-hau")]
-    assert number_of(result, "retrieval.language_gap_speech.swh:value") == pytest.approx(np.mean(pairs), abs=1e-3)
+    pairs = [cell(result, "language_similarity_speech", "retrieval", pair, "value") for pair in ("swh-deu", "swh-hau")]
+    assert number_of(result, "retrieval.language_similarity_speech.swh:value") == pytest.approx(
+        np.mean(pairs), abs=1e-3
+    )
 
 
 def test_a_resource_class_has_a_number_where_the_result_tells_classes(result: Result) -> None:
-    table = result.curves[result.curves["group"] == "mean"].assign(group="low", calibrated=0.25)
-    classed = dataclasses.replace(result, tables={"by_class": table[table["kind"] == "modality_gap"]})
+    table = result.curves[result.curves["group"] == "mean"].assign(group="low", chance_corrected=0.25)
+    classed = dataclasses.replace(result, tables={"by_class": table[table["kind"] == "modality_similarity"]})
     assert number_of(classed, "modality_gap.low") == 0.75
     assert not apply(parse_rule("max", "language_gap_text.low", 1, classed), classed).passed
 
@@ -175,11 +180,11 @@ def test_a_rule_that_matches_no_row_fails(rule: str, bound: str, result: Result)
 
 
 def test_a_number_that_is_none_fails(result: Result) -> None:
-    empty = dataclasses.replace(result, curves=result.curves.assign(calibrated=math.nan))
+    empty = dataclasses.replace(result, curves=result.curves.assign(chance_corrected=math.nan))
     for bound, limit in (("max", 1e9), ("min", -1e9)):
         verdict = apply(parse_rule(bound, "modality_gap.swh", limit, empty), empty)  # type: ignore[arg-type]
         assert not verdict.passed
-        assert "no calibrated" in verdict.line
+        assert "no chance_corrected" in verdict.line
 
 
 def test_a_measure_with_several_parameters_must_be_told_apart(result: Result) -> None:
@@ -211,7 +216,7 @@ def test_distances_of_means_have_rules(result: Result) -> None:
 
 def test_findings_have_rules_and_verdicts_can_be_required(result: Result) -> None:
     table = result.tables["findings"].query("id == 'convergence' and group == 'all'").set_index("basis")
-    row = table.loc["calibrated"]
+    row = table.loc["chance_corrected"]
     assert number_of(result, "finding.convergence") == pytest.approx(row["effect"], abs=1e-3)
     assert number_of(result, "finding.convergence:low") == pytest.approx(row["low"], abs=1e-3)
     raw = table.loc["raw_svcca"]
@@ -241,7 +246,11 @@ def test_nothing_becomes_worse_by_itself(result: Result, again: Result, worse: R
         assert all(verdict.passed for verdict in no_worse(other, result))
     found = no_worse(worse, result)
     failed = {verdict.rule.partition(": ")[2] for verdict in found if not verdict.passed}
-    assert {"modality_gap by linear_cka", "modality_gap by retrieval", "modality_gap by xsim"} <= failed
+    assert {
+        "modality_similarity by linear_cka",
+        "modality_similarity by retrieval",
+        "modality_similarity by xsim",
+    } <= failed
     assert all(verdict.passed for verdict in no_worse(result, worse))  # better is not worse
     assert all(verdict.passed for verdict in no_worse(worse, result, tolerance=2.0))
     assert len(found) == 4 * len(MEASURES)
@@ -261,7 +270,7 @@ def test_a_baseline_must_be_of_the_same_sentences_and_measures(result: Result, t
     ):
         with pytest.raises(UsageError, match=said):
             no_worse(result, but(part, key, value))
-    less = dataclasses.replace(result, curves=result.curves[result.curves["kind"] != "cross_gap"])
+    less = dataclasses.replace(result, curves=result.curves[result.curves["kind"] != "cross_similarity"])
     failed = [verdict for verdict in no_worse(less, result) if not verdict.passed]
     assert len(failed) == len(MEASURES)
     skipped = [verdict.line for verdict in no_worse(result, result) if verdict.line.startswith("skip")]
@@ -274,10 +283,10 @@ def test_a_baseline_must_be_of_the_same_sentences_and_measures(result: Result, t
 
 
 def test_what_chance_reaches_is_not_compared(result: Result) -> None:
-    saturated = dataclasses.replace(result, curves=result.curves.assign(null_q95=1.0))
+    saturated = dataclasses.replace(result, curves=result.curves.assign(null_mean=1.0))
     lines = {verdict.rule: verdict for verdict in no_worse(saturated, saturated)}
-    assert not lines["no worse than baseline: modality_gap by linear_cka"].passed
-    assert "says nothing" in lines["no worse than baseline: modality_gap by linear_cka"].line
+    assert not lines["no worse than baseline: modality_similarity by linear_cka"].passed
+    assert "says nothing" in lines["no worse than baseline: modality_similarity by linear_cka"].line
 
 
 def test_rules_stand_in_a_file(tmp_path: Path, result: Result) -> None:
@@ -338,7 +347,7 @@ def test_the_command_line_says_a_line_a_rule_and_its_exit_code(
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
     assert lines[0].startswith("pass  --max modality_gap=0.9: 0.")
-    assert lines[0].endswith("modality_gap by linear_cka at shared.1, mean of 3, n 40")
+    assert lines[0].endswith("modality_similarity by linear_cka at shared.1, mean of 3, n 40")
     junit = tmp_path / "out" / "gaps.xml"
     given = [
         "check",

@@ -66,7 +66,7 @@ def test_a_study_by_hand_in_three_steps(capsys: pytest.CaptureFixture[str], stud
         "--permutations",
         "19",
     )
-    assert code == 0 and "Modality gap" in out and (out_folder / "scores.csv").exists()
+    assert code == 0 and "Similarity of speech and text" in out and (out_folder / "scores.csv").exists()
     code, out, _ = _told(capsys, "report", str(out_folder))
     assert code == 0 and "report.html" in out.replace(" ", "")
     assert (out_folder / "report.html").exists()

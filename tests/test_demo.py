@@ -24,7 +24,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
         study.model_copy(
             update={
                 "corpus": corpus,
-                "kinds": ["modality_gap", "cross_gap"],
+                "kinds": ["modality_similarity", "cross_similarity"],
                 "output": tmp_path_factory.mktemp("demo"),
                 "measures": ["linear_cka", "retrieval"],
                 "controls": ["none", "length_only"],
@@ -62,21 +62,23 @@ def test_no_sentence_of_it_was_trained_on(outcome: Outcome) -> None:
 
 
 def test_speech_finds_its_text_and_the_text_of_other_languages(outcome: Outcome) -> None:
-    same, across = (_curve(outcome.result.curves, kind) for kind in ("modality_gap", "cross_gap"))
+    same, across = (_curve(outcome.result.curves, kind) for kind in ("modality_similarity", "cross_similarity"))
     assert same["shared.pooled"] >= 0.75, same
     assert across["shared.pooled"] >= 0.6, across
     assert same["shared.input"] < same["shared.pooled"]
 
 
 def test_neither_control_does_as_well(outcome: Outcome) -> None:
-    own = _curve(outcome.result.curves, "cross_gap")["shared.pooled"]
-    untrained, ridge = (_curve(_beside(outcome, label), "cross_gap")["shared.pooled"] for label in (UNTRAINED, RIDGE))
+    own = _curve(outcome.result.curves, "cross_similarity")["shared.pooled"]
+    untrained, ridge = (
+        _curve(_beside(outcome, label), "cross_similarity")["shared.pooled"] for label in (UNTRAINED, RIDGE)
+    )
     assert untrained < 4 * CHANCE and untrained < ridge < own, (untrained, ridge, own)
 
 
 def test_the_means_come_together_and_not_so_in_the_untrained_control(outcome: Outcome) -> None:
     def fall(table: pd.DataFrame) -> float:
-        means = table[table["kind"] == "modality_gap"].groupby("point")["distance"].mean()
+        means = table[table["kind"] == "modality_similarity"].groupby("point")["distance"].mean()
         return float(means["shared.pooled"] / means["shared.input"])
 
     tables = outcome.result.tables

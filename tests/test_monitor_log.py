@@ -41,16 +41,16 @@ def rows_of(monitor: GapMonitor) -> dict[tuple[str, str, str, str], dict[str, An
 
 
 def test_the_numbers_are_those_of_score(tmp_path: Path) -> None:
-    kinds = ("modality_gap", "language_gap_text", "language_gap_speech", "cross_gap")
+    kinds = ("modality_similarity", "language_similarity_text", "language_similarity_speech", "cross_similarity")
     probe = still(named("out", SPEECH), named("out", TEXT))
     rows = rows_of(GapMonitor(probe, tmp_path / "log", kinds=kinds))
     sides = {
-        ("modality_gap", "xa", "xa"): (SPEECH["xa"], TEXT["xa"]),
-        ("modality_gap", "xb", "xb"): (SPEECH["xb"], TEXT["xb"]),
-        ("language_gap_text", "xa", "xb"): (TEXT["xa"], TEXT["xb"]),
-        ("language_gap_speech", "xa", "xb"): (SPEECH["xa"], SPEECH["xb"]),
-        ("cross_gap", "xa", "xb"): (SPEECH["xa"], TEXT["xb"]),
-        ("cross_gap", "xb", "xa"): (SPEECH["xb"], TEXT["xa"]),
+        ("modality_similarity", "xa", "xa"): (SPEECH["xa"], TEXT["xa"]),
+        ("modality_similarity", "xb", "xb"): (SPEECH["xb"], TEXT["xb"]),
+        ("language_similarity_text", "xa", "xb"): (TEXT["xa"], TEXT["xb"]),
+        ("language_similarity_speech", "xa", "xb"): (SPEECH["xa"], SPEECH["xb"]),
+        ("cross_similarity", "xa", "xb"): (SPEECH["xa"], TEXT["xb"]),
+        ("cross_similarity", "xb", "xa"): (SPEECH["xb"], TEXT["xa"]),
     }
     assert len(rows) == len(sides) * 3
     for (kind, a, b), (x, y) in sides.items():
@@ -58,7 +58,7 @@ def test_the_numbers_are_those_of_score(tmp_path: Path) -> None:
             wanted = score(x.astype(np.float32), y.astype(np.float32), measure)
             row = rows[kind, measure, a, b]
             assert row["value"] == pytest.approx(wanted.value, abs=1e-12)
-            for name in ("null_mean", "null_q95", "calibrated", "p"):
+            for name in ("null_mean", "null_q95", "chance_corrected", "calibrated", "p"):
                 expected = getattr(wanted, name)
                 assert row[name] is None if math.isnan(expected) else row[name] == pytest.approx(expected)
 
@@ -116,7 +116,7 @@ def test_wrong_options_are_told(tmp_path: Path) -> None:
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"every": 0}, "every"),
         ({"budget": 0.0}, "budget"),
-        ({"kinds": ["modality_gpa"]}, "did you mean 'modality_gap'"),
+        ({"kinds": ["modality_gpa"]}, "did you mean 'modality_similarity'"),
         ({"measures": ["linear_kca"]}, "did you mean 'linear_cka'"),
         ({"to": [3]}, "add_scalar"),
     ]
@@ -282,12 +282,12 @@ def test_tensorboard_and_functions_get_the_means(tmp_path: Path) -> None:
     monitor.step(7)
     writer.close()
     log = read_log(tmp_path / "log")
-    mean = log[log["measure"] == "retrieval"][["value", "calibrated"]].mean()
-    name = "babelscope/modality_gap/retrieval/out"
+    mean = log[log["measure"] == "retrieval"][["value", "chance_corrected"]].mean()
+    name = "babelscope/modality_similarity/retrieval/out"
     assert told == [(7, told[0][1])]
     assert told[0][1][name] == pytest.approx(mean["value"])
-    assert told[0][1][f"{name}/calibrated"] == pytest.approx(mean["calibrated"])
-    assert "babelscope/modality_gap/centroid_gap/out/calibrated" not in told[0][1]
+    assert told[0][1][f"{name}/chance_corrected"] == pytest.approx(mean["chance_corrected"])
+    assert "babelscope/modality_similarity/centroid_gap/out/chance_corrected" not in told[0][1]
     held = reading.EventAccumulator(str(tmp_path / "board"))
     held.Reload()
     assert set(held.Tags()["scalars"]) == told[0][1].keys()
@@ -305,7 +305,7 @@ def test_weights_and_biases_get_the_means_with_their_own_axis(tmp_path: Path) ->
         GapMonitor(probe, tmp_path / "log", to=[run]).step(7)
         held = dict(run.summary)
     value = read_log(tmp_path / "log").query("measure == 'retrieval'")["value"].mean()
-    assert held["babelscope/modality_gap/retrieval/out"] == pytest.approx(value)
+    assert held["babelscope/modality_similarity/retrieval/out"] == pytest.approx(value)
     assert held["babelscope/step"] == 7
 
 

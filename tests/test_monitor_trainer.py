@@ -89,7 +89,7 @@ def test_a_trainer_with_the_callback_gives_the_same_bits_and_logs_both(board: Pa
 
     log = read_log(monitor.log)
     assert log["step"].unique().tolist() == [0, 5, 10, 15, 20]
-    name = "babelscope/modality_gap/retrieval/out"
+    name = "babelscope/modality_similarity/retrieval/out"
     history = [(entry["step"], entry[name]) for entry in watched.state.log_history if name in entry]
     assert history == list(log.query("measure == 'retrieval'")[["step", "value"]].itertuples(index=False, name=None))
     losses = [[e["step"] for e in t.state.log_history if "loss" in e] for t in (plain, watched)]

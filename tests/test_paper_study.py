@@ -36,7 +36,7 @@ def test_a_study_like_the_papers_runs_from_released_formats_to_a_report(
     scores = outcome.result.scores
     assert set(scores["measure"]) == {"svcca(variance=0.9)", "svcca(variance=0.99)", "linear_cka", "retrieval"}
     assert set(scores["language_a"]) | set(scores["language_b"]) == set(LANGUAGES)
-    shared = scores[(scores["kind"] == "modality_gap") & (scores["point_a"] == scores["point_b"])]
+    shared = scores[(scores["kind"] == "modality_similarity") & (scores["point_a"] == scores["point_b"])]
     assert len(shared) and shared["point_a"].str.startswith("shared.").all()
     assert "retrieval" in set(shared["measure"])  # speech and text lie in one space there
     stages = set(scores["stage_a"])

@@ -74,8 +74,8 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "an output below a file": ({"output": "a-file/out"}, "a-file is not a folder: choose another output"),
     "a manifest that is not there": ({"corpus": {"path": "nowhere.csv"}}, "nowhere.csv"),
     "nothing to compare": (
-        {"corpus": {"languages": ["xa"]}, "kinds": ["language_gap_text"]},
-        "one language .* none of language_gap_text can be compared",
+        {"corpus": {"languages": ["xa"]}, "kinds": ["language_similarity_text"]},
+        "one language .* none of language_similarity_text can be compared",
     ),
     "no such device": ({"model": {"device": "toaster"}}, "'toaster' cannot be used"),
 }

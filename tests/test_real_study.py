@@ -29,7 +29,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
             "name": "forty prompts",
             "output": str(tmp_path_factory.mktemp("forty")),
             "measures": ["linear_cka", "retrieval"],
-            "kinds": ["modality_gap", "language_gap_text", "language_gap_speech"],
+            "kinds": ["modality_similarity", "language_similarity_text", "language_similarity_speech"],
             "permutations": 99,
             "intervals": False,
             "corpus": {
@@ -60,7 +60,7 @@ def _values(result: Result, kind: str, point: str, measure: str, control: str = 
 
 def test_text_finds_its_translation(outcome: Outcome) -> None:
     """One draw of forty moves by .05 (s.d., Russian): here a loose bound, below the mean over draws."""
-    found = _values(outcome.result, "language_gap_text", "text.pooled", "retrieval")
+    found = _values(outcome.result, "language_similarity_text", "text.pooled", "retrieval")
     assert all(found[f"en-{other}"] >= 0.75 for other in LANGUAGES[1:]), found
 
 
@@ -85,9 +85,9 @@ def test_text_finds_its_translation_over_many_draws() -> None:
 
 
 def test_speech_finds_its_translation_beyond_chance_and_beyond_its_length(outcome: Outcome) -> None:
-    found = _values(outcome.result, "language_gap_speech", "speech.norm", "retrieval")
-    bare = _values(outcome.result, "language_gap_speech", "length", "retrieval", "length_only")
-    less = _values(outcome.result, "language_gap_speech", "speech.norm", "retrieval", "length_regressed")
+    found = _values(outcome.result, "language_similarity_speech", "speech.norm", "retrieval")
+    bare = _values(outcome.result, "language_similarity_speech", "length", "retrieval", "length_only")
+    less = _values(outcome.result, "language_similarity_speech", "speech.norm", "retrieval", "length_regressed")
     assert found["en-it"] >= 0.5, found
     for other in LANGUAGES[1:]:
         assert found[f"en-{other}"] > 4 * CHANCE and found[f"en-{other}"] > bare[f"en-{other}"] + 0.05, (found, bare)
@@ -106,7 +106,7 @@ def test_shuffled_sentences_are_at_chance(outcome: Outcome) -> None:
 def test_speech_comes_nearest_to_text_in_the_upper_half_of_whisper(outcome: Outcome) -> None:
     curves = outcome.result.curves
     rows = curves[
-        (curves["kind"] == "modality_gap") & (curves["measure"] == "linear_cka") & (curves["control"] == "none")
+        (curves["kind"] == "modality_similarity") & (curves["measure"] == "linear_cka") & (curves["control"] == "none")
     ]
     mean = rows[rows["group"] == "mean"].set_index("point")
     best = str(mean["value"].idxmax())

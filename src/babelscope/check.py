@@ -4,10 +4,11 @@ A rule names one number of a result::
 
     METRIC[.KIND][.GROUP][:COLUMN][:CONTROL][@POINT]
 
-``modality_gap``, ``modality_gap.swh``, ``retrieval.speech.swh``, ``linear_cka.modality_gap.worst@speech.layer.5``,
-``svcca(variance=0.9).text:value``. What is left out has one meaning each, which :class:`Rule` states. Two metrics have
-tables of their own: ``centroid_distance``, how far apart the means lie, and ``finding``, the effect of a finding, of
-which the verdict may be required as well. Names that nobody knows are refused; a rule that finds no number fails.
+``modality_gap``, ``modality_gap.swh``, ``retrieval.speech.swh``,
+``linear_cka.modality_similarity.worst@speech.layer.5``, ``svcca(variance=0.9).text:value``. What is left out has one
+meaning each, which :class:`Rule` states. Two metrics have tables of their own: ``centroid_distance``, how far apart the
+means lie, and ``finding``, the effect of a finding, of which the verdict may be required as well. Names that nobody
+knows are refused; a rule that finds no number fails.
 """
 
 from __future__ import annotations
@@ -29,20 +30,24 @@ from babelscope.cache import write_atomically
 from babelscope.errors import UsageError, did_you_mean
 from babelscope.gaps.by_class import ALL
 from babelscope.gaps.draws import output
-from babelscope.gaps.findings import CANNOT_TELL, HOLDS, HOLDS_NOT
+from babelscope.gaps.findings import CANNOT_TELL, CORRECTED, HOLDS, HOLDS_NOT
 from babelscope.gaps.naming import by_preference
+from babelscope.gaps.old_names import current_basis, current_kind
 from babelscope.gaps.resampling import freedom
-from babelscope.gaps.result import CONTROLS, KINDS, Result
+from babelscope.gaps.result import CONTROLS, GAPS, KINDS, Result
 from babelscope.languages import language
 from babelscope.similarity import MEASURES, parse_measure, student
 
 #: Short words for kinds, by what a listener of them would ask of.
 SHORT_KINDS: dict[str, str] = {
-    "speech": "modality_gap",  # a language's speech against its own text
-    "text": "language_gap_text",  # its text against the texts of the others
+    "speech": "modality_similarity",  # a language's speech against its own text
+    "text": "language_similarity_text",  # its text against the texts of the others
 }
 
-COLUMNS = ("calibrated", "value", "low", "high", "p")
+COLUMNS = (CORRECTED, "calibrated", "value", "low", "high", "p")
+
+#: The same for distances.
+SHORT_GAPS: dict[str, str] = {"speech": "modality_gap", "text": "language_gap_text"}
 
 #: Metrics that stand in tables of their own, and the columns that a rule may ask of each, the usual one first.
 DISTANCE, FINDING = "centroid_distance", "finding"
@@ -70,21 +75,23 @@ class Rule:
     text : str
         As it was written.
     metric : str
-        A measure, whose likeness is meant; or a kind of gap, and then the gap is meant: 1 - calibrated, or the distance
-        of ``value`` from perfect agreement. A gap of 0 is perfect agreement, of 1 no more than chance. Or
-        ``centroid_distance``, or ``finding``.
+        A measure or a kind of similarity, of which more is better; or a gap (:data:`~babelscope.gaps.GAPS`), of which
+        less is: 1 - the chance-corrected score, or the distance of ``value`` from perfect agreement. A gap of 0 is
+        perfect agreement, of 1 what chance gives on average. Or ``centroid_distance``, or ``finding``.
     kind : str
-        Of :data:`~babelscope.gaps.KINDS`; the modality gap if left out. Of a finding its id.
+        Of :data:`~babelscope.gaps.KINDS`, those of ``centroid_distance`` of :data:`~babelscope.gaps.GAPS`; speech and
+        text of one language if left out. Of a finding its id.
     measure : str
-        As it stands in the result. A gap is that of linear CKA, else of retrieval, else of SVCCA, else of the result's
-        first measure, unless a measure follows it.
+        As it stands in the result. A kind or gap is that of linear CKA, else of retrieval, else of SVCCA, else of the
+        result's first measure, unless a measure follows it.
     group : str
         ``mean`` (over all, the default), ``worst`` (of all), a language, a pair of languages, or a resource class. A
         language, where pairs are compared, is the mean over its pairs.
     column : str
-        Of :data:`COLUMNS`; ``calibrated`` if left out.
+        Of :data:`COLUMNS`; ``chance_corrected`` if left out.
     control : str
-        Of :data:`~babelscope.gaps.CONTROLS`; ``none`` if left out. Of a finding its basis; ``calibrated`` if left out.
+        Of :data:`~babelscope.gaps.CONTROLS`; ``none`` if left out. Of a finding its basis; ``chance_corrected`` if left
+        out.
     point : str
         The last (deepest) point if empty.
     """
@@ -96,14 +103,14 @@ class Rule:
     kind: str
     measure: str
     group: str = MEAN
-    column: str = "calibrated"
+    column: str = CORRECTED
     control: str = "none"
     point: str = ""
 
     @property
     def gap(self) -> bool:
-        """Whether the number is a gap, not a likeness."""
-        return self.metric in KINDS
+        """Whether the number is a gap, not a similarity."""
+        return self.metric in GAPS
 
     def __str__(self) -> str:
         return f"--{self.bound} {self.text}={self.limit:g}"
@@ -131,7 +138,7 @@ class Rules:
     no_worse_than : Path or None
         Folder of an earlier result.
     tolerance : float
-        How much worse than the baseline is always allowed, in calibrated units.
+        How much worse than the baseline is always allowed, in chance-corrected units.
     """
 
     bounds: tuple[tuple[Bound, str, float], ...] = ()
@@ -270,22 +277,22 @@ def parse_rule(bound: Bound, text: str, limit: float, result: Result) -> Rule:
     metric = words.pop(0)
     if metric in OF_TABLES:
         return _of_table(bound, text, limit, result, metric, words, qualifiers, point)
-    if metric in KINDS:
-        kind = metric
+    if metric in KINDS or metric in GAPS:
+        kind = GAPS.get(metric, metric)
         measure = _measure(words.pop(0), result, where) if words and _is_measure(words[0], result) else _usual(result)
     else:
         if metric in SHORT_KINDS or not _is_measure(metric, result):
             raise UsageError(f"{where}: there is no metric {metric!r}; {did_you_mean(metric, _metrics(result))}")
         measure = _measure(metric, result, where)
-        kind = "modality_gap"
-        if words and (words[0] in KINDS or words[0] in SHORT_KINDS):
+        kind = "modality_similarity"
+        if words and (words[0] in KINDS or words[0] in SHORT_KINDS or words[0] in GAPS):
             word = words.pop(0)
-            kind = SHORT_KINDS.get(word, word)
+            kind = current_kind(SHORT_KINDS.get(word, word), where)
     group = words.pop(0) if words else MEAN
     if words:
         raise UsageError(f"{where}: {words[0]!r} is one name too many; write METRIC.KIND.GROUP:COLUMN@POINT")
     _check_group(group, result, where)
-    column, control = "calibrated", "none"
+    column, control = CORRECTED, "none"
     for qualifier in (word.strip() for word in qualifiers):
         if qualifier in COLUMNS:
             column = qualifier
@@ -322,7 +329,7 @@ def _of_table(
         known = list(dict.fromkeys(map(str, table["id"])))
         if not words:
             raise UsageError(f"{where}: say which finding, such as finding.{known[0] if known else 'convergence'}")
-        kind, group, basis = words.pop(0), ALL, "calibrated"
+        kind, group, basis = words.pop(0), ALL, CORRECTED
         if kind not in known:
             raise UsageError(f"{where}: the result has no finding {kind!r}; {did_you_mean(kind, known)}")
         bases = tuple(dict.fromkeys(map(str, table["basis"])))
@@ -334,9 +341,9 @@ def _of_table(
         if point:
             raise UsageError(f"{where}: a finding is about all points; leave out @{point}")
     else:
-        if words and (words[0] in KINDS or words[0] in SHORT_KINDS):
+        if words and (words[0] in GAPS or words[0] in SHORT_GAPS):
             word = words.pop(0)
-            kind = SHORT_KINDS.get(word, word)
+            kind = SHORT_GAPS.get(word, word)
         if words:
             group = words.pop(0)
             _check_group(group, result, where)
@@ -346,6 +353,7 @@ def _of_table(
     if words:
         raise UsageError(f"{where}: {words[0]!r} is one name too many")
     for qualifier in (word.strip() for word in qualifiers):
+        qualifier = current_basis(qualifier, where) if metric == FINDING else qualifier
         if qualifier in columns:
             column = qualifier
         elif qualifier in bases:
@@ -356,7 +364,7 @@ def _of_table(
 
 
 def _metrics(result: Result) -> list[str]:
-    return list(dict.fromkeys([*KINDS, *OF_TABLES, *_measures(result), *MEASURES]))
+    return list(dict.fromkeys([*GAPS, *KINDS, *OF_TABLES, *_measures(result), *MEASURES]))
 
 
 def _measures(result: Result) -> list[str]:
@@ -404,7 +412,7 @@ def _groups(result: Result) -> list[str]:
         str(code) for column in ("language_a", "language_b") for code in result.scores.get(column, ())
     )
     classes = dict.fromkeys(str(group) for group in _classes(result)["group"])
-    return list(dict.fromkeys([MEAN, WORST, *languages, *classes, *pairs, *KINDS, *SHORT_KINDS]))
+    return list(dict.fromkeys([MEAN, WORST, *languages, *classes, *pairs, *KINDS, *GAPS, *SHORT_KINDS]))
 
 
 def _classes(result: Result) -> pd.DataFrame:
@@ -424,7 +432,7 @@ class _Found:
 
 
 def apply(rule: Rule, result: Result) -> Verdict:
-    """Hold one rule against a result."""
+    """Check one rule of a result."""
     found = _find(rule, result)
     if isinstance(found, str):
         return Verdict(str(rule), False, f"FAIL  {rule}: {found}")
@@ -454,7 +462,7 @@ def _find(rule: Rule, result: Result) -> _Found | str:
         return f"matches no row: there is no {rule.kind} at {point}"
     rows = rows[rows["against"] == rows["against"].iloc[-1]]  # of several text points the last
     against = str(rows["against"].iloc[0])
-    place = f"{rule.kind} by {rule.measure} at {point}" + ("" if against == point else f" against {against}")
+    place = f"{rule.kind} by {rule.measure} at {point}" + ("" if against == point else f" and {against}")
     if rule.control != "none":
         place += f", {rule.control}"
     chosen = _group(rule, rows, result, point, against)
@@ -463,7 +471,7 @@ def _find(rule: Rule, result: Result) -> _Found | str:
     numbers = [(str(row["group"]), _value(rule, row)) for _, row in chosen.iterrows()]
     if any(not math.isfinite(number) for _, number in numbers):
         lacking = [group for group, number in numbers if not math.isfinite(number)]
-        hint = " (its measure has no null: ask for :value)" if rule.column == "calibrated" else ""
+        hint = " (its measure has no null: ask for :value)" if rule.column in (CORRECTED, "calibrated") else ""
         return f"{place} has no {rule.column} for {', '.join(lacking[:5])}{hint}"
     if rule.group == WORST:
         worst = (max if rule.bound == "max" else min)(numbers, key=lambda pair: pair[1])
@@ -522,7 +530,7 @@ def _find_distance(rule: Rule, result: Result) -> _Found | str:
 
 
 def require(text: str, wanted: str, result: Result) -> Verdict:
-    """Hold the verdict of a finding against the one that is required.
+    """Compare the verdict of a finding with the one that is required.
 
     Raises
     ------
@@ -573,7 +581,7 @@ def _value(rule: Rule, row: pd.Series[Any]) -> float:
     number = float(row[rule.column])
     if not rule.gap or rule.column == "p":
         return number
-    if rule.column == "calibrated":
+    if rule.column in (CORRECTED, "calibrated"):
         return 1.0 - number
     measure = parse_measure(rule.measure)
     if rule.column == "value":
@@ -584,9 +592,9 @@ def _value(rule: Rule, row: pd.Series[Any]) -> float:
 
 
 def _note(rule: Rule, chosen: pd.DataFrame, group: str) -> str:
-    """Say what a calibrated number hides: that it stands on the floor."""
+    """Say of a score that it is not above the null's 95th percentile."""
     row = chosen[chosen["group"] == group].iloc[0]
-    floor = rule.column == "calibrated" and float(row["calibrated"]) == 0
+    floor = rule.column in (CORRECTED, "calibrated") and float(row["calibrated"]) == 0
     return " (not above chance)" if floor else ""
 
 
@@ -599,7 +607,7 @@ def _shown(number: float) -> str:
 
 @dataclass(frozen=True)
 class _Change:
-    """One number now and before, as (value - null_q95) / (best - null_q95): calibrated, but without its floor."""
+    """One chance-corrected number now and before."""
 
     group: str
     now: float
@@ -608,11 +616,11 @@ class _Change:
 
 
 def no_worse(result: Result, baseline: Result, *, tolerance: float = 0.0, name: str = "baseline") -> list[Verdict]:
-    """Compare a result with an earlier one: every uncontrolled gap at its last point, by every measure.
+    """Compare a result with an earlier one: every uncontrolled similarity at its last point, by every measure.
 
-    Modality gaps are compared for each language and their mean, the others for the mean over pairs. The scale is the
-    calibrated one without its floor, (value - null_q95) / (best - null_q95), so that another null (another width, say)
-    is allowed for. A number is worse if
+    That of speech and text is compared for each language and their mean, the others for the mean over pairs. Scores are
+    chance-corrected (:func:`babelscope.similarity.chance_corrected`), so that another null (another width, say) is
+    allowed for. A number is worse if
 
         now - before + t error < -tolerance
 
@@ -626,7 +634,7 @@ def no_worse(result: Result, baseline: Result, *, tolerance: float = 0.0, name: 
     ----------
     result, baseline : Result
     tolerance : float
-        Further room, in calibrated units.
+        Further room, in chance-corrected units.
     name : str
         What to call the baseline.
 
@@ -658,7 +666,7 @@ def no_worse(result: Result, baseline: Result, *, tolerance: float = 0.0, name: 
             pairs[kind, measure] = _changes(kind, measure, now, before, drawn, reaches(measure), tolerance, name)
     count = sum(len(changes) for changes in pairs.values() if isinstance(changes, list))
     if not pairs:
-        return [Verdict(f"no worse than {name}", False, f"FAIL  no worse than {name}: it has no uncontrolled gap")]
+        return [Verdict(f"no worse than {name}", False, f"FAIL  no worse than {name}: it has no uncontrolled score")]
     if all(changes is None for changes in pairs.values()):
         raise UsageError(
             f"{', '.join(dict.fromkeys(measure for _, measure in pairs))} have no intervals (here or in {name}): name "
@@ -731,7 +739,7 @@ def _outputs(result: Result) -> dict[tuple[str, str], pd.DataFrame]:
     for (kind, measure), rows in plain.groupby(["kind", "measure"], sort=False):
         point, against = output(list(rows["point"]), list(rows["depth"]), list(rows["against"]))
         last = rows[(rows["point"] == point) & (rows["against"] == against)]
-        if kind != "modality_gap":
+        if kind != "modality_similarity":
             last = last[last["group"] == MEAN]
         found[str(kind), str(measure)] = last
     return found
@@ -786,9 +794,9 @@ def _paired_error(
 
 
 def _scaled(measure: str, row: pd.Series[Any]) -> tuple[float, float, float, float]:
-    """Return value, low and high where the null's 95th percentile is 0 and perfect agreement 1, and what 1 is worth."""
+    """Return value, low and high where the null's mean is 0 and perfect agreement 1, and what 1 is worth."""
     parsed = parse_measure(measure)
-    best, zero = parsed.best, float(row["null_q95"])
+    best, zero = parsed.best, float(row["null_mean"])
     if not parsed.null_kinds:
         zero = best + (1.0 if not parsed.higher_is_better else -1.0)  # without a null: as it is, higher being better
     if not math.isfinite(zero) or (best - zero) * (1 if parsed.higher_is_better else -1) <= 1e-12:
@@ -821,7 +829,7 @@ def _told(
 
 
 def check(result: Result, rules: Rules) -> list[Verdict]:
-    """Hold every rule against a result.
+    """Check every rule of a result.
 
     Parameters
     ----------

@@ -8,6 +8,7 @@ import os
 import shlex
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -34,7 +35,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from babelscope.cache import write_atomically
-from babelscope.errors import BabelscopeError, UsageError, harmless
+from babelscope.errors import BabelscopeError, RenamedWarning, UsageError, harmless
 
 #: Set to see the traceback of a defect.
 DEBUG_VARIABLE = "BABELSCOPE_DEBUG"
@@ -668,7 +669,7 @@ def compare(
     ] = "auto",
     kind: Annotated[
         list[str] | None,
-        typer.Option("--kind", "-k", help="Such as modality_gap; repeat for more; all kinds if left out."),
+        typer.Option("--kind", "-k", help="Such as modality_similarity; repeat for more; all kinds if left out."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of every draw.")] = 0,
     memory: Annotated[float, typer.Option("--memory", min=0.01, help="GB of activations that are held at once.")] = 2.0,
@@ -759,7 +760,7 @@ def diff(
     ] = None,
     kind: Annotated[
         list[str] | None,
-        typer.Option("--kind", "-k", help="Such as modality_gap; repeat for more; all kinds if left out."),
+        typer.Option("--kind", "-k", help="Such as modality_similarity; repeat for more; all kinds if left out."),
     ] = None,
     match: Annotated[
         str, typer.Option("--match", help="output, depth or all: which text point a speech point is compared with.")
@@ -1073,7 +1074,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
-        code = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+        with _renaming_told():
+            code = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
     except BabelscopeError as error:
         return _fail(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
@@ -1091,6 +1093,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if code == INTERRUPTED:
         return _fail(GO_ON, INTERRUPTED)
     return int(code) if isinstance(code, int) else 0
+
+
+@contextmanager
+def _renaming_told() -> Iterator[None]:
+    """Print what was read under an old name as one line each, and other warnings as Python does."""
+    shown = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, RenamedWarning):
+            err.print(f"note: {message}", markup=False, highlight=False, soft_wrap=True)
+        else:
+            shown(message, category, *where, **more)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", RenamedWarning)
+        warnings.showwarning = show
+        yield
 
 
 def entry() -> None:

@@ -17,6 +17,10 @@ _LONGEST = 2_000
 _ACTED_ON = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
+class RenamedWarning(UserWarning):
+    """A name of an earlier version was read as its present one."""
+
+
 class BabelscopeError(Exception):
     """Base of all errors that are told to the user in one line.
 

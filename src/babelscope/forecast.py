@@ -182,10 +182,10 @@ def _comparisons(model: Model, languages: int, match: str, kinds: Sequence[str])
     """Count what :func:`babelscope.gaps.plan` will list."""
     points = {modality: [point.name for point in side.points] for modality, side in model.sides.items()}
     ordered = languages * (languages - 1)
-    within = sum(len(names) * ordered // 2 for of, names in points.items() if f"language_gap_{of}" in kinds)
+    within = sum(len(names) * ordered // 2 for of, names in points.items() if f"language_similarity_{of}" in kinds)
     if len(points) < 2:
         return within
     shared = len(model.shared_points)
     own = (len(points["text"]) - shared) or len(points["text"])
     places = shared + (len(points["speech"]) - shared) * (own if match == "all" else 1)
-    return within + places * (languages * ("modality_gap" in kinds) + ordered * ("cross_gap" in kinds))
+    return within + places * (languages * ("modality_similarity" in kinds) + ordered * ("cross_similarity" in kinds))

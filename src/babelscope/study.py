@@ -20,7 +20,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from babelscope import corpora, models
 from babelscope.capture.encoding import BLOCK, encode
@@ -40,6 +40,7 @@ from babelscope.gaps.beside import KINDS_BESIDE, beside, told_beside, with_besid
 from babelscope.gaps.caveats import with_corpus_caveat
 from babelscope.gaps.comparisons import MATCHES
 from babelscope.gaps.folder import locked_output, save, tidy
+from babelscope.gaps.old_names import current_kind
 from babelscope.gaps.parts import PARTS
 from babelscope.gaps.result import CONTROLS, KINDS, Result
 from babelscope.gaps.scoring import CLUSTER_CHOICES, DEFAULT_MEASURES, DEFAULT_PERMUTATIONS, compare
@@ -166,6 +167,11 @@ class Study(_Table):
     skip_bad: bool = False
     engine: str = "local"
     replicas: Annotated[int, Field(ge=1)] | None = None
+
+    @field_validator("kinds")
+    @classmethod
+    def _current_kinds(cls, kinds: list[str]) -> list[str]:
+        return [current_kind(kind, "kinds") for kind in kinds]
 
     @classmethod
     def load(cls, path: Path | str) -> Study:

@@ -176,6 +176,6 @@ def test_a_study_of_polish_greek_and_bengali(tmp_path: Path) -> None:
         }
     )
     scores = run(study).result.scores
-    rows = scores[(scores["kind"] == "modality_gap") & (scores["control"] == "none")]
+    rows = scores[(scores["kind"] == "modality_similarity") & (scores["control"] == "none")]
     best = rows.groupby("language_a")["value"].max()
     assert set(best.index) == {"pl", "el", "bn"} and (best > 5 / 40).all()  # chance is 1 / 40

@@ -60,7 +60,7 @@ def tiny_study(folder: Path, output: str) -> Study:
             "permutations": 19,
             "measures": ["linear_cka"],
             "controls": ["none", "shuffled"],
-            "kinds": ["modality_gap"],
+            "kinds": ["modality_similarity"],
             "points": ["*.norm", "*.pooled"],
             "corpus": {"source": "manifest", "path": str(folder / "manifest.csv"), "languages": ["xa", "xb"], "n": 8},
             "model": {

@@ -21,7 +21,7 @@ from babelscope.gaps.resampling import deviations
 from babelscope.gaps.tables import tables_of_scores
 from babelscope.testing import Planted, planted_activations, planted_vectors
 
-KINDS = ("modality_gap", "language_gap_text", "language_gap_speech")
+KINDS = ("modality_similarity", "language_similarity_text", "language_similarity_speech")
 
 
 class Planting:
@@ -61,7 +61,8 @@ class Planting:
         value = score(np.arange(self.n))
         # The null's variance is that of two U-centred matrices of norm 1 under permutation (Szekely & Rizzo 2014).
         p = norm.sf(value * (self.n * (self.n - 3) / 2) ** 0.5)
-        scores = self.template.assign(value=value, null_mean=0.0, n=float(self.n), calibrated=np.nan, p=p)
+        scores = self.template.assign(value=value, null_mean=0.0, n=float(self.n), p=p)
+        scores = scores.assign(chance_corrected=value, calibrated=np.nan)
         if permutations:
             kernels, generator = kernels_of(np.arange(self.n)), np.random.default_rng(0)
             flat, drawn = kernels.reshape(*grams.shape[:2], -1), []

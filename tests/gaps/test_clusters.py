@@ -334,7 +334,7 @@ def test_intervals_of_a_study_go_by_cluster(tmp_path: Path) -> None:
         languages=("xa", "xb", "xc"),
         clusters=[f"d{row // 3}" for row in range(36)],
     )
-    only: dict[str, Any] = {"controls": ("none",), "kinds": ["modality_gap"], "permutations": 99}
+    only: dict[str, Any] = {"controls": ("none",), "kinds": ["modality_similarity"], "permutations": 99}
     found = compare(store, ["linear_cka", "mutual_knn(k=3)"], **only)
     ways = found.meta["options"]["intervals"]
     assert all("cluster" in way for way in ways.values())
@@ -345,7 +345,7 @@ def test_intervals_of_a_study_go_by_cluster(tmp_path: Path) -> None:
 
 # -- caveats
 def caveat(store: Activations, id: str, **options: Any) -> str:
-    found = compare(store, ["linear_cka"], controls=("none",), kinds=["modality_gap"], **options)
+    found = compare(store, ["linear_cka"], controls=("none",), kinds=["modality_similarity"], **options)
     return str({one["id"]: one["text"] for one in found.meta["caveats"]}.get(id, ""))
 
 

@@ -39,12 +39,12 @@ def _mean(result: Result, kind: str, measure: str, control: str = "none") -> pd.
 
 
 def test_the_planted_convergence_is_found_at_every_layer(rising: Result) -> None:
-    for kind in ("modality_gap", "language_gap_text", "language_gap_speech"):
+    for kind in ("modality_similarity", "language_similarity_text", "language_similarity_speech"):
         for measure in ("linear_cka", "retrieval"):
             curve = _mean(rising, kind, measure)
             assert list(curve["point"]) == list(RISING)
             assert curve["value"].iloc[-1] > 0.5 > curve["null_q95"].iloc[-1]
-            if kind == "modality_gap":
+            if kind == "modality_similarity":
                 assert curve["value"].is_monotonic_increasing
                 assert curve["calibrated"].iloc[0] < 0.15
 
@@ -52,8 +52,8 @@ def test_the_planted_convergence_is_found_at_every_layer(rising: Result) -> None
 def test_languages_agree_where_the_modality_is_what_differs(rising: Result) -> None:
     """At the first point texts of two languages share 65 % of their variance, text and speech of one language 15 %."""
     assert (
-        _mean(rising, "language_gap_text", "linear_cka")["value"].iloc[0]
-        > 3 * _mean(rising, "modality_gap", "linear_cka")["value"].iloc[0]
+        _mean(rising, "language_similarity_text", "linear_cka")["value"].iloc[0]
+        > 3 * _mean(rising, "modality_similarity", "linear_cka")["value"].iloc[0]
     )
 
 
@@ -99,7 +99,7 @@ def test_the_interval_of_a_mean_is_for_other_sentences_and_languages(rising: Res
 def test_the_mean_over_two_languages_has_an_interval_for_other_sentences(tmp_path: Path) -> None:
     points = {"shared.layer.0": Planted(meaning=0.5)}
     store = planted_activations(tmp_path / "a.zarr", points, n=40, languages=("xa", "xb"))
-    result = compare(store, ["linear_cka"], permutations=19, controls=("none",), kinds=["modality_gap"])
+    result = compare(store, ["linear_cka"], permutations=19, controls=("none",), kinds=["modality_similarity"])
     rows = result.curves.set_index("group")
     assert result.meta["options"]["interval_of_means"] == "other sentences"
     widths = rows["high"] - rows["low"]
@@ -115,7 +115,9 @@ def test_length_alone_is_found_and_its_control_removes_it(tmp_path: Path) -> Non
         permutations=99,
         interval=False,
     )
-    raw, less = (_mean(result, "modality_gap", "linear_cka", control) for control in ("none", "length_regressed"))
+    raw, less = (
+        _mean(result, "modality_similarity", "linear_cka", control) for control in ("none", "length_regressed")
+    )
     assert raw["value"].iloc[0] > 0.5 and abs(less["value"].iloc[0]) < 0.1
     assert less["value"].iloc[1] > 0.4
     scores = result.scores
@@ -135,7 +137,7 @@ def test_pure_noise_is_nowhere_beyond_chance(tmp_path: Path) -> None:
     assert (judged["p"] < 0.05).mean() < 0.15
     assert (
         "no" in " ".join(result.meta["headline"]).lower()
-        or _mean(result, "modality_gap", "linear_cka")["value"].abs().max() < 0.1
+        or _mean(result, "modality_similarity", "linear_cka")["value"].abs().max() < 0.1
     )
 
 
@@ -155,9 +157,9 @@ def test_a_result_is_read_back_and_a_damaged_one_is_refused(rising: Result, tmp_
 
 def test_numbers_in_the_headline_stand_in_the_scores(rising: Result) -> None:
     first, second = rising.meta["headline"]
-    best = _mean(rising, "modality_gap", "linear_cka").iloc[-1]
+    best = _mean(rising, "modality_similarity", "linear_cka").iloc[-1]
     assert f"{best['value']:.2f}" in first and "shared.layer.2" in first and "3 of 3 languages" in first
-    text = _mean(rising, "language_gap_text", "retrieval").iloc[-1]
+    text = _mean(rising, "language_similarity_text", "retrieval").iloc[-1]
     assert f"{text['value']:.2f}" in second
 
 
@@ -167,7 +169,7 @@ def test_two_towers_are_matched_as_asked(tmp_path: Path, tiny_model: Model, tone
 
     def across(match: str) -> list[tuple[str, str]]:
         return list(
-            dict.fromkeys((one.a.point, one.b.point) for one in plan(store, match) if one.kind == "modality_gap")
+            dict.fromkeys((one.a.point, one.b.point) for one in plan(store, match) if one.kind == "modality_similarity")
         )
 
     assert across("output") == [(point, "text.pooled") for point in speech]
@@ -177,7 +179,9 @@ def test_two_towers_are_matched_as_asked(tmp_path: Path, tiny_model: Model, tone
     with pytest.raises(UsageError, match="did you mean 'output'"):
         plan(store, "outptu")
     result = compare(store, ["linear_cka", "retrieval"], permutations=49, interval=False)
-    across_towers = result.scores[(result.scores["kind"] == "modality_gap") & (result.scores["control"] == "none")]
+    across_towers = result.scores[
+        (result.scores["kind"] == "modality_similarity") & (result.scores["control"] == "none")
+    ]
     assert set(across_towers["measure"]) == {"linear_cka"}  # cosines between two models' spaces mean nothing
     assert {"towers", "few-sentences", "one-reader"} <= {caveat["id"] for caveat in result.meta["caveats"]}
     traced = {caveat["id"]: caveat["parts"] for caveat in result.meta["caveats"] if "parts" in caveat}
@@ -216,8 +220,8 @@ def test_what_cannot_be_compared_says_so(tmp_path: Path, tiny_model: Model, tone
         compare(few, controls=[])
     towers = encode(tiny_model, tones.select(languages=["xa"]), tmp_path / "towers.zarr")
     with pytest.raises(UsageError, match="no two points that are compared share one"):
-        compare(towers, ["retrieval"], kinds=["modality_gap"])
-    mixed = compare(towers, ["linear_cka", "retrieval"], kinds=["modality_gap"], controls=["none"])
+        compare(towers, ["retrieval"], kinds=["modality_similarity"])
+    mixed = compare(towers, ["linear_cka", "retrieval"], kinds=["modality_similarity"], controls=["none"])
     assert set(mixed.scores["measure"]) == {"linear_cka"}
 
 
@@ -257,7 +261,9 @@ def test_which_points_are_paired_is_a_table_of_the_result(
     match: str, tiny_model: Model, tones: Corpus, tmp_path: Path
 ) -> None:
     store = encode(tiny_model, tones, tmp_path / "a.zarr")
-    result = compare(store, ["linear_cka"], match=match, kinds=["modality_gap"], controls=["none"], interval=False)
+    result = compare(
+        store, ["linear_cka"], match=match, kinds=["modality_similarity"], controls=["none"], interval=False
+    )
     table = result.tables["pairing"]
     assert tuple(table.columns) == TABLE_COLUMNS["pairing"]
     pairs = set(result.scores[["point_a", "point_b"]].itertuples(index=False, name=None))

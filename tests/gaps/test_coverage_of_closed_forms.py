@@ -112,7 +112,7 @@ def test_they_cover_by_document_where_sentences_belong_together() -> None:
 def test_a_study_gives_intervals_to_the_measures_that_it_names(tmp_path: Path) -> None:
     store = planted_activations(tmp_path / "a.zarr", {"shared": Planted(meaning=0.4)}, n=24, languages=("xa", "xb"))
     measures = ["svcca(k=3)", "linear_cka", "mutual_knn(k=3)"]
-    only: dict[str, Any] = {"controls": ("none",), "kinds": ["modality_gap"]}
+    only: dict[str, Any] = {"controls": ("none",), "kinds": ["modality_similarity"]}
     usual = compare(store, measures, **only)
     known = usual.scores.groupby("measure")["low"].apply(lambda column: column.notna().all())
     assert known.to_dict() == {"linear_cka": True, "mutual_knn(k=3)": True, "svcca(k=3)": False}

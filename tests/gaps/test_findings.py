@@ -34,7 +34,7 @@ FALSE = {name: Planted(meaning=0.5, modality=0.1, language=0.1, stage=planted.st
 def said(planting: Planting, seed: int = 0) -> dict[tuple[str, str], str]:
     scores, scored = planting.draw(seed)
     table = findings(planting.store, scored, scores)
-    kept = table[table["basis"] == "calibrated"]
+    kept = table[table["basis"] == "chance_corrected"]
     return {(str(one), str(group)): str(said) for one, group, said in kept[["id", "group", "verdict"]].to_numpy()}
 
 
@@ -72,7 +72,7 @@ def test_the_rules_of_the_verdict() -> None:
     assert of(0.2, float("nan")) == CANNOT_TELL
 
 
-@pytest.mark.parametrize("kind", ["modality_gap", "language_gap_text", "language_gap_speech"])
+@pytest.mark.parametrize("kind", ["modality_similarity", "language_similarity_text", "language_similarity_speech"])
 def test_the_planted_likeness_is_what_is_measured(tmp_path: Path, kind: str) -> None:
     points = {"shared": Planted(meaning=0.4, modality=0.2, language=0.1, length=0.2)}
     planting = Planting(tmp_path, points, n=200, languages=("xa", "xb", "xc"))
@@ -96,7 +96,7 @@ def test_the_tables_have_the_columns_that_are_promised(result: Result) -> None:
         assert tuple(result.tables[name].columns) == TABLE_COLUMNS[name], name
     table = result.tables["findings"]
     assert not table.duplicated(["id", "group", "basis"]).any()
-    assert set(table["basis"]) == {"calibrated", "raw_svcca", "calibrated_svcca"}
+    assert set(table["basis"]) == {"chance_corrected", "raw_svcca", "chance_corrected_svcca"}
     assert set(table["verdict"]) <= {HOLDS, HOLDS_NOT, CANNOT_TELL}
 
 
@@ -124,7 +124,7 @@ def _looked_up(result: Result, part: dict[str, object]) -> float:
     assert len(rows) == part["rows"]
     if part["column"] == "value":
         return float(rows["value"].mean())
-    assert part["column"] == "(value - null_mean) / (best - null_mean)"
+    assert part["column"] == "chance_corrected"
     best = parse_measure(str(rows["measure"].iloc[0])).best
     return float(((rows["value"] - rows["null_mean"]) / (best - rows["null_mean"])).mean())
 
@@ -133,17 +133,17 @@ def test_classes_average_their_languages(result: Result) -> None:
     table, scores = result.tables["by_class"], result.scores
     assert set(table["group"]) == {"all", "high", "low", "high-low", "low-high"}
     at = (table["measure"] == "linear_cka") & (table["point"] == "shared") & (table["control"] == "none")
-    high = table[at & (table["kind"] == "modality_gap") & (table["group"] == "high")].iloc[0]
+    high = table[at & (table["kind"] == "modality_similarity") & (table["group"] == "high")].iloc[0]
     held = scores[
-        (scores["kind"] == "modality_gap") & (scores["measure"] == "linear_cka") & (scores["control"] == "none")
+        (scores["kind"] == "modality_similarity") & (scores["measure"] == "linear_cka") & (scores["control"] == "none")
     ]
     held = held[(held["point_a"] == "shared") & held["language_a"].isin(["en", "de", "fr"])]
     assert high["value"] == pytest.approx(held["value"].mean())
     assert high["groups"] == 3
     assert high["low"] < high["value"] < high["high"]
     across = table[at & (table["group"] == "high-low")].set_index("kind")["groups"].to_dict()
-    assert across == {"language_gap_text": 6, "language_gap_speech": 6, "cross_gap": 6}
-    low = table[at & (table["kind"] == "modality_gap") & (table["group"] == "low")].iloc[0]
+    assert across == {"language_similarity_text": 6, "language_similarity_speech": 6, "cross_similarity": 6}
+    low = table[at & (table["kind"] == "modality_similarity") & (table["group"] == "low")].iloc[0]
     assert pd.isna(low["low"])
     assert low["groups"] == 2  # two languages say nothing of others
 
@@ -180,7 +180,7 @@ def test_the_languages_and_where_their_gap_is_narrowest(result: Result) -> None:
     assert set(table["rank"]) == {1, 2, 3, 4, 5}
     assert table.loc["sw", "rank"] == 5
     assert (table["low"] < table["value"]).all()
-    scores = result.scores.query("kind == 'modality_gap' and control == 'none' and measure == 'linear_cka'")
+    scores = result.scores.query("kind == 'modality_similarity' and control == 'none' and measure == 'linear_cka'")
     adjusted = pd.Series(holm(scores["p"]), scores.index)  # over five languages and four points
     for code, row in table.iterrows():
         own = scores[(scores["language_a"] == code) & (scores["point_a"] == row["point"])]
@@ -192,8 +192,10 @@ def test_kinds_are_chosen(tmp_path: Path) -> None:
     store = planted_activations(
         tmp_path / "a.zarr", {"shared": Planted(meaning=0.5)}, n=12, languages=("xa", "xb", "xc"), width=8
     )
-    found = compare(store, ["linear_cka"], permutations=19, kinds=["cross_gap"], controls=["none"], interval=False)
-    assert set(found.scores["kind"]) == {"cross_gap"}
+    found = compare(
+        store, ["linear_cka"], permutations=19, kinds=["cross_similarity"], controls=["none"], interval=False
+    )
+    assert set(found.scores["kind"]) == {"cross_similarity"}
     pairs = set(zip(found.scores["language_a"], found.scores["language_b"], strict=True))
     assert len(pairs) == 6
     assert set(found.scores["modality_a"]) == {"speech"}

@@ -20,7 +20,7 @@ MEASURES = ("linear_cka", "procrustes")
 OPTIONS: dict[str, Any] = {
     "controls": ("none", "length_regressed", "shuffled"),
     "permutations": 19,
-    "kinds": ("modality_gap",),
+    "kinds": ("modality_similarity",),
 }
 
 

@@ -32,6 +32,6 @@ def test_ninety_percent_of_true_pairs_pass_at_five_percent_false_discoveries(tmp
 def test_every_language_can_pass_a_correction_for_many_points(tmp_path: Path) -> None:
     points = {f"shared.{number}": Planted(meaning=0.5) for number in range(30)}
     store = planted_activations(tmp_path / "a.zarr", points, n=40, languages=("xa", "xb", "xc"))
-    result = compare(store, ["linear_cka"], kinds=["modality_gap"], controls=["none"])
+    result = compare(store, ["linear_cka"], kinds=["modality_similarity"], controls=["none"])
     assert (result.tables["languages"]["p"] < 0.01).all(), "with 200 permutations it was 30 / 201 at best"
     assert np.isfinite(result.scores["low"]).all()

@@ -39,13 +39,13 @@ def scores(activations: Activations, **values: float) -> pd.DataFrame:
     pairs = list(combinations(activations.languages, 2))
     rows = [
         {"kind": kind, "control": control, "point_a": point, "measure": measure, "language_a": a, "language_b": b}
-        for kind in ("language_gap_text", "language_gap_speech")
+        for kind in ("language_similarity_text", "language_similarity_speech")
         for control in ("none", "shuffled")
         for point in ("text.embeddings", "text.pooled")
         for measure in ("svcca", "linear_cka")
         for a, b in pairs
     ]
-    return pd.DataFrame(rows).assign(calibrated=[0.01 * index for index in range(len(rows))])
+    return pd.DataFrame(rows).assign(chance_corrected=[0.01 * index for index in range(len(rows))])
 
 
 def test_a_frame_around_every_text_is_not_counted() -> None:
@@ -100,13 +100,13 @@ def test_the_table_sets_them_beside_the_likeness_of_texts(whole: Activations) ->
     table = tokens_table(whole, given_scores)
     assert tuple(table.columns) == TABLE_COLUMNS["tokens"]
     assert len(table) == 3 * 2 * 2
-    assert table["calibrated"].tolist() == [0.01 * index for index in range(12)]
+    assert table["chance_corrected"].tolist() == [0.01 * index for index in range(12)]
     first = table.iloc[0]
     held = [own_tokens(whole.token_ids(language) or []) for language in ("xa", "xb")]
     assert first["shared_token_share"] == shared_token_share(*held)
     assert 0.5 < first["shared_token_share"] < 1
     assert first["tokens_per_word_b"] == tokens_per_word(whole)["xb"]
-    assert tokens_table(whole, given_scores[given_scores["kind"] == "language_gap_speech"]).empty
+    assert tokens_table(whole, given_scores[given_scores["kind"] == "language_similarity_speech"]).empty
 
 
 def test_a_store_without_tokens_has_no_table(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def _made_up(languages: int, seed: int, slope: float) -> pd.DataFrame:
         abs(other[int(a[1:])] - other[int(b[1:])])
         for a, b in zip(table["language_a"], table["language_b"], strict=True)
     ]
-    return table.assign(calibrated=slope * table["shared_token_share"] + 0.2 * np.array(of_languages))
+    return table.assign(chance_corrected=slope * table["shared_token_share"] + 0.2 * np.array(of_languages))
 
 
 def test_an_association_is_found_where_there_is_one() -> None:

@@ -286,7 +286,7 @@ def test_what_is_stored_does_not_depend_on_the_batch(salmonn: Model, tmp_path: P
     spaces = {
         comparison.a.point
         for comparison in comparisons(stores[0])
-        if comparison.kind == "modality_gap" and comparison.same_space
+        if comparison.kind == "modality_similarity" and comparison.same_space
     }
     assert spaces == set(salmonn.shared_points)
     assert stores[0].meta["model"]["options"]["lora_for_text"] is True

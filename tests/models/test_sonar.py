@@ -318,7 +318,7 @@ def test_both_sides_end_in_one_space(sonar: Model, tmp_path: Path) -> None:
     spaces = {
         (comparison.a.point, comparison.b.point): comparison.same_space
         for comparison in plan(stored)
-        if comparison.kind == "modality_gap"
+        if comparison.kind == "modality_similarity"
     }
     assert spaces["shared.embedding", "shared.embedding"]
     assert not spaces["speech.layer.1", "text.norm"]

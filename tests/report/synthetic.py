@@ -45,7 +45,7 @@ def synthetic_result(
     n: int = 40,
     measures: Sequence[str] = MEASURES,
     controls: Sequence[str] = CONTROLS,
-    kinds: Sequence[str] = ("modality_gap", "language_gap_text", "language_gap_speech"),
+    kinds: Sequence[str] = ("modality_similarity", "language_similarity_text", "language_similarity_speech"),
     seed: int = 0,
 ) -> Result:
     """Make scores for every kind, point, language or pair, measure and control, and the curves over them.
@@ -60,19 +60,19 @@ def synthetic_result(
     upper = np.triu_indices(len(order), 1)
     frames, curves = [], []
     for kind in kinds:
-        modality_a = "text" if kind == "language_gap_text" else "speech"
-        modality_b = "speech" if kind == "language_gap_speech" else "text"
+        modality_a = "text" if kind == "language_similarity_text" else "speech"
+        modality_b = "speech" if kind == "language_similarity_speech" else "text"
         points = there[modality_a]
-        a, b = (np.arange(len(order)),) * 2 if kind == "modality_gap" else upper
+        a, b = (np.arange(len(order)),) * 2 if kind == "modality_similarity" else upper
         if not len(a):
             continue
         groups = (
             names
-            if kind == "modality_gap"
+            if kind == "modality_similarity"
             else np.array([f"{order[i]}-{order[j]}" for i, j in zip(a, b, strict=True)], dtype=object)
         )
         ease = rng.uniform(0.6, 1.0, len(a))
-        top = {"modality_gap": 0.55, "language_gap_text": 0.93, "language_gap_speech": 0.5}[kind]
+        top = {"modality_similarity": 0.55, "language_similarity_text": 0.93, "language_similarity_speech": 0.5}[kind]
         for measure in measures:
             floor = {"svcca": 0.975, "linear_cka": 0.0, "retrieval": 1 / n}.get(measure.split("(")[0], 0.05)
             for control in controls:
@@ -90,14 +90,16 @@ def synthetic_result(
                     null_mean = np.full(len(a), floor) + rng.normal(0, 0.001, len(a))
                     null_q95 = null_mean + 0.05 * (1 - floor)
                     calibrated = np.clip((value - null_q95) / (1 - null_q95), 0, 1)
+                    corrected = (value - null_mean) / (1 - null_mean)
                     p = np.where(value > null_q95, 0.001, 0.4)
                     if control == "shuffled":  # stands for a null itself and has none
-                        null_mean, null_q95, calibrated, p = (np.full(len(a), np.nan) for _ in range(4))
-                    against = there["text"][-1]["name"] if kind == "modality_gap" else point["name"]
+                        null_mean, null_q95, corrected, calibrated, p = (np.full(len(a), np.nan) for _ in range(5))
+                    against = there["text"][-1]["name"] if kind == "modality_similarity" else point["name"]
                     frame = {
                         "kind": kind, "point_a": point["name"], "stage_a": point["stage"], "depth_a": point["depth"],
                         "language_a": names[a], "language_b": names[b], "measure": measure, "control": control,
-                        "value": value, "null_mean": null_mean, "null_q95": null_q95, "calibrated": calibrated, "p": p,
+                        "value": value, "null_mean": null_mean, "null_q95": null_q95,
+                        "chance_corrected": corrected, "calibrated": calibrated, "p": p,
                         "modality_a": modality_a, "modality_b": modality_b, "point_b": against,
                         "null_sd": 0.03, "low": np.nan, "high": np.nan, "n": n, "kx": 20, "ky": 20,
                         "model": "whisper-base+e5-small", "stage_b": "pooled", "depth_b": 1.0,
@@ -112,7 +114,10 @@ def synthetic_result(
                         "against": against, "stage": point["stage"], "depth": point["depth"],
                         "n": n, "low": np.nan, "high": np.nan,
                     }  # fmt: skip
-                    numbers = {"value": value, "null_mean": null_mean, "null_q95": null_q95, "calibrated": calibrated}
+                    numbers = {
+                        "value": value, "null_mean": null_mean, "null_q95": null_q95,
+                        "chance_corrected": corrected, "calibrated": calibrated,
+                    }  # fmt: skip
                     curves.append(common | numbers | {"group": groups, "p": p, "groups": 1})
                     means = {name: np.array([column.mean()]) for name, column in numbers.items()}
                     curves.append(

@@ -46,15 +46,15 @@ def with_tables(result: Result, *, sentences: int = 24, seed: int = 0) -> Result
 
 
 def crossed(result: Result) -> Result:
-    """Return the result with every speech point held against every text point, less alike the farther in depth."""
+    """Return the result with every speech point compared with every text point, less similar the farther in depth."""
     texts = _points(result, 1)
     scores, curves = [result.scores], [result.curves]
-    part = result.scores[(result.scores["kind"] == "modality_gap") & (result.scores["control"] == "none")]
-    mean = result.curves[(result.curves["kind"] == "modality_gap") & (result.curves["control"] == "none")]
+    part = result.scores[(result.scores["kind"] == "modality_similarity") & (result.scores["control"] == "none")]
+    mean = result.curves[(result.curves["kind"] == "modality_similarity") & (result.curves["control"] == "none")]
     for text in texts[:-1]:
         for column, frame, into in (("depth_a", part, scores), ("depth", mean, curves)):
             factor = 1 - 0.4 * (frame[column] - float(text["depth"])).abs()
-            changed = frame.assign(value=frame["value"] * factor, calibrated=frame["calibrated"] * factor)
+            changed = frame.assign(value=frame["value"] * factor, chance_corrected=frame["chance_corrected"] * factor)
             if column == "depth_a":
                 changed = changed.assign(point_b=text["name"], stage_b=text["stage"], depth_b=float(text["depth"]))
             else:
@@ -78,9 +78,9 @@ def _points(result: Result, side: int = 0) -> list[dict[str, Any]]:
 def _by_class(result: Result, classes: dict[str, str]) -> pd.DataFrame:
     curves = result.curves
     frames = []
-    for kind in ("modality_gap", "language_gap_text", "language_gap_speech"):
+    for kind in ("modality_similarity", "language_similarity_text", "language_similarity_speech"):
         part = curves[(curves["kind"] == kind) & (curves["group"] != "mean") & (curves["control"] == "none")]
-        if kind == "modality_gap":
+        if kind == "modality_similarity":
             grouped = part["group"].map(classes)
         else:
             pairs = part["group"].str.split("-", n=1, expand=True)
@@ -90,7 +90,7 @@ def _by_class(result: Result, classes: dict[str, str]) -> pd.DataFrame:
             grouped = a.where(a == b, a + "-" + b)
         part = part.assign(group=grouped)
         keys = ["kind", "measure", "control", "point", "against", "stage", "depth", "group"]
-        numbers = ["value", "null_mean", "null_q95", "calibrated"]
+        numbers = ["value", "null_mean", "null_q95", "chance_corrected", "calibrated"]
         table = part.groupby(keys, sort=False, as_index=False)[numbers].mean()
         counts = part.groupby(keys, sort=False).size().to_numpy()
         frames.append(
@@ -155,17 +155,18 @@ def _findings(result: Result) -> pd.DataFrame:
     measure = leading(result)
     speech, text = _points(result), _points(result, 1)
     last = {
-        "kind": "modality_gap", "measure": measure, "control": "none", "group": "mean", "point": speech[-1]["name"],
+        "kind": "modality_similarity", "measure": measure, "control": "none", "group": "mean",
+        "point": speech[-1]["name"],
     }  # fmt: skip
     first = {**last, "point": speech[0]["name"]}
     each = {
-        "kind": "modality_gap", "measure": measure, "control": "none", "point_a": speech[-1]["name"],
+        "kind": "modality_similarity", "measure": measure, "control": "none", "point_a": speech[-1]["name"],
         "point_b": text[-1]["name"],
     }  # fmt: skip
     evidence = [
-        _item(result, "curves", first, "calibrated"),
-        _item(result, "curves", last, "calibrated"),
-        _item(result, "scores", each, "calibrated"),
+        _item(result, "curves", first, "chance_corrected"),
+        _item(result, "curves", last, "chance_corrected"),
+        _item(result, "scores", each, "chance_corrected"),
     ]
     statements = {
         "convergence": ("Speech and text grow more alike after the first, modality-specific layers.", "holds", 0.31),
@@ -176,17 +177,17 @@ def _findings(result: Result) -> pd.DataFrame:
     rows = []
     for identifier, (statement, verdict, effect) in statements.items():
         for group, basis, says, size in (
-            ("all", "calibrated", verdict, effect),
+            ("all", "chance_corrected", verdict, effect),
             ("all", "raw_svcca", "holds", abs(effect) / 3),
-            ("high", "calibrated", verdict, effect + 0.05),
-            ("low", "calibrated", "cannot tell", effect - 0.03),
+            ("high", "chance_corrected", verdict, effect + 0.05),
+            ("low", "chance_corrected", "cannot tell", effect - 0.03),
         ):
             rows.append(
                 {
                     "id": identifier, "group": group, "basis": basis,
-                    "measure": measure if basis == "calibrated" else result.meta["options"]["measures"][0],
+                    "measure": measure if basis == "chance_corrected" else result.meta["options"]["measures"][0],
                     "statement": statement, "effect": size,
-                    "effect_of": f"mean calibrated {measure}, last point less first", "low": size - 0.06,
+                    "effect_of": f"mean chance_corrected {measure}, last point less first", "low": size - 0.06,
                     "high": size + 0.06, "p": 0.004 if says != "cannot tell" else 0.41,
                     "p_adjusted": 0.016 if says != "cannot tell" else 0.82, "verdict": says,
                     "n": int(result.curves["n"].max()), "groups": len(result.meta["corpus"]["languages"]),
@@ -220,10 +221,10 @@ def _diagnosis(result: Result, names: list[str], classes: dict[str, str], rng: n
                                 result,
                                 "scores",
                                 {
-                                    "kind": "modality_gap", "measure": leading(result), "control": "none",
+                                    "kind": "modality_similarity", "measure": leading(result), "control": "none",
                                     "language_a": name, "point_a": point,
                                 },
-                                "calibrated",
+                                "chance_corrected",
                             )
                         ]
                     ),
@@ -236,7 +237,7 @@ def _languages(result: Result, names: list[str], classes: dict[str, str], rng: n
     scores = result.scores
     measure, point = leading(result), _points(result)[-1]["name"]
     part = scores[
-        (scores["kind"] == "modality_gap") & (scores["measure"] == measure) & (scores["control"] == "none")
+        (scores["kind"] == "modality_similarity") & (scores["measure"] == measure) & (scores["control"] == "none")
         & (scores["point_a"] == point)
     ].drop_duplicates("language_a").set_index("language_a").reindex(names)  # fmt: skip
     table = pd.DataFrame(
@@ -252,21 +253,26 @@ def _languages(result: Result, names: list[str], classes: dict[str, str], rng: n
             "point": point,
             "measure": measure,
             "value": part["value"].to_numpy(),
-            "calibrated": part["calibrated"].to_numpy(),
-            "low": part["calibrated"].to_numpy() - 0.04,
-            "high": part["calibrated"].to_numpy() + 0.04,
+            "chance_corrected": part["chance_corrected"].to_numpy(),
+            "low": part["chance_corrected"].to_numpy() - 0.04,
+            "high": part["chance_corrected"].to_numpy() + 0.04,
             "p": 0.005,
         }
     )
-    return table.assign(rank=table["calibrated"].rank(ascending=False, method="first"))
+    return table.assign(rank=table["chance_corrected"].rank(ascending=False, method="first"))
 
 
 def _most_similar(result: Result) -> pd.DataFrame:
     curves, measure = result.curves, leading(result)
-    rows = curves[(curves["kind"] == "modality_gap") & (curves["control"] == "none") & (curves["group"] == "mean")]
+    rows = curves[
+        (curves["kind"] == "modality_similarity") & (curves["control"] == "none") & (curves["group"] == "mean")
+    ]
     rows = rows[rows["measure"] == measure].drop_duplicates("point")
     found = rows[["measure", "point", "against", "stage", "depth", "value", "n"]].assign(
-        low=rows["value"] - 0.04, high=rows["value"] + 0.04, corrected=rows["calibrated"], languages=rows["groups"]
+        low=rows["value"] - 0.04,
+        high=rows["value"] + 0.04,
+        chance_corrected=rows["chance_corrected"],
+        languages=rows["groups"],
     )
     found = found.reset_index(drop=True)
     best = found["value"] == found["value"].max()
@@ -282,7 +288,7 @@ def _tokens(result: Result, names: list[str], rng: np.random.Generator) -> pd.Da
                 {
                     "language_a": a, "language_b": b, "tokens_per_word_a": 1.5, "tokens_per_word_b": 2.0,
                     "shared_token_share": share, "point": _points(result, 1)[-1]["name"], "measure": leading(result),
-                    "calibrated": 0.5 + 0.5 * share + 0.1 * float(rng.uniform()),
+                    "chance_corrected": 0.5 + 0.5 * share + 0.1 * float(rng.uniform()),
                 }
             )  # fmt: skip
     return pd.DataFrame(rows, columns=list(TABLE_COLUMNS["tokens"]))

@@ -37,7 +37,7 @@ def tables() -> dict[str, pd.DataFrame]:
             for point, depth in points for name in COMPONENT_COLOURS
         ],
         "centroids": [
-            {"kind": "modality_gap", "point": point, "stage": "shared", "depth": depth, "language_a": one,
+            {"kind": "modality_similarity", "point": point, "stage": "shared", "depth": depth, "language_a": one,
              "language_b": one, "distance": 1.5, "low": 1.0, "high": 2.0, "n": 40}
             for point, depth in points for one in ("en", "es")
         ],
@@ -45,7 +45,7 @@ def tables() -> dict[str, pd.DataFrame]:
             {"id": "converges", "group": "all", "basis": basis, "measure": "linear_cka", "statement": EVIL,
              "effect": 0.31, "effect_of": "", "low": 0.2, "high": 0.42, "p": 0.0004, "verdict": "holds", "n": 40,
              "groups": 5, "evidence": "[]", "caveats": "[]"}
-            for basis in ("calibrated", "raw_svcca")
+            for basis in ("chance_corrected", "raw_svcca")
         ],
         "projection": [
             {"point": "shared.1", "modality": modality, "language": "en", "sentence": EVIL, "x": 0.0, "y": 1.0,
@@ -96,7 +96,7 @@ def test_a_view_shows_headline_findings_and_means_escaped(full: Result) -> None:
     assert "script" not in page.opened
     assert page.text.count(EVIL) == 3  # headline, finding (once, not by each basis), caveat
     assert "holds" in page.text
-    mean = full.curves.query("kind == 'modality_gap' and control == 'none' and group == 'mean'")
+    mean = full.curves.query("kind == 'modality_similarity' and control == 'none' and group == 'mean'")
     last = mean[mean["measure"] == "retrieval()"].sort_values("depth").iloc[-1]
     assert f"{last['value']:.2f}" in page.text
     assert str(last["point"]) in page.text
@@ -134,8 +134,8 @@ def test_in_ipython_itself_a_result_is_shown(full: Result) -> None:
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda found: found.curves("modality_gap", "linear_cka(debiased=True)"),
-        lambda found: found.curves("language_gap_text"),
+        lambda found: found.curves("modality_similarity", "linear_cka(debiased=True)"),
+        lambda found: found.curves("language_similarity_text"),
         lambda found: found.heat_map("speech"),
         lambda found: found.retrieval(),
         lambda found: found.decomposition(),
@@ -163,7 +163,7 @@ def test_the_decomposition_draws_every_share_once(full: Result) -> None:
 
 def test_to_dataframe_selects_and_copies(full: Result, tmp_path: Path) -> None:
     found = view(full)
-    part = found.to_dataframe(kind="modality_gap", group="en", control="none", measure="retrieval()")
+    part = found.to_dataframe(kind="modality_similarity", group="en", control="none", measure="retrieval()")
     assert len(part) == 9
     assert part.index.tolist() == list(range(9))
     part["value"] = -1.0
@@ -175,8 +175,8 @@ def test_to_dataframe_selects_and_copies(full: Result, tmp_path: Path) -> None:
     assert repr(found).startswith("<View of ")
     for asked, said in (
         ({"table": "curvs"}, "did you mean 'curves'"),
-        ({"kindd": "modality_gap"}, "did you mean 'kind'"),
-        ({"kind": "modality_gpa"}, "did you mean 'modality_gap'"),
+        ({"kindd": "modality_similarity"}, "did you mean 'kind'"),
+        ({"kind": "modality_gpa"}, "did you mean 'modality_similarity'"),
     ):
         with pytest.raises(UsageError, match=said):
             found.to_dataframe(**asked)
@@ -212,7 +212,7 @@ def test_latex_of_the_gaps_tells_n_null_and_control(full: Result) -> None:
     text = view(full).to_latex(digits=3)
     rows = _well_formed(text, 4)
     assert [row[0] for row in rows] == ["Language", "en", "es", "fr", "it", "ru", "Mean", "Chance, 95th percentile"]
-    plain = view(full).to_dataframe(kind="modality_gap", control="none", measure=MEASURES[1])
+    plain = view(full).to_dataframe(kind="modality_similarity", control="none", measure=MEASURES[1])
     english, mean = (plain[plain["group"] == group].iloc[-1] for group in ("en", "mean"))
     assert rows[1][2].startswith(f"{english['value']:.3f}")
     assert rows[-2][2].startswith(f"{mean['value']:.3f}")
@@ -221,7 +221,9 @@ def test_latex_of_the_gaps_tells_n_null_and_control(full: Result) -> None:
     assert "n = 40 sentences" in caption
     assert f"null: {full.meta['options']['permutations']} permutation" in caption
     assert "control: as it is" in caption
-    less = view(full).to_latex(control="length\x5fregressed", column="calibrated", kind="language_gap_text")
+    less = view(full).to_latex(
+        control="length\x5fregressed", column="chance_corrected", kind="language_similarity_text"
+    )
     assert "regressed out of both sides" in less
     assert "[" not in _well_formed(less, 4)[1][1]
 
@@ -254,8 +256,8 @@ def test_the_cross_layer_map_has_a_cell_for_every_pair_of_points(full: Result) -
     spec = chart.to_dict()
     rows = next(iter(spec["datasets"].values()))
     assert len(rows) == 12 == len({(row["point"], row["against"]) for row in rows})
-    means = result.curves.query("kind == 'modality_gap' and group == 'mean' and control == 'none'")
-    assert {row["calibrated"] for row in rows} == set(means["calibrated"])
+    means = result.curves.query("kind == 'modality_similarity' and group == 'mean' and control == 'none'")
+    assert {row["chance_corrected"] for row in rows} == set(means["chance_corrected"])
     assert spec["width"] == 200 and spec["encoding"]["y"]["sort"][0] == "text.pooled"
     with pytest.raises(DataError, match='match = "all"'):
         View(full).cross_layer()

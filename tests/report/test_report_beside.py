@@ -36,7 +36,9 @@ def result() -> Result:
     others = {}
     for seed, label in enumerate(LABELS, 1):
         one = synthetic_result(("en", "fr", "ru"), seed=seed)
-        late = list(dict.fromkeys(one.curves[one.curves["kind"] == "modality_gap"]["point"]))[-4 if seed == 1 else -1 :]
+        late = list(dict.fromkeys(one.curves[one.curves["kind"] == "modality_similarity"]["point"]))[
+            -4 if seed == 1 else -1 :
+        ]
         tables = {"centroids": _distances(1.5)} if seed == 1 else {}
         others[label] = Result(one.scores, one.curves[one.curves["point"].isin(late)], one.meta, tables)
     meta = own.meta | {"beside": [{"label": label, "notes": [f"Note on {label}."]} for label in LABELS]}
@@ -49,17 +51,17 @@ def test_every_model_is_drawn_over_the_same_points(result: Result) -> None:
     assert [one["label"] for one in shown["models"]] == list(LABELS)
     assert [one["name"] for one in shown["key"]] == [result.meta["model"]["name"], *LABELS]
     by_name = {panel["name"]: panel for panel in shown["panels"]}
-    assert "modality_gap.distance" in by_name and any(name.startswith("language_gap_speech") for name in by_name)
+    assert "modality_gap.distance" in by_name and any(name.startswith("language_similarity_speech") for name in by_name)
     table = result.tables["beside"]
     for panel in shown["panels"]:
-        if panel["name"] == "modality_gap.distance" or not panel["name"].startswith("modality_gap"):
+        if panel["name"] == "modality_gap.distance" or not panel["name"].startswith("modality_similarity"):
             continue
         rows = {row["label"]: row["cells"] for row in panel["numbers"]}
         assert list(rows) == [result.meta["model"]["name"], *LABELS]
         last = panel["points"][-1]["name"]
         wanted = table[
             (table["model"] == LABELS[1])
-            & (table["kind"] == "modality_gap")
+            & (table["kind"] == "modality_similarity")
             & (table["group"] == "mean")
             & (table["point"] == last)
         ]
@@ -82,7 +84,9 @@ def test_without_other_models_there_is_no_such_section() -> None:
 def test_the_headline_says_where_each_ends_and_how_far_the_means_come_together(result: Result) -> None:
     ends, means = told_beside(result)
     table = result.tables["beside"]
-    at = table[(table["kind"] == "modality_gap") & (table["group"] == "mean") & table["measure"].str.match("retrieval")]
+    at = table[
+        (table["kind"] == "modality_similarity") & (table["group"] == "mean") & table["measure"].str.match("retrieval")
+    ]
     point = at[at["model"] == LABELS[1]]["point"].iloc[0]
     for label in LABELS:
         value = float(at[(at["model"] == label) & (at["point"] == point)]["value"].iloc[0])

@@ -62,12 +62,12 @@ def fresh(browser: Browser) -> Iterator[None]:
     browser.prefer("light")
 
 
-def mean(result: Result, point: str, kind: str = "modality_gap", control: str = "none") -> str:
+def mean(result: Result, point: str, kind: str = "modality_similarity", control: str = "none") -> str:
     curves = result.curves
     part = curves[
         (curves["kind"] == kind) & (curves["measure"] == MEASURES[1]) & (curves["control"] == control)
         & (curves["point"] == point) & (curves["group"] == "mean")
-        & ((curves["against"] == "text.pooled") | (curves["kind"] != "modality_gap"))
+        & ((curves["against"] == "text.pooled") | (curves["kind"] != "modality_similarity"))
     ]  # fmt: skip
     return words.number(part["value"].item())
 
@@ -79,7 +79,7 @@ def test_the_script_runs_and_data_stay_data(browser: Browser) -> None:
 
 
 def test_pointing_at_a_panel_reads_its_numbers(browser: Browser, result: Result) -> None:
-    browser.move('[data-panel="modality_gap 1"] svg', 0.98)
+    browser.move('[data-panel="modality_similarity 1"] svg', 0.98)
     text = browser.evaluate("document.querySelector('#tip').innerText")
     assert "speech.norm" in text
     assert mean(result, "speech.norm") in text
@@ -88,12 +88,12 @@ def test_pointing_at_a_panel_reads_its_numbers(browser: Browser, result: Result)
 
 
 def test_arrow_keys_read_a_panel(browser: Browser, result: Result) -> None:
-    browser.evaluate("document.querySelector('[data-panel=\"language_gap_text 1\"]').focus()")
+    browser.evaluate("document.querySelector('[data-panel=\"language_similarity_text 1\"]').focus()")
     browser.press("Home")
     browser.press("ArrowRight")
     text = browser.evaluate("document.querySelector('#tip').innerText")
     assert "text.layer.0" in text
-    assert mean(result, "text.layer.0", "language_gap_text") in text
+    assert mean(result, "text.layer.0", "language_similarity_text") in text
     browser.press("Escape")
     assert browser.evaluate("document.querySelector('#tip').hidden")
 
@@ -117,7 +117,7 @@ def test_the_length_control_can_be_hidden(browser: Browser) -> None:
 def cell(result: Result, point: str, measure: str, control: str = "none", quantity: str = "value") -> str:
     scores = result.scores
     part = scores[
-        (scores["kind"] == "language_gap_text") & (scores["point_a"] == point) & (scores["measure"] == measure)
+        (scores["kind"] == "language_similarity_text") & (scores["point_a"] == point) & (scores["measure"] == measure)
         & (scores["control"] == control) & (scores["language_a"] == "en") & (scores["language_b"] == "es")
     ]  # fmt: skip
     return words.number(part[quantity].item())
@@ -159,9 +159,9 @@ def test_measure_score_control_and_order_of_the_maps_can_be_chosen(browser: Brow
     choose(browser, "#heat-control", "length_regressed")
     assert browser.evaluate(shown("text", 0, 1)) == cell(result, "text.pooled", MEASURES[2], "length_regressed")
     assert browser.evaluate("document.querySelector('#heat-name').innerText") == "Retrieval P@1"
-    choose(browser, "#heat-quantity", "calibrated")
+    choose(browser, "#heat-quantity", "chance_corrected")
     assert browser.evaluate(shown("text", 0, 1)) == cell(
-        result, "text.pooled", MEASURES[2], "length_regressed", "calibrated"
+        result, "text.pooled", MEASURES[2], "length_regressed", "chance_corrected"
     )
     choose(browser, "#heat-order", "script")
     names = browser.evaluate("[...document.querySelectorAll('[data-map=text] .rows text')].map(t => t.textContent)")
@@ -170,7 +170,7 @@ def test_measure_score_control_and_order_of_the_maps_can_be_chosen(browser: Brow
     assert names.index("es") < names.index("en")  # alphabetical by script where groups are of one size
     at = names.index("en"), names.index("es")
     assert browser.evaluate(shown("text", *at)) == cell(
-        result, "text.pooled", MEASURES[2], "length_regressed", "calibrated"
+        result, "text.pooled", MEASURES[2], "length_regressed", "chance_corrected"
     )
     marks = browser.evaluate("[...document.querySelectorAll('[data-map=text] .groups text')].map(t => t.textContent)")
     assert marks[:2] == ["Arab", "Cyrl"]
@@ -199,12 +199,13 @@ def test_the_cross_layer_map_reads_a_pair_of_layers_and_a_language(browser: Brow
     def said(group: str) -> None:
         curves = result.curves
         row = curves[
-            (curves["kind"] == "modality_gap") & (curves["measure"] == MEASURES[1]) & (curves["control"] == "none")
+            (curves["kind"] == "modality_similarity") & (curves["measure"] == MEASURES[1])
+            & (curves["control"] == "none")
             & (curves["group"] == group) & (curves["point"] == "speech.conv1") & (curves["against"] == "text.pooled")
         ]  # fmt: skip
         text = browser.evaluate("document.querySelector('[data-cross] .readout').innerText")
         assert text.startswith("speech at speech.conv1, text at text.pooled:")
-        assert f"calibrated {words.number(row['calibrated'].item(), 3)}" in text
+        assert f"chance-corrected {words.number(row['chance_corrected'].item(), 3)}" in text
 
     said("mean")
     choose(browser, "#cross-language", "language es")
@@ -300,7 +301,7 @@ def button(figure: str, kind: str) -> str:
 
 def test_a_figure_is_saved_as_svg_with_its_colours_written_out(browser: Browser, tmp_path: Path) -> None:
     browser.prefer("dark")
-    for figure in ("heat_map.text", "curves.modality_gap.Linear-CKA-debiased", "decomposition.all", "point_map"):
+    for figure in ("heat_map.text", "curves.modality_similarity.Linear-CKA-debiased", "decomposition.all", "point_map"):
         path = saved(browser, tmp_path, button(figure, "svg"), f"{STUDY}.{figure}.svg")
         text = path.read_text(encoding="utf-8")
         root = ElementTree.fromstring(text)
@@ -328,18 +329,18 @@ def test_the_numbers_of_a_map_are_saved(browser: Browser, result: Result, tmp_pa
     table = read_csv(saved(browser, tmp_path, button("heat_map.speech", "csv"), f"{STUDY}.heat_map.speech.csv"))
     scores = result.scores
     part = scores[
-        (scores["kind"] == "language_gap_speech") & (scores["measure"] == MEASURES[1]) & (scores["control"] == "none")
-        & (scores["point_a"] == "speech.norm")
+        (scores["kind"] == "language_similarity_speech") & (scores["measure"] == MEASURES[1])
+        & (scores["control"] == "none") & (scores["point_a"] == "speech.norm")
     ]  # fmt: skip
     assert set(zip(table["language_a"], table["language_b"], strict=True)) == set(
         zip(part["language_a"], part["language_b"], strict=True)
     )
-    for quantity in ("value", "calibrated", "p", "null_mean"):
+    for quantity in ("value", "chance_corrected", "p", "null_mean"):
         np.testing.assert_allclose(table[quantity], part[quantity], atol=2e-5)
 
 
 def test_the_numbers_of_other_figures_are_saved(browser: Browser, result: Result, tmp_path: Path) -> None:
-    name = "curves.modality_gap.Linear-CKA-debiased"
+    name = "curves.modality_similarity.Linear-CKA-debiased"
     table = read_csv(saved(browser, tmp_path, button(name, "csv"), f"{STUDY}.{name}.csv"))
     mean_here = table[(table["group"] == "mean") & (table["control"] == "none")].set_index("point")
     assert words.number(mean_here.loc["speech.norm", "value"]) == mean(result, "speech.norm")

@@ -19,14 +19,14 @@ def result() -> Result:
 
 
 def test_layer_curves_can_be_restyled(result: Result) -> None:
-    chart = layer_curves(result, "modality_gap", MEASURES[1])
+    chart = layer_curves(result, "modality_similarity", MEASURES[1])
     spec = chart.properties(width=500).to_dict()
     assert spec["width"] == 500
     assert {"null", "each", "mean", "regressed", "stages"} <= {layer.get("name") for layer in spec["layer"]}
 
 
 def test_layer_curves_of_all_measures_have_a_panel_each(result: Result) -> None:
-    chart = layer_curves(result, "language_gap_text")
+    chart = layer_curves(result, "language_similarity_text")
     assert isinstance(chart, alt.ConcatChart)
     assert len(chart.to_dict()["concat"]) == len(MEASURES)
 
@@ -34,7 +34,9 @@ def test_layer_curves_of_all_measures_have_a_panel_each(result: Result) -> None:
 def test_layer_curves_may_leave_out_languages_and_control(result: Result) -> None:
     names = {
         layer.get("name")
-        for layer in layer_curves(result, "modality_gap", MEASURES[1], each=False, regressed=False).to_dict()["layer"]
+        for layer in layer_curves(result, "modality_similarity", MEASURES[1], each=False, regressed=False).to_dict()[
+            "layer"
+        ]
     }
     assert "mean" in names
     assert "null" in names
@@ -44,7 +46,7 @@ def test_layer_curves_may_leave_out_languages_and_control(result: Result) -> Non
 def test_a_chart_says_in_words_what_it_shows(result: Result) -> None:
     assert (
         "the null's mean at speech.norm is"
-        in layer_curves(result, "modality_gap", MEASURES[1]).to_dict()["description"]
+        in layer_curves(result, "modality_similarity", MEASURES[1]).to_dict()["description"]
     )
 
 
@@ -54,7 +56,7 @@ def test_a_heat_map_shows_each_pair_twice_and_no_language_with_itself(result: Re
     assert len(cells) == len(LANGUAGES) * (len(LANGUAGES) - 1)
     scores = result.scores
     pair = scores[
-        (scores["kind"] == "language_gap_text") & (scores["point_a"] == "text.layer.3")
+        (scores["kind"] == "language_similarity_text") & (scores["point_a"] == "text.layer.3")
         & (scores["measure"] == MEASURES[1]) & (scores["control"] == "none")
         & (scores["language_a"] == "en") & (scores["language_b"] == "it")
     ]  # fmt: skip
@@ -80,7 +82,7 @@ def test_a_number_that_cannot_be_told_from_the_null_stands_in_brackets(result: R
 
 
 def test_retrieval_has_a_row_for_each_pair(result: Result) -> None:
-    spec = retrieval_chart(result, "language_gap_speech").to_dict()
+    spec = retrieval_chart(result, "language_similarity_speech").to_dict()
     assert {"scores", "chance"} <= {layer["name"] for layer in spec["layer"]}
     rows = max(spec["datasets"].values(), key=len)
     assert len({row["row"] for row in rows}) == 10
@@ -91,7 +93,7 @@ def test_many_pairs_are_cut_to_those_with_english() -> None:
     large = synthetic_result(
         ["de", "en", *(f"x{index}" for index in range(12))], speech=2, text=2, measures=MEASURES[2:]
     )
-    table = select.retrieval_rows(large, "language_gap_text", 20)
+    table = select.retrieval_rows(large, "language_similarity_text", 20)
     assert len(table) == 13
     assert table.attrs["pivot"] == "en"
     assert table.attrs["of"] == 91
@@ -100,8 +102,8 @@ def test_many_pairs_are_cut_to_those_with_english() -> None:
 @pytest.mark.parametrize(
     ("call", "hint"),
     [
-        (lambda found: layer_curves(found, "modalty_gap"), "did you mean 'modality_gap'?"),
-        (lambda found: layer_curves(found, "modality_gap", "retrival()"), "did you mean 'retrieval()'?"),
+        (lambda found: layer_curves(found, "modalty_gap"), "did you mean 'modality_similarity'?"),
+        (lambda found: layer_curves(found, "modality_similarity", "retrival()"), "did you mean 'retrieval()'?"),
         (lambda found: heat_map(found, "speach"), "did you mean 'speech'?"),
         (lambda found: heat_map(found, "text", "text.layer.33"), "did you mean 'text.layer.3'?"),
         (lambda found: heat_map(found, "text", order=["english"]), "known: en, es"),
@@ -131,7 +133,7 @@ def test_points_of_equal_depth_keep_the_models_order() -> None:
     result = synthetic_result(speech=3, text=4)
     flat = Result(result.scores, result.curves.assign(depth=0.5).iloc[::-1], result.meta)
     listed = [point["name"] for point in result.meta["model"]["sides"][1]["points"]]
-    assert [point.name for point in select.points(flat, "language_gap_text")] == listed
+    assert [point.name for point in select.points(flat, "language_similarity_text")] == listed
 
 
 @pytest.mark.parametrize(
@@ -179,7 +181,7 @@ def test_the_terminal_shows_first_best_and_last(result: Result) -> None:
     text = captured.get()
     curves = result.curves
     part = curves[
-        (curves["kind"] == "modality_gap")
+        (curves["kind"] == "modality_similarity")
         & (curves["measure"] == MEASURES[1])
         & (curves["control"] == "none")
         & (curves["group"] == "mean")
@@ -190,7 +192,7 @@ def test_the_terminal_shows_first_best_and_last(result: Result) -> None:
         part["value"].max(),
         part["value"].iloc[-1],
         part["null_mean"].iloc[-1],
-        part["calibrated"].iloc[-1],
+        part["chance_corrected"].iloc[-1],
     ]
     assert line.split()[3:8] == [words.number(value) for value in expected]
     assert part["point"].iloc[int(part["value"].argmax())] in line

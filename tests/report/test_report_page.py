@@ -32,7 +32,7 @@ from synthetic_tables import crossed, with_tables
 SECTIONS = ("headline", "reading", "curves", "maps", "retrieval", "caveats", "methods", "provenance", "files")
 EVIL = "<script>alert(1)</script>"
 #: The kinds that the synthetic result holds.
-DRAWN = ("modality_gap", "language_gap_text", "language_gap_speech")
+DRAWN = ("modality_similarity", "language_similarity_text", "language_similarity_speech")
 THREE = len(DRAWN)
 
 
@@ -138,7 +138,7 @@ def test_pictures_have_a_text(document: Document) -> None:
     pictures = [one for one in document.all("svg") if one.get("aria-hidden") != "true"]
     assert len(pictures) > THREE * len(MEASURES)
     assert all(one["role"] == "img" and one["aria-labelledby"] for one in pictures)
-    assert "Modality gap, Linear CKA, debiased: the mean over 5 languages is" in document.text
+    assert "Similarity of speech and text, Linear CKA, debiased: the mean over 5 languages is" in document.text
 
 
 def test_identifiers_are_unique(document: Document) -> None:
@@ -171,7 +171,7 @@ def test_the_retrieval_table_shows_the_scores(document: Document, result: Result
     scores = result.scores
     picked = scores[
         (scores["measure"] == "retrieval()") & (scores["language_a"] == "en") & (scores["language_b"] == "it")
-        & (scores["kind"] == "language_gap_text")
+        & (scores["kind"] == "language_similarity_text")
     ]  # fmt: skip
     last = picked[(picked["point_a"] == "text.pooled") | (picked["control"] == "length_only")].set_index("control")[
         "value"
@@ -194,12 +194,12 @@ def test_the_maps_carry_the_scores(document: Document, result: Result) -> None:
     data = packed_data(document)["heat"]
     scores = result.scores
     for modality, kind in (
-        ("text", "language_gap_text"),
-        ("speech", "language_gap_speech"),
-        ("text-speech", "modality_gap"),
+        ("text", "language_similarity_text"),
+        ("speech", "language_similarity_speech"),
+        ("text-speech", "modality_similarity"),
     ):
         part = scores[(scores["kind"] == kind) & (scores["measure"] == MEASURES[1]) & (scores["control"] == "none")]
-        for quantity in ("value", "null_mean", "calibrated", "p"):
+        for quantity in ("value", "null_mean", "chance_corrected", "p"):
             found = unpacked(data["cells"][f"{MEASURES[1]} none"][modality][quantity])
             np.testing.assert_allclose(found, part[quantity], atol=5e-6)
 
@@ -208,11 +208,11 @@ def test_the_curves_carry_the_scores(document: Document, result: Result) -> None
     data = packed_data(document)["curves"]
     curves = result.curves
     part = curves[
-        (curves["kind"] == "modality_gap") & (curves["measure"] == MEASURES[1]) & (curves["control"] == "none")
+        (curves["kind"] == "modality_similarity") & (curves["measure"] == MEASURES[1]) & (curves["control"] == "none")
     ]
-    panel = data["panels"]["modality_gap 1"]
+    panel = data["panels"]["modality_similarity 1"]
     mean = part[part["group"] == "mean"]
-    for quantity in ("value", "null_mean", "null_q95", "calibrated"):
+    for quantity in ("value", "null_mean", "null_q95", "chance_corrected"):
         np.testing.assert_allclose(np.array(panel["none"][quantity]) / 1000, mean[quantity], atol=6e-4)
     italian = part[part["group"] == "it"]["value"]
     np.testing.assert_allclose(np.array(panel["each"]["value"][LANGUAGES.index("it")]) / 1000, italian, atol=6e-4)
@@ -220,8 +220,8 @@ def test_the_curves_carry_the_scores(document: Document, result: Result) -> None
 
 def test_a_shared_layer_is_shown_against_itself_and_a_speech_layer_against_the_deepest_text() -> None:
     plain = synthetic_result(speech=3, text=3, measures=MEASURES[1:2], controls=("none",))
-    every = plain.scores[plain.scores["kind"] == "modality_gap"]
-    curves = plain.curves[plain.curves["kind"] == "modality_gap"]
+    every = plain.scores[plain.scores["kind"] == "modality_similarity"]
+    curves = plain.curves[plain.curves["kind"] == "modality_similarity"]
     both = dataclasses.replace(
         plain,
         scores=pd.concat([plain.scores, every.assign(point_b="text.embeddings", depth_b=0.0, value=0.999)]),
@@ -271,14 +271,16 @@ PARTS = ("study", "model", "corpus", "options", "versions", "headline", "caveats
 
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_of_the_provenance_may_be_missing(part: str) -> None:
-    result = small(kinds=("modality_gap",))
+    result = small(kinds=("modality_similarity",))
     document = Document(render(dataclasses.replace(result, meta={**result.meta, part: None})))
     assert {attributes.get("id") for attributes in document.all("section")} >= set(SECTIONS)
 
 
 @pytest.mark.parametrize("shape", ["a text", 3, [None, 1], {"name": 3, "sides": "x", "weights": [1], "languages": 2}])
 def test_provenance_of_another_shape_does_not_break_the_page(shape: Any) -> None:
-    document = Document(render(dataclasses.replace(small(kinds=("modality_gap",)), meta=dict.fromkeys(PARTS, shape))))
+    document = Document(
+        render(dataclasses.replace(small(kinds=("modality_similarity",)), meta=dict.fromkeys(PARTS, shape)))
+    )
     assert {attributes.get("id") for attributes in document.all("section")} >= set(SECTIONS)
 
 
@@ -290,17 +292,19 @@ def test_without_any_provenance_the_page_still_stands() -> None:
 
 def test_one_language_has_no_language_gap() -> None:
     document = Document(render(small(("it",))))
-    assert {one["data-panel"].split()[0] for one in document.all("figure") if "data-panel" in one} == {"modality_gap"}
+    assert {one["data-panel"].split()[0] for one in document.all("figure") if "data-panel" in one} == {
+        "modality_similarity"
+    }
     assert [one["data-map"] for one in document.all("figure") if "data-map" in one] == ["text-speech"]
 
 
-def test_text_alone_has_no_modality_gap(tmp_path: Path) -> None:
-    result = small(kinds=("language_gap_text",))
+def test_text_alone_has_no_modality_similarity(tmp_path: Path) -> None:
+    result = small(kinds=("language_similarity_text",))
     document = Document(write_report(result, tmp_path).read_text(encoding="utf-8"))
     assert {one["data-panel"].split()[0] for one in document.all("figure") if "data-panel" in one} == {
-        "language_gap_text"
+        "language_similarity_text"
     }
-    assert not (tmp_path / "figures" / "layer_curves.modality_gap.svg").exists()
+    assert not (tmp_path / "figures" / "layer_curves.modality_similarity.svg").exists()
 
 
 def test_an_empty_result_says_so(tmp_path: Path) -> None:
@@ -311,12 +315,12 @@ def test_an_empty_result_says_so(tmp_path: Path) -> None:
 
 def test_a_measure_that_could_not_be_taken_says_so() -> None:
     result = small(measures=("retrieval()",))
-    numbers = ["value", "null_mean", "null_q95", "calibrated", "p"]
+    numbers = ["value", "null_mean", "null_q95", "chance_corrected", "p"]
 
     def without(frame: Any) -> Any:
         return frame.assign(
             **{
-                name: frame[name].where((frame["kind"] != "modality_gap") | (frame["measure"] != "retrieval()"))
+                name: frame[name].where((frame["kind"] != "modality_similarity") | (frame["measure"] != "retrieval()"))
                 for name in numbers
             }
         )
@@ -378,7 +382,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     blocked = tmp_path / "report.html"
     blocked.mkdir()
     with pytest.raises((DataError, OSError)):
-        write_report(small(kinds=("modality_gap",)), tmp_path, figures=False)
+        write_report(small(kinds=("modality_similarity",)), tmp_path, figures=False)
     assert not list(tmp_path.glob(".report*"))
 
 
@@ -508,7 +512,7 @@ def test_methods_cite_what_was_used_and_nothing_else(told: Document) -> None:
 
 
 def test_fleurs_and_its_model_are_cited() -> None:
-    result = small(kinds=("modality_gap",))
+    result = small(kinds=("modality_similarity",))
     model = {"name": "seamless-m4t-v2-large"}
     meta = {**result.meta, "corpus": result.meta["corpus"] | {"name": "fleurs"}, "model": model}
     text = methods.section(dataclasses.replace(result, meta=meta))["bibtex"]
@@ -525,12 +529,12 @@ def test_every_reference_has_what_a_list_needs() -> None:
 def test_the_cross_layer_map_carries_the_means(told: Document, whole: Result) -> None:
     cross = packed_data(told)["cross"]
     mean = whole.curves[
-        (whole.curves["kind"] == "modality_gap") & (whole.curves["group"] == "mean")
+        (whole.curves["kind"] == "modality_similarity") & (whole.curves["group"] == "mean")
         & (whole.curves["measure"] == MEASURES[1]) & (whole.curves["control"] == "none")
     ]  # fmt: skip
-    table = mean.pivot(index="point", columns="against", values="calibrated")
+    table = mean.pivot(index="point", columns="against", values="chance_corrected")
     table = table.loc[[point[0] for point in cross["speech"]], [point[0] for point in cross["text"]]]
-    found = unpacked(cross["cells"][MEASURES[1]]["mean"]["calibrated"])
+    found = unpacked(cross["cells"][MEASURES[1]]["mean"]["chance_corrected"])
     np.testing.assert_allclose(found, table.to_numpy().ravel(), atol=1e-5)
 
 
@@ -588,7 +592,7 @@ def test_recordings_are_carried_only_if_asked_for(told: Document) -> None:
     assert not told.all("audio")
     sound = "data:audio/mpeg;base64,AAAA"
     document = Document(
-        render(small(kinds=("modality_gap",)), heard=[Heard("s1", "en", "Press <1> now", "June", 2.5, sound)])
+        render(small(kinds=("modality_similarity",)), heard=[Heard("s1", "en", "Press <1> now", "June", 2.5, sound)])
     )
     assert [one["src"] for one in document.all("audio")] == [sound]
     assert "Press <1> now" in document.text and "CC-BY-SA-3.0 (en, fr, es)" in document.text
@@ -617,7 +621,14 @@ def test_markdown_and_figures_show_what_the_page_says(whole: Result, tmp_path: P
     text = write_markdown(whole, tmp_path).read_text(encoding="utf-8")
     for sentence in whole.meta["headline"]:
         assert f"\n> {sentence}\n" in html.unescape(text), "spaces around numbers stay"
-    for heading in ("Findings", "Diagnosis", "Along the layers", "Layer against layer", "Languages", "Method"):
+    for heading in (
+        "Findings",
+        "Diagnosis",
+        "Along the layers",
+        "Layer by layer, speech and text",
+        "Languages",
+        "Method",
+    ):
         assert f"## {heading}" in text, heading
     pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text)
     assert len(pictures) >= 12
@@ -630,7 +641,9 @@ def test_markdown_and_figures_show_what_the_page_says(whole: Result, tmp_path: P
     np.testing.assert_allclose(found["share"], source["share"], rtol=1e-5)
     cross = pd.read_csv(tmp_path / "figures" / "cross_layer.csv")
     assert len(cross) == 25
-    np.testing.assert_allclose(cross["calibrated"], whole.curves.iloc[cross["row"]]["calibrated"], rtol=1e-5)
+    np.testing.assert_allclose(
+        cross["chance_corrected"], whole.curves.iloc[cross["row"]]["chance_corrected"], rtol=1e-5
+    )
 
 
 def test_without_a_browser_the_pdf_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

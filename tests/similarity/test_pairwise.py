@@ -43,7 +43,18 @@ def test_every_number_is_that_of_score(sides: dict[Any, Any]) -> None:
         for name in MEASURES:
             one = sim.score(sides[a], sides[b], name, permutations=50, seed=3)
             cell = found.isel(pair=row).sel(measure=name)
-            for field in ("value", "null_mean", "null_sd", "null_q95", "calibrated", "p", "n", "kx", "ky"):
+            for field in (
+                "value",
+                "null_mean",
+                "null_sd",
+                "null_q95",
+                "chance_corrected",
+                "calibrated",
+                "p",
+                "n",
+                "kx",
+                "ky",
+            ):
                 assert float(cell[field]) == pytest.approx(getattr(one, field), abs=1e-12, nan_ok=True), (name, field)
     assert found.attrs["null"]["procrustes"] == "permutation"
     assert found.attrs["null"]["svcca(variance=0.90)"] == "exact"

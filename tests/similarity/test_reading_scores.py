@@ -20,6 +20,7 @@ def test_a_score_prints_what_a_reader_needs() -> None:
     for word in (
         "svcca(variance=0.9)",
         "chance",
+        "corrected",
         "calibrated",
         "120 sentences",
         f"{found.kx:g} and {found.ky:g}",

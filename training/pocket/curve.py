@@ -21,7 +21,7 @@ SHOWN = {
 def means(log: Path) -> pd.DataFrame:
     """Return the mean over languages of every gap: columns ``measure``, ``point``, ``step``, ``value``."""
     rows = read_log(log)
-    rows = rows[(rows["kind"] == "modality_gap") & rows["measure"].isin(list(SHOWN))]
+    rows = rows[(rows["kind"] == "modality_similarity") & rows["measure"].isin(list(SHOWN))]
     return rows.groupby(["measure", "point", "step"], sort=False)["value"].mean().reset_index()
 
 

@@ -1,15 +1,16 @@
-"""What it means: the modality gap and the language gaps at every depth, each with its null and its controls."""
+"""What it means: how similar modalities and languages are at every depth, each with its null and its controls."""
 
 from __future__ import annotations
 
 from babelscope.gaps.comparisons import MATCHES, Comparison, Place, plan
 from babelscope.gaps.curves import curves
-from babelscope.gaps.result import CONTROLS, CURVE_COLUMNS, KINDS, SCORE_COLUMNS, Result
+from babelscope.gaps.result import CONTROLS, CURVE_COLUMNS, GAPS, KINDS, SCORE_COLUMNS, Result
 from babelscope.gaps.scoring import compare
 
 __all__ = [
     "CONTROLS",
     "CURVE_COLUMNS",
+    "GAPS",
     "KINDS",
     "MATCHES",
     "SCORE_COLUMNS",

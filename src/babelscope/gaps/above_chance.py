@@ -16,7 +16,7 @@ LEVEL = 0.05
 
 
 def above_chance(scores: pd.DataFrame, measure: str) -> pd.DataFrame:
-    """Return the modality gaps along the depth with their p-values adjusted.
+    """Return the modality similarities along the depth with their p-values adjusted.
 
     Parameters
     ----------
@@ -32,7 +32,9 @@ def above_chance(scores: pd.DataFrame, measure: str) -> pd.DataFrame:
         stands for it; besides their columns ``p_adjusted`` (Holm over all of them) and ``above``, whether it is below
         :data:`LEVEL`.
     """
-    rows = scores[(scores["kind"] == "modality_gap") & (scores["control"] == "none") & (scores["measure"] == measure)]
+    rows = scores[
+        (scores["kind"] == "modality_similarity") & (scores["control"] == "none") & (scores["measure"] == measure)
+    ]
     rows = rows[rows["point_a"].map(shown_points(rows)) == rows["point_b"]]
     adjusted = holm(rows["p"].to_numpy(dtype=float))
     return rows.assign(p_adjusted=adjusted, above=adjusted < LEVEL)

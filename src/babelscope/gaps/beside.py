@@ -16,7 +16,7 @@ from babelscope.gaps.result import TABLE_COLUMNS, Result
 from babelscope.gaps.traced import Number, Traced, told, told_mean
 
 #: The kinds of comparison in which speech takes part: text alone is the same text side's in every control.
-KINDS_BESIDE: tuple[str, ...] = ("modality_gap", "language_gap_speech", "cross_gap")
+KINDS_BESIDE: tuple[str, ...] = ("modality_similarity", "language_similarity_speech", "cross_similarity")
 
 
 def beside(results: Mapping[str, Result]) -> dict[str, pd.DataFrame]:
@@ -134,4 +134,4 @@ def _fall(table: str, rows: pd.DataFrame) -> tuple[str, str, Number, Number] | N
 
 
 def _gap(curves: pd.DataFrame) -> pd.DataFrame:
-    return curves[(curves["kind"] == "modality_gap") & (curves["group"] == "mean")]
+    return curves[(curves["kind"] == "modality_similarity") & (curves["group"] == "mean")]

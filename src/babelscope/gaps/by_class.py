@@ -15,7 +15,7 @@ from babelscope.languages import RESOURCE_CLASSES, language
 from babelscope.similarity import parse_measure
 
 _PLACE = ["kind", "point_a", "point_b"]
-_AVERAGED = ("value", "null_mean", "null_q95", "calibrated")
+_AVERAGED = ("value", "null_mean", "null_q95", "chance_corrected", "calibrated")
 
 #: The class of everything: every language, whether its class is known or not.
 ALL = "all"
@@ -106,7 +106,7 @@ def _ends(one: Scored, rows: IntArray, *, other_languages: bool = True) -> dict[
 def _groups(rows: pd.DataFrame, classes: Mapping[str, str]) -> list[tuple[str, IntArray]]:
     """Return (group, row numbers) of every place and class; a class of one kind of pairs is named "high-low"."""
     first, second = (rows[f"language_{side}"].map(classes).to_numpy(dtype=object) for side in "ab")
-    ordered = (rows["kind"] == "cross_gap").to_numpy()
+    ordered = (rows["kind"] == "cross_similarity").to_numpy()
     names = np.array(
         [_name(a, b, bool(fixed)) for a, b, fixed in zip(first, second, ordered, strict=True)], dtype=object
     )

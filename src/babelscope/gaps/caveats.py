@@ -106,8 +106,8 @@ def _saturated(scores: pd.DataFrame) -> list[Caveat]:
         name = measure_title(str(measure))
         text = Traced(
             "At {high} of {all} comparisons {measure} gives unrelated sentences more than 0.90 (up to {most}): with so "
-            "few sentences for so many directions a high raw value is no sign of likeness. Read its calibrated value, "
-            "or another measure.",
+            "few sentences for so many directions a high raw value is no sign of similarity. Judge it by "
+            "p, or read another measure.",
             high=told_many("scores", high), all=told_many("scores", rows), measure=name,
             most=told("scores", high.iloc[int(high["null_mean"].to_numpy().argmax())], "null_mean"),
         )  # fmt: skip
@@ -210,7 +210,7 @@ def _towers(meta: dict[str, Any]) -> Caveat | None:
     if meta["model"].get("shared") or len(meta["model"]["sides"]) < 2:
         return None
     text = (
-        "The two sides share no layer, so there is no common depth. The modality gap holds "
+        "The two sides share no layer, so there is no common depth. Each speech point is compared "
         + meta["options"]["match_text"]
         + "."
     )

@@ -36,7 +36,7 @@ LEAST_SENTENCES = 4
 _AT_ONCE = 16
 
 FloatArray = NDArray[np.float64]
-#: What is held against what: kind, modality and language of a, modality and language of b.
+#: What is compared with what: gap, modality and language of a, modality and language of b.
 _Pair = tuple[str, tuple[str, str], tuple[str, str]]
 
 

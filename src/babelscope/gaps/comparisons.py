@@ -1,4 +1,4 @@
-"""What is compared with what: the gaps of each language and of each pair of languages, at every point."""
+"""What is compared with what: each language's speech and text, and each pair of languages, at every point."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from itertools import combinations, permutations
 from typing import Literal, NamedTuple, Protocol
 
 from babelscope.errors import UsageError, did_you_mean
+from babelscope.gaps.old_names import current_kind
 from babelscope.gaps.pairing import pairs_of_points
 from babelscope.gaps.result import KINDS
 
-Kind = Literal["modality_gap", "language_gap_text", "language_gap_speech", "cross_gap"]
+Kind = Literal["modality_similarity", "language_similarity_text", "language_similarity_speech", "cross_similarity"]
 
-#: Which text point a speech point is held against, where the two sides have no point in common.
+#: Which text point a speech point is compared with, where the two sides have no point in common.
 MATCHES: dict[str, str] = {
-    "output": "every speech point against the text side's output (its last point before those that both sides share)",
-    "depth": "every speech point against the text point nearest in relative depth",
-    "all": "every speech point against every text point",
+    "output": "every speech point with the text side's output (its last point before those that both sides share)",
+    "depth": "every speech point with the text point nearest in relative depth",
+    "all": "every speech point with every text point",
 }
 
 
@@ -70,17 +71,17 @@ class Comparison:
 def plan(activations: Places, match: str = "output", kinds: Sequence[str] | None = None) -> list[Comparison]:
     """List every comparison that a store allows.
 
-    At a point that both sides share, speech is held against text at that same point. Elsewhere `match` decides, because
-    two towers have no common depth. The fourth kind, ``cross_gap``, holds the speech of each language against the text
-    of every other, at the places of the modality gap: with L languages L (L - 1) comparisons a place, as many as the
-    two language gaps together.
+    At a point that both sides share, speech is compared with text at that same point. Elsewhere `match` decides,
+    because two towers have no common depth. The fourth kind, ``cross_similarity``, compares the speech of each language
+    with the text of every other, at the places of the modality similarity: with L languages L (L - 1) comparisons a
+    place, as many as the two language similarities together.
 
     Parameters
     ----------
     activations : Activations
         Or anything that knows its languages and points.
     match : {"output", "depth", "all"}
-        ``all`` gives the cross-layer map: each speech point of its own against every text point of its own, as many
+        ``all`` gives the cross-layer map: each speech point of its own with every text point of its own, as many
         comparisons a language as there are pairs of points.
     kinds : sequence of str, optional
         Of :data:`~babelscope.gaps.result.KINDS`; all by default.
@@ -88,8 +89,8 @@ def plan(activations: Places, match: str = "output", kinds: Sequence[str] | None
     Returns
     -------
     list of Comparison
-        Modality gaps first (a is speech, b is text), then text-text and speech-speech of each pair of languages, then
-        speech against text of each ordered pair (a is speech).
+        Modality similarities first (a is speech, b is text), then text-text and speech-speech of each pair of
+        languages, then speech against text of each ordered pair (a is speech).
 
     Raises
     ------
@@ -102,23 +103,27 @@ def plan(activations: Places, match: str = "output", kinds: Sequence[str] | None
     languages, modalities = activations.languages, activations.modalities
     found: list[Comparison] = []
     across = pairs_of_points(activations, match) if {"text", "speech"} <= set(modalities) else []
-    if "modality_gap" in wanted:
+    if "modality_similarity" in wanted:
         for speech_point, text_point in across:
             found += [
-                Comparison("modality_gap", Place("speech", speech_point, language), Place("text", text_point, language))
+                Comparison(
+                    "modality_similarity", Place("speech", speech_point, language), Place("text", text_point, language)
+                )
                 for language in languages
             ]
-    within: dict[str, Kind] = {"text": "language_gap_text", "speech": "language_gap_speech"}
+    within: dict[str, Kind] = {"text": "language_similarity_text", "speech": "language_similarity_speech"}
     for modality in modalities:
         for point in activations.points(modality) if within[modality] in wanted else ():
             found += [
                 Comparison(within[modality], Place(modality, point, first), Place(modality, point, second))
                 for first, second in combinations(languages, 2)
             ]
-    if "cross_gap" in wanted:
+    if "cross_similarity" in wanted:
         for speech_point, text_point in across:
             found += [
-                Comparison("cross_gap", Place("speech", speech_point, spoken), Place("text", text_point, written))
+                Comparison(
+                    "cross_similarity", Place("speech", speech_point, spoken), Place("text", text_point, written)
+                )
                 for spoken, written in permutations(languages, 2)
             ]
     if not found:
@@ -138,6 +143,7 @@ def check_kinds(kinds: Sequence[str] | None) -> list[str]:
     UsageError
         If one is unknown, or none is asked for.
     """
+    kinds = None if kinds is None else [current_kind(kind, "kinds") for kind in kinds]
     for kind in kinds or ():
         if kind not in KINDS:
             raise UsageError(f"kinds: {kind!r} is unknown; {did_you_mean(kind, KINDS)}")

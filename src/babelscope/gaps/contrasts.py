@@ -1,8 +1,8 @@
 """Averages and differences of scores over languages, with intervals for other sentences and other languages.
 
-A *contrast* is a weighted sum of averages: the mean likeness of all pairs in text less that in speech, or the slope of
-a curve. Scores that share a language are not independent, nor are scores on the same sentences, so its variance has two
-parts. The sentences' part comes from the draws of :mod:`babelscope.gaps.resampling`. The languages' part is the
+A *contrast* is a weighted sum of averages: the mean similarity of all pairs in text less that in speech, or the slope
+of a curve. Scores that share a language are not independent, nor are scores on the same sentences, so its variance has
+two parts. The sentences' part comes from the draws of :mod:`babelscope.gaps.resampling`. The languages' part is the
 jackknife that leaves out one language at a time with every pair it is in
 (:func:`babelscope.similarity.over_languages`), less what the sentences add to that jackknife, which the same draws
 tell: otherwise it would be counted twice (Cameron, Gelbach & Miller 2011).
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from babelscope.gaps.comparisons import Comparison
 from babelscope.gaps.resampling import Deviations
-from babelscope.similarity import parse_measure, student
+from babelscope.similarity import chance_corrected, parse_measure, student
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -100,9 +100,13 @@ class Scored:
 
     @cached_property
     def corrected(self) -> Scored:
-        """The same scores, chance-corrected: :func:`chance_corrected`. The null's mean counts as known."""
-        room = _room(self.rows)
-        return Scored(self.rows, self.deviations.scaled(1 / room), chance_corrected(self.rows))
+        """The same scores, chance-corrected (:func:`babelscope.similarity.chance_corrected`).
+
+        The null's mean counts as known.
+        """
+        best, null = parse_measure(self.measure).best, self.rows["null_mean"]
+        unit = np.asarray(chance_corrected(null + 1, null, best))  # what one more of the score is worth
+        return Scored(self.rows, self.deviations.scaled(unit), chance_corrected(self.rows["value"], null, best))
 
     @cached_property
     def errors(self) -> FloatArray:
@@ -176,23 +180,6 @@ class Scored:
         least = min(map(len, groups.values()))
         freedom = float(least - 1 if between > 0 else draws.freedom)
         return Contrast(value, (sentences + between) ** 0.5, sentences**0.5, between**0.5, freedom, len(languages))
-
-
-def chance_corrected(rows: pd.DataFrame) -> FloatArray:
-    """Return (value - null mean) / (best - null mean) of each score.
-
-    0 is what unrelated sentences give on average, 1 perfect agreement; below chance it is negative. The calibrated
-    score of the tables differs in two ways that would bend an average or a difference: it is floored at 0, and its zero
-    is the null's 95th percentile, which lies higher where fewer directions carry the sentences.
-    """
-    return np.asarray((rows["value"] - rows["null_mean"]) / _room(rows), dtype=np.float64)
-
-
-def _room(rows: pd.DataFrame) -> FloatArray:
-    best = {name: parse_measure(name).best for name in rows["measure"].unique()}
-    room = (rows["measure"].map(best) - rows["null_mean"]).to_numpy(dtype=np.float64)
-    # Where chance reaches the best possible score, nothing is left to be measured in.
-    return np.where(np.abs(room) > 1e-9, room, np.nan)
 
 
 def _weights(places: Sequence[Term], size: int, kept: NDArray[np.bool_]) -> FloatArray:

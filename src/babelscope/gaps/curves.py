@@ -1,4 +1,4 @@
-"""The gaps along the depth: scores of one kind, measure and control at each point, each language and on average."""
+"""The similarities along the depth: scores of one kind, measure and control at each point, and on average."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from babelscope.gaps.result import CURVE_COLUMNS
 
 _KEYS = ["kind", "measure", "control", "point", "against", "stage", "depth"]
 _PLACE = ["kind", "measure", "control", "point", "against"]
-_AVERAGED = ["value", "null_mean", "null_q95", "calibrated"]
+_AVERAGED = ["value", "null_mean", "null_q95", "chance_corrected", "calibrated"]
 
 
 def curves(scores: pd.DataFrame, means: pd.DataFrame | None = None) -> pd.DataFrame:
     """Summarise a scores table along the depth.
 
-    A group is a language (modality gap) or a pair of languages (language gaps; cross gap: speech first). The row
-    ``mean`` is the plain average over the groups of value, null and calibrated score. Its interval is not an average
-    of theirs, since languages and sentences are shared among them: it is given, or missing. It has no p-value.
+    A group is a language (modality similarity) or a pair of languages (cross similarity: speech first). The row
+    ``mean`` is the plain average over the groups of value, null, chance-corrected and calibrated score. Its interval is
+    not an average of theirs, since languages and sentences are shared among them: it is given, or missing. It has no
+    p-value.
 
     Parameters
     ----------

@@ -125,7 +125,7 @@ def diagnosis(activations: Activations, scored: Mapping[str, Scored], scores: pd
 
 
 def _row(one: Scored, stop: Stop, code: str) -> IntArray:
-    return one.where(kind="modality_gap", point_a=stop.point, point_b=stop.against, language_a=code)
+    return one.where(kind="modality_similarity", point_a=stop.point, point_b=stop.against, language_a=code)
 
 
 def _differences(
@@ -214,7 +214,7 @@ def _advice(
 
 def _texts_reached(one: Scored, code: str, point: str) -> float:
     """Return how similar a language's texts and those of the others are at a point, on average; NaN if not known."""
-    sides = [one.where(kind="language_gap_text", point_a=point, **{side: code}) for side in _SIDES]
+    sides = [one.where(kind="language_similarity_text", point_a=point, **{side: code}) for side in _SIDES]
     return float(one.values[rows].mean()) if len(rows := np.union1d(*sides)) else float("nan")
 
 
@@ -231,7 +231,7 @@ def _evidence(
         {
             "table": "scores",
             "where": {
-                "kind": "modality_gap",
+                "kind": "modality_similarity",
                 "point_a": stops[place].point,
                 "point_b": stops[place].against,
                 "language_a": whose,
@@ -290,8 +290,8 @@ def languages_table(activations: Activations, scored: Mapping[str, Scored], scor
             row |= _most_similar(scored[measure], stops, code, tested)
         found.append(row)
     table = pd.DataFrame(found, columns=list(TABLE_COLUMNS["languages"]))
-    if any("corrected" in row for row in found):
-        order = pd.Series([row.get("corrected", np.nan) for row in found]).rank(ascending=False, method="min")
+    if any("chance_corrected" in row for row in found):
+        order = pd.Series([row.get("chance_corrected", np.nan) for row in found]).rank(ascending=False, method="min")
         table["rank"] = order.astype("Int64")
     return table
 
@@ -309,11 +309,10 @@ def _most_similar(one: Scored, stops: Sequence[Stop], code: str, tested: pd.Data
         "point": stop.point,
         "measure": one.measure,
         "value": float(row["value"]),
-        "calibrated": float(row["calibrated"]),
+        "chance_corrected": float(row["chance_corrected"]),
         "low": low,
         "high": high,
         "p": float(p.iloc[0]),
-        "corrected": float(corrected[found[0]]),
     }
 
 

@@ -1,4 +1,4 @@
-"""What each draw of sentences does to the scores at the output: kept to set a later result against this one.
+"""What each draw of sentences does to the scores at the output: kept to compare a later result with this one.
 
 Two models scored on the same sentences with the same seed leave out the same sentences in the same draws. The
 difference of their scores then has a variance of its own, which two intervals laid side by side do not tell.
@@ -20,7 +20,7 @@ MEAN = "mean"
 
 
 def output(points: Sequence[str], depths: Sequence[float], against: Sequence[str]) -> tuple[str, str]:
-    """Return the deepest point, the last of those as deep, and the last text point that it is held against.
+    """Return the deepest point, the last of those as deep, and the last text point that it is compared with.
 
     Parameters
     ----------
@@ -44,8 +44,8 @@ def draws_table(scored: Mapping[str, Scored]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns ``draws`` of :data:`babelscope.gaps.result.TABLE_COLUMNS`: each language of the modality gap, and the
-        mean of every kind.
+        Columns ``draws`` of :data:`babelscope.gaps.result.TABLE_COLUMNS`: each language of the modality similarity, and
+        the mean of every kind.
     """
     frames = []
     for one in scored.values():
@@ -57,7 +57,7 @@ def draws_table(scored: Mapping[str, Scored]) -> pd.DataFrame:
             point, against = output(list(rows["point_a"]), list(rows["depth_a"]), list(rows["point_b"]))
             at = found[((rows["point_a"] == point) & (rows["point_b"] == against)).to_numpy()]
             groups: dict[str, IntArray] = {MEAN: at}
-            if kind == "modality_gap":
+            if kind == "modality_similarity":
                 groups |= {str(one.rows["language_a"].iloc[row]): np.array([row]) for row in at}
             place = {"kind": kind, "measure": one.measure, "point": point, "against": against}
             for group, members in groups.items():

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from babelscope.capture.store import Activations
 from babelscope.gaps.by_class import ALL, resource_classes
-from babelscope.gaps.contrasts import FEWEST_LANGUAGES, Contrast, Scored, Term, chance_corrected
+from babelscope.gaps.contrasts import FEWEST_LANGUAGES, Contrast, Scored, Term
 from babelscope.gaps.naming import by_preference, measure_title
 from babelscope.gaps.result import TABLE_COLUMNS
 from babelscope.gaps.stages import Stop, around_adaptation, behind_front_end, way
@@ -35,10 +35,9 @@ MATTERS = 0.05
 #: Fewest sentences for a verdict.
 FEWEST_SENTENCES = 20
 
-#: How :func:`babelscope.gaps.contrasts.chance_corrected` makes its scores of the columns of the scores table.
-CORRECTED = "(value - null_mean) / (best - null_mean)"
-
-RAW_SVCCA = "raw_svcca"
+#: What the findings are of: :func:`babelscope.similarity.chance_corrected` scores of the leading measure and of SVCCA,
+#: and SVCCA at face value, as published.
+CORRECTED, CORRECTED_SVCCA, RAW_SVCCA = "chance_corrected", "chance_corrected_svcca", "raw_svcca"
 
 #: Findings that compare speech with speech, or with text, across languages: one voice a language would look the same.
 VOICES = ("speech_spread", "modality_over_language")
@@ -197,7 +196,7 @@ def claims(activations: Activations, scores: pd.DataFrame) -> list[Claim]:
 
 
 def _at(stop: Stop, **more: Any) -> dict[str, Any]:
-    return {"kind": "modality_gap", "point_a": stop.point, "point_b": stop.against, **more}
+    return {"kind": "modality_similarity", "point_a": stop.point, "point_b": stop.against, **more}
 
 
 def _convergence(stops: Sequence[Stop]) -> list[Claim]:
@@ -245,7 +244,7 @@ def _length_adaptation(around: tuple[Stop, Stop] | None, members: Mapping[str, l
 def _speech_spread(activations: Activations, plain: pd.DataFrame) -> list[Claim]:
     later: dict[str, list[str]] = {}
     for modality in ("text", "speech"):
-        there = set(plain.loc[plain["kind"] == f"language_gap_{modality}", "point_a"])
+        there = set(plain.loc[plain["kind"] == f"language_similarity_{modality}", "point_a"])
         points = [point for point in activations.points(modality) if point in there] if there else []
         later[modality] = [point for point in points if activations.stage(point, modality) != Stage.FRONT_END] or points
         if not points:
@@ -261,7 +260,7 @@ def _speech_spread(activations: Activations, plain: pd.DataFrame) -> list[Claim]
             f"that in speech (over {len(later['speech'])})"
         )
     parts = [
-        Part(sign / len(points), {"kind": f"language_gap_{modality}", "point_a": point})
+        Part(sign / len(points), {"kind": f"language_similarity_{modality}", "point_a": point})
         for (modality, points), sign in zip(later.items(), (1.0, -1.0), strict=True)
         for point in points
     ]
@@ -269,13 +268,13 @@ def _speech_spread(activations: Activations, plain: pd.DataFrame) -> list[Claim]
 
 
 def _modality_over_language(stops: Sequence[Stop], plain: pd.DataFrame) -> list[Claim]:
-    if not stops or not (plain["kind"] == "language_gap_text").any():
+    if not stops or not (plain["kind"] == "language_similarity_text").any():
         return []
     # Like with like: where the two sides share points, the others have no counterpart.
     stops = [stop for stop in stops if stop.point == stop.against] or stops
     parts = []
     for stop in stops:
-        parts.append(Part(1 / len(stops), {"kind": "language_gap_text", "point_a": stop.against}))
+        parts.append(Part(1 / len(stops), {"kind": "language_similarity_text", "point_a": stop.against}))
         parts.append(Part(-1 / len(stops), _at(stop)))
     effect = (
         f"mean {{score}} of a text with its translation, less that of the text with its recording, over {len(stops)} "
@@ -289,12 +288,12 @@ def _modality_over_language(stops: Sequence[Stop], plain: pd.DataFrame) -> list[
 
 def _bases(scored: Mapping[str, Scored]) -> dict[str, Scored]:
     first = leading(scored)
-    found = {} if first is None else {"calibrated": scored[first].corrected}
+    found = {} if first is None else {CORRECTED: scored[first].corrected}
     svcca = next((name for name in scored if name.split("(")[0] == "svcca"), None)
     if svcca is not None:
         found[RAW_SVCCA] = scored[svcca]
         if svcca != first:
-            found["calibrated_svcca"] = scored[svcca].corrected
+            found[CORRECTED_SVCCA] = scored[svcca].corrected
     return found
 
 
@@ -426,7 +425,7 @@ def _without_length(claim: Claim, raw: bool, measure: str, scores: pd.DataFrame)
     rows = scores[(scores["control"] == "length_regressed") & (scores["measure"] == measure)]
     if rows.empty:
         return None
-    values = rows["value"].to_numpy(dtype=np.float64) if raw else chance_corrected(rows)
+    values = rows["value" if raw else "chance_corrected"].to_numpy(dtype=np.float64)
     total = 0.0
     for part in claim.parts:
         keep = _kept(rows, part.where)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from babelscope.gaps.above_chance import above_chance
-from babelscope.gaps.findings import HOLDS
+from babelscope.gaps.findings import CORRECTED, HOLDS
 from babelscope.gaps.naming import by_preference, measure_title
 from babelscope.gaps.pairing import shown_points
 from babelscope.gaps.result import KINDS
@@ -57,7 +57,7 @@ def headline(
 def _modalities(
     plain: pd.DataFrame, less: pd.DataFrame, scores: pd.DataFrame, compared: pd.DataFrame | None
 ) -> Traced | None:
-    rows = plain[plain["kind"] == "modality_gap"]
+    rows = plain[plain["kind"] == "modality_similarity"]
     if rows.empty:
         return None
     tested = None if compared is None or compared.empty else compared
@@ -73,14 +73,13 @@ def _modalities(
             f"{_plural('language', languages)} (Holm-corrected p ≥ .05, n = {{n}} sentences).",
             measure=name, n=told("curves", rows.iloc[0], "n", 0),
         )  # fmt: skip
-    corrected = (rows["value"] - rows["null_mean"]).to_numpy(dtype=float)
-    best = rows.iloc[int(np.nanargmax(corrected))]
+    best = rows.iloc[int(np.nanargmax(rows["chance_corrected"].to_numpy(dtype=float)))]
     if tested is not None:
         point = tested.loc[tested["best"].astype(bool), "point"].iloc[0]
         best = rows[rows["point"] == point].iloc[0]
     here = each[each["point_a"] == best["point"]]
     where, parts = _where(tested, points)
-    same = less[(less["kind"] == "modality_gap") & (less["measure"] == measure)]
+    same = less[(less["kind"] == "modality_similarity") & (less["measure"] == measure)]
     same = same[(same["point"] == best["point"]) & (same["against"] == best["against"])]
     without = ""
     if len(same):
@@ -137,13 +136,13 @@ def _interval(tested: pd.DataFrame | None, parts: Parts, points: int) -> str:
 
 def _leading(scores: pd.DataFrame) -> str:
     """Return the measure that leads by its class, not by its scores; one between two spaces before one within one."""
-    rows = scores[(scores["kind"] == "modality_gap") & (scores["control"] == "none")]
+    rows = scores[(scores["kind"] == "modality_similarity") & (scores["control"] == "none")]
     names = by_preference(dict.fromkeys(rows["measure"].astype(str)))
     return next((name for name in names if not parse_measure(name).same_space), names[0])
 
 
 def _languages(plain: pd.DataFrame, findings: pd.DataFrame | None) -> Traced | None:
-    rows = plain[plain["kind"].isin(["language_gap_text", "language_gap_speech"])]
+    rows = plain[plain["kind"].isin(["language_similarity_text", "language_similarity_speech"])]
     if rows.empty:
         return None
     measures = by_preference(dict.fromkeys(rows["measure"].astype(str)))
@@ -160,7 +159,7 @@ def _languages(plain: pd.DataFrame, findings: pd.DataFrame | None) -> Traced | N
             point=str(end["point"]), measure=name, value=told("curves", end, "value"),
             groups=told("curves", end, "groups", 0), null=told("curves", end, "null_mean"),
         )  # fmt: skip
-    text, speech = ends["language_gap_text"], ends["language_gap_speech"]
+    text, speech = ends["language_similarity_text"], ends["language_similarity_speech"]
     direction, parts = _direction(findings)
     count = int(text["groups"])
     return Traced(
@@ -178,7 +177,7 @@ def _direction(findings: pd.DataFrame | None) -> tuple[str, Parts]:
     if findings is None:
         return nothing, {}
     rows = findings[(findings["id"] == "speech_spread") & (findings["group"] == "all")]
-    rows = rows[rows["basis"] == "calibrated"]
+    rows = rows[rows["basis"] == CORRECTED]
     if rows.empty:
         return nothing, {}
     row = rows.iloc[0]

@@ -48,7 +48,7 @@ def most_similar(activations: Activations, scored: Mapping[str, Scored], scores:
     if measure is None or not stops:
         return pd.DataFrame(columns=columns)
     raw, corrected = scored[measure], scored[measure].corrected
-    rows = [raw.where(kind="modality_gap", point_a=stop.point, point_b=stop.against) for stop in stops]
+    rows = [raw.where(kind="modality_similarity", point_a=stop.point, point_b=stop.against) for stop in stops]
     if not np.isfinite(corrected.values[np.concatenate(rows)]).all():
         return pd.DataFrame(columns=columns)
     means = np.array([corrected.values[found].mean() for found in rows])
@@ -72,7 +72,7 @@ def most_similar(activations: Activations, scored: Mapping[str, Scored], scores:
             "value": float(raw.values[rows[at]].mean()),
             "low": low[at],
             "high": high[at],
-            "corrected": means[at],
+            "chance_corrected": means[at],
             "best": at == int(means.argmax()),
             "candidate": bool(candidate[at]) if known else None,
             "n": float(raw.rows["n"].iloc[rows[at]].min()),

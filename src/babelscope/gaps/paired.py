@@ -32,16 +32,16 @@ PAIRED_COLUMNS: tuple[str, ...] = (
     "second",
     "kind",
     "measure",
-    "point_a",  # in the first store; speech for a modality or cross gap
-    "against_a",  # the text point it is held against there
+    "point_a",  # in the first store; speech where speech and text are compared
+    "against_a",  # the text point it is compared with there
     "point_b",
     "against_b",
     "group",  # a language, a pair "en-fr", or "mean" over all of them
     "value_a",
     "value_b",
-    "corrected_a",  # chance-corrected; the value itself where a measure has no null
-    "corrected_b",
-    "difference",  # corrected_b - corrected_a
+    "chance_corrected_a",  # chance-corrected; the value itself where a measure has no null
+    "chance_corrected_b",
+    "difference",  # chance_corrected_b - chance_corrected_a
     "low",
     "high",
     "p",
@@ -224,7 +224,7 @@ def _at(
     """Pair what is compared at a point of the first store with what is compared at a point of the second."""
 
     def held(comparisons: Mapping[Any, Comparison], point: str) -> dict[tuple[str, str, str], Comparison]:
-        # Of several text points that a speech point is held against (match="all"), the last.
+        # Of several text points that a speech point is compared with (match="all"), the last.
         return {
             (comparison.kind, comparison.a.language, comparison.b.language): comparison
             for comparison in comparisons.values()
@@ -344,8 +344,8 @@ def _row(
         "group": group,
         "value_a": float(raw[at].mean()),
         "value_b": float(raw[at + count].mean()),
-        "corrected_a": float(scored.values[at].mean()),
-        "corrected_b": float(scored.values[at + count].mean()),
+        "chance_corrected_a": float(scored.values[at].mean()),
+        "chance_corrected_b": float(scored.values[at + count].mean()),
         "difference": contrast.value,
         "low": low,
         "high": high,

@@ -66,7 +66,7 @@ def shown_points(scores: pd.DataFrame, pairing: pd.DataFrame | None = None) -> d
     if pairing is not None:
         kept = pairing[pairing["shown"].astype(bool)]
         return dict(zip(kept["speech_point"].astype(str), kept["text_point"].astype(str), strict=True))
-    rows = scores[(scores["kind"] == "modality_gap") & scores["depth_a"].notna()]
+    rows = scores[(scores["kind"] == "modality_similarity") & scores["depth_a"].notna()]
     pairs = rows[["point_a", "point_b", "depth_b"]].drop_duplicates(["point_a", "point_b"])
     shown: dict[str, str] = {}
     for speech, text in pairs.sort_values("depth_b", kind="stable")[["point_a", "point_b"]].astype(str).to_numpy():

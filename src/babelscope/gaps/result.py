@@ -12,14 +12,18 @@ import pandas as pd
 
 from babelscope.cache import sha256_of, write_atomically
 from babelscope.errors import DataError
+from babelscope.gaps.kinds import GAPS, KINDS
+from babelscope.gaps.old_names import renewed
 
 #: Where ``result.json`` keeps the sha256 of the other files, by name; no part of :attr:`Result.meta`.
 FILES = "files"
 
+__all__ = ["CONTROLS", "CURVE_COLUMNS", "FILES", "GAPS", "KINDS", "SCORE_COLUMNS", "TABLE_COLUMNS", "Result"]
+
 #: Columns of the scores table, in order. One row is one comparison under one measure and one control.
 SCORE_COLUMNS: tuple[str, ...] = (
     "model",
-    "kind",  # modality_gap | language_gap_text | language_gap_speech | cross_gap
+    "kind",  # modality_similarity | language_similarity_text | language_similarity_speech | cross_similarity
     "point_a",
     "stage_a",
     "depth_a",
@@ -36,7 +40,8 @@ SCORE_COLUMNS: tuple[str, ...] = (
     "null_mean",
     "null_sd",
     "null_q95",
-    "calibrated",
+    "chance_corrected",  # (value - null_mean) / (best - null_mean): what is compared, averaged and subtracted
+    "calibrated",  # (value - null_q95) / (best - null_q95), floored at 0 (Gröger et al. 2026)
     "p",
     "low",
     "high",
@@ -47,10 +52,10 @@ SCORE_COLUMNS: tuple[str, ...] = (
     "null",  # "closed form", "permutation", "permutation of clusters", or empty without one
 )
 
-#: Columns of the curves table: the scores of one kind at one point, over languages (modality gap) or language pairs.
-#: ``low`` and ``high`` of a mean are for other sentences and languages (:mod:`babelscope.gaps.by_class`), or for other
-#: sentences alone with fewer than 3 languages. A cross-layer map (match="all") is the rows of ``group == "mean"``, one
-#: a pair of `point` (speech) and `against` (text).
+#: Columns of the curves table: the scores of one kind at one point, over languages (modality similarity) or language
+#: pairs. ``low`` and ``high`` of a mean are for other sentences and languages (:mod:`babelscope.gaps.by_class`), or for
+#: other sentences alone with fewer than 3 languages. A cross-layer map (match="all") is the rows of ``group ==
+#: "mean"``, one a pair of `point` (speech) and `against` (text).
 CURVE_COLUMNS: tuple[str, ...] = (
     "kind",
     "measure",
@@ -59,10 +64,11 @@ CURVE_COLUMNS: tuple[str, ...] = (
     "against",  # their point_b
     "stage",
     "depth",
-    "group",  # a language (modality gap), a language pair "en-fr" (cross gap: speech-text), or "mean" over all of them
+    "group",  # a language, a pair "en-fr" (cross similarity: speech-text), or "mean" over all of them
     "value",
     "null_mean",
     "null_q95",
+    "chance_corrected",
     "calibrated",
     "low",
     "high",
@@ -74,17 +80,17 @@ CURVE_COLUMNS: tuple[str, ...] = (
 #: Columns of the further tables, by name.
 TABLE_COLUMNS: dict[str, tuple[str, ...]] = {
     # The curves averaged over the languages (or pairs) of one resource class: `group` is "all", "high", "medium",
-    # "low", or "high-low" for pairs across classes (cross gap: speech-text); the other columns are those of the curves.
-    # `low` and `high` are for other sentences and other languages (control "none" only).
+    # "low", or "high-low" for pairs across classes (cross similarity: speech-text); the other columns are those of the
+    # curves. `low` and `high` are for other sentences and other languages (control "none" only).
     "by_class": CURVE_COLUMNS,
     # Shares of a point's variance; `component` is sentence, language, modality, sentence:language, sentence:modality,
     # language:modality or rest. `part` is "all" (speech and text crossed), or "text" or "speech" alone.
     "decomposition": ("part", "point", "stage", "depth", "component", "share", "low", "high", "n", "convention"),
-    # Distances between mean vectors at one point, over the spread within; `kind` is one of KINDS.
+    # Distances between mean vectors at one point, over the spread within; `kind` is one of GAPS.
     "centroids": ("kind", "point", "stage", "depth", "language_a", "language_b", "distance", "low", "high", "n"),
-    # The study's findings as tests. `basis` is "calibrated" (chance-corrected, the leading measure), "raw_svcca" or
-    # "calibrated_svcca" (where the leading measure is another); `group` is "all", a resource class, or "high-low" (a
-    # difference of two classes); one row an id, group and basis. `verdict` is holds, holds not or cannot tell;
+    # The study's findings as tests. `basis` is "chance_corrected" (the leading measure), "raw_svcca" or
+    # "chance_corrected_svcca" (where the leading measure is another); `group` is "all", a resource class, or "high-low"
+    # (a difference of two classes); one row an id, group and basis. `verdict` is holds, holds not or cannot tell;
     # `evidence` and `caveats` are JSON lists (of {table, where, column, value}; of {id, text}).
     "findings": (
         "id",
@@ -132,8 +138,8 @@ TABLE_COLUMNS: dict[str, tuple[str, ...]] = {
         "advice",
         "evidence",
     ),
-    # One row a language: the names and classes that it goes by, its lengths, its modality gap where it is narrowest
-    # (`p` is corrected for all languages and points, Holm).
+    # One row a language: the names and classes that it goes by, its lengths, its modality similarity where it is
+    # highest (`p` is corrected for all languages and points, Holm).
     "languages": (
         "language",
         "name",
@@ -146,14 +152,14 @@ TABLE_COLUMNS: dict[str, tuple[str, ...]] = {
         "point",
         "measure",
         "value",
-        "calibrated",
+        "chance_corrected",
         "low",
         "high",
         "p",
         "rank",
     ),
     # Where speech and text are most similar, on average over the languages: one row a speech point. `low` and `high`
-    # are of `value` and hold for all points together (max-t); `corrected` is the chance-corrected mean; `best` marks
+    # are of `value` and hold for all points together (max-t); `chance_corrected` is their mean; `best` marks
     # the largest; `candidate` whether no other point is known to be higher (99.5 %, all pairs of points together).
     "most_similar": (
         "measure",
@@ -164,13 +170,13 @@ TABLE_COLUMNS: dict[str, tuple[str, ...]] = {
         "value",
         "low",
         "high",
-        "corrected",
+        "chance_corrected",
         "best",
         "candidate",
         "n",
         "languages",
     ),
-    # One row a pair of languages: what the tokenizer does to them, beside how alike their texts are.
+    # One row a pair of languages: what the tokenizer does to them, beside how similar their texts are.
     "tokens": (
         "language_a",
         "language_b",
@@ -179,10 +185,11 @@ TABLE_COLUMNS: dict[str, tuple[str, ...]] = {
         "shared_token_share",
         "point",
         "measure",
-        "calibrated",
+        "chance_corrected",
     ),
-    # How far tokens go with likeness over pairs of languages, at the text side's output: Spearman's `rho`; `predictor`
-    # is "shared_token_share", or "tokens_per_word_ratio", |log| of the two languages' tokens a word; `p` is Mantel's.
+    # How far tokens go with similarity over pairs of languages, at the text side's output: Spearman's `rho`;
+    # `predictor` is "shared_token_share", or "tokens_per_word_ratio", |log| of the two languages' tokens a word; `p` is
+    # Mantel's.
     "associations": ("point", "measure", "predictor", "rho", "low", "high", "p", "languages", "pairs"),
     # The curves (control "none") of other models on the same sentences, `model` being their label.
     "beside": ("model", *CURVE_COLUMNS),
@@ -202,19 +209,12 @@ TABLE_COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     # How the scores at the output deviate from draw to draw: `part` is "blocks" (without one block of the sentences) or
     # "halves" (on two halves), scaled so that sums of squares are variances (:mod:`babelscope.gaps.resampling`).
-    # `group` is a language (modality gap) or "mean".
+    # `group` is a language (modality similarity) or "mean".
     "draws": ("kind", "measure", "point", "against", "group", "part", "draw", "deviation"),
     # Which text points each speech point was compared with; `shown` marks the one that stands for it along the depth.
     "pairing": ("speech_point", "text_point", "shown"),
     # Two dimensions of each sentence at each point, for looking at: `x` and `y` are the first two principal axes.
     "projection": ("point", "modality", "language", "sentence", "x", "y", "share_x", "share_y"),
-}
-
-KINDS: dict[str, str] = {
-    "modality_gap": "Text against speech, same language",
-    "language_gap_text": "Text against text, two languages",
-    "language_gap_speech": "Speech against speech, two languages",
-    "cross_gap": "Speech of one language against text of another",
 }
 
 CONTROLS: dict[str, str] = {
@@ -234,7 +234,7 @@ class Result:
     scores : DataFrame
         One row a comparison, measure and control; columns :data:`SCORE_COLUMNS`.
     curves : DataFrame
-        The gaps along the depth; columns :data:`CURVE_COLUMNS`.
+        The similarities along the depth; columns :data:`CURVE_COLUMNS`.
     meta : dict
         Provenance and texts, JSON-able: ``study`` (name, created, command), ``model`` (name, revision, sides, notes),
         ``corpus`` (name, fingerprint, languages, n, licence, attribution, readers, seconds), ``options`` (measures,
@@ -311,6 +311,4 @@ class Result:
             tables = {path.stem: pd.read_parquet(path) for path in held}
         except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
             raise DataError(f"the result in {folder} is damaged ({error}): run 'babelscope compare' again") from error
-        if "null" not in scores:  # of an earlier version, which drew permutations for every null
-            scores["null"] = scores["null_mean"].notna().map({True: "permutation", False: ""})
-        return cls(scores, curves, meta, tables)
+        return cls(*renewed(scores, curves, meta, tables, folder))

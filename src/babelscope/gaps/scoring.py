@@ -31,6 +31,7 @@ from babelscope.similarity import MEASURES, Measure, parse_measure
 from babelscope.similarity.arrays import on_device
 from babelscope.similarity.blocks import NONE, REGRESSED, SHUFFLED, VARIABLES, Settings
 from babelscope.similarity.pairwise import PairTable
+from babelscope.similarity.permutation import chance_corrected
 from babelscope.similarity.residuals import span_of
 from babelscope.similarity.score import coded, null_kind
 
@@ -101,7 +102,7 @@ def compare(
     memory: float = MEMORY,
     clusters: str = "auto",
 ) -> Result:
-    """Measure the modality gap and the language gaps at every point.
+    """Measure how similar modalities and languages are at every point.
 
     Parameters
     ----------
@@ -119,8 +120,8 @@ def compare(
     match : {"output", "depth", "all"}
         Which text point a speech point is compared with where the two sides share none.
     kinds : sequence of str, optional
-        Of ``modality_gap``, ``language_gap_text``, ``language_gap_speech``, ``cross_gap``; all by default. The last has
-        as many comparisons as the two before it together.
+        Of ``modality_similarity``, ``language_similarity_text``, ``language_similarity_speech``, ``cross_similarity``;
+        all by default. The last has as many comparisons as the two before it together.
     interval : bool, or measures as in `measures`
         Whether to give intervals for the uncontrolled scores, and the tables that rest on them: by class, findings,
         diagnosis, languages. True: for measures with a closed form (debiased CKA, RSA, retrieval), and drawn for others
@@ -229,7 +230,7 @@ def compare(
             scores = with_intervals(scores, scored)
             further = tables_of_scores(activations, scores, scored)
             means, holds_for = intervals_of_means(scored, further["by_class"], activations.languages)
-        if {"modality_gap", "cross_gap"} & {comparison.kind for comparison in comparisons}:
+        if {"modality_similarity", "cross_similarity"} & {comparison.kind for comparison in comparisons}:
             further["pairing"] = pairing_table(activations, match)
         along = curves(scores, means)
         options = {
@@ -491,6 +492,8 @@ class _Scoring:
         for at, variable in enumerate(VARIABLES):
             if variable in SCORE_COLUMNS:
                 frame[variable] = flat[:, at]
+        best = [measure.best for measure in taken or measures] * len(comparisons)
+        frame["chance_corrected"] = chance_corrected(frame["value"], frame["null_mean"], best)
         exact, known = flat[:, VARIABLES.index("exact")] == 1, np.isfinite(flat[:, VARIABLES.index("null_mean")])
         drawn = "permutation" if self.settings["documents"] is None else "permutation of clusters"
         frame["null"] = np.where(known, np.where(exact, "closed form", drawn), "")

@@ -1,4 +1,4 @@
-"""The way of speech through a model: its points in order, the text point that each is held against, and its stages."""
+"""The way of speech through a model: its points in order, the text point that each is compared with, and its stages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from babelscope.stages import Stage
 
 
 class Stop(NamedTuple):
-    """A speech point, and the text point that it is held against."""
+    """A speech point, and the text point that it is compared with."""
 
     point: str
     against: str
@@ -21,10 +21,10 @@ class Stop(NamedTuple):
 
 
 def way(activations: Activations, scores: pd.DataFrame) -> list[Stop]:
-    """Return the speech points at which there is a modality gap, in the order of depth.
+    """Return the speech points at which speech and text are compared, in the order of depth.
 
-    A point that both sides share is held against itself, any other against the deepest text point that the scores hold
-    it against.
+    A point that both sides share is compared with itself, any other with the deepest text point that the scores
+    compare it with.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def way(activations: Activations, scores: pd.DataFrame) -> list[Stop]:
     scores : DataFrame
         Columns :data:`babelscope.gaps.result.SCORE_COLUMNS`.
     """
-    rows = scores[(scores["kind"] == "modality_gap") & (scores["control"] == "none")]
+    rows = scores[(scores["kind"] == "modality_similarity") & (scores["control"] == "none")]
     shown = shown_points(rows)
     return [
         Stop(point, shown[point], str(activations.stage(point, "speech")), activations.depth(point, "speech"))

@@ -23,7 +23,7 @@ from babelscope.errors import DataError, UsageError
 from babelscope.gaps.result import TABLE_COLUMNS
 from babelscope.similarity import student
 
-#: What may go with likeness: the shared share, and how unlike the tokens a word are, as |log(a / b)|.
+#: What may go with similarity: the shared share, and how unlike the tokens a word are, as |log(a / b)|.
 PREDICTORS: tuple[str, ...] = ("shared_token_share", "tokens_per_word_ratio")
 
 
@@ -107,13 +107,13 @@ def shared_token_share(first: Sequence[NDArray[np.int64]], second: Sequence[NDAr
 
 
 def tokens_table(activations: Activations, scores: pd.DataFrame) -> pd.DataFrame:
-    """Set each pair of languages' tokens beside how alike their texts are.
+    """Set each pair of languages' tokens beside how similar their texts are.
 
     Parameters
     ----------
     activations : Activations
     scores : DataFrame
-        Their scores, of which those of ``language_gap_text`` without a control are taken: one row each.
+        Their scores, of which those of ``language_similarity_text`` without a control are taken: one row each.
 
     Returns
     -------
@@ -122,7 +122,7 @@ def tokens_table(activations: Activations, scores: pd.DataFrame) -> pd.DataFrame
         the scores no pair of texts.
     """
     columns = list(TABLE_COLUMNS["tokens"])
-    rows = scores[(scores["kind"] == "language_gap_text") & (scores["control"] == "none")]
+    rows = scores[(scores["kind"] == "language_similarity_text") & (scores["control"] == "none")]
     held = {language: activations.token_ids(language) for language in activations.languages}
     if rows.empty or any(token_ids is None for token_ids in held.values()):
         return pd.DataFrame(columns=columns)
@@ -139,7 +139,7 @@ def tokens_table(activations: Activations, scores: pd.DataFrame) -> pd.DataFrame
 
 
 def associations(tokens: pd.DataFrame, *, permutations: int = 999, seed: int = 0) -> pd.DataFrame:
-    """Tell how far tokens go with likeness over pairs of languages, at each point under each measure.
+    """Tell how far tokens go with similarity over pairs of languages, at each point under each measure.
 
     Spearman's correlation over the pairs. Pairs that share a language are not independent, so p comes from permuting
     the languages and not the pairs (Mantel's test): p = (1 + #{|rho of a permutation| >= |rho|}) / (permutations + 1).
@@ -185,7 +185,7 @@ def associations(tokens: pd.DataFrame, *, permutations: int = 999, seed: int = 0
         generator = np.random.default_rng(seed)
         orders = generator.permuted(np.tile(np.arange(len(languages)), (permutations, 1)), axis=1)
         for predictor in PREDICTORS:
-            values = rows[[predictor, "calibrated"]].to_numpy(dtype=np.float64)
+            values = rows[[predictor, "chance_corrected"]].to_numpy(dtype=np.float64)
             if len(rows) != len(languages) * (len(languages) - 1) // 2 or not np.isfinite(values).all():
                 continue
             x, y = (_standard_ranks(column) for column in values.T)

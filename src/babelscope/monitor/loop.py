@@ -45,7 +45,7 @@ class GapMonitor:
     measures : sequence of str
         As in a study. Measures of one space are taken where speech and text have a point of the same name.
     kinds : sequence of str
-        Of :data:`~babelscope.gaps.KINDS`; the modality gap alone if left out.
+        Of :data:`~babelscope.gaps.KINDS`; the modality similarity alone if left out.
     to : iterable
         TensorBoard writers, W&B runs, or functions of (scalars by name, step): they get the means over languages.
     permutations, seed : int
@@ -72,7 +72,7 @@ class GapMonitor:
         every: int = EVERY,
         budget: float = BUDGET,
         measures: Sequence[str] = DEFAULT_MEASURES,
-        kinds: Sequence[str] = ("modality_gap",),
+        kinds: Sequence[str] = ("modality_similarity",),
         to: Iterable[Any] = (),
         permutations: int = 200,
         seed: int = 0,

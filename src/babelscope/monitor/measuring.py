@@ -14,11 +14,11 @@ from babelscope.gaps.comparisons import Comparison, Place, plan
 from babelscope.models.base import MODALITIES
 from babelscope.similarity import pairwise, parse_measure
 
-#: Of one probe: how alike speech and text are, by geometry and by neighbours, and how far apart their means lie.
+#: Of one probe: how similar speech and text are, by geometry and by neighbours, and how far apart their means lie.
 DEFAULT_MEASURES: tuple[str, ...] = ("linear_cka", "retrieval", "centroid_gap")
 
 #: Numbers of a row, beside its labels.
-NUMBERS: tuple[str, ...] = ("value", "null_mean", "null_q95", "calibrated", "p")
+NUMBERS: tuple[str, ...] = ("value", "null_mean", "null_q95", "chance_corrected", "calibrated", "p")
 
 
 class _Read:
@@ -129,13 +129,13 @@ def _number(value: float) -> float | None:
 def means(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Return the means over languages (or pairs) as scalars with names for a logger.
 
-    ``babelscope/KIND/MEASURE/POINT``, and the same with ``/calibrated`` where the measure has a null. Where a point is
-    held against another, that one is not in the name.
+    ``babelscope/KIND/MEASURE/POINT``, and the same with ``/chance_corrected`` where the measure has a null. Where a
+    point is compared with another, that one is not in the name.
     """
     grouped: dict[str, list[float]] = {}
     for row in rows:
         name = f"babelscope/{row['kind']}/{row['measure']}/{row['point']}"
-        for key, value in ((name, row["value"]), (f"{name}/calibrated", row["calibrated"])):
+        for key, value in ((name, row["value"]), (f"{name}/chance_corrected", row["chance_corrected"])):
             if value is not None:
                 grouped.setdefault(key, []).append(value)
     return {name: float(np.mean(values)) for name, values in grouped.items()}

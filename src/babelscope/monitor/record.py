@@ -16,6 +16,7 @@ import pandas as pd
 
 from babelscope.cache import naming_the_disk
 from babelscope.errors import DataError, UsageError
+from babelscope.gaps.old_names import renewed_log
 
 #: Columns of :func:`read_log`.
 LOG_COLUMNS: tuple[str, ...] = (
@@ -30,6 +31,7 @@ LOG_COLUMNS: tuple[str, ...] = (
     "value",
     "null_mean",
     "null_q95",
+    "chance_corrected",
     "calibrated",
     "p",
     "n",
@@ -107,7 +109,7 @@ def _events(path: Path, *, cut: bool) -> list[dict[str, Any]]:
             event["event"]
         except (ValueError, TypeError, KeyError) as error:
             raise DataError(f"{path}, line {number} is no event of a monitor's log: repair or delete it") from error
-        events.append(event)
+        events.append(renewed_log(event))
     return events
 
 
@@ -123,7 +125,8 @@ def read_log(path: Path | str) -> pd.DataFrame:
     -------
     DataFrame
         One row a probe, comparison and measure; columns ``step, time, kind, point, against, language_a, language_b,
-        measure, value, null_mean, null_q95, calibrated, p, n, seconds, share``: seconds of the probe, and what all
+        measure, value, null_mean, null_q95, chance_corrected, calibrated, p, n, seconds,
+        share``: seconds of the probe, and what all
         probing had cost by then as a share of the training time. Probes of steps that a resumed run did again are left
         out.
 
@@ -147,5 +150,5 @@ def read_log(path: Path | str) -> pd.DataFrame:
         for row in probe["gaps"]
     ]
     table = pd.DataFrame(rows, columns=list(LOG_COLUMNS))
-    numbers = ["value", "null_mean", "null_q95", "calibrated", "p", "share"]
+    numbers = ["value", "null_mean", "null_q95", "chance_corrected", "calibrated", "p", "share"]
     return table.astype(dict.fromkeys(numbers, "float64"))

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from babelscope.errors import DataError
+from babelscope.gaps.old_names import current_kind
 from babelscope.gaps.result import Result
 from babelscope.report import select
 from babelscope.report.words import CONTROL_TITLES, KIND_LINES, KIND_TITLES, measure_title, number, p_value
@@ -67,7 +68,7 @@ def layer_curves(
     result : Result
         What a study found.
     kind : str
-        ``modality_gap``, ``language_gap_text`` or ``language_gap_speech``.
+        ``modality_similarity``, ``language_similarity_text`` or ``language_similarity_speech``.
     measure : str, optional
         As written in the scores; without it, one panel for each measure.
     each : bool
@@ -91,7 +92,7 @@ def layer_curves(
     UsageError
         If the result has no such kind or measure.
     """
-    select.known("kind of comparison", kind, select.kinds(result))
+    kind = select.known("kind of comparison", kind, select.kinds(result))
     if measure is None:
         panels = [
             _curve_panel(result, kind, name, each, regressed, legend, width, height).properties(
@@ -151,7 +152,7 @@ def curves_domain(result: Result, measure: str) -> tuple[float, float]:
 
 
 def _unit(kind: str, count: int) -> str:
-    word = "language" if kind == "modality_gap" else "pair"
+    word = "language" if kind == "modality_similarity" else "pair"
     return word if count == 1 else f"{word}s"
 
 
@@ -187,7 +188,7 @@ def _curve_panel(
     if each and 1 < len(names) <= MOST_LINES:
         thin = part[part["group"].isin(names)]
         lines = _chart(thin, "each").mark_line(strokeWidth=1.1 if len(names) <= 20 else 0.5, opacity=0.85)
-        if kind == "modality_gap" and len(names) <= len(LANGUAGE_COLOURS):
+        if kind == "modality_similarity" and len(names) <= len(LANGUAGE_COLOURS):
             colour = alt.Color(
                 "group:N",
                 scale=alt.Scale(domain=names, range=list(LANGUAGE_COLOURS[: len(names)])),
@@ -223,7 +224,8 @@ def _curve_panel(
 
 
 _TOOLTIP = [alt.Tooltip(f"{name}:N") for name in ("group", "point", "stage")] + [
-    alt.Tooltip(f"{name}:Q", format=".3f") for name in ("depth", "value", "null_mean", "null_q95", "calibrated", "p")
+    alt.Tooltip(f"{name}:Q", format=".3f")
+    for name in ("depth", "value", "null_mean", "null_q95", "chance_corrected", "p")
 ]
 
 
@@ -337,7 +339,7 @@ def heat_map(
     measure = select.known("measure", measure or "", select.measures(result))
     names = select.languages(result)
     shown = [select.known("language", name, names) for name in order] if order is not None else names
-    pivoted = select.cells(result, modality, measure, control, ("value", "null_mean", "calibrated", "p"))
+    pivoted = select.cells(result, modality, measure, control, ("value", "null_mean", "chance_corrected", "p"))
     here = {quantity: filled[along.index(point)] for quantity, filled in pivoted.items()}
     records: list[dict[str, Any]] = []
     for a in shown:
@@ -433,13 +435,14 @@ def retrieval_chart(result: Result, kind: str, *, most: int = 60, width: int = 3
     DataError
         If retrieval was not measured for this kind.
     """
+    kind = current_kind(kind, "kind")
     table = select.retrieval_rows(result, kind, most)
     if table.empty:
         raise DataError(
             f"retrieval was not measured for {kind!r}: add it to the study's measures, or choose another kind"
         )
     pairs = [
-        a if kind == "modality_gap" else f"{a}–{b}"
+        a if kind == "modality_similarity" else f"{a}–{b}"
         for a, b in zip(table["language_a"], table["language_b"], strict=True)
     ]
     series = {"value": CONTROL_TITLES["none"]} | {
@@ -499,7 +502,7 @@ _DRAWN_COLUMNS = (
     "value",
     "null_mean",
     "null_q95",
-    "calibrated",
+    "chance_corrected",
     "low",
     "high",
     "p",

@@ -55,7 +55,9 @@ def drawn(result: Result, sections: dict[str, Any]) -> Iterator[Figure]:
         for panel in beside["panels"]:
             yield Figure(f"beside.{panel['name']}", panel["picture"], panel["rows"])
     if cross := sections.get("cross"):
-        means = select.mean_of(select.rows(result.curves, kind="modality_gap", measure=cross["first"], control="none"))
+        means = select.mean_of(
+            select.rows(result.curves, kind="modality_similarity", measure=cross["first"], control="none")
+        )
         yield Figure("cross_layer", cross["picture"], means)
     if variance := sections.get("variance"):
         for part in variance["parts"]:

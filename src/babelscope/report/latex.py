@@ -46,7 +46,7 @@ def to_latex(
     result: Result,
     table: str = "gaps",
     *,
-    kind: str = "modality_gap",
+    kind: str = "modality_similarity",
     point: str | None = None,
     control: str = "none",
     column: str = "value",
@@ -62,7 +62,7 @@ def to_latex(
         ``findings``: effect, interval, p and verdict of each. ``decomposition``: shares of variance, points down.
     kind, point, control : str
         Of ``gaps``; without `point`, the last.
-    column : {"value", "calibrated"}
+    column : {"value", "chance_corrected", "calibrated"}
         Of ``gaps``. Intervals and the line of chance belong to the value.
     digits : int
         Decimals.
@@ -84,9 +84,9 @@ def to_latex(
         return _findings(result, digits)
     if table == "decomposition":
         return _decomposition(result, digits)
-    select.known("kind of comparison", kind, select.kinds(result))
+    kind = select.known("kind of comparison", kind, select.kinds(result))
     select.known("control", control, list(CONTROLS))
-    select.known("column", column, ("value", "calibrated"))
+    select.known("column", column, ("value", "chance_corrected", "calibrated"))
     return _gaps(result, kind, point, control, column, digits)
 
 
@@ -114,13 +114,15 @@ def _gaps(result: Result, kind: str, point: str | None, control: str, column: st
     against = str(first["against"])
     options = result.meta.get("options", {})
     caption = [
-        f"{KIND_TITLES[kind]} ({KIND_LINES[kind]}) at {point}" + ("" if against == point else f" against {against}"),
+        f"{KIND_TITLES[kind]} ({KIND_LINES[kind]}) at {point}" + ("" if against == point else f" and {against}"),
         f"n = {int(first['n'])} sentences",
         f"null: {_null(options)}",
         f"control: {CONTROLS[control]}",
     ]
     if column == "calibrated":
-        caption.append("calibrated: 0 is the null's 95th percentile, 1 perfect agreement")
+        caption.append("calibrated (Gröger et al. 2026): 0 up to the null's 95th percentile, 1 perfect agreement")
+    elif column == "chance_corrected":
+        caption.append("chance-corrected: 0 is the mean of the null, 1 perfect agreement")
     elif any(math.isfinite(_of(row, "low")) for row in means if row is not None):
         caption.append(f"in brackets the interval ({options.get('interval') or '95 %'})")
     head = [_UNITS.get(kind, "Pair"), *(escape(measure_title(measure)) for measure in measures)]
@@ -129,7 +131,7 @@ def _gaps(result: Result, kind: str, point: str | None, control: str, column: st
     )
 
 
-_UNITS = {"modality_gap": "Language"}
+_UNITS = {"modality_similarity": "Language"}
 
 
 def _findings(result: Result, digits: int) -> str:
@@ -203,7 +205,7 @@ def _number(value: float, digits: int) -> str:
 def _cell(row: pd.Series[Any] | None, column: str, digits: int) -> str:
     """Write a number with its interval; the interval of a score is that of its value."""
     text = _number(_of(row, column), digits)
-    if row is None or column == "calibrated" or not math.isfinite(_of(row, "low")):
+    if row is None or column in ("chance_corrected", "calibrated") or not math.isfinite(_of(row, "low")):
         return text
     return rf"{text} {{\scriptsize[{_number(_of(row, 'low'), digits)}, {_number(_of(row, 'high'), digits)}]}}"
 

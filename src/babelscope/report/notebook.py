@@ -1,8 +1,8 @@
 """A result in a notebook: what it shows of itself, its charts to restyle, its tables to go on with.
 
 >>> view = babelscope.view(result)  # doctest: +SKIP
->>> view.curves("modality_gap", "linear_cka").properties(width=500)  # doctest: +SKIP
->>> view.to_dataframe("curves", kind="modality_gap", group="swh")  # doctest: +SKIP
+>>> view.curves("modality_similarity", "linear_cka").properties(width=500)  # doctest: +SKIP
+>>> view.to_dataframe("curves", kind="modality_similarity", group="swh")  # doctest: +SKIP
 >>> print(view.to_latex())  # doctest: +SKIP
 """
 
@@ -18,9 +18,10 @@ import pandas as pd
 from markupsafe import Markup
 
 from babelscope.errors import DataError
+from babelscope.gaps.findings import CORRECTED
 from babelscope.gaps.result import TABLE_COLUMNS, Result
 from babelscope.report import charts, latex, select
-from babelscope.report.words import KIND_TITLES, measure_title, number, p_value
+from babelscope.report.words import GAP_TITLES, KIND_TITLES, measure_title, number, p_value
 
 #: Colours of the components of variance, meaning first: Okabe and Ito's, the rest in grey.
 COMPONENT_COLOURS: dict[str, str] = {
@@ -50,7 +51,9 @@ class View:
 
     # -- charts
 
-    def curves(self, kind: str = "modality_gap", measure: str | None = None, **options: Any) -> alt.TopLevelMixin:
+    def curves(
+        self, kind: str = "modality_similarity", measure: str | None = None, **options: Any
+    ) -> alt.TopLevelMixin:
         """Draw a gap along the depth over its null; :func:`~babelscope.report.layer_curves`."""
         return charts.layer_curves(self.result, kind, measure, **options)
 
@@ -58,7 +61,7 @@ class View:
         """Draw one score for every pair of languages at one point; :func:`~babelscope.report.heat_map`."""
         return charts.heat_map(self.result, modality, point, **options)
 
-    def retrieval(self, kind: str = "modality_gap", **options: Any) -> alt.TopLevelMixin:
+    def retrieval(self, kind: str = "modality_similarity", **options: Any) -> alt.TopLevelMixin:
         """Draw retrieval of each language or pair; :func:`~babelscope.report.retrieval_chart`."""
         return charts.retrieval_chart(self.result, kind, **options)
 
@@ -114,7 +117,7 @@ class View:
         pair = table["language_a"].where(
             table["language_a"] == table["language_b"], table["language_a"] + "-" + table["language_b"]
         )
-        table = table.assign(group=pair, gap=table["kind"].map(lambda kind: KIND_TITLES.get(kind, kind)))
+        table = table.assign(group=pair, gap=table["kind"].map(lambda kind: GAP_TITLES.get(kind, kind)))
         base = alt.Chart(table).encode(x=alt.X("depth:Q", title="depth"), color=alt.Color("gap:N", title="between"))
         each = base.mark_line(strokeWidth=0.6, opacity=0.35).encode(
             y=alt.Y("distance:Q", title="distance over spread within"),
@@ -130,7 +133,7 @@ class View:
     def cross_layer(
         self, measure: str | None = None, *, language: str | None = None, width: int = 420, height: int = 360
     ) -> alt.Chart:
-        """Draw every speech point against every text point: where two towers meet, wherever in their depth.
+        """Draw every speech point by every text point: where two towers are most similar, wherever in their depth.
 
         Parameters
         ----------
@@ -146,29 +149,31 @@ class View:
         UsageError
             If the result has no such measure or language.
         DataError
-            If speech points were not held against several text points (``match = "all"``).
+            If speech points were not compared with several text points (``match = "all"``).
         """
         speech, text = select.crossings(self.result)
         if not speech:
-            raise DataError('no speech point was held against several text points: run the study with match = "all"')
+            raise DataError('no speech point was compared with several text points: run the study with match = "all"')
         measure = select.leading_measure(self.result) if measure is None else measure
         measure = select.known("measure", measure or "", select.measures(self.result))
-        rows = select.rows(self.result.curves, kind="modality_gap", measure=measure, control="none")
+        rows = select.rows(self.result.curves, kind="modality_similarity", measure=measure, control="none")
         group = "mean" if language is None else select.known("language", language, select.languages(self.result))
         rows = select.rows(rows, group=group)
         title = alt.TitleParams(
-            "Speech point against text point",
-            subtitle=f"calibrated {measure_title(measure)}, {'mean over languages' if language is None else language}",
+            "Speech point by text point",
+            subtitle=f"chance-corrected {measure_title(measure)}, {language or 'mean over languages'}",
         )
         return cast(
             "alt.Chart",
-            alt.Chart(rows[["point", "against", "stage", "value", "null_q95", "calibrated", "n"]])
+            alt.Chart(rows[["point", "against", "stage", "value", "null_q95", "chance_corrected", "n"]])
             .mark_rect()
             .encode(
                 x=alt.X("point:N", title="speech point", sort=[one.name for one in speech]),
                 y=alt.Y("against:N", title="text point", sort=[one.name for one in reversed(text)]),
-                color=alt.Color("calibrated:Q", title="calibrated", scale=alt.Scale(scheme="viridis", domainMin=0)),
-                tooltip=["point:N", "against:N", *_formats("value", "null_q95", "calibrated")],
+                color=alt.Color(
+                    "chance_corrected:Q", title="chance-corrected", scale=alt.Scale(scheme="viridis", domainMin=0)
+                ),
+                tooltip=["point:N", "against:N", *_formats("value", "null_q95", "chance_corrected")],
             )
             .properties(width=width, height=height, title=title),
         )
@@ -220,7 +225,7 @@ class View:
         table : str
             ``curves``, ``scores``, or one of :attr:`tables`.
         **equal : str
-            Columns and what they must equal, such as ``kind="modality_gap", control="none", group="swh"``.
+            Columns and what they must equal, such as ``kind="modality_similarity", control="none", group="swh"``.
 
         Raises
         ------
@@ -234,7 +239,7 @@ class View:
             found = self._table(table)
         for column, value in equal.items():
             select.known(f"column of {table}", column, [str(name) for name in found.columns])
-            select.known(f"{column} in {table}", value, [str(one) for one in found[column].unique()])
+            value = select.known(f"{column} in {table}", value, [str(one) for one in found[column].unique()])
             found = found[found[column] == value]
         return found.reset_index(drop=True).copy()
 
@@ -306,7 +311,7 @@ def _findings(result: Result) -> Markup:
     found = result.tables.get("findings")
     if found is None or found.empty:
         return Markup("")
-    shown = found[found["basis"] == "calibrated"]
+    shown = found[found["basis"] == CORRECTED]
     rows = [
         [
             str(row["statement"]) + ("" if row["group"] == "all" else f" ({row['group']})"),
@@ -339,12 +344,12 @@ def _means(result: Result) -> Markup:
                     number(last["value"]),
                     interval,
                     number(last["null_q95"]),
-                    number(last["calibrated"]),
+                    number(last["chance_corrected"]),
                 ]
             )
     return _html_table(
         "Means at the last point",
-        ["", "measure", "point", "value", "95 % interval", "null, 95 %", "calibrated"],
+        ["", "measure", "point", "value", "95 % interval", "null, 95 %", "chance-corrected"],
         rows,
     )
 

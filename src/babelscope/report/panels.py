@@ -106,7 +106,7 @@ def _outer(frame: Frame) -> tuple[int, int]:
 
 def _coloured(kind: str, names: Sequence[str]) -> bool:
     """Whether every language has a colour of its own."""
-    return kind == "modality_gap" and 1 < len(names) <= len(charts.LANGUAGE_COLOURS)
+    return kind == "modality_similarity" and 1 < len(names) <= len(charts.LANGUAGE_COLOURS)
 
 
 def _inner(frame: Frame, result: Result, kind: str, measure: str) -> str:

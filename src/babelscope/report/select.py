@@ -11,6 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from babelscope.errors import UsageError, did_you_mean
+from babelscope.gaps.findings import CORRECTED
+from babelscope.gaps.old_names import current_kind
 from babelscope.gaps.pairing import shown_points
 from babelscope.gaps.result import KINDS, Result
 from babelscope.languages import language
@@ -20,19 +22,19 @@ from babelscope.report.words import measure_head
 #: A null mean from which on a measure cannot tell related from unrelated data: nothing is left between the null and 1.
 SATURATED = 0.95
 
-#: A calibrated score up to which a saturated measure is said to tell nothing.
+#: A calibrated score (0 up to the null's 95th percentile) up to which a saturated measure is said to tell nothing.
 BLIND = 0.1
 
 #: The kind of comparison behind each heat map.
 MAP_KINDS: dict[str, str] = {
-    "text": "language_gap_text",
-    "speech": "language_gap_speech",
-    "cross": "cross_gap",
-    "text-speech": "modality_gap",
+    "text": "language_similarity_text",
+    "speech": "language_similarity_speech",
+    "cross": "cross_similarity",
+    "text-speech": "modality_similarity",
 }
 
-#: Kinds in which a speech point is held against a text point.
-ACROSS = ("modality_gap", "cross_gap")
+#: Kinds in which a speech point is compared with a text point.
+ACROSS = ("modality_similarity", "cross_similarity")
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ def points(result: Result, kind: str) -> list[PointAt]:
 
 @remembered
 def facing(result: Result) -> dict[str, str]:
-    """Return the text point that each speech point is shown against.
+    """Return the text point that each speech point is shown with.
 
     It is the only one there is, else the point itself (a layer that both sides share), else the deepest.
     """
@@ -168,7 +170,7 @@ def _faced(result: Result, point: pd.Series[Any], against: pd.Series[Any]) -> ND
 def curve(result: Result, kind: str, measure: str, control: str = "none") -> pd.DataFrame:
     """Return the curves of one kind, measure and control, ordered by point from the first to the last.
 
-    Where a speech point was held against several text points, the one of :func:`facing` is taken.
+    Where a speech point was compared with several text points, the one of :func:`facing` is taken.
     """
     part = rows(result.curves, kind=kind, measure=measure, control=control)
     if kind in ACROSS:
@@ -185,10 +187,10 @@ def mean_of(part: pd.DataFrame) -> pd.DataFrame:
 
 @remembered
 def groups(result: Result, kind: str) -> list[str]:
-    """Return the languages (modality gap) or pairs (language gaps) of a kind, in the order of the languages."""
+    """Return the languages (modality similarity) or pairs of languages of a kind, in the order of the languages."""
     there = [name for name in distinct(rows(result.curves, kind=kind)["group"]) if name != "mean"]
     order = languages(result)
-    if kind == "modality_gap":
+    if kind == "modality_similarity":
         rank = {name: index for index, name in enumerate(order)}
     else:
         rank = {pair: index for index, pair in enumerate(f"{a}-{b}" for a in order for b in order)}
@@ -229,7 +231,7 @@ def leading_measure(result: Result) -> str | None:
     names, among = measures(result), kinds(result)
     findings = result.tables.get("findings")
     if findings is not None:
-        tested = in_order(rows(findings, basis="calibrated")["measure"])
+        tested = in_order(rows(findings, basis=CORRECTED)["measure"])
         if chosen := next((name for name in tested if name in names), None):
             return chosen
     found = {name: [saturation(result, kind, name) for kind in among] for name in names}
@@ -309,11 +311,11 @@ def ranks(column: pd.Series[Any], rank: dict[str, int]) -> NDArray[np.intp]:
 
 @remembered
 def crossings(result: Result) -> tuple[list[PointAt], list[PointAt]]:
-    """Return the speech points and the text points that were held against each other, each from first to last.
+    """Return the speech points and the text points that were compared with each other, each from first to last.
 
-    Both are empty unless some speech point was held against several text points.
+    Both are empty unless some speech point was compared with several text points.
     """
-    found = rows(result.scores, kind="modality_gap", control="none")
+    found = rows(result.scores, kind="modality_similarity", control="none")
     if found.empty:
         return [], []
     pairs = found[["point_a", "point_b"]].drop_duplicates()
@@ -453,7 +455,7 @@ def retrieval_rows(result: Result, kind: str, most: int | None = None) -> pd.Dat
     order = {name: index for index, name in enumerate(languages(result))}
     table = table.sort_values(keys, key=lambda column: column.map(order), kind="stable").reset_index(drop=True)
     table.attrs.update(first=first, last=last, of=len(table), pivot=None)
-    if most is not None and len(table) > most and kind != "modality_gap":
+    if most is not None and len(table) > most and kind != "modality_similarity":
         pivot = next((name for name in ("en", "eng") if name in order), next(iter(order)))
         attrs = {**table.attrs, "pivot": pivot}
         table = table[(table["language_a"] == pivot) | (table["language_b"] == pivot)].reset_index(drop=True)
@@ -462,13 +464,15 @@ def retrieval_rows(result: Result, kind: str, most: int | None = None) -> pd.Dat
 
 
 def known(what: str, name: str, there: Sequence[str]) -> str:
-    """Return `name` if it is there.
+    """Return `name` if it is there; of a kind of comparison, by its present name.
 
     Raises
     ------
     UsageError
         If it is not; the line says what there is.
     """
+    if what == "kind of comparison" or what.startswith("kind in "):
+        name = name if name in there else current_kind(name, "kind")
     if name not in there:
         raise UsageError(f"the result has no {what} {name!r}: {did_you_mean(name, there)}")
     return name

@@ -28,12 +28,12 @@ def summary_table(result: Result) -> Table:
     -------
     rich.table.Table
         One block a kind, one row a measure; columns: the mean at the first, best and last point, the null's mean, the
-        calibrated mean and the range of the languages' or pairs' p-values, these three at the last point, and where
-        the best is. A saturated measure is marked by ``!``.
+        chance-corrected mean and the range of the languages' or pairs' p-values, these three at the last point, and
+        where the best is. A saturated measure is marked by ``!``.
     """
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
     table.add_column("", no_wrap=True)
-    for name in ("first", "best", "last", "null", "calibr.", "p"):
+    for name in ("first", "best", "last", "null", "corr.", "p"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("best at", overflow="fold")
     saturated = False
@@ -55,12 +55,12 @@ def summary_table(result: Result) -> Table:
                 number(best["value"]),
                 number(last["value"]),
                 number(last["null_mean"]),
-                number(last["calibrated"]),
+                number(last["chance_corrected"]),
                 _range(float(p.min()), float(p.max())) if len(p) else number(None),
                 Text(str(best["point"])),
             )
     if saturated:
-        table.caption = "! gives nearly 1 to unrelated sentences: read its calibrated value only"
+        table.caption = "! gives nearly 1 to unrelated sentences: its values say little, judge by p"
         table.caption_justify = "left"
     return table
 
@@ -92,7 +92,8 @@ def differences_table(differences: pd.DataFrame) -> Table:
     for name in ("first", "second", "difference", "95 %", "p"):
         table.add_column(name, justify="right", no_wrap=True)
     table.caption = (
-        "chance-corrected; above 0: nearer in the second; * for other sentences only, else for other languages too"
+        "chance-corrected; above 0: more similar in the second; * for other sentences only, else for other languages "
+        "too"
     )
     table.caption_justify = "left"
     means = differences[differences["group"] == "mean"]
@@ -104,8 +105,8 @@ def differences_table(differences: pd.DataFrame) -> Table:
                 point = row["point_a"] if row["point_a"] == row["point_b"] else f"{row['point_a']} = {row['point_b']}"
                 table.add_row(
                     Text(f" {point}{' *' if row['holds_for'] == 'other sentences' else ''}"),
-                    number(row["corrected_a"]),
-                    number(row["corrected_b"]),
+                    number(row["chance_corrected_a"]),
+                    number(row["chance_corrected_b"]),
                     number(row["difference"]),
                     f"{number(row['low'])} to {number(row['high'])}",
                     p_value(row["p"]),

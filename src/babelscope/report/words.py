@@ -9,6 +9,7 @@ from babelscope.gaps.naming import measure_head, measure_title
 
 __all__ = [
     "CONTROL_TITLES",
+    "GAP_TITLES",
     "KIND_LINES",
     "KIND_TITLES",
     "MAP_TITLES",
@@ -24,26 +25,34 @@ __all__ = [
 
 #: What a reader calls the comparisons.
 KIND_TITLES: dict[str, str] = {
+    "modality_similarity": "Similarity of speech and text",
+    "language_similarity_text": "Similarity of languages in text",
+    "language_similarity_speech": "Similarity of languages in speech",
+    "cross_similarity": "Similarity across both",
+}
+
+#: What a reader calls the gaps, which grow as things agree less.
+GAP_TITLES: dict[str, str] = {
     "modality_gap": "Modality gap",
     "language_gap_text": "Language gap in text",
     "language_gap_speech": "Language gap in speech",
-    "cross_gap": "Cross gap",
+    "cross_gap": "Gap across both",
 }
 
 #: What is compared with what, in a few words.
 KIND_LINES: dict[str, str] = {
-    "modality_gap": "text against speech of the same language",
-    "language_gap_text": "text against text of another language",
-    "language_gap_speech": "speech against speech of another language",
-    "cross_gap": "speech of one language against text of another",
+    "modality_similarity": "speech and text of one language",
+    "language_similarity_text": "texts of two languages",
+    "language_similarity_speech": "speech of two languages",
+    "cross_similarity": "speech of one language and text of another",
 }
 
 #: What a reader calls the heat maps.
 MAP_TITLES: dict[str, str] = {
-    "text": "Text against text",
-    "speech": "Speech against speech",
-    "cross": "Speech (rows) against text (columns)",
-    "text-speech": "Text against speech, along the layers",
+    "text": "Texts of two languages",
+    "speech": "Speech of two languages",
+    "cross": "Speech (rows) and text (columns)",
+    "text-speech": "Speech and text of one language, along the layers",
 }
 
 CONTROL_TITLES: dict[str, str] = {

@@ -1,7 +1,7 @@
-"""How alike two representations are, and what chance would give.
+"""How similar two representations are, and what chance would give.
 
 Rows are sentences, columns features; float64 inside. Every measure is a plain function ``f(x, y, ...) -> float``;
-:func:`score` puts a null, a calibrated value, a p-value and an interval beside it, :func:`pairwise` and
+:func:`score` puts a null, a chance-corrected value, a p-value and an interval beside it, :func:`pairwise` and
 :func:`cross_layer` do so for tables of pairs.
 """
 
@@ -18,7 +18,7 @@ from babelscope.similarity.neighbours import MutualKNN, mutual_knn
 from babelscope.similarity.neurons import ANC, CentroidGap, anc, centroid_gap
 from babelscope.similarity.nulls import NullLaw
 from babelscope.similarity.pairwise import cross_layer, pairwise
-from babelscope.similarity.permutation import Calibration, calibrate
+from babelscope.similarity.permutation import Calibration, calibrate, chance_corrected
 from babelscope.similarity.procrustes import Procrustes, procrustes
 from babelscope.similarity.representation import Representation
 from babelscope.similarity.residuals import regress_out
@@ -56,6 +56,7 @@ __all__ = [
     "calibrate",
     "cca",
     "centroid_gap",
+    "chance_corrected",
     "cross_layer",
     "cv_cca",
     "directions_carried",

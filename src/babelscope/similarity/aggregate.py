@@ -50,7 +50,7 @@ def over_languages(
     Parameters
     ----------
     values : array_like, shape (m,)
-        One score a language (modality gap) or a pair of languages (language gap).
+        One score a language (speech and text) or a pair of languages.
     first : sequence, length m
         The language, or the first of the pair.
     second : sequence, length m, optional

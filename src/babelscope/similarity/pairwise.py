@@ -28,6 +28,7 @@ from babelscope.similarity.checkpoint import Checkpoint
 from babelscope.similarity.filling import BlockWorker
 from babelscope.similarity.intervals import subsample_interval, subsamples
 from babelscope.similarity.measure import Measure, parse_measure
+from babelscope.similarity.permutation import chance_corrected
 from babelscope.similarity.score import check_interval, coded, null_kind
 from babelscope.similarity.sides import SideCache, fingerprint_of
 
@@ -96,8 +97,8 @@ def pairwise(
     xarray.Dataset
         Dimensions pair and measure; coordinates ``a``, ``b`` (labels as text, tuples joined with ``/``) and
         ``measure`` (as given).
-        Variables ``value, null_mean, null_sd, null_q95, calibrated, p, low, high, n, kx, ky`` (NaN where they mean
-        nothing) and ``saturated``, ``exact`` (a closed form). Attributes: ``conventions``, ``null`` and
+        Variables ``value, null_mean, null_sd, null_q95, chance_corrected, calibrated, p, low, high, n, kx, ky`` (NaN
+        where they mean nothing) and ``saturated``, ``exact`` (a closed form). Attributes: ``conventions``, ``null`` and
         ``higher_is_better`` by measure, ``seed``, ``permutations``, ``alpha``.
 
     Raises
@@ -424,6 +425,9 @@ def _dataset(table: PairTable, names: list[str]) -> xr.Dataset:
     """Return a table's numbers without controls, with their labels."""
     settings, plain = table.settings, table.numbers[:, :, table.settings.controls.index(NONE)]
     data: dict[str, Any] = {name: (("pair", "measure"), plain[:, :, at]) for name, at in _AT.items()}
+    best = [measure.best for measure in settings.measures]
+    corrected = chance_corrected(plain[:, :, _AT["value"]], plain[:, :, _AT["null_mean"]], best)
+    data["chance_corrected"] = (("pair", "measure"), corrected)
     for name in ("saturated", "exact"):
         data[name] = (("pair", "measure"), plain[:, :, _AT[name]] == 1)
     if table.drawn is not None:

@@ -107,9 +107,38 @@ def distinct_permutations(sizes: Mapping[int, int]) -> float:
     return math.exp(logarithm) if logarithm < 700 else math.inf
 
 
+def chance_corrected(value: npt.ArrayLike, null_mean: npt.ArrayLike, best: npt.ArrayLike) -> FloatArray:
+    """Return (value - null mean) / (best - null mean): the scale on which scores are compared, averaged and subtracted.
+
+    0 is what unrelated sentences give on average, 1 is perfect agreement, and below chance it is negative: nothing is
+    cut. The calibrated score (:func:`calibrate`) differs in two ways that would bend an average or a difference: it is
+    floored at 0, and its zero is the null's 95th percentile, which lies further from the mean where fewer directions
+    carry the sentences.
+
+    Parameters
+    ----------
+    value, null_mean : array_like
+        Scores and the means of their nulls; NaN where there is no null.
+    best : array_like
+        The best possible scores: 1 for most measures, 0 for those of which smaller is better.
+
+    Returns
+    -------
+    ndarray of float
+        NaN where there is no null, or where chance reaches the best possible score on average.
+
+    References
+    ----------
+    Of this form are Cohen's kappa (1960) and the adjusted Rand index (Hubert & Arabie 1985).
+    """
+    value, null_mean = np.asarray(value, dtype=np.float64), np.asarray(null_mean, dtype=np.float64)
+    room = np.asarray(best, dtype=np.float64) - null_mean
+    return np.asarray((value - null_mean) / np.where(np.abs(room) > 1e-9, room, np.nan), dtype=np.float64)
+
+
 @dataclass(frozen=True)
 class Calibration:
-    """A score against its null.
+    """A score compared with its null.
 
     Attributes
     ----------

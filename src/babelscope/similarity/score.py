@@ -21,6 +21,7 @@ from babelscope.similarity.permutation import (
     FIRST,
     Calibration,
     calibrate,
+    chance_corrected,
     cluster_permutations,
     out_of_reach,
     permutations,
@@ -44,8 +45,12 @@ class Score:
         Of the score for sentences paired at random; NaN without a null.
     null_q95 : float
         What 1 in 20 such pairings reaches (the 5 % quantile where smaller is better).
+    chance_corrected : float
+        (value - null_mean) / (best - null_mean): for comparing layers, models and languages
+        (:func:`~babelscope.similarity.chance_corrected`).
     calibrated : float
-        (value - threshold) / (best - threshold), floored at 0 by definition: 0 is "not above chance".
+        (value - threshold) / (best - threshold), floored at 0 by definition: 0 is "not above chance" (Gröger et al.
+        2026, arXiv 2602.14486).
     p : float
         One-sided: how often chance does as well.
     low, high : float
@@ -70,6 +75,7 @@ class Score:
     null_mean: float
     null_sd: float
     null_q95: float
+    chance_corrected: float
     calibrated: float
     p: float
     low: float
@@ -104,6 +110,9 @@ class Score:
                 )
             )
             said = "saturated" if self.saturated else "not above chance" if self.calibrated == 0 else ""
+            lines.append(
+                ("corrected", f"{self.chance_corrected:.4f}  (for chance: 0 is the mean of chance, 1 the best)")
+            )
             lines.append(("calibrated", f"{self.calibrated:.4f}" + (f"  ({said})" if said else "")))
             lines.append(("p", p_text(self.p)))
         kept = "" if math.isnan(self.kx) else f", {self.kx:g} and {self.ky:g} directions"
@@ -119,7 +128,7 @@ class Score:
         null = (
             ""
             if self.null == "none"
-            else f", chance {self.null_mean:.4f}, calibrated {self.calibrated:.4f}, p {p_text(self.p)}"
+            else f", chance {self.null_mean:.4f}, chance-corrected {self.chance_corrected:.4f}, p {p_text(self.p)}"
         )
         return f"<Score {self.measure}: {self.value:.4f}{null}, n {self.n}>"
 
@@ -306,7 +315,9 @@ def score(
     return Score(
         str(chosen),
         value,
-        *((found.mean, found.sd, found.q95, found.calibrated, found.p) if found else (math.nan,) * 5),
+        *((found.mean, found.sd, found.q95) if found else (math.nan,) * 3),
+        float(chance_corrected(value, found.mean, chosen.best)) if found else math.nan,
+        *((found.calibrated, found.p) if found else (math.nan,) * 2),
         low,
         high,
         left.n,

@@ -90,14 +90,14 @@ def planted_likeness(planted: Planted, kind: str, *, width: int = 24) -> float:
     at, weights = np.polynomial.legendre.leggauss(32)
     speech = planted.meaning + planted.reach * at
     weights = weights / 2
-    if kind == "language_gap_text":
+    if kind == "language_similarity_text":
         common = np.full((1, 1), planted.meaning + planted.modality)
         over = np.ones((1, 1))
-    elif kind == "language_gap_speech":
+    elif kind == "language_similarity_speech":
         common = np.sqrt(np.multiply.outer(speech, speech)) + planted.modality
         over = np.multiply.outer(weights, weights)
     else:
-        own = planted.language if kind == "modality_gap" else 0.0
+        own = planted.language if kind == "modality_similarity" else 0.0
         common = np.sqrt(planted.meaning * speech)[None] + own
         over = weights[None]
 

@@ -60,7 +60,7 @@ def _curve_panels(result: Result, table: pd.DataFrame, own: str, labels: list[st
             series = [(own, "curves", mine)] + [(label, "beside", theirs[theirs["model"] == label]) for label in labels]
             title = f"{words.KIND_TITLES[kind]}: {words.measure_title(measure)}"
             lead = []
-            if kind == "modality_gap" and measure == select.retrieval_measure(result):
+            if kind == "modality_similarity" and measure == select.retrieval_measure(result):
                 lead = _ends(series, measure)
             panel = _panel(f"{kind}.{words.slug(measure)}", title, series, "value", (0.0, 1.0), lead)
             yield panel | {"chance": _chance(mine), "rows": theirs, "kind": kind}
@@ -77,7 +77,7 @@ def _distance_panels(result: Result, own: str, labels: list[str]) -> Iterator[di
         (label, "beside_centroids", theirs[theirs["model"] == label]) for label in labels
     ]
     top = float(max(mine["distance"].max(), theirs["distance"].max())) * 1.04
-    title = f"{words.KIND_TITLES['modality_gap']}: distance of the means, over the spread within"
+    title = f"{words.GAP_TITLES['modality_gap']}: distance between the means, over the spread within"
     yield _panel("modality_gap.distance", title, series, "distance", (0.0, top), _falls(series)) | {
         "chance": None,
         "rows": theirs,

@@ -1,4 +1,4 @@
-"""Speech layer against text layer: where two towers meet, wherever in their depth."""
+"""Speech layer by text layer: where two towers are most similar, wherever in their depth."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from babelscope.report.told import Sentence, joined, tell
 #: Characters of packed cells that the page may carry.
 BUDGET = 500_000
 
-QUANTITIES = ("calibrated", "value")
+QUANTITIES = ("chance_corrected", "value")
 
 
 def section(result: Result) -> dict[str, Any] | None:
@@ -28,19 +28,19 @@ def section(result: Result) -> dict[str, Any] | None:
     if not speech or leading is None:
         return None
     means = {measure: _means(result, measure) for measure in select.measures(result)}
-    means = {measure: rows for measure, rows in means.items() if rows["calibrated"].notna().any()}
+    means = {measure: rows for measure, rows in means.items() if rows["chance_corrected"].notna().any()}
     if not means:
         return None
     first = leading if leading in means else next(iter(means))
-    values = _table(means[first], "calibrated", speech, text)
-    top = max(float(np.nanmax(_table(rows, "calibrated", speech, text))) for rows in means.values())
+    values = _table(means[first], "chance_corrected", speech, text)
+    top = max(float(np.nanmax(_table(rows, "chance_corrected", speech, text))) for rows in means.values())
     domain = (0.0, top if top > 0 else 1.0)
     shown = values.T[::-1]  # rows are text points, the deepest at the top
     runs = _runs([point.stage for point in reversed(text)])
     cell = max(7, min(32, 640 // len(speech), 560 // len(text)))
     told = (
-        f"Calibrated {words.measure_title(first)} of every speech point against every text point, mean over languages: "
-        f"from {words.number(float(np.nanmin(values)))} to {words.number(float(np.nanmax(values)))}."
+        f"Chance-corrected {words.measure_title(first)} of every speech point with every text point, mean over "
+        f"languages: from {words.number(float(np.nanmin(values)))} to {words.number(float(np.nanmax(values)))}."
     )
     picture, shape = drawing.grid(
         drawing.levels_of(shown, domain),
@@ -68,7 +68,7 @@ def section(result: Result) -> dict[str, Any] | None:
 
 
 def _means(result: Result, measure: str) -> pd.DataFrame:
-    return select.mean_of(select.rows(result.curves, kind="modality_gap", measure=measure, control="none"))
+    return select.mean_of(select.rows(result.curves, kind="modality_similarity", measure=measure, control="none"))
 
 
 def _table(rows: pd.DataFrame, quantity: str, speech: list[PointAt], text: list[PointAt]) -> NDArray[np.float64]:
@@ -102,10 +102,10 @@ def _packed(
         if len(names) < 2 or size * digits * len(names) * len(QUANTITIES) > left:
             partial = partial or len(names) > 1
             continue
-        rows = select.rows(result.curves, kind="modality_gap", measure=measure, control="none")
+        rows = select.rows(result.curves, kind="modality_similarity", measure=measure, control="none")
         for name in names:
             part = select.rows(rows, group=name)
-            if part["calibrated"].notna().any():
+            if part["chance_corrected"].notna().any():
                 packed[measure][f"language {name}"] = {
                     quantity: pack(_table(part, quantity, speech, text), digits) for quantity in QUANTITIES
                 }
@@ -125,19 +125,19 @@ def _runs(labels: list[str]) -> list[tuple[str, int, int]]:
 
 
 def _lead(rows: pd.DataFrame, measure: str, speech: list[PointAt], text: list[PointAt]) -> list[Sentence | None]:
-    there = rows[rows["calibrated"].notna()]
-    best = select.highest(there, "calibrated")
-    if float(best["calibrated"]) <= 0:
-        return [Sentence("Speech and text meet nowhere: no pair of layers is above what unrelated sentences give.")]
+    there = rows[rows["chance_corrected"].notna()]
+    best = select.highest(there, "chance_corrected")
+    if not (there["calibrated"] > 0).any():
+        return [Sentence("No pair of layers is above the 95th percentile of what unrelated sentences give.")]
     ends = there[(there["point"] == speech[-1].name) & (there["against"] == text[-1].name)]
     parts: dict[str, Any] = {
         "a": str(best["point"]),
         "b": str(best["against"]),
-        "high": tell("curves", best, "calibrated"),
+        "high": tell("curves", best, "chance_corrected"),
         "measure": words.measure_title(measure),
     }
-    sentence = "Speech at {a} meets text at {b}: there the calibrated {measure} is highest ({high})"
+    sentence = "The chance-corrected {measure} is highest between speech at {a} and text at {b} ({high}; not tested)"
     if len(ends) and ends.index[0] != best.name:
-        parts["end"] = tell("curves", ends.iloc[0], "calibrated")
+        parts["end"] = tell("curves", ends.iloc[0], "chance_corrected")
         sentence += "; between the two outputs it is {end}"
     return [Sentence(sentence + ".", **parts)]

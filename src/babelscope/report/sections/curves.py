@@ -115,13 +115,13 @@ def data(result: Result) -> dict[str, Any]:
                 numbers = mean.astype({"point": object}).drop_duplicates("point").set_index("point").reindex(where)
                 panel[control] = {
                     name: thousandths(numbers[name])
-                    for name in ("value", "null_mean", "null_q95", "calibrated", "low", "high")
+                    for name in ("value", "null_mean", "null_q95", "chance_corrected", "low", "high")
                     if name not in ("low", "high") or numbers[name].notna().any()
                 }
                 if control == "none" and shape["groups"]:
                     each = part[part["group"].isin(shape["groups"])].astype({"point": object, "group": object})
                     each = each.drop_duplicates(["group", "point"])
-                    for name in ("value", "null_mean", "null_q95", "calibrated", "p"):
+                    for name in ("value", "null_mean", "null_q95", "chance_corrected", "p"):
                         table = each.pivot(index="group", columns="point", values=name).reindex(
                             index=shape["groups"], columns=where
                         )
@@ -144,16 +144,16 @@ def classes(result: Result) -> dict[str, Any] | None:
     table, measure = result.tables.get("by_class"), select.leading_measure(result)
     if table is None or table.empty or measure is None:
         return None
-    table = table[(table["measure"] == measure) & (table["control"] == "none") & table["calibrated"].notna()]
+    table = table[(table["measure"] == measure) & (table["control"] == "none") & table["chance_corrected"].notna()]
     panels = []
-    values = table["calibrated"].to_numpy(dtype=float)
+    values = table["chance_corrected"].to_numpy(dtype=float)
     if not len(values):
         return None
     top, bottom = max(0.1, float(values.max())), min(0.0, float(values.min()))
     for kind in select.kinds(result):
         rows = table[table["kind"] == kind]
         faced = select.facing(result)
-        if kind == "modality_gap":
+        if kind == "modality_similarity":
             rows = rows[
                 [faced.get(str(p), str(a)) == str(a) for p, a in zip(rows["point"], rows["against"], strict=True)]
             ]
@@ -164,8 +164,8 @@ def classes(result: Result) -> dict[str, Any] | None:
             own = str(name) in CLASSES
             drawn.append(
                 Line(
-                    str(name), part["depth"].tolist(), part["calibrated"].tolist(), colour, 2.2 if own else 0.9, dash,
-                    label=own,
+                    str(name), part["depth"].tolist(), part["chance_corrected"].tolist(), colour, 2.2 if own else 0.9,
+                    dash, label=own,
                 )
             )  # fmt: skip
             if own:
@@ -177,9 +177,9 @@ def classes(result: Result) -> dict[str, Any] | None:
         parts: dict[str, Any] = {"kind": words.KIND_TITLES[kind], "point": str(ends[0][1]["point"])}
         told = []
         for index, (name, row) in enumerate(ends):
-            parts |= {f"n{index}": name, f"v{index}": tell("by_class", row, "calibrated")}
+            parts |= {f"n{index}": name, f"v{index}": tell("by_class", row, "chance_corrected")}
             told.append(f"{{v{index}}} ({{n{index}}})")
-        sentence = Sentence(f"{{kind}}: at {{point}} the calibrated mean is {words.listed(told)}.", **parts)
+        sentence = Sentence(f"{{kind}}: at {{point}} the chance-corrected mean is {words.listed(told)}.", **parts)
         frame = Frame(y=(bottom, top * 1.04), width=300, height=176, left=40, right=58, x_title="depth")
         panels.append(
             {
@@ -195,7 +195,7 @@ def classes(result: Result) -> dict[str, Any] | None:
                         "group": str(row["group"]),
                         "cells": [
                             words.number(float(row[column]), 3)
-                            for column in ("depth", "value", "low", "high", "null_q95", "calibrated")
+                            for column in ("depth", "value", "low", "high", "null_q95", "chance_corrected")
                         ],
                         "groups": int(row["groups"]),
                     }

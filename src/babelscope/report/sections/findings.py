@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from babelscope.gaps.findings import CORRECTED, CORRECTED_SVCCA, RAW_SVCCA
 from babelscope.gaps.result import Result
 from babelscope.report import drawing, words
 from babelscope.report.remembering import remembered
@@ -26,9 +27,9 @@ VERDICTS: dict[str, tuple[str, str]] = {
 
 #: What a reader calls the two ways to read the scores.
 BASES: dict[str, str] = {
-    "calibrated": "calibrated",
-    "raw_svcca": "raw SVCCA",
-    "calibrated_svcca": "SVCCA, calibrated",
+    CORRECTED: "chance-corrected",
+    RAW_SVCCA: "raw SVCCA",
+    CORRECTED_SVCCA: "chance-corrected SVCCA",
 }
 
 _LABELS = (
@@ -36,8 +37,8 @@ _LABELS = (
     "language_b",
 )  # fmt: skip
 _NUMBERS = (
-    "value", "share", "distance", "reached", "loss", "effect", "null_mean", "null_q95", "calibrated", "low", "high",
-    "p", "n",
+    "value", "share", "distance", "reached", "loss", "effect", "null_mean", "null_q95", "chance_corrected", "low",
+    "high", "p", "n",
 )  # fmt: skip
 
 
@@ -58,7 +59,7 @@ def section(result: Result) -> list[dict[str, Any]]:
         others = [_verdict(result, row, rows, caveats) for _, row in rows.iterrows() if row.name != main.name]
         told = _verdict(result, main, rows, caveats)
         told["others"] = others
-        raw = rows[(rows["basis"] == "raw_svcca") & (rows["group"] == "all") & rows["low"].notna()]
+        raw = rows[(rows["basis"] == RAW_SVCCA) & (rows["group"] == "all") & rows["low"].notna()]
         # Without an interval there is no verdict that could differ.
         told["raw"] = _verdict(result, raw.iloc[0], rows, caveats) if len(raw) else None
         told["by_class"] = [one for one in others if one["group"] != "all" and one["basis"] == told["basis"]]
@@ -67,8 +68,8 @@ def section(result: Result) -> list[dict[str, Any]]:
 
 
 def _main(rows: pd.DataFrame) -> pd.Series[Any]:
-    """Return the row over all languages, calibrated: the one whose verdict leads."""
-    rank = (rows["group"] != "all").astype(int) * 2 + (rows["basis"] != "calibrated").astype(int)
+    """Return the row over all languages, chance-corrected: the one whose verdict leads."""
+    rank = (rows["group"] != "all").astype(int) * 2 + (rows["basis"] != CORRECTED).astype(int)
     return rows.iloc[int(rank.to_numpy().argmin())]
 
 

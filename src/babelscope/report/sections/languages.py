@@ -19,7 +19,7 @@ _COLUMNS = (
     ("script", "script", "text"),
     ("family", "family", "text"),
     ("resource_class", "resources", "text"),
-    ("calibrated", "calibrated", "score"),
+    ("chance_corrected", "chance-corrected", "score"),
     ("value", "value", "number"),
     ("p", "p", "p"),
     ("point", "most similar at", "code"),
@@ -82,27 +82,27 @@ def _end(row: pd.Series[Any], name: str) -> Any:
 
 
 def _lead(table: pd.DataFrame, measure: str) -> Sentence | None:
-    there = table[table["calibrated"].notna()]
+    there = table[table["chance_corrected"].notna()]
     if len(there) < 2:
         return None
     return Sentence(
-        "At each language's best point, calibrated {measure} of speech and text is between {low} and {high}; whether "
-        "languages differ is tested in the diagnosis.",
-        high=tell("languages", select.highest(there, "calibrated"), "calibrated"),
-        low=tell("languages", select.lowest(there, "calibrated"), "calibrated"),
+        "At each language's best point, chance-corrected {measure} of speech and text is between {low} and {high}; "
+        "whether languages differ is tested in the diagnosis.",
+        high=tell("languages", select.highest(there, "chance_corrected"), "chance_corrected"),
+        low=tell("languages", select.lowest(there, "chance_corrected"), "chance_corrected"),
         measure=words.measure_title(measure),
     )
 
 
-#: What goes with likeness, in words.
+#: What is correlated with similarity, in words.
 _PREDICTORS: dict[str, str] = {
     "shared_token_share": "The share of tokens in common",
-    "tokens_per_word_ratio": "How unlike two languages’ tokens a word are",
+    "tokens_per_word_ratio": "The difference of two languages’ tokens a word",
 }
 
 
 def _association(row: pd.Series[Any]) -> Sentence:
-    """Say how far tokens go with the likeness of texts, as a correlation and no more."""
+    """Say how far tokens go with the similarity of texts, as a correlation and no more."""
     parts: dict[str, Any] = {
         "what": _PREDICTORS.get(str(row["predictor"]), str(row["predictor"])),
         "measure": words.measure_title(str(row["measure"])),
@@ -117,47 +117,48 @@ def _association(row: pd.Series[Any]) -> Sentence:
         interval = "{low} to {high} for other languages; "
     sign = "" if str(parts["p"]).startswith("<") else "= "
     return Sentence(
-        "{what} and the calibrated {measure} of their texts at {point} have a rank correlation of {rho} over {pairs} "
-        "pairs (" + interval + "p " + sign + "{p}, by permuting the languages).",
+        "{what} and the chance-corrected {measure} of their texts at {point} have a rank correlation of {rho} over "
+        "{pairs} pairs (" + interval + "p " + sign + "{p}, by permuting the languages).",
         **parts,
     )  # fmt: skip
 
 
 def tokens(result: Result) -> dict[str, Any] | None:
-    """Return shared tokens against likeness of texts, as a picture and a table; None where there is none."""
+    """Return shared tokens and similarity of texts, as a picture and a table; None where there is none."""
     table = result.tables.get("tokens")
     if table is None or table.empty:
         return None
-    there = table[table["shared_token_share"].notna() & table["calibrated"].notna()]
+    there = table[table["shared_token_share"].notna() & table["chance_corrected"].notna()]
     if there.empty:
         return None
     measure, point = str(there["measure"].iloc[0]), str(there["point"].iloc[0])
     most, least = select.highest(there, "shared_token_share"), select.lowest(there, "shared_token_share")
     title = words.measure_title(measure)
     x = there["shared_token_share"].to_numpy(dtype=float)
-    y = there["calibrated"].to_numpy(dtype=float)
+    y = there["chance_corrected"].to_numpy(dtype=float)
     frame = drawing.Frame(
         x=(0.0, max(0.05, float(x.max()))),
         y=(min(0.0, float(y.min())), max(0.05, float(y.max()))),
-        width=460, height=240, left=52, x_title="share of tokens in common", y_title=f"calibrated {title}",
+        width=460, height=240, left=52, x_title="share of tokens in common", y_title=f"chance-corrected {title}",
     )  # fmt: skip
     text = (
         f"Each dot a pair of languages: share of tokens in common from {words.number(float(x.min()))} to "
-        f"{words.number(float(x.max()))}, calibrated {title} of their texts from {words.number(float(y.min()))} to "
-        f"{words.number(float(y.max()))}."
+        f"{words.number(float(x.max()))}, chance-corrected {title} of their texts from {words.number(float(y.min()))} "
+        f"to {words.number(float(y.max()))}."
     )
     lead = Sentence(
-        "{a} and {b} share the most tokens ({share}); the calibrated {measure} of their texts at {point} is {score}. "
-        "{c} and {d} share the fewest ({least}); theirs is {other}.",
+        "{a} and {b} share the most tokens ({share}); the chance-corrected {measure} of their texts at {point} is "
+        "{score}. {c} and {d} share the fewest ({least}); theirs is {other}.",
         a=str(most["language_a"]), b=str(most["language_b"]), c=str(least["language_a"]), d=str(least["language_b"]),
         share=tell("tokens", most, "shared_token_share"), least=tell("tokens", least, "shared_token_share"),
-        score=tell("tokens", most, "calibrated"), other=tell("tokens", least, "calibrated"), measure=title, point=point,
+        score=tell("tokens", most, "chance_corrected"), other=tell("tokens", least, "chance_corrected"),
+        measure=title, point=point,
     )  # fmt: skip
     found = result.tables.get("associations")
     if found is not None:
         found = found[found["measure"] == measure]
     shown = there.sort_values("shared_token_share", ascending=False, kind="stable").head(MOST_PAIRS)
-    columns = ("tokens_per_word_a", "tokens_per_word_b", "shared_token_share", "calibrated")
+    columns = ("tokens_per_word_a", "tokens_per_word_b", "shared_token_share", "chance_corrected")
     return {
         "lead": joined([lead, *(_association(row) for _, row in ([] if found is None else found.iterrows()))]),
         "picture": drawing.scatter(

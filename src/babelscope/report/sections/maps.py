@@ -1,4 +1,4 @@
-"""Language against language at a layer that a slider chooses, and language against layer for the modality gap."""
+"""Languages by languages at a layer that a slider chooses, and languages by layers for the modality similarity."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from babelscope.report.told import Sentence, joined, tell
 BUDGET = 2_600_000
 
 #: What is packed of each cell, the most wanted first.
-QUANTITIES = ("value", "calibrated", "p", "null_mean")
+QUANTITIES = ("value", "chance_corrected", "p", "null_mean")
 
 #: The quantities that can be painted, and what a reader calls them.
-PAINTED = {"value": "raw", "calibrated": "calibrated"}
+PAINTED = {"value": "raw", "chance_corrected": "chance-corrected"}
 
 
 def section(result: Result) -> dict[str, Any] | None:
@@ -176,7 +176,7 @@ def _text(value: float, p: float) -> str:
 
 
 def _lead(result: Result, modality: str, measure: str) -> Sentence | None:
-    """Name the closest and the farthest pair at the last point."""
+    """Name the pairs with the highest and the lowest score at the last point."""
     if modality == "text-speech":
         return None
     kind = select.MAP_KINDS[modality]
@@ -187,8 +187,9 @@ def _lead(result: Result, modality: str, measure: str) -> Sentence | None:
         return None
     high, low = select.highest(part, "value"), select.lowest(part, "value")
     return Sentence(
-        "In {modality}, at {point}, {a} and {b} are most alike ({measure} {high}), {c} and {d} least ({low}).",
-        modality=modality, point=last, measure=words.measure_title(measure),
+        "{what} at {point}: {measure} is highest for {a} and {b} ({high}) and lowest for {c} and {d} ({low}); the "
+        "order was not tested.",
+        what=words.MAP_TITLES[modality], point=last, measure=words.measure_title(measure),
         a=str(high["language_a"]), b=str(high["language_b"]), high=tell("scores", high, "value"),
         c=str(low["language_a"]), d=str(low["language_b"]), low=tell("scores", low, "value"),
     )  # fmt: skip

@@ -94,9 +94,9 @@ def _representations(result: Result, meta: dict[str, Any], citing: Any) -> list[
         )
     told.append("In every comparison rows are sentences and columns are features.")
     if match := options.get("match_text") or options.get("match"):
-        told.append(f"For the modality gap the points were matched so: {match}.")
+        told.append(f"Speech points and text points were matched so: {match}.")
     if partner := partner_of(result):
-        told.append(f"Shown here is every speech point against {partner}.")
+        told.append(f"Shown here is every speech point compared with {partner}.")
     return told
 
 
@@ -121,11 +121,15 @@ def _nulls(meta: dict[str, Any], citing: Any, named: dict[str, Reference]) -> li
         told.append(f"The null is a {null}." if str(null).startswith("permutation") else f"The null: {null}.")
     if permutations := options.get("permutations"):
         most = "" if str(null).startswith("permutation") else "at most "  # what earlier versions drew for every score
+        cited = citing(named["groger2026revisiting"])
         told.append(
-            f"Where permutations were drawn, there were {most}{permutations} permutations; a score was calibrated so "
-            f"that 0 is the null's 95th percentile and 1 perfect agreement{citing(named['groger2026revisiting'])}; p "
-            "is the probability that the null reaches the score."
+            f"Where permutations were drawn, there were {most}{permutations} permutations{cited}; p is the "
+            "probability that the null reaches the score."
         )
+    told.append(
+        "Scores are compared, averaged and subtracted as (score − null mean) / (best − null mean): 0 is what unrelated "
+        "sentences give on average, 1 perfect agreement."
+    )
     if interval := options.get("interval"):
         told.append(f"Intervals: {interval}{citing(named['politis1999subsampling'])}.")
         if str(options.get("interval_of_means", "")).endswith("languages"):

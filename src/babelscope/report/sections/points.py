@@ -108,7 +108,7 @@ def _rounded(value: object) -> float | None:
 def _in_depth(result: Result, names: list[str]) -> list[str]:
     """Order points as the model does: speech side, then text side, each from first to last."""
     rank: dict[str, int] = {}
-    for kind in ("modality_gap", "language_gap_speech", "language_gap_text"):
+    for kind in ("modality_similarity", "language_similarity_speech", "language_similarity_text"):
         if kind in select.kinds(result):
             for point in select.points(result, kind):
                 rank.setdefault(point.name, len(rank))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from babelscope.gaps.result import Result
+from babelscope.gaps.result import GAPS, Result
 from babelscope.report import drawing, select, words
 from babelscope.report.drawing import Frame, Line
 from babelscope.report.told import Sentence, joined, percent, tell
@@ -157,7 +157,7 @@ def centroids(result: Result) -> dict[str, Any] | None:
         return None
     panels, crowded = [], []
     top = float(table["distance"].max())
-    for kind, title in words.KIND_TITLES.items():
+    for kind, title in words.GAP_TITLES.items():
         rows = table[(table["kind"] == kind) & table["distance"].notna()]
         if rows.empty:
             continue
@@ -188,5 +188,7 @@ def centroids(result: Result) -> dict[str, Any] | None:
         )  # fmt: skip
         frame = Frame(y=(0.0, top * 1.04), width=280, height=170, left=44, right=44, x_title="depth")
         picture = drawing.lines(frame, drawn, f"centroids-{kind}-title", str(lead))
-        panels.append({"kind": kind, "title": title, "line": words.KIND_LINES[kind], "picture": picture, "lead": lead})
+        panels.append(
+            {"kind": kind, "title": title, "line": words.KIND_LINES[GAPS[kind]], "picture": picture, "lead": lead}
+        )
     return {"panels": panels, "crowded": crowded} if panels or crowded else None

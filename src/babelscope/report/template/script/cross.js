@@ -8,7 +8,7 @@ if (data.cross) {
   const chosen = () => cells[measure.value]?.[language?.value ?? "mean"] ?? {};
   // Rows go from the deepest text point down to the first.
   const place = (row, column) => column * text.length + (text.length - 1 - row);
-  let calibrated = () => NaN;
+  let corrected = () => NaN;
   let value = () => NaN;
   const grid = new Grid(figure, shape, (row, column) => {
     if (row === undefined) {
@@ -16,22 +16,22 @@ if (data.cross) {
       return;
     }
     const at = place(row, column);
-    readout.textContent = `speech at ${speech[column][0]}, text at ${text[text.length - 1 - row][0]}: calibrated ${write(calibrated(at))}, raw ${write(value(at))}.`;
+    readout.textContent = `speech at ${speech[column][0]}, text at ${text[text.length - 1 - row][0]}: chance-corrected ${write(corrected(at))}, raw ${write(value(at))}.`;
   });
   const update = () => {
-    calibrated = unpacked(chosen().calibrated);
+    corrected = unpacked(chosen().chance_corrected);
     value = unpacked(chosen().value);
-    grid.paint((row, column) => calibrated(place(row, column)), ...domain, (row, column, found) => write(found, 2));
+    grid.paint((row, column) => corrected(place(row, column)), ...domain, (row, column, found) => write(found, 2));
   };
   measure.addEventListener("change", update);
   language?.addEventListener("change", update);
   save.providers.cross_layer = () => {
-    const rows = [["speech_point", "speech_depth", "text_point", "text_depth", "measure", "group", "calibrated", "value"]];
+    const rows = [["speech_point", "speech_depth", "text_point", "text_depth", "measure", "group", "chance_corrected", "value"]];
     const exact = (found) => (there(found) ? Number(found.toFixed(chosen().value?.digits === 3 ? 5 : 3)) : null);
     speech.forEach(([a, , da], i) =>
       text.forEach(([b, , db], j) => {
         const at = i * text.length + j;
-        if (there(value(at))) rows.push([a, da, b, db, measure.value, (language?.value ?? "mean").replace(/^language /, ""), exact(calibrated(at)), exact(value(at))]);
+        if (there(value(at))) rows.push([a, da, b, db, measure.value, (language?.value ?? "mean").replace(/^language /, ""), exact(corrected(at)), exact(value(at))]);
       }),
     );
     return rows;

@@ -50,7 +50,7 @@ const show = (panel, index) => {
   tip.replaceChildren(make("div", name, "head"), make("div", `${stage ? stage + ", " : ""}depth ${write(depth, 2)}`, "sub"));
   const table = make("table");
   table.append(row(["", "value", "null", "95 %", "calibr.", "p"], "th", "sub"));
-  const of = (part, at) => [part.value, part.null_mean, part.null_q95, part.calibrated].map((column) => write(thousandth(at === undefined ? column[index] : column[at]?.[index]), 2));
+  const of = (part, at) => [part.value, part.null_mean, part.null_q95, part.chance_corrected].map((column) => write(thousandth(at === undefined ? column[index] : column[at]?.[index]), 2));
   table.append(row(["mean", ...of(numbers.none), ""], "td", "strong"));
   if (numbers.length_regressed && !root.classList.contains("no-regressed")) table.append(row(["length out", ...of(numbers.length_regressed), ""]));
   if (numbers.each) {
@@ -117,7 +117,7 @@ for (const panel of all("[data-panel]"))
   save.providers[panel.dataset.figure] = () => {
     const kind = kindOf(panel);
     const numbers = curves.panels[panel.dataset.panel];
-    const names = ["value", "null_mean", "null_q95", "calibrated", "low", "high", "p"];
+    const names = ["value", "null_mean", "null_q95", "chance_corrected", "low", "high", "p"];
     const rows = [["kind", "measure", "control", "group", "point", "stage", "depth", ...names]];
     const add = (control, group, pick) =>
       kind.points.forEach(([point, stage, depth], index) =>

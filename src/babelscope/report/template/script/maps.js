@@ -46,7 +46,7 @@ if (heat) {
       const label = along ? `${called(i)} at ${points[point][0]}` : whole ? `speech of ${called(i)}, text of ${called(j)}` : `${called(i)} – ${called(j)}`;
       const value = of("value", place);
       if (!there(value)) return (readout.textContent = `${label}: not compared.`);
-      const told = [`null ${write(of("null_mean", place))}`, `calibrated ${write(of("calibrated", place))}`, `p ${writeP(of("p", place)).replace(/^(?=\d)/, "= ")}`].filter((text) => !text.includes("–"));
+      const told = [`null ${write(of("null_mean", place))}`, `chance-corrected ${write(of("chance_corrected", place))}`, `p ${writeP(of("p", place)).replace(/^(?=\d)/, "= ")}`].filter((text) => !text.includes("–"));
       readout.textContent = `${label}: ${write(value)}${told.length ? ` (${told.join(", ")})` : ""}.`;
     };
     const grid = new Grid(figure, shape, read);
@@ -86,11 +86,11 @@ if (heat) {
     return { update, arrange };
   });
 
-  // Calibrated scores share one scale from 0 over all maps of a measure.
+  // Chance-corrected scores share one scale from 0 over all maps of a measure.
   const tops = {};
   const scale = () => {
     if (quantity() === "value") return heat.domains[measure()];
-    tops[measure()] ??= Math.max(0.05, ...["none", "length_regressed"].flatMap((which) => Object.values(heat.cells[`${measure()} ${which}`] ?? {}).map((cells) => cells.calibrated?.high ?? 0)));
+    tops[measure()] ??= Math.max(0.05, ...["none", "length_regressed"].flatMap((which) => Object.values(heat.cells[`${measure()} ${which}`] ?? {}).map((cells) => cells.chance_corrected?.high ?? 0)));
     return [0, tops[measure()]];
   };
   heat.measures = all("#heat-measure option").map((option) => option.value);
@@ -98,7 +98,7 @@ if (heat) {
     const [low, high] = scale();
     one("#heat-low").textContent = write(low, 2);
     one("#heat-high").textContent = write(high, 2);
-    one("#heat-name").textContent = one("#heat-measure").selectedOptions[0].textContent + (quantity() === "calibrated" ? ", calibrated" : "");
+    one("#heat-name").textContent = one("#heat-measure").selectedOptions[0].textContent + (quantity() === "chance_corrected" ? ", chance-corrected" : "");
     for (const map of maps) map.update();
   };
   for (const name of ["#heat-measure", "#heat-control", "#heat-quantity"]) one(name)?.addEventListener("change", redraw);
