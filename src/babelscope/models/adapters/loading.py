@@ -17,6 +17,7 @@ from typing import Any, cast
 from torch import nn
 
 from babelscope.errors import DataError
+from babelscope.models.adapters import quirks
 from babelscope.models.adapters.weightless import build_without_weights
 from babelscope.models.base import WeightsFile, dtype_named
 from babelscope.models.catalogue import Kind
@@ -96,7 +97,8 @@ class Configuration:
             If the configuration is one that the class refuses.
         """
         try:
-            return build_without_weights(lambda: cast(nn.Module, self.model_class(self.config, **self.arguments)))
+            with quirks.building(self.config):
+                return build_without_weights(lambda: cast(nn.Module, self.model_class(self.config, **self.arguments)))
         except Exception as error:  # a configuration may be refused by whatever checks it
             raise DataError(
                 f"weights: {self.folder / 'config.json'} is no configuration of a {self.model_class.__name__} "
@@ -400,16 +402,18 @@ def load_model(configuration: Configuration, place: Place, options: LoadOptions)
     UsageError
         If the dtype or device does not exist.
     """
-    attention = "sdpa" if configuration.model_class._supports_sdpa else "eager"  # type: ignore[attr-defined]
-    model, files = load_pretrained(
-        configuration.model_class,
-        place,
-        config=configuration.config,
-        dtype=dtype_named(options.dtype),
-        attention=attention,
-        ignore_unexpected=configuration.left,
-        key_mapping=dict(configuration.renamed) or None,
-        **configuration.arguments,
-    )
+    parts = [part for part in configuration.build().modules() if hasattr(part, "_supports_sdpa")]
+    attention = "sdpa" if all(part._supports_sdpa for part in parts) else "eager"
+    with quirks.building(configuration.config):
+        model, files = load_pretrained(
+            configuration.model_class,
+            place,
+            config=configuration.config,
+            dtype=dtype_named(options.dtype),
+            attention=attention,
+            ignore_unexpected=(*configuration.left, *quirks.unread(configuration.config)),
+            key_mapping=dict(configuration.renamed) or None,
+            **configuration.arguments,
+        )
     placed = place_parts({"model": model}, options)
     return Loaded(model, files, {"dtype": options.dtype, "attention": attention, **placed})

@@ -66,7 +66,7 @@ def building(config: Any) -> Iterator[None]:
     config : PreTrainedConfig
         Of the model that is made inside the context.
     """
-    if getattr(config, "model_type", "") != "gemma3n" or find_spec("timm") is not None:
+    if not unread(config):
         yield
         return
     from transformers.models.gemma3n import modeling_gemma3n as modeling
@@ -84,6 +84,13 @@ def building(config: Any) -> Iterator[None]:
             yield
         finally:
             modeling.AutoModel = real
+
+
+def unread(config: Any) -> tuple[str, ...]:
+    """Return starts of names of weights that find no place in what is made inside :func:`building`."""
+    if getattr(config, "model_type", "") != "gemma3n" or find_spec("timm") is not None:
+        return ()
+    return ("vision_tower.", "model.vision_tower.")
 
 
 class GraniteFeatures:
