@@ -213,6 +213,8 @@ def _diagnosis(result: Result, names: list[str], classes: dict[str, str], rng: n
                     "low": losses[index] - 0.03, "high": losses[index] + 0.03,
                     "worst": index == worst and losses[index] > 0.03, "rank": rank,
                     "behind": losses.sum(), "behind_low": losses.sum() - 0.05, "behind_high": losses.sum() + 0.05,
+                    "deficit": losses.sum() / 2, "deficit_low": losses.sum() / 2 - 0.04,
+                    "deficit_high": losses.sum() / 2 + 0.04, "deficit_shrunk": losses.sum() / 3,
                     "detectable": 0.12,
                     "advice": f"Most is lost at the stage {STAGES[worst]}: look there first.",
                     "evidence": json.dumps(

@@ -1,9 +1,11 @@
 """In which languages the speech is less similar to its text than in the others, and at which stage that arises.
 
-Each language is compared with the mean of the others, so that none is chosen for its score. A stage's *loss* for a
-language is how much less similarity it gains over that stage than the others do on average; the losses of all stages
-sum to the deficit at the end. All of them are tested together (:mod:`babelscope.gaps.simultaneous`), and nothing is
-said where speech and text are nowhere more similar than chance.
+Each language is compared with the mean of the others, so that none is chosen for its score. What is tested first is its
+*deficit from a stage on*: how much lower it is on average over that stage and all later ones. Points that are averaged
+have less noise than a single one, so that this finds more than the output alone does. Only in languages where such a
+deficit is found is it asked where it arises: at the latest in a stage up to which the language is lower already, at the
+earliest behind a stage that it is lower after than at. All languages and stages are tested together
+(:mod:`babelscope.gaps.simultaneous`), and nothing is said where speech and text are nowhere more similar than chance.
 """
 
 from __future__ import annotations
@@ -21,11 +23,11 @@ from babelscope.corpora.words import count_words
 from babelscope.errors import UsageError
 from babelscope.gaps.above_chance import above_chance
 from babelscope.gaps.by_class import resource_classes
-from babelscope.gaps.contrasts import IntArray, Scored, Term
+from babelscope.gaps.contrasts import FloatArray, IntArray, Scored, Term
 from babelscope.gaps.findings import CORRECTED, FEWEST_SENTENCES, leading
 from babelscope.gaps.result import TABLE_COLUMNS
 from babelscope.gaps.simultaneous import simultaneous
-from babelscope.gaps.stages import Stop, ends, way
+from babelscope.gaps.stages import Stop, by_stage, ends, way
 from babelscope.languages import Language, language
 from babelscope.stages import Stage
 
@@ -38,9 +40,10 @@ _PLACES: dict[str, str] = {
     Stage.POOLED: "the pooling at the output",
 }
 
-#: The probability that any of the intervals misses. Only deficits are said, so that half of it can be false; with 2.5 %
-#: of the findings and 0.5 % of the points (:mod:`babelscope.gaps.most_similar`) a report stays below 5 %.
-LEVEL = 0.03
+#: The probability that any of the intervals misses, and that any of the further tests of where a deficit arises does.
+#: Only deficits are said, so that half of it can be false: 1 % and, where languages do differ, 1 % more. With 2.5 % of
+#: the findings and 0.5 % of the points (:mod:`babelscope.gaps.most_similar`) a report stays at 5 %.
+LEVEL = 0.02
 
 _SIDES = ("language_a", "language_b")
 
@@ -55,6 +58,29 @@ class _Difference:
 
     def __str__(self) -> str:
         return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
+
+
+@dataclass(frozen=True)
+class _Differences:
+    """What is tested of all languages together.
+
+    Attributes
+    ----------
+    behind : dict of str to _Difference
+        At the last point.
+    losses, deficits : dict of str to list of _Difference
+        By stage: how much less is gained over it; how much lower on average from it on.
+    shrunk : dict of str to list of float
+        The deficits, shrunk towards 0 by how much the languages differ beyond the noise of their sentences.
+    detectable : float
+        The smallest `behind` that would be found with 80 % probability.
+    """
+
+    behind: dict[str, _Difference]
+    losses: dict[str, list[_Difference]]
+    deficits: dict[str, list[_Difference]]
+    shrunk: dict[str, list[float]]
+    detectable: float
 
 
 def diagnosis(activations: Activations, scored: Mapping[str, Scored], scores: pd.DataFrame) -> pd.DataFrame:
@@ -73,7 +99,7 @@ def diagnosis(activations: Activations, scored: Mapping[str, Scored], scores: pd
     DataFrame
         Columns as in :data:`babelscope.gaps.result.TABLE_COLUMNS`, one row a language and stage; empty without speech
         and text, a measure with a null, or a second language. Intervals hold for other sentences, and for all languages
-        and stages together with 97 % probability.
+        and stages together with 98 % probability.
     """
     columns = list(TABLE_COLUMNS["diagnosis"])
     measure, stops = leading(scored), ends(way(activations, scores))
@@ -81,23 +107,28 @@ def diagnosis(activations: Activations, scored: Mapping[str, Scored], scores: pd
     if measure is None or not stops or len(languages) < 2:
         return pd.DataFrame(columns=columns)
     one = scored[measure].corrected
-    at = {(code, stop.point): _row(one, stop, code) for code in languages for stop in stops}
+    whole = way(activations, scores)
+    at = {(code, stop.point): _row(one, stop, code) for code in languages for stop in whole}
     if not np.isfinite(one.values[np.concatenate(list(at.values()))]).all():
         return pd.DataFrame(columns=columns)
     last, n = stops[-1], len(activations.sentences)
     reached = {code: float(one.values[at[code, last.point]].mean()) for code in languages}
     order = sorted(languages, key=lambda code: -reached[code])
     classes = resource_classes(languages)
-    deficits, losses, detectable = _differences(one, at, stops, languages)
+    compared = _Compared(one, at, stops, by_stage(whole), languages)
+    differences = compared.differences()
     why = _untested(n, scored[measure], scores)
+    lower = [] if why else [code for code in languages if any(one.low > 0 for one in differences.deficits[code])]
+    located = compared.located(lower)
     rows: list[dict[str, Any]] = []
     for code in languages:
-        shown = [index for index, loss in enumerate(losses[code]) if not why and loss.low > 0]
-        worst = max(shown, key=lambda index: losses[code][index].value, default=None)
-        deficit = deficits[code]
-        advice = why or _advice(code, worst, stops, losses[code], deficit, detectable, n, len(languages))
+        first, latest = located.get(code, (0, len(stops) - 1))
+        worst = first if code in located and first == latest else None
+        behind = differences.behind[code]
+        advice = why or _advice(code, stops, differences, located.get(code), n, len(languages))
         texts = _texts_reached(one, code, last.against)
-        for index, (stop, loss) in enumerate(zip(stops, losses[code], strict=True)):
+        for index, stop in enumerate(stops):
+            loss, deficit = differences.losses[code][index], differences.deficits[code][index]
             told = index == (worst if worst is not None else len(stops) - 1)
             rows.append(
                 {
@@ -113,10 +144,14 @@ def diagnosis(activations: Activations, scored: Mapping[str, Scored], scores: pd
                     "high": loss.high,
                     "worst": index == worst,
                     "rank": order.index(code) + 1,
-                    "behind": deficit.value,
-                    "behind_low": deficit.low,
-                    "behind_high": deficit.high,
-                    "detectable": detectable,
+                    "behind": behind.value,
+                    "behind_low": behind.low,
+                    "behind_high": behind.high,
+                    "deficit": deficit.value,
+                    "deficit_low": deficit.low,
+                    "deficit_high": deficit.high,
+                    "deficit_shrunk": differences.shrunk[code][index],
+                    "detectable": differences.detectable,
                     "advice": advice if told else "",
                     "evidence": json.dumps(_evidence(one, at, stops, index, code, languages), ensure_ascii=False),
                 }
@@ -128,31 +163,103 @@ def _row(one: Scored, stop: Stop, code: str) -> IntArray:
     return one.where(kind="modality_similarity", point_a=stop.point, point_b=stop.against, language_a=code)
 
 
-def _differences(
-    one: Scored, at: Mapping[tuple[str, str], IntArray], stops: Sequence[Stop], languages: Sequence[str]
-) -> tuple[dict[str, _Difference], dict[str, list[_Difference]], float]:
-    """Return each language's deficit at the end, its loss at each stage, and the smallest deficit that would be found.
+class _Compared:
+    """Each language compared with the mean of the others, at the ends of stages and on average over them."""
 
-    The first stage begins at chance, 0.
+    def __init__(
+        self,
+        one: Scored,
+        at: Mapping[tuple[str, str], IntArray],
+        ends: Sequence[Stop],
+        stages: Sequence[Sequence[Stop]],
+        languages: Sequence[str],
+    ) -> None:
+        self.one, self.at, self.ends, self.stages, self.languages = one, at, ends, stages, languages
+
+    def _lower(self, code: str, stops: Sequence[Stop], weight: float) -> list[Term]:
+        """Return how much lower a language is than the others on average over points, times a weight."""
+        own = np.concatenate([self.at[code, stop.point] for stop in stops])
+        others = np.concatenate(
+            [self.at[other, stop.point] for stop in stops for other in self.languages if other != code]
+        )
+        return [(weight, others), (-weight, own)]
+
+    def _over(self, code: str, first: int, last: int, weight: float = 1.0) -> list[Term]:
+        """Return the same on average over stages, each of which counts as much whatever its points."""
+        stages = self.stages[first : last + 1]
+        return [term for stops in stages for term in self._lower(code, stops, weight / len(stages))]
+
+    def differences(self) -> _Differences:
+        """Return deficits and losses; the first stage begins at chance, 0."""
+        count, size = len(self.languages), len(self.ends)
+        contrasts = [self._lower(code, self.ends[-1:], 1.0) for code in self.languages]
+        for code in self.languages:
+            for index in range(size):
+                earlier = self._lower(code, self.ends[index - 1 : index], -1.0) if index else []
+                contrasts.append([*self._lower(code, self.ends[index : index + 1], 1.0), *earlier])
+        contrasts += [self._over(code, index, size - 1) for code in self.languages for index in range(size)]
+        together = simultaneous(self.one, contrasts)
+        every = [
+            _Difference(*map(float, ends)) for ends in zip(together.values, *together.intervals(LEVEL), strict=True)
+        ]
+        split = {
+            code: slice(count + number * size, count + (number + 1) * size)
+            for number, code in enumerate(self.languages)
+        }
+        later = count * size
+        shrunk = _shrunk(
+            together.values[count + later :].reshape(count, size), together.errors[count + later :].reshape(count, size)
+        )
+        return _Differences(
+            dict(zip(self.languages, every, strict=False)),
+            {code: every[rows] for code, rows in split.items()},
+            {code: every[rows.start + later : rows.stop + later] for code, rows in split.items()},
+            {code: row.tolist() for code, row in zip(self.languages, shrunk, strict=True)},
+            together.detectable(together.errors[:count], LEVEL),
+        )
+
+    def located(self, languages: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """Return the first and the last stage at which the deficit of each language can arise.
+
+        A language that is lower on average over any stages up to one has lost something there or before: the last. One
+        that is lower on average over all later stages than at the end of one has lost something behind it: the first.
+        Where it has lost something at two places, the first may come after the last.
+        """
+        size = len(self.ends)
+        if not languages or size < 2:
+            return dict.fromkeys(languages, (0, size - 1))
+        ranges = [(first, last) for last in range(size - 1) for first in range(last + 1)]
+        contrasts = [
+            terms
+            for code in languages
+            for terms in (
+                *(self._over(code, *between) for between in ranges),
+                *(
+                    [*self._over(code, index + 1, size - 1), *self._lower(code, self.ends[index : index + 1], -1.0)]
+                    for index in range(size - 1)
+                ),
+            )
+        ]
+        lows, _ = simultaneous(self.one, contrasts).intervals(LEVEL)
+        found = {}
+        for code, low in zip(languages, lows.reshape(len(languages), -1), strict=True):
+            already = [last for (_, last), one in zip(ranges, low, strict=False) if one > 0]
+            further = np.flatnonzero(low[len(ranges) :] > 0)
+            found[code] = (int(further.max(initial=-1)) + 1, min(already, default=size - 1))
+        return found
+
+
+def _shrunk(values: FloatArray, errors: FloatArray) -> FloatArray:
+    """Return differences (languages, stages), shrunk towards 0 as empirical Bayes does.
+
+    Each is multiplied by v / (v + error^2), v being by how much the languages vary at that stage beyond their errors:
+    the mean square of the differences less that of the errors, or 0 (Efron & Morris 1975). The largest of many is
+    overestimated; shrunk it is not, on average over the languages.
     """
-
-    def lower(code: str, point: str, sign: float) -> list[Term]:
-        others = np.concatenate([at[other, point] for other in languages if other != code])
-        return [(sign, others), (-sign, at[code, point])]
-
-    contrasts = [lower(code, stops[-1].point, 1.0) for code in languages]
-    for code in languages:
-        for index, stop in enumerate(stops):
-            earlier = lower(code, stops[index - 1].point, -1.0) if index else []
-            contrasts.append([*lower(code, stop.point, 1.0), *earlier])
-    together = simultaneous(one, contrasts)
-    every = [_Difference(*map(float, ends)) for ends in zip(together.values, *together.intervals(LEVEL), strict=True)]
-    count = len(languages)
-    losses = {
-        code: every[count + number * len(stops) : count + (number + 1) * len(stops)]
-        for number, code in enumerate(languages)
-    }
-    return dict(zip(languages, every, strict=False)), losses, together.detectable(together.errors[:count], LEVEL)
+    squares = np.where(np.isfinite(errors), errors, 0.0) ** 2
+    between = np.maximum((values**2).mean(0) - squares.mean(0), 0.0)
+    total = between + squares
+    return np.asarray(values * np.where(total > 0, between / np.where(total > 0, total, 1.0), 1.0))
 
 
 def _untested(n: int, one: Scored, scores: pd.DataFrame) -> str:
@@ -174,42 +281,56 @@ def _untested(n: int, one: Scored, scores: pd.DataFrame) -> str:
 
 def _advice(
     code: str,
-    worst: int | None,
     stops: Sequence[Stop],
-    losses: Sequence[_Difference],
-    deficit: _Difference,
-    detectable: float,
+    differences: _Differences,
+    located: tuple[int, int] | None,
     n: int,
     languages: int,
 ) -> str:
     """Say in words what the numbers of a language say, and no more than was tested."""
     point = stops[-1].point
-    if worst is None and not deficit.low > 0:
+    if located is None:
         return (
-            f"With n = {n} sentences and {languages} languages tested together, the similarity of speech and text at "
-            f"{point} is not found to be lower than the mean of the other languages; a deficit of {detectable:.2f} "
-            "would be found with 80 % probability."
+            f"With n = {n} sentences and {languages} languages tested together, the similarity of speech and text is "
+            f"not found to be lower than the mean of the other languages; at {point} a deficit of "
+            f"{differences.detectable:.2f} would be found with 80 % probability."
         )
-    ending = (
-        f"At {point} the similarity of speech and text in {code} is lower than the mean of the other languages by "
-        f"{deficit}"
+    deficits = differences.deficits[code]
+    # The one that stands out most from its interval's width.
+    index = max(range(len(stops)), key=lambda at: deficits[at].low / max(deficits[at].high - deficits[at].low, 1e-12))
+    where = (
+        f"At the {stops[index].stage} stage" if index + 1 == len(stops) else f"From the {stops[index].stage} stage on"
     )
-    if worst is None:
-        return f"{ending}. At which stage this arises cannot be told: with n = {n} sentences no stage's loss is found."
-    stage = stops[worst].stage
-    others = [
-        f"{stop.stage} {value.value:.2f}"
-        for index, (stop, value) in enumerate(zip(stops, losses, strict=True))
-        if index != worst
-    ]
-    compare = f" (other stages: {', '.join(others)})" if others else ""
-    if deficit.low > 0:
-        place = _PLACES.get(stage, stage)
-        return f"{ending}. The largest loss, {losses[worst]}, is at the {stage} stage{compare}: look first at {place}."
+    told = (
+        f"{where}, the similarity of speech and text in {code} is lower than the mean of the other languages by "
+        f"{deficits[index]}; shrunk over the languages, since the largest of many is overestimated, by "
+        f"{differences.shrunk[code][index]:.2f}. At {point} it is lower by {differences.behind[code]}."
+    )
+    first, last = located
+    names = [stop.stage for stop in stops]
+    if first == last:
+        losses = [
+            f"{name} {loss.value:.2f}"
+            for at, (name, loss) in enumerate(zip(names, differences.losses[code], strict=True))
+            if at != first
+        ]
+        compare = f" (loss there {differences.losses[code][first]}; {', '.join(losses)})" if losses else ""
+        return f"{told} The deficit arises at the {names[first]} stage{compare}: look first at {_place(names[first])}."
+    if first > last:
+        return (
+            f"{told} It is there at the {names[last]} stage already, and grows behind the {names[first - 1]} stage: "
+            f"look at {_place(names[last])}, and at what comes behind the {names[first - 1]} stage."
+        )
+    if (first, last) == (0, len(stops) - 1):
+        return f"{told} At which stage it arises cannot be told with n = {n} sentences."
     return (
-        f"Over the {stage} stage {code} gains less similarity of speech and text than the other languages do on "
-        f"average, by {losses[worst]}{compare}; at {point} no deficit is found: {deficit}."
+        f"{told} It arises between the {names[first]} and the {names[last]} stage, both included; with n = {n} "
+        "sentences these cannot be told apart."
     )
+
+
+def _place(stage: str) -> str:
+    return _PLACES.get(stage, stage)
 
 
 def _texts_reached(one: Scored, code: str, point: str) -> float:

@@ -113,11 +113,14 @@ TABLE_COLUMNS: dict[str, tuple[str, ...]] = {
     # Where a language's speech fails to reach its text: one row a language and stage. `reached` is the chance-corrected
     # similarity at the stage's end (`point`); `texts_reached` is that of the language's texts with those of the other
     # languages, where the last stage ends; `loss` is how much less similarity the language gains over the stage than
-    # the others do on average; `behind` is how much lower it is than the others' mean at the last stage. All intervals
-    # hold together, over languages and stages (max-t). `worst` marks a language's largest loss, if its interval lies
-    # above 0; `rank` is the language's, 1 being most similar (untested); `detectable` is the smallest `behind` that
-    # would be found with 80 % probability; `evidence` is a JSON list as in the findings. (Before `detectable` was a
-    # column, losses were against the language whose speech ended most similar to its text.)
+    # the others do on average; `behind` is how much lower it is than the others' mean at the last point, and `deficit`
+    # on average over all points from the stage on, each stage counting as much. All intervals hold together, over
+    # languages and stages (max-t). A language is said to be lower if the interval of any of its deficits lies above 0;
+    # `deficit_shrunk` is its size after empirical Bayes. `worst` marks the stage at which such a deficit arises, if
+    # that can be told (before `deficit` was a column: the largest loss, if its interval lay above 0); `rank` is the
+    # language's, 1 being most similar (untested); `detectable` is the smallest `behind` that would be found with 80 %
+    # probability; `evidence` is a JSON list as in the findings. (Before `detectable` was a column, losses were against
+    # the language whose speech ended most similar to its text.)
     "diagnosis": (
         "language",
         "resource_class",
@@ -134,6 +137,10 @@ TABLE_COLUMNS: dict[str, tuple[str, ...]] = {
         "behind",
         "behind_low",
         "behind_high",
+        "deficit",
+        "deficit_low",
+        "deficit_high",
+        "deficit_shrunk",
         "detectable",
         "advice",
         "evidence",

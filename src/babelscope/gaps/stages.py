@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import NamedTuple
 
 import pandas as pd
@@ -49,6 +50,11 @@ def behind_front_end(stops: list[Stop]) -> list[Stop]:
 def ends(stops: list[Stop]) -> list[Stop]:
     """Return the last stop of every stage, in order."""
     return [stop for at, stop in enumerate(stops) if at + 1 == len(stops) or stops[at + 1].stage != stop.stage]
+
+
+def by_stage(stops: list[Stop]) -> list[list[Stop]]:
+    """Return the stops of every stage, in order."""
+    return [list(group) for _, group in groupby(stops, key=lambda stop: stop.stage)]
 
 
 def around_adaptation(activations: Activations, stops: list[Stop]) -> tuple[Stop, Stop] | None:

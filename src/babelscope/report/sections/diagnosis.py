@@ -16,7 +16,10 @@ from babelscope.report.told import Sentence, count, joined, placed, tell
 FIRST_ROWS = 16
 
 #: Columns that an advice is made of.
-NUMBERS = ("behind", "behind_low", "behind_high", "loss", "low", "high", "detectable")
+NUMBERS = (
+    "behind", "behind_low", "behind_high", "loss", "low", "high", "detectable", "deficit", "deficit_low",
+    "deficit_high", "deficit_shrunk",
+)  # fmt: skip
 
 #: What the losses are against; results of earlier versions have no column ``detectable``.
 _AGAINST = {
@@ -57,6 +60,7 @@ def section(result: Result) -> dict[str, Any] | None:
         "measure": words.measure_title(measure),
         "against": _AGAINST["detectable" in table],
         "together": "detectable" in table,
+        "level": 98 if "deficit" in table else 97,
         "stages": stages,
         "rows": rows,
         "first": FIRST_ROWS,
@@ -79,16 +83,23 @@ def _cell(row: pd.Series[Any], top: float) -> dict[str, Any]:
 
 
 def _lead(worst: pd.DataFrame, table: pd.DataFrame) -> Sentence | None:
+    lower = table[table["deficit_low"] > 0] if "deficit_low" in table else worst
+    first = table.drop_duplicates("language")
+    if lower.empty:
+        return Sentence("In no language is the similarity of speech and text found to be lower than in the others.")
     if worst.empty:
         return Sentence(
-            "No language is found to lose similarity of speech and text at any stage, compared with the others."
+            "In {part} of {all} languages the similarity of speech and text is found to be lower than in the others; "
+            "at which stage this arises cannot be told.",
+            part=count("diagnosis", lower.drop_duplicates("language")),
+            all=count("diagnosis", first),
         )
     by_stage = worst["stage"].value_counts()
     stage = str(by_stage.index[0])
     part = worst[worst["stage"] == stage]
-    first = table.drop_duplicates("language")
     return Sentence(
-        "In {part} of {all} languages the largest loss of similarity between speech and text is at the {stage} stage.",
+        "In {part} of {all} languages the similarity of speech and text is found to be lower than in the others, which "
+        "arises at the {stage} stage.",
         part=count("diagnosis", part.drop_duplicates("language")),
         all=count("diagnosis", first),
         stage=stage,
@@ -101,7 +112,7 @@ def _largest(worst: pd.DataFrame) -> Sentence | None:
         return None
     row = select.highest(there, "loss")
     return Sentence(
-        "The largest loss is that of {language} at the {stage} stage: {loss}.",
+        "The largest loss at such a stage is that of {language} at the {stage} stage: {loss}.",
         language=str(row["language"]),
         stage=str(row["stage"]),
         loss=tell("diagnosis", row, "loss"),
