@@ -139,22 +139,6 @@ def test_small_files_come_first_and_weights_from_the_same_commit(
         "adapter_config.json model.safetensors.index.json"
     )
     read = dict.fromkeys(settings_files.split(), b"{}")
-        (
-            "processor_config.json",
-            "preprocessor_config.json",
-            "tokenizer_config.json",
-            "special_tokens_map.json",
-            "added_tokens.json",
-            "chat_template.json",
-            "vocab.json",
-            "modules.json",
-            "1_Pooling/config.json",
-            "2_Dense/config.json",
-            "adapter_config.json",
-            "model.safetensors.index.json",
-        ),
-        b"{}",
-    )
     read |= {"chat_template.jinja": b"{{ messages }}", "merges.txt": b"a b", "spiece.model": b"\x0a", "vocab.txt": b"a"}
     weights = {"2_Dense/model.safetensors": b"dense", "adapter_model.safetensors": b"an adapter"}
     never = {"modeling_own.py": b"import os", "2_Dense/pytorch_model.bin": b"pickled", "checkpoint.pt": b"pickled"}
