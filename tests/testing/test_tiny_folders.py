@@ -25,6 +25,15 @@ RELEASED = Path(__file__).parents[3] / "shared" / "data" / "released"
 #: Unlike ones, for the quick tests.
 QUICK = ("whisper", "xls-r", "qwen2-audio", "voxtral", "labse")
 
+#: How many names the released indexes have, numbers made equal, and the start of the SHA-256 of their sorted lines.
+PUBLISHED = {
+    "Qwen/Qwen2-Audio-7B-Instruct": (39, "98e79f41d4b81526"),
+    "Qwen/Qwen2.5-Omni-3B": (131, "7859e12030be24c6"),
+    "ibm-granite/granite-speech-4.1-2b-plus": (81, "6f3669a5ba6afcb3"),
+    "mistralai/Voxtral-Mini-3B-2507": (36, "561db2d35c223173"),
+    "nvidia/audio-flamingo-3-hf": (41, "dac00b15b8ef5284"),
+}
+
 every = pytest.mark.parametrize(
     "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in ARCHITECTURES]
 )
@@ -78,7 +87,7 @@ def without_numbers(arrays: Any) -> set[str]:
     return {re.sub(r"\.\d+(?=\.)", ".N", name) for name in arrays}
 
 
-def digest(folder: Path) -> dict[str, str]:
+def contents(folder: Path) -> dict[str, str]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
@@ -87,7 +96,7 @@ def digest(folder: Path) -> dict[str, str]:
 def test_a_folder_is_small_and_always_the_same(name: str, folders: Any, tmp_path: Path) -> None:
     folder = folders(name)
     assert sum(path.stat().st_size for path in folder.rglob("*")) < 2_000_000
-    assert digest(folder) == digest(tiny(name, tmp_path))
+    assert contents(folder) == contents(tiny(name, tmp_path))
 
 
 @every
@@ -110,8 +119,16 @@ def test_no_two_rows_and_no_bias_are_what_a_new_model_has(name: str, folders: An
     assert not plain
 
 
+@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if released(name).model in PUBLISHED])
+def test_names_are_as_many_and_the_same_as_published(name: str, folders: Any) -> None:
+    made = sorted(without_numbers(names(folders(name))))
+    digest = hashlib.sha256("\n".join(made).encode()).hexdigest()[:16]
+    assert (len(made), digest) == PUBLISHED[released(name).model], made
+
+
 @every
 def test_names_are_those_of_the_release(name: str, folders: Any) -> None:
+    """The same against the whole index, which shows what differs."""
     index = RELEASED / released(name).model.replace("/", "--") / "model.safetensors.index.json"
     if not index.is_file():
         pytest.skip(f"there is no {index.name} of {released(name).model} in ../shared/data/released")
