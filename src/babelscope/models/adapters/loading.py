@@ -199,7 +199,7 @@ def _parsed(path: Path, settings: Mapping[str, Any]) -> Any:
         ) from error
     for name, written, read in misread(settings, config):
         raise DataError(
-            f"weights: {path} says {name} = {written}, but transformers {transformers.__version__} reads {read}: that is "
+            f"weights: {path} says {name} = {written}, but transformers {transformers.__version__} reads {read}: it is "
             f"another model; name another, or another version of its files"
         )
     return config

@@ -70,15 +70,10 @@ def _ids(tokenizer: Any) -> Settings:
     """Return the ids of what stands for sound and images, as Gemma 4's configurations name them."""
     at = tokenizer.convert_tokens_to_ids
     return {
-        "audio_token_id": at("<|audio|>"),
-        "boa_token_id": at("<|audio>"),
-        "boi_token_id": at("<|image>"),
-        "eoa_token_id": at("<audio|>"),
-        "eoa_token_index": at("<audio|>"),
-        "eoi_token_id": at("<image|>"),
-        "image_token_id": at("<|image|>"),
-        "video_token_id": at("<|video|>"),
-    }
+        "audio_token_id": at("<|audio|>"), "boa_token_id": at("<|audio>"), "boi_token_id": at("<|image>"),
+        "eoa_token_id": at("<audio|>"), "eoa_token_index": at("<audio|>"), "eoi_token_id": at("<image|>"),
+        "image_token_id": at("<|image|>"), "video_token_id": at("<|video|>"),
+    }  # fmt: skip
 
 
 def _files(kind: str, features: Settings) -> dict[str, Any]:
@@ -86,24 +81,16 @@ def _files(kind: str, features: Settings) -> dict[str, Any]:
     return {
         "chat_template.jinja": _template("<|turn>", "<turn|>", "<|audio|>"),
         "processor_config.json": {
-            "audio_ms_per_token": 40,
-            "audio_seq_length": 750,
-            "feature_extractor": features,
-            "image_processor": image | {"image_seq_length": 280, "pooling_kernel_size": 3},
-            "image_seq_length": 280,
+            "audio_ms_per_token": 40, "audio_seq_length": 750, "feature_extractor": features,
+            "image_processor": image | {"image_seq_length": 280, "pooling_kernel_size": 3}, "image_seq_length": 280,
             "processor_class": kind,
             "video_processor": {"max_soft_tokens": 70, "video_processor_type": "Gemma4VideoProcessor"},
         },
         "tokenizer_config.json": {
-            "backend": "tokenizers",
-            "extra_special_tokens": ["<|video|>"],
-            "padding_side": "left",
-            "processor_class": kind,
-            "tokenizer_class": "GemmaTokenizer",
-        }
-        | _NAMED
-        | _MARKS,
-    }
+            "backend": "tokenizers", "extra_special_tokens": ["<|video|>"], "padding_side": "left",
+            "processor_class": kind, "tokenizer_class": "GemmaTokenizer",
+        } | _NAMED | _MARKS,
+    }  # fmt: skip
 
 
 def _shared(prefix: str, layers: range, width: int, heads: dict[int, int]) -> list[tuple[str, tuple[int, ...]]]:
@@ -135,13 +122,9 @@ def gemma_4() -> Released:
     }  # fmt: skip
     generation = {"bos_token_id": 2, "eos_token_id": config["eos_token_id"], "pad_token_id": 0}
     return Released(
-        "google/gemma-4-E2B-it",
-        config,
-        _files("Gemma4Processor", _SPECTRUM) | {"generation_config.json": generation},
-        lambda: tokenizer,
-        added=_shared("model.language_model", range(2, 4), 32, {2: 8, 3: 16}),
-        dtype="bfloat16",
-    )
+        "google/gemma-4-E2B-it", config, _files("Gemma4Processor", _SPECTRUM) | {"generation_config.json": generation},
+        lambda: tokenizer, added=_shared("model.language_model", range(2, 4), 32, {2: 8, 3: 16}), dtype="bfloat16",
+    )  # fmt: skip
 
 
 def gemma_4_unified() -> Released:
@@ -168,16 +151,13 @@ def gemma_4_unified() -> Released:
         "sampling_rate": 16000,
     }  # fmt: skip
     return Released(
-        "google/gemma-4-12B-it",
-        config,
-        _files("Gemma4UnifiedProcessor", features),
-        lambda: tokenizer,
+        "google/gemma-4-12B-it", config, _files("Gemma4UnifiedProcessor", features), lambda: tokenizer,
         renamed=(
             (r"embed_vision\.multimodal_embedder\.", "embed_vision."),
             (r"embed_vision\.(patch_|pos_)", r"vision_embedder.\1"),
         ),
         dtype="bfloat16",
-    )
+    )  # fmt: skip
 
 
 def embedding_gemma_2() -> Released:

@@ -107,20 +107,14 @@ def qwen2_5_omni() -> Released:
     features = log_mel("Qwen2_5OmniProcessor", 128, chunk_length=300, patch_size=14, **_LONG) | _EYES_FEATURES
     template = chatml("<|audio_bos|><|AUDIO|><|audio_eos|>")
     return Released(
-        "Qwen/Qwen2.5-Omni-3B",
-        config,
+        "Qwen/Qwen2.5-Omni-3B", config,
         _files(special, "Qwen2_5OmniProcessor", marks, template)
         | {"generation_config.json": {"_from_model_config": True}, "preprocessor_config.json": features},
-        lambda: qwen_tokenizer(special),
-        renamed=_THINKER,
-        added=(("token2wav.code2wav_dit_model.rotary_embed.inv_freq", (4,)),),
-        shards=3,
-        dtype="bfloat16",
-        kept=r"^token2wav\.",
-        sizes=tuple(f"token2wav_config.dit_config.{key}" for key in small),
-        whole="Qwen2_5OmniForConditionalGeneration",
-        loaded_as="Qwen2_5OmniThinkerForConditionalGeneration",
-    )
+        lambda: qwen_tokenizer(special), renamed=_THINKER,
+        added=(("token2wav.code2wav_dit_model.rotary_embed.inv_freq", (4,)),), shards=3, dtype="bfloat16",
+        kept=r"^token2wav\.", sizes=tuple(f"token2wav_config.dit_config.{key}" for key in small),
+        whole="Qwen2_5OmniForConditionalGeneration", loaded_as="Qwen2_5OmniThinkerForConditionalGeneration",
+    )  # fmt: skip
 
 
 def qwen3_omni() -> Released:
@@ -200,13 +194,9 @@ def qwen3_omni() -> Released:
     del features["chunk_length"]
     template = chatml("<|audio_start|><|audio_pad|><|audio_end|>", system="")
     return Released(
-        "Qwen/Qwen3-Omni-30B-A3B-Instruct",
-        config,
+        "Qwen/Qwen3-Omni-30B-A3B-Instruct", config,
         _files(special, "Qwen3OmniMoeProcessor", marks, template)
         | {"generation_config.json": {"talker_top_k": 50}, "preprocessor_config.json": features},
-        lambda: qwen_tokenizer(special),
-        renamed=_THINKER,
-        shards=15,
-        dtype="bfloat16",
+        lambda: qwen_tokenizer(special), renamed=_THINKER, shards=15, dtype="bfloat16",
         loaded_as="Qwen3OmniMoeThinkerForConditionalGeneration",
-    )
+    )  # fmt: skip

@@ -16,19 +16,10 @@ _END = vocabularies.BYTE_PIECES
 def log_mel(kind: str, mels: int, **more: Any) -> Settings:
     """Return the ``preprocessor_config.json`` of a model that hears as Whisper does."""
     return {
-        "chunk_length": 30,
-        "feature_extractor_type": "WhisperFeatureExtractor",
-        "feature_size": mels,
-        "hop_length": 160,
-        "n_fft": 400,
-        "n_samples": 480000,
-        "nb_max_frames": 3000,
-        "padding_side": "right",
-        "padding_value": 0.0,
-        "processor_class": kind,
-        "return_attention_mask": False,
-        "sampling_rate": 16000,
-    } | more
+        "chunk_length": 30, "feature_extractor_type": "WhisperFeatureExtractor", "feature_size": mels,
+        "hop_length": 160, "n_fft": 400, "n_samples": 480000, "nb_max_frames": 3000, "padding_side": "right",
+        "padding_value": 0.0, "processor_class": kind, "return_attention_mask": False, "sampling_rate": 16000,
+    } | more  # fmt: skip
 
 
 def whisper() -> Released:
@@ -50,8 +41,7 @@ def whisper() -> Released:
     }  # fmt: skip
     named = dict.fromkeys(("bos_token", "eos_token", "unk_token", "pad_token"), "<|endoftext|>")
     return Released(
-        "openai/whisper-large-v3-turbo",
-        config,
+        "openai/whisper-large-v3-turbo", config,
         {
             "generation_config.json": generation,
             "preprocessor_config.json": log_mel("WhisperProcessor", 80, dither=0.0),
@@ -64,9 +54,8 @@ def whisper() -> Released:
             }
             | named,
         },
-        lambda: vocabularies.byte_level("WhisperTokenizer", _WHISPER_SPECIAL, **named),
-        dtype="float16",
-    )
+        lambda: vocabularies.byte_level("WhisperTokenizer", _WHISPER_SPECIAL, **named), dtype="float16",
+    )  # fmt: skip
 
 
 _SAMPLES: Settings = {

@@ -58,15 +58,9 @@ def qwen2_audio() -> Released:
         "preprocessor_config.json": log_mel("Qwen2AudioProcessor", 128, return_attention_mask=True),
     }
     return Released(
-        "Qwen/Qwen2-Audio-7B-Instruct",
-        config,
-        files,
-        lambda: qwen_tokenizer(special),
-        renamed=_FIRST_NAMES,
-        shards=5,
-        dtype="bfloat16",
-        sizes=tuple(f"text_config.{key}" for key in missing),
-    )
+        "Qwen/Qwen2-Audio-7B-Instruct", config, files, lambda: qwen_tokenizer(special), renamed=_FIRST_NAMES, shards=5,
+        dtype="bfloat16", sizes=tuple(f"text_config.{key}" for key in missing),
+    )  # fmt: skip
 
 
 #: The special tokens of Mistral's seventh tokenizer, in front of the pieces; what is not used has a number as its name.
@@ -100,14 +94,9 @@ def voxtral() -> Released:
         "tekken.json": vocabularies.tekken(_TEKKEN),
     }
     return Released(
-        "mistralai/Voxtral-Mini-3B-2507",
-        config,
-        files,
-        renamed=_FIRST_NAMES,
-        shards=2,
-        dtype="bfloat16",
+        "mistralai/Voxtral-Mini-3B-2507", config, files, renamed=_FIRST_NAMES, shards=2, dtype="bfloat16",
         kept=r"^audio_tower\.embed_positions",
-    )
+    )  # fmt: skip
 
 
 def audio_flamingo_3() -> Released:
@@ -139,14 +128,9 @@ def audio_flamingo_3() -> Released:
         },
     }
     return Released(
-        "nvidia/audio-flamingo-3-hf",
-        config,
-        files,
-        lambda: qwen_tokenizer(special),
-        renamed=_FIRST_NAMES,
-        shards=4,
+        "nvidia/audio-flamingo-3-hf", config, files, lambda: qwen_tokenizer(special), renamed=_FIRST_NAMES, shards=4,
         dtype="bfloat16",
-    )
+    )  # fmt: skip
 
 
 def glm_asr() -> Released:
@@ -192,13 +176,9 @@ def glm_asr() -> Released:
         },
     }  # fmt: skip
     return Released(
-        "zai-org/GLM-ASR-Nano-2512",
-        config,
-        files,
-        lambda: vocabularies.byte_level("Qwen2Tokenizer", special),
-        renamed=_FIRST_NAMES,
-        dtype="bfloat16",
-    )
+        "zai-org/GLM-ASR-Nano-2512", config, files, lambda: vocabularies.byte_level("Qwen2Tokenizer", special),
+        renamed=_FIRST_NAMES, dtype="bfloat16",
+    )  # fmt: skip
 
 
 def qwen3_asr() -> Released:
@@ -336,14 +316,9 @@ def _granite(model: str, encoder: Settings, text: Settings, special: tuple[str, 
         "tokenizer_config.json": settings,
     }  # fmt: skip
     return Released(
-        model,
-        config,
-        files,
-        lambda: vocabularies.byte_level("GPT2Tokenizer", special, **named),
-        renamed=(*_FIRST_NAMES[:2], (r"^model\.(encoder|projector)\.", r"\1.")),
-        shards=3,
-        dtype="bfloat16",
-    )
+        model, config, files, lambda: vocabularies.byte_level("GPT2Tokenizer", special, **named),
+        renamed=(*_FIRST_NAMES[:2], (r"^model\.(encoder|projector)\.", r"\1.")), shards=3, dtype="bfloat16",
+    )  # fmt: skip
 
 
 _GRANITE_SPECIAL = ("<|end_of_text|>", "<|start_of_role|>", "<|end_of_role|>", "<|tool_call|>", "<|audio|>")
@@ -369,10 +344,8 @@ def granite_speech() -> Released:
             at = f"base_model.model.language_model.model.layers.{layer}.self_attn.{kind}"
             arrays += [(f"{at}.lora_A.weight", (4, 32)), (f"{at}.lora_B.weight", (width, 4))]
     return replace(
-        base,
-        files={**base.files, "adapter_config.json": adapter},
-        beside={"adapter_model.safetensors": arrays},
-    )
+        base, files={**base.files, "adapter_config.json": adapter}, beside={"adapter_model.safetensors": arrays},
+    )  # fmt: skip
 
 
 def granite_speech_plus() -> Released:
@@ -380,10 +353,9 @@ def granite_speech_plus() -> Released:
     return _granite(
         "ibm-granite/granite-speech-4.1-2b-plus",
         {"cat_hidden_layers": [1], "model_type": "granite_speech_plus_encoder"},
-        {"dtype": "float32", "rope_parameters": {"rope_theta": 10000, "rope_type": "default"}},
-        _GRANITE_SPECIAL,
+        {"dtype": "float32", "rope_parameters": {"rope_theta": 10000, "rope_type": "default"}}, _GRANITE_SPECIAL,
         lists=True,
-    )
+    )  # fmt: skip
 
 
 def phi_4_multimodal() -> Released:
@@ -431,10 +403,6 @@ def phi_4_multimodal() -> Released:
         } | named | marks,
     }  # fmt: skip
     return Released(
-        "microsoft/Phi-4-multimodal-instruct",
-        config,
-        files,
-        lambda: vocabularies.byte_level("GPT2Tokenizer", special, **named),
-        shards=3,
-        dtype="bfloat16",
-    )
+        "microsoft/Phi-4-multimodal-instruct", config, files,
+        lambda: vocabularies.byte_level("GPT2Tokenizer", special, **named), shards=3, dtype="bfloat16",
+    )  # fmt: skip

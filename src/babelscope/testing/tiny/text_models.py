@@ -102,12 +102,10 @@ def labse() -> Released:
     named = {"cls_token": "[CLS]", "mask_token": "[MASK]", "pad_token": "[PAD]", "sep_token": "[SEP]"}
     settings = {"do_lower_case": False, "model_max_length": 512, "unk_token": "[UNK]", "strip_accents": None} | named
     return Released(
-        "sentence-transformers/LaBSE",
-        config,
-        {"tokenizer_config.json": settings, **sentence_modules("cls", 32, dense=32)},
-        lambda: tokenizer,
+        "sentence-transformers/LaBSE", config,
+        {"tokenizer_config.json": settings, **sentence_modules("cls", 32, dense=32)}, lambda: tokenizer,
         beside={"2_Dense/model.safetensors": (("linear.weight", (32, 32)), ("linear.bias", (32,)))},
-    )
+    )  # fmt: skip
 
 
 def nllb() -> Released:
