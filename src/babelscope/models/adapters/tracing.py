@@ -238,7 +238,7 @@ def ran_between(root: nn.Module, noted: Trace, after: int, before: int, leave_ou
     wanted = [path for path in there if path in outermost or isinstance(modules[path], nn.Conv1d)]
     words = input_embeddings(root)
     for path in sorted(wanted, key=lambda path: noted.left[path][0]):
-        if modules[path] is words or computes(modules[path], noted, path):
+        if is_table(modules[path], words) or computes(modules[path], noted, path):
             yield path
 
 
@@ -248,6 +248,14 @@ def input_embeddings(root: nn.Module) -> nn.Module | None:
         return cast(nn.Module, root.get_input_embeddings())  # type: ignore[operator]
     except (AttributeError, NotImplementedError):
         return None
+
+
+def is_table(module: nn.Module, words: nn.Module | None) -> bool:
+    """Whether a module is a model's table of tokens, or one with the same weights (mT5's encoder has its own)."""
+    if module is words:
+        return True
+    shapes = [each.weight.shape for each in (module, words) if isinstance(each, nn.Embedding)]
+    return len(shapes) == 2 and shapes[0] == shapes[1]
 
 
 def computes(module: nn.Module, noted: Trace, path: str) -> bool:

@@ -180,7 +180,7 @@ def load_pretrained(
     refuse_integers(dtypes, str(folder), ignore_unexpected)
     _refuse_larger(kind, folder, config, files, options)
     try:
-        with _silent():
+        with silent():
             model, loading = kind.from_pretrained(
                 str(folder),
                 config=config,
@@ -218,7 +218,7 @@ def load_pretrained(
 
 
 @contextmanager
-def _silent() -> Iterator[None]:
+def silent() -> Iterator[None]:
     """Keep transformers from printing progress and its report of keys: what matters of it is raised."""
     from transformers.utils import logging
 

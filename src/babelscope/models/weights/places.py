@@ -316,7 +316,7 @@ def check_folder(
             )
         if not whole and (weights or not (folder / "config.json").is_file()):
             raise DataError(f"{start} holds a PEFT adapter alone: {_adapter_remedy(folder)}")
-    if whole:
+    if whole or (not weights and (folder / "config.json").is_file()):
         return
     if (inside := _models_inside(folder, pickled)) is not None:
         raise DataError(f"{start} holds no config.json with weights beside it: {inside}")

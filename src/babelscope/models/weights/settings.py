@@ -26,21 +26,31 @@ _WIDTHS = ("hidden_size", "d_model", "ffn_dim", "intermediate_size", "encoder_ff
 _SIZES = ("_size", "_dim", "_positions", "_embeddings", "_buckets", "_heads", "_bins", "_queries")
 
 
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, damaged, larger than :data:`MAX_BYTES` or nested too deeply.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise DataError(f"weights: {path} is larger than {MAX_BYTES} bytes, which settings are not: refused")
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"weights: {path} cannot be read ({error}): fetch it again") from error
+
+
 def read_settings(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises
     ------
     DataError
-        If the file is missing, damaged, larger than :data:`MAX_BYTES`, nested too deeply, or no object; or if a size in
-        it is none that a model has.
+        As :func:`read_json`; or if it is no object, or a size in it is none that a model has.
     """
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise DataError(f"weights: {path} is larger than {MAX_BYTES} bytes, which settings are not: refused")
-        said = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"weights: {path} cannot be read ({error}): fetch it again") from error
+    said = read_json(path)
     if not isinstance(said, dict):
         raise DataError(f"weights: {path} is not a table of settings: fetch it again")
     for key, value in _sizes(said):

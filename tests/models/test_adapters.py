@@ -1,0 +1,172 @@
+"""Text and speech encoders by rules: every class as a folder in released layout must pass what every model must."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+import torch
+
+from babelscope import models
+from babelscope.capture import Capture
+from babelscope.errors import DataError, UsageError
+from babelscope.models import Model, planning
+from babelscope.testing import tiny
+from babelscope.testing.model_tests import ModelTests
+
+
+@pytest.fixture(scope="class")
+def adapted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
+    name = request.cls.name
+    yield models.load(f"hf:{tiny(name, tmp_path_factory.mktemp(name))}")
+
+
+class _Adapted(ModelTests):
+    name: ClassVar[str]
+    languages: ClassVar[tuple[str, ...]] = ("en", "de")
+
+    @pytest.fixture
+    def model(self, adapted: Model) -> Model:
+        return adapted
+
+
+def _tests(name: str) -> type[_Adapted]:
+    return type(f"Test_{name}", (_Adapted,), {"name": name, "spread": 6_000, "modulus": 4})
+
+
+_QUICK = ("labse", "nllb", "xls-r")
+_SLOW = (
+    "xlm-r",
+    "qwen3",
+    "bge-m3",
+    "e5",
+    "mt5",
+    "gemma-3",
+    "wav2vec2",
+    "hubert",
+    "hubert-large",
+    "wavlm",
+    "wavlm-large",
+    "w2v-bert",
+)
+
+for _name in _QUICK:
+    globals()[f"Test_{_name}"] = _tests(_name)
+for _name in (*_SLOW, "parakeet", "whisper"):
+    globals()[f"Test_{_name}"] = pytest.mark.slow(_tests(_name))
+
+
+#: Whether a model's utterances run in padded batches: as was found by hand for each of these classes.
+_BATCHES = {"xls-r": True, "hubert-large": True, "w2v-bert": True, "wav2vec2": False, "hubert": False, "wavlm": False}
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in ("xls-r", "wav2vec2") else pytest.param(name, marks=pytest.mark.slow) for name in _BATCHES]
+)
+def test_whether_batches_are_exact_is_measured_at_load(name: str, tmp_path: Path) -> None:
+    model = models.load(f"hf:{tiny(name, tmp_path)}")
+    assert model.sides["speech"].exact_in_batches is _BATCHES[name]
+    assert any("padded batch differs" in note for note in model.notes)
+    alone = models.load(f"hf:{tmp_path}", options={"batch": "alone"})
+    assert not alone.sides["speech"].exact_in_batches
+
+
+def test_lengths_are_the_convolutions_own(tmp_path: Path) -> None:
+    """Of seven convolutions of wav2vec2 by their arithmetic, at every length of two strides and at 28 s."""
+    side = models.load(f"hf:{tiny('xls-r', tmp_path)}").sides["speech"]
+    layer = next(point for point in side.points if point.name == "speech.layer.0")
+    for samples in (*range(400, 1100), 28 * 16_000 - 1, 28 * 16_000):
+        positions = samples
+        for kernel, stride in ((10, 5), (3, 2), (3, 2), (3, 2), (3, 2), (2, 2), (2, 2)):
+            positions = (positions - kernel) // stride + 1
+        assert layer.length(samples) == positions
+
+
+def test_a_window_of_fixed_length_gives_a_recording_its_share(tmp_path: Path) -> None:
+    side = models.load(f"hf:{tiny('whisper', tmp_path)}").sides["speech"]
+    assert (side.window, side.longest, side.fixed_batch_length) == (480_000, 480_000, True)
+    lengths = {point.name: point.length for point in side.points}
+    for samples in (1, 160, 161, 320, 321, 100_000, 480_000):
+        frames = -(-samples // 160)
+        assert lengths["speech.conv1"](samples) == frames
+        assert lengths["speech.layer.0"](samples) == (frames - 1) // 2 + 1
+
+
+def test_points_are_named_as_those_of_the_models_that_have_a_program(tmp_path: Path) -> None:
+    whisper = models.load(f"hf:{tiny('whisper', tmp_path / 'w')}").sides["speech"]
+    assert [point.name.removeprefix("speech.") for point in whisper.points] == [
+        *("conv1", "conv2", "input"),
+        *(f"layer.{index}" for index in range(3)),
+        "norm",
+    ]
+    e5 = models.load(f"hf:{tiny('e5', tmp_path / 'e')}").sides["text"]
+    assert [point.name.removeprefix("text.") for point in e5.points] == [
+        "embeddings",
+        *(f"layer.{index}" for index in range(3)),
+        "pooled",
+    ]
+
+
+def test_a_plan_without_weights_has_the_same_points(tmp_path: Path) -> None:
+    for name in ("w2v-bert", "labse", "nllb"):
+        folder = tiny(name, tmp_path / name)
+        loaded = models.load(f"hf:{folder}")
+        for file in folder.glob("*.safetensors"):
+            file.unlink()
+        plan = planning.plan(f"hf:{folder}")
+        assert plan.model.describe() == loaded.describe()
+        (side,) = loaded.sides.values()
+        assert plan.parameters == side.parameters
+
+
+def test_a_prompt_stands_around_a_sentence_and_is_not_pooled(tmp_path: Path) -> None:
+    folder = tiny("qwen3", tmp_path)
+    plain, prompted = (
+        models.load(f"hf:{folder}", options=options).sides["text"] for options in ({}, {"prompt": "a b {} c"})
+    )
+    bare, around = (side.prepare("hello world", "en") for side in (plain, prompted))
+    point = plain.points[-1]
+    assert around.positions_at(point) == bare.positions_at(point) == len(bare.inputs["input_ids"])
+    assert around.start_at(point) > bare.start_at(point) == 0
+    start = around.start_at(point)
+    own = around.inputs["input_ids"][start : start + bare.length]
+    assert torch.equal(own, bare.inputs["input_ids"])
+    with Capture(prompted) as capture:  # which compares the positions behind the prompt
+        assert torch.isfinite(capture.run(prompted.collate([around]))["text.norm"]).all()
+    with pytest.raises(UsageError, match="places for a sentence"):
+        models.load(f"hf:{folder}", options={"prompt": "no place"})
+
+
+def test_a_vector_is_made_as_the_folder_of_sentence_transformers_says(tmp_path: Path) -> None:
+    """LaBSE: the first position, a dense layer with tanh, length 1."""
+    import safetensors.torch
+    from transformers import AutoModel, AutoTokenizer
+
+    folder = tiny("labse", tmp_path)
+    side = models.load(f"hf:{folder}").sides["text"]
+    texts = ["good morning", "no"]
+    with Capture(side) as capture:
+        pooled = capture.run(side.collate([side.prepare(text, "en") for text in texts]))["text.pooled"]
+    tokenizer, bare = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder)
+    dense = safetensors.torch.load_file(folder / "2_Dense" / "model.safetensors")
+    for row, text in zip(pooled, texts, strict=True):
+        first = bare(**tokenizer(text, return_tensors="pt")).last_hidden_state[0, 0]
+        vector = torch.tanh(dense["linear.weight"] @ first + dense["linear.bias"])
+        torch.testing.assert_close(row, vector / vector.norm(), atol=1e-6, rtol=0)
+
+
+def test_a_language_is_told_by_its_code(tmp_path: Path) -> None:
+    side = models.load(f"hf:{tiny('nllb', tmp_path)}").sides["text"]
+    codes = {language: int(side.prepare("abc", language).inputs["input_ids"][0]) for language in ("en", "de", "zh")}
+    assert len(set(codes.values())) == 3
+    with pytest.raises(DataError, match="no code for 'sw'"):
+        side.prepare("abc", "sw")
+
+
+def test_a_tokenizer_that_came_without_its_vocabulary_is_refused(tmp_path: Path) -> None:
+    folder = tiny("qwen3", tmp_path)
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(DataError, match="tokenizer"):
+        models.load(f"hf:{folder}")
