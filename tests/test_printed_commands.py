@@ -35,6 +35,7 @@ NOT_HERE = {
     r"^pip install ": "installs",
     r"^\.venv/bin/": "is what CI itself runs",
     r"^babelscope run paper ": "needs released weights and FLEURS; tests/test_paper_study.py runs it on small ones",
+    r"^babelscope relate ": "needs accuracies of five languages; tests/gaps/test_tasks.py runs it",
     r" --engine ray": "needs Ray; tests/engines run it",
 }
 

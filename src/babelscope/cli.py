@@ -866,6 +866,34 @@ def _heard(result: Any, folder: Path, corpus_path: Path | None) -> Any:
 
 
 @app.command()
+def relate(
+    result: Annotated[Path, typer.Argument(help="Folder with result.json and scores.parquet.")],
+    tasks: Annotated[Path, typer.Argument(help="CSV, TSV or Parquet: a column 'language', and columns of numbers.")],
+    given: Annotated[
+        list[str] | None,
+        typer.Option("--given", help="A column of TASKS to regress out, such as hours or family; repeat for more."),
+    ] = None,
+    draws: Annotated[int, typer.Option("--permutations", min=19, help="Of the languages.")] = 9_999,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A CSV file for every point.")] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of every draw.")] = 0,
+) -> None:
+    """Correlate similarity with accuracy in tasks over languages.
+
+    Example: babelscope relate results/first accuracies.csv --given hours
+    """
+    from babelscope.gaps import Result
+    from babelscope.gaps.tasks import read_tasks
+    from babelscope.gaps.tasks import relate as related
+    from babelscope.report.terminal import relations_table
+
+    relations = related(Result.load(result).scores, read_tasks(tasks), given=given or (), draws=draws, seed=seed)
+    out.print(relations_table(relations, given or ()))
+    if output is not None:
+        write_atomically(output, lambda file: relations.to_csv(file, index=False))
+        out.print(f"All points: {output}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
 def check(
     result: Annotated[Path, typer.Argument(help="Folder with result.json and scores.parquet.")],
     at_most: Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -111,6 +112,42 @@ def differences_table(differences: pd.DataFrame) -> Table:
                     f"{number(row['low'])} to {number(row['high'])}",
                     p_value(row["p"]),
                 )
+    return table
+
+
+def relations_table(relations: pd.DataFrame, given: Sequence[str] = ()) -> Table:
+    """Return the point of every kind and measure that goes best with each task.
+
+    Parameters
+    ----------
+    relations : DataFrame
+        Columns :data:`babelscope.gaps.tasks.RELATION_COLUMNS`.
+    given : sequence of str
+        What was regressed out.
+    """
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0), title_justify="left")
+    table.add_column("", overflow="fold")
+    for name in ("rho", "95 %", "p", "corrected"):
+        table.add_column(name, justify="right", no_wrap=True)
+    without = f" after regressing out {', '.join(given)}" if given else ""
+    table.caption = (
+        f"Spearman's rho over languages{without}, at the point "
+        "where it is largest; its p, and p corrected for everything that was tried on the task. "
+        "Correlation is not cause."
+    )
+    table.caption_justify = "left"
+    for task, rows in relations.groupby("task", sort=False):
+        for (kind, measure), points in rows.groupby(["kind", "measure"], sort=False):
+            best = points.iloc[0]
+            point = best["point"] if best["point"] == best["against"] else f"{best['point']} = {best['against']}"
+            what = f"{KIND_TITLES[str(kind)]}, {measure_title(str(measure))}, {point}"
+            table.add_row(
+                Text(f"{task}, {best['languages']} languages: {what}"),
+                number(best["rho"]),
+                f"{number(best['low'])} to {number(best['high'])}",
+                p_value(best["p"]),
+                p_value(best["p_adjusted"]),
+            )
     return table
 
 
