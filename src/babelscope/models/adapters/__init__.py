@@ -6,13 +6,11 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
-import importlib.util
 from pathlib import Path
-from types import ModuleType
-from typing import Any, cast
+from typing import Any
 
 from babelscope.errors import DataError
+from babelscope.models.adapters import speech_llm
 from babelscope.models.adapters.embedding import Embedding, declared, read_embedding
 from babelscope.models.adapters.loading import Configuration, load_model, read_configuration
 from babelscope.models.adapters.speech import read_extractor, speech_side
@@ -23,7 +21,7 @@ from babelscope.models.catalogue import Declaration
 from babelscope.models.options import LoadOptions
 from babelscope.models.placement import DEVICE_MAP
 from babelscope.models.verification import apply, probe
-from babelscope.models.weights.places import locate
+from babelscope.models.weights.places import check_folder, locate
 
 #: Options of every model here.
 OPTIONS = ("pooled", "batch", DEVICE_MAP)
@@ -53,15 +51,17 @@ def load(options: LoadOptions) -> Model:
         If it is a hub id whose files cannot be had.
     """
     declaration = options.declaration or Declaration(options.name, str(options.weights))
-    place = locate(str(options.weights))
+    place = locate(str(options.weights), adapters=True)
     configuration = read_configuration(place.folder, declaration.kind)
+    if configuration.kind != "speech-llm":  # which says what it does with an adapter that lies beside it
+        check_folder(place.folder, str(options.weights))
     if configuration.kind == "encoder-decoder":
         from babelscope.models import seamless
 
         own = dataclasses.replace(options, name=_seamless(configuration))
         return dataclasses.replace(seamless.load(own), name=options.name)
     if configuration.kind == "speech-llm":
-        return cast(Model, _speech_llm(place.folder).load(options, place, configuration))
+        return speech_llm.load(options, place, configuration)
     options.check_extra((*OPTIONS, "prompt"))
     loaded = load_model(configuration, place, options)
     if configuration.kind == "speech-encoder":
@@ -94,16 +94,6 @@ def _seamless(configuration: Configuration) -> str:
         f"weights: {configuration.folder / 'config.json'} is of model_type {kind!r}, which hears, reads and writes: of "
         f"such models SeamlessM4T alone is read; name another"
     )
-
-
-def _speech_llm(folder: Path) -> ModuleType:
-    """Return the module that loads language models that hear."""
-    name = "babelscope.models.adapters.speech_llm"
-    if importlib.util.find_spec(name) is None:
-        raise DataError(
-            f"weights: {folder} is a language model that hears: this version reads none; name another model"
-        )
-    return importlib.import_module(name)
 
 
 def _front(configuration: Configuration) -> str:
@@ -183,7 +173,7 @@ def planned(name: str, folder: str | None = None) -> Model:
         return dataclasses.replace(seamless.planned(_seamless(configuration), folder), name=name)
     model = configuration.build()
     if configuration.kind == "speech-llm":
-        return cast(Model, _speech_llm(where).planned(name, where, configuration, declaration))
+        return speech_llm.planned(name, where, configuration, declaration)
     if configuration.kind == "speech-encoder":
         side, notes = speech_side(model, configuration, read_extractor(where), front=_front(configuration))
         return Model(name, {"speech": side}, (), {}, notes, declaration.licence)

@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-#: Steps at which a formula that was found is tried once more.
-_HELD_OUT = (59, 113, 211, 397, 613)
+#: Shares, of 997, between the shortest and the longest length, at which a formula that was found is tried once more.
+_HELD_OUT = (11, 59, 113, 211, 283, 397, 499, 613, 701, 797, 887, 971)
+
+#: Most strides of a chunk's convolutions that are tried.
+_MOST_STRIDE = 64
 
 
 @dataclass(frozen=True)
@@ -46,72 +49,118 @@ def chain_of(measure: Callable[[int], int | None], low: int, high: int, chunks: 
     Parameters
     ----------
     measure : callable
-        From a number of steps to a number of positions; None where it cannot be measured. Called some twenty times.
+        From a number of steps to a number of positions; None where it cannot be measured. Called some thirty times.
     low, high : int
         Steps between which is measured.
     chunks : iterable of int
         Lengths of chunks to try where no chain without them explains it.
     """
-    seen: dict[int, int] = {}
+    return chain_through(lambda steps: steps, measure, low, high, chunks=chunks)
 
-    def at(steps: int) -> int | None:
-        if steps not in seen:
-            measured = measure(steps)
-            if measured is None:
-                return None
-            seen[steps] = measured
-        return seen[steps]
 
-    for steps in (low, low + 1, (low + high) // 3, high):
-        if at(steps) is None:
-            return None
-    plain = _unchunked(at, seen, low, high)
-    if plain is not None and _holds(plain, at, low, high):
+def chain_through(
+    steps_of: Callable[[int], int],
+    measure: Callable[[int], int | None],
+    low: int,
+    high: int,
+    hop: int = 1,
+    chunks: Iterable[int] = (),
+) -> Chain | None:
+    """Find the formula that explains how positions follow from steps; None if none does, or more than one.
+
+    Parameters
+    ----------
+    steps_of : callable
+        From a number of samples to the steps of its features; not every number of steps need be among them.
+    measure : callable
+        From a number of samples to the positions at a module; None where it cannot be measured. Called some thirty
+        times.
+    low, high : int
+        Samples between which is measured.
+    hop : int
+        Samples of a step, about.
+    chunks : iterable of int
+        Lengths of chunks, in steps, to try where no chain without them explains it.
+    """
+    asked: dict[int, tuple[int, int] | None] = {}
+
+    def ask(samples: int) -> tuple[int, int] | None:
+        if samples not in asked:
+            positions = measure(samples)
+            asked[samples] = None if positions is None else (steps_of(samples), positions)
+        return asked[samples]
+
+    def pairs() -> dict[int, int]:
+        return {pair[0]: pair[1] for pair in asked.values() if pair is not None}
+
+    def with_steps(wanted: int) -> int | None:
+        """Measure at a number of steps, and return the positions; None if no recording has so many."""
+        samples = wanted * hop
+        for _ in range(4):
+            apart = wanted - steps_of(samples)
+            if not apart:
+                pair = ask(samples)
+                return None if pair is None else pair[1]
+            samples += apart * hop
+        return None
+
+    lengths = [low + share * (high - low) // 997 for share in _HELD_OUT]
+    if any(ask(samples) is None for samples in (low, high)):
+        return None
+    plain = _unchunked(pairs, with_steps)
+    if plain is not None and _holds(plain, ask, lengths):
         return plain
-    for steps in range(low, high + 1, max(1, (high - low) // 12)):
-        at(steps)
+    for samples in lengths:
+        ask(samples)
     for chunk in sorted(set(chunks)):
-        fitting = [
-            chain
-            for stride in range(1, 65)
-            for offset in range(-stride, 2 * stride)
-            if all((chain := Chain(stride, offset, chunk))(steps) == positions for steps, positions in seen.items())
-        ]
-        while len(fitting) > 1:
-            apart = next((s for s in range(low, high + 1) if len({chain(s) for chain in fitting}) > 1), None)
-            if apart is None or (measured := at(apart)) is None:
-                break
-            fitting = [chain for chain in fitting if chain(apart) == measured]
-        if fitting and _holds(fitting[0], at, low, high):
-            return fitting[0]
+        chain = _chunked(chunk, pairs, with_steps)
+        if chain is not None and _holds(chain, ask, lengths):
+            return chain
     return None
 
 
-def _unchunked(at: Callable[[int], int | None], seen: dict[int, int], low: int, high: int) -> Chain | None:
-    rise = seen[high] - seen[low]
-    if rise <= 1:
+def _unchunked(pairs: Callable[[], dict[int, int]], with_steps: Callable[[int], int | None]) -> Chain | None:
+    seen = pairs()
+    (low, first), (high, last) = min(seen.items()), max(seen.items())
+    if last - first <= 1:
         return None
-    candidates: list[Chain] = []
-    for stride in range((high - low) // (rise + 1), (high - low) // (rise - 1) + 2):
-        if stride < 1:
-            continue
-        first = max(stride * positions - steps for steps, positions in seen.items())
-        last = min(stride * positions + stride - 1 - steps for steps, positions in seen.items())
-        while first < last:  # a number of steps that tells half of the offsets from the rest
-            middle = (first + last + 1) // 2
-            steps = low + (-low - middle) % stride
-            measured = at(steps)
+    good: list[Chain] = []
+    for stride in range(max(1, (high - low) // (last - first + 1)), (high - low) // (last - first - 1) + 2):
+        least = max(stride * positions - steps for steps, positions in seen.items())
+        most = min(stride * positions + stride - 1 - steps for steps, positions in seen.items())
+        while least < most:  # a number of steps that tells half of the offsets from the rest
+            middle = (least + most + 1) // 2
+            start = low + (-low - middle) % stride
+            measured = None
+            for steps in range(start, high, stride):
+                if (measured := with_steps(steps)) is not None:
+                    break
             if measured is None:
-                return None
-            first, last = (max(first, middle), last) if measured == (steps + middle) // stride else (first, middle - 1)
-        if first == last and all((steps + first) // stride == positions for steps, positions in seen.items()):
-            candidates.append(Chain(stride, first))
-    good = [chain for chain in candidates if all(chain(steps) == positions for steps, positions in seen.items())]
-    if len(good) > 1:
-        good = [chain for chain in good if _holds(chain, at, low, high)]
+                break
+            least, most = (middle, most) if measured == (steps + middle) // stride else (least, middle - 1)
+        # offsets that are left give the same for every number of steps that there is
+        offset = next((each for each in (stride - 1, 0) if least <= each <= most), least)
+        if least <= most and all((steps + offset) // stride == positions for steps, positions in pairs().items()):
+            good.append(Chain(stride, offset))
+    good = [chain for chain in good if all(chain(steps) == positions for steps, positions in pairs().items())]
     return good[0] if len(good) == 1 else None
 
 
-def _holds(chain: Chain, at: Callable[[int], int | None], low: int, high: int) -> bool:
-    lengths = [low + (share * (high - low)) // 997 for share in _HELD_OUT]
-    return all(at(steps) == chain(steps) for steps in lengths)
+def _chunked(chunk: int, pairs: Callable[[], dict[int, int]], with_steps: Callable[[int], int | None]) -> Chain | None:
+    def fitting(chains: Iterable[Chain]) -> list[Chain]:
+        return [chain for chain in chains if all(chain(steps) == count for steps, count in pairs().items())]
+
+    chains = fitting(
+        Chain(stride, offset, chunk) for stride in range(1, _MOST_STRIDE + 1) for offset in range(-stride, 2 * stride)
+    )
+    low, high = min(pairs()), max(pairs())
+    while len(chains) > 1:
+        apart = (steps for steps in range(low, high + 1) if len({chain(steps) for chain in chains}) > 1)
+        if all(with_steps(steps) is None for steps, _ in zip(apart, range(4), strict=False)):
+            break
+        chains = fitting(chains)
+    return chains[0] if chains else None
+
+
+def _holds(chain: Chain, ask: Callable[[int], tuple[int, int] | None], lengths: Iterable[int]) -> bool:
+    return all((pair := ask(samples)) is not None and chain(pair[0]) == pair[1] for samples in lengths)

@@ -1,0 +1,211 @@
+"""A checkpoint's own processor, tokenizer and feature extractor, also where its processor wants parts for images.
+
+Processors of models that see, too, want image processors, and those want further libraries. Nothing here shows a model
+an image, so that such a processor is made without them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from babelscope.errors import DataError
+from babelscope.models.adapters import quirks
+
+#: Files in which a checkpoint says how its processor is to be made.
+_FILES = ("processor_config.json", "preprocessor_config.json", "tokenizer_config.json")
+
+#: Parts of a processor that hear or read; whatever else its constructor wants is for images.
+_HEARING = ("feature_extractor", "audio_processor", "audio_feature_extractor", "speech_processor")
+
+
+@dataclass(frozen=True)
+class Processors:
+    """What turns recordings and texts into a model's inputs.
+
+    Attributes
+    ----------
+    extractor : Any
+        The feature extractor.
+    tokenizer : Any
+    processor : Any or None
+        The whole processor; None if it cannot be made.
+    template : str, mapping or None
+        The chat template.
+    missing : str
+        Why there is no whole processor; empty if there is one.
+    """
+
+    extractor: Any
+    tokenizer: Any
+    processor: Any | None
+    template: str | Mapping[str, str] | None
+    missing: str = ""
+
+
+def read(folder: Path, *, planning: bool = False) -> Processors:
+    """Read a folder's processor.
+
+    Parameters
+    ----------
+    folder : Path
+    planning : bool
+        Whether a folder without its vocabulary will do: a letter is a token then.
+
+    Raises
+    ------
+    DataError
+        If there is no tokenizer or no feature extractor that can be read.
+    """
+    import transformers
+
+    tokenizer = _tokenizer(folder, planning)
+    if isinstance(tokenizer, Letters):
+        return Processors(_extractor(folder), tokenizer, None, None, "the folder holds no vocabulary")
+    processor, missing = None, ""
+    try:
+        whole = transformers.AutoProcessor.from_pretrained(folder, **_LOCAL)
+        if _extractor_of(whole) is not None:
+            processor = whole
+    except Exception as error:  # the library raises whatever its parts do
+        missing = _line(error)
+    if processor is None:
+        extractor = _extractor(folder)
+        try:
+            processor = _without_images(folder, extractor, tokenizer)
+        except Exception as error:  # as above
+            missing = missing or _line(error)
+    else:
+        extractor = _extractor_of(processor)
+    if processor is not None:
+        tokenizer = getattr(processor, "tokenizer", tokenizer)
+    template = getattr(processor, "chat_template", None) or getattr(tokenizer, "chat_template", None)
+    return Processors(
+        extractor, tokenizer, processor, template or _template_file(folder), missing if processor is None else ""
+    )
+
+
+_LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+
+
+def _extractor_of(processor: Any) -> Any | None:
+    return next((part for name in _HEARING if (part := getattr(processor, name, None)) is not None), None)
+
+
+def _extractor(folder: Path) -> Any:
+    import transformers
+
+    own = quirks.feature_extractor(folder)
+    if own is not None:
+        return own
+    try:
+        return transformers.AutoFeatureExtractor.from_pretrained(folder, **_LOCAL)
+    except Exception as error:  # the library raises whatever its parts do
+        raise DataError(
+            f"the feature extractor in {folder} cannot be read ({_line(error)}): install what it names, or add the "
+            f"checkpoint's preprocessor_config.json"
+        ) from error
+
+
+class Letters:
+    """Stands for a tokenizer whose vocabulary is not here, to count positions: a letter is a token."""
+
+    is_fast = False
+    pad_token_id = 0
+
+    def __call__(self, text: str, **_: Any) -> dict[str, list[int]]:
+        """Return a token a letter, and one for each placeholder."""
+        ids: list[int] = []
+        for at, part in enumerate(text.split(self.placeholder)):
+            ids += [*([self.audio] if at else []), *(1 for _ in part)]
+        return {"input_ids": ids}
+
+    placeholder = "\ue000"
+    audio = 0
+
+    def convert_ids_to_tokens(self, token: int) -> str:
+        """Return the placeholder, whatever its id is."""
+        self.audio = token
+        return self.placeholder
+
+
+def _tokenizer(folder: Path, planning: bool) -> Any:
+    """Return a folder's tokenizer.
+
+    Raises
+    ------
+    DataError
+        If there is none, or transformers makes a nearly empty one of what is there.
+    """
+    import transformers
+
+    try:
+        made = transformers.AutoTokenizer.from_pretrained(folder, **_LOCAL)
+        count, reason = len(made), ""
+    except Exception as error:  # the library raises whatever its parts do
+        made, count, reason = None, 0, _line(error)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    wanted = config.get("vocab_size") or config.get("text_config", {}).get("vocab_size") or 0
+    if made is not None and count >= min(256, int(wanted) // 2):
+        return made
+    if planning:
+        return Letters()
+    reason = reason or f"it has {count} tokens and the model {wanted}"
+    raise DataError(f"the tokenizer in {folder} cannot be read ({reason}): add the checkpoint's own files")
+
+
+def _line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def _without_images(folder: Path, extractor: Any, tokenizer: Any) -> Any | None:
+    """Return the processor that a folder names, made without its parts for images; None if it names none."""
+    import transformers
+
+    settings: dict[str, Any] = {}
+    for name in reversed(_FILES):
+        if (folder / name).is_file():
+            settings |= json.loads((folder / name).read_text(encoding="utf-8"))
+    kind = settings.get("processor_class") or _usual_class(folder)
+    whole = getattr(transformers, kind, None) if isinstance(kind, str) else None
+    if whole is None:
+        return None
+    wanted = inspect.signature(whole.__init__).parameters
+    parts: dict[str, Any] = dict.fromkeys(whole.get_attributes())
+    for name in parts:
+        if name in _HEARING:
+            parts[name] = extractor
+        elif "tokenizer" in name:
+            parts[name] = tokenizer
+    plain: dict[str, Any] = {
+        name: value
+        for name, value in settings.items()
+        if name in wanted and name not in parts and isinstance(value, str | int | float | bool)
+    }
+    plain.pop("chat_template", None)
+    if "chat_template" in wanted or any(each.kind is each.VAR_KEYWORD for each in wanted.values()):
+        plain["chat_template"] = _template_file(folder) or getattr(tokenizer, "chat_template", None)
+    made = type(whole.__name__, (whole,), {"check_argument_for_proper_class": lambda *_: None})
+    return made(**parts, **plain)
+
+
+def _usual_class(folder: Path) -> str | None:
+    """Return the processor that transformers has for the kind of model that a folder's configuration names."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    names = importlib.import_module("transformers.models.auto.processing_auto").PROCESSOR_MAPPING_NAMES
+    said = names.get(config.get("model_type"))
+    return said if isinstance(said, str) else None
+
+
+def _template_file(folder: Path) -> str | None:
+    if (folder / "chat_template.jinja").is_file():
+        return (folder / "chat_template.jinja").read_text(encoding="utf-8")
+    if (folder / "chat_template.json").is_file():
+        said = json.loads((folder / "chat_template.json").read_text(encoding="utf-8")).get("chat_template")
+        return said if isinstance(said, str) else None
+    return None

@@ -1,0 +1,779 @@
+"""Speech LLMs of transformers, whatever their class: an audio tower, a projector, and a decoder that reads text, too.
+
+Nothing is known of a class beforehand. Its parts are found by tracing (:mod:`~babelscope.models.adapters.towers`), its
+prompt comes with it (:mod:`~babelscope.models.adapters.prompts`), its own processor makes its inputs
+(:mod:`~babelscope.models.adapters.recordings`), and its lengths are measured
+(:mod:`~babelscope.models.adapters.counting`). What does not hold is left out, and a note says so.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from babelscope.errors import DataError
+from babelscope.models.adapters import prompts, recordings, towers
+from babelscope.models.adapters.counting import Chain, chain_through
+from babelscope.models.adapters.loading import Configuration, load_model
+from babelscope.models.adapters.processors import Processors, read
+from babelscope.models.adapters.prompts import Prompt
+from babelscope.models.adapters.recordings import SAMPLE_RATE, Recorder, Recording
+from babelscope.models.adapters.speech_llm_sides import (
+    IN_LANGUAGE_MODEL,
+    PLACEHOLDERS,
+    Count,
+    Reader,
+    SpokenSide,
+    WrittenSide,
+    noise,
+)
+from babelscope.models.adapters.towers import Spot, Towers
+from babelscope.models.adapters.tracing import Shape, Trace, trace
+from babelscope.models.adapters.weightless import shapes_only
+from babelscope.models.base import Layout, Modality, Model, Point, Side, Stage, first_tensor, spread_depths_before
+from babelscope.models.catalogue import Declaration
+from babelscope.models.options import LoadOptions
+from babelscope.models.placement import DEVICE_MAP
+from babelscope.models.verification import apply, probe
+from babelscope.models.weights.places import Place
+
+#: Samples of the recordings that are traced.
+_TRACED = (20_777, 46_411)
+
+#: Samples of the longest recording that is measured.
+_LONGEST_MEASURED = 8 * SAMPLE_RATE
+
+#: Modules whose output has time as its last axis.
+_TIME_LAST = (nn.Conv1d, nn.AvgPool1d, nn.MaxPool1d, nn.BatchNorm1d)
+
+_STAGES = {
+    "front": Stage.FRONT_END,
+    "layer": Stage.ENCODER,
+    "norm": Stage.ENCODER,
+    "adaptation": Stage.LENGTH_ADAPTATION,
+    "shared": Stage.SHARED,
+}
+
+
+def load(options: LoadOptions, place: Place, configuration: Configuration) -> Model:
+    """Load a speech LLM.
+
+    Parameters
+    ----------
+    options : LoadOptions
+        ``extra`` may hold ``prompt`` (a text with ``{}`` where a sentence or a recording stands), ``batch`` ("auto", or
+        "alone" for one utterance at a time) and ``device_map``.
+    place : Place
+    configuration : Configuration
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    DataError
+        If the model cannot be read, or a part of it is not found; the message says which.
+    UsageError
+        If an option is wrong.
+    """
+    options.check_extra(("prompt", "batch", DEVICE_MAP))
+    declaration = options.declaration
+    loaded = load_model(configuration, place, options)
+    prompt = str(options.extra.get("prompt") or (declaration.prompt if declaration else ""))
+    built = build(loaded.model, read(place.folder), prompt)
+    recorded = {**loaded.options, **built.prompt.recorded()}
+    notes = [*(declaration.notes if declaration else ()), *_beside(place.folder), *built.notes]
+    for side in built.sides.values():
+        outcome = probe(side, loaded.files, options=recorded)
+        apply(outcome, side)
+        notes += outcome.notes
+        if options.extra.get("batch") == "alone":
+            side.exact_in_batches = False
+    licence = declaration.licence if declaration else ""
+    return Model(options.name, built.sides, loaded.files, recorded, tuple(dict.fromkeys(notes)), licence)
+
+
+def _beside(folder: Path) -> list[str]:
+    """Return a note on adapters that lie beside a model: they are for audio alone, and are not applied."""
+    there = sorted(str(path.parent.relative_to(folder)) for path in folder.glob("**/adapter_config.json"))
+    if not there:
+        return []
+    where = " and ".join("beside it" if path == "." else f"in {path}" for path in there)
+    return [
+        f"The model's LoRA adapter {where} is not applied: text and speech both go through the language model's own "
+        f"weights."
+    ]
+
+
+def planned(name: str, folder: Path, configuration: Configuration, declaration: Declaration) -> Model:
+    """Return a speech LLM without weights: its points and parameters, but nothing to run.
+
+    Raises
+    ------
+    DataError
+        If its files do not say what it is, or a part of it is not found.
+    """
+    model = configuration.build()
+    with shapes_only(model):
+        built = build(model, read(folder, planning=True), declaration.prompt)
+    notes = (*declaration.notes, *built.notes)
+    return Model(name, built.sides, (), built.prompt.recorded(), tuple(dict.fromkeys(notes)), declaration.licence)
+
+
+@dataclass
+class Built:
+    """Both sides of a speech LLM, and what was found on the way.
+
+    Attributes
+    ----------
+    sides : dict of modality to Side
+    towers : Towers
+    prompt : Prompt
+    notes : list of str
+    """
+
+    sides: dict[Modality, Side]
+    towers: Towers
+    prompt: Prompt
+    notes: list[str]
+
+
+def build(root: nn.Module, processors: Processors, prompt: str = "") -> Built:
+    """Make the sides of a speech LLM.
+
+    Parameters
+    ----------
+    root : torch.nn.Module
+        Loaded, in evaluation mode.
+    processors : Processors
+    prompt : str
+        With one ``{}``; empty for the model's chat template.
+
+    Returns
+    -------
+    Built
+
+    Raises
+    ------
+    DataError
+        If a part is not found: it says which.
+    UsageError
+        If the prompt has not one ``{}``.
+    """
+    builder = _Builder(root, processors, prompt)
+    return builder.build()
+
+
+class _Builder:
+    def __init__(self, root: nn.Module, processors: Processors, prompt: str) -> None:
+        self.root, self.processors = root, processors
+        self.notes: list[str] = []
+        _, self.taker, self.quiet = recordings.forward_of(root)
+        self.token = recordings.placeholder_of(getattr(root, "config", None), processors)
+        word = self._word()
+        self.prompt = (
+            prompts.given(prompt) if prompt else prompts.from_template(processors.tokenizer, processors.template, word)
+        )
+        self.notes += self.prompt.notes
+        parameters = inspect.signature(self.taker.forward).parameters
+        self.recorder = Recorder(processors, self.prompt, parameters, self.token, self._filler())
+        self.written = WrittenSide(root, processors.tokenizer, self.prompt, self.token)
+        self.spoken = SpokenSide(root, self.recorder)
+        self.unread = ""
+        self._kept: dict[tuple[Any, ...], Any] = {}
+
+    def _word(self) -> str:
+        if self.token is None:
+            return "[AUDIO]"
+        said = getattr(self.processors.processor, "audio_token", None)
+        return said if isinstance(said, str) else self.processors.tokenizer.convert_ids_to_tokens(self.token)
+
+    def _filler(self) -> int:
+        tokenizer = self.processors.tokenizer
+        for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
+            if isinstance(number := getattr(tokenizer, name, None), int):
+                return number
+        return 0
+
+    # ------------------------------------------------------------------ running
+
+    def _run(self, inputs: Mapping[str, Tensor]) -> Callable[[], object]:
+        dtype, device = next(self.root.parameters()).dtype, self.spoken.device
+        given = {name: recordings.cast(tensor, dtype).to(device) for name, tensor in inputs.items()}
+        return lambda: self.taker(**given, **self.quiet)
+
+    def _once(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+        """Return what is made once for a key while the sides are built."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
+
+    def _recording(self, samples: int) -> Recording:
+        made: Recording = self._once(("recording", samples), lambda: self.recorder.make(noise(samples)))
+        return made
+
+    def _heard(self, heard: int) -> Recording:
+        made: Recording = self._once(("heard", heard), lambda: self.recorder.heard(noise(heard)))
+        return made
+
+    def _spoken(self, samples: int, stop: str | None) -> Trace:
+        """Trace a recording, up to a module."""
+        inputs = self._recording(samples).inputs
+        noted: Trace = self._once(("spoken", samples, stop), lambda: trace(self.root, self._run(inputs), stop=stop))
+        return noted
+
+    def _traced(self, heard: int) -> Trace | None:
+        """Trace samples at the rate that the model hears, up to the language model; None if it does not take them."""
+
+        def noted() -> Trace | None:
+            try:
+                return trace(self.root, self._run(self._heard(heard).inputs), stop=self.stop)
+            except Exception:  # a length that the model does not take says nothing
+                return None
+
+        made: Trace | None = self._once(("traced", heard), noted)
+        return made
+
+    def build(self) -> Built:
+        alone = self._read_text()
+        self._choose_inputs(alone)
+        written = alone or self._read_without_the_rest()
+        self._refuse_random()
+        spoken = self._spoken(_TRACED[0], None)
+        found = towers.find(self.root, spoken, written, self._varying)
+        self.notes += [f"Left out: {note}." for note in found.notes]
+        if only := towers.adapters_of_speech(self.root, spoken, written, found):
+            self.notes.append(
+                f"{len(only)} modules of the language model, such as {only[0]}, run for speech and not for text: at "
+                f"shared points the two do not go through quite the same modules."
+            )
+        self.stop = found.first_layer
+        own = self._own_points(found)
+        shared = self._shared_points(found, spoken, written)
+        self._shortest(own)
+        embeddings = self._embeddings(found, written)
+        longest = max(len(own), len(embeddings))
+        self.spoken.points = spread_depths_before(own, shared, longest)
+        start = self.written.prepare("a", "en").starts[IN_LANGUAGE_MODEL]
+        read = [dataclasses.replace(point, start=start, formula="L", length=int) for point in shared]
+        self.written.points = spread_depths_before(
+            [dataclasses.replace(point, start=start) for point in embeddings], read, longest
+        )
+        if isinstance(self.written.most, int):
+            self.written.longest = self.written.most
+        return Built({"text": self.written, "speech": self.spoken}, found, self.prompt, self.notes)
+
+    # ------------------------------------------------------------------ a text alone
+
+    def _read_text(self) -> Trace | None:
+        """Trace a text through the whole model; None if that takes no text without a recording."""
+        inputs = self.written.prepare("a b c", "en").inputs
+        try:
+            return trace(self.root, self._run(inputs))
+        except Exception as error:  # models raise whatever their parts do
+            self.unread = _line(error)
+            return None
+
+    def _read_without_the_rest(self) -> Trace:
+        """Trace a text through the language model alone, given what it is given for every recording.
+
+        Raises
+        ------
+        DataError
+            If it does not take that.
+        """
+        inputs = self.written.prepare("a b c", "en").inputs
+        device = self.written.device
+        try:
+            language, embeddings = self.taker.get_decoder(), self.taker.get_input_embeddings()  # type: ignore[operator]
+            short, long = (self._passed_on(language, samples) for samples in _TRACED)
+            takes = inspect.signature(language.forward).parameters
+            own = ("inputs_embeds", "attention_mask", "use_cache", "input_ids", "position_ids", "past_key_values")
+            constants = {
+                name: value
+                for name, value in short.items()
+                if name not in own and (name in takes or _takes_more(takes)) and _same(value, long.get(name))
+            }
+            reader = Reader(embeddings, language, constants)
+            run = functools.partial(reader, inputs["input_ids"].to(device), inputs["attention_mask"].to(device))
+            noted = trace(self.root, run)
+        except Exception as error:  # as above
+            raise DataError(f"{type(self.root).__name__} does not run on a text alone ({self.unread})") from error
+        self.written.reader = reader
+        beside = f", with the same {', '.join(sorted(constants))} as for a recording" if constants else ""
+        self.notes.append(
+            f"The model takes no text without a recording: texts run through its language model alone{beside}."
+        )
+        return noted
+
+    def _passed_on(self, language: nn.Module, samples: int) -> dict[str, Any]:
+        """Return the named arguments that the language model is given when a recording is heard."""
+        passed: list[dict[str, Any]] = []
+
+        def keep(_: Any, __: Any, kwargs: dict[str, Any]) -> None:
+            passed.append(dict(kwargs))
+
+        handle = language.register_forward_pre_hook(keep, with_kwargs=True)
+        try:
+            with torch.no_grad():
+                self._run(self._recording(samples).inputs)()
+        finally:
+            handle.remove()
+        return {name: value for name, value in passed[0].items() if value is not None} if len(passed) == 1 else {}
+
+    def _refuse_random(self) -> None:
+        """Refuse a model that draws random numbers when it hears.
+
+        Raises
+        ------
+        DataError
+            If two passes of one recording give different numbers.
+        """
+        first, second = (self._last_tensor(self._recording(_TRACED[0]).inputs) for _ in range(2))
+        if not torch.equal(first, second):
+            raise DataError(
+                f"{type(self.root).__name__} gives other numbers when it hears the same recording again: it draws "
+                f"random numbers, and what it shows of a recording cannot be repeated"
+            )
+
+    def _last_tensor(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        with torch.inference_mode():
+            given = first_tensor(self._run(inputs)())
+        return torch.zeros(()) if given is None else given
+
+    # ------------------------------------------------------------------ inputs
+
+    def _choose_inputs(self, written: Trace | None) -> None:
+        """Let the processor make inputs if the model runs on what it makes; else put them together here."""
+        reasons: list[str] = []
+        if self.processors.processor is not None and self.token is not None:
+            self.recorder.by_processor = True
+            try:
+                self._find_time()
+                self._spoken(_TRACED[0], None)
+            except Exception as error:  # processors and models raise whatever their parts do
+                reasons.append(_line(error))
+                self.recorder.by_processor = False
+                self._kept.clear()
+            else:
+                return
+        elif self.processors.missing:
+            reasons.append(self.processors.missing)
+        features = self.recorder.features(recordings.resampled(noise(_TRACED[0]), self.recorder.rate))
+        if not any(tensor.is_floating_point() for tensor in features.values()):
+            raise DataError(
+                f"{type(self.root).__name__}: neither its processor nor its feature extractor "
+                f"({type(self.processors.extractor).__name__}) makes an input that its forward pass takes"
+                + (f" ({reasons[0]})" if reasons else "")
+            )
+        self.recorder.counted = self._count_by_running(written)
+        hop = getattr(self.processors.extractor, "hop_length", None)
+        for multiple in (1, *(power * hop for power in (2, 4, 8, 16, 32) if isinstance(hop, int))):
+            self.recorder.multiple = multiple
+            self._kept.clear()
+            try:
+                self._find_time()
+                for samples in _TRACED:
+                    self._spoken(samples, None)
+                break
+            except Exception as error:  # as above
+                reasons.append(_line(error))
+        else:
+            raise DataError(f"{type(self.root).__name__} does not run on a recording ({reasons[0]})")
+        self.notes.append(
+            "The model's own processor makes no input of a recording here: features, prompt and placeholders are put "
+            "together without it."
+        )
+        if self.recorder.multiple > 1:
+            self.notes.append(
+                f"The model takes no recordings but of a multiple of {self.recorder.multiple} samples: silence is put "
+                f"behind each up to there."
+            )
+
+    def _find_time(self) -> None:
+        short, long = (self.recorder.make(noise(samples)).inputs for samples in _TRACED)
+        self.recorder.time_axis = recordings.time_axis(short, long)
+
+    def _count_by_running(self, written: Trace | None) -> Callable[[Mapping[str, Tensor]], int]:
+        """Return what counts a recording's placeholders: positions of the last module that runs for speech alone."""
+
+        def measured(features: Mapping[str, Tensor]) -> int:
+            ids = [self.recorder.filler] if self.token is None else self.recorder.expanded(1)
+            row = torch.tensor([ids])
+            inputs = {"input_ids": row, "attention_mask": torch.ones_like(row)} | dict(features)
+            noted, error = self._attempt(inputs)
+            before = written or Trace()
+            hearing = [name for name in noted.left if name and noted.calls(name) > before.calls(name)]
+            if not hearing:
+                raise DataError(
+                    f"no module of {type(self.root).__name__} runs for a recording alone"
+                    + (f" ({_line(error)})" if error else "")
+                )
+            last = max(hearing, key=lambda name: noted.left[name][-1])
+            shape = noted.outputs[last][-1] or (1, 1)
+            return int(np.prod(shape[:-1]))
+
+        return measured
+
+    def _attempt(self, inputs: Mapping[str, Tensor]) -> tuple[Trace, Exception | None]:
+        """Trace a pass that may fail, and return what ran until it did."""
+        failed: list[Exception] = []
+        run = self._run(inputs)
+
+        def until_it_fails() -> None:
+            try:
+                run()
+            except Exception as error:  # whatever a model raises for a wrong number of placeholders
+                failed.append(error)
+
+        return trace(self.root, until_it_fails), failed[0] if failed else None
+
+    # ------------------------------------------------------------------ points
+
+    def _varying(self, spot: Spot) -> int | None:
+        """Return the one call of a module that depends on the recording's length."""
+        short, long = (self._spoken(samples, None) for samples in _TRACED)
+        if short.calls(spot.module) != long.calls(spot.module):
+            return None
+        calls = [
+            call
+            for call in range(short.calls(spot.module))
+            if short.shape(spot.module, spot.take, call) != long.shape(spot.module, spot.take, call)
+        ]
+        return calls[0] if len(calls) == 1 else None
+
+    def _shape(self, spot: Spot, samples: int) -> Shape | None:
+        return self._spoken(samples, self.stop).shape(spot.module, spot.take, spot.call)
+
+    def _own_points(self, found: Towers) -> list[Point]:
+        points: list[Point] = []
+        wanted: list[tuple[Spot, Layout, int, str]] = []
+        counts: dict[tuple[Any, ...], Count] = {}
+        unexplained: list[str] = []
+        for spot in found.own:
+            short, long = (self._shape(spot, samples) for samples in _TRACED)
+            if short is None or long is None or len(short) != len(long):
+                self.notes.append(f"Left out: {spot.module} gives no tensor of one number of axes.")
+                continue
+            read = _axes(short, long, self.root.get_submodule(spot.module))
+            if read is None:
+                self.notes.append(f"Left out: {spot.module} gives {short}, which is not batch, time and features.")
+                continue
+            layout, width = read
+            sizes = (_positions(short, layout), _positions(long, layout))
+            count = self._count(spot, layout, sizes, counts)
+            if count is None:
+                unexplained.append(spot.module)
+                continue
+            wanted.append((spot, layout, width, count.key))
+        self.spoken.counts = tuple(counts.values())
+        if unexplained:
+            more = f" and {len(unexplained) - 1} more modules have" if len(unexplained) > 1 else " has"
+            self.notes.append(f"Left out: no formula explains how many positions {unexplained[0]}{more}.")
+        self._find_window()
+        self._count_placeholders(wanted)
+        self._settle(wanted)
+        by_key = {count.key: count for count in self.spoken.counts}
+        for spot, layout, width, key in wanted:
+            count = by_key[key]
+            points.append(
+                Point(
+                    f"speech.{spot.name}",
+                    _STAGES[spot.role],
+                    0,
+                    width,
+                    spot.module,
+                    take="input" if spot.take == "input" else "output",
+                    layout=layout,
+                    length=functools.partial(self.spoken.positions, count.key),
+                    formula=count.formula,
+                    call=spot.call if spot.calls > 1 else None,
+                    counted_by=count.key,
+                )
+            )
+        return points
+
+    def _count(
+        self, spot: Spot, layout: Layout, sizes: tuple[int, int], counts: dict[tuple[Any, ...], Count]
+    ) -> Count | None:
+        """Return how many positions a point has; points that have as many share one count."""
+        key = (sizes, self._measured(spot, layout, 9_999))
+        if key in counts:
+            return counts[key]
+        name = f"speech {len(counts) + 1}"
+        if sizes[0] == sizes[1]:
+            counts[key] = Count(name, None, fixed=sizes[0])
+            return counts[key]
+        for padded in (False, True):
+            chain = self._chain(spot, layout, padded)
+            if chain is not None:
+                counts[key] = Count(name, chain, padded=padded)
+                break
+        else:
+            if self._as_many_as_placeholders(spot, layout):
+                counts[key] = Count(name, None, as_placeholders=True)
+        return counts.get(key)
+
+    def _heard_lengths(self) -> list[int]:
+        """Return numbers of samples, at the rate that the model hears, in many residues of whatever strides it has."""
+        longest = _LONGEST_MEASURED * self.recorder.rate // SAMPLE_RATE
+        return [share * longest // 16 - 77 * share for share in range(2, 17)]
+
+    def _as_many_as_placeholders(self, spot: Spot, layout: Layout) -> bool:
+        """Whether a module gives a position a placeholder, for whatever recording."""
+        if not self.recorder.by_processor:
+            return False
+        return all(self._measured(spot, layout, heard) == self._heard(heard).count for heard in self._heard_lengths())
+
+    def _measured(self, spot: Spot, layout: Layout, heard: int) -> int | None:
+        noted = self._traced(heard)
+        shape = None if noted is None else noted.shape(spot.module, spot.take, spot.call)
+        return None if shape is None else _positions(shape, layout)
+
+    def _chain(self, spot: Spot, layout: Layout, padded: bool) -> Chain | None:
+        """Fit positions to steps of the features; samples are drawn at the rate that the model hears."""
+
+        def steps_of(heard: int) -> int:
+            recording = self._heard(heard)
+            return recording.all_frames if padded else recording.frames
+
+        def measure(heard: int) -> int | None:
+            return self._measured(spot, layout, heard)
+
+        low, high = (samples * self.recorder.rate // SAMPLE_RATE for samples in (_TRACED[0], _LONGEST_MEASURED))
+        if steps_of(high) <= steps_of(low):
+            return None
+        hop = max(1, round((high - low) / (steps_of(high) - steps_of(low))))
+        # where steps are padded to whole chunks, nothing tells what the last chunk has without its padding
+        chunks = [] if padded else _numbers(self.root.config)
+        return chain_through(steps_of, measure, low, high, hop, chunks)
+
+    def _count_placeholders(self, wanted: list[tuple[Spot, Layout, int, str]]) -> None:
+        """Count placeholders by the formula of the last module from now on, where no processor counts them."""
+        if self.recorder.by_processor:
+            return
+        last = next((count for count in self.spoken.counts if wanted and count.key == wanted[-1][3]), None)
+        if last is None:
+            raise DataError(
+                f"no formula explains how many positions {type(self.root).__name__} makes of a recording, and its own "
+                f"processor does not say"
+            )
+        self.recorder.counted = lambda features: last.total(*recordings.frames_of(features, self.recorder.time_axis))
+        self._kept.clear()
+
+    def _settle(self, wanted: list[tuple[Spot, Layout, int, str]]) -> None:
+        """Decide which positions behind the tower are the recording's: as many as it has placeholders, or a share."""
+        short, long = (self._recording(samples) for samples in _TRACED)
+        if not wanted and short.count == long.count:
+            raise DataError(
+                f"{short.count} positions of the language model stand for a recording, however long it is, and no "
+                f"module before it tells how many are its own"
+            )
+        if not wanted:
+            return
+        counts = {count.key: count for count in self.spoken.counts}
+        if self.token is None or short.count == long.count:
+            self.spoken.last = counts[wanted[-1][3]]
+            self.notes.append(self._share_note(short.count, self.spoken.last))
+            return
+        behind = [key for spot, _, _, key in wanted if spot.role == "adaptation"]
+        for key in dict.fromkeys(behind):
+            count = counts[key]
+            if count.as_placeholders:
+                continue
+            if count.chain is None:
+                as_many = self.spoken.window is not None and self._recording(self.spoken.window).count == count.fixed
+            else:
+                heard = [self._heard(samples) for samples in self._heard_lengths()]
+                as_many = key == wanted[-1][3] and any(count.own(each, 0, None) != each.count for each in heard)
+            counts[key] = dataclasses.replace(count, as_placeholders=as_many)
+        self.spoken.counts = tuple(counts.values())
+
+    def _share_note(self, placeholders: int, last: Count) -> str:
+        what = f"{placeholders} positions of the language model stand for a recording, however long it is"
+        if self.token is None:
+            what = (
+                "The model adds sound to every position of the language model instead of giving it positions of its own"
+            )
+        if last.chain is None:
+            window = (self.spoken.window or 0) / SAMPLE_RATE
+            return f"{what}: of those for {window:g} s only the recording's share is pooled."
+        return f"{what}: only the first {last.formula} are pooled, as many as the projector gives."
+
+    def _shared_points(self, found: Towers, spoken: Trace, written: Trace) -> list[Point]:
+        points: list[Point] = []
+        total = self._recording(_TRACED[0]).total
+        start = self._recording(_TRACED[0]).start
+        for spot in found.shared:
+            shape = spoken.shape(spot.module, spot.take, spot.call)
+            other = written.shape(spot.module, spot.take, spot.call)
+            stream = None
+            if shape is not None and len(shape) == 4 and shape[1:3] == (1, total):
+                stream, shape, other = 0, shape[1:], other[1:] if other else None
+            if shape is None or other is None or len(shape) != 3 or shape[:2] != (1, total) or other[2] != shape[2]:
+                self.notes.append(f"Left out: {spot.module} gives {shape} for {total} positions.")
+                continue
+            points.append(
+                Point(
+                    f"shared.{spot.name}",
+                    Stage.SHARED,
+                    0,
+                    shape[2],
+                    spot.module,
+                    take="input" if spot.take == "input" else "output",
+                    length=functools.partial(self.spoken.positions, IN_LANGUAGE_MODEL),
+                    formula=PLACEHOLDERS if self.spoken.last is None else self.spoken.last.formula,
+                    start=start,
+                    stream=stream,
+                    counted_by=IN_LANGUAGE_MODEL,
+                )
+            )
+        return points
+
+    def _embeddings(self, found: Towers, written: Trace) -> list[Point]:
+        shape = written.shape(found.embeddings, "output", 0)
+        if shape is None or len(shape) != 3:
+            self.notes.append(f"Left out: {found.embeddings} gives {shape}.")
+            return []
+        return [
+            Point(
+                "text.embeddings",
+                Stage.FRONT_END,
+                0,
+                shape[2],
+                found.embeddings,
+                counted_by=IN_LANGUAGE_MODEL,
+            )
+        ]
+
+    # ------------------------------------------------------------------ limits
+
+    def _find_window(self) -> None:
+        """Find out whether recordings stand in a window, and from which length on they are cut."""
+        if not any(count.chain is None and not count.as_placeholders for count in self.spoken.counts):
+            self.spoken.longest = self._cut_at()
+            return
+        extractor = self.processors.extractor
+        said, seconds = getattr(extractor, "n_samples", None), getattr(extractor, "chunk_length", None)
+        window = 30 * SAMPLE_RATE
+        if isinstance(said, int):
+            window = said * SAMPLE_RATE // self.recorder.rate
+        elif isinstance(seconds, int | float) and seconds:
+            window = round(seconds * SAMPLE_RATE)
+        self.spoken.fixed_batch_length = True
+        self.spoken.window = self.spoken.longest = window
+
+    def _cut_at(self) -> int | None:
+        """Return the length from which on a recording's features do not grow, being cut; None if there is none."""
+
+        def steps(samples: int) -> int:
+            return self._recording(samples).frames
+
+        try:
+            low, high = 20 * SAMPLE_RATE, 80 * SAMPLE_RATE
+            if steps(high) > steps(high - SAMPLE_RATE):
+                return None
+            end = steps(high)
+            while high - low > 160:
+                middle = (low + high) // 2
+                low, high = (middle, high) if steps(middle) < end else (low, middle)
+        except DataError:
+            return None
+        return -(-high // 160) * 160
+
+    def _shortest(self, own: Sequence[Point]) -> None:
+        """Find the shortest recording that leaves a position everywhere, and finite numbers."""
+        watched = {point.module for point in own}
+
+        def counts(samples: int) -> bool:
+            try:
+                recording = self.recorder.make(noise(samples))
+            except DataError:
+                return False
+            least = [count.own(recording, samples, self.spoken.window) for count in self.spoken.counts]
+            return min([recording.count, *least]) >= 1
+
+        def works(samples: int) -> bool:
+            broken: list[str] = []
+            try:
+                inputs = self.recorder.make(noise(samples)).inputs
+                trace(self.root, self._run(inputs), stop=self.stop, finite=broken)
+            except Exception:  # whatever a model raises for a recording that is too short
+                return False
+            return not watched & set(broken)
+
+        shortest = _least(counts, 1, _TRACED[0])
+        if not works(shortest):
+            shortest = _least(works, shortest, _TRACED[0])
+        self.spoken.shortest = shortest
+
+
+def _least(holds: Callable[[int], bool], low: int, high: int) -> int:
+    """Return the least number from `low` to `high` from which on something holds, as it does for `high`."""
+    if holds(low):
+        return low
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high
+
+
+def _takes_more(parameters: Mapping[str, inspect.Parameter]) -> bool:
+    return any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two arguments are the same for any recording: equal tensors or plain values."""
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return one.shape == other.shape and torch.equal(one, other)
+    return isinstance(one, bool | int | float | str) and one == other
+
+
+def _line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def _axes(short: Shape, long: Shape, module: nn.Module) -> tuple[Layout, int] | None:
+    """Return a point's axes and width, from its shapes for two recordings; None if they are none that are known."""
+    if len(short) == 2 and short[1] == long[1] and short[0] > 1:
+        return "td", short[1]
+    if len(short) != 3:
+        return None
+    changing = [axis for axis in range(3) if short[axis] != long[axis]]
+    if changing in ([0], [0, 1]) or (not changing and short[0] > 1):
+        if isinstance(module, nn.Conv1d | nn.Conv2d):
+            return None  # channels before the time of each chunk
+        return "td", short[2]
+    if short[0] != 1:
+        return None
+    if changing == [1]:
+        return "btd", short[2]
+    if changing == [2] or (not changing and isinstance(module, _TIME_LAST)):
+        return "bdt", short[1]
+    return ("btd", short[2]) if not changing else None
+
+
+def _positions(shape: Shape, layout: Layout) -> int:
+    if layout == "td":
+        return int(np.prod(shape[:-1]))
+    return shape[2] if layout == "bdt" else shape[1]
+
+
+def _numbers(config: Any) -> list[int]:
+    """Return whole numbers of a configuration, and twice them, which could be lengths of chunks."""
+    found: set[int] = set()
+    for each in recordings.configs(config):
+        for value in vars(each).values():
+            if isinstance(value, int) and not isinstance(value, bool) and 8 <= value <= 3_000:
+                found |= {value, 2 * value}
+    return sorted(found)
