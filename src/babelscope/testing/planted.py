@@ -124,6 +124,7 @@ def planted_activations(
     falling: float = 0.0,
     texts: Sequence[str] = (),
     clusters: Sequence[str] = (),
+    together: float = 0.0,
 ) -> Activations:
     """Write a store of synthetic activations at points that both modalities share.
 
@@ -147,7 +148,9 @@ def planted_activations(
     texts : sequence of str, optional
         Of the sentences, in every language.
     clusters : sequence of str, optional
-        What each sentence is said to belong to. It changes no activation.
+        What each sentence is said to belong to.
+    together : float
+        The share of the variance of every component that the sentences of one cluster have in common.
 
     Returns
     -------
@@ -209,10 +212,21 @@ def planted_activations(
     }
     if falling:
         identity["falling"] = falling
+    if together:
+        identity["together"] = together
     writer = Writer(Path(path), Layout(sentences, tuple(languages), MODALITIES, rows, n, identity, provenance))
     if clusters:
         writer.write_clusters(dict(zip(sentences, clusters, strict=True)))
-    vectors, lengths = planted_vectors(points, n=n, languages=languages, width=width, seed=seed, falling=falling)
+    vectors, lengths = planted_vectors(
+        points,
+        n=n,
+        languages=languages,
+        width=width,
+        seed=seed,
+        falling=falling,
+        clusters=clusters,
+        together=together,
+    )
     readers = [f"reader {index % 3}" for index in range(n)]  # with no voice of their own
     for column, language in enumerate(languages):
         writer.write_language(
@@ -240,6 +254,8 @@ def planted_vectors(
     width: int = 24,
     seed: int = 0,
     falling: float = 0.0,
+    clusters: Sequence[str] = (),
+    together: float = 0.0,
 ) -> tuple[dict[tuple[str, str], dict[str, NDArray[np.float32]]], dict[tuple[str, str], NDArray[np.float64]]]:
     """Return what :func:`planted_activations` writes: vectors and lengths, by modality and language.
 
@@ -257,11 +273,20 @@ def planted_vectors(
         for modality in MODALITIES
         for language in languages
     }
+    codes = np.unique(list(clusters), return_inverse=True)[1] if together else None
+
+    def drawn() -> NDArray[np.float64]:
+        own = generator.standard_normal((n, width))
+        if codes is None:
+            return own
+        common = generator.standard_normal((int(codes.max()) + 1, width))[codes]
+        return np.asarray(np.sqrt(together) * common + np.sqrt(1 - together) * own)
+
     vectors: dict[tuple[str, str], dict[str, NDArray[np.float32]]] = {key: {} for key in logs}
     for name, planted in points.items():
-        meaning = generator.standard_normal((n, width))
-        of_modality = {modality: generator.standard_normal((n, width)) for modality in MODALITIES}
-        of_language = {language: generator.standard_normal((n, width)) for language in languages}
+        meaning = drawn()
+        of_modality = {modality: drawn() for modality in MODALITIES}
+        of_language = {language: drawn() for language in languages}
         direction = generator.standard_normal(width)
         direction *= np.sqrt(width) / np.linalg.norm(direction)
         spoken = {
@@ -278,7 +303,7 @@ def planted_vectors(
                     + np.sqrt(planted.modality) * of_modality[modality]
                     + np.sqrt(planted.language) * of_language[language]
                     + np.sqrt(planted.length) * length[:, None] * direction
-                    + np.sqrt(max(planted.noise + planted.meaning - share, 0.0)) * generator.standard_normal((n, width))
+                    + np.sqrt(max(planted.noise + planted.meaning - share, 0.0)) * drawn()
                 ),
                 dtype=np.float32,
             )
