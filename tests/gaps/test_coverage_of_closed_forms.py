@@ -65,6 +65,21 @@ def test_deviations_by_cluster_add_up_and_are_the_jackknife_s() -> None:
     assert (deviations_by_cluster(copies, clusters) ** 2).sum() == pytest.approx(copies[::3].var(ddof=1) / 10)
 
 
+def test_what_pairs_add_is_summed_by_pairs_of_clusters() -> None:
+    clusters, measure = np.arange(60) // 3, parse_measure("linear_cka")
+    apart = clusters[:, None] != clusters
+    estimates, wanted = [], []
+    for seed in range(30):
+        x, y = sides(60, seed, 24, 0.0)
+        a, b = (measure.prepare(Representation(side, clusters=clusters)) for side in (x, y))
+        estimates.append(float((measure.pair_sketch(a, b) ** 2).sum()))
+        k, m = a.matrix, b.matrix
+        each = apart * (k * m - float(np.vdot(k, m)) / 2 * (k**2 + m**2))
+        sums = np.add.reduceat(np.add.reduceat(each, np.arange(0, 60, 3), 0), np.arange(0, 60, 3), 1)
+        wanted.append(2 * float((sums**2).sum()))
+    assert np.mean(estimates) == pytest.approx(np.mean(wanted), rel=0.15)
+
+
 def covered(
     count: int, n: int, width: int, falling: float, names: tuple[str, ...] = CLOSED, documents: int = 1
 ) -> dict[str, float]:

@@ -18,8 +18,9 @@ from babelscope.similarity import student
 
 FloatArray = NDArray[np.float64]
 
-#: Degrees of freedom below which variances are left as the jackknife gives them, which is too large.
-FEW = 30
+#: Degrees of freedom up to which variances are left as the jackknife gives them, which is too large: those of drawn
+#: deviations, whose halves show only roughly what is counted twice.
+FEW = 15
 
 #: Draws of the largest t statistic, and how many are made at a time.
 DRAWS, AT_ONCE = 20_000, 2_000
@@ -83,7 +84,7 @@ def simultaneous(scored: Scored, contrasts: Sequence[Sequence[Term]], *, seed: i
     square = (blocks**2).sum(0)
     # The share that pairs of sentences add twice is estimated over all contrasts: that of a single one varies much, and
     # where it is overestimated the largest t would be too large. With few degrees of freedom it is not taken off.
-    twice = min(float((halves**2).sum() / max(square.sum(), 1e-300)), 0.5) if deviations.freedom >= FEW else 0.0
+    twice = min(float((halves**2).sum() / max(square.sum(), 1e-300)), 0.5) if deviations.freedom > FEW else 0.0
     errors = np.sqrt(square * (1 - twice))
     known = errors > 1e-9
     if not known.any():

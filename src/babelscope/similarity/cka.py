@@ -65,7 +65,7 @@ class _CKA(TraceForm):
             # U-centring takes r_i + r_j - s off the diagonal, and all of the diagonal.
             means = rows / (n - 2) - rows.sum() / (2 * (n - 1) * (n - 2))
             lost = (kernel.diagonal() - 2 * means) / size**0.5
-        return Kernel(centred / size**0.5, lost=lost)
+        return Kernel(centred / size**0.5, lost=lost, clusters=x.clusters)
 
     @property
     def has_influence(self) -> bool:

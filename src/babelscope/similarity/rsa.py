@@ -81,7 +81,7 @@ class RSA(TraceForm):
             raise DataError(f"{label_of(x.name)}: all pairs of sentences are equally far apart, so rsa is not defined")
         matrix = np.zeros((x.n, x.n))
         matrix[upper] = distances / (norm * 2**0.5)
-        return Kernel(row_weighted(matrix + matrix.T))
+        return Kernel(row_weighted(matrix + matrix.T), clusters=x.clusters)
 
     def of_one_column(self) -> RSA:
         # A single number has no correlation over features.

@@ -28,10 +28,17 @@ SKETCHED = 600
 
 
 @lru_cache(maxsize=2)
-def _signs(n: int) -> NDArray[np.float32]:
-    """Return symmetric matrices of random signs, the same every time, shape (SKETCHES, n n); their squares average."""
-    upper = np.triu(np.sign(np.random.default_rng(n).standard_normal((SKETCHES, n, n))), 1)
-    return np.asarray((upper + upper.swapaxes(1, 2)).reshape(SKETCHES, -1) / SKETCHES**0.5, dtype=np.float32)
+def _signs(n: int, clusters: bytes | None = None) -> NDArray[np.float32]:
+    """Return symmetric matrices of random signs, the same every time, shape (SKETCHES, n n); their squares average.
+
+    With clusters (as bytes), all pairs of sentences of two clusters have one sign, and those of one cluster have none:
+    what two clusters add is counted as what two sentences add is.
+    """
+    codes = np.arange(n) if clusters is None else np.frombuffer(clusters, dtype=np.int64)
+    count = int(codes.max()) + 1
+    upper = np.triu(np.sign(np.random.default_rng(count).standard_normal((SKETCHES, count, count))), 1)
+    signs = (upper + upper.swapaxes(1, 2))[:, codes][:, :, codes]
+    return np.asarray(signs.reshape(SKETCHES, -1) / SKETCHES**0.5, dtype=np.float32)
 
 
 @dataclass
@@ -50,12 +57,15 @@ class Kernel:
         or cannot be brought back to one.
     cube : float or None
         tr matrix^3, where that is known without a product of matrices.
+    clusters : ndarray of int, shape (n,), or None
+        Which sentences belong together.
     """
 
     matrix: Array
     room: int = -1
     lost: Array | None = None
     cube: float | None = None
+    clusters: IntArray | None = None
 
     def __post_init__(self) -> None:
         self.room = self.n - 1 if self.room < 0 else self.room
@@ -145,7 +155,7 @@ class TraceForm(Measure):
         a, b = x.matrix, y.matrix
         # What pair (i, j) adds to <A, B> / (|A| |B|), to first order.
         each = a * b - (inner(a, b) / 2) * (a * a + b * b)
-        signs = like(_signs(n), each)
+        signs = like(_signs(n, None if x.clusters is None else x.clusters.tobytes()), each)
         return to_numpy(signs @ (each.float() if is_tensor(each) else each.astype(np.float32)).reshape(-1))
 
     def law(self, x: Kernel, y: Kernel) -> NullLaw | None:
