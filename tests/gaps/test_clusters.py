@@ -362,6 +362,23 @@ def test_where_no_cluster_is_known_the_texts_say_how_far_sentences_repeat_one_an
     assert "No two texts are nearly the same" in caveat(store, "clusters-unknown")
 
 
+def test_a_p_from_a_model_is_told_and_no_decision_of_a_small_study_hangs_on_it(tmp_path: Path) -> None:
+    store = planted_activations(
+        tmp_path / "a.zarr",
+        {"shared": Planted(meaning=0.9)},
+        n=60,
+        languages=("xa", "xb"),
+        clusters=[f"d{row // 3}" for row in range(60)],
+    )
+    found = compare(store, ["linear_cka", "mutual_knn"], controls=("none",))
+    nulls = found.scores.groupby("measure")["null"].unique()
+    assert nulls["linear_cka"].tolist() == ["permutation of clusters"]  # leads, and 2 tests need no p below .025
+    assert nulls["mutual_knn(k=10)"].tolist() == ["permutation of clusters, tail of an exponential law"]
+    assert "p-from-a-model" in {one["id"] for one in found.meta["caveats"]}
+    few = compare(store, ["linear_cka"], controls=("none",), permutations=30)
+    assert set(few.scores["null"]) == {"permutation of clusters"}
+
+
 def test_clusters_that_leave_few_permutations_are_told(tmp_path: Path) -> None:
     points = {"shared": Planted(meaning=0.4)}
     sizes = np.repeat(["a", "b", "c", "d"], [1, 2, 3, 2])

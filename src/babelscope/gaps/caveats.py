@@ -45,6 +45,7 @@ def caveats(scores: pd.DataFrame, meta: dict[str, Any]) -> list[Caveat]:
         _few(scores),
         *_saturated(scores),
         *_clusters(meta),
+        _tails(scores),
         _readers(meta),
         _notes("model", "About the model", meta["model"]["notes"]),
         _towers(meta),
@@ -79,6 +80,21 @@ def with_corpus_caveat(known: Sequence[Caveat], problems: Iterable[Problem]) -> 
 
 def _traced(id: str, title: str, text: Traced) -> Caveat:
     return {"id": id, "title": title, "text": str(text), "parts": text.parts()}
+
+
+def _tails(scores: pd.DataFrame) -> Caveat | None:
+    beyond = scores["null"].fillna("").str.contains("tail of") if "null" in scores else pd.Series(False, scores.index)
+    if not beyond.any():
+        return None
+    return {
+        "id": "p-from-a-model",
+        "title": "Some p-values are a model's",
+        "text": (
+            f"{int(beyond.sum())} of {len(scores)} scores lie more than 10 standard deviations beyond what permutations "
+            "of clusters gave. Their p is the tail of an exponential law with the permutations' mean and standard "
+            "deviation, not a share of permutations (column null): read it as small, not as that number."
+        ),
+    }
 
 
 def _few(scores: pd.DataFrame) -> Caveat | None:

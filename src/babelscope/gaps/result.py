@@ -49,7 +49,7 @@ SCORE_COLUMNS: tuple[str, ...] = (
     "kx",
     "ky",
     "convention",
-    "null",  # "closed form", "permutation", "permutation of clusters", or empty without one
+    "null",  # "closed form", "permutation", "permutation of clusters" (and "tail of ..."), or empty without one
 )
 
 #: Columns of the curves table: the scores of one kind at one point, over languages (modality similarity) or language

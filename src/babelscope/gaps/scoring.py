@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from babelscope.capture.store import Activations, now, versions
 from babelscope.errors import DataError, UsageError, did_you_mean
+from babelscope.gaps.above_chance import LEVEL as ABOVE_CHANCE
 from babelscope.gaps.by_class import intervals_of_means
 from babelscope.gaps.caveats import caveats
 from babelscope.gaps.comparisons import MATCHES, Comparison, Place, plan
@@ -21,6 +22,7 @@ from babelscope.gaps.contrasts import scored_by_measure, with_intervals
 from babelscope.gaps.curves import curves
 from babelscope.gaps.headline import headline
 from babelscope.gaps.lengths import log_lengths, standardised_log
+from babelscope.gaps.naming import by_preference
 from babelscope.gaps.pairing import pairing_table
 from babelscope.gaps.parts import Parts
 from babelscope.gaps.repetition import repetition
@@ -61,6 +63,9 @@ DRAWN_BY_CLUSTER = DRAWN.replace("blocks of the sentences", "blocks of whole clu
     "halvings of the sentences", "halvings by whole clusters"
 )
 NOT_ASKED = "none: without a closed form, and not named in intervals"
+
+#: What is added to the null of a score that lies beyond its permutations.
+TAIL = "tail of an exponential law"
 
 #: Fewest clusters of sentences from which an interval is given.
 FEWEST_CLUSTERS = 8
@@ -460,6 +465,7 @@ class _Scoring:
             controls=(NONE, *(control for control in controls if control != NONE)),
             clusters=self.clusters if clusters and any(measure.has_influence for measure in measures) else None,
             sequential=True,
+            tails=self._tails(measures),
             fingerprints=self.parts.of(name) is not None,
             **self.settings,
         )
@@ -470,6 +476,19 @@ class _Scoring:
         with table.computing() as pool:
             table.fill(pool)
         return table
+
+    def _tails(self, measures: Sequence[Measure]) -> tuple[bool, ...]:
+        """Return of which measures p may be a model's, where permutations would take long to reach a score.
+
+        Of none without clusters. Of the leading measure, whose p-values are corrected for all languages and points
+        (:mod:`babelscope.gaps.above_chance`), only where permutations could not pass that correction.
+        """
+        if self.settings["documents"] is None:
+            return ()
+        tested = sum(one.kind == "modality_similarity" for one in self.comparisons)
+        decide = tested <= ABOVE_CHANCE * (self.settings["permutations"] + 1)
+        leading = by_preference(str(measure) for measure in measures if not measure.same_space)[:1]
+        return tuple(not (decide and str(measure) in leading) for measure in measures)
 
     def _add(
         self,
@@ -496,7 +515,8 @@ class _Scoring:
         frame["chance_corrected"] = chance_corrected(frame["value"], frame["null_mean"], best)
         exact, known = flat[:, VARIABLES.index("exact")] == 1, np.isfinite(flat[:, VARIABLES.index("null_mean")])
         drawn = "permutation" if self.settings["documents"] is None else "permutation of clusters"
-        frame["null"] = np.where(known, np.where(exact, "closed form", drawn), "")
+        tail = flat[:, VARIABLES.index("tail")] == 1
+        frame["null"] = np.where(known, np.select([exact, tail], ["closed form", f"{drawn}, {TAIL}"], drawn), "")
         frame["convention"] = [measure.convention_text for measure in taken or measures] * len(comparisons)
         self.frames.append(frame.loc[np.isfinite(flat[:, 0]), list(SCORE_COLUMNS)])
 

@@ -23,6 +23,7 @@ Pair = tuple[Hashable, Hashable]
 VARIABLES = (
     "value", "null_mean", "null_sd", "null_q95", "calibrated", "p", "low", "high", "n", "kx", "ky", "saturated",
     "exact",
+    "tail",
 )  # fmt: skip
 
 #: Controls: as it is; after regressing out the pair's covariates; the second side's sentences in another order.
@@ -51,6 +52,9 @@ class Settings:
         closed form then.
     sequential : bool
         Whether permutations are drawn until the p-value is decided, `permutations` at most.
+    tails : tuple of bool
+        Of each measure, whether drawing ends where a score is out of the permutations' reach, p being a model's then
+        (:func:`~babelscope.similarity.permutation.out_of_reach`); empty: of none.
     """
 
     measures: tuple[Measure, ...]
@@ -66,6 +70,7 @@ class Settings:
     clusters: IntArray | None = None
     sequential: bool = False
     documents: IntArray | None = None
+    tails: tuple[bool, ...] = ()
 
     @property
     def deviating(self) -> tuple[int, ...]:

@@ -188,7 +188,7 @@ class BlockWorker:
             numbers = filled.table[row, at, settings.controls.index(SHUFFLED)]
             numbers[_AT["value"]], numbers[_AT["n"]] = outcome.shuffled, left.n
             numbers[_AT["kx"]], numbers[_AT["ky"]] = measure.ranks(x, y)
-            numbers[_AT["saturated"]] = numbers[_AT["exact"]] = 0.0
+            numbers[_AT["saturated"]] = numbers[_AT["exact"]] = numbers[_AT["tail"]] = 0.0
 
     def _regressed(self, filled: Filled, row: int, left: Side, right: Side, covariates: FloatArray) -> None:
         documents = self.settings.documents
@@ -234,12 +234,12 @@ class BlockWorker:
             settings.alpha,
             law=outcome.law,
             sequential=settings.sequential,
-            stopping=settings.documents is not None,
+            stopping=settings.tails[settings.measures.index(measure)] if settings.tails else False,
         )
         numbers = filled.table[row, at, settings.controls.index(control)]
         numbers[_AT["value"]], numbers[_AT["n"]] = outcome.value, n
         numbers[_AT["kx"]], numbers[_AT["ky"]] = measure.ranks(x, y)
-        numbers[_AT["saturated"]], numbers[_AT["exact"]] = 0.0, used == "exact"
+        numbers[_AT["saturated"]], numbers[_AT["exact"]], numbers[_AT["tail"]] = 0.0, used == "exact", used == "tail"
         if found is not None:
             for name, number in found.numbers().items():
                 numbers[_AT[name]] = number

@@ -424,7 +424,7 @@ class PairTable:
 def _dataset(table: PairTable, names: list[str]) -> xr.Dataset:
     """Return a table's numbers without controls, with their labels."""
     settings, plain = table.settings, table.numbers[:, :, table.settings.controls.index(NONE)]
-    data: dict[str, Any] = {name: (("pair", "measure"), plain[:, :, at]) for name, at in _AT.items()}
+    data: dict[str, Any] = {name: (("pair", "measure"), plain[:, :, at]) for name, at in _AT.items() if name != "tail"}
     best = [measure.best for measure in settings.measures]
     corrected = chance_corrected(plain[:, :, _AT["value"]], plain[:, :, _AT["null_mean"]], best)
     data["chance_corrected"] = (("pair", "measure"), corrected)

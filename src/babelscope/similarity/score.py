@@ -187,6 +187,9 @@ def calibration_of(
 ) -> tuple[Calibration | None, str, FloatArray | None]:
     """Return a score's calibration, the null that gave it, and the permuted scores where there are any.
 
+    The null is ``exact``, ``permutation``, or ``tail``: permutations, but beyond those that were drawn p is the tail of
+    an exponential law, a model.
+
     Parameters
     ----------
     measure : Measure
@@ -216,7 +219,7 @@ def calibration_of(
     beyond = out_of_reach(value, drawn, higher=higher) if sequential and stopping and count < permutations else None
     if beyond is not None:
         found = calibrate(value, drawn, alpha=alpha, best=best, higher=higher)
-        return (found if found.saturated else replace(found, p=beyond)), "permutation", drawn
+        return (found, "permutation", drawn) if found.saturated else (replace(found, p=beyond), "tail", drawn)
     if sequential and count < permutations:
         slack = 1e-12 * max(1.0, abs(value))
         while len(drawn) < permutations:
