@@ -459,7 +459,9 @@ def models_list(
 
 
 @models_app.command("show")
-def models_show(name: Annotated[str, typer.Argument(help="A model, or speech+text for a pair.")]) -> None:
+def models_show(
+    name: Annotated[str, typer.Argument(help="A model, hf:owner/name, hf:./folder, or speech+text for a pair.")],
+) -> None:
     """Show a model's points in order, with stage, depth, width and length formula, and its memory in each dtype.
 
     Example: babelscope models show whisper-base+e5-small
@@ -491,10 +493,12 @@ def models_show(name: Annotated[str, typer.Argument(help="A model, or speech+tex
     memory = ", ".join(f"{size / 1e6:.0f} MB in {dtype}" for dtype, size in planned.memory.items())
     lines.append(f"in all: {planned.parameters / 1e6:.1f} M parameters; {memory}")
     lines += [f"weights: {one.file} from {one.source}, sha256 {one.sha256}" for one in model.weights]
-    if not planned.from_weights:
+    lines += planned.sources
+    if not planned.from_weights and not planned.sources:
         lines.append("weights: none were read; this is the released configuration")
+    if not planned.from_weights:
         lines += [line for asset in assets_of(name) for line in _about_asset(asset)]
-    lines += [f"licence: {model.licence}", *(f"note: {note}" for note in model.notes)]
+    lines += [f"licence: {model.licence or 'not said'}", *(f"note: {note}" for note in model.notes)]
     for line in lines:
         out.print(line, markup=False, highlight=False)
 

@@ -18,9 +18,13 @@ from babelscope.corpora.checks import CorpusCheck, Limits
 from babelscope.errors import BabelscopeError, DataError, FetchError
 from babelscope.fetch import ASSETS, is_fetched
 from babelscope.models.base import Model, Point, check_device
+from babelscope.models.naming import location
 from babelscope.models.planning import plan, token_counter
-from babelscope.models.weights.places import local_path
+from babelscope.models.weights.places import local_path, locate
 from babelscope.similarity import parse_measure
+
+#: Options of models of the hub that leave their points as they are planned.
+_KEEP_POINTS = {"prompt", "batch", "device_map"}
 
 
 def check_assets(names: Iterable[str]) -> None:
@@ -82,10 +86,17 @@ def check_model(
     for part, folder in folders.items():
         if folder is not None and not os.path.lexists(folder):
             raise DataError(f"weights: there is no folder {folder}: name the folder of {part}'s weights, or a hub id")
-    if options or not models.has_planner(name):
+    declared = {part: found for part in models.parts(name) if (found := models.info(part).declaration)}
+    for part, declaration in declared.items():
+        source = named.get(part) or location(declaration)
+        if local_path(source) is not None:
+            locate(source, adapters=True)
+    keep_points = _KEEP_POINTS if len(declared) == len(models.parts(name)) else set()
+    if set(options or ()) - keep_points or not models.has_planner(name):
         return None
-    planned = plan(name, {part: str(folder) for part, folder in folders.items() if folder is not None}).model
-    return planned.select_points(points) if None not in folders.values() else None
+    given = {part: source for part, source in named.items() if folders[part] is not None or part in declared}
+    planned = plan(name, given).model
+    return planned.select_points(points) if len(given) == len(named) else None
 
 
 def check_output(folder: Path) -> None:

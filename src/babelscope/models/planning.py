@@ -12,6 +12,7 @@ from torch import Tensor
 
 from babelscope.models import info, load, naming, pair, parts, weights_by_part
 from babelscope.models.base import DTYPES, Model
+from babelscope.models.weights.accounting import has_all_weights
 from babelscope.models.weights.places import locate_settings
 
 
@@ -25,10 +26,13 @@ class Plan:
         Its points, notes and licence are to be read; if it was not made from weights, there is nothing to run.
     from_weights : bool
         True if weights were read for it; False if it was built from a configuration alone.
+    sources : tuple of str
+        Where its configuration is from, and what its weights are that were not read: a line each.
     """
 
     model: Model
     from_weights: bool
+    sources: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> int:
@@ -76,7 +80,8 @@ def plan(name: str, folder: str | Mapping[str, str] | None = None) -> Plan:
     folders = weights_by_part(name, folder)
     made = [_planned(part, folders.get(part)) for part in parts(name)]
     model = made[0].model if len(made) == 1 else pair(name, *(each.model for each in made))
-    return Plan(model, from_weights=all(each.from_weights for each in made))
+    sources = tuple(line for each in made for line in each.sources)
+    return Plan(model, all(each.from_weights for each in made), sources)
 
 
 def token_counter(name: str, weights: str | Mapping[str, str] | None = None) -> Callable[[str, str], int] | None:
@@ -109,8 +114,18 @@ def _planned(name: str, folder: str | None) -> Plan:
     planner, declaration = _resolve(described.planner), described.declaration
     if declaration is None:
         return Plan(planner(name, folder), from_weights=False)
+    from babelscope.models.adapters.index import check_index  # transformers is slow to import
+
     place = locate_settings(folder or naming.location(declaration))
+    index = None if has_all_weights(place.folder) else check_index(place.folder, declaration.kind)
     model: Model = planner(declaration.name, str(place.folder))
     licence = model.licence or declaration.licence or place.licence
     notes = tuple(dict.fromkeys((*model.notes, *declaration.notes)))
-    return Plan(dataclasses.replace(model, licence=licence, notes=notes), from_weights=False)
+    sources = [f"configuration: {place.source}"]
+    if index is not None:
+        size = f", {index.size / 1e9:.1f} GB" if index.size else ""
+        sources.append(
+            f"weights: {len(index.files)} files{size}, not read; all {len(index.names)} arrays of their index have a "
+            f"place"
+        )
+    return Plan(dataclasses.replace(model, licence=licence, notes=notes), from_weights=False, sources=tuple(sources))

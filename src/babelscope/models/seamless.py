@@ -73,7 +73,7 @@ from babelscope.models.weights.fairseq2_seamless import (
     seamless_state,
 )
 from babelscope.models.weights.folder import read_tokenizer
-from babelscope.models.weights.places import Place, expanded, locate
+from babelscope.models.weights.places import Place, expanded, locate, locate_settings
 from babelscope.models.weights.settings import read_settings
 
 SAMPLE_RATE = 16_000
@@ -461,7 +461,7 @@ def planned(name: str, folder: str | None = None) -> Model:
     release = RELEASES[name]
     config = _checked(release.config(), name)
     if folder:
-        original, place = _locate(folder)
+        original, place = _locate(folder, locate_settings)
         config = _config(place.folder, release, required=original is None)
     with torch.device("meta"):
         parts = build(config, torch.float32)
@@ -539,14 +539,14 @@ def _notes(target: str, text_positions: str, left_out: Mapping[str, int]) -> tup
     return tuple(notes)
 
 
-def _locate(weights: str) -> tuple[Path | None, Place]:
+def _locate(weights: str, find: Callable[..., Place] = locate) -> tuple[Path | None, Place]:
     """Return the original checkpoint, if it is one, and the place of everything else."""
     path = expanded(weights)
     if path.suffix == ".pt":
         if not path.is_file():
             raise DataError(f"weights: there is no file {weights}")
         return path, Place(path.parent, path.resolve().parent.name)
-    return None, locate(weights, also=" an original .pt,")
+    return None, find(weights, also=" an original .pt,")
 
 
 def _config(folder: Path, release: Release, *, required: bool) -> Any:

@@ -40,6 +40,14 @@ def safetensors_files(folder: Path) -> list[Path]:
     return files
 
 
+def has_all_weights(folder: Path) -> bool:
+    """Whether a folder holds weights, and every shard that its index names if it has one."""
+    try:
+        return bool(safetensors_files(folder))
+    except DataError:
+        return False
+
+
 def safetensors_arrays(files: Sequence[Path], wanted: Callable[[str], bool]) -> Iterator[tuple[str, Tensor]]:
     """Yield the arrays whose names are `wanted`, one at a time, so that no file is in memory whole.
 
@@ -104,6 +112,47 @@ def refuse_integers(dtypes: Mapping[str, str], source: str, unused: tuple[str, .
                 f"weights {source}: {name!r} holds {dtype} where floating-point numbers belong: a quantised model is "
                 f"not read, name one in 16 or 32 bits"
             )
+
+
+def refuse_unplaced(
+    missing: Iterable[str],
+    unexpected: Iterable[str],
+    source: str,
+    class_name: str,
+    *,
+    ignore_missing: tuple[str, ...] = (),
+    ignore_unexpected: tuple[str, ...] = (),
+) -> None:
+    """Refuse weights that a model would lack, or that it has no place for.
+
+    Parameters
+    ----------
+    missing, unexpected : iterable of str
+        Names of arrays.
+    source : str
+        Where they come from, for messages.
+    class_name : str
+        The model's class.
+    ignore_missing, ignore_unexpected : tuple of str
+        Starts of names of arrays that nothing here uses.
+
+    Raises
+    ------
+    DataError
+        Naming one of them.
+    """
+    lacking = sorted(name for name in missing if not name.startswith(ignore_missing))
+    if lacking:
+        raise DataError(
+            f"weights in {source} lack {len(lacking)} arrays of the model, such as {lacking[0]!r}: they are another "
+            f"model's"
+        )
+    further = sorted(name for name in unexpected if not name.startswith(ignore_unexpected))
+    if further:
+        raise DataError(
+            f"weights in {source} hold {len(further)} arrays that {class_name} has no place for, such as "
+            f"{further[0]!r}: they are another model's, or have a further head: save the model without it"
+        )
 
 
 #: What wraps a model in training, by what it puts before each name, and where the model itself then is.

@@ -17,6 +17,7 @@ from babelscope.models.weights.accounting import (
     refuse_integers,
     refuse_larger,
     refuse_not_finite,
+    refuse_unplaced,
     refuse_wrapped,
     safetensors_dtypes,
     safetensors_files,
@@ -198,19 +199,15 @@ def load_pretrained(
     except Exception as error:  # the library raises whatever its parts do
         reason = str(error).strip().split("\n", 1)[0]
         raise DataError(f"weights in {folder} cannot be loaded ({reason}): name another folder or hub id") from error
-    missing = [key for key in loading["missing_keys"] if not key.startswith(ignore_missing)]
-    if missing or loading["mismatched_keys"]:
-        wrong = missing or [key[0] for key in loading["mismatched_keys"]]
-        raise DataError(
-            f"weights in {folder} lack {len(wrong)} arrays of the model, such as {sorted(wrong)[0]!r}: they are "
-            f"another model's"
-        )
-    unexpected = [key for key in loading["unexpected_keys"] if not key.startswith(ignore_unexpected)]
-    if unexpected:
-        raise DataError(
-            f"weights in {folder} hold {len(unexpected)} arrays that {kind.__name__} has no place for, such as "
-            f"{sorted(unexpected)[0]!r}: they are another model's, or have a further head: save the model without it"
-        )
+    refuse_unplaced([key[0] for key in loading["mismatched_keys"]], (), str(folder), kind.__name__)
+    refuse_unplaced(
+        loading["missing_keys"],
+        loading["unexpected_keys"],
+        str(folder),
+        kind.__name__,
+        ignore_missing=ignore_missing,
+        ignore_unexpected=ignore_unexpected,
+    )
     narrowed = dtype == torch.float16 and not set(dtypes.values()) <= {"F16"}
     for name, array in model.state_dict().items():
         refuse_not_finite(name, array, str(folder), narrowed=narrowed)

@@ -68,5 +68,7 @@ def _sizes(said: Mapping[str, Any]) -> Iterator[tuple[str, int | float]]:
             yield from _sizes(value)
         elif isinstance(value, int | float) and not isinstance(value, bool):
             name = key.lower()
+            if name == "total_size":  # of an index: the bytes of all files
+                continue
             if "layers" in name or name in _WIDTHS or name.endswith(_SIZES):
                 yield name, value
