@@ -45,6 +45,7 @@ LONG = {
     r"^babelscope run study\.toml$@README": "Whisper on its own window",
     r"^babelscope (run|encode) examples/study\.toml$": "Whisper on its own window",
     r"^babelscope (compare|report) results/first-study": "the results of the line before",
+    r"^babelscope models verify (whisper-base|pocket)": "three real models, run some ten times each",
     r"^babelscope search index asterisk": "300 recordings",
     r"^babelscope search evaluate --index prompts": "the index of the line before",
 }
@@ -127,7 +128,7 @@ def _prepare(page: Path, given: Path, folder: Path) -> None:
 
 
 def _needs_assets(page: Path) -> bool:
-    return any(re.search(r"fetch|search|asterisk|demo", line) for line in lines(page))
+    return any(re.search(r"fetch|search|asterisk|demo|models verify (whisper|pocket)", line) for line in lines(page))
 
 
 def _pages(slow: bool) -> Iterator[ParameterSet]:
@@ -198,6 +199,7 @@ OTHER_BLOCKS = {
     "corpora-check:text": "what is printed",
     "corpora-check:json": "what is written; tests/corpora/test_corpora_check.py has its keys",
     "checking:text": "what is printed, and a grammar",
+    "verifying-models:text": "what is printed",
     "stores:": "what is printed",
     "CONTRIBUTING:": "a drawing",
 }

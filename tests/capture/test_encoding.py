@@ -348,6 +348,27 @@ def test_activations_that_are_not_finite_are_skipped_and_none_left_is_an_error(
         encode(model, corpus, tmp_path / "b.zarr", skip_bad=True)
 
 
+def test_an_overflow_in_float16_stops_with_its_first_layer_and_the_remedy(
+    tiny_model: Model, tones: Corpus, tmp_path: Path
+) -> None:
+    side = copy.copy(tiny_model.sides["text"])
+    side.root = copy.deepcopy(side.root).half()
+    weight = side.root.get_parameter("encoder.layer.1.intermediate.dense.weight")
+    weight.copy_(60_000 * weight.sign())
+    model = dataclasses.replace(tiny_model, sides={"text": side})
+    corpus = tones.select(modalities=("text",))
+    said = (
+        r"sentence 's00', text in 'xa': the activation at text.layer.1 is not finite, its first \(12 of 12 sentences "
+        r"there\): it overflows in float16; set dtype = 'bfloat16', whose range is that of float32, or 'float32'"
+    )
+    with pytest.raises(DataError, match=said):
+        encode(model, corpus, tmp_path / "half.zarr")
+    with pytest.raises(DataError, match="the first reason: " + said):
+        encode(model, corpus, tmp_path / "skipped.zarr", skip_bad=True)
+    side.root = side.root.bfloat16()
+    assert np.isfinite(encode(model, corpus, tmp_path / "b.zarr").matrix("text.layer.1", "text", "xa")).all()
+
+
 def test_a_bfloat16_store_keeps_what_was_skipped_apart(tiny_model: Model, spoilt: Path, tmp_path: Path) -> None:
     corpus = corpora.load("manifest", path=spoilt)
     for kept in ("bfloat16", "float16"):

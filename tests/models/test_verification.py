@@ -333,7 +333,7 @@ def test_a_sound_model_passes_quick_and_full() -> None:
         assert {("same modules", "both"), ("batches", "speech"), ("batches", "text")} <= checked
         assert {("own forward", "speech"), ("lengths", "speech"), ("rerun", "text")} <= checked
     told = next(row for row in verification.rows if row.check == "pooled silence" and row.point == "speech.frames")
-    assert told.said == ("202 positions of 2.02 s are pooled; a second of silence behind adds 100 at speech.frames")
+    assert told.said == "202 positions of 2.02 s are pooled, 100 more for a second of silence at speech.frames"
 
 
 def test_in_float16_an_overflow_is_refused_with_a_remedy_and_in_float32_it_is_foretold() -> None:

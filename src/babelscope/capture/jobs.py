@@ -249,10 +249,11 @@ def encode_job(
     vectors = {point.name: np.full((len(sentences), point.width), np.nan, dtype=np.float32) for point in side.points}
     for name, values in found.items():
         vectors[name][rows] = values
-        for row in np.flatnonzero(~np.isfinite(values).all(axis=1)).tolist():
+        bad = np.flatnonzero(~np.isfinite(values).all(axis=1)).tolist()
+        for row in bad:
             reason = (
                 f"sentence {sentences[rows[row]]!r}, {modality} in {language!r}: the activation at {name} is not "
-                f"finite; try dtype = 'float32', or check the weights"
+                f"finite, its first ({len(bad)} of {len(rows)} sentences there): {_remedy_of_range(side)}"
             )
             if not how.skip_bad:
                 raise _hinting(DataError(reason))
@@ -273,6 +274,14 @@ def encode_job(
         [tokens[row] if row in whole else [] for row in range(len(sentences))] if tokens else (),
         dict(sorted(skipped.items())),
     )
+
+
+def _remedy_of_range(side: Side) -> str:
+    """Return what to do about an activation that is not finite, by the number format that the model runs in."""
+    dtype = next(side.root.parameters()).dtype
+    if dtype == torch.float16:
+        return "it overflows in float16; set dtype = 'bfloat16', whose range is that of float32, or 'float32'"
+    return "set dtype = 'float32'" if dtype == torch.bfloat16 else "check the weights"
 
 
 def _too_short(side: Side, job: Job, sentence: str, utterance: Utterance) -> DataError | None:

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor, nn
-from transformers import BertConfig, BertModel
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 from transformers.initialization import no_init_weights
 
 from babelscope.cache import sha256_of
@@ -101,7 +101,7 @@ class E5Text(Side):
             raise DataError(
                 f"{len(ids)} tokens are more than the {self.longest} positions that E5 has: shorten the text"
             )
-        if len(ids) <= len(self.tokenizer.encode(PREFIX.strip()).ids):
+        if ids == self.tokenizer.encode(PREFIX).ids or len(ids) <= len(self.tokenizer.encode(PREFIX.strip()).ids):
             raise DataError("the tokenizer finds no token in the text")
         return Prepared({"input_ids": torch.tensor(ids)}, len(ids))
 
@@ -117,6 +117,23 @@ class E5Text(Side):
     def forward(self, batch: Batch) -> Mapping[str, Tensor]:
         """Run the encoder and return the sentence embeddings."""
         return {"text.pooled": self.embeddings(batch)}
+
+    @torch.inference_mode()
+    def reference(self, item: str | NDArray[np.float32], language: str) -> Mapping[str, Tensor]:
+        """Return the model's own list of hidden states behind transformers' tokenizer, and their normalised mean."""
+        tokenizer = PreTrainedTokenizerFast(tokenizer_object=self.tokenizer)
+        inputs = tokenizer([PREFIX + str(item)], return_tensors="pt").to(self.device)
+        states = [each[0] for each in self.model(inputs["input_ids"], output_hidden_states=True).hidden_states]
+        given: dict[str, Tensor] = {}
+        for point in self.points:
+            layer = point.module.rpartition("encoder.layer.")[2]
+            if not point.module:
+                given[point.name] = nn.functional.normalize(states[-1].float().mean(dim=0), dim=0)
+            elif point.take == "input" or point.module == "embeddings":
+                given[point.name] = states[0]
+            elif layer.isdigit():
+                given[point.name] = states[int(layer) + 1]
+        return given
 
     @property
     def model(self) -> BertModel:

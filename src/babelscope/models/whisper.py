@@ -117,6 +117,19 @@ class WhisperSpeech(Side):
         self.root(batch.inputs["input_features"].to(dtype))
         return {}
 
+    @torch.inference_mode()
+    def reference(self, item: str | NDArray[np.float32], language: str) -> Mapping[str, Tensor]:
+        """Return the encoder's own list of hidden states: the layers' input, every layer but the last, the norm."""
+        encoder: Any = self.root
+        processor = WhisperFeatureExtractor(
+            feature_size=encoder.config.num_mel_bins, chunk_length=round(self.window_seconds)
+        )
+        features = processor([np.asarray(item)], sampling_rate=SAMPLE_RATE, return_tensors="pt").input_features
+        states = encoder(features.to(encoder.conv1.weight), output_hidden_states=True)
+        names = ["speech.input", *(f"speech.layer.{index}" for index in range(encoder.config.encoder_layers - 1))]
+        before = dict(zip(names, states.hidden_states[:-1], strict=True))
+        return {name: state[0] for name, state in {**before, "speech.norm": states.last_hidden_state}.items()}
+
 
 def encoder_points(config: WhisperConfig, inside: str = "") -> list[Point]:
     """Return the encoder's points in order, without depths: convolutions, the layers' input, every layer, the norm.

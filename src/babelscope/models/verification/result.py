@@ -162,7 +162,12 @@ def _summarised(rows: Sequence[Row]) -> list[Row]:
     if numbers:
         return [max(numbers, key=lambda row: float(row.measured))]
     if worst != "holds":
-        return chosen
+        more = f" (and {len(chosen) - SHOWN} more notes)" if len(chosen) > SHOWN else ""
+        return (
+            [*chosen[: SHOWN - 1], replace(chosen[SHOWN - 1], measured=chosen[SHOWN - 1].said + more, point="")]
+            if more
+            else chosen
+        )
     said = list(dict.fromkeys(str(row.measured) for row in chosen))
     points = f" at {len(chosen)} points" if chosen[0].point and len(chosen) > 1 else ""
     shown = "; ".join(said[:SHOWN]) + (f"; and {len(said) - SHOWN} more" if len(said) > SHOWN else "")
