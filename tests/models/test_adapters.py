@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -170,3 +170,40 @@ def test_a_tokenizer_that_came_without_its_vocabulary_is_refused(tmp_path: Path)
     (folder / "tokenizer.json").unlink()
     with pytest.raises(DataError, match="tokenizer"):
         models.load(f"hf:{folder}")
+
+
+#: Classes that nobody named: what they are made with, and where they are looked at beside their layers.
+_UNNAMED: dict[str, tuple[dict[str, Any], list[str] | str]] = {
+    "albert": ({"embedding_size": 8}, ["embeddings", "front.encoder.embedding_hidden_mapping_in"]),
+    "gpt_neox": ({}, ["embeddings", "norm"]),
+    "modernbert": ({}, ["embeddings", "norm"]),
+    "mbart": ({"d_model": 32, "encoder_layers": 3, "encoder_attention_heads": 4}, ["embeddings", "norm"]),
+    "xlm": ({"emb_dim": 32, "n_layers": 3, "n_heads": 4}, "no list of layers was found"),
+    "longformer": ({"attention_window": [8] * 3}, "no point holds. Left out: embeddings gives"),
+}
+
+
+@pytest.mark.parametrize("kind", _UNNAMED)
+def test_a_class_that_nobody_named_works_by_rules_or_is_refused_in_one_line(kind: str, tmp_path: Path) -> None:
+    """Saved with a head that nothing looks at, under whatever name it has in the file."""
+    from transformers import AutoConfig
+    from transformers.models.auto import modeling_auto as auto
+
+    sizes, expected = _UNNAMED[kind]
+    tokens = tiny("xlm-r", tmp_path)
+    config = AutoConfig.for_model(kind)
+    usual = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 48}
+    small = {**usual, "vocab_size": 166, "max_position_embeddings": 64, "pad_token_id": 1, **sizes}
+    config = type(config)(**{name: value for name, value in small.items() if hasattr(config, name)})
+    heads = auto.MODEL_FOR_MASKED_LM_MAPPING if kind != "gpt_neox" else auto.MODEL_FOR_CAUSAL_LM_MAPPING
+    heads[type(config)](config).save_pretrained(tmp_path)
+    assert (tokens / "tokenizer.json").is_file()
+    if isinstance(expected, str):
+        with pytest.raises(DataError, match=expected) as caught:
+            models.load(f"hf:{tmp_path}")
+        assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
+        return
+    side = models.load(f"hf:{tmp_path}").sides["text"]
+    names = [point.name.removeprefix("text.") for point in side.points]
+    assert [name for name in names if name.startswith("layer.")] == ["layer.0", "layer.1", "layer.2"]
+    assert set(expected) <= set(names)

@@ -72,6 +72,9 @@ class Configuration:
         Starts of names of weights that belong to other parts of the checkpoint's model: heads, decoders.
     arguments : mapping
         For the constructor.
+    inside : (Configuration, str) or None
+        Of a part that lies in a larger model: that model, and the part's path in it. It is loaded whole where the
+        part's weights are not found by their names.
     """
 
     folder: Path
@@ -81,6 +84,7 @@ class Configuration:
     renamed: Mapping[str, str] = field(default_factory=dict)
     left: tuple[str, ...] = ()
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    inside: tuple[Configuration, str] | None = None
 
     @property
     def layer_counts(self) -> tuple[int, ...]:
@@ -320,22 +324,24 @@ def _encoder(folder: Path, config: Any, kind: Kind, whole: Any, body: Any) -> Co
         if kind == "text-encoder" and type(config) in encoders:
             return Configuration(folder, config, kind, encoders[type(config)], left=("decoder.", *left))
         return _first_half(folder, config, kind, body, left)
-    if "For" in body.__name__:  # there is no class without its head (Parakeet)
+    if re.search("For[A-Z]", body.__name__):  # there is no class without its head (Parakeet)
         return _first_half(folder, config, kind, body, left)
     takes = inspect.signature(body.__init__).parameters
     arguments = {"add_pooling_layer": False} if "add_pooling_layer" in takes else {}
-    return Configuration(folder, config, kind, body, {}, (*left, "pooler."), arguments)
+    inside = (Configuration(folder, config, kind, whole), str(body.base_model_prefix)) if whole is not body else None
+    return Configuration(folder, config, kind, body, {}, (*left, "pooler."), arguments, inside)
 
 
 def _first_half(folder: Path, config: Any, kind: Kind, body: Any, left: Sequence[str]) -> Configuration:
     """Return the encoder of a model that has a decoder, too, as a model of its own."""
-    blank = Configuration(folder, config, kind, body).build()
+    larger = Configuration(folder, config, kind, body, left=tuple(left))
+    blank = larger.build()
     try:
         encoder = blank.get_encoder()
     except (AttributeError, NotImplementedError):
         encoder = None
     path = next((path for path, module in blank.named_modules() if module is encoder and path), None)
-    if path is None:
+    if path is None or not hasattr(type(encoder), "from_pretrained"):
         raise DataError(
             f"weights: {folder / 'config.json'}: {body.__name__} does not say which module is its encoder: name "
             f"another model"
@@ -358,6 +364,7 @@ def _first_half(folder: Path, config: Any, kind: Kind, body: Any, left: Sequence
         type(encoder),
         renamed,
         (*left, *(f"{other}." for other in others if other not in kept)),
+        inside=(larger, path),
     )
 
 
@@ -402,6 +409,23 @@ def load_model(configuration: Configuration, place: Place, options: LoadOptions)
     UsageError
         If the dtype or device does not exist.
     """
+    try:
+        model, files, attention = _read(configuration, place, options)
+    except DataError as error:
+        if configuration.inside is None:
+            raise
+        larger, path = configuration.inside
+        try:
+            whole, files, attention = _read(larger, place, options)
+        except DataError:
+            raise error from None
+        model = whole.get_submodule(path)
+    placed = place_parts({"model": model}, options)
+    return Loaded(model, files, {"dtype": options.dtype, "attention": attention, **placed})
+
+
+def _read(configuration: Configuration, place: Place, options: LoadOptions) -> tuple[Any, tuple[WeightsFile, ...], str]:
+    """Return a model, the files that it was read from, and its kind of attention."""
     parts = [part for part in configuration.build().modules() if hasattr(part, "_supports_sdpa")]
     attention = "sdpa" if all(part._supports_sdpa for part in parts) else "eager"
     with quirks.building(configuration.config):
@@ -415,5 +439,4 @@ def load_model(configuration: Configuration, place: Place, options: LoadOptions)
             key_mapping=dict(configuration.renamed) or None,
             **configuration.arguments,
         )
-    placed = place_parts({"model": model}, options)
-    return Loaded(model, files, {"dtype": options.dtype, "attention": attention, **placed})
+    return model, files, attention

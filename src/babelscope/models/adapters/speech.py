@@ -243,7 +243,7 @@ def speech_side(
     found = _Measuring(side, configuration)
     points = found.points(front)
     if not points:
-        raise DataError(f"{type(model).__name__}: no point holds. {' '.join(found.notes)}")
+        raise DataError(f"{type(model).__name__}: no point holds. {found.notes[0]}")
     side.points = spread_depths(points)
     return side, tuple(found.notes)
 

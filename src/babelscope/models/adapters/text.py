@@ -291,6 +291,8 @@ def text_points(model: Any, configuration: Configuration) -> tuple[tuple[Point, 
             add("text.norm", Stage.ENCODER, Layer(path, 0))
     if (stream := next((point for point in points if point.stream is not None), None)) is not None:
         notes.append(f"{stream.module} and its like give several streams of activations: the first is looked at.")
+    if not points:
+        raise DataError(f"{type(model).__name__}: no point holds. {notes[0]}")
     return _once(points, notes), tuple(notes)
 
 

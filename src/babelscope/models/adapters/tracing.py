@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
@@ -163,14 +163,17 @@ def stacks(root: nn.Module, noted: Trace) -> list[Stack]:
     that ran several times so (ALBERT's shared layer).
     """
     found: list[Stack] = []
+    weighted = {
+        path for path, module in root.named_modules() if next(module.parameters(recurse=False), None) is not None
+    }
     for path, module in root.named_modules():
         if isinstance(module, nn.ModuleList | nn.Sequential) and len(module) > 1:
             children = [f"{path}.{name}" if path else name for name, _ in module.named_children()]
             if any(noted.calls(child) != 1 for child in children):
                 continue
-            stack = _chained(path, [Layer(child, 0) for child in children], noted)
+            stack = _chained(path, [Layer(child, 0) for child in children], noted, weighted)
         elif noted.calls(path) > 1 and next(module.parameters(), None) is not None:
-            stack = _chained(path, [Layer(path, call) for call in range(noted.calls(path))], noted)
+            stack = _chained(path, [Layer(path, call) for call in range(noted.calls(path))], noted, weighted)
         else:
             continue
         if stack is not None and not any(is_within(path, layer.path) for each in found for layer in each.layers):
@@ -178,16 +181,25 @@ def stacks(root: nn.Module, noted: Trace) -> list[Stack]:
     return sorted(found, key=lambda stack: stack.entered)
 
 
-def _chained(path: str, layers: Sequence[Layer], noted: Trace) -> Stack | None:
-    """Return layers as a stack if they follow each other and all take and give arrays of one shape."""
+def _chained(path: str, layers: Sequence[Layer], noted: Trace, weighted: Container[str]) -> Stack | None:
+    """Return layers as a stack if they follow each other directly and all take and give arrays of one shape."""
     shapes = {noted.shape(path, take, call) for path, call in layers for take in ("input", "output")}
     if len(shapes) != 1 or (shape := next(iter(shapes))) is None or len(shape) < 2:
         return None
     begun = [noted.entered[path][call] for path, call in layers]
     ended = [noted.left[path][call] for path, call in layers]
-    if any(later < earlier for earlier, later in zip(ended, begun[1:], strict=False)):
+    gaps = list(zip(ended, begun[1:], strict=False))
+    if any(after < before for before, after in gaps):
         return None
-    return Stack(path, tuple(layers), begun[0], ended[-1])
+    # Halves of layers that lie in several lists (XLM's): between two of one list the others run, with weights.
+    others = [
+        time
+        for other, times in noted.entered.items()
+        if other in weighted and not any(is_within(other, layer.path) for layer in layers)
+        for time in times
+    ]
+    filled = sum(any(before < time < after for time in others) for before, after in gaps)
+    return Stack(path, tuple(layers), begun[0], ended[-1]) if 2 * filled <= len(gaps) else None
 
 
 def largest(root: nn.Module, found: Sequence[Stack], counts: Sequence[int] = ()) -> Stack | None:
