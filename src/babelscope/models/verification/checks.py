@@ -182,17 +182,22 @@ class Examination:
         low, high = self.bounds
         return min(max(30 if self.side.modality == "text" else 2 * SAMPLE_RATE + 345, low), high)
 
+    @property
+    def formulas(self) -> dict[str, Callable[[int], int]]:
+        """How positions are counted, each way once, by what people read of it."""
+        return {point.formula: point.length for point in self.side.points if has_positions(point)}
+
     @cached_property
-    def strides(self) -> dict[str, int]:
-        """Samples (or tokens) from one position to the next, by point, as far as the formulas say."""
-        strides = {}
-        for point in self.side.points:
-            if has_positions(point):
-                first = _edge(point.length, self.bounds[0], self.bounds[1])
-                second = first and _edge(point.length, first, self.bounds[1])
-                if first and second:
-                    strides[point.name] = second - first
-        return strides
+    def coarsest(self) -> int:
+        """Samples from one position to the next where they are fewest, as far as the formulas say."""
+        low, high = self.bounds
+        strides = [2 * HOP]
+        for length in self.formulas.values():
+            first = _edge(length, low, high)
+            second = first and _edge(length, first, high)
+            if first and second:
+                strides.append(second - first)
+        return max(strides)
 
     @cached_property
     def sizes(self) -> list[int]:
@@ -205,16 +210,15 @@ class Examination:
         spread += [self.typical, high]
         if self.side.fixed_batch_length:
             return sorted({size for size in (low, *spread) if low <= size <= high})
-        coarsest = max(self.strides.values(), default=2 * HOP)
-        steps = range(min(2 * -(-coarsest // HOP), 512)) if self.full else (0, 1, 2, 3, 5, 8, 13, 21)
+        steps = range(min(2 * -(-self.coarsest // HOP), 512)) if self.full else (0, 1, 2, 3, 5, 8, 13, 21)
         dense = [low + HOP * step + 7 * step % HOP for step in steps]
-        edges = [size for start in ((low, high - 2 * coarsest) if self.full else (low,)) for size in self._edges(start)]
+        starts = (low, high - 2 * self.coarsest) if self.full else (low,)
+        edges = [size for start in starts for size in self._edges(start)]
         return sorted({size for size in (*dense, *edges, *spread) if low <= size <= high})
 
     def _edges(self, start: int) -> list[int]:
         """Return the sizes behind `start` at which a claim grows, and those one below."""
-        counted = {point.formula: point.length for point in self.side.points if has_positions(point)}
-        edges = [_edge(length, max(start, self.bounds[0]), self.bounds[1]) for length in counted.values()]
+        edges = [_edge(length, max(start, self.bounds[0]), self.bounds[1]) for length in self.formulas.values()]
         return [size for edge in edges if edge for size in (edge - 1, edge)]
 
     def item(self, size: int, seed: int = 0) -> Prepared:
