@@ -90,8 +90,8 @@ def _tails(scores: pd.DataFrame) -> Caveat | None:
         "id": "p-from-a-model",
         "title": "Some p-values are a model's",
         "text": (
-            f"{int(beyond.sum())} of {len(scores)} scores lie more than 10 standard deviations beyond what permutations "
-            "of clusters gave. Their p is the tail of an exponential law with the permutations' mean and standard "
+            f"{int(beyond.sum())} of {len(scores)} scores lie more than 10 standard deviations beyond what permuting "
+            "clusters gave. Their p is the tail of an exponential law with the permutations' mean and standard "
             "deviation, not a share of permutations (column null): read it as small, not as that number."
         ),
     }
