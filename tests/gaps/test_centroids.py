@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import stdtrit
 
 from babelscope.errors import DataError
 from babelscope.gaps.centroids import CentroidDistance, centroid_distance, centroids_table
@@ -128,3 +129,20 @@ def test_the_table_holds_every_pair_that_stands_at_one_point(tmp_path: Path) -> 
 def test_one_language_has_a_modality_gap_alone(tmp_path: Path) -> None:
     activations = planted_activations(tmp_path / "a.zarr", {"shared.0": Planted(meaning=0.5)}, n=10, languages=("xa",))
     assert centroids_table(activations)["kind"].tolist() == ["modality_gap"]
+
+
+def test_clusters_leave_out_whole_documents_and_pair_different_ones() -> None:
+    generator, clusters = np.random.default_rng(0), np.arange(24) // 3
+    x, y = generator.standard_normal((2, 24, 5)) + generator.standard_normal((2, 8, 5))[:, clusters]
+    y = y + 2
+    found = centroid_distance(x, y, clusters=clusters)
+    apart, difference = clusters[:, None] != clusters, x - y
+    within = [((side**2).sum(1).mean() - (side @ side.T)[apart].mean()) for side in (x, y)]
+    squared = (difference @ difference.T)[apart].mean() / np.mean(within)
+    assert found.distance == pytest.approx(np.sqrt(squared))
+    keep = [clusters != one for one in range(8)]
+    without = np.array([centroid_distance(x[k], y[k], clusters=clusters[k]).distance ** 2 for k in keep])
+    reach = stdtrit(7, 0.975) * np.sqrt(7 / 8 * ((without - without.mean()) ** 2).sum())
+    assert found.high == pytest.approx(np.sqrt(squared + reach))
+    single = centroid_distance(x, y, clusters=np.arange(24))
+    assert single == centroid_distance(x, y)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import stdtrit
 
 from babelscope.errors import DataError
 from babelscope.gaps.decomposition import COMPONENTS, COMPONENTS_OF_ONE, decompose, decomposition_table
@@ -263,3 +264,35 @@ def test_one_language_gives_no_rows(tmp_path: Path) -> None:
     activations = planted_activations(tmp_path / "a.zarr", {"shared.0": Planted(meaning=0.5)}, n=10, languages=("xa",))
     table = decomposition_table(activations)
     assert table.empty and tuple(table.columns) == TABLE_COLUMNS["decomposition"]
+
+
+@pytest.mark.parametrize("modalities", [1, 2])
+def test_clusters_leave_out_whole_documents_and_pair_different_ones(modalities: int) -> None:
+    """The jackknife is brute force over documents, and documents add to the sentence's share whole."""
+    generator, clusters = np.random.default_rng(0), np.arange(24) // 3
+    n = clusters.size
+    x = generator.standard_normal((n, 4, modalities, 6)) + generator.standard_normal((8, 1, 1, 6))[clusters]
+    found = decompose(x, clusters=clusters)
+    assert "clusters of sentences" in found.convention
+    singles = decompose(x, clusters=np.arange(n))
+    assert singles.shares == decompose(x).shares and singles.low == decompose(x).low
+    names = list(found.shares)
+    two = decompose(x[:, :2], clusters=clusters)  # an interval for other sentences alone
+    keep = [clusters != one for one in range(8)]
+    brute = np.array([list(decompose(x[k][:, :2], clusters=clusters[k]).shares.values()) for k in keep])
+    error = np.sqrt(7 / 8 * ((brute - brute.mean(0)) ** 2).sum(0))
+    reach = np.array([two.high[name] - two.shares[name] for name in names])
+    np.testing.assert_allclose(reach, stdtrit(7, 0.975) * error, rtol=1e-9)
+
+
+def test_what_documents_have_in_common_is_the_sentence_s_without_bias() -> None:
+    shares: dict[str, list[float]] = {"known": [], "unknown": []}
+    clusters = np.repeat(np.arange(5), 4)
+    for seed in range(60):
+        generator = np.random.default_rng(seed)
+        common = generator.standard_normal((5, 1, 1, 8))[clusters]
+        x = common + generator.standard_normal((20, 6, 1, 8))
+        shares["known"].append(decompose(x, interval=False, clusters=clusters).components["sentence"])
+        shares["unknown"].append(decompose(x, interval=False).components["sentence"])
+    assert np.mean(shares["known"]) == pytest.approx(8, abs=1.5)
+    assert np.mean(shares["unknown"]) < 7.2  # 3 of 19 other sentences are of the same document

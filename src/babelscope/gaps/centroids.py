@@ -16,7 +16,7 @@ the differences of two *distinct* sentences is without that bias. It may be nega
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from itertools import combinations, permutations
 from typing import Any
@@ -29,6 +29,7 @@ from babelscope.capture.store import Activations
 from babelscope.errors import DataError
 from babelscope.gaps.result import TABLE_COLUMNS
 from babelscope.similarity import student
+from babelscope.similarity.score import coded
 
 #: Fewest sentences.
 LEAST_SENTENCES = 4
@@ -60,7 +61,9 @@ class CentroidDistance:
     n: int
 
 
-def centroid_distance(x: Any, y: Any, *, alpha: float = 0.05) -> CentroidDistance:
+def centroid_distance(
+    x: Any, y: Any, *, alpha: float = 0.05, clusters: Sequence[Hashable] | NDArray[Any] | None = None
+) -> CentroidDistance:
     """Measure how far the means of two sides lie apart.
 
     Parameters
@@ -69,6 +72,9 @@ def centroid_distance(x: Any, y: Any, *, alpha: float = 0.05) -> CentroidDistanc
         One row a sentence, the same sentences in the same order, the same features.
     alpha : float
         1 - level of the interval.
+    clusters : sequence, shape (n,), optional
+        What each sentence belongs to, such as its document: pairs of different sentences are then of different
+        clusters, and the jackknife leaves out a cluster at a time.
 
     Returns
     -------
@@ -97,19 +103,24 @@ def centroid_distance(x: Any, y: Any, *, alpha: float = 0.05) -> CentroidDistanc
             raise DataError(f"{name} is not finite in row {bad} (counted from 0): leave the sentence out of both sides")
     if len(sides[0]) < LEAST_SENTENCES:
         raise DataError(f"{len(sides[0])} sentences are too few: at least {LEAST_SENTENCES} are needed")
-    found = _distances(np.stack(sides), np.array([0]), np.array([1]), alpha)[0]
+    codes = coded(clusters)
+    if codes is not None and len(codes) != len(sides[0]):
+        raise DataError(f"centroid_distance: {len(sides[0])} sentences, but clusters are given for {len(codes)}")
+    found = _distances(np.stack(sides), np.array([0]), np.array([1]), alpha, codes)[0]
     if not np.isfinite(found).all():
         raise DataError("neither side varies: there is no spread to measure the distance in")
     return CentroidDistance(float(found[0]), float(found[1]), float(found[2]), len(sides[0]))
 
 
-def centroids_table(activations: Activations) -> pd.DataFrame:
+def centroids_table(activations: Activations, clusters: NDArray[np.int64] | None = None) -> pd.DataFrame:
     """Measure the distances between the means of all languages and modalities at every point where both stand.
 
     Parameters
     ----------
     activations : Activations
         Complete.
+    clusters : ndarray of int, shape (n,), optional
+        Which sentences belong together, from 0.
 
     Returns
     -------
@@ -133,7 +144,7 @@ def centroids_table(activations: Activations) -> pd.DataFrame:
         place = {cell: index for index, cell in enumerate(cells)}
         first = np.array([place[a] for _, a, _ in pairs])
         second = np.array([place[b] for _, _, b in pairs])
-        found = _distances(vectors, first, second, 0.05)
+        found = _distances(vectors, first, second, 0.05, clusters)
         rows += [
             {
                 "kind": kind,
@@ -172,7 +183,11 @@ def _pairs(modalities: Sequence[str], languages: Sequence[str]) -> list[_Pair]:
 
 
 def _distances(
-    cells: NDArray[np.floating], first: NDArray[np.int64], second: NDArray[np.int64], alpha: float
+    cells: NDArray[np.floating],
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+    alpha: float,
+    clusters: NDArray[np.int64] | None,
 ) -> FloatArray:
     """Return distance, low, high of each pair of cells; NaN where neither varies.
 
@@ -183,45 +198,77 @@ def _distances(
     centre = means.mean(0)
     totals = n * (means - centre)
     # Of each sentence: its inner products with itself, and with the sum over all sentences, for each cell and pair.
-    own_cell, rows_cell = np.empty((n, count)), np.empty((n, count))
-    own_pair, rows_pair = np.empty((n, len(first))), np.empty((n, len(first)))
+    of_cells, of_pairs = np.empty((2, n, count)), np.empty((2, n, len(first)))
+
+    def put(products: FloatArray, cell: FloatArray, pair: FloatArray) -> None:
+        cell[...] = np.einsum("sii->si", products)
+        pair[...] = products[:, first, first] + products[:, second, second]
+        pair -= products[:, first, second] + products[:, second, first]
+
     for start in range(0, n, _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
         vectors = cells[:, part].transpose(1, 0, 2) - centre
-        own, rows = vectors @ vectors.transpose(0, 2, 1), vectors @ totals.T
-        own_cell[part], rows_cell[part] = (np.einsum("sii->si", held) for held in (own, rows))
-        for held, into in ((own, own_pair), (rows, rows_pair)):
-            into[part] = (
-                held[:, first, first] + held[:, second, second] - held[:, first, second] - held[:, second, first]
-            )
-    spread = _unlike(own_cell, rows_cell, variance=True)
-    size = (np.abs(centre).max() ** 2 + own_cell.max()) * 1e-24  # what rounding leaves of equal vectors
+        put(vectors @ vectors.transpose(0, 2, 1), of_cells[0, part], of_pairs[0, part])
+        put(vectors @ totals.T, of_cells[1, part], of_pairs[1, part])
+    # And of each cluster with itself.
+    units = np.arange(n) if clusters is None else clusters
+    sizes = np.bincount(units)
+    inside_cells, inside_pairs = np.empty((len(sizes), count)), np.empty((len(sizes), len(first)))
+    for cluster in range(len(sizes)) if clusters is not None else ():
+        summed = (cells[:, units == cluster] - centre).sum(1)
+        put((summed @ summed.T)[None], inside_cells[cluster][None], inside_pairs[cluster][None])
+    if clusters is None:
+        inside_cells, inside_pairs = of_cells[0], of_pairs[0]
+    else:
+        order = np.argsort(units, kind="stable")
+        starts = np.flatnonzero(np.diff(units[order], prepend=-1))
+        of_cells, of_pairs = (np.add.reduceat(sums[:, order], starts, axis=1) for sums in (of_cells, of_pairs))
+    spread = _unlike(of_cells[0], of_cells[1], inside_cells, sizes, variance=True)
+    size = (np.abs(centre).max() ** 2 + of_cells[0].max()) * 1e-24  # what rounding leaves of equal vectors
     within = (spread[:, first] + spread[:, second]) / 2
     within[:, within[0] <= size] = np.nan
-    squared = _unlike(own_pair, rows_pair) / within  # row 0: all sentences; row 1 + s: without sentence s
-    without = squared[1:]
-    error = np.sqrt((n - 1) / n * ((without - without.mean(0)) ** 2).sum(0))
-    reach = student.quantile(1 - alpha / 2, n - 1) * error
+    squared = (
+        _unlike(of_pairs[0], of_pairs[1], inside_pairs, sizes) / within
+    )  # row 0: all sentences; row 1 + c: without cluster c
+    without, left = squared[1:], len(sizes)
+    error = np.sqrt((left - 1) / left * ((without - without.mean(0)) ** 2).sum(0))
+    reach = student.quantile(1 - alpha / 2, left - 1) * np.where(error > 0, error, np.nan)
     ends = np.stack([squared[0], squared[0] - reach, squared[0] + reach], axis=1)
     signed: FloatArray = np.sign(ends) * np.sqrt(np.abs(ends))
     return signed
 
 
-def _unlike(own: FloatArray, rows: FloatArray, *, variance: bool = False) -> FloatArray:
-    """Mean inner product of two distinct sentences: of all, then of all but one at a time; shape (1 + n, columns).
+def _unlike(
+    own: FloatArray, rows: FloatArray, inside: FloatArray, sizes: NDArray[np.int64], *, variance: bool = False
+) -> FloatArray:
+    """Mean inner product of two sentences of different clusters: of all, then without each cluster.
 
-    With `variance`, the mean inner product of a sentence with itself less that: the trace of the covariance.
+    Parameters
+    ----------
+    own, rows, inside : ndarray, shape (clusters, columns)
+        Sums over the sentences of each cluster: with themselves, with all sentences, with those of the cluster.
+    sizes : ndarray of int, shape (clusters,)
+    variance : bool
+        The mean inner product of a sentence with itself less that instead: the trace of the covariance.
+
+    Returns
+    -------
+    ndarray, shape (1 + clusters, columns)
     """
-    n = len(own)
-    left = np.concatenate([[n], np.full(n, n - 1)])[:, None].astype(np.float64)
-    same = own.sum(0) - np.concatenate([np.zeros_like(own[:1]), own])
-    every = rows.sum(0) - np.concatenate([np.zeros_like(own[:1]), 2 * rows - own])
-    distinct: FloatArray = (every - same) / (left * (left - 1))
+    none = np.zeros_like(own[:1])
+    left = (sizes.sum() - np.concatenate([[0], sizes]))[:, None].astype(np.float64)
+    pairs = left**2 - ((sizes**2).sum() - np.concatenate([[0], sizes**2]))[:, None]
+    same, within = (sums.sum(0) - np.concatenate([none, sums]) for sums in (own, inside))
+    distinct: FloatArray = (rows.sum(0) - np.concatenate([none, 2 * rows - inside]) - within) / pairs
     return same / left - distinct if variance else distinct
 
 
 def tables(
-    activations: Activations, scores: pd.DataFrame, curves: pd.DataFrame, seed: int = 0
+    activations: Activations,
+    scores: pd.DataFrame,
+    curves: pd.DataFrame,
+    seed: int = 0,
+    clusters: NDArray[np.int64] | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Return the table ``centroids``; only the activations matter."""
-    return {"centroids": centroids_table(activations)}
+    return {"centroids": centroids_table(activations, clusters)}

@@ -26,7 +26,7 @@ An unbiased estimate of nothing is negative half the time. It stays so.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,7 @@ from scipy.special import stdtrit
 from babelscope.capture.store import Activations
 from babelscope.errors import DataError
 from babelscope.gaps.result import TABLE_COLUMNS
+from babelscope.similarity.score import coded
 
 #: The seven components of sentence x language x modality, and the three of one modality alone.
 COMPONENTS: tuple[str, ...] = (
@@ -93,7 +94,9 @@ class Decomposition:
     convention: str
 
 
-def decompose(x: Any, *, interval: bool = True, alpha: float = 0.05) -> Decomposition:
+def decompose(
+    x: Any, *, interval: bool = True, alpha: float = 0.05, clusters: Sequence[Hashable] | NDArray[Any] | None = None
+) -> Decomposition:
     """Decompose the variance of crossed activations.
 
     Parameters
@@ -105,6 +108,9 @@ def decompose(x: Any, *, interval: bool = True, alpha: float = 0.05) -> Decompos
         Whether to give intervals; see Notes.
     alpha : float
         1 - level of the interval.
+    clusters : sequence, shape (sentences,), optional
+        What each sentence belongs to, such as its document: pairs of different sentences are then of different
+        clusters, and the jackknife leaves out a cluster at a time.
 
     Returns
     -------
@@ -142,16 +148,23 @@ def decompose(x: Any, *, interval: bool = True, alpha: float = 0.05) -> Decompos
         raise DataError(
             f"sentence {bad[0]}, language {bad[1]}, modality {bad[2]} (counted from 0) is not finite: leave it out"
         )
-    return _decompose(lambda language, modality: values[:, language, modality], values.shape[:3], interval, alpha)
+    codes = coded(clusters)
+    if codes is not None and len(codes) != len(values):
+        raise DataError(f"decompose: {len(values)} sentences, but clusters are given for {len(codes)}")
+    return _decompose(
+        lambda language, modality: values[:, language, modality], values.shape[:3], interval, alpha, codes
+    )
 
 
-def decomposition_table(activations: Activations) -> pd.DataFrame:
+def decomposition_table(activations: Activations, clusters: NDArray[np.int64] | None = None) -> pd.DataFrame:
     """Decompose every point: speech and text crossed where both have the point, and each of them alone everywhere.
 
     Parameters
     ----------
     activations : Activations
         Complete.
+    clusters : ndarray of int, shape (n,), optional
+        Which sentences belong together, from 0.
 
     Returns
     -------
@@ -175,7 +188,7 @@ def decomposition_table(activations: Activations) -> pd.DataFrame:
                 return activations.matrix(point, of[modality], languages[language])
 
             try:
-                found = _decompose(read, (n, len(languages), len(modalities)), True, 0.05)
+                found = _decompose(read, (n, len(languages), len(modalities)), True, 0.05, clusters)
             except _ConstantError:
                 continue
             where = {
@@ -200,33 +213,47 @@ def decomposition_table(activations: Activations) -> pd.DataFrame:
 
 
 def tables(
-    activations: Activations, scores: pd.DataFrame, curves: pd.DataFrame, seed: int = 0
+    activations: Activations,
+    scores: pd.DataFrame,
+    curves: pd.DataFrame,
+    seed: int = 0,
+    clusters: NDArray[np.int64] | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Return the table ``decomposition``; only the activations matter."""
-    return {"decomposition": decomposition_table(activations)}
+    return {"decomposition": decomposition_table(activations, clusters)}
 
 
 class _ConstantError(DataError):
     """Every utterance has the same vector."""
 
 
-def _decompose(read: Read, shape: tuple[int, int, int], interval: bool, alpha: float) -> Decomposition:
+def _decompose(
+    read: Read, shape: tuple[int, int, int], interval: bool, alpha: float, clusters: NDArray[np.int64] | None
+) -> Decomposition:
     n, languages, modalities = shape
     if n < LEAST_SENTENCES or languages < 2 or modalities < 1:
         raise DataError(
             f"{n} sentences in {languages} languages cannot be decomposed: at least {LEAST_SENTENCES} sentences, two "
             "languages and one modality are needed"
         )
+    units = np.arange(n) if clusters is None else clusters
+    sizes = np.bincount(units)
+    if len(sizes) < 2:
+        raise DataError("all sentences are of one cluster: there are no two that are independent")
     clustered = interval and languages >= LEAST_LANGUAGES
-    own, rows, offset = _inner_products(read, shape, clustered)
+    own, rows, within, offset = _inner_products(read, shape, clustered, units)
     if not own[0, 0].sum() > 1e-24 * n * languages * modalities * offset:  # what rounding leaves of equal vectors
         raise _ConstantError("every utterance has the same vector: there is no variance to decompose")
-    # [..., 0] is every sentence; [..., 1 + s] is all but sentence s. The axis before does the same with languages.
-    same = own.sum(-1, keepdims=True) - np.concatenate([np.zeros_like(own[..., :1]), own], axis=-1)
-    pairs = rows.sum(-1, keepdims=True) - np.concatenate([np.zeros_like(own[..., :1]), 2 * rows - own], axis=-1)
-    sentences_left = np.where(np.arange(n + 1) == 0, n, n - 1).astype(float)
+    # [..., 0] is every sentence; [..., 1 + c] is all but cluster c. The axis before does the same with languages.
+    none = np.zeros_like(own[..., :1])
+    same, inside = (kept.sum(-1, keepdims=True) - np.concatenate([none, kept], axis=-1) for kept in (own, within))
+    pairs = rows.sum(-1, keepdims=True) - np.concatenate([none, 2 * rows - within], axis=-1)
+    sentences_left = n - np.concatenate([[0], sizes]).astype(float)
+    inside_left = (sizes**2).sum() - np.concatenate([[0], sizes**2]).astype(float)
     languages_left = np.where(np.arange(own.shape[1]) == 0, languages, languages - 1).astype(float)[:, None]
-    components = _components(same, pairs, sentences_left, languages_left, modalities)
+    components = _components(
+        same, pairs - inside, sentences_left, sentences_left**2 - inside_left, languages_left, modalities
+    )
     total = components.sum(0)
     with np.errstate(invalid="ignore", divide="ignore"):  # all variance in one sentence: no interval
         shares = components / total
@@ -247,25 +274,27 @@ def _decompose(read: Read, shape: tuple[int, int, int], interval: bool, alpha: f
         n,
         languages,
         modalities,
-        _convention(interval, clustered, alpha),
+        _convention(interval, clustered, alpha, "sentences" if clusters is None else "clusters of sentences"),
     )
 
 
-def _convention(interval: bool, clustered: bool, alpha: float) -> str:
+def _convention(interval: bool, clustered: bool, alpha: float, units: str) -> str:
     text = "unbiased components of covariance over their sum; not clamped"
     if not interval:
         return text
-    over = "sentences and languages" if clustered else "sentences"
+    over = f"{units} and languages" if clustered else units
     return f"{text}; {1 - alpha:.0%} interval: jackknife over {over}"
 
 
-def _inner_products(read: Read, shape: tuple[int, int, int], leave_out: bool) -> tuple[FloatArray, FloatArray, float]:
-    """Sum the inner products of utterances, each sentence with itself and with all sentences.
+def _inner_products(
+    read: Read, shape: tuple[int, int, int], leave_out: bool, units: NDArray[np.int64]
+) -> tuple[FloatArray, FloatArray, FloatArray, float]:
+    """Sum the inner products of utterances by cluster: each sentence with itself, with all, and with its cluster.
 
     Four kinds of sums stand in the first axis: over pairs of one language and one modality; of one language (modalities
     all with all); of one modality (languages all with all); all with all. The second axis is every language, then (if
-    `leave_out`) all languages but one at a time. The third is the sentence. Everything is taken about the grand mean,
-    whose squared length comes third.
+    `leave_out`) all languages but one at a time. The third is the cluster. Everything is taken about the grand mean,
+    whose squared length comes last.
     """
     n, languages, modalities = shape
     every = [(language, modality) for language in range(languages) for modality in range(modalities)]
@@ -281,42 +310,52 @@ def _inner_products(read: Read, shape: tuple[int, int, int], leave_out: bool) ->
     whole = np.sum([sums[modality] for modality in range(modalities)], axis=0)
     totals = {modality: sums[modality].sum(0) for modality in range(modalities)}
     variants = 1 + languages * leave_out
-    own, rows = np.zeros((4, variants, n)), np.zeros((4, variants, n))
+    order = np.argsort(units, kind="stable")
+    starts = np.flatnonzero(np.diff(units[order], prepend=-1))
+    sums_by_cluster = np.zeros((3, 4, variants, len(starts)))
 
-    def put(kind: int, variant: int, vectors: FloatArray, total: FloatArray) -> None:
-        own[kind, variant] += np.einsum("ij,ij->i", vectors, vectors)
-        rows[kind, variant] += vectors @ total
+    def products(vectors: FloatArray, total: FloatArray) -> FloatArray:
+        """By cluster: of each sentence with itself, with the sum over all sentences, and with its cluster's sum."""
+        sorted_rows = vectors[order]
+        by_sentence = np.stack([np.einsum("ij,ij->i", sorted_rows, sorted_rows), sorted_rows @ total])
+        both = np.add.reduceat(by_sentence, starts, axis=1)
+        if len(starts) == n:
+            return np.vstack([both, both[:1]])
+        clusters = np.add.reduceat(sorted_rows, starts, axis=0)
+        return np.vstack([both, np.einsum("ij,ij->i", clusters, clusters)[None]])
 
     for modality in range(modalities):
-        put(2, 0, sums[modality], totals[modality])
-    put(3, 0, whole, whole.sum(0))
+        sums_by_cluster[:, 2, 0] += products(sums[modality], totals[modality])
+    sums_by_cluster[:, 3, 0] += products(whole, whole.sum(0))
     for language in range(languages):
         variant = 1 + language
-        by_language = np.zeros((2, 2, n))  # kinds 0 and 1 of this language; own, rows
+        of_language = np.zeros((3, len(starts)))
         together = np.zeros_like(whole)
         for modality in range(modalities):
             vectors = np.asarray(read(language, modality), dtype=np.float64) - centre
             together += vectors
             total = vectors.sum(0)
-            by_language[0] += np.einsum("ij,ij->i", vectors, vectors), vectors @ total
+            of_language += products(vectors, total)
             if leave_out:
-                put(2, variant, sums[modality] - vectors, totals[modality] - total)
-        by_language[1] = np.einsum("ij,ij->i", together, together), together @ together.sum(0)
+                sums_by_cluster[:, 2, variant] += products(sums[modality] - vectors, totals[modality] - total)
         if leave_out:
             others = whole - together
-            put(3, variant, others, others.sum(0))
-        for kind in (0, 1):
-            for sums_of, values in zip((own, rows), by_language[kind], strict=True):
-                sums_of[kind] += values
-                if leave_out:
-                    sums_of[kind, variant] -= values
-    return own, rows, float(centre @ centre)
+            sums_by_cluster[:, 3, variant] += products(others, others.sum(0))
+        for kind, values in ((0, of_language), (1, products(together, together.sum(0)))):
+            sums_by_cluster[:, kind] += values[:, None]
+            if leave_out:
+                sums_by_cluster[:, kind, variant] -= values
+    own, rows, within = sums_by_cluster
+    return own, rows, within, float(centre @ centre)
 
 
 def _components(
-    same: FloatArray, pairs: FloatArray, n: FloatArray, languages: FloatArray, modalities: int
+    same: FloatArray, apart: FloatArray, n: FloatArray, pairs: FloatArray, languages: FloatArray, modalities: int
 ) -> FloatArray:
-    """Turn sums over pairs into means over pairs that share exactly some labels, and these into components."""
+    """Turn sums over pairs into means over pairs that share exactly some labels, and these into components.
+
+    `same` are sums over n sentences, `apart` over so many pairs of independent sentences.
+    """
 
     def means(sums: FloatArray, count: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """Pairs that share neither language nor modality, the language, the modality, both."""
@@ -329,7 +368,7 @@ def _components(
         )
 
     s_neither, s_language, s_modality, s_both = means(same, n)
-    neither, language, modality, both = means(pairs - same, n * (n - 1))
+    neither, language, modality, both = means(apart, pairs)
     if modalities == 1:
         return np.stack([s_modality - modality, both - modality, s_both - s_modality - both + modality])
     return np.stack(
@@ -386,4 +425,4 @@ def _reach(shares: FloatArray, alpha: float) -> FloatArray:
             freedom = variance**2 / (of_sentences**2 / (n - 1) + excess**2 / (count - 1))
     freedom = np.where(np.isfinite(freedom), freedom, n - 1.0)
     reach: FloatArray = stdtrit(freedom, 1 - alpha / 2) * np.sqrt(variance)
-    return reach
+    return np.where(reach > 0, reach, np.nan)

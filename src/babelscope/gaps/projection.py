@@ -195,7 +195,11 @@ def _chosen(activations: Activations, points: Sequence[str] | None) -> dict[str,
 
 
 def tables(
-    activations: Activations, scores: pd.DataFrame, curves: pd.DataFrame, seed: int = 0
+    activations: Activations,
+    scores: pd.DataFrame,
+    curves: pd.DataFrame,
+    seed: int = 0,
+    clusters: NDArray[np.int64] | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Return the table ``projection``, its sentences drawn from `seed`."""
     return {"projection": projection_table(activations, seed=seed)}

@@ -271,7 +271,7 @@ def compare(
         meta["headline"] = [str(sentence) for sentence in said]
         meta["headline_parts"] = [sentence.parts() for sentence in said]
         meta["caveats"] = caveats(scores, meta)
-        return Result(scores, along, meta, further | tables(activations, scores, along, seed))
+        return Result(scores, along, meta, further | tables(activations, scores, along, seed, documents))
     finally:
         activations.hold(0)
 

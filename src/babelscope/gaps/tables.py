@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from babelscope.capture.store import Activations
 from babelscope.gaps import centroids, decomposition, projection, tokens
@@ -15,16 +17,21 @@ from babelscope.gaps.draws import draws_table
 from babelscope.gaps.findings import findings
 from babelscope.gaps.most_similar import most_similar
 
-#: Makes tables by name, from the activations, the scores, the curves, and the seed of its draws. Their names and
+#: Makes tables by name, from the activations, the scores, the curves, the seed of its draws, and which sentences belong
+#: together. Their names and
 #: columns stand in :data:`babelscope.gaps.result.TABLE_COLUMNS`; a table without rows is left out.
-Analysis = Callable[[Activations, pd.DataFrame, pd.DataFrame, int], dict[str, pd.DataFrame]]
+Analysis = Callable[[Activations, pd.DataFrame, pd.DataFrame, int, NDArray[np.int64] | None], dict[str, pd.DataFrame]]
 
 #: Every analysis, in the order in which they run.
 ANALYSES: tuple[Analysis, ...] = (decomposition.tables, centroids.tables, tokens.tables, projection.tables)
 
 
 def tables(
-    activations: Activations, scores: pd.DataFrame, curves: pd.DataFrame, seed: int = 0
+    activations: Activations,
+    scores: pd.DataFrame,
+    curves: pd.DataFrame,
+    seed: int = 0,
+    clusters: NDArray[np.int64] | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Return every further table that the activations and scores allow.
 
@@ -36,6 +43,8 @@ def tables(
         Of the same activations.
     seed : int
         Of every draw.
+    clusters : ndarray of int, shape (n,), optional
+        Which sentences belong together, from 0; by default they are independent.
 
     Returns
     -------
@@ -44,7 +53,9 @@ def tables(
     """
     found: dict[str, pd.DataFrame] = {}
     for analysis in ANALYSES:
-        found |= {name: table for name, table in analysis(activations, scores, curves, seed).items() if len(table)}
+        found |= {
+            name: table for name, table in analysis(activations, scores, curves, seed, clusters).items() if len(table)
+        }
     return found
 
 

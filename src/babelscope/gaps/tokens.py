@@ -239,7 +239,11 @@ def _standard_ranks(values: NDArray[np.float64]) -> NDArray[np.float64] | None:
 
 
 def tables(
-    activations: Activations, scores: pd.DataFrame, curves: pd.DataFrame, seed: int = 0
+    activations: Activations,
+    scores: pd.DataFrame,
+    curves: pd.DataFrame,
+    seed: int = 0,
+    clusters: NDArray[np.int64] | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Return the table ``tokens``, and ``associations`` at the text side's last point, its output."""
     found = tokens_table(activations, scores)
