@@ -268,7 +268,6 @@ def info(part: str) -> ModelInfo:
         (),
         declaration.licence,
         "babelscope.models.adapters:planned",
-        path_options=("adapter",),
         declaration=declaration,
     )
 

@@ -6,14 +6,20 @@ import dataclasses
 import importlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from torch import Tensor
 
 from babelscope.models import info, load, naming, pair, parts, weights_by_part
 from babelscope.models.base import DTYPES, Model
+from babelscope.models.catalogue import Kind
 from babelscope.models.weights.accounting import has_all_weights
 from babelscope.models.weights.places import locate_settings
+
+if TYPE_CHECKING:
+    from babelscope.models.adapters.index import WeightsIndex
 
 
 @dataclass(frozen=True)
@@ -111,14 +117,17 @@ def _planned(name: str, folder: str | None) -> Plan:
     described = info(name)
     if not described.planner:
         return Plan(load(name, weights=folder), from_weights=True)
-    planner, declaration = _resolve(described.planner), described.declaration
+    declaration = described.declaration
     if declaration is None:
-        return Plan(planner(name, folder), from_weights=False)
-    from babelscope.models.adapters.index import check_index  # transformers is slow to import
-
+        return Plan(_resolve(described.planner)(name, folder), from_weights=False)
     place = locate_settings(folder or naming.location(declaration))
-    index = None if has_all_weights(place.folder) else check_index(place.folder, declaration.kind)
-    model: Model = planner(declaration.name, str(place.folder))
+    model, index = _without_weights(
+        described.planner,
+        declaration.name,
+        declaration.kind,
+        place.folder,
+        tuple(sorted((path.name, path.stat().st_mtime_ns) for path in place.folder.iterdir())),
+    )
     licence = model.licence or declaration.licence or place.licence
     notes = tuple(dict.fromkeys((*model.notes, *declaration.notes)))
     sources = [f"configuration: {place.source}"]
@@ -129,3 +138,17 @@ def _planned(name: str, folder: str | None) -> Plan:
             f"place"
         )
     return Plan(dataclasses.replace(model, licence=licence, notes=notes), from_weights=False, sources=tuple(sources))
+
+
+@lru_cache(maxsize=4)
+def _without_weights(
+    planner: str, name: str, kind: Kind, folder: Path, files: tuple[tuple[str, int], ...]
+) -> tuple[Model, WeightsIndex | None]:
+    """Return a model without weights, and its index if its weights are not here; once for a state of a folder's files.
+
+    It takes seconds, for a large speech LLM half a minute, and a study asks for it several times.
+    """
+    from babelscope.models.adapters.index import check_index  # transformers is slow to import
+
+    index = None if has_all_weights(folder) else check_index(folder, kind)
+    return _resolve(planner)(name, str(folder)), index

@@ -141,7 +141,7 @@ def locate(weights: str, *, also: str = "", adapters: bool = False) -> Place:
     also : str
         What else might have been named, for the message.
     adapters : bool
-        Whether the caller applies a PEFT adapter that lies beside a whole model; else one is refused.
+        Whether the caller knows of a PEFT adapter that lies beside a whole model; else one is refused.
 
     Raises
     ------
@@ -309,13 +309,14 @@ def check_folder(
     start = f"{option}: {shown}"
     whole = _holds_model(folder, pickled)
     if (folder / "adapter_config.json").is_file():
+        merge = (
+            f"which is not applied here: merge it into {_base_of(folder)} (merge_and_unload), save that with "
+            f"save_pretrained(FOLDER) and name that folder"
+        )
         if not adapters:
-            raise DataError(
-                f"{start} holds a PEFT adapter (adapter_config.json), which is not applied here: merge it into its "
-                f"base model (merge_and_unload), save that with save_pretrained(FOLDER) and name that folder"
-            )
+            raise DataError(f"{start} holds a PEFT adapter (adapter_config.json), {merge}")
         if not whole and (weights or not (folder / "config.json").is_file()):
-            raise DataError(f"{start} holds a PEFT adapter alone: {_adapter_remedy(folder)}")
+            raise DataError(f"{start} holds a PEFT adapter alone, {merge}")
     if whole or (not weights and (folder / "config.json").is_file()):
         return
     if (inside := _models_inside(folder, pickled)) is not None:
@@ -334,13 +335,13 @@ def check_folder(
         raise DataError(f"{start} holds config.json but no *.safetensors: copy them into it")
 
 
-def _adapter_remedy(folder: Path) -> str:
-    """Return what to do with a folder that holds an adapter and no model."""
+def _base_of(folder: Path) -> str:
+    """Return the base model that an adapter names, for messages; "its base model" if it names none."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         base = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8")).get("base_model_name_or_path")
         if isinstance(base, str) and base.strip():
-            return f"name its base model, {HUB}{base}, and give this folder as model.options.adapter"
-    return "name its base model, and give this folder as model.options.adapter"
+            return base
+    return "its base model"
 
 
 def _holds_model(folder: Path, pickled: bool) -> bool:
