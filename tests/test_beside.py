@@ -54,7 +54,9 @@ def test_a_model_beside_gives_what_it_gives_alone(
     outcome: Outcome, weights: Path, manifest: Path, tmp_path: Path
 ) -> None:
     study = Study.parse(_said(weights, manifest, tmp_path))
-    activations = encode(summon(study.model_copy(update={"model": study.beside[0]})), gather(study), tmp_path / "alone")
+    activations = encode(
+        summon(study.model_copy(update={"model": study.baselines[0]})), gather(study), tmp_path / "alone"
+    )
     alone = compare(activations, study.measures, controls=["none"], permutations=19, interval=False).curves
     beside = outcome.result.tables["beside"]
     assert set(beside["model"]) == {UNTRAINED} and set(beside["control"]) == {"none"}
@@ -92,17 +94,17 @@ def test_it_is_told_saved_and_taken_up_again(outcome: Outcome, weights: Path, ma
 
 def test_a_wrong_table_is_told_by_its_key(weights: Path, manifest: Path, tmp_path: Path) -> None:
     said = _said(weights, manifest, tmp_path)
-    with pytest.raises(UsageError, match=r"beside: 'pocket \(adapter untrained\)' stands there twice"):
+    with pytest.raises(UsageError, match=r"baselines: 'pocket \(adapter untrained\)' stands there twice"):
         Study.parse(said | {"beside": said["beside"] * 2})
-    with pytest.raises(UsageError, match=r"beside: model 'pockt' is unknown; did you mean 'pocket'"):
+    with pytest.raises(UsageError, match=r"baselines: model 'pockt' is unknown; did you mean 'pocket'"):
         Study.parse(said | {"beside": [{"name": "pockt"}]})
-    with pytest.raises(UsageError, match=r"beside.0.optoins: there is no such key; did you mean 'options'"):
+    with pytest.raises(UsageError, match=r"baselines.0.optoins: there is no such key; did you mean 'options'"):
         Study.parse(said | {"beside": [{"name": "pocket", "optoins": {}}]})
 
 
 def test_another_model_of_a_study_leaves_its_controls_behind(weights: Path, manifest: Path, tmp_path: Path) -> None:
     study = Study.parse(_said(weights, manifest, tmp_path))
-    assert study.changed(output=tmp_path).beside and not study.changed(model="sonar").beside
+    assert study.changed(output=tmp_path).baselines and not study.changed(model="sonar").baselines
     asked = study.model_copy(update={"corpus": study.corpus.model_copy(update={"held_out": True})})
     assert asked.changed(model="pocket").corpus.held_out and not asked.changed(model="sonar").corpus.held_out
 

@@ -27,7 +27,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
                 "kinds": ["modality_similarity", "cross_similarity"],
                 "output": tmp_path_factory.mktemp("demo"),
                 "measures": ["linear_cka", "retrieval"],
-                "controls": ["none", "length_only"],
+                "controls": ["none"],
                 "permutations": 19,
                 "intervals": False,
             }

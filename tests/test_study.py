@@ -62,7 +62,7 @@ def test_a_study_runs_from_file_to_report(study_file: Path) -> None:
     assert {"encoding text xa", "encoding speech xb", "writing the report"} <= set(steps)
     scores = pd.read_parquet(folder / "scores.parquet")
     assert set(scores["measure"]) == {"linear_cka", "svcca(variance=0.9)", "retrieval"}
-    assert set(scores["control"]) == {"none", "length_regressed", "length_only", "shuffled"}
+    assert set(scores["control"]) == {"none", "length_regressed", "shuffled"}
     meta = outcome.result.meta
     assert meta["options"]["seed"] == 3 and meta["study"]["command"] == "babelscope run study.toml"
     assert meta["corpus"]["n"] == 10 and len(meta["corpus"]["fingerprint"]) == 64
@@ -106,8 +106,8 @@ def test_another_seed_compares_again_but_encodes_only_if_the_sentences_change(st
         ("variance=0.9", "varaince=0.9", r"measures: .*did you mean 'variance'"),
         (
             "seed = 3",
-            "seed = 3\ncontrols = ['none', 'legnth_only']",
-            r"controls: 'legnth_only' is unknown; did you mean 'length_only'",
+            "seed = 3\ncontrols = ['none', 'legnth_regressed']",
+            r"controls: 'legnth_regressed' is unknown; did you mean 'length_regressed'",
         ),
         ("seed = 3", "seed = 3\nmatch = 'output_'", r"match: "),
         ("permutations = 49", "permutations = 5", r"permutations: .*19"),

@@ -36,13 +36,14 @@ from babelscope.corpora.checks.output import in_short, problems_to_json
 from babelscope.corpora.manifest import RowError
 from babelscope.engines import ENGINES, Engine, check_engine, open_engine
 from babelscope.errors import BabelscopeError, DataError, UsageError, did_you_mean
-from babelscope.gaps.beside import KINDS_BESIDE, beside, told_beside, with_beside
+from babelscope.gaps.baselines.models import KINDS_BESIDE, beside, told_beside, with_beside
+from babelscope.gaps.baselines.sides import BASELINES
 from babelscope.gaps.caveats import with_corpus_caveat
 from babelscope.gaps.comparisons import MATCHES
 from babelscope.gaps.folder import locked_output, save, tidy
 from babelscope.gaps.old_names import current_kind
 from babelscope.gaps.parts import PARTS
-from babelscope.gaps.result import CONTROLS, KINDS, Result
+from babelscope.gaps.result import CONTROLS, DEFAULT_CONTROLS, KINDS, LENGTH_ONLY, Result
 from babelscope.gaps.scoring import CLUSTER_CHOICES, DEFAULT_MEASURES, DEFAULT_PERMUTATIONS, compare
 from babelscope.models.base import MODALITIES, Model, Stage, dtype_named
 from babelscope.models.planning import plan
@@ -150,13 +151,14 @@ class Study(_Table):
 
     corpus: CorpusTable
     model: ModelTable
-    beside: list[ModelTable] = Field(default_factory=list)
+    baselines: list[ModelTable] = Field(default_factory=list)
+    compute_baselines: bool = True
     name: str = "study"
     output: Path = Path("results")
     store: str | None = None
     points: list[str] = Field(default_factory=lambda: ["all"], min_length=1)
     measures: list[str] = Field(default_factory=lambda: list(DEFAULT_MEASURES), min_length=1)
-    controls: list[str] = Field(default_factory=lambda: list(CONTROLS), min_length=1)
+    controls: list[str] = Field(default_factory=lambda: list(DEFAULT_CONTROLS), min_length=1)
     kinds: list[str] = Field(default_factory=lambda: list(KINDS), min_length=1)
     permutations: Annotated[int, Field(ge=19)] = DEFAULT_PERMUTATIONS
     intervals: bool | list[str] = True
@@ -195,13 +197,13 @@ class Study(_Table):
         corpus = study.corpus
         if corpus.path is not None:
             corpus = corpus.model_copy(update={"path": folder / corpus.path.expanduser()})
-        model, *others = (_beside_the_study(table, folder) for table in (study.model, *study.beside))
+        model, *others = (_beside_the_study(table, folder) for table in (study.model, *study.baselines))
         store = study.store if study.store is None or is_url(study.store) else str(folder / study.store)
         return study.model_copy(
             update={
                 "corpus": corpus,
                 "model": model,
-                "beside": others,
+                "baselines": others,
                 "output": folder / study.output,
                 "store": store,
             }
@@ -241,11 +243,11 @@ class Study(_Table):
         corpus = self.corpus.model_copy(update={"path": corpus_path} if corpus_path is not None else {})
         if model is not None and not models.says_held_out(model):
             corpus = corpus.model_copy(update={"held_out": False})  # it does not say what it was trained on
-        beside = self.beside if model is None else []  # they were chosen for the model that the study names
+        others = self.baselines if model is None else []  # they were chosen for the model that the study names
         if workers is not None:
-            table, *beside = (one.model_copy(update={"workers": workers}) for one in (table, *beside))
+            table, *others = (one.model_copy(update={"workers": workers}) for one in (table, *others))
         return self.model_copy(
-            update={"model": table, "beside": beside, "corpus": corpus, "output": output or self.output}
+            update={"model": table, "baselines": others, "corpus": corpus, "output": output or self.output}
             | {"skip_bad": skip_bad or self.skip_bad}
             | told
         )
@@ -274,7 +276,7 @@ class Study(_Table):
             If a key is unknown, missing or wrong; the message names it.
         """
         try:
-            study = cls.model_validate(said)
+            study = cls.model_validate(_present_spelling(said, where))
         except ValidationError as error:
             raise UsageError(f"{where}: {_first_problem(error)}") from error
         for key, check in (
@@ -283,12 +285,12 @@ class Study(_Table):
             ("model.dtype", lambda: dtype_named(study.model.dtype)),
             ("store", lambda: place_of(study.store or "activations.zarr")),
             ("model.store_dtype", lambda: check_store_dtype(study.model.store_dtype)),
-            ("beside", lambda: _check_beside(study.beside)),
+            ("baselines", lambda: _check_baselines(study.baselines)),
             ("engine", lambda: check_engine(study.engine)),
             ("corpus.source", lambda: _check_each([study.corpus.source], corpora.sources())),
             ("model", lambda: models.check_window(study.model.name, study.model.window_seconds)),
             ("measures", lambda: [parse_measure(measure) for measure in study.measures]),
-            ("controls", lambda: _check_each(study.controls, CONTROLS)),
+            ("controls", lambda: _check_each(study.controls, [*CONTROLS, LENGTH_ONLY])),
             ("kinds", lambda: _check_each(study.kinds, KINDS)),
         ):
             try:
@@ -296,6 +298,24 @@ class Study(_Table):
             except UsageError as error:
                 raise UsageError(f"{where}: {key}: {error}") from error
         return study
+
+
+def _present_spelling(said: dict[str, Any], where: str) -> dict[str, Any]:
+    """Return a study with ``beside``, of earlier versions, as ``baselines``, and ``baselines = false`` as a choice.
+
+    Raises
+    ------
+    UsageError
+        If both ``beside`` and ``baselines`` are given.
+    """
+    said = dict(said)
+    if "beside" in said:
+        if "baselines" in said:
+            raise UsageError(f"{where}: beside is the earlier name of baselines: use one of them")
+        said["baselines"] = said.pop("beside")
+    if isinstance(said.get("baselines"), bool):
+        said.setdefault("compute_baselines", said.pop("baselines"))
+    return said
 
 
 def _window(table: ModelTable, name: str) -> float | None:
@@ -329,7 +349,7 @@ def _relative(source: Any, folder: Path) -> Any:
     return str(path) if path.exists() or looks_local(source) else source
 
 
-def _check_beside(tables: Sequence[ModelTable]) -> None:
+def _check_baselines(tables: Sequence[ModelTable]) -> None:
     labels = [label_of(table) for table in tables]
     for label in labels:
         if labels.count(label) > 1:
@@ -349,7 +369,7 @@ def _first_problem(error: ValidationError) -> str:
     problem = error.errors()[0]
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        tables: dict[str, type[BaseModel]] = {"corpus": CorpusTable, "model": ModelTable, "beside": ModelTable}
+        tables: dict[str, type[BaseModel]] = {"corpus": CorpusTable, "model": ModelTable, "baselines": ModelTable}
         table = tables.get(str(problem["loc"][0]), Study) if len(problem["loc"]) > 1 else Study
         return f"{key}: there is no such key; {did_you_mean(str(problem['loc'][-1]), table.model_fields)}"
     if problem["type"] == "missing":
@@ -391,10 +411,10 @@ def check_start(study: Study, *, compared: bool = True) -> list[Model]:
     check_output(study.output)
     if study.engine != "local":  # weights and devices are other machines'
         return []
-    tables = (study.model, *study.beside)
+    tables = (study.model, *study.baselines)
     needed = [asset for table in tables for asset in models.assets_of(table.name, table.weights)]
     check_assets([study.corpus.source, *needed])
-    patterns = (study.points, *(["all"] for _ in study.beside))
+    patterns = (study.points, *(["all"] for _ in study.baselines))
     planned = [
         check_model(table.name, table.weights, points, table.device, table.options)
         for table, points in zip(tables, patterns, strict=True)
@@ -467,7 +487,7 @@ def check_corpus(
         Whether the measures count.
     """
     known = {model.name: model for model in planned}
-    tables = (study.model, *study.beside)
+    tables = (study.model, *study.baselines)
     limits = {
         table.name: limits_of(table.name, table.weights, table.window_seconds, known.get(models.readable(table.name)))
         for table in tables
@@ -548,7 +568,7 @@ def filtered(study: Study, corpus: Corpus) -> Corpus:
 
 def _taken(study: Study) -> tuple[str, ...]:
     """Return what the study takes of each cell of its corpus."""
-    return _modalities(study.model.name, ["all"] if study.beside else study.points)
+    return _modalities(study.model.name, ["all"] if study.baselines else study.points)
 
 
 def _ids(study: Study, corpus: Corpus) -> list[str] | None:
@@ -653,10 +673,12 @@ def run(
     corpus, check = checked_corpus(study, planned, tell)
     for line in in_short(check):
         notice(line)
+    if LENGTH_ONLY in study.controls:
+        notice("controls: length_only is now the baseline 'lengths', which every study computes")
     with open_engine(study.engine, address=address, replicas=study.replicas, tell=tell) as engine:
         tell("loading the model", 0, 0)
         model = _warning(summon_on(engine, study), study, corpus)
-        others = [_variant(model, study.model, table) if engine.has_weights else None for table in study.beside]
+        others = [_variant(model, study.model, table) if engine.has_weights else None for table in study.baselines]
         store = store_of(study)
         activations = encode(
             model,
@@ -724,13 +746,14 @@ def _put_beside(
     """
     found: dict[str, Result] = {}
     told: list[dict[str, Any]] = []
-    for table, variant in zip(study.beside, others, strict=True):
+    for table, variant in zip(study.baselines, others, strict=True):
         label = label_of(table)
         short = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")
         own = study.model_copy(
             update={
                 "model": table,
-                "beside": [],
+                "baselines": [],
+                "compute_baselines": False,
                 "output": study.output / "beside" / short,
                 "store": None if study.store is None else f"{study.store.removesuffix('.zarr')}.{short}.zarr",
                 "controls": ["none"],
@@ -811,8 +834,10 @@ def _scored(study: Study, activations: Activations, tell: Progress) -> Result:
         asked["clusters"] = [study.clusters, activations.clusters.tolist()]
     if activations.skipped:
         asked["skipped"] = [list(one) for one in activations.skipped]
-    if study.beside:
-        asked["beside"] = [label_of(table) for table in study.beside]
+    if study.baselines:
+        asked["beside"] = [label_of(table) for table in study.baselines]
+    if study.compute_baselines:
+        asked["baselines"] = list(BASELINES)
     identity = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
     if (study.output / "result.json").is_file():
         with contextlib.suppress(DataError):  # a damaged one is made anew
@@ -833,6 +858,7 @@ def _scored(study: Study, activations: Activations, tell: Progress) -> Result:
         interval=study.intervals,
         device=study.compare_device,
         clusters=study.clusters,
+        baselines=study.compute_baselines,
         progress=lambda what, done, total: tell(f"comparing ({what})", done, total),
         checkpoint=study.output / PARTS,
     )
@@ -864,7 +890,10 @@ def describe_keys() -> list[tuple[str, str]]:
         ("replicas", "of the model, where a Ray cluster computes; one a GPU, or as many as have room, if left out"),
     ]
     rows += [("match", "; ".join(f"{name}: {text}" for name, text in MATCHES.items()))]
-    rows += [("beside", "models to run on the same sentences, each a table like [model]: controls")]
+    rows += [
+        ("baselines", "other models to run on the same sentences, each a table like [model] (beside: the same)"),
+        ("compute_baselines", "whether lengths, strings, sounds and the model's input are compared in its place"),
+    ]
     for prefix, table in (("corpus", CorpusTable), ("model", ModelTable)):
         rows += [(f"{prefix}.{name}", field.description or "") for name, field in table.model_fields.items()]
     return rows

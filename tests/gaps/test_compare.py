@@ -121,9 +121,8 @@ def test_length_alone_is_found_and_its_control_removes_it(tmp_path: Path) -> Non
     assert raw["value"].iloc[0] > 0.5 and abs(less["value"].iloc[0]) < 0.1
     assert less["value"].iloc[1] > 0.4
     scores = result.scores
-    bare = scores[(scores["control"] == "length_only") & (scores["measure"] == "retrieval")]
+    bare = result.tables["baselines"].query("baseline == 'lengths' and measure == 'retrieval' and group != 'mean'")
     assert (bare["value"] > bare["null_q95"]).mean() > 0.8
-    assert set(bare["point_a"]) == {"length"}
     lengthless = scores[(scores["control"] == "length_regressed") & (scores["point_a"] == "shared.layer.0")]
     assert (lengthless["p"] < 0.05).mean() < 0.25
 
@@ -185,7 +184,7 @@ def test_two_towers_are_matched_as_asked(tmp_path: Path, tiny_model: Model, tone
     assert set(across_towers["measure"]) == {"linear_cka"}  # cosines between two models' spaces mean nothing
     assert {"towers", "few-sentences", "one-reader"} <= {caveat["id"] for caveat in result.meta["caveats"]}
     traced = {caveat["id"]: caveat["parts"] for caveat in result.meta["caveats"] if "parts" in caveat}
-    assert {"few-sentences", "length"} <= set(traced)
+    assert {"few-sentences", "many-tests"} <= set(traced)
     for parts in traced.values():
         numbers = [part for part in parts if isinstance(part, dict)]
         assert numbers
@@ -208,8 +207,8 @@ def test_what_cannot_be_compared_says_so(tmp_path: Path, tiny_model: Model, tone
     few = planted_activations(tmp_path / "few.zarr", {"shared.layer.0": Planted()}, n=4)
     with pytest.raises(DataError, match="needs at least"):
         compare(few, ["svcca"])
-    with pytest.raises(UsageError, match="did you mean 'length_only'"):
-        compare(few, ["svcca"], controls=["lenght_only"])
+    with pytest.raises(UsageError, match="did you mean 'length_regressed'"):
+        compare(few, ["svcca"], controls=["lenght_regressed"])
     with pytest.raises(UsageError, match="svcca"):
         compare(few, ["svca"])
     with pytest.raises(UsageError, match="measures is empty"):
@@ -228,7 +227,7 @@ def test_what_cannot_be_compared_says_so(tmp_path: Path, tiny_model: Model, tone
 def test_measures_of_directions_take_lengths_by_distance_or_not_at_all(tmp_path: Path) -> None:
     store = planted_activations(tmp_path / "a.zarr", {"shared.layer.0": Planted(meaning=0.5)}, n=20, languages=["xa"])
     result = compare(store, ["rsa", "mutual_knn(k=3)", "mexa"], controls=["none", "length_only"], interval="rsa")
-    rows = result.scores[result.scores["control"] == "length_only"]
+    rows = result.tables["baselines"].query("baseline == 'lengths' and group != 'mean'")
     assert set(rows["measure"]) == {"rsa", "mutual_knn(k=3)"}
     assert (rows["value"].to_numpy(dtype=np.float64) > 0.5).all() and rows["convention"].str.contains("uclidean").all()
     plain = result.scores[result.scores["control"] == "none"].set_index("measure")

@@ -8,7 +8,7 @@ import re
 import pandas as pd
 import pytest
 
-from babelscope.gaps.beside import beside, told_beside
+from babelscope.gaps.baselines.models import beside, told_beside
 from babelscope.gaps.result import TABLE_COLUMNS, Result
 from babelscope.report.page import render
 from babelscope.report.sections.beside import section

@@ -9,8 +9,7 @@ import pandas as pd
 
 from babelscope.corpora import Problem
 from babelscope.gaps.naming import measure_title
-from babelscope.gaps.result import KINDS
-from babelscope.gaps.traced import MOST_COUNTED, Number, Traced, told, told_many, told_mean, written
+from babelscope.gaps.traced import Traced, told, told_many
 from babelscope.similarity.permutation import distinct_permutations
 
 #: Below this many sentences intervals are wide and subspace measures near saturation.
@@ -50,7 +49,6 @@ def caveats(scores: pd.DataFrame, meta: dict[str, Any]) -> list[Caveat]:
         _notes("model", "About the model", meta["model"]["notes"]),
         _towers(meta),
         _weights_by_language(meta),
-        _length(scores),
         _uncontrolled(scores, meta),
         _notes("corpus", "About the recordings and texts", meta["corpus"].get("notes", [])),
         _many(scores),
@@ -243,28 +241,6 @@ def _weights_by_language(meta: dict[str, Any]) -> Caveat | None:
         "of another, so that a language gap there is also one between two networks."
     )
     return {"id": "weights-by-language", "title": "Another encoder a language", "text": text}
-
-
-def _length(scores: pd.DataFrame) -> Caveat | None:
-    bare = scores[(scores["control"] == "length_only") & scores["measure"].str.startswith("retrieval")]
-    if bare.empty:
-        return None
-    told_of: dict[str, Number | str] = {}
-    clauses: list[str] = []
-    for kind, rows in bare.groupby("kind", sort=False):
-        value, chance = f"value_{len(clauses)}", f"chance_{len(clauses)}"
-        told_of |= {value: _mean(rows, "value"), chance: _mean(rows, "null_mean")}
-        clauses.append(f"{KINDS[str(kind)].lower()} {{{value}}} (chance {{{chance}}})")
-    text = Traced(
-        f"Retrieval from the length of the utterance alone reaches {'; '.join(clauses)}. The control with lengths "
-        "regressed out shows what remains without it (linearly).",
-        **told_of,
-    )
-    return _traced("length", "Length alone is a clue", text)
-
-
-def _mean(rows: pd.DataFrame, column: str) -> Number | str:
-    return told_mean("scores", rows, column) if len(rows) <= MOST_COUNTED else written(float(rows[column].mean()))
 
 
 def _uncontrolled(scores: pd.DataFrame, meta: dict[str, Any]) -> Caveat | None:

@@ -30,11 +30,9 @@ def curves(scores: pd.DataFrame, means: pd.DataFrame | None = None) -> pd.DataFr
     Returns
     -------
     DataFrame
-        Columns :data:`babelscope.gaps.result.CURVE_COLUMNS`; rows without a point of their own (length alone) are left
-        out.
+        Columns :data:`babelscope.gaps.result.CURVE_COLUMNS`.
     """
-    placed = scores[scores["control"] != "length_only"]
-    rows = placed.rename(columns={"point_a": "point", "point_b": "against", "stage_a": "stage", "depth_a": "depth"})
+    rows = scores.rename(columns={"point_a": "point", "point_b": "against", "stage_a": "stage", "depth_a": "depth"})
     same = rows["language_a"] == rows["language_b"]
     rows = rows.assign(group=rows["language_a"].where(same, rows["language_a"] + "-" + rows["language_b"]), groups=1)
     average = rows.groupby(_KEYS, sort=False, as_index=False).agg(

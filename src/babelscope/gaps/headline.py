@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from babelscope.gaps.above_chance import above_chance
+from babelscope.gaps.baselines.sentences import strongest_baseline
 from babelscope.gaps.findings import CORRECTED, HOLDS
 from babelscope.gaps.naming import by_preference, measure_title
 from babelscope.gaps.pairing import shown_points
@@ -37,7 +38,7 @@ def headline(
     meta : dict
         The result's ``corpus`` and ``options``.
     tables : mapping of str to DataFrame, optional
-        The result's ``most_similar`` and ``findings``; what they test is not said without them.
+        The result's ``most_similar``, ``findings`` and ``against_baselines``; what they test is not said without them.
 
     Returns
     -------
@@ -48,14 +49,18 @@ def headline(
     means = curves[curves["group"] == "mean"]
     plain, less = means[means["control"] == "none"], means[means["control"] == "length_regressed"]
     sentences = [
-        _modalities(plain, less, scores, tables.get("most_similar")),
-        _languages(plain, tables.get("findings")),
+        _modalities(plain, less, scores, tables.get("most_similar"), tables.get("against_baselines")),
+        _languages(plain, tables.get("findings"), tables.get("against_baselines")),
     ]
     return [sentence for sentence in sentences if sentence]
 
 
 def _modalities(
-    plain: pd.DataFrame, less: pd.DataFrame, scores: pd.DataFrame, compared: pd.DataFrame | None
+    plain: pd.DataFrame,
+    less: pd.DataFrame,
+    scores: pd.DataFrame,
+    compared: pd.DataFrame | None,
+    baselines: pd.DataFrame | None,
 ) -> Traced | None:
     rows = plain[plain["kind"] == "modality_similarity"]
     if rows.empty:
@@ -81,19 +86,21 @@ def _modalities(
     where, parts = _where(tested, points)
     same = less[(less["kind"] == "modality_similarity") & (less["measure"] == measure)]
     same = same[(same["point"] == best["point"]) & (same["against"] == best["against"])]
+    against = "" if best["against"] == best["point"] else " (text: {against})"
+    baseline, numbers = strongest_baseline(baselines, best)
+    parts |= numbers
     without = ""
     if len(same):
-        without = ", {without} after regressing out length"
+        without = " With length regressed out the model gives {without}."
         parts["without"] = told("curves", same.iloc[0], "value")
-    against = "" if best["against"] == best["point"] else " (text: {against})"
     return Traced(
-        where + against + ", {stage}, depth {depth}: {measure} {value}" + _interval(tested, parts, points) + without
-        + ". Unrelated sentences give {null} (95 % below {q95}). Above chance in {above} of {each} "
+        where + against + ", {stage}, depth {depth}: {measure} {value}" + _interval(tested, parts, points)
+        + f". {baseline}{without} Above chance in {{above}} of {{each}} "
         + _plural("language", len(here)) + f" (Holm-corrected over {_plural('language', languages)} and points, "
         "n = {n} sentences).",
         point=str(best["point"]), against=str(best["against"]), stage=str(best["stage"]),
         depth=told("curves", best, "depth"), measure=name, value=told("curves", best, "value"),
-        n=told("curves", best, "n", 0), null=told("curves", best, "null_mean"), q95=told("curves", best, "null_q95"),
+        n=told("curves", best, "n", 0),
         above=told_count("scores", here[here["above"]]), each=told_count("scores", here), **parts,
     )  # fmt: skip
 
@@ -141,7 +148,7 @@ def _leading(scores: pd.DataFrame) -> str:
     return next((name for name in names if not parse_measure(name).same_space), names[0])
 
 
-def _languages(plain: pd.DataFrame, findings: pd.DataFrame | None) -> Traced | None:
+def _languages(plain: pd.DataFrame, findings: pd.DataFrame | None, baselines: pd.DataFrame | None) -> Traced | None:
     rows = plain[plain["kind"].isin(["language_similarity_text", "language_similarity_speech"])]
     if rows.empty:
         return None
@@ -153,21 +160,24 @@ def _languages(plain: pd.DataFrame, findings: pd.DataFrame | None) -> Traced | N
     if len(ends) < 2:
         kind, end = next(iter(ends.items()))
         count = int(end["groups"])
+        baseline, parts = strongest_baseline(baselines, end)
         return Traced(
             f"{KINDS[str(kind)]}, at the output ({{point}}): {{measure}} {{value}} on average over {{groups}} "
-            f"{_plural('pair', count)}; unrelated sentences give {{null}}.",
+            f"{_plural('pair', count)}. {baseline}",
             point=str(end["point"]), measure=name, value=told("curves", end, "value"),
-            groups=told("curves", end, "groups", 0), null=told("curves", end, "null_mean"),
+            groups=told("curves", end, "groups", 0), **parts,
         )  # fmt: skip
     text, speech = ends["language_similarity_text"], ends["language_similarity_speech"]
     direction, parts = _direction(findings)
     count = int(text["groups"])
+    in_text, numbers = strongest_baseline(baselines, text, "text")
+    in_speech, more = strongest_baseline(baselines, speech, "speech")
+    parts |= numbers | more
     return Traced(
         direction + " At the two outputs {measure} is {text} in text ({a}) and {speech} in speech ({b}) on average "
-        f"over {{groups}} {_plural('pair', count)} of languages; unrelated sentences give {{null}}.",
+        f"over {{groups}} {_plural('pair', count)} of languages. " + f"{in_text} {in_speech}",
         measure=name, text=told("curves", text, "value"), a=str(text["point"]), speech=told("curves", speech, "value"),
-        b=str(speech["point"]), null=told("curves", text, "null_mean"), groups=told("curves", text, "groups", 0),
-        **parts,
+        b=str(speech["point"]), groups=told("curves", text, "groups", 0), **parts,
     )  # fmt: skip
 
 

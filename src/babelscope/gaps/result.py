@@ -35,7 +35,7 @@ SCORE_COLUMNS: tuple[str, ...] = (
     "modality_b",
     "language_b",
     "measure",  # as written, e.g. "svcca(variance=0.99)"
-    "control",  # none | length_regressed | length_only | shuffled
+    "control",  # of CONTROLS
     "value",
     "null_mean",
     "null_sd",
@@ -198,6 +198,49 @@ TABLE_COLUMNS: dict[str, tuple[str, ...]] = {
     # `predictor` is "shared_token_share", or "tokens_per_word_ratio", |log| of the two languages' tokens a word; `p` is
     # Mantel's.
     "associations": ("point", "measure", "predictor", "rho", "low", "high", "p", "languages", "pairs"),
+    # What is reached in place of the model (`baseline`: lengths, strings, sounds, input), by the same measures: one row
+    # a language (speech against text) or pair, and their mean (`group` as in the curves). The interval is for other
+    # sentences.
+    "baselines": (
+        "baseline",
+        "kind",
+        "measure",
+        "language_a",
+        "language_b",
+        "group",
+        "value",
+        "null_mean",
+        "null_q95",
+        "chance_corrected",
+        "p",
+        "low",
+        "high",
+        "n",
+        "groups",
+        "convention",
+    ),
+    # The model against each baseline (those above, and other models by their label): one row a point, over the
+    # languages or pairs that both have, `groups` of `of`. `difference` is of the chance-corrected means, with its
+    # interval for other sentences, all points of a kind and measure together (max-t); `strongest` marks the baseline
+    # with the largest chance-corrected mean at that point.
+    "against_baselines": (
+        "kind",
+        "measure",
+        "point",
+        "against",
+        "baseline",
+        "value",
+        "chance_corrected",
+        "baseline_value",
+        "baseline_chance_corrected",
+        "difference",
+        "low",
+        "high",
+        "strongest",
+        "n",
+        "groups",
+        "of",
+    ),
     # The curves (control "none") of other models on the same sentences, `model` being their label.
     "beside": ("model", *CURVE_COLUMNS),
     # Their distances between mean vectors.
@@ -227,9 +270,14 @@ TABLE_COLUMNS: dict[str, tuple[str, ...]] = {
 CONTROLS: dict[str, str] = {
     "none": "as it is",
     "length_regressed": "log duration and token count regressed out of both sides",
-    "length_only": "log duration (speech) or log token count (text) alone",
     "shuffled": "one side's sentences shuffled: what unrelated data gives",
 }
+
+#: Those of a study that names none.
+DEFAULT_CONTROLS: tuple[str, ...] = ("none", "length_regressed", "shuffled")
+
+#: What earlier versions called the baseline of lengths: a control of study files, and rows of scores.
+LENGTH_ONLY = "length_only"
 
 
 @dataclass(frozen=True)

@@ -15,19 +15,21 @@ from numpy.typing import NDArray
 from babelscope.capture.store import Activations, now, versions
 from babelscope.errors import DataError, UsageError, did_you_mean
 from babelscope.gaps.above_chance import LEVEL as ABOVE_CHANCE
+from babelscope.gaps.baselines.against import against_baselines, baselines_table
+from babelscope.gaps.baselines.sides import Baseline, baselines_of
 from babelscope.gaps.by_class import intervals_of_means
 from babelscope.gaps.caveats import caveats
 from babelscope.gaps.comparisons import MATCHES, Comparison, Place, plan
-from babelscope.gaps.contrasts import scored_by_measure, with_intervals
+from babelscope.gaps.contrasts import Scored, scored_by_measure, with_intervals
 from babelscope.gaps.curves import curves
 from babelscope.gaps.headline import headline
-from babelscope.gaps.lengths import log_lengths, standardised_log
+from babelscope.gaps.lengths import log_lengths
 from babelscope.gaps.naming import by_preference
 from babelscope.gaps.pairing import pairing_table
 from babelscope.gaps.parts import Parts
 from babelscope.gaps.repetition import repetition
 from babelscope.gaps.resampling import BLOCKS, HALVINGS, PARTITIONS, Deviations, resample
-from babelscope.gaps.result import CONTROLS, SCORE_COLUMNS, Result
+from babelscope.gaps.result import CONTROLS, DEFAULT_CONTROLS, LENGTH_ONLY, SCORE_COLUMNS, Result
 from babelscope.gaps.tables import tables, tables_of_scores
 from babelscope.similarity import MEASURES, Measure, parse_measure
 from babelscope.similarity.arrays import on_device
@@ -81,11 +83,7 @@ _IN_TABLE = {"none": NONE, "length_regressed": REGRESSED, "shuffled": SHUFFLED}
 _PROGRESS = {
     "any-space": "measures between any two spaces",
     "one-space": "measures of one space",
-    "length_only": CONTROLS["length_only"],
 }
-
-#: The point of a side of which only the lengths are known.
-LENGTH = "length"
 
 #: Called with what is being compared, how many pairs are done, and how many there are.
 Progress = Callable[[str, int, int], None]
@@ -95,7 +93,7 @@ def compare(
     activations: Activations,
     measures: Sequence[str | Measure] = DEFAULT_MEASURES,
     *,
-    controls: Sequence[str] = tuple(CONTROLS),
+    controls: Sequence[str] = DEFAULT_CONTROLS,
     permutations: int = DEFAULT_PERMUTATIONS,
     seed: int = 0,
     match: str = "output",
@@ -106,6 +104,7 @@ def compare(
     checkpoint: Path | None = None,
     memory: float = MEMORY,
     clusters: str = "auto",
+    baselines: bool = True,
 ) -> Result:
     """Measure how similar modalities and languages are at every point.
 
@@ -116,7 +115,8 @@ def compare(
     measures : sequence of str or Measure, or one of them
         Such as ``"svcca"``, ``"svcca(variance=0.9)"``, ``"linear_cka"``, ``"retrieval"``.
     controls : sequence of str
-        Of ``none``, ``length_regressed``, ``length_only``, ``shuffled``.
+        Of :data:`~babelscope.gaps.result.CONTROLS`. ``length_only``, of earlier versions, is now the baseline
+        ``lengths``, and is passed over.
     permutations : int
         Permutations of the sentences at most, where a null has no closed form. They are drawn until the p-value is
         decided (:func:`babelscope.similarity.permutation.sequential_p`); the same ones serve every pair and point.
@@ -145,6 +145,9 @@ def compare(
         Whether sentences of one cluster (:attr:`Activations.clusters`, such as a document) are kept together: nulls by
         permutations of clusters, without closed forms; intervals, and the folds of ``cv_cca``, by cluster. "none"
         treats all sentences as independent, which makes p-values too small where clusters matter.
+    baselines : bool
+        Whether to compare lengths, strings, sounds and the model's input in place of the model
+        (:mod:`babelscope.gaps.baselines`), and to set the model's scores against them.
 
     Returns
     -------
@@ -166,6 +169,7 @@ def compare(
         raise UsageError("measures is empty: name at least one, such as linear_cka")
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
         raise UsageError(f"measures: {twice[0]} is named twice")
+    controls = [control for control in controls if control != LENGTH_ONLY]
     if not controls:
         raise UsageError(f"controls is empty: name at least one of {', '.join(CONTROLS)}")
     for control in controls:
@@ -198,6 +202,7 @@ def compare(
                 list(controls),
                 intervals,
                 device,
+                baselines,
             ],
             "versions": versions(),
         },
@@ -208,33 +213,34 @@ def compare(
         units = np.arange(n) if documents is None else documents
         count = int(units.max()) + 1
         left_out = units * min(count, CLUSTERS) // count if closed else None
-        scoring = _Scoring(read, comparisons, controls, settings, parts, progress, left_out)
+        scoring = _Scoring(read, activations, comparisons, controls, settings, parts, progress, left_out)
         scoring.take(chosen)
         scores = scoring.scores()
         further: dict[str, pd.DataFrame] = {}
         freedoms: dict[str, float] = {}
         means, holds_for = None, None
-        if interval and "none" in controls:
-            deviating = {
-                name: Deviations.of_clusters(scoring.deviations[name]) for name in closed if name in scoring.deviations
-            }
-            deviating |= resample(
-                read,
-                comparisons,
-                [name for name, how in intervals.items() if how in (DRAWN, DRAWN_BY_CLUSTER)],
-                n,
-                seed=seed,
-                progress=None if progress is None else partial(progress, "intervals"),
-                checkpoint=parts.of("intervals"),
-                memory=memory / 2,
-                clusters=documents,
-            )
-            deviating |= {name: Deviations.none(len(comparisons)) for name in names if name not in deviating}
-            freedoms = {name: deviations.freedom for name, deviations in deviating.items()}
+        scored: dict[str, Scored] = {}
+        drawn = [name for name, how in intervals.items() if how in (DRAWN, DRAWN_BY_CLUSTER)]
+        if "none" in controls:
+            deviating = scoring.deviating(names, closed, drawn, n)
             scored = scored_by_measure(scores, comparisons, deviating)
+        if interval and "none" in controls:
+            freedoms = {name: deviations.freedom for name, deviations in deviating.items()}
             scores = with_intervals(scores, scored)
             further = tables_of_scores(activations, scores, scored)
             means, holds_for = intervals_of_means(scored, further["by_class"], activations.languages)
+        described_baselines: list[dict[str, str]] = []
+        if baselines:
+            every = baselines_of(activations, comparisons, read)
+            by_baseline: dict[str, dict[str, Scored]] = {}
+            for baseline in every:
+                by_baseline[baseline.name], note = _scored_baseline(
+                    baseline, activations, chosen, closed, drawn, settings, parts, progress, left_out
+                )
+                described_baselines.append(baseline.described() | ({"note": note} if note else {}))
+            further["baselines"] = baselines_table(by_baseline)
+            further["against_baselines"] = against_baselines(scored, by_baseline)
+            further = {name: table for name, table in further.items() if len(table)}
         if {"modality_similarity", "cross_similarity"} & {comparison.kind for comparison in comparisons}:
             further["pairing"] = pairing_table(activations, match)
         along = curves(scores, means)
@@ -242,6 +248,7 @@ def compare(
             "measures": names,
             "conventions": scores.drop_duplicates("measure").set_index("measure")["convention"].to_dict(),
             "controls": list(controls),
+            "baselines": described_baselines,
             "permutations": permutations,
             "null": NULL_TEXT if documents is None else NULL_TEXT_BY_CLUSTER,
             "clusters": described(activations.clusters, used=documents is not None),
@@ -350,15 +357,17 @@ class _Scoring:
 
     def __init__(
         self,
-        read: _Reader,
+        read: Callable[[Place], Any],
+        activations: Activations,
         comparisons: Sequence[Comparison],
         controls: Sequence[str],
         settings: Mapping[str, Any],
         parts: Parts,
         progress: Progress | None,
         clusters: NDArray[np.int64] | None,
+        baseline: str = "",
     ) -> None:
-        self.read, self.activations, self.comparisons = read, read.activations, list(comparisons)
+        self.read, self.activations, self.comparisons, self.baseline = read, activations, list(comparisons), baseline
         self.controls, self.settings, self.parts, self.clusters = controls, dict(settings), parts, clusters
         self.progress = progress
         self.frames: list[pd.DataFrame] = []
@@ -383,8 +392,42 @@ class _Scoring:
             rows = [at for at, one in enumerate(self.comparisons) if one.same_space or not same_space]
             if chosen and rows:
                 self._take(chosen, rows, wanted, "one-space" if same_space else "any-space")
-        if "length_only" in self.controls:
-            self._lengths_alone(measures)
+
+    def deviating(
+        self, names: Sequence[str], closed: Sequence[str], drawn: Sequence[str], n: int
+    ) -> dict[str, Deviations]:
+        """Return how the uncontrolled scores of each measure move with the sentences, in closed form or drawn.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Every measure.
+        closed, drawn : sequence of str
+            Those with deviations in closed form, and those whose deviations are drawn; others have none.
+        n : int
+            Sentences.
+        """
+        by_measure = {name: Deviations.of_clusters(self.deviations[name]) for name in closed if name in self.deviations}
+        by_measure |= resample(
+            self.read,
+            self.comparisons,
+            drawn,
+            n,
+            seed=self.settings["seed"],
+            progress=None if self.progress is None else partial(self.progress, f"intervals{self._of_baseline}"),
+            checkpoint=self.parts.of(self._part("intervals")),
+            memory=self.settings["memory"],
+            clusters=self.settings["documents"],
+        )
+        count = len(self.comparisons)
+        return by_measure | {name: Deviations.none(count) for name in names if name not in by_measure}
+
+    @property
+    def _of_baseline(self) -> str:
+        return f" of {self.baseline}" if self.baseline else ""
+
+    def _part(self, name: str) -> str:
+        return f"{self.baseline}-{name}" if self.baseline else name
 
     def _take(self, measures: Sequence[Measure], rows: Sequence[int], wanted: tuple[str, ...], name: str) -> None:
         comparisons = [self.comparisons[at] for at in rows]
@@ -425,29 +468,6 @@ class _Scoring:
                 spans[languages] = span_of(lengths)
         return spans
 
-    def _lengths_alone(self, measures: Sequence[Measure]) -> None:
-        """Score the two sides if only their lengths are known: one row a kind and pair, at no point."""
-        columns: dict[tuple[str, str], NDArray[np.float64]] = {
-            (str(modality), language): column
-            for modality in self.activations.modalities
-            for language in self.activations.languages
-            if (column := standardised_log(self.activations.lengths(modality, language))) is not None
-        }
-        bare = [
-            Comparison(one.kind, one.a._replace(point=LENGTH), one.b._replace(point=LENGTH))
-            for one in self.comparisons
-            if {(one.a.modality, one.a.language), (one.b.modality, one.b.language)} <= columns.keys()
-        ]
-        bare = list(dict.fromkeys(bare))
-        on_lengths = {measure: short for measure in measures if (short := measure.of_one_column()) is not None}
-        if bare and on_lengths:
-            taken = list(on_lengths.values())
-            places = dict.fromkeys(place for one in bare for place in (one.a, one.b))
-            sides = {place: partial(np.asarray, columns[place.modality, place.language]) for place in places}
-            table = self._table(sides, bare, list(dict.fromkeys(taken)), (NONE,), "length_only", clusters=False)
-            at = [table.settings.measures.index(measure) for measure in taken]
-            self._add(bare, list(on_lengths), table.numbers[:, at, 0], "length_only", taken)
-
     def _table(
         self,
         sides: Mapping[Any, Any],
@@ -455,23 +475,21 @@ class _Scoring:
         measures: Sequence[Measure],
         controls: tuple[str, ...],
         name: str,
-        *,
-        clusters: bool = True,
         **per_pair: Any,
     ) -> PairTable:
         settings = Settings(
             tuple(measures),
             tuple(null_kind(measure, "auto", clustered=self.settings["documents"] is not None) for measure in measures),
             controls=(NONE, *(control for control in controls if control != NONE)),
-            clusters=self.clusters if clusters and any(measure.has_influence for measure in measures) else None,
+            clusters=self.clusters if any(measure.has_influence for measure in measures) else None,
             sequential=True,
             tails=self._tails(measures),
-            fingerprints=self.parts.of(name) is not None,
+            fingerprints=self.parts.of(self._part(name)) is not None,
             **self.settings,
         )
-        told = None if self.progress is None else partial(self.progress, _PROGRESS[name])
+        told = None if self.progress is None else partial(self.progress, f"{_PROGRESS[name]}{self._of_baseline}")
         table = PairTable(sides, [(one.a, one.b) for one in comparisons], settings, progress=told, **per_pair)
-        if (folder := self.parts.of(name)) is not None:
+        if (folder := self.parts.of(self._part(name))) is not None:
             table.keep_in(folder)
         with table.computing() as pool:
             table.fill(pool)
@@ -496,7 +514,6 @@ class _Scoring:
         measures: Sequence[Measure],
         numbers: NDArray[np.float64],
         control: str,
-        taken: Sequence[Measure] | None = None,
     ) -> None:
         """Add one row a comparison and measure, in that order, but for those that could not be computed."""
         columns: dict[str, Any] = {"model": self.activations.meta["model"]["name"]}
@@ -517,13 +534,13 @@ class _Scoring:
         drawn = "permutation" if self.settings["documents"] is None else "permutation of clusters"
         tail = flat[:, VARIABLES.index("tail")] == 1
         frame["null"] = np.where(known, np.select([exact, tail], ["closed form", f"{drawn}, {TAIL}"], drawn), "")
-        frame["convention"] = [measure.convention_text for measure in taken or measures] * len(comparisons)
+        frame["convention"] = [measure.convention_text for measure in measures] * len(comparisons)
         self.frames.append(frame.loc[np.isfinite(flat[:, 0]), list(SCORE_COLUMNS)])
 
     def _labels(self, places: Sequence[Place], side: str) -> dict[str, Any]:
         seen = {
             (point, modality): ("", np.nan)
-            if point == LENGTH
+            if self.baseline
             else (str(self.activations.stage(point, modality)), self.activations.depth(point, modality))
             for point, modality in {(place.point, place.modality) for place in places}
         }
@@ -534,6 +551,50 @@ class _Scoring:
             f"modality_{side}": [place.modality for place in places],
             f"language_{side}": [place.language for place in places],
         }
+
+
+def _scored_baseline(
+    baseline: Baseline,
+    activations: Activations,
+    measures: Sequence[Measure],
+    closed: Sequence[str],
+    drawn: Sequence[str],
+    settings: Mapping[str, Any],
+    parts: Parts,
+    progress: Progress | None,
+    left_out: NDArray[np.int64] | None,
+) -> tuple[dict[str, Scored], str]:
+    """Score a baseline as the model is scored; by measure, and what could not be computed."""
+    taken = {str(one): one.of_one_column() if baseline.one_column else one for one in measures}
+    forms = {name: form for name, form in taken.items() if form is not None}
+    if not baseline.comparisons or not forms:
+        return {}, ""
+    scoring = _Scoring(
+        baseline.read, activations, baseline.comparisons, ("none",), settings, parts, progress, left_out, baseline.name
+    )
+    distinct = list(dict.fromkeys(forms.values()))
+    try:
+        scoring.take(distinct)
+        if not any(len(frame) for frame in scoring.frames):
+            return {}, ""
+        scores = scoring.scores()
+        deviating = scoring.deviating(
+            [str(one) for one in distinct],
+            list(dict.fromkeys(str(forms[name]) for name in closed if name in forms)),
+            list(dict.fromkeys(str(forms[name]) for name in drawn if name in forms)),
+            len(activations.sentences),
+        )
+    except DataError as error:  # such as texts that are all the same: the model can be compared all the same
+        return {}, str(error)
+    scored = scored_by_measure(scores, baseline.comparisons, deviating)
+    scores = with_intervals(scores, scored)
+    whole = scored_by_measure(scores, baseline.comparisons, deviating)
+    # Under the name of the measure of the study, whatever form it takes for a single column.
+    return {
+        name: Scored(whole[str(form)].rows.assign(measure=name), whole[str(form)].deviations)
+        for name, form in forms.items()
+        if str(form) in whole
+    }, ""
 
 
 def _languages(comparison: Comparison) -> tuple[str, str]:

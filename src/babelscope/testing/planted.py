@@ -122,7 +122,7 @@ def planted_activations(
     width: int = 24,
     seed: int = 0,
     falling: float = 0.0,
-    texts: Sequence[str] = (),
+    texts: Sequence[str] | Mapping[str, Sequence[str]] = (),
     clusters: Sequence[str] = (),
     together: float = 0.0,
 ) -> Activations:
@@ -145,8 +145,8 @@ def planted_activations(
     seed : int
     falling : float
         The i-th direction has standard deviation ``i ** -falling``; shares of variance are the same in each.
-    texts : sequence of str, optional
-        Of the sentences, in every language.
+    texts : sequence of str, or mapping of language to sequence of str, optional
+        Of the sentences, in every language or in each.
     clusters : sequence of str, optional
         What each sentence is said to belong to.
     together : float
@@ -232,7 +232,8 @@ def planted_activations(
         writer.write_language(
             column,
             {
-                "text": list(texts) or [f"text of {sentence}" for sentence in sentences],
+                "text": list(texts[language] if isinstance(texts, Mapping) else texts)
+                or [f"text of {sentence}" for sentence in sentences],
                 "recording": [""] * n,
                 "reader": readers,
             },

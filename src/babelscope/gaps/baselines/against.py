@@ -1,0 +1,182 @@
+"""The model's scores set against those of the baselines: how much higher they are, and whether that is more than noise.
+
+Both are scores of the same sentences, so that the interval of their difference comes from what each sentence, or each
+cluster of sentences, adds to both. The intervals of all points of one kind and measure hold together, so also for a
+point that was chosen for being the highest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from babelscope.gaps.contrasts import Scored, Term
+from babelscope.gaps.pairing import shown_points
+from babelscope.gaps.resampling import Deviations
+from babelscope.gaps.result import TABLE_COLUMNS
+from babelscope.gaps.simultaneous import Simultaneous, simultaneous
+
+_PAIR = ["language_a", "language_b"]
+
+
+def baselines_table(scored: Mapping[str, Mapping[str, Scored]]) -> pd.DataFrame:
+    """Return the scores of the baselines.
+
+    Parameters
+    ----------
+    scored : mapping of baseline to mapping of measure to Scored
+        With ``low`` and ``high`` in the rows.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``baselines`` of :data:`babelscope.gaps.result.TABLE_COLUMNS`: a row a language or pair, and one of
+        their mean with the interval for other sentences.
+    """
+    rows: list[pd.DataFrame] = []
+    for name, by_measure in scored.items():
+        for one in by_measure.values():
+            same = one.rows["language_a"] == one.rows["language_b"]
+            group = one.rows["language_a"].where(same, one.rows["language_a"] + "-" + one.rows["language_b"])
+            table = one.rows.assign(baseline=name, group=group, groups=1)
+            for kind, members in table.groupby("kind", sort=False).indices.items():
+                part = table.iloc[members]
+                contrast = one.contrast([(1.0, np.asarray(members))], other_languages=False)
+                low, high = contrast.interval() if contrast.error > 1e-9 else (np.nan, np.nan)
+                mean: dict[str, Any] = {"baseline": name, "kind": kind, "group": "mean", "groups": len(part)}
+                mean |= {"low": low, "high": high, "p": np.nan, "n": part["n"].min()}
+                mean |= {
+                    column: part[column].mean() for column in ("value", "null_mean", "null_q95", "chance_corrected")
+                }
+                mean |= {column: part[column].iloc[0] for column in ("measure", "convention")}
+                rows += [part, pd.DataFrame([mean])]
+    columns = list(TABLE_COLUMNS["baselines"])
+    if not rows:
+        return pd.DataFrame(columns=columns)
+    return pd.concat([part.reindex(columns=columns) for part in rows], ignore_index=True)
+
+
+def against_baselines(scored: Mapping[str, Scored], baselines: Mapping[str, Mapping[str, Scored]]) -> pd.DataFrame:
+    """Return how much higher the model's scores are than each baseline's, at every point.
+
+    Parameters
+    ----------
+    scored : mapping of measure to Scored
+        The model's uncontrolled scores.
+    baselines : mapping of baseline to mapping of measure to Scored
+        Whose deviations are of the same draws or clusters.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``against_baselines`` of :data:`babelscope.gaps.result.TABLE_COLUMNS`.
+    """
+    frames = [
+        _against(own, name, theirs[measure])
+        for measure, own in scored.items()
+        for name, theirs in baselines.items()
+        if measure in theirs
+    ]
+    return marked(frames)
+
+
+def marked(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """Return parts of the table together, with the strongest baseline marked at each point.
+
+    That is the one with the largest chance-corrected mean, among those that have every language or pair that the model
+    has.
+    """
+    columns = list(TABLE_COLUMNS["against_baselines"])
+    frames = [frame for frame in frames if len(frame)]
+    if not frames:
+        return pd.DataFrame(columns=columns)
+    table = pd.concat(frames, ignore_index=True)
+    table["strongest"] = False
+    whole = table[(table["groups"] == table["of"]) & table["baseline_chance_corrected"].notna()]
+    places = whole.groupby(["kind", "measure", "point", "against"], sort=False)["baseline_chance_corrected"]
+    if len(whole):
+        table.loc[places.idxmax().to_numpy(dtype=np.int64), "strongest"] = True
+    order = {kind: at for at, kind in enumerate(dict.fromkeys(table["kind"]))}
+    table = table.sort_values("kind", key=lambda column: column.map(order), kind="stable", ignore_index=True)
+    return table[columns]
+
+
+def _against(own: Scored, name: str, theirs: Scored) -> pd.DataFrame:
+    """Compare the points of one measure with one baseline."""
+    both = _together(own, theirs)
+    count = len(own.rows)
+    frames = []
+    for kind, found in theirs.rows.groupby("kind", sort=False).indices.items():
+        across = kind in ("modality_similarity", "cross_similarity")
+        mine = own.rows[own.rows["kind"] == kind]
+        if across:
+            shown = shown_points(mine.assign(kind="modality_similarity"))
+            mine = mine[mine["point_a"].map(shown) == mine["point_b"]]
+        named = theirs.rows.iloc[found][_PAIR].itertuples(index=False, name=None)
+        place_of = {pair: at for at, pair in zip(found, named, strict=True)}
+        points, terms = [], []
+        for (point, against), part in mine.groupby(["point_a", "point_b"], sort=False):
+            pairs = list(part[_PAIR].itertuples(index=False, name=None))
+            known = [at for at, pair in enumerate(pairs) if pair in place_of]
+            if known:
+                rows = part.index.to_numpy()[known]
+                other = np.array([place_of[pairs[at]] for at in known]) + count
+                points.append((point, against, len(pairs)))
+                terms.append((rows, other))
+        frames.append(_rows(both, str(kind), name, points, terms))
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def _rows(
+    both: Scored, kind: str, name: str, points: list[tuple[Any, Any, int]], terms: list[tuple[Any, Any]]
+) -> pd.DataFrame:
+    """Return the rows of one kind, measure and baseline: a point each."""
+    corrected = both.corrected
+    contrasts: list[list[Term]] = [[(1.0, mine), (-1.0, other)] for mine, other in terms]
+    low, high = differences(corrected, contrasts).intervals() if contrasts else (np.empty(0), np.empty(0))
+    found = []
+    for at, ((point, against, of), (mine, other)) in enumerate(zip(points, terms, strict=True)):
+        found.append(
+            {
+                "kind": kind,
+                "measure": both.measure,
+                "point": point,
+                "against": against,
+                "baseline": name,
+                "value": float(both.values[mine].mean()),
+                "chance_corrected": float(corrected.values[mine].mean()),
+                "baseline_value": float(both.values[other].mean()),
+                "baseline_chance_corrected": float(corrected.values[other].mean()),
+                "difference": float(corrected.values[mine].mean() - corrected.values[other].mean()),
+                "low": low[at],
+                "high": high[at],
+                "n": float(both.rows["n"].iloc[mine].min()),
+                "groups": len(mine),
+                "of": of,
+            }
+        )
+    return pd.DataFrame(found)
+
+
+def differences(scored: Scored, contrasts: list[list[Term]]) -> Simultaneous:
+    """Return differences with their joint distribution; without errors where a score is not known."""
+    used = np.unique(np.concatenate([rows for terms in contrasts for _, rows in terms]))
+    if not np.isfinite(scored.values[used]).all():
+        values = np.array([sum(weight * scored.values[rows].mean() for weight, rows in terms) for terms in contrasts])
+        return Simultaneous(values, np.full(len(values), np.nan), np.empty(0), 0.0)
+    return simultaneous(scored, contrasts)
+
+
+def _together(own: Scored, theirs: Scored) -> Scored:
+    """Return the scores of the model and of a baseline in one table; those of the model come first."""
+    rows = pd.concat([own.rows, theirs.rows], ignore_index=True)
+    a, b = own.deviations, theirs.deviations
+    if a.freedom < 1 or b.freedom < 1 or len(a.blocks) != len(b.blocks):
+        return Scored(rows, Deviations.none(len(rows)))
+    short = len(a.halves) != len(b.halves)
+    halves = [one.halves[:0] if short else one.halves for one in (a, b)]
+    joined = Deviations(np.hstack([a.blocks, b.blocks]), np.hstack(halves), min(a.freedom, b.freedom))
+    return Scored(rows, joined)
