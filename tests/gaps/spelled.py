@@ -74,10 +74,10 @@ def spelled_store(
                 rows = spelled + common * meaning**0.5 + noise
                 kept[point, modality, language] = rows.astype(np.float32)
     matrix: Callable[[str, str, str], NDArray[np.float32]] = lambda *place: kept[place]  # noqa: E731
-    store.matrix = matrix  # type: ignore[method-assign]
+    store.matrix = matrix  # type: ignore[method-assign, assignment]
     seconds = np.exp(generator.standard_normal((n, 2, len(languages))))
     lengths: Callable[[str, str], NDArray[np.float64]] = lambda modality, language: seconds[  # noqa: E731
         :, int(modality == "speech"), list(languages).index(language)
     ]
-    store.lengths = lengths  # type: ignore[method-assign]
+    store.lengths = lengths  # type: ignore[method-assign, assignment]
     return store
