@@ -13,7 +13,7 @@ import torch
 
 from babelscope import models
 from babelscope.capture import encode
-from babelscope.errors import UsageError
+from babelscope.errors import RenamedWarning, UsageError
 from babelscope.gaps import Result, compare
 from babelscope.models.pocket_adapter import AdapterShape, PocketAdapter, save_adapter
 from babelscope.study import Outcome, Study, gather, run, summon
@@ -41,7 +41,7 @@ def _said(weights: Path, manifest: Path, output: Path) -> dict[str, Any]:
         "intervals": False,
         "corpus": {"source": "manifest", "path": str(manifest), "languages": ["xa", "xb"]},
         "model": {"name": "pocket", "weights": str(weights)},
-        "beside": [{"name": "pocket", "weights": str(weights), "options": {"adapter": "untrained"}}],
+        "baselines": [{"name": "pocket", "weights": str(weights), "options": {"adapter": "untrained"}}],
     }
 
 
@@ -95,11 +95,11 @@ def test_it_is_told_saved_and_taken_up_again(outcome: Outcome, weights: Path, ma
 def test_a_wrong_table_is_told_by_its_key(weights: Path, manifest: Path, tmp_path: Path) -> None:
     said = _said(weights, manifest, tmp_path)
     with pytest.raises(UsageError, match=r"baselines: 'pocket \(adapter untrained\)' stands there twice"):
-        Study.parse(said | {"beside": said["beside"] * 2})
+        Study.parse(said | {"baselines": said["baselines"] * 2})
     with pytest.raises(UsageError, match=r"baselines: model 'pockt' is unknown; did you mean 'pocket'"):
-        Study.parse(said | {"beside": [{"name": "pockt"}]})
+        Study.parse(said | {"baselines": [{"name": "pockt"}]})
     with pytest.raises(UsageError, match=r"baselines.0.optoins: there is no such key; did you mean 'options'"):
-        Study.parse(said | {"beside": [{"name": "pocket", "optoins": {}}]})
+        Study.parse(said | {"baselines": [{"name": "pocket", "optoins": {}}]})
 
 
 def test_another_model_of_a_study_leaves_its_controls_behind(weights: Path, manifest: Path, tmp_path: Path) -> None:
@@ -127,3 +127,17 @@ def test_of_a_corpus_that_was_trained_on_only_the_rest_is_taken() -> None:
     )
     with pytest.raises(UsageError, match="was not held out of the training of pocket"):
         gather(Study.parse(said | {"corpus": {"source": "asterisk", "held_out": True, "ids": [seen]}}))
+
+
+def test_earlier_spellings_are_read_with_a_line(weights: Path, manifest: Path, tmp_path: Path) -> None:
+    said = _said(weights, manifest, tmp_path)
+    tables = said.pop("baselines")
+    with pytest.warns(RenamedWarning, match="beside is now named baselines"):
+        study = Study.parse(said | {"beside": tables})
+    assert [table.options for table in study.baselines] == [{"adapter": "untrained"}] and study.compute_baselines
+    with pytest.raises(UsageError, match="beside is the earlier name of baselines"):
+        Study.parse(said | {"beside": tables, "baselines": tables})
+    off = Study.parse(said | {"baselines": False})
+    assert not off.compute_baselines and not off.baselines
+    with pytest.warns(RenamedWarning, match="'length_only' is now the baseline 'lengths'"):
+        assert Study.parse(said | {"controls": ["none", "length_only"]}).controls == ["none"]

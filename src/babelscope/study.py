@@ -41,9 +41,9 @@ from babelscope.gaps.baselines.sides import BASELINES
 from babelscope.gaps.caveats import with_corpus_caveat
 from babelscope.gaps.comparisons import MATCHES
 from babelscope.gaps.folder import locked_output, save, tidy
-from babelscope.gaps.old_names import current_kind
+from babelscope.gaps.old_names import current_controls, current_keys, current_kind
 from babelscope.gaps.parts import PARTS
-from babelscope.gaps.result import CONTROLS, DEFAULT_CONTROLS, KINDS, LENGTH_ONLY, Result
+from babelscope.gaps.result import CONTROLS, DEFAULT_CONTROLS, KINDS, Result
 from babelscope.gaps.scoring import CLUSTER_CHOICES, DEFAULT_MEASURES, DEFAULT_PERMUTATIONS, compare
 from babelscope.models.base import MODALITIES, Model, Stage, dtype_named
 from babelscope.models.planning import plan
@@ -170,6 +170,11 @@ class Study(_Table):
     engine: str = "local"
     replicas: Annotated[int, Field(ge=1)] | None = None
 
+    @field_validator("controls")
+    @classmethod
+    def _current_controls(cls, controls: list[str]) -> list[str]:
+        return current_controls(controls)
+
     @field_validator("kinds")
     @classmethod
     def _current_kinds(cls, kinds: list[str]) -> list[str]:
@@ -276,7 +281,9 @@ class Study(_Table):
             If a key is unknown, missing or wrong; the message names it.
         """
         try:
-            study = cls.model_validate(_present_spelling(said, where))
+            study = cls.model_validate(current_keys(said))
+        except UsageError as error:
+            raise UsageError(f"{where}: {error}") from error
         except ValidationError as error:
             raise UsageError(f"{where}: {_first_problem(error)}") from error
         for key, check in (
@@ -290,7 +297,7 @@ class Study(_Table):
             ("corpus.source", lambda: _check_each([study.corpus.source], corpora.sources())),
             ("model", lambda: models.check_window(study.model.name, study.model.window_seconds)),
             ("measures", lambda: [parse_measure(measure) for measure in study.measures]),
-            ("controls", lambda: _check_each(study.controls, [*CONTROLS, LENGTH_ONLY])),
+            ("controls", lambda: _check_each(study.controls, CONTROLS)),
             ("kinds", lambda: _check_each(study.kinds, KINDS)),
         ):
             try:
@@ -298,24 +305,6 @@ class Study(_Table):
             except UsageError as error:
                 raise UsageError(f"{where}: {key}: {error}") from error
         return study
-
-
-def _present_spelling(said: dict[str, Any], where: str) -> dict[str, Any]:
-    """Return a study with ``beside``, of earlier versions, as ``baselines``, and ``baselines = false`` as a choice.
-
-    Raises
-    ------
-    UsageError
-        If both ``beside`` and ``baselines`` are given.
-    """
-    said = dict(said)
-    if "beside" in said:
-        if "baselines" in said:
-            raise UsageError(f"{where}: beside is the earlier name of baselines: use one of them")
-        said["baselines"] = said.pop("beside")
-    if isinstance(said.get("baselines"), bool):
-        said.setdefault("compute_baselines", said.pop("baselines"))
-    return said
 
 
 def _window(table: ModelTable, name: str) -> float | None:
@@ -673,8 +662,6 @@ def run(
     corpus, check = checked_corpus(study, planned, tell)
     for line in in_short(check):
         notice(line)
-    if LENGTH_ONLY in study.controls:
-        notice("controls: length_only is now the baseline 'lengths', which every study computes")
     with open_engine(study.engine, address=address, replicas=study.replicas, tell=tell) as engine:
         tell("loading the model", 0, 0)
         model = _warning(summon_on(engine, study), study, corpus)

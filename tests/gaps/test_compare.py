@@ -226,7 +226,7 @@ def test_what_cannot_be_compared_says_so(tmp_path: Path, tiny_model: Model, tone
 
 def test_measures_of_directions_take_lengths_by_distance_or_not_at_all(tmp_path: Path) -> None:
     store = planted_activations(tmp_path / "a.zarr", {"shared.layer.0": Planted(meaning=0.5)}, n=20, languages=["xa"])
-    result = compare(store, ["rsa", "mutual_knn(k=3)", "mexa"], controls=["none", "length_only"], interval="rsa")
+    result = compare(store, ["rsa", "mutual_knn(k=3)", "mexa"], controls=["none"], interval="rsa")
     rows = result.tables["baselines"].query("baseline == 'lengths' and group != 'mean'")
     assert set(rows["measure"]) == {"rsa", "mutual_knn(k=3)"}
     assert (rows["value"].to_numpy(dtype=np.float64) > 0.5).all() and rows["convention"].str.contains("uclidean").all()

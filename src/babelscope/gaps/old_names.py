@@ -13,9 +13,12 @@ from typing import Any
 
 import pandas as pd
 
-from babelscope.errors import RenamedWarning
+from babelscope.errors import RenamedWarning, UsageError
 from babelscope.gaps.kinds import GAPS
 from babelscope.similarity import chance_corrected, parse_measure
+
+#: What earlier versions called the baseline of lengths: a control of study files, and rows of scores.
+LENGTH_ONLY = "length_only"
 
 #: Bases of the findings.
 BASES: dict[str, str] = {"calibrated": "chance_corrected", "calibrated_svcca": "chance_corrected_svcca"}
@@ -48,6 +51,45 @@ def current_basis(name: str, where: str) -> str:
         return name
     _warn(f"{where}: the basis {name!r} is now named {BASES[name]!r}; read as that")
     return BASES[name]
+
+
+def current_controls(names: Sequence[str]) -> list[str]:
+    """Return the controls without ``length_only``, which is now the baseline of lengths, with a warning."""
+    if LENGTH_ONLY in names:
+        _warn(f"controls: {LENGTH_ONLY!r} is now the baseline 'lengths', which is computed with the other baselines")
+    return [name for name in names if name != LENGTH_ONLY]
+
+
+def current_keys(study: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a study with ``beside`` as ``baselines``, with a warning, and ``baselines = false`` as a choice.
+
+    Raises
+    ------
+    UsageError
+        If both ``beside`` and ``baselines`` are given.
+    """
+    study = dict(study)
+    if "beside" in study:
+        if "baselines" in study:
+            raise UsageError("beside is the earlier name of baselines: use one of them")
+        _warn("beside is now named baselines; read as that")
+        study["baselines"] = study.pop("beside")
+    if isinstance(study.get("baselines"), bool):
+        study.setdefault("compute_baselines", study.pop("baselines"))
+    return study
+
+
+def lengths_as_baseline(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the scores of lengths alone with the columns of the table ``baselines``, and more."""
+    rows = scores[scores["control"] == LENGTH_ONLY]
+    same = rows["language_a"] == rows["language_b"]
+    group = rows["language_a"].where(same, rows["language_a"] + "-" + rows["language_b"])
+    rows = rows.assign(baseline="lengths", group=group, groups=1)
+    averaged = dict.fromkeys(("value", "null_mean", "null_q95", "chance_corrected"), "mean")
+    means = rows.groupby(["baseline", "kind", "measure", "convention"], sort=False, as_index=False).agg(
+        averaged | {"n": "min", "groups": "sum"}
+    )
+    return pd.concat([rows, means.assign(group="mean")], ignore_index=True)
 
 
 def renewed(

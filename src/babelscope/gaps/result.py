@@ -13,7 +13,7 @@ import pandas as pd
 from babelscope.cache import sha256_of, write_atomically
 from babelscope.errors import DataError
 from babelscope.gaps.kinds import GAPS, KINDS
-from babelscope.gaps.old_names import renewed
+from babelscope.gaps.old_names import lengths_as_baseline, renewed
 
 #: Where ``result.json`` keeps the sha256 of the other files, by name; no part of :attr:`Result.meta`.
 FILES = "files"
@@ -276,9 +276,6 @@ CONTROLS: dict[str, str] = {
 #: Those of a study that names none.
 DEFAULT_CONTROLS: tuple[str, ...] = ("none", "length_regressed", "shuffled")
 
-#: What earlier versions called the baseline of lengths: a control of study files, and rows of scores.
-LENGTH_ONLY = "length_only"
-
 
 @dataclass(frozen=True)
 class Result:
@@ -366,4 +363,7 @@ class Result:
             tables = {path.stem: pd.read_parquet(path) for path in held}
         except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
             raise DataError(f"the result in {folder} is damaged ({error}): run 'babelscope compare' again") from error
-        return cls(*renewed(scores, curves, meta, tables, folder))
+        scores, curves, meta, tables = renewed(scores, curves, meta, tables, folder)
+        if "baselines" not in tables and len(alone := lengths_as_baseline(scores)):
+            tables["baselines"] = alone.reindex(columns=list(TABLE_COLUMNS["baselines"]))
+        return cls(scores, curves, meta, tables)

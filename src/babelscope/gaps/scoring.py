@@ -24,12 +24,11 @@ from babelscope.gaps.contrasts import Scored, scored_by_measure, with_intervals
 from babelscope.gaps.curves import curves
 from babelscope.gaps.headline import headline
 from babelscope.gaps.lengths import log_lengths
-from babelscope.gaps.naming import by_preference
 from babelscope.gaps.pairing import pairing_table
 from babelscope.gaps.parts import Parts
 from babelscope.gaps.repetition import repetition
 from babelscope.gaps.resampling import BLOCKS, HALVINGS, PARTITIONS, Deviations, resample
-from babelscope.gaps.result import CONTROLS, DEFAULT_CONTROLS, LENGTH_ONLY, SCORE_COLUMNS, Result
+from babelscope.gaps.result import CONTROLS, DEFAULT_CONTROLS, SCORE_COLUMNS, Result
 from babelscope.gaps.tables import tables, tables_of_scores
 from babelscope.similarity import MEASURES, Measure, parse_measure
 from babelscope.similarity.arrays import on_device
@@ -169,7 +168,7 @@ def compare(
         raise UsageError("measures is empty: name at least one, such as linear_cka")
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
         raise UsageError(f"measures: {twice[0]} is named twice")
-    controls = [control for control in controls if control != LENGTH_ONLY]
+    controls = current_controls(controls)
     if not controls:
         raise UsageError(f"controls is empty: name at least one of {', '.join(CONTROLS)}")
     for control in controls:
@@ -528,7 +527,7 @@ class _Scoring:
         for at, variable in enumerate(VARIABLES):
             if variable in SCORE_COLUMNS:
                 frame[variable] = flat[:, at]
-        best = [measure.best for measure in taken or measures] * len(comparisons)
+        best = [measure.best for measure in measures] * len(comparisons)
         frame["chance_corrected"] = chance_corrected(frame["value"], frame["null_mean"], best)
         exact, known = flat[:, VARIABLES.index("exact")] == 1, np.isfinite(flat[:, VARIABLES.index("null_mean")])
         drawn = "permutation" if self.settings["documents"] is None else "permutation of clusters"
