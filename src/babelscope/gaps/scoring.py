@@ -24,6 +24,8 @@ from babelscope.gaps.contrasts import Scored, scored_by_measure, with_intervals
 from babelscope.gaps.curves import curves
 from babelscope.gaps.headline import headline
 from babelscope.gaps.lengths import log_lengths
+from babelscope.gaps.naming import by_preference
+from babelscope.gaps.old_names import current_controls
 from babelscope.gaps.pairing import pairing_table
 from babelscope.gaps.parts import Parts
 from babelscope.gaps.repetition import repetition
@@ -497,11 +499,14 @@ class _Scoring:
     def _tails(self, measures: Sequence[Measure]) -> tuple[bool, ...]:
         """Return of which measures p may be a model's, where permutations would take long to reach a score.
 
-        Of none without clusters. Of the leading measure, whose p-values are corrected for all languages and points
-        (:mod:`babelscope.gaps.above_chance`), only where permutations could not pass that correction.
+        Of none without clusters, of all for a baseline. Of the leading measure, whose p-values are corrected for all
+        languages and points (:mod:`babelscope.gaps.above_chance`), only where permutations could not pass that
+        correction.
         """
         if self.settings["documents"] is None:
             return ()
+        if self.baseline:
+            return (True,) * len(measures)
         tested = sum(one.kind == "modality_similarity" for one in self.comparisons)
         decide = tested <= ABOVE_CHANCE * (self.settings["permutations"] + 1)
         leading = by_preference(str(measure) for measure in measures if not measure.same_space)[:1]
