@@ -15,12 +15,14 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
+from babelscope import models
 from babelscope.cli import main
 from babelscope.errors import DataError, UsageError
 from babelscope.models import Batch, Model, Point, Prepared, Side, Stage, WeightsFile
 from babelscope.models.base import Modality, spread_depths_before
 from babelscope.models.verification import Row, Verification, apply, own_forward, probe, shortest, verify
 from babelscope.models.verification.table import to_table
+from babelscope.testing import tiny
 
 HOP, WIDTH = 160, 6
 
@@ -392,8 +394,6 @@ def test_what_is_printed_cuts_no_name_at_80_columns_and_ends_with_one_line() -> 
 def test_the_command_prints_json_and_exits_with_1_if_something_fails(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Any
 ) -> None:
-    from babelscope import models
-
     def run(model: Model, *arguments: str) -> tuple[int, str]:
         monkeypatch.setattr(models, "load", lambda name, **how: model)
         code = main(["models", "verify", "toy", *arguments])
@@ -523,3 +523,46 @@ def test_a_side_of_which_no_point_holds_is_refused_in_one_line(cache: Path) -> N
     side.points = (dataclasses.replace(side.points[0], width=3),)
     with pytest.raises(DataError, match="no point of the speech side holds"):
         probe(side)
+
+
+# --- models of the hub's format ---
+
+
+@pytest.fixture(scope="module")
+def xls_r(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny("xls-r", tmp_path_factory.mktemp("tiny") / "xls-r")
+
+
+def test_a_pair_of_folders_is_verified_by_the_command(
+    xls_r: Path, tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = tiny("e5", tmp_path / "e5")
+    code = main(["models", "verify", f"hf:{xls_r}+hf:{text}", "--json", "-"])
+    told = json.loads(capsys.readouterr().out)
+    assert code == 0 and told["holds"] is True
+    outcomes = {(row["check"], row["side"]): row["outcome"] for row in told["rows"]}
+    for side in ("text", "speech"):
+        for check in ("own forward", "batches", "lengths", "rerun", "widths"):
+            assert outcomes[check, side] == "holds"
+    assert outcomes["same modules", "both"] == "note"
+
+
+def test_an_xls_r_that_overflows_in_float16_is_told_its_layer_and_bfloat16(xls_r: Path, cache: Path) -> None:
+    module = "encoder.layers.1.feed_forward.output_dense"
+    for dtype, holds in (("float16", False), ("bfloat16", True)):
+        model = models.load(f"hf:{xls_r}", dtype=dtype)
+        side = model.sides["speech"]
+        weight = side.root.get_parameter(f"{module}.weight")
+        weight.copy_(60_000 * weight.sign())
+        verification = verify(model)
+        rows = [row for row in verification.rows if row.check == "range"]
+        assert verification.holds == holds, verification.failures[:4]
+        assert (verification.holds, rows[0].outcome == "fails") == (holds, not holds)
+        if holds:
+            probe(side)
+        else:
+            with pytest.raises(DataError, match=f"overflow in float16, first in module {module}: load it in bfloat16"):
+                probe(side)
+            assert rows[0].said == f"overflows in float16, first in module {module}"
+            assert rows[0].remedy == "load it in bfloat16, whose range is that of float32, or in float32"
+            assert first_failure(verification, "full scale").point == "speech.layer.1"

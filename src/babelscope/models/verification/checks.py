@@ -154,7 +154,10 @@ class Examination:
     @cached_property
     def bounds(self) -> tuple[int, int]:
         """Sizes of the shortest and the longest item, in samples or characters."""
-        low = shortest(self.side, self.language)
+        try:
+            low = shortest(self.side, self.language)
+        except DataError:  # nothing is finite, which the checks report
+            low = shortest(self.side, self.language, finite=False)
         if self.side.modality == "text":
             return low, self._longest_text(low)
         limit = LONGEST_SECONDS * SAMPLE_RATE
@@ -316,7 +319,9 @@ class Examination:
                 point,
                 not bad,
                 said,
-                remedy=f"refuse what is shorter than {self.amount(low)} by a DataError in prepare()",
+                remedy=_remedy_of_range(
+                    self.dtype, f"refuse what is shorter than {self.amount(low)} by a DataError in prepare()"
+                ),
             )
 
     def _not_finite(self, ran: Alone) -> list[str]:
@@ -552,6 +557,15 @@ class Examination:
             yield self.note("range", None, f"{said}; float16 would overflow first in {half}: use bfloat16 for 16 bits")
         else:
             yield self.row("range", None, True, said)
+
+    def overflow(self) -> str:
+        """Return in which module a typical item is first not finite, and what to do; empty if it is nowhere."""
+        module = first_above([self.alone(self.typical).reaches], LARGEST[self.dtype])
+        if module is None:
+            return ""
+        name = str(self.dtype).removeprefix("torch.")
+        remedy = _remedy_of_range(self.dtype, "check the weights")
+        return f"activations overflow in {name}, first in module {module}: {remedy}"
 
     def pooled_silence(self) -> Iterator[Row]:
         """Whether silence behind a recording is counted, and by how much it changes the recording's own positions."""

@@ -55,7 +55,14 @@ def is_finite(side: Side, item: Prepared) -> bool:
     return all(seen.finite for seen in survey(side, item).values())
 
 
-def shortest(side: Side, language: str = "en", make: Make | None = None, longest: int | None = None) -> int:
+def shortest(
+    side: Side,
+    language: str = "en",
+    make: Make | None = None,
+    longest: int | None = None,
+    *,
+    finite: bool = True,
+) -> int:
     """Find the shortest item that a side takes: it is prepared, leaves a position at every point, and is finite there.
 
     Parameters
@@ -66,6 +73,8 @@ def shortest(side: Side, language: str = "en", make: Make | None = None, longest
         Makes an item of a size; texts of letters, or noise, if left out.
     longest : int, optional
         Largest size that is tried; :data:`LONGEST_SEARCHED` if left out.
+    finite : bool
+        Whether it must be finite; if not, nothing is run.
 
     Returns
     -------
@@ -98,7 +107,7 @@ def shortest(side: Side, language: str = "en", make: Make | None = None, longest
             return refused(error)
 
     size = _least(is_prepared, 0, 1, longest)
-    if size is not None and not runs(size):
+    if size is not None and finite and not runs(size):
         step = 1 if side.modality == "text" else SAMPLE_RATE // 100
         size = _least(lambda tried: is_prepared(tried) and runs(tried), size, size + step, longest)
     if size is None:
@@ -120,16 +129,6 @@ def _least(holds: Callable[[int], bool], below: int, first: int, longest: int) -
         middle = (low + high) // 2
         low, high = (low, middle) if holds(middle) else (middle, high)
     return high
-
-
-def finite_positions(side: Side, language: str, made: str | NDArray[np.float32]) -> dict[str, bool]:
-    """Return for every point whether one text or recording gives finite activations there."""
-    return {name: seen.finite for name, seen in survey(side, side.prepare(made, language)).items()}
-
-
-def silence(side: Side, samples: int, language: str) -> Prepared:
-    """Return so many samples of digital silence, prepared."""
-    return side.prepare(np.zeros(samples, dtype=np.float32), language)
 
 
 __all__ = ["ALPHABET", "Make", "is_finite", "make_samples", "make_text", "maker", "prepare", "shortest"]

@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from babelscope.cache import cache_folder, write_atomically
 from babelscope.errors import DataError
 from babelscope.models.base import Side, WeightsFile
@@ -113,9 +115,11 @@ def measure(side: Side, language: str = "en") -> Probe:
     Raises
     ------
     DataError
-        If it takes no utterance, or no point holds.
+        If it takes no utterance, or no point holds; if it overflows in 16 bits.
     """
     examination = Examination(side, language)
+    if examination.dtype in (torch.float16, torch.bfloat16) and (overflow := examination.overflow()):
+        raise DataError(f"the {side.modality} side: {overflow}")
     left_out: dict[str, str] = {}
 
     def leave_out(check: str, rows: Iterable[Any]) -> bool:
