@@ -173,7 +173,7 @@ def _fewer_sentences(study: Study) -> Study:
 
 
 def test_a_first_run_that_failed_with_nothing_finished_needs_no_overwrite(failed: Callable[[str], Study]) -> None:
-    first = failed("e5.E5Text.forward")
+    first = failed("adapters.text.TextSide.forward")
     assert not Activations(first.output / "activations.zarr").done.any()
     run(_fewer_sentences(first))
     store = Activations(first.output / "activations.zarr")
@@ -181,7 +181,7 @@ def test_a_first_run_that_failed_with_nothing_finished_needs_no_overwrite(failed
 
 
 def test_what_was_finished_is_not_replaced_unasked(failed: Callable[[str], Study]) -> None:
-    first = failed("whisper.WhisperSpeech.forward")
+    first = failed("adapters.speech.SpeechSide.forward")
     done = Activations(first.output / "activations.zarr").done
     assert done.any() and not done.all()
     with pytest.raises(UsageError, match="--overwrite"):

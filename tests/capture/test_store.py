@@ -377,7 +377,7 @@ def test_what_float16_cannot_hold_is_refused(tiny_model: Model, tones: Corpus, t
 def test_bad_cells_are_named(whisper_folder: Path, tiny_model: Model, tones: Corpus, tmp_path: Path) -> None:
     short = models.load("whisper-base", weights=str(whisper_folder), window_seconds=1)
     with pytest.raises(
-        DataError, match=r"sentence 's\d\d', recording in 'x[abc]': .* do not fit Whisper's window of 1 s"
+        DataError, match=r"sentence 's\d\d', recording in 'x[abc]': .* do not fit the model's window of 1 s"
     ):
         encode(short, tones, tmp_path / "a.zarr")
     side = tiny_model.sides["text"]

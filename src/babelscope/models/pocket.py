@@ -50,7 +50,9 @@ from babelscope.models.base import (
     ready,
     spread_depths_before,
 )
+from babelscope.models.e5 import EMBEDDING
 from babelscope.models.options import LoadOptions
+from babelscope.models.padding import pad
 from babelscope.models.pocket_adapter import (
     LONGEST_WINDOW,
     SAMPLE_RATE,
@@ -174,10 +176,6 @@ class PocketText(e5.E5Text):
         """Whether another side is of the same E5: no adapter changes what it makes of a text."""
         return isinstance(other, PocketText) and other.model is self.model and other.tokenizer is self.tokenizer
 
-    def forward(self, batch: Batch) -> Mapping[str, Tensor]:
-        """Run E5 and return the sentence embeddings."""
-        return {POOLED: self.embeddings(batch)}
-
 
 class _PocketSpeech(Side):
     """What both kinds of speech side have: Whisper in windows of a recording's own length."""
@@ -213,9 +211,7 @@ class _PocketSpeech(Side):
     def collate(self, items: Sequence[Prepared]) -> Batch:
         """Pad the windows to the longest of them with zeros."""
         features = [item.inputs["input_features"] for item in items]
-        frames = max(one.shape[-1] for one in features)
-        padded = torch.stack([nn.functional.pad(one, (0, frames - one.shape[-1])) for one in features])
-        return Batch({"input_features": padded}, tuple(item.length for item in items))
+        return Batch({"input_features": pad(features)}, tuple(item.length for item in items))
 
     def hear(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return Whisper's last layer, shape (batch, positions, width), and each recording's own positions."""
@@ -340,7 +336,8 @@ class PocketSpeech(_PocketSpeech):
         lengths = torch.tensor([self.adapter.output_length(int(length)) for length in own], device=adapted.device)
         words = self.model.embeddings.word_embeddings.weight
         inputs, mask = embed_between(words[self.before], adapted[:, : int(lengths.max())], lengths, words[self.after])
-        return {POOLED: e5.embed(self.model, mask, inputs_embeds=inputs)}
+        hidden = self.model(attention_mask=mask, inputs_embeds=inputs).last_hidden_state
+        return {POOLED: EMBEDDING(hidden, mask.bool())}
 
 
 class PocketRidgeSpeech(_PocketSpeech):

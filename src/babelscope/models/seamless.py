@@ -44,6 +44,7 @@ from transformers.models.seamless_m4t_v2.modeling_seamless_m4t_v2 import (
 from babelscope import languages
 from babelscope.cache import sha256_of
 from babelscope.errors import DataError, FetchError, UsageError, did_you_mean
+from babelscope.models import padding
 from babelscope.models.base import (
     Batch,
     Model,
@@ -279,10 +280,8 @@ class SeamlessText(_Shared):
     def collate(self, items: Sequence[Prepared]) -> Batch:
         """Pad on the right."""
         lengths = tuple(item.length for item in items)
-        ids = torch.full((len(items), max(lengths)), self.pad)
-        for row, item in enumerate(items):
-            ids[row, : item.length] = item.inputs["input_ids"]
-        return Batch({"input_ids": ids, "attention_mask": _mask(lengths, max(lengths)).long()}, lengths)
+        ids = padding.pad([item.inputs["input_ids"] for item in items], self.pad)
+        return Batch({"input_ids": ids, "attention_mask": padding.mask(lengths).long()}, lengths)
 
     def forward(self, batch: Batch) -> Mapping[str, Tensor]:
         """Run the encoder and the decoder."""
@@ -332,7 +331,7 @@ class SeamlessSpeech(_Shared):
 
     def collate(self, items: Sequence[Prepared]) -> Batch:
         """Pad with zeros on the right."""
-        features = nn.utils.rnn.pad_sequence([item.inputs["input_features"] for item in items], batch_first=True)
+        features = padding.pad([item.inputs["input_features"] for item in items])
         return Batch({"input_features": features}, tuple(item.length for item in items))
 
     def forward(self, batch: Batch) -> Mapping[str, Tensor]:
@@ -340,16 +339,12 @@ class SeamlessSpeech(_Shared):
         encoder = self.root.get_submodule("speech_encoder")
         dtype = next(encoder.parameters()).dtype
         features = batch.inputs["input_features"].to(dtype)
-        mask = _mask([positions(length) for length in batch.lengths], features.shape[1]).to(features.device)
+        mask = padding.mask([positions(length) for length in batch.lengths], features.shape[1]).to(features.device)
         with _adapter_without_padding(encoder, mask):
             encoded = encoder(input_features=features, attention_mask=mask.long()).last_hidden_state
-        after = _mask([adapted(length) for length in batch.lengths], encoded.shape[1])
+        after = padding.mask([adapted(length) for length in batch.lengths], encoded.shape[1])
         self.decode(encoded, after.long().to(features.device))
         return {}
-
-
-def _mask(lengths: Sequence[int], size: int) -> Tensor:
-    return torch.arange(size)[None] < torch.tensor(list(lengths))[:, None]
 
 
 @contextlib.contextmanager

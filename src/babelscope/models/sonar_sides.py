@@ -30,6 +30,7 @@ from transformers.models.seamless_m4t.modeling_seamless_m4t import (
 )
 
 from babelscope.errors import DataError, UsageError
+from babelscope.models import padding
 from babelscope.models.base import Batch, Point, Prepared, Side, Stage, dtype_named, ready, spread_depths
 from babelscope.models.filterbank import standardised_pairs
 from babelscope.models.weights.accounting import account
@@ -156,10 +157,8 @@ class SonarText(Side):
     def collate(self, items: Sequence[Prepared]) -> Batch:
         """Pad on the right."""
         lengths = tuple(item.length for item in items)
-        ids = torch.full((len(items), max(lengths)), self.pad)
-        for row, item in enumerate(items):
-            ids[row, : item.length] = item.inputs["input_ids"]
-        return Batch({"input_ids": ids, "attention_mask": _mask(lengths).long()}, lengths)
+        ids = padding.pad([item.inputs["input_ids"] for item in items], self.pad)
+        return Batch({"input_ids": ids, "attention_mask": padding.mask(lengths).long()}, lengths)
 
     def forward(self, batch: Batch) -> Mapping[str, Tensor]:
         """Run the encoder and return the sentence embeddings: the mean over all tokens of each sentence."""
@@ -416,9 +415,11 @@ class SonarSpeech(Side):
 
     def collate(self, items: Sequence[Prepared]) -> Batch:
         """Pad on the right with zeros."""
-        features = nn.utils.rnn.pad_sequence([item.inputs["input_features"] for item in items], batch_first=True)
+        features = padding.pad([item.inputs["input_features"] for item in items])
         pairs = [len(item.inputs["input_features"]) for item in items]
-        return Batch({"input_features": features, "attention_mask": _mask(pairs)}, tuple(item.length for item in items))
+        return Batch(
+            {"input_features": features, "attention_mask": padding.mask(pairs)}, tuple(item.length for item in items)
+        )
 
     def forward(self, batch: Batch) -> Mapping[str, Tensor]:
         """Run the encoder and return the sentence embeddings."""
@@ -434,10 +435,6 @@ def frame_pairs(samples: int) -> int:
 
 def _one(length: int) -> int:
     return 1
-
-
-def _mask(lengths: Sequence[int]) -> Tensor:
-    return torch.arange(max(lengths))[None] < torch.tensor(list(lengths))[:, None]
 
 
 def _embedding_point(width: int) -> Point:

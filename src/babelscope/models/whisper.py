@@ -29,18 +29,8 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from babelscope.cache import sha256_of
 from babelscope.errors import DataError, UsageError
 from babelscope.fetch import asset_folder
-from babelscope.models.base import (
-    Batch,
-    Model,
-    Point,
-    Prepared,
-    Side,
-    Stage,
-    WeightsFile,
-    dtype_named,
-    ready,
-    spread_depths,
-)
+from babelscope.models.adapters.speech import Features, SpeechSide
+from babelscope.models.base import Model, Point, Stage, WeightsFile, dtype_named, ready
 from babelscope.models.options import LoadOptions
 from babelscope.models.weights.accounting import account, with_axes
 from babelscope.models.weights.ctranslate2 import layer_count, read_container, whisper_state
@@ -63,7 +53,7 @@ RELEASED = {
 }
 
 
-class WhisperSpeech(Side):
+class WhisperSpeech(SpeechSide):
     """The speech side: convolutions, the layers' input, every layer, the final norm.
 
     Parameters
@@ -74,61 +64,12 @@ class WhisperSpeech(Side):
         What the encoder was cut to.
     """
 
-    modality = "speech"
-    family = "Whisper encoder"
-    unit = "samples at 16 kHz"
-    fixed_batch_length = True
-
     def __init__(self, encoder: WhisperEncoder, window_seconds: float = TRAINED_WINDOW_SECONDS) -> None:
-        self.root: nn.Module = encoder
-        self.window: int = round(window_seconds * SAMPLE_RATE)
-        self.longest: int = self.window
-        self.window_seconds = window_seconds
         config = encoder.config
-        self.features = WhisperFeatureExtractor(feature_size=config.num_mel_bins, chunk_length=round(window_seconds))
-        self.points = spread_depths(encoder_points(config))
-
-    def prepare(self, item: str | NDArray[np.float32], language: str) -> Prepared:
-        """Compute the log-mel features of one recording, padded with silence to the window.
-
-        Raises
-        ------
-        DataError
-            If the recording is longer than the window.
-        """
-        samples = np.asarray(item, dtype=np.float32)
-        if len(samples) > self.window:
-            raise DataError(
-                f"{len(samples) / SAMPLE_RATE:.1f} s of speech do not fit Whisper's window of "
-                f"{self.window_seconds:g} s: "
-                f"choose max_seconds = {self.window_seconds:g} or less" + _window_hint(self.window_seconds)
-            )
-        features = self.features(samples, sampling_rate=SAMPLE_RATE, return_tensors="pt").input_features[0]
-        return Prepared({"input_features": features}, len(samples))
-
-    def collate(self, items: Sequence[Prepared]) -> Batch:
-        """Stack the windows; they are of one length."""
-        features = torch.stack([item.inputs["input_features"] for item in items])
-        return Batch({"input_features": features}, tuple(item.length for item in items))
-
-    def forward(self, batch: Batch) -> Mapping[str, Tensor]:
-        """Run the encoder."""
-        dtype = next(self.root.parameters()).dtype
-        self.root(batch.inputs["input_features"].to(dtype))
-        return {}
-
-    @torch.inference_mode()
-    def reference(self, item: str | NDArray[np.float32], language: str) -> Mapping[str, Tensor]:
-        """Return the encoder's own list of hidden states: the layers' input, every layer but the last, the norm."""
-        encoder: Any = self.root
-        processor = WhisperFeatureExtractor(
-            feature_size=encoder.config.num_mel_bins, chunk_length=round(self.window_seconds)
-        )
-        features = processor([np.asarray(item)], sampling_rate=SAMPLE_RATE, return_tensors="pt").input_features
-        states = encoder(features.to(encoder.conv1.weight), output_hidden_states=True)
-        names = ["speech.input", *(f"speech.layer.{index}" for index in range(encoder.config.encoder_layers - 1))]
-        before = dict(zip(names, states.hidden_states[:-1], strict=True))
-        return {name: state[0] for name, state in {**before, "speech.norm": states.last_hidden_state}.items()}
+        extractor = WhisperFeatureExtractor(feature_size=config.num_mel_bins, chunk_length=round(window_seconds))
+        window = round(window_seconds * SAMPLE_RATE)
+        super().__init__(encoder, Features(extractor, "input_features", window), encoder_points(config))
+        self.family = "Whisper encoder"
 
 
 def encoder_points(config: WhisperConfig, inside: str = "") -> list[Point]:
@@ -188,14 +129,6 @@ def hear(encoder: WhisperEncoder, features: Tensor, windows: Sequence[int]) -> T
         hidden = given[0] if isinstance(given, tuple) else given
     normed: Tensor = encoder.layer_norm(hidden)
     return normed
-
-
-def _window_hint(window_seconds: float) -> str:
-    return (
-        ""
-        if window_seconds >= TRAINED_WINDOW_SECONDS
-        else f", or the model's own window of {TRAINED_WINDOW_SECONDS:g} s"
-    )
 
 
 def _mel_frames(samples: int) -> int:

@@ -68,7 +68,14 @@ def load(options: LoadOptions) -> Model:
         side, notes = speech_side(
             loaded.model, configuration, read_extractor(place.folder), front=_front(configuration)
         )
-        model = Model(options.name, {"speech": side}, loaded.files, loaded.options, notes, declaration.licence)
+        model = Model(
+            options.name,
+            {"speech": side},
+            loaded.files,
+            loaded.options,
+            (*declaration.notes, *notes),
+            declaration.licence,
+        )
     else:
         model = _text(options, declaration, place.folder, place.source, configuration, loaded.model)
         model = dataclasses.replace(
@@ -107,7 +114,7 @@ def _text(
     decodes = configuration.kind == "text-decoder"
     prompt = check_prompt(str(options.extra.get("prompt") or declaration.prompt or PLACE))
     embedding, prefix, files = _embedding(options, declaration, folder, source)
-    points, notes = text_points(model, configuration)
+    points, notes = text_points(model, configuration.layer_counts)
     tokenizer = read_tokenizer(folder, configuration.config.get_text_config().vocab_size)
     side = TextSide(model, tokenizer, points, decodes=decodes, embedding=embedding, prefix=prefix, prompt=prompt)
     recorded: dict[str, Any] = {}
@@ -177,7 +184,7 @@ def planned(name: str, folder: str | None = None) -> Model:
     if configuration.kind == "speech-encoder":
         side, notes = speech_side(model, configuration, read_extractor(where), front=_front(configuration))
         return Model(name, {"speech": side}, (), {}, notes, declaration.licence)
-    points, notes = text_points(model, configuration)
+    points, notes = text_points(model, configuration.layer_counts)
     embedding, _, _ = _embedding(LoadOptions(name), declaration, where, name)
     text = TextSide(model, None, points, decodes=configuration.kind == "text-decoder", embedding=embedding)
     return Model(name, {"text": text}, (), {}, notes, declaration.licence)

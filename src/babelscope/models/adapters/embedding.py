@@ -17,7 +17,6 @@ from babelscope.cache import sha256_of
 from babelscope.errors import DataError, UsageError, did_you_mean
 from babelscope.fetch.archives import is_safe_name
 from babelscope.models.base import WeightsFile
-from babelscope.models.padding import mask as mask_of
 from babelscope.models.weights.accounting import fill, safetensors_arrays
 from babelscope.models.weights.settings import read_json, read_settings
 
@@ -34,7 +33,7 @@ def first(hidden: Tensor, mask: Tensor) -> Tensor:
 
 def last(hidden: Tensor, mask: Tensor) -> Tensor:
     """The last of a text's positions."""
-    return hidden[torch.arange(len(hidden), device=hidden.device), mask.sum(dim=1) - 1]
+    return hidden[torch.arange(len(hidden), device=hidden.device), mask.shape[1] - 1 - mask.flip(1).int().argmax(dim=1)]
 
 
 def largest(hidden: Tensor, mask: Tensor) -> Tensor:
@@ -84,9 +83,15 @@ class Embedding(nn.Module):
         """What is done, for people."""
         return self.way + ("-dense" if len(self.dense) else "")
 
-    def forward(self, hidden: Tensor, lengths: tuple[int, ...]) -> Tensor:
-        """Return one vector a text: shape (batch, width), float32."""
-        mask = mask_of(lengths, hidden.shape[1]).to(hidden.device)
+    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """Return one vector a text: shape (batch, width), float32.
+
+        Parameters
+        ----------
+        hidden : Tensor, shape (batch, positions, width)
+        mask : Tensor of bool, shape (batch, positions)
+            Where a text's own positions are.
+        """
         pooled = self.dense(WAYS[self.way](hidden.float(), mask))
         return nn.functional.normalize(pooled, dim=1) if self.normalised else pooled
 

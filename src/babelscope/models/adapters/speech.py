@@ -50,26 +50,35 @@ class Features:
     extractor : transformers.FeatureExtractionMixin
     name : str
         The argument of the model's forward pass that takes features.
+    window : int, optional
+        Samples that the extractor pads every recording to; found by trying if left out.
 
     Attributes
     ----------
     time : int or None
-        Which axis of a recording's features is time; None if the extractor pads every recording to one window.
+        Which axis of a recording's features is time; None if there is a window.
+    window : int or None
+        Samples that every recording is padded to; None if recordings are not.
     """
 
-    def __init__(self, extractor: Any, name: str) -> None:
-        self.extractor, self.name = extractor, name
+    def __init__(self, extractor: Any, name: str, window: int | None = None) -> None:
+        self.extractor, self.name, self.window = extractor, name, window
         rate = getattr(extractor, "sampling_rate", SAMPLE_RATE)
         if rate != SAMPLE_RATE:
             raise DataError(
                 f"the model hears {rate} samples a second, and recordings come with {SAMPLE_RATE}: it is not read"
             )
         self.time: int | None = None
+        if window is not None:
+            return
         short, long = (self.whole(noise(samples))[0].shape for samples in _TRACED)
         changed = [axis for axis, (a, b) in enumerate(zip(short, long, strict=True)) if a != b]
         if len(changed) > 1 or len(short) != len(long):
             raise DataError(f"features of {type(extractor).__name__} change along several axes: {short}, {long}")
-        self.time = changed[0] if changed else None
+        if changed:
+            self.time = changed[0]
+        else:
+            self.window = _window(extractor)
 
     def whole(self, samples: Samples, *, real: bool = True) -> tuple[Tensor, int | None]:
         """Return a recording's features without a batch axis, and how many frames the extractor calls real.
@@ -122,19 +131,17 @@ class SpeechSide(Side):
     features : Features
     points : sequence of Point
         Without depths.
-    window : int, optional
-        Samples that every recording is padded to; None if recordings are not.
     """
 
     modality = "speech"
     unit = "samples at 16 kHz"
 
-    def __init__(self, model: Any, features: Features, points: Sequence[Point] = (), window: int | None = None) -> None:
+    def __init__(self, model: Any, features: Features, points: Sequence[Point] = ()) -> None:
         self.root: nn.Module = model
         self.family = type(model).__name__
         self.features = features
-        self.window = self.longest = window
-        self.fixed_batch_length = window is not None
+        self.window = self.longest = features.window
+        self.fixed_batch_length = features.window is not None
         self.mask = _mask_of(model)
         self.points = spread_depths(points)
 
@@ -242,10 +249,7 @@ def speech_side(
         If the model has no layers, its extractor refuses recordings, or no point is left.
     """
     features = Features(extractor, model.main_input_name)
-    window = None
-    if features.time is None:
-        window = _window(extractor)
-    side = SpeechSide(model, features, (), window)
+    side = SpeechSide(model, features)
     found = _Measuring(side, configuration)
     points = found.points(front)
     if not points:

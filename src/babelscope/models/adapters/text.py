@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from babelscope.errors import DataError, UsageError
 from babelscope.models.adapters.embedding import Embedding
-from babelscope.models.adapters.loading import Configuration
 from babelscope.models.adapters.tokenizing import Tokens
 from babelscope.models.adapters.tracing import (
     Layer,
@@ -53,7 +52,7 @@ class TextSide(Side):
     ----------
     model : transformers.PreTrainedModel
         Without heads.
-    tokenizer : transformers.PreTrainedTokenizerBase or None
+    tokenizer : transformers.PreTrainedTokenizerBase, tokenizers.Tokenizer or None
         None for a model that is only planned.
     points : sequence of Point
         Without depths, and without the pooled vector.
@@ -85,7 +84,8 @@ class TextSide(Side):
         self.family = type(model).__name__
         self.decodes, self.embedding, self.prefix = decodes, embedding, prefix
         self.before, _, self.behind = prompt.partition(PLACE)
-        self.longest = longest_of(model)
+        self.longest: int | None = longest_of(model)
+        self.around: dict[str, int] = {}
         self.quiet = quiet(model)
         self.pad = padding_id(model, tokenizer)
         if tokenizer is not None:
@@ -106,16 +106,24 @@ class TextSide(Side):
             for.
         """
         text = str(item)
+        if self.decodes:
+            return self._inside_the_prompt(text, language)
+        ids = self.tokens(self.prefix + text, language)
+        self._refuse_longer(len(ids))
+        if not text.strip() or len(ids) <= self._tokens_around(language):
+            raise DataError("the tokenizer finds no token in the text")
+        return Prepared({"input_ids": torch.tensor(ids)}, len(ids))
+
+    def _tokens_around(self, language: str) -> int:
+        """Return how many tokens stand around a text: the prefix, and those that the model was trained with."""
+        if language not in self.around:
+            self.around[language] = len(self.tokens(self.prefix.strip(), language))
+        return self.around[language]
+
+    def _inside_the_prompt(self, text: str, language: str) -> Prepared:
         own = self.tokens(text, language, special=False) if text.strip() else []
         if not own:
             raise DataError("the tokenizer finds no token in the text")
-        if self.decodes:
-            return self._inside_the_prompt(own, language)
-        ids = self.tokens(self.prefix + text, language)
-        self._refuse_longer(len(ids))
-        return Prepared({"input_ids": torch.tensor(ids)}, len(ids))
-
-    def _inside_the_prompt(self, own: Sequence[int], language: str) -> Prepared:
         first, _ = self.tokens.around(language)
         before = [*first, *(self.tokens(self.before, language, special=False) if self.before else [])]
         behind = self.tokens(self.behind, language, special=False) if self.behind else []
@@ -144,13 +152,24 @@ class TextSide(Side):
 
     def forward(self, batch: Batch) -> Mapping[str, Tensor]:
         """Run the model, and return the vectors of the sentences if it makes any."""
-        returned = self.root(**batch.inputs, **self.quiet)
+        returned = self.model(**batch.inputs, **self.quiet)
         if self.embedding is None:
             return {}
         hidden = first_tensor(returned)
         if hidden is None:
             raise DataError(f"{self.family} returns no hidden states: choose no 'pooled'")
-        return {"text.pooled": self.embedding(hidden, batch.lengths)}
+        own = batch.inputs["attention_mask"].bool()
+        if self.decodes:
+            starts = [item.starts[_OWN] for item in batch.utterances()]
+            before = mask(starts, own.shape[1])
+            within = mask([a + b for a, b in zip(starts, batch.lengths, strict=True)], own.shape[1])
+            own = (within & ~before).to(own.device)
+        return {self.points[-1].name: self.embedding(hidden, own)}
+
+    @property
+    def model(self) -> Any:
+        """The encoder or decoder itself."""
+        return self.root
 
     def reference(self, item: str | NDArray[np.float32], language: str) -> Mapping[str, Tensor] | None:
         """Run the model on what its own tokenizer makes of one sentence; None with a prompt, which is no part of it."""
@@ -158,11 +177,17 @@ class TextSide(Side):
             return None
         from babelscope.models.verification.watching import own_forward
 
-        self.tokens(str(item), language)  # tells a tokenizer that has codes of languages which one it is
-        given = self.tokens.tokenizer(self.prefix + str(item), return_tensors="pt").to(self.device)
-        given.pop("token_type_ids", None)
+        ids = self.tokens(
+            self.prefix + str(item), language
+        )  # tells a tokenizer that has codes of languages which it is
+        tokenizer = self.tokens.tokenizer
+        given: dict[str, Any] = {"input_ids": torch.tensor([ids])}
+        if callable(tokenizer):
+            given = dict(tokenizer(self.prefix + str(item), return_tensors="pt"))
+            given.pop("token_type_ids", None)
+        given = {name: array.to(self.device) for name, array in given.items()}
         prepared = self.prepare(item, language)
-        return own_forward(self, lambda: self.root(**given), prepared)
+        return own_forward(self, lambda: self.model(**given), prepared)
 
 
 def one(length: int) -> int:
@@ -222,14 +247,15 @@ def trace_text(model: Any) -> Trace:
         return trace(model, lambda: model(input_ids=ids, **quiet(model)))
 
 
-def text_points(model: Any, configuration: Configuration) -> tuple[tuple[Point, ...], tuple[str, ...]]:
+def text_points(model: Any, layer_counts: Sequence[int] = ()) -> tuple[tuple[Point, ...], tuple[str, ...]]:
     """Find where a text encoder or decoder is looked at: embeddings, the layers' input, every layer, the final norm.
 
     Parameters
     ----------
     model : transformers.PreTrainedModel
         With weights or without.
-    configuration : Configuration
+    layer_counts : sequence of int
+        Numbers of layers that its configuration says.
 
     Returns
     -------
@@ -250,7 +276,7 @@ def text_points(model: Any, configuration: Configuration) -> tuple[tuple[Point, 
         from babelscope.models.adapters.loading import first_line
 
         raise DataError(f"{type(model).__name__} does not run on a text alone ({first_line(error)})") from error
-    stack = largest(model, stacks(model, noted), configuration.layer_counts)
+    stack = largest(model, stacks(model, noted), layer_counts)
     if stack is None:
         raise DataError(
             f"{type(model).__name__}: no list of layers was found that run one after the other: it cannot be looked at "

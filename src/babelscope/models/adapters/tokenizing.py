@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tokenizers import Tokenizer
+
 from babelscope import languages
 from babelscope.errors import DataError
 from babelscope.models.adapters.loading import first_line
@@ -70,11 +72,18 @@ class Tokens:
 
     Parameters
     ----------
-    tokenizer : transformers.PreTrainedTokenizerBase
+    tokenizer : transformers.PreTrainedTokenizerBase or tokenizers.Tokenizer
     """
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
+        #: What a fast tokenizer runs by itself: quicker, and to the same ids.
+        self._fast: Tokenizer | None = getattr(tokenizer, "_tokenizer", tokenizer)
+        if isinstance(self._fast, Tokenizer):
+            self._fast.no_padding()
+            self._fast.no_truncation()
+        else:
+            self._fast = None
         self._lock = threading.Lock()  # the code of the language is kept by the tokenizer
         self._codes = _language_codes(tokenizer)
 
@@ -97,6 +106,8 @@ class Tokens:
         DataError
             If the tokenizer has no code for the language.
         """
+        if self._fast is not None and not self._codes:
+            return list(self._fast.encode(text, add_special_tokens=special).ids)
         with self._lock:
             if self._codes:
                 self.tokenizer.src_lang = self._code(language)
