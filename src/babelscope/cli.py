@@ -615,7 +615,7 @@ def encode(
     from babelscope.capture import encode as encode_corpus
     from babelscope.corpora.checks.output import in_short
     from babelscope.engines import open_engine
-    from babelscope.study import Study, check_start, checked_corpus, store_of, summon_on
+    from babelscope.study import Study, check_start, checked_corpus, encode_seconds, store_of, summon_on
 
     chosen = Study.load(study).changed(skip_bad=skip_bad, workers=workers, engine=engine, replicas=replicas)
     planned = check_start(chosen, compared=False)
@@ -626,8 +626,9 @@ def encode(
         corpus, checked = checked_corpus(chosen, planned, tell, compared=False)
         for line in in_short(checked):
             _notice(line)
+        model = summon_on(runs, chosen)
         activations = encode_corpus(
-            summon_on(runs, chosen),
+            model,
             corpus,
             store_of(chosen),
             **chosen.model.how(),
@@ -637,6 +638,7 @@ def encode(
             progress=tell,
             engine=runs,
         )
+        encode_seconds(model, chosen, corpus, overwrite, tell, runs)
     out.print(repr(activations), markup=False, highlight=False)
     _say_left_out(activations.meta)
     out.print(f"Activations: {activations.path}", markup=False, highlight=False, soft_wrap=True)

@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from babelscope.audio import load_audio
 from babelscope.capture import Capture
+from babelscope.capture.second_readings import second_recordings
 from babelscope.corpora import Corpus
 from babelscope.corpora.checks.output import in_short
 from babelscope.models import Modality, Model, Prepared
@@ -67,6 +68,11 @@ class Forecast:
         Bytes of the activations, before compression.
     comparisons : int
         Pairs of representations that are compared under every measure.
+    second : tuple of (str, int)
+        Languages whose sentences have second recordings, by other readers, and how many: encoded too, for the noise
+        ceiling.
+    second_seconds : float
+        What encoding those takes on this machine.
     warnings : tuple of str
         What the check of the corpus warns of.
     """
@@ -78,6 +84,8 @@ class Forecast:
     disk: int
     comparisons: int
     warnings: tuple[str, ...] = ()
+    second: tuple[tuple[str, int], ...] = ()
+    second_seconds: float = 0.0
 
     def rows(self) -> list[tuple[str, str]]:
         """Return the forecast as label and value, for printing."""
@@ -93,6 +101,15 @@ class Forecast:
             )
             for side in self.sides
         ]
+        if self.second:
+            count = sum(number for _, number in self.second)
+            told.append(
+                (
+                    "ceilings",
+                    f"{count} second recordings in {', '.join(language for language, _ in self.second)}: "
+                    f'{_hours(self.second_seconds)} more on this machine (corpus.ceilings = "none" leaves them out)',
+                )
+            )
         told.append(("memory", f"{self.memory / 1e9:.2f} GB for the weights"))
         told.append(("disk", f"{self.disk / 1e9:.3f} GB for the activations, before compression"))
         told.append(("comparisons", f"{self.comparisons} pairs of representations, each under every measure"))
@@ -128,6 +145,8 @@ def forecast(study: Study) -> Forecast:
     memory = Plan(model, from_weights=True).memory[study.model.dtype]
     cells = len(corpus.sentences) * len(corpus.languages)
     disk = sum(4 * point.width * cells for side in model.sides.values() for point in side.points)
+    heard = study.corpus.ceilings == "auto" and "speech" in model.sides
+    second = tuple((language, len(own)) for language, own in second_recordings(corpus).items()) if heard else ()
     return Forecast(
         len(corpus.sentences),
         tuple(corpus.languages),
@@ -136,6 +155,9 @@ def forecast(study: Study) -> Forecast:
         disk,
         _comparisons(model, len(corpus.languages), study.match, study.kinds),
         tuple(in_short(check)),
+        second,
+        sum(side.seconds / side.utterances for side in sides if side.modality == "speech")
+        * sum(number for _, number in second),
     )
 
 

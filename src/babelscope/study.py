@@ -13,7 +13,7 @@ import json
 import re
 import time
 import tomllib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
@@ -28,6 +28,7 @@ from babelscope.capture.jobs import BATCH_SIZE
 from babelscope.capture.layout import check_store_dtype
 from babelscope.capture.places import is_url, place_of
 from babelscope.capture.pooling import pooling_named
+from babelscope.capture.second_readings import CEILINGS, encode_second
 from babelscope.capture.store import Activations
 from babelscope.capture.taking_over import Earlier
 from babelscope.corpora import Corpus, checks
@@ -83,6 +84,11 @@ class CorpusTable(_Table):
         default_factory=dict, description="choices that only this source knows, such as a manifest's licence"
     )
     distinct: bool = Field(False, description="leave out sentences that are worded like another in some language")
+    ceilings: Literal["auto", "none"] = Field(
+        "auto",
+        description="second recordings of sentences by other readers: "
+        + "; ".join(f"{name}: {text}" for name, text in CEILINGS.items()),
+    )
     held_out: bool = Field(False, description="only sentences that the model was not trained on, where it says which")
 
 
@@ -679,8 +685,9 @@ def run(
             progress=lambda what, done, total: tell(f"encoding {what}", done, total),
             engine=engine,
         )
+        second = encode_seconds(model, study, corpus, overwrite, tell, engine)
         with locked_output(study.output), computed_by(engine.comparer):
-            result = _scored(study, activations, tell)
+            result = _scored(study, activations, tell, second)
             _put_beside(result, study, corpus, others, overwrite, tell, engine, Earlier(model, activations))
             result.meta["study"] = {
                 "name": study.name,
@@ -694,6 +701,26 @@ def run(
             tell("writing the report", 0, 0)
             report = write_report(result, study.output)
     return Outcome(result, report, study.output, time.monotonic() - started)
+
+
+def encode_seconds(
+    model: Model, study: Study, corpus: Corpus, overwrite: bool, tell: Progress, engine: Engine
+) -> dict[str, Activations]:
+    """Encode the second recordings of a study's sentences, if it is to have noise ceilings, for each language."""
+    if study.corpus.ceilings == "none":
+        return {}
+    return encode_second(
+        model,
+        corpus,
+        store_of(study),
+        **study.model.how(),
+        store_dtype=study.model.store_dtype,
+        skip_bad=study.skip_bad,
+        block=BLOCK,
+        overwrite=overwrite,
+        progress=lambda what, done, total: tell(f"encoding {what}", done, total),
+        engine=engine,
+    )
 
 
 def _warning(model: Model, study: Study, corpus: Corpus) -> Model:
@@ -804,7 +831,9 @@ def _check_measures(study: Study, sentences: int, where: str) -> None:
         parse_measure(measure).check(sentences, where)
 
 
-def _scored(study: Study, activations: Activations, tell: Progress) -> Result:
+def _scored(
+    study: Study, activations: Activations, tell: Progress, second: Mapping[str, Activations] | None = None
+) -> Result:
     asked = {
         "activations": activations.dataset.attrs["identity"],
         "measures": [str(parse_measure(measure)) for measure in study.measures],
@@ -821,6 +850,8 @@ def _scored(study: Study, activations: Activations, tell: Progress) -> Result:
         asked["clusters"] = [study.clusters, activations.clusters.tolist()]
     if activations.skipped:
         asked["skipped"] = [list(one) for one in activations.skipped]
+    if second:
+        asked["second recordings"] = {language: own.dataset.attrs["identity"] for language, own in second.items()}
     if study.baselines:
         asked["beside"] = [label_of(table) for table in study.baselines]
     if study.compute_baselines:
@@ -846,6 +877,7 @@ def _scored(study: Study, activations: Activations, tell: Progress) -> Result:
         device=study.compare_device,
         clusters=study.clusters,
         baselines=study.compute_baselines,
+        second=second or {},
         progress=lambda what, done, total: tell(f"comparing ({what})", done, total),
         checkpoint=study.output / PARTS,
     )

@@ -99,7 +99,7 @@ def synthetic_result(
                         "kind": kind, "point_a": point["name"], "stage_a": point["stage"], "depth_a": point["depth"],
                         "language_a": names[a], "language_b": names[b], "measure": measure, "control": control,
                         "value": value, "null_mean": null_mean, "null_q95": null_q95,
-                        "chance_corrected": corrected, "calibrated": calibrated, "p": p,
+                        "chance_corrected": corrected, "calibrated": calibrated, "p": p, "ceiling": np.nan,
                         "modality_a": modality_a, "modality_b": modality_b, "point_b": against,
                         "null_sd": 0.03, "low": np.nan, "high": np.nan, "n": n, "kx": 20, "ky": 20,
                         "model": "whisper-base+e5-small", "stage_b": "pooled", "depth_b": 1.0,
@@ -112,7 +112,7 @@ def synthetic_result(
                     common = {
                         "kind": kind, "measure": measure, "control": control, "point": point["name"],
                         "against": against, "stage": point["stage"], "depth": point["depth"],
-                        "n": n, "low": np.nan, "high": np.nan,
+                        "n": n, "low": np.nan, "high": np.nan, "ceiling": np.nan,
                     }  # fmt: skip
                     numbers = {
                         "value": value, "null_mean": null_mean, "null_q95": null_q95,

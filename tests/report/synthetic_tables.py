@@ -90,7 +90,7 @@ def _by_class(result: Result, classes: dict[str, str]) -> pd.DataFrame:
             grouped = a.where(a == b, a + "-" + b)
         part = part.assign(group=grouped)
         keys = ["kind", "measure", "control", "point", "against", "stage", "depth", "group"]
-        numbers = ["value", "null_mean", "null_q95", "chance_corrected", "calibrated"]
+        numbers = ["value", "null_mean", "null_q95", "chance_corrected", "calibrated", "ceiling"]
         table = part.groupby(keys, sort=False, as_index=False)[numbers].mean()
         counts = part.groupby(keys, sort=False).size().to_numpy()
         frames.append(
@@ -256,6 +256,7 @@ def _languages(result: Result, names: list[str], classes: dict[str, str], rng: n
             "measure": measure,
             "value": part["value"].to_numpy(),
             "chance_corrected": part["chance_corrected"].to_numpy(),
+            "ceiling": np.nan,
             "low": part["chance_corrected"].to_numpy() - 0.04,
             "high": part["chance_corrected"].to_numpy() + 0.04,
             "p": 0.005,

@@ -63,6 +63,9 @@ class Corpus:
         Further columns that describe sentences, as a topic; indexed by sentence.
     problems : sequence of Problem
         What was noticed while the source was read.
+    readers_are_groups : bool
+        Whether a reader's name stands for several people, such as the women of a language; two recordings of a sentence
+        are then by two people, whatever the names.
 
     Attributes
     ----------
@@ -108,6 +111,7 @@ class Corpus:
         left_out: Sequence[str] = (),
         labels: pd.DataFrame | None = None,
         problems: Sequence[Problem] = (),
+        readers_are_groups: bool = False,
     ) -> None:
         self.name = name
         self.title = title or name
@@ -118,6 +122,7 @@ class Corpus:
         self._table = pd.concat(columns, axis=1).reset_index(drop=True)
         self.left_out = tuple(left_out)
         self.problems = tuple(problems)
+        self.readers_are_groups = readers_are_groups
         self._lost = lost if lost is not None else pd.DataFrame(columns=list(_LOST_COLUMNS))
         self.languages: tuple[str, ...] = tuple(languages or dict.fromkeys(self._table["language"]))
         self.sentences: tuple[str, ...] = tuple(dict.fromkeys(self._table["sentence"]))
@@ -264,6 +269,46 @@ class Corpus:
         cell = self._cells.get((sentence, language))
         return cell.recordings if cell else ()
 
+    def second_recording(self, sentence: str, language: str) -> Recording | None:
+        """Return the first further recording of a cell that is by another reader; None where none is known to be.
+
+        Raises
+        ------
+        UsageError
+            If there is no such sentence or language.
+        """
+        first, *others = self.recordings(sentence, language) or (None,)
+        for other in others:
+            if self.readers_are_groups or (first is not None and "" != other.reader != first.reader != ""):
+                return other
+        return None
+
+    def second_readings(self, language: str) -> Corpus | None:
+        """Return the sentences of a language that another reader recorded too, with that recording; None without any.
+
+        Raises
+        ------
+        UsageError
+            If there is no such language.
+        """
+        rows = [
+            (sentence, language, self.text(sentence, language), str(one.path), one.member, one.reader or None,
+             one.seconds, one.start, self.clusters.get(sentence))
+            for sentence in self.sentences
+            if (one := self.second_recording(sentence, language)) is not None
+        ]  # fmt: skip
+        if not rows:
+            return None
+        return Corpus(
+            pd.DataFrame(rows, columns=[*COLUMNS, *OPTIONAL_COLUMNS]),
+            name=self.name,
+            title=f"{self.title}: second recordings of {language}",
+            licence=self.licence,
+            attribution=self.attribution,
+            notes=self.notes,
+            languages=[language],
+        )
+
     def describe(self) -> pd.DataFrame:
         """Return a row a language: ``texts``, ``recordings``, ``pairs`` (cells with both), ``minutes``, ``readers``."""
         columns = ("texts", "recordings", "pairs", "minutes")
@@ -397,6 +442,7 @@ class Corpus:
             left_out=(*self.left_out, *self._named(lacking, wanted)) if skip_bad else self.left_out,
             labels=self.labels,
             problems=self.problems,
+            readers_are_groups=self.readers_are_groups,
         )
 
     def _named(self, lacking: dict[str, set[str]], modalities: Sequence[str]) -> Iterator[str]:

@@ -186,6 +186,7 @@ def load_release(
         licence=LICENCE,
         attribution=release.attribution,
         notes=said,
+        readers_are_groups=True,
     )
 
 

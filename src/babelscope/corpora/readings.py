@@ -124,6 +124,7 @@ def assemble(
     attribution: str,
     notes: Sequence[str] = (),
     labels: Mapping[str, Mapping[str, Any]] | None = None,
+    readers_are_groups: bool = False,
 ) -> Corpus:
     """Return the corpus of what was read.
 
@@ -134,7 +135,7 @@ def assemble(
     choice : Choice
     broken : Broken
         Has what was wrong with rows; what is wrong with recordings is added.
-    title, licence, attribution, notes
+    title, licence, attribution, notes, readers_are_groups
         As :class:`babelscope.corpora.Corpus` takes them.
     labels : mapping, optional
         Sentence to its labels.
@@ -190,6 +191,7 @@ def assemble(
         if labels
         else None,
         problems=problems,
+        readers_are_groups=readers_are_groups,
     )
 
 

@@ -15,7 +15,7 @@ from babelscope.languages import RESOURCE_CLASSES, language
 from babelscope.similarity import parse_measure
 
 _PLACE = ["kind", "point_a", "point_b"]
-_AVERAGED = ("value", "null_mean", "null_q95", "chance_corrected", "calibrated")
+_AVERAGED = ("value", "null_mean", "null_q95", "chance_corrected", "calibrated", "ceiling")
 
 #: The class of everything: every language, whether its class is known or not.
 ALL = "all"

@@ -197,8 +197,9 @@ def _readers(meta: dict[str, Any]) -> Caveat | None:
     minutes = meta["corpus"].get("minutes", {})
     if not minutes:
         return None
-    alone = [language for language, names in readers.items() if len(names) == 1]
-    unknown = [language for language, names in readers.items() if not names]
+    second = meta["options"].get("ceilings", {})  # languages of which sentences were recorded by two readers
+    alone = [language for language, names in readers.items() if len(names) == 1 and language not in second]
+    unknown = [language for language, names in readers.items() if not names and language not in second]
     if unknown:
         text = (
             f"The corpus does not say who reads {', '.join(unknown)}: what looks like a difference between languages "
@@ -246,7 +247,8 @@ def _weights_by_language(meta: dict[str, Any]) -> Caveat | None:
 def _uncontrolled(scores: pd.DataFrame, meta: dict[str, Any]) -> Caveat | None:
     if "length_regressed" not in meta["options"]["controls"]:
         return None
-    plain, less = (len(scores[scores["control"] == control]) for control in ("none", "length_regressed"))
+    compared = scores[scores["kind"] != "reader_similarity"]  # of one sentence, one text
+    plain, less = (len(compared[compared["control"] == control]) for control in ("none", "length_regressed"))
     if less >= plain:
         return None
     text = (

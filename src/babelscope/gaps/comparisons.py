@@ -12,7 +12,13 @@ from babelscope.gaps.old_names import current_kind
 from babelscope.gaps.pairing import pairs_of_points
 from babelscope.gaps.result import KINDS
 
-Kind = Literal["modality_similarity", "language_similarity_text", "language_similarity_speech", "cross_similarity"]
+Kind = Literal[
+    "modality_similarity",
+    "language_similarity_text",
+    "language_similarity_speech",
+    "cross_similarity",
+    "reader_similarity",
+]
 
 #: Which text point a speech point is compared with, where the two sides have no point in common.
 MATCHES: dict[str, str] = {

@@ -11,7 +11,7 @@ tell: otherwise it would be counted twice (Cameron, Gelbach & Miller 2011).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -31,6 +31,9 @@ FEWEST_LANGUAGES = 3
 
 #: A standard error up to which scores count as not moving: rounding.
 NOTHING = 1e-9
+
+#: What scores of one place have in common.
+_PLACE = ["kind", "point_a", "point_b"]
 
 #: A weight, and the numbers of the scores that it averages.
 Term = tuple[float, IntArray]
@@ -109,10 +112,78 @@ class Scored:
         return Scored(self.rows, self.deviations.scaled(unit), chance_corrected(self.rows["value"], null, best))
 
     @cached_property
-    def errors(self) -> FloatArray:
-        """Standard errors of the single scores for other sentences, shape (K,)."""
+    def disattenuated(self) -> Scored:
+        """The chance-corrected scores over their ceilings (:func:`babelscope.gaps.readers.with_ceilings`).
+
+        NaN where a ceiling is not known. Its deviations are those of the ratio, to first order.
+        """
+        corrected, ceilings = self.corrected, self.rows["ceiling"].to_numpy(dtype=np.float64)
+        ceilings = np.where(self.rows["kind"] == "language_similarity_text", 1.0, ceilings)
+        values = corrected.values / ceilings
+        draws = corrected.deviations.scaled(1 / ceilings)
+        readers = self.rows["kind"].to_numpy() == "reader_similarity"
+        place = {key: row for row, key in enumerate(self._places("a")) if readers[row]}
+        blocks, halves = draws.blocks.copy(), draws.halves.copy()
+        for side in "ab":  # what moves a ceiling moves its square root by half of its share
+            spoken = (self.rows[f"modality_{side}"] == "speech").to_numpy() & ~readers
+            rows = [row for row in np.flatnonzero(spoken) if self._places(side)[row] in place]
+            own = [place[self._places(side)[row]] for row in rows]
+            factors = values[rows] / (2 * corrected.values[own])
+            blocks[:, rows] -= corrected.deviations.blocks[:, own] * factors
+            halves[:, rows] -= corrected.deviations.halves[:, own] * factors
+        return Scored(self.rows, replace(draws, blocks=blocks, halves=halves), values)
+
+    def _places(self, side: str) -> list[tuple[str, str]]:
+        return list(zip(self.rows[f"point_{side}"], self.rows[f"language_{side}"], strict=True))
+
+    @cached_property
+    def _of_sentences(self) -> FloatArray:
         blocks, halves = ((part**2).sum(0) for part in (self.deviations.blocks, self.deviations.halves))
-        return np.asarray(np.sqrt(blocks - np.minimum(halves, blocks / 2)), dtype=np.float64)
+        return np.asarray(blocks - np.minimum(halves, blocks / 2), dtype=np.float64)
+
+    @cached_property
+    def _of_readers(self) -> FloatArray:
+        """The variance that other readers add to single scores: the mean over the languages or pairs of a place."""
+        if self.deviations.readers is None:
+            return np.zeros(len(self.rows))
+        each = pd.Series((self.deviations.readers**2).sum(0))
+        return np.asarray(each.groupby([self.rows[key] for key in _PLACE]).transform("mean"), dtype=np.float64)
+
+    @cached_property
+    def errors(self) -> FloatArray:
+        """Standard errors of the single scores, shape (K,): for other sentences, and readers where two are known."""
+        return np.sqrt(self._of_sentences + self._of_readers)
+
+    @cached_property
+    def freedoms(self) -> FloatArray:
+        """Degrees of freedom of :attr:`errors`, shape (K,)."""
+        count = 0 if self.deviations.readers is None else len(self.deviations.readers)
+        return satterthwaite(self._of_sentences, self.deviations.freedom, self._of_readers, count)
+
+    def reader_rows(self, used: IntArray) -> FloatArray:
+        """Return rows over the scores `used` whose products are the covariance that other readers bring them.
+
+        Readers of all languages are taken to differ as much: each language has the mean covariance along the points of
+        speech and text. Scores of two languages have what exchanging each language's reader does to all its pairs.
+        """
+        readers = self.deviations.readers
+        if readers is None:
+            return np.zeros((0, len(used)))
+        kinds = self.rows["kind"].to_numpy(dtype=object)
+        own = kinds[used] == "modality_similarity"
+        found = [np.where(own, 0.0, readers[:, used])]
+        everywhere = np.flatnonzero(kinds == "modality_similarity")
+        codes = pd.factorize(pd.MultiIndex.from_frame(self.rows.loc[everywhere, _PLACE]))[0]
+        by_place = np.zeros((len(readers), codes.max() + 1 if len(codes) else 0))
+        np.add.at(by_place.T, codes, readers[:, everywhere].T)  # a language's reader moves its own score alone
+        place = dict(zip(everywhere.tolist(), codes.tolist(), strict=True))
+        at = np.array([place.get(row, 0) for row in used.tolist()])
+        languages = self._languages[0][used]
+        count = len(set(self._languages[0][everywhere]))
+        for language in dict.fromkeys(languages[own].tolist()):
+            here = own & (languages == language)
+            found.append(np.where(here, by_place[:, at], 0.0) / count**0.5)
+        return np.concatenate(found)
 
     @cached_property
     def _languages(self) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -158,7 +229,11 @@ class Scored:
         sentences = _corrected(_square(draws.blocks @ whole), _square(draws.halves @ whole))
         sentences *= sentences > NOTHING**2
         if not other_languages:
-            return Contrast(value, sentences**0.5, sentences**0.5, 0.0, draws.freedom, len(languages))
+            readers = self.reader_rows(used)
+            added = _square(readers @ whole)
+            count = 0 if self.deviations.readers is None else len(self.deviations.readers)
+            freedom = float(satterthwaite(sentences, draws.freedom, added, count))
+            return Contrast(value, (sentences + added) ** 0.5, sentences**0.5, 0.0, freedom, len(languages))
         groups: dict[str, list[str]] = {}
         for language in languages:
             groups.setdefault(strata[language] if strata else "", []).append(language)
@@ -180,6 +255,14 @@ class Scored:
         least = min(map(len, groups.values()))
         freedom = float(least - 1 if between > 0 else draws.freedom)
         return Contrast(value, (sentences + between) ** 0.5, sentences**0.5, between**0.5, freedom, len(languages))
+
+
+def satterthwaite(first: Any, freedom: float, second: Any, other: float) -> FloatArray:
+    """Return the degrees of freedom of the sum of two variances, from those of each (Satterthwaite 1946)."""
+    first, second = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        both = (first + second) ** 2 / (first**2 / max(freedom, 1e-9) + second**2 / max(other, 1e-9))
+    return np.where(second > 0, both, freedom)
 
 
 def _weights(places: Sequence[Term], size: int, kept: NDArray[np.bool_]) -> FloatArray:
@@ -221,6 +304,8 @@ def scored_by_measure(
 def with_intervals(scores: pd.DataFrame, scored: Mapping[str, Scored]) -> pd.DataFrame:
     """Return the scores with ``low`` and ``high`` of the uncontrolled ones: 95 %, for other sentences.
 
+    Those of speech are for other readers too where a language has second recordings.
+
     The ends are cut where the measure's range ends, since no score lies beyond. An interval that would have no width is
     not estimable from these sentences: it is missing.
     """
@@ -232,7 +317,8 @@ def with_intervals(scores: pd.DataFrame, scored: Mapping[str, Scored]) -> pd.Dat
             continue
         # A score that no sentence moves, or that saturates in every draw, has no interval that could be told.
         errors = np.where(one.errors > NOTHING, one.errors, np.nan)
-        reach = student.quantile(0.975, one.deviations.freedom) * errors
+        quantiles = {freedom: student.quantile(0.975, freedom) for freedom in np.unique(one.freedoms).tolist()}
+        reach = np.array([quantiles[freedom] for freedom in one.freedoms.tolist()]) * errors
         least, most = parse_measure(str(measure)).range
         out.loc[rows.index, "low"] = np.maximum(one.values - reach, least)
         out.loc[rows.index, "high"] = np.minimum(one.values + reach, most)

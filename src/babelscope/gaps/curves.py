@@ -8,7 +8,7 @@ from babelscope.gaps.result import CURVE_COLUMNS
 
 _KEYS = ["kind", "measure", "control", "point", "against", "stage", "depth"]
 _PLACE = ["kind", "measure", "control", "point", "against"]
-_AVERAGED = ["value", "null_mean", "null_q95", "chance_corrected", "calibrated"]
+_AVERAGED = ["value", "null_mean", "null_q95", "chance_corrected", "calibrated", "ceiling"]
 
 
 def curves(scores: pd.DataFrame, means: pd.DataFrame | None = None) -> pd.DataFrame:

@@ -431,6 +431,7 @@ def _most_similar(one: Scored, stops: Sequence[Stop], code: str, tested: pd.Data
         "measure": one.measure,
         "value": float(row["value"]),
         "chance_corrected": float(row["chance_corrected"]),
+        "ceiling": float(row["ceiling"]),
         "low": low,
         "high": high,
         "p": float(p.iloc[0]),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from babelscope.capture.store import Activations
 from babelscope.gaps.by_class import ALL, resource_classes
 from babelscope.gaps.contrasts import FEWEST_LANGUAGES, Contrast, Scored, Term
 from babelscope.gaps.naming import by_preference, measure_title
+from babelscope.gaps.readers import divides_out
 from babelscope.gaps.result import TABLE_COLUMNS
 from babelscope.gaps.stages import Stop, around_adaptation, behind_front_end, way
 from babelscope.languages import RESOURCE_CLASSES
@@ -39,8 +40,11 @@ FEWEST_SENTENCES = 20
 #: and SVCCA at face value, as published.
 CORRECTED, CORRECTED_SVCCA, RAW_SVCCA = "chance_corrected", "chance_corrected_svcca", "raw_svcca"
 
-#: Findings that compare speech with speech, or with text, across languages: one voice a language would look the same.
+#: Findings that compare speech with speech, or with text, across languages: voices that differ would look the same.
 VOICES = ("speech_spread", "modality_over_language")
+
+#: The smallest ceiling that scores are divided by.
+LEAST_CEILING = 0.1
 
 
 @dataclass(frozen=True)
@@ -92,25 +96,21 @@ def findings(activations: Activations, scored: Mapping[str, Scored], scores: pd.
     """
     bases = _bases(scored)
     asked = claims(activations, scores)
+    second = _languages_with_ceilings(scores)
     rows: dict[tuple[str, str, str], dict[str, Any]] = {}
     for basis, one in bases.items():
-        tests = [test for claim in asked if (test := _estimated(claim, basis, one)) is not None]
-        alone = languages_of_one_voice(activations)
+        tests = [test for claim in asked if (test := _estimated(claim, basis, one, second)) is not None]
         # What the recordings cannot answer is no test, whatever its p-value.
-        p = [np.nan if alone and test.claim.id in VOICES else test.contrast.p for test in tests]
+        p = [np.nan if test.voices else test.contrast.p for test in tests]
         for test, adjusted in zip(tests, holm(p), strict=True):
-            rows[test.claim.id, test.claim.group, basis] = _judged(test, float(adjusted), alone, scores, activations)
+            rows[test.claim.id, test.claim.group, basis] = _judged(test, float(adjusted), scores, activations)
     order = [(claim.id, claim.group, basis) for claim in asked for basis in bases]
     return pd.DataFrame([rows[key] for key in order if key in rows], columns=list(TABLE_COLUMNS["findings"]))
 
 
-def languages_of_one_voice(activations: Activations) -> list[str]:
-    """Return the languages in which fewer than two readers are known: what differs there may be voices."""
-    return [
-        code
-        for code in activations.languages
-        if len({str(name) for name in activations.column("reader", code)} - {""}) < 2
-    ]
+def _languages_with_ceilings(scores: pd.DataFrame) -> list[str]:
+    """Return the languages of which sentences were recorded by two readers."""
+    return [str(code) for code in scores.loc[scores["kind"] == "reader_similarity", "language_a"].drop_duplicates()]
 
 
 def leading(scored: Mapping[str, Scored]) -> str | None:
@@ -307,9 +307,13 @@ class _Test:
     contrast: Contrast
     beyond_chance: bool
     used: pd.DataFrame
+    voices: str = ""
 
 
-def _estimated(claim: Claim, basis: str, scored: Scored) -> _Test | None:
+def _estimated(claim: Claim, basis: str, scored: Scored, second: Sequence[str]) -> _Test | None:
+    voices = ""
+    if claim.id in VOICES:
+        claim, scored, voices = _without_voices(claim, basis, scored, second)
     terms: list[Term] = [(part.weight, scored.where(**part.where)) for part in claim.parts]
     if any(len(rows) == 0 or not np.isfinite(scored.values[rows]).all() for _, rows in terms):
         return None
@@ -317,23 +321,66 @@ def _estimated(claim: Claim, basis: str, scored: Scored) -> _Test | None:
     overall = scored.contrast([(1 / len(terms), rows) for _, rows in terms], strata=claim.strata or None)
     used = scored.rows.iloc[np.unique(np.concatenate([rows for _, rows in terms]))]
     beyond = basis == RAW_SVCCA or overall.interval()[0] > 0
-    return _Test(claim, basis, scored, contrast, beyond, used)
+    return _Test(claim, basis, scored, contrast, beyond, used, voices)
 
 
-def _judged(
-    test: _Test, p_adjusted: float, alone: Sequence[str], scores: pd.DataFrame, activations: Activations
-) -> dict[str, Any]:
+def _without_voices(claim: Claim, basis: str, scored: Scored, second: Sequence[str]) -> tuple[Claim, Scored, str]:
+    """Return a claim on speech with its scores over their ceilings, or why voices do not allow to test it.
+
+    Only languages with second recordings are taken then, in text too.
+    """
+    if len(second) < FEWEST_LANGUAGES:
+        few = f" (of {', '.join(second)} alone)" if second else ""
+        return (
+            claim,
+            scored,
+            (
+                f"Voices: there are no two recordings of a sentence by different readers in {FEWEST_LANGUAGES} "
+                f"languages{few}. A difference between readers looks the same as one between languages or modalities."
+            ),
+        )
+    if basis == RAW_SVCCA or not divides_out(scored.measure):
+        return (
+            claim,
+            scored,
+            (
+                f"Voices: what readers differ in does not divide out of {measure_title(scored.measure)}; it does "
+                "out of debiased linear CKA."
+            ),
+        )
+    chosen = list(second)
+    parts = [Part(part.weight, {**part.where, "language_a": chosen, "language_b": chosen}) for part in claim.parts]
+    parted = replace(
+        claim,
+        parts=parts,
+        effect_of=f"{claim.effect_of}; scores of speech over their noise ceiling",
+    )
+    used = np.unique(np.concatenate([scored.where(**part.where) for part in parts]))
+    spoken = scored.rows.iloc[used]
+    spoken = spoken[spoken["kind"] != "language_similarity_text"]
+    ceilings = scored.where(kind="reader_similarity", point_a=list(spoken["point_a"].unique()), language_a=chosen)
+    known = scored.rows.iloc[ceilings]
+    low = known[~(known["chance_corrected"] >= LEAST_CEILING) | ~(known["p"] < 0.05)]
+    if len(low) or not np.isfinite(spoken["ceiling"].to_numpy(dtype=np.float64)).all():
+        where = f" (at {low['point_a'].iloc[0]} in {low['language_a'].iloc[0]}, for one)" if len(low) else ""
+        return (
+            claim,
+            scored,
+            (
+                f"Voices: two readers of a sentence are hardly more similar than unrelated sentences{where}, so that "
+                "nothing can be divided by that."
+            ),
+        )
+    return parted, scored.disattenuated, ""
+
+
+def _judged(test: _Test, p_adjusted: float, scores: pd.DataFrame, activations: Activations) -> dict[str, Any]:
     claim, basis, scored, contrast, used = test.claim, test.basis, test.scored, test.contrast, test.used
     raw = basis == RAW_SVCCA
     n = int(used["n"].min())
     margin = MATTERS * (1 - float(used["null_mean"].mean()) if raw else 1.0)
-    if alone and claim.id in VOICES:
-        voices = ", ".join(alone)
-        reason = (
-            f"Voices: fewer than two readers are known in {voices}. A difference between readers looks the same as one "
-            "between languages or modalities."
-        )
-        said = CANNOT_TELL
+    if test.voices:
+        said, reason = CANNOT_TELL, test.voices
     elif scored.deviations.freedom < 1:
         name = scored.measure
         said, reason = CANNOT_TELL, f"There is no interval: ask for one by name (intervals = [{name!r}])."
@@ -342,6 +389,8 @@ def _judged(
     low, high = contrast.interval()
     title = measure_title(scored.measure)
     score = title if raw else f"chance-corrected {title}"
+    over = claim.id in VOICES and not test.voices
+    column = "value" if raw else f"{CORRECTED} / ceiling" if over else CORRECTED
     return {
         "id": claim.id,
         "group": claim.group,
@@ -357,7 +406,7 @@ def _judged(
         "verdict": said,
         "n": n,
         "groups": contrast.languages,
-        "evidence": json.dumps([_evidence(part, scored, raw) for part in claim.parts], ensure_ascii=False),
+        "evidence": json.dumps([_evidence(part, scored, column) for part in claim.parts], ensure_ascii=False),
         "caveats": json.dumps(
             [
                 {"id": name, "text": text}
@@ -368,12 +417,12 @@ def _judged(
     }
 
 
-def _evidence(part: Part, scored: Scored, raw: bool) -> dict[str, Any]:
+def _evidence(part: Part, scored: Scored, column: str) -> dict[str, Any]:
     rows = scored.where(**part.where)
     return {
         "table": "scores",
         "where": {**part.where, "measure": scored.measure, "control": "none"},
-        "column": "value" if raw else CORRECTED,
+        "column": column,
         "of": "mean",
         "rows": len(rows),
         "value": float(scored.values[rows].mean()),
@@ -406,7 +455,14 @@ def _caveats(
         found.append(("no-null", text))
     elif null > 0.9:
         found.append(("null", f"Unrelated sentences give {null:.2f} on average: little is left between that and 1."))
-    less = _without_length(claim, raw, str(used["measure"].iloc[0]), scores)
+    over = "language_b" in claim.parts[0].where and claim.id in VOICES
+    if over:
+        text = (
+            "Scores of speech are divided by what two readers of a sentence allow (the square root of both sides' "
+            f"ceilings), in the {contrast.languages} languages that have two."
+        )
+        found.append(("ceiling", text))
+    less = None if over else _without_length(claim, raw, str(used["measure"].iloc[0]), scores)
     if less is not None:
         found.append(("length", f"With lengths regressed out the effect is {less:.2f} (here {contrast.value:.2f})."))
     if claim.id == "speech_spread" and any(

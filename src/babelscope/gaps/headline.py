@@ -93,8 +93,12 @@ def _modalities(
     if len(same):
         without = " With length regressed out the model gives {without}."
         parts["without"] = told("curves", same.iloc[0], "value")
+    ceiling = ""
+    if np.isfinite(float(best["ceiling"])):
+        ceiling = ", of a ceiling of {ceiling} that two readers of a sentence allow"
+        parts["ceiling"] = told("curves", best, "ceiling")
     return Traced(
-        where + against + ", {stage}, depth {depth}: {measure} {value}" + _interval(tested, parts, points)
+        where + against + ", {stage}, depth {depth}: {measure} {value}" + _interval(tested, parts, points) + ceiling
         + f". {baseline}{without} Above chance in {{above}} of {{each}} "
         + _plural("language", len(here)) + f" (Holm-corrected over {_plural('language', languages)} and points, "
         "n = {n} sentences).",
@@ -192,7 +196,8 @@ def _direction(findings: pd.DataFrame | None) -> tuple[str, Parts]:
         return nothing, {}
     row = rows.iloc[0]
     parts: Parts = {"effect": told("findings", row, "effect"), "score": measure_title(str(row["measure"]))}
-    difference = "chance-corrected {score}, text less speech: {effect}"
+    over = " (speech over its noise ceiling)" if '"ceiling"' in str(row["caveats"]) else ""
+    difference = "chance-corrected {score}, text less speech" + over + ": {effect}"
     if np.isfinite(float(row["low"])):
         parts |= {name: told("findings", row, name) for name in ("low", "high")}
         difference += ", 95 % {low} to {high}"
@@ -200,8 +205,8 @@ def _direction(findings: pd.DataFrame | None) -> tuple[str, Parts]:
         return f"Languages are more similar in text than in speech ({difference}).", parts
     if '"voices"' in str(row["caveats"]):
         return (
-            "Whether languages are more similar in text than in speech cannot be told, since one reader a language (or "
-            f"readers not known) means that voices differ too ({difference})."
+            "Whether languages are more similar in text than in speech cannot be told, since voices differ too and it "
+            f"is not known by how much: too few sentences have recordings by two readers ({difference})."
         ), parts
     parts["sentences"] = told("findings", row, "n", 0)
     return (

@@ -8,6 +8,7 @@ KINDS: dict[str, str] = {
     "language_similarity_text": "Texts of two languages",
     "language_similarity_speech": "Speech of two languages",
     "cross_similarity": "Speech of one language and text of another",
+    "reader_similarity": "Two readers of one sentence in one language",
 }
 
 #: Gaps, which grow as things agree less, and the kind of comparison that each is of. A gap is 1 - the chance-corrected

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from babelscope.errors import RenamedWarning, UsageError
@@ -106,6 +107,12 @@ def renewed(
     """
     if "null" not in scores:  # permutations were drawn for every null
         scores = scores.assign(null=scores["null_mean"].notna().map({True: "permutation", False: ""}))
+    if "ceiling" not in scores:
+        scores, curves = scores.assign(ceiling=np.nan), curves.assign(ceiling=np.nan)
+        tables = {
+            name: table.assign(ceiling=np.nan) if name in ("by_class", "beside", "languages") else table
+            for name, table in tables.items()
+        }
     renamed, tables = dict(meta), dict(tables)
     if "chance_corrected" in scores:
         return scores, curves, renamed, tables

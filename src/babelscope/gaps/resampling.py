@@ -52,6 +52,9 @@ class Deviations:
         too few for the measure.
     freedom : float
         Degrees of freedom of a variance; 0 where nothing is known.
+    readers : ndarray, shape (L, K), optional
+        ``((readers @ w) ** 2).sum()`` is the variance that other readers add, from L languages that were heard from
+        two readers (:func:`babelscope.gaps.readers.with_readers`).
 
     Notes
     -----
@@ -64,6 +67,7 @@ class Deviations:
     blocks: FloatArray
     halves: FloatArray
     freedom: float
+    readers: FloatArray | None = None
 
     @classmethod
     def of_clusters(cls, deviations: FloatArray) -> Deviations:
@@ -82,11 +86,13 @@ class Deviations:
 
     def scaled(self, factors: FloatArray) -> Deviations:
         """Return the deviations of each score times its factor, shape (K,)."""
-        return replace(self, blocks=self.blocks * factors, halves=self.halves * factors)
+        readers = None if self.readers is None else self.readers * factors
+        return replace(self, blocks=self.blocks * factors, halves=self.halves * factors, readers=readers)
 
     def at(self, rows: IntArray) -> Deviations:
         """Return the deviations of some of the scores."""
-        return replace(self, blocks=self.blocks[:, rows], halves=self.halves[:, rows])
+        readers = None if self.readers is None else self.readers[:, rows]
+        return replace(self, blocks=self.blocks[:, rows], halves=self.halves[:, rows], readers=readers)
 
 
 def resample(

@@ -49,6 +49,9 @@ SCORE_COLUMNS: tuple[str, ...] = (
     "kx",
     "ky",
     "convention",
+    # What voices leave of perfect agreement, sqrt(ceiling of a x ceiling of b): of speech the similarity of two readers
+    # of a sentence, of text 1 (:mod:`babelscope.gaps.readers`); NaN where there is no second recording.
+    "ceiling",
     "null",  # "closed form", "permutation", "permutation of clusters" (and "tail of ..."), or empty without one
 )
 
@@ -72,6 +75,7 @@ CURVE_COLUMNS: tuple[str, ...] = (
     "calibrated",
     "low",
     "high",
+    "ceiling",
     "p",  # NaN where group == "mean"
     "n",
     "groups",  # how many languages or pairs the row averages (1 unless group == "mean")
@@ -160,6 +164,7 @@ TABLE_COLUMNS: dict[str, tuple[str, ...]] = {
         "measure",
         "value",
         "chance_corrected",
+        "ceiling",
         "low",
         "high",
         "p",

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from babelscope.capture.second_readings import open_second
 from babelscope.capture.store import Activations, now, versions
 from babelscope.errors import DataError, UsageError, did_you_mean
 from babelscope.gaps.above_chance import LEVEL as ABOVE_CHANCE
@@ -28,6 +29,19 @@ from babelscope.gaps.naming import by_preference
 from babelscope.gaps.old_names import current_controls
 from babelscope.gaps.pairing import pairing_table
 from babelscope.gaps.parts import Parts
+from babelscope.gaps.readers import (
+    SECOND,
+    ReaderEffects,
+    Readings,
+    reader_comparisons,
+    reader_effects,
+    readings_of,
+    scored_table,
+    sides_of,
+    spread_over,
+    with_ceilings,
+    with_readers,
+)
 from babelscope.gaps.repetition import repetition
 from babelscope.gaps.resampling import BLOCKS, HALVINGS, PARTITIONS, Deviations, resample
 from babelscope.gaps.result import CONTROLS, DEFAULT_CONTROLS, SCORE_COLUMNS, Result
@@ -106,6 +120,7 @@ def compare(
     memory: float = MEMORY,
     clusters: str = "auto",
     baselines: bool = True,
+    second: Mapping[str, Activations] | None = None,
 ) -> Result:
     """Measure how similar modalities and languages are at every point.
 
@@ -149,6 +164,9 @@ def compare(
     baselines : bool
         Whether to compare lengths, strings, sounds and the model's input in place of the model
         (:mod:`babelscope.gaps.baselines`), and to set the model's scores against them.
+    second : mapping of language to Activations, optional
+        The same sentences by other readers, for noise ceilings (kind ``reader_similarity``) and for intervals that hold
+        for other readers; those beside the store if left out (:mod:`babelscope.capture.second_readings`).
 
     Returns
     -------
@@ -186,6 +204,7 @@ def compare(
             f"{', '.join(names)}: vectors of one space are compared, and no two points that are compared share one; "
             "add a measure that needs no common space, such as linear_cka"
         )
+    readings = readings_of(activations, open_second(activations) if second is None else second)
     n = len(activations.sentences)
     settings: dict[str, Any] = {
         "permutations": permutations, "seed": seed, "alpha": 0.05, "memory": memory / 2, "documents": documents
@@ -196,6 +215,7 @@ def compare(
         {
             "activations": [activations.dataset.attrs["identity"], activations.meta["created"]],
             "skipped": [list(sentence) for sentence in activations.skipped],
+            "second": [[one.language, one.store.dataset.attrs["identity"]] for one in readings],
             "comparisons": [[comparison.kind, list(comparison.a), list(comparison.b)] for comparison in comparisons],
             "settings": [
                 names,
@@ -216,7 +236,14 @@ def compare(
         left_out = units * min(count, CLUSTERS) // count if closed else None
         scoring = _Scoring(read, activations, comparisons, controls, settings, parts, progress, left_out)
         scoring.take(chosen)
-        scores = scoring.scores()
+        effects: dict[str, ReaderEffects] = {}
+        if readings and "none" in controls:
+            seconds = [(one, _Reader(one.store, device)) for one in readings]
+            if closed:
+                effects = reader_effects(read, seconds, comparisons, chosen, left_out, settings)
+            comparisons = [*comparisons, *reader_comparisons(activations, readings)]
+            scoring.take_readers(chosen, seconds, comparisons)
+        scores = with_ceilings(scoring.scores())
         further: dict[str, pd.DataFrame] = {}
         freedoms: dict[str, float] = {}
         means, holds_for = None, None
@@ -224,6 +251,10 @@ def compare(
         drawn = [name for name, how in intervals.items() if how in (DRAWN, DRAWN_BY_CLUSTER)]
         if "none" in controls:
             deviating = scoring.deviating(names, closed, drawn, n)
+            deviating = {
+                name: with_readers(deviations, effects.get(name), comparisons, len(activations.languages))
+                for name, deviations in deviating.items()
+            }
             scored = scored_by_measure(scores, comparisons, deviating)
         if interval and "none" in controls:
             freedoms = {name: deviations.freedom for name, deviations in deviating.items()}
@@ -232,7 +263,7 @@ def compare(
             means, holds_for = intervals_of_means(scored, further["by_class"], activations.languages)
         described_baselines: list[dict[str, str]] = []
         if baselines:
-            every = baselines_of(activations, comparisons, read)
+            every = baselines_of(activations, scoring.comparisons, read)
             by_baseline: dict[str, dict[str, Scored]] = {}
             for baseline in every:
                 by_baseline[baseline.name], note = _scored_baseline(
@@ -266,6 +297,7 @@ def compare(
         }
         if options["clusters"] is None:
             options["repetition"] = repetition(activations)
+        options["ceilings"] = {one.language: len(one.rows) for one in readings}
         corpus = activations.meta["corpus"] | _who_and_how_long(activations)
         meta: dict[str, Any] = {
             "study": {"created": now()},
@@ -459,6 +491,40 @@ class _Scoring:
                 whole[list(rows)] = table.deviations[:, at]
                 self.deviations[str(measures[number])] = whole.T
 
+    def take_readers(
+        self,
+        measures: Sequence[Measure],
+        seconds: Sequence[tuple[Readings, _Reader]],
+        comparisons: Sequence[Comparison],
+    ) -> None:
+        """Score first against second recordings, uncontrolled: the last of `comparisons`, behind those of before."""
+        for name, deviations in self.deviations.items():
+            more = np.full((len(deviations), len(comparisons) - deviations.shape[1]), np.nan)
+            self.deviations[name] = np.hstack([deviations, more])
+        for one, second in seconds:
+            rows = [
+                at
+                for at, each in enumerate(comparisons)
+                if each.kind == "reader_similarity" and each.a.language == one.language
+            ]
+            pairs = [(comparisons[at].a, comparisons[at].b) for at in rows]
+            sides = sides_of(self.read, second, one, [place for pair in pairs for place in pair])
+            fitting = [measure for measure in measures if measure.minimum_sentences <= len(one.rows)]
+            for same_space in (False, True):
+                chosen = [measure for measure in fitting if measure.same_space is same_space]
+                if not chosen or not pairs:
+                    continue
+                clustered = self.settings["documents"] is not None
+                nulls = [null_kind(measure, "auto", clustered=clustered) for measure in chosen]
+                units = self.clusters if any(measure.has_influence for measure in chosen) else None
+                table = scored_table(sides, pairs, chosen, nulls, one.rows, units, self.settings)
+                self._add([comparisons[at] for at in rows], chosen, table.numbers[:, :, 0], "none")
+                if table.deviations is None or units is None:
+                    continue
+                for at, number in enumerate(table.settings.deviating):
+                    if (into := self.deviations.get(str(chosen[number]))) is not None:
+                        into[:, rows] = spread_over(table.deviations[:, at].T, units, one.rows, int(units.max()) + 1)
+
     def _covariates(self, comparisons: Sequence[Comparison]) -> dict[Any, NDArray[np.float64]]:
         """Return the lengths that are regressed out of a pair: log seconds and log tokens of its languages."""
         n = len(self.activations.sentences)
@@ -533,6 +599,7 @@ class _Scoring:
             if variable in SCORE_COLUMNS:
                 frame[variable] = flat[:, at]
         best = [measure.best for measure in measures] * len(comparisons)
+        frame["ceiling"] = np.nan
         frame["chance_corrected"] = chance_corrected(frame["value"], frame["null_mean"], best)
         exact, known = flat[:, VARIABLES.index("exact")] == 1, np.isfinite(flat[:, VARIABLES.index("null_mean")])
         drawn = "permutation" if self.settings["documents"] is None else "permutation of clusters"
@@ -542,10 +609,14 @@ class _Scoring:
         self.frames.append(frame.loc[np.isfinite(flat[:, 0]), list(SCORE_COLUMNS)])
 
     def _labels(self, places: Sequence[Place], side: str) -> dict[str, Any]:
+        heard = {SECOND: "speech"}
         seen = {
             (point, modality): ("", np.nan)
             if self.baseline
-            else (str(self.activations.stage(point, modality)), self.activations.depth(point, modality))
+            else (
+                str(self.activations.stage(point, heard.get(modality, modality))),
+                self.activations.depth(point, heard.get(modality, modality)),
+            )
             for point, modality in {(place.point, place.modality) for place in places}
         }
         return {

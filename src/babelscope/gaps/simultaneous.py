@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from babelscope.gaps.contrasts import Scored, Term
+from babelscope.gaps.contrasts import Scored, Term, satterthwaite
 from babelscope.similarity import student
 
 FloatArray = NDArray[np.float64]
@@ -85,17 +85,23 @@ def simultaneous(scored: Scored, contrasts: Sequence[Sequence[Term]], *, seed: i
     # The share that pairs of sentences add twice is estimated over all contrasts: that of a single one varies much, and
     # where it is overestimated the largest t would be too large. With few degrees of freedom it is not taken off.
     twice = min(float((halves**2).sum() / max(square.sum(), 1e-300)), 0.5) if deviations.freedom > FEW else 0.0
-    errors = np.sqrt(square * (1 - twice))
+    # What other readers bring is joined to what other sentences do, each with its own degrees of freedom.
+    readers = scored.reader_rows(used) @ weights.T
+    blocks = np.concatenate([blocks * (1 - twice) ** 0.5, readers])
+    square, added = square * (1 - twice), (readers**2).sum(0)
+    errors = np.sqrt(square + added)
+    count = 0 if deviations.readers is None else len(deviations.readers)
+    freedom = float(satterthwaite(square.sum(), deviations.freedom, added.sum(), count))
     known = errors > 1e-9
     if not known.any():
         return Simultaneous(values, np.full(len(values), np.nan), np.empty(0), 0.0)
-    unit = blocks[:, known] / np.sqrt(square[known])
+    unit = blocks[:, known] / errors[known]
     # Its rows serve through their inner products alone: a triangle of as few rows has the same.
     unit = np.linalg.qr(unit, mode="r") if len(unit) > unit.shape[1] else unit
     generator = np.random.default_rng(seed)
     largest = [
         np.abs(generator.standard_normal((AT_ONCE, len(unit))) @ unit).max(1)
-        / np.sqrt(generator.chisquare(deviations.freedom, AT_ONCE) / deviations.freedom)
+        / np.sqrt(generator.chisquare(freedom, AT_ONCE) / freedom)
         for _ in range(DRAWS // AT_ONCE)
     ]
-    return Simultaneous(values, np.where(known, errors, np.nan), np.concatenate(largest), deviations.freedom)
+    return Simultaneous(values, np.where(known, errors, np.nan), np.concatenate(largest), freedom)

@@ -85,7 +85,7 @@ def layer_curves(
     altair chart
         One layered panel, or a grid of them. Named layers: ``null``, ``interval``, ``each``, ``mean``, ``meanpoints``,
         ``regressed``,
-        ``regressednull``, ``stages``.
+        ``regressednull``, ``ceiling``, ``stages``.
 
     Raises
     ------
@@ -141,7 +141,9 @@ def curves_key(result: Result, kind: str, regressed: bool) -> str:
     """Say what the lines and bands of the curves of a kind are."""
     lines = f"black: mean over {_unit(kind, 2)}; grey band: null, from its mean to its 95th percentile"
     if regressed and len(select.rows(result.curves, kind=kind, control="length_regressed")):
-        lines += "; dashed: mean with length regressed out, dotted: its null's 95th percentile"
+        lines += "; dashed: mean with length regressed out, dotted grey: its null's 95th percentile"
+    if select.rows(result.curves, kind=kind)["ceiling"].notna().any():
+        lines += "; dotted black: ceiling, what two readers of a sentence allow"
     return lines
 
 
@@ -152,7 +154,7 @@ def curves_domain(result: Result, measure: str) -> tuple[float, float]:
 
 
 def _unit(kind: str, count: int) -> str:
-    word = "language" if kind == "modality_similarity" else "pair"
+    word = "language" if kind in select.OF_ONE_LANGUAGE else "pair"
     return word if count == 1 else f"{word}s"
 
 
@@ -188,7 +190,7 @@ def _curve_panel(
     if each and 1 < len(names) <= MOST_LINES:
         thin = part[part["group"].isin(names)]
         lines = _chart(thin, "each").mark_line(strokeWidth=1.1 if len(names) <= 20 else 0.5, opacity=0.85)
-        if kind == "modality_similarity" and len(names) <= len(LANGUAGE_COLOURS):
+        if kind in select.OF_ONE_LANGUAGE and len(names) <= len(LANGUAGE_COLOURS):
             colour = alt.Color(
                 "group:N",
                 scale=alt.Scale(domain=names, range=list(LANGUAGE_COLOURS[: len(names)])),
@@ -213,6 +215,12 @@ def _curve_panel(
                 .mark_line(color=INK, strokeWidth=1.5, strokeDash=[5, 3])
                 .encode(x=x, y=at("value", heading))
             )
+    if mean["ceiling"].notna().any():
+        layers.append(
+            _chart(mean, "ceiling")
+            .mark_line(color=INK, strokeWidth=1.25, strokeDash=[1, 3])
+            .encode(x=x, y=at("ceiling", heading))
+        )
     layers.append(_chart(mean, "mean").mark_line(color=INK, strokeWidth=2.25).encode(x=x, y=at("value", heading)))
     layers.append(
         _chart(mean, "meanpoints")
@@ -442,7 +450,7 @@ def retrieval_chart(result: Result, kind: str, *, most: int = 60, width: int = 3
             f"retrieval was not measured for {kind!r}: add it to the study's measures, or choose another kind"
         )
     pairs = [
-        a if kind == "modality_similarity" else f"{a}–{b}"
+        a if kind in select.OF_ONE_LANGUAGE else f"{a}–{b}"
         for a, b in zip(table["language_a"], table["language_b"], strict=True)
     ]
     series = {"value": CONTROL_TITLES["none"]} | {

@@ -279,6 +279,7 @@ def _shared(result: Result, sections: dict[str, Any]) -> dict[str, Any]:
         "sides": provenance.sides(result),
         "partner": methods.partner_of(result),
         "interval": bool(select.rows(result.curves, group="mean", control="none")["low"].notna().any()),
+        "ceilings": bool(result.curves["ceiling"].notna().any()),
         "regressed": "length_regressed" in select.distinct(result.curves["control"]),
         "retrieval_measure": select.retrieval_measure(result),
         "controls": {name: text for name, text in CONTROLS.items() if name in used},

@@ -40,8 +40,8 @@ def curve_panel(result: Result, kind: str, measure: str, identifier: str) -> Mar
     -------
     Markup
         An SVG element whose groups are ``layer-null``, ``layer-interval``, ``layer-each`` (a path a language or pair,
-        named by ``data-group``), ``layer-regressednull``, ``layer-regressed``, ``layer-mean`` and ``layer-stages``; one
-        that has nothing to show is left out.
+        named by ``data-group``), ``layer-regressednull``, ``layer-regressed``, ``layer-ceiling``, ``layer-mean`` and
+        ``layer-stages``; one that has nothing to show is left out.
     """
     frame = _frame(result, measure)
     width, height = _outer(frame)
@@ -106,7 +106,7 @@ def _outer(frame: Frame) -> tuple[int, int]:
 
 def _coloured(kind: str, names: Sequence[str]) -> bool:
     """Whether every language has a colour of its own."""
-    return kind == "modality_similarity" and 1 < len(names) <= len(charts.LANGUAGE_COLOURS)
+    return kind in select.OF_ONE_LANGUAGE and 1 < len(names) <= len(charts.LANGUAGE_COLOURS)
 
 
 def _inner(frame: Frame, result: Result, kind: str, measure: str) -> str:
@@ -128,6 +128,7 @@ def _inner(frame: Frame, result: Result, kind: str, measure: str) -> str:
     layers += [
         ("regressednull", _line(frame, without.depth, without.null_q95, "null-edge", 0.75, "2 2")),
         ("regressed", _line(frame, without.depth, without.value, "ink", 1.5, "5 3")),
+        ("ceiling", _line(frame, mean.depth, mean.ceiling, "ink", 1.25, "1 3")),
         ("mean", _line(frame, mean.depth, mean.value, "ink", 2.25)),
         ("meanpoints", _dots(frame, mean)),
         ("stages", _stages(frame, result, kind)),
@@ -148,10 +149,11 @@ class _Curve:
     null_q95: list[float]
     low: list[float]
     high: list[float]
+    ceiling: list[float]
 
     @classmethod
     def of(cls, rows: pd.DataFrame) -> _Curve:
-        names = ("depth", "value", "null_mean", "null_q95", "low", "high")
+        names = ("depth", "value", "null_mean", "null_q95", "low", "high", "ceiling")
         return cls(*(rows[name].to_numpy(dtype=float).tolist() for name in names))
 
 

@@ -31,7 +31,14 @@ MAP_KINDS: dict[str, str] = {
     "speech": "language_similarity_speech",
     "cross": "cross_similarity",
     "text-speech": "modality_similarity",
+    "readers": "reader_similarity",
 }
+
+#: Kinds of which a group is one language, not a pair.
+OF_ONE_LANGUAGE = ("modality_similarity", "reader_similarity")
+
+#: Maps of which a row is a language, and a column a point.
+ALONG = ("text-speech", "readers")
 
 #: Kinds in which a speech point is compared with a text point.
 ACROSS = ("modality_similarity", "cross_similarity")
@@ -190,7 +197,7 @@ def groups(result: Result, kind: str) -> list[str]:
     """Return the languages (modality similarity) or pairs of languages of a kind, in the order of the languages."""
     there = [name for name in distinct(rows(result.curves, kind=kind)["group"]) if name != "mean"]
     order = languages(result)
-    if kind == "modality_similarity":
+    if kind in OF_ONE_LANGUAGE:
         rank = {name: index for index, name in enumerate(order)}
     else:
         rank = {pair: index for index, pair in enumerate(f"{a}-{b}" for a in order for b in order)}
@@ -252,7 +259,8 @@ def value_range(
     """Return the smallest and largest number to be drawn for a measure, over all kinds, zero included."""
     part = rows(result.curves, measure=measure)
     part = part[part["control"].isin(list(controls))]
-    columns = [part[name].to_numpy(dtype=float) for name in ("value", "null_mean", "null_q95", "low", "high")]
+    names = ("value", "null_mean", "null_q95", "low", "high", "ceiling")
+    columns = [part[name].to_numpy(dtype=float) for name in names]
     drawn = np.concatenate([column[np.isfinite(column)] for column in columns] + [np.zeros(1)])
     return float(drawn.min()), float(drawn.max())
 
@@ -455,7 +463,7 @@ def retrieval_rows(result: Result, kind: str, most: int | None = None) -> pd.Dat
     order = {name: index for index, name in enumerate(languages(result))}
     table = table.sort_values(keys, key=lambda column: column.map(order), kind="stable").reset_index(drop=True)
     table.attrs.update(first=first, last=last, of=len(table), pivot=None)
-    if most is not None and len(table) > most and kind != "modality_similarity":
+    if most is not None and len(table) > most and kind not in OF_ONE_LANGUAGE:
         pivot = next((name for name in ("en", "eng") if name in order), next(iter(order)))
         attrs = {**table.attrs, "pivot": pivot}
         table = table[(table["language_a"] == pivot) | (table["language_b"] == pivot)].reset_index(drop=True)

@@ -29,6 +29,7 @@ KIND_TITLES: dict[str, str] = {
     "language_similarity_text": "Similarity of languages in text",
     "language_similarity_speech": "Similarity of languages in speech",
     "cross_similarity": "Similarity across both",
+    "reader_similarity": "Noise ceiling of speech: two readers",
 }
 
 #: What a reader calls the gaps, which grow as things agree less.
@@ -45,6 +46,7 @@ KIND_LINES: dict[str, str] = {
     "language_similarity_text": "texts of two languages",
     "language_similarity_speech": "speech of two languages",
     "cross_similarity": "speech of one language and text of another",
+    "reader_similarity": "two recordings of a sentence by different readers, one language",
 }
 
 #: What a reader calls the heat maps.
@@ -53,6 +55,7 @@ MAP_TITLES: dict[str, str] = {
     "speech": "Speech of two languages",
     "cross": "Speech (rows) and text (columns)",
     "text-speech": "Speech and text of one language, along the layers",
+    "readers": "Two readers of a sentence, along the layers",
 }
 
 CONTROL_TITLES: dict[str, str] = {

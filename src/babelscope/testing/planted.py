@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from babelscope.capture.second_readings import place_of_language
 from babelscope.capture.store import Activations, Block, Layout, Writer, now, versions
 from babelscope.errors import UsageError, did_you_mean
 from babelscope.stages import MODALITIES, Stage
@@ -35,6 +36,12 @@ class Planted:
         How much less meaning the speech of a language has than ``meaning``, noise in its place.
     stage : str
         A :class:`~babelscope.models.base.Stage`: what the point is for.
+    reader : float
+        Share of the variance of *speech* that is each recording's own, so that a second reader brings another: all
+        other shares of speech are of what it leaves.
+    readers_differ : float
+        How much readers differ in that share: uniform around `reader` with this standard deviation, a draw a language
+        and reader.
     """
 
     meaning: float = 0.0
@@ -44,6 +51,8 @@ class Planted:
     spread: float = 0.0
     lost: Mapping[str, float] = field(default_factory=dict)
     stage: str = "shared"
+    reader: float = 0.0
+    readers_differ: float = 0.0
 
     @property
     def noise(self) -> float:
@@ -62,6 +71,9 @@ class Planted:
         others = self.modality + self.language + self.length
         if min(self.modality, self.language, self.length, self.spread, least) < -1e-12 or most + others > 1 + 1e-12:
             raise UsageError(f"planted shares at {name} are negative or sum to more than 1: {self}")
+        widest = float(3.0**0.5) * self.readers_differ
+        if self.reader - widest < -1e-12 or self.reader + widest > 1 + 1e-12:
+            raise UsageError(f"planted reader at {name} is no share for every reader: {self}")
         if self.stage not in list(Stage):
             raise UsageError(f"planted stage {self.stage!r} at {name} is unknown; {did_you_mean(self.stage, Stage)}")
 
@@ -125,6 +137,7 @@ def planted_activations(
     texts: Sequence[str] | Mapping[str, Sequence[str]] = (),
     clusters: Sequence[str] = (),
     together: float = 0.0,
+    second: bool | Sequence[int] = False,
 ) -> Activations:
     """Write a store of synthetic activations at points that both modalities share.
 
@@ -151,6 +164,9 @@ def planted_activations(
         What each sentence is said to belong to.
     together : float
         The share of the variance of every component that the sentences of one cluster have in common.
+    second : bool or sequence of int
+        Whether a second reader reads every sentence, in every language; or which sentences, by number. They are stores
+        of their own beside the first (:mod:`babelscope.capture.second_readings`).
 
     Returns
     -------
@@ -204,7 +220,7 @@ def planted_activations(
         "versions": versions(),
     }
     identity: dict[str, object] = {
-        "planted": {name: asdict(planted) for name, planted in points.items()},
+        "planted": {name: _known_of(planted) for name, planted in points.items()},
         "n": n,
         "languages": list(languages),
         "seed": seed,
@@ -244,7 +260,33 @@ def planted_activations(
                 vectors[modality, language], positions, [float(value) for value in lengths[modality, language]]
             )
             writer.write_block(modality, column, slice(0, n), block)
+    if second is not False:
+        chosen = list(range(n)) if second is True else list(second)
+        others, _ = planted_vectors(
+            points, n=n, languages=languages, width=width, seed=seed, falling=falling, clusters=clusters,
+            together=together, second=True,
+        )  # fmt: skip
+        for language in languages:
+            spoken = tuple(row | {"modality": "speech"} for row in rows)
+            layout = Layout(
+                tuple(sentences[row] for row in chosen), (language,), ("speech",), spoken, n,
+                identity | {"second": [language, chosen]}, provenance,
+            )  # fmt: skip
+            own = Writer(place_of_language(Path(path), language), layout)
+            own.write_language(0, {name: [""] * len(chosen) for name in ("text", "recording")} | {
+                "reader": [f"other of {language}"] * len(chosen)
+            })  # fmt: skip
+            vectors_there = {name: values[chosen] for name, values in others["speech", language].items()}
+            amounts = [float(lengths["speech", language][row]) for row in chosen]
+            ones = {name: [1] * len(chosen) for name in points}
+            own.write_block("speech", 0, slice(0, len(chosen)), Block(vectors_there, ones, amounts))
     return Activations(path)
+
+
+def _known_of(planted: Planted) -> dict[str, object]:
+    """Return the shares, without those of readers where there are none: stores of before had no such."""
+    told = asdict(planted)
+    return {name: value for name, value in told.items() if name not in ("reader", "readers_differ") or value}
 
 
 def planted_vectors(
@@ -257,8 +299,11 @@ def planted_vectors(
     falling: float = 0.0,
     clusters: Sequence[str] = (),
     together: float = 0.0,
+    second: bool = False,
 ) -> tuple[dict[tuple[str, str], dict[str, NDArray[np.float32]]], dict[tuple[str, str], NDArray[np.float64]]]:
     """Return what :func:`planted_activations` writes: vectors and lengths, by modality and language.
+
+    With `second`, the recordings are those of the second readers.
 
     Returns
     -------
@@ -283,6 +328,7 @@ def planted_vectors(
         common = generator.standard_normal((int(codes.max()) + 1, width))[codes]
         return np.asarray(np.sqrt(together) * common + np.sqrt(1 - together) * own)
 
+    of_readers = np.random.default_rng([seed, 2, int(second)])
     vectors: dict[tuple[str, str], dict[str, NDArray[np.float32]]] = {key: {} for key in logs}
     for name, planted in points.items():
         meaning = drawn()
@@ -308,4 +354,10 @@ def planted_vectors(
                 ),
                 dtype=np.float32,
             )
+        if planted.reader or planted.readers_differ:
+            for language in languages:
+                share = planted.reader + 3.0**0.5 * planted.readers_differ * of_readers.uniform(-1, 1)
+                voice = scale * of_readers.standard_normal((n, width))
+                held = vectors["speech", language]
+                held[name] = np.asarray(np.sqrt(1 - share) * held[name] + np.sqrt(share) * voice, dtype=np.float32)
     return vectors, {key: np.exp(logged) for key, logged in logs.items()}

@@ -178,5 +178,7 @@ def _together(own: Scored, theirs: Scored) -> Scored:
         return Scored(rows, Deviations.none(len(rows)))
     short = len(a.halves) != len(b.halves)
     halves = [one.halves[:0] if short else one.halves for one in (a, b)]
-    joined = Deviations(np.hstack([a.blocks, b.blocks]), np.hstack(halves), min(a.freedom, b.freedom))
+    # Other readers move the model's scores; what needs no recording stays.
+    readers = None if a.readers is None else np.hstack([a.readers, np.zeros((len(a.readers), len(theirs.rows)))])
+    joined = Deviations(np.hstack([a.blocks, b.blocks]), np.hstack(halves), min(a.freedom, b.freedom), readers)
     return Scored(rows, joined)

@@ -153,7 +153,7 @@ def classes(result: Result) -> dict[str, Any] | None:
     for kind in select.kinds(result):
         rows = table[table["kind"] == kind]
         faced = select.facing(result)
-        if kind == "modality_similarity":
+        if kind in select.OF_ONE_LANGUAGE:
             rows = rows[
                 [faced.get(str(p), str(a)) == str(a) for p, a in zip(rows["point"], rows["against"], strict=True)]
             ]

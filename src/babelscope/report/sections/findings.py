@@ -37,8 +37,8 @@ _LABELS = (
     "language_b",
 )  # fmt: skip
 _NUMBERS = (
-    "value", "share", "distance", "reached", "loss", "effect", "null_mean", "null_q95", "chance_corrected", "low",
-    "high", "p", "n",
+    "value", "share", "distance", "reached", "loss", "effect", "null_mean", "null_q95", "chance_corrected", "ceiling",
+    "low", "high", "p", "n",
 )  # fmt: skip
 
 

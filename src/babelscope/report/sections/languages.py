@@ -20,6 +20,7 @@ _COLUMNS = (
     ("family", "family", "text"),
     ("resource_class", "resources", "text"),
     ("chance_corrected", "chance-corrected", "score"),
+    ("ceiling", "ceiling", "number"),
     ("value", "value", "number"),
     ("p", "p", "p"),
     ("point", "most similar at", "code"),

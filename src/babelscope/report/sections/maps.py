@@ -105,7 +105,7 @@ def _carried(
 
 
 def _pairs(modality: str, size: int) -> int:
-    return {"text-speech": size, "cross": size * size}.get(modality, size * (size - 1) // 2)
+    return (dict.fromkeys(select.ALONG, size) | {"cross": size * size}).get(modality, size * (size - 1) // 2)
 
 
 def _half(cells: NDArray[np.float64], modality: str) -> NDArray[np.float64]:
@@ -113,7 +113,7 @@ def _half(cells: NDArray[np.float64], modality: str) -> NDArray[np.float64]:
     if modality == "cross":
         return cells
     size = cells.shape[-1]
-    upper = np.triu_indices(size, 1) if modality != "text-speech" else (np.arange(size), np.arange(size))
+    upper = np.triu_indices(size, 1) if modality not in select.ALONG else (np.arange(size), np.arange(size))
     return cells[:, upper[0], upper[1]]
 
 
@@ -122,7 +122,7 @@ def _first(result: Result, modality: str, measure: str, domain: tuple[float, flo
     names = select.languages(result)
     points = select.points(result, kind)
     found = select.cells(result, modality, measure, "none", ("value", "p"))
-    along = modality == "text-speech"
+    along = modality in select.ALONG
     if along:
         diagonal = np.arange(len(names))
         values, p = (found[name][:, diagonal, diagonal].T for name in ("value", "p"))
@@ -177,7 +177,7 @@ def _text(value: float, p: float) -> str:
 
 def _lead(result: Result, modality: str, measure: str) -> Sentence | None:
     """Name the pairs with the highest and the lowest score at the last point."""
-    if modality == "text-speech":
+    if modality in select.ALONG:
         return None
     kind = select.MAP_KINDS[modality]
     last = select.points(result, kind)[-1].name

@@ -52,7 +52,7 @@ def picture(table: pd.DataFrame, kind: str) -> Markup:
     The tick of each row is chance, the null's mean.
     """
     pairs = [
-        str(a) if kind == "modality_similarity" else f"{a}–{b}"
+        str(a) if kind in select.OF_ONE_LANGUAGE else f"{a}–{b}"
         for a, b in zip(table["language_a"], table["language_b"], strict=True)
     ]
     step, left = 18, round(min(190, max(map(len, pairs), default=0) * 6.4 + 12))

@@ -16,7 +16,7 @@ if (heat) {
     const { points, kind, shape } = heat.maps[name];
     const slider = one("input[type=range]", figure);
     const readout = one(".readout", figure);
-    const along = name === "text-speech";
+    const along = name === "text-speech" || name === "readers";
     const whole = name === "cross";
     const perPoint = along ? size : whole ? size * size : (size * (size - 1)) / 2;
     let readers = {};
