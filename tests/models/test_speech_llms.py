@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from babelscope.models.adapters.speech_llm_sides import noise
 from babelscope.models.adapters.tracing import trace
 from babelscope.models.base import Model, Side
 from babelscope.models.verification import difference, watch
+from babelscope.study import Study, run
 from babelscope.testing import ModelTests, tiny
 
 #: Every tiny speech LLM.
@@ -72,6 +74,45 @@ class TestEverySpeechLLM(ModelTests):
     @pytest.fixture
     def model(self, loaded: Model) -> Model:
         return loaded
+
+
+def _study(folder: Path, manifest: Path, output: Path) -> None:
+    """Run a whole study on a tiny speech LLM, and read its report."""
+    study = Study.parse(
+        {
+            "name": "tiny",
+            "output": str(output),
+            "permutations": 19,
+            "measures": ["linear_cka"],
+            "corpus": {"source": "manifest", "path": str(manifest), "languages": ["xa", "xb"], "n": 8},
+            "model": {"name": f"hf:{folder}"},
+        }
+    )
+    outcome = run(study)
+    model = outcome.result.meta["model"]
+    stages = {row["name"]: row["stage"] for side in model["sides"] for row in side["points"]}
+    assert stages["text.embeddings"] == "front end"
+    assert stages["shared.norm"] == "shared"
+    assert "length adaptation" in stages.values()
+    assert np.isfinite(outcome.result.scores["value"]).any()
+    page = " ".join(html.unescape(outcome.report.read_text(encoding="utf-8")).split())
+    measured = [note for note in model["notes"] if note.startswith(("Text: ", "Speech: "))]
+    assert len(measured) == 2, "what was measured of each side when it was loaded is told"
+    for note in measured:
+        assert note in page
+
+
+@pytest.mark.parametrize("folder", ["granite-speech", "gemma-4-unified"], indirect=True)
+def test_a_whole_study_runs_from_a_folder_to_a_report(folder: Path, manifest: Path, tmp_path: Path) -> None:
+    _study(folder, manifest, tmp_path / "out")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "folder", [name for name in NAMES if name not in ("granite-speech", "gemma-4-unified")], indirect=True
+)
+def test_every_whole_study_runs_from_a_folder_to_a_report(folder: Path, manifest: Path, tmp_path: Path) -> None:
+    _study(folder, manifest, tmp_path / "out")
 
 
 @pytest.mark.parametrize("folder", ["granite-speech"], indirect=True)

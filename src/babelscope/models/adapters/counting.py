@@ -13,8 +13,11 @@ from dataclasses import dataclass
 #: Shares, of 997, between the shortest and the longest length, at which a formula that was found is tried once more.
 _HELD_OUT = (11, 59, 113, 211, 283, 397, 499, 613, 701, 797, 887, 971)
 
-#: Most strides of a chunk's convolutions that are tried.
-_MOST_STRIDE = 64
+#: The same for formulas with chunks, of which there are many, besides.
+_HELD_OUT_OF_CHUNKS = (29, 83, 151, 181, 241, 313, 353, 431, 467, 541, 577, 653, 743, 829, 929, 953)
+
+#: Shares, of 17, of the shortest length at which a formula is tried if there are such recordings.
+_SHORTER = (4, 6, 7, 9, 12, 15)
 
 
 @dataclass(frozen=True)
@@ -108,13 +111,17 @@ def chain_through(
     if any(ask(samples) is None for samples in (low, high)):
         return None
     plain = _unchunked(pairs, with_steps)
-    if plain is not None and _holds(plain, ask, lengths):
+    shorter = [share * low // 17 for share in _SHORTER] if hop > 1 else []
+    if plain is not None and _holds(plain, ask, lengths) and _holds_if_there(plain, ask, shorter):
         return plain
-    for samples in lengths:
+    if not (lengths_of_chunks := sorted(set(chunks))):
+        return None
+    lengths += [low + share * (high - low) // 997 for share in _HELD_OUT_OF_CHUNKS]
+    for samples in (*lengths, *shorter):
         ask(samples)
-    for chunk in sorted(set(chunks)):
+    for chunk in lengths_of_chunks:
         chain = _chunked(chunk, pairs, with_steps)
-        if chain is not None and _holds(chain, ask, lengths):
+        if chain is not None and _holds(chain, ask, lengths) and _holds_if_there(chain, ask, shorter):
             return chain
     return None
 
@@ -150,10 +157,16 @@ def _chunked(chunk: int, pairs: Callable[[], dict[int, int]], with_steps: Callab
     def fitting(chains: Iterable[Chain]) -> list[Chain]:
         return [chain for chain in chains if all(chain(steps) == count for steps, count in pairs().items())]
 
-    chains = fitting(
-        Chain(stride, offset, chunk) for stride in range(1, _MOST_STRIDE + 1) for offset in range(-stride, 2 * stride)
-    )
     low, high = min(pairs()), max(pairs())
+    rise = pairs()[high] - pairs()[low]
+    if rise < 1:
+        return None
+    about = (high - low) / rise  # a stride, but for what is rounded up in each chunk
+    chains = fitting(
+        Chain(stride, offset, chunk)
+        for stride in range(max(1, int(0.7 * about)), int(1.4 * about) + 2)
+        for offset in range(-stride, 2 * stride)
+    )
     while len(chains) > 1:
         apart = (steps for steps in range(low, high + 1) if len({chain(steps) for chain in chains}) > 1)
         if all(with_steps(steps) is None for steps, _ in zip(apart, range(4), strict=False)):
@@ -164,3 +177,7 @@ def _chunked(chunk: int, pairs: Callable[[], dict[int, int]], with_steps: Callab
 
 def _holds(chain: Chain, ask: Callable[[int], tuple[int, int] | None], lengths: Iterable[int]) -> bool:
     return all((pair := ask(samples)) is not None and chain(pair[0]) == pair[1] for samples in lengths)
+
+
+def _holds_if_there(chain: Chain, ask: Callable[[int], tuple[int, int] | None], lengths: Iterable[int]) -> bool:
+    return all((pair := ask(samples)) is None or chain(pair[0]) == pair[1] for samples in lengths)

@@ -47,6 +47,14 @@ class Prompt:
         before, _, behind = (self.text if modality == "text" else self.speech).partition(PLACE)
         return before, behind
 
+    def shown(self) -> list[str]:
+        """Return a note that says what stands around a sentence; none if nothing does."""
+        if self.text == self.speech == PLACE:
+            return []
+        if self.text == self.speech:
+            return [f"Sentences stand in the prompt {self.text!r}, as text and as speech."]
+        return [f"Sentences stand in the prompt {self.text!r} as text, and in {self.speech!r} as speech."]
+
     def recorded(self) -> dict[str, str]:
         """Return what is recorded of it among a model's options."""
         return {"prompt": self.text} | ({"prompt_speech": self.speech} if self.speech != self.text else {})

@@ -272,7 +272,7 @@ def time_axis(short: Mapping[str, Tensor], long: Mapping[str, Tensor]) -> int | 
     Where none is, for recordings stand in a window, it is the longest; None if there are no features.
     """
     for name, tensor in short.items():
-        if not (tensor.is_floating_point() and _is_audio(name) and tensor.ndim >= 2):
+        if not (_is_audio(name) and tensor.ndim >= 2):
             continue
         other = long[name]
         changing = [axis for axis in range(1, tensor.ndim) if tensor.shape[axis] != other.shape[axis]]
@@ -289,9 +289,7 @@ def frames_of(inputs: Mapping[str, Tensor], axis: int | None) -> tuple[int, int]
     axis : int or None
         Of time, among the features; see :func:`time_axis`.
     """
-    features = [
-        tensor for name, tensor in inputs.items() if tensor.is_floating_point() and tensor.ndim >= 2 and _is_audio(name)
-    ]
+    features = [tensor for name, tensor in inputs.items() if tensor.ndim >= 2 and _is_audio(name)]
     if not features or axis is None:
         return 0, 0
     rows, steps = features[0].shape[0], features[0].shape[axis]

@@ -44,6 +44,7 @@ from babelscope.models.catalogue import Declaration
 from babelscope.models.options import LoadOptions
 from babelscope.models.placement import DEVICE_MAP
 from babelscope.models.verification import apply, probe
+from babelscope.models.weights.folder import silent
 from babelscope.models.weights.places import Place
 
 #: Samples of the recordings that are traced.
@@ -90,7 +91,8 @@ def load(options: LoadOptions, place: Place, configuration: Configuration) -> Mo
     declaration = options.declaration
     loaded = load_model(configuration, place, options)
     prompt = str(options.extra.get("prompt") or (declaration.prompt if declaration else ""))
-    built = build(loaded.model, read(place.folder), prompt)
+    with silent():
+        built = build(loaded.model, read(place.folder), prompt)
     recorded = {**loaded.options, **built.prompt.recorded()}
     notes = [*(declaration.notes if declaration else ()), *_beside(place.folder), *built.notes]
     for side in built.sides.values():
@@ -124,7 +126,7 @@ def planned(name: str, folder: Path, configuration: Configuration, declaration: 
         If its files do not say what it is, or a part of it is not found.
     """
     model = configuration.build()
-    with shapes_only(model):
+    with silent(), shapes_only(model):
         built = build(model, read(folder, planning=True), declaration.prompt)
     notes = (*declaration.notes, *built.notes)
     return Model(name, built.sides, (), built.prompt.recorded(), tuple(dict.fromkeys(notes)), declaration.licence)
@@ -184,7 +186,7 @@ class _Builder:
         self.prompt = (
             prompts.given(prompt) if prompt else prompts.from_template(processors.tokenizer, processors.template, word)
         )
-        self.notes += self.prompt.notes
+        self.notes += [*self.prompt.notes, *self.prompt.shown()]
         parameters = inspect.signature(self.taker.forward).parameters
         self.recorder = Recorder(processors, self.prompt, parameters, self.token, self._filler())
         self.written = WrittenSide(root, processors.tokenizer, self.prompt, self.token)
@@ -370,7 +372,7 @@ class _Builder:
         elif self.processors.missing:
             reasons.append(self.processors.missing)
         features = self.recorder.features(recordings.resampled(noise(_TRACED[0]), self.recorder.rate))
-        if not any(tensor.is_floating_point() for tensor in features.values()):
+        if not features:
             raise DataError(
                 f"{type(self.root).__name__}: neither its processor nor its feature extractor "
                 f"({type(self.processors.extractor).__name__}) makes an input that its forward pass takes"
@@ -391,8 +393,9 @@ class _Builder:
         else:
             raise DataError(f"{type(self.root).__name__} does not run on a recording ({reasons[0]})")
         self.notes.append(
-            "The model's own processor makes no input of a recording here: features, prompt and placeholders are put "
-            "together without it."
+            "The model's own processor makes no input of a recording here"
+            + (f" ({reasons[0].partition('. ')[0][:160]})" if reasons else "")
+            + ": features, prompt and placeholders are put together without it."
         )
         if self.recorder.multiple > 1:
             self.notes.append(
@@ -514,14 +517,14 @@ class _Builder:
         if sizes[0] == sizes[1]:
             counts[key] = Count(name, None, fixed=sizes[0])
             return counts[key]
-        for padded in (False, True):
-            chain = self._chain(spot, layout, padded)
-            if chain is not None:
-                counts[key] = Count(name, chain, padded=padded)
-                break
-        else:
-            if self._as_many_as_placeholders(spot, layout):
-                counts[key] = Count(name, None, as_placeholders=True)
+        if (chain := self._chain(spot, layout)) is not None:
+            counts[key] = Count(name, chain)
+        elif (chain := self._chain(spot, layout, padded=True)) is not None:
+            counts[key] = Count(name, chain, padded=True)
+        elif self._as_many_as_placeholders(spot, layout):
+            counts[key] = Count(name, None, as_placeholders=True)
+        elif (chain := self._chain(spot, layout, chunks=_numbers(self.root.config))) is not None:
+            counts[key] = Count(name, chain)
         return counts.get(key)
 
     def _heard_lengths(self) -> list[int]:
@@ -540,7 +543,7 @@ class _Builder:
         shape = None if noted is None else noted.shape(spot.module, spot.take, spot.call)
         return None if shape is None else _positions(shape, layout)
 
-    def _chain(self, spot: Spot, layout: Layout, padded: bool) -> Chain | None:
+    def _chain(self, spot: Spot, layout: Layout, *, padded: bool = False, chunks: Sequence[int] = ()) -> Chain | None:
         """Fit positions to steps of the features; samples are drawn at the rate that the model hears."""
 
         def steps_of(heard: int) -> int:
@@ -554,9 +557,8 @@ class _Builder:
         if steps_of(high) <= steps_of(low):
             return None
         hop = max(1, round((high - low) / (steps_of(high) - steps_of(low))))
-        # where steps are padded to whole chunks, nothing tells what the last chunk has without its padding
-        chunks = [] if padded else _numbers(self.root.config)
-        return chain_through(steps_of, measure, low, high, hop, chunks)
+        # samples are too many to try chunks of them
+        return chain_through(steps_of, measure, low, high, hop, chunks if hop > 1 else ())
 
     def _count_placeholders(self, wanted: list[tuple[Spot, Layout, int, str]]) -> None:
         """Count placeholders by the formula of the last module from now on, where no processor counts them."""
@@ -608,7 +610,10 @@ class _Builder:
         if last.chain is None:
             window = (self.spoken.window or 0) / SAMPLE_RATE
             return f"{what}: of those for {window:g} s only the recording's share is pooled."
-        return f"{what}: only the first {last.formula} are pooled, as many as the projector gives."
+        return (
+            f"{what}: only the first {last.formula} are pooled, for F steps of its features, as many as the projector "
+            f"gives."
+        )
 
     def _shared_points(self, found: Towers, spoken: Trace, written: Trace) -> list[Point]:
         points: list[Point] = []

@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
 from babelscope.models.adapters.tracing import argument
+from babelscope.models.weights.folder import silent
 
 _aten = torch.ops.aten
 
@@ -112,6 +113,9 @@ def _passing_on(items: int) -> Callable[..., Any]:
 
 
 def build_without_weights(make: Callable[[], nn.Module]) -> nn.Module:
-    """Return a model on the "meta" device, in evaluation mode, without gradients."""
-    with torch.device("meta"):
+    """Return a model on the "meta" device, in evaluation mode, without gradients.
+
+    What the library would print about it is kept back: a model without weights misses whatever it would warn of.
+    """
+    with silent(), torch.device("meta"):
         return make().eval().requires_grad_(False)
