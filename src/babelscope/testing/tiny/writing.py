@@ -198,6 +198,10 @@ def drawn(name: str, shape: tuple[int, ...], floating: bool = True) -> Tensor:
         array = 0.5 + 0.2 * np.abs(array)
     elif re.search(r"(input|output)_(min|max)$", name):
         array = np.full(shape, -50.0 if name.endswith("min") else 50.0)
+    elif name.endswith("layer_scalar"):
+        array = 0.9 + 0.1 * np.abs(array)
+    elif re.search(r"[qk]_norm|post_\w+norm", name):  # small enough that layers do not enlarge what was rounded
+        array = 0.5 + 0.1 * array
     elif re.search(r"norm|\bln_|LayerNorm", name) and name.endswith("weight"):
         array = 1 + 0.3 * array
     elif name.endswith(("embeddings.weight", "embed_tokens.weight", "shared.weight")):
