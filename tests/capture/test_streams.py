@@ -263,3 +263,10 @@ def test_a_side_without_a_twin_runs_alone_to_the_same_bits(tiny_model: Model) ->
     for one, other in zip(run_batches(closed, batches, "mean", 3), expected, strict=True):
         assert torch.equal(one, other)
     assert len({name for _, name, _ in closed.seen}) == 1
+
+
+def test_a_side_that_switches_what_all_threads_share_runs_in_one(tiny_model: Model) -> None:
+    side = _Watched(tiny_model.sides["text"])
+    side.runs_beside = False
+    run_batches(side, _texts(side, 6), "mean", 3)
+    assert {thread for _, thread, _ in side.seen} == {threading.current_thread().name}

@@ -72,7 +72,7 @@ def run_batches(
     Exception
         What the first batch raised that failed. Those that had been begun were waited for, and no other was begun.
     """
-    if not _on_the_processor(side):
+    if not (_on_the_processor(side) and side.runs_beside):
         with Capture(side, pooling) as capture:
             return _one_after_another(capture, batches, keep)
     count = min(torch.get_num_threads() if streams is None else streams, MOST_STREAMS, len(batches))

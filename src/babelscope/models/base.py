@@ -226,6 +226,9 @@ class Side(ABC):
         True if an utterance stands in a window that is longer than it (Whisper's), which the model hears as a whole.
     exact_in_batches : bool
         False if padding would change the numbers (BEATs): its utterances run one at a time.
+    runs_beside : bool
+        Whether several batches may run at once in threads of one process. False for a model that switches, while it
+        runs, what all threads share: beside itself it would give other bits.
     weights_by_language : bool
         True if each language has an encoder of its own (SONAR's speech), so that layers of two languages are not the
         same layers.
@@ -242,6 +245,7 @@ class Side(ABC):
     points: tuple[Point, ...]
     fixed_batch_length: bool = False
     exact_in_batches: bool = True
+    runs_beside: bool = True
     weights_by_language: bool = False
     longest: int | None = None
     window: int | None = None

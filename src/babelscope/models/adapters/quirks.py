@@ -93,6 +93,14 @@ def unread(config: Any) -> tuple[str, ...]:
     return ("vision_tower.", "model.vision_tower.")
 
 
+def runs_beside(config: Any) -> bool:
+    """Return whether a model may run in several threads at once.
+
+    Granite's encoder chooses the kernel of its attention for the whole process, while it runs.
+    """
+    return getattr(config, "model_type", "") not in _GRANITE
+
+
 class GraniteFeatures:
     """Granite's features, as ``GraniteSpeechFeatureExtractor`` of transformers 5.23 computes them.
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from babelscope.errors import DataError
-from babelscope.models.adapters import prompts, recordings
+from babelscope.models.adapters import prompts, quirks, recordings
 from babelscope.models.adapters.counting import Chain
 from babelscope.models.adapters.prompts import Prompt
 from babelscope.models.adapters.recordings import SAMPLE_RATE, Recorder, Recording
@@ -238,6 +238,7 @@ class SpokenSide(_Through):
         self.counts: tuple[Count, ...] = ()
         self.last: Count | None = None
         self.shortest = 1
+        self.runs_beside = quirks.runs_beside(getattr(root, "config", None))
 
     def prepare(self, item: str | NDArray[np.float32], language: str) -> Prepared:
         """Compute features and prompt of one recording.

@@ -221,9 +221,13 @@ def deviations(
     Raises
     ------
     DataError
-        If an item alone, or in the batch, has fewer positions at a point than it claims.
+        If an item alone, or in the batch, has fewer positions at a point than it claims; or the module packs the
+        positions of several items.
     """
     together, _ = watch(side, side.collate(items))
+    for name, values in together.items():
+        if len(values) != len(items):
+            raise DataError(f"{name}: {len(items)} utterances give {len(values)} rows: it packs them; run them alone")
     worst = {point.name: 0.0 for point in side.points}
     for row, item in enumerate(items):
         known = alone[row] if alone else None
