@@ -93,6 +93,24 @@ def test_some_sentences_with_a_second_recording_are_enough(tmp_path: Path) -> No
     assert "reader_similarity" not in set(few.scores["kind"])
 
 
+def test_a_ceiling_of_one_language_is_not_that_of_the_mean(tmp_path: Path) -> None:
+    planted = {"encoder": Planted(meaning=0.6, reader=0.3, readers_differ=0.1)}
+    store = planted_activations(tmp_path / "one.zarr", planted, n=60, languages=LANGUAGES, second=True)
+    second = {"sw": open_second(store)["sw"]}
+    alone, without = (
+        compare(store, ["linear_cka"], controls=["none"], kinds=KINDS, second=found) for found in (second, {})
+    )
+    rows = alone.curves[alone.curves["kind"] == "modality_similarity"].set_index("group")
+    assert rows["ceiling"].notna().to_dict() == {"en": False, "fr": False, "de": False, "sw": True, "mean": False}
+    assert "ceiling" not in alone.meta["headline"][0]
+    ends = [
+        found.scores.loc[found.scores["kind"] == "modality_similarity", ["low", "high"]].to_numpy(dtype=float)
+        for found in (alone, without)
+    ]
+    # One language says nothing of how much readers differ: intervals are as without it.
+    np.testing.assert_array_equal(ends[0], ends[1])
+
+
 def test_the_store_is_the_same_beside_second_recordings(tmp_path: Path) -> None:
     planted = {"p": Planted(meaning=0.5, reader=0.2)}
     store, bare = (

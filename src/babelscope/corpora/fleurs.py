@@ -106,7 +106,7 @@ def load_release(
         first one by a man or a woman; a sentence that has none keeps its text only. "all": as "first", and the others
         are kept whatever `others` says.
     others : bool
-        Whether the other recordings stand behind the primary one, for the floor that another reader gives.
+        Whether the other recordings stand behind the primary one, for the noise ceiling that another reader gives.
     text : {"raw", "normalised"}
         As written, or lower case without punctuation.
     broken : {"refuse", "drop"}

@@ -145,7 +145,7 @@ def _row(rows: pd.DataFrame, found: IntArray, group: str) -> dict[str, object]:
         "stage": first["stage_a"],
         "depth": first["depth_a"],
         "group": group,
-        **{name: float(part[name].mean()) for name in _AVERAGED},
+        **{name: float(part[name].mean(skipna=name != "ceiling")) for name in _AVERAGED},
         "p": np.nan,
         "n": float(part["n"].min()),
         "groups": len(part),

@@ -38,7 +38,9 @@ def curves(scores: pd.DataFrame, means: pd.DataFrame | None = None) -> pd.DataFr
     average = rows.groupby(_KEYS, sort=False, as_index=False).agg(
         dict.fromkeys(_AVERAGED, "mean") | {"n": "min", "groups": "sum"}
     )
-    average = average.assign(group="mean", p=float("nan"))
+    # A mean is compared with a ceiling of all that it averages, or with none.
+    known = rows["ceiling"].notna().groupby([rows[key] for key in _KEYS], sort=False).all().to_numpy()
+    average = average.assign(group="mean", p=float("nan"), ceiling=average["ceiling"].where(known))
     if means is None:
         average = average.assign(low=float("nan"), high=float("nan"))
     else:

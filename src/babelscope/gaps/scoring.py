@@ -21,7 +21,7 @@ from babelscope.gaps.baselines.sides import Baseline, baselines_of
 from babelscope.gaps.by_class import intervals_of_means
 from babelscope.gaps.caveats import caveats
 from babelscope.gaps.comparisons import MATCHES, Comparison, Place, plan
-from babelscope.gaps.contrasts import Scored, scored_by_measure, with_intervals
+from babelscope.gaps.contrasts import FEWEST_LANGUAGES, Scored, scored_by_measure, with_intervals
 from babelscope.gaps.curves import curves
 from babelscope.gaps.headline import headline
 from babelscope.gaps.lengths import log_lengths
@@ -239,7 +239,7 @@ def compare(
         effects: dict[str, ReaderEffects] = {}
         if readings and "none" in controls:
             seconds = [(one, _Reader(one.store, device)) for one in readings]
-            if closed:
+            if closed and len(readings) >= FEWEST_LANGUAGES:  # of fewer, nothing is known of how readers differ
                 effects = reader_effects(read, seconds, comparisons, chosen, left_out, settings)
             comparisons = [*comparisons, *reader_comparisons(activations, readings)]
             scoring.take_readers(chosen, seconds, comparisons)
