@@ -22,7 +22,7 @@ class Hub:
     answers break off; ``refused``: paths whose content is refused (from the first cut on, if ``refused_after_a_cut``);
     ``asked``: method, path, range, of content from that other host; ``card``: what the model's card says; ``gated``:
     whether a licence must be accepted first, which no token here has done; ``revisions``: those whose list was asked
-    for.
+    for; ``conversion``: number of a pull request with weights in safetensors.
     """
 
     def __init__(self, repository: str, files: dict[str, bytes], kind: str) -> None:
@@ -36,6 +36,7 @@ class Hub:
         self.asked: list[tuple[str, str, str | None]] = []
         self.card: dict[str, object] = {}
         self.gated = False
+        self.conversion = 0
         self.revisions: list[str] = []
         self.url = ""
 
@@ -72,6 +73,9 @@ def serving(repository: str, files: dict[str, bytes], kind: str = "dataset") -> 
             if self.path.startswith(f"/api/{hub.kind}s/{hub.repository}/revision/"):
                 self._listing()
                 return
+            if self.path.startswith(f"/api/{hub.kind}s/{hub.repository}/discussions"):
+                self._discussions()
+                return
             if self.path.startswith("/bytes/"):
                 self._content(self.path.removeprefix("/bytes/"), body)
                 return
@@ -105,6 +109,24 @@ def serving(repository: str, files: dict[str, bytes], kind: str = "dataset") -> 
             hub.revisions.append(self.path.split("/revision/", 1)[1].partition("?")[0])
             told_of = {"id": hub.repository, "sha": COMMIT, "siblings": siblings, "cardData": hub.card}
             answer = json.dumps(told_of | ({"gated": "manual"} if hub.gated else {})).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def _discussions(self) -> None:
+            one = {
+                "title": "Adding `safetensors` variant of this model",
+                "num": hub.conversion,
+                "author": {"name": "SFconvertbot"},
+                "createdAt": "2024-03-27T00:00:00.000Z",
+                "isPullRequest": True,
+                "status": "open",
+                "repo": {"name": hub.repository, "type": hub.kind},
+            }
+            listed = [one] if hub.conversion else []
+            answer = json.dumps({"discussions": listed, "count": len(listed), "start": 0}).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(answer)))

@@ -11,8 +11,9 @@ import huggingface_hub
 import pytest
 
 from babelscope import models
-from babelscope.errors import DataError, FetchError
+from babelscope.errors import DataError, FetchError, UsageError
 from babelscope.fetch.hub import hub_folder
+from babelscope.models.planning import plan
 from babelscope.models.weights.places import locate, locate_settings
 from babelscope.testing import tiny
 from hub_server import COMMIT, Hub, digest_of, serving
@@ -196,8 +197,43 @@ def test_pickled_weights_alone_are_refused_before_they_are_fetched(hub: Hub) -> 
     with pytest.raises(FetchError) as caught:
         locate(f"hf:{NAME}")
     assert "has no *.safetensors but pytorch_model.bin" in str(caught.value)
-    assert "save it with save_pretrained(FOLDER)" in str(caught.value)
+    assert str(caught.value).endswith("save it with save_pretrained(FOLDER) and name that folder, as hf:./FOLDER")
     assert {path for _, path, _ in hub.asked} == {"the list", "config.json", TOKENIZER}
+
+
+def test_a_conversion_that_the_hub_offers_is_named(hub: Hub) -> None:
+    del hub.files[WEIGHTS], hub.files["onnx/model.safetensors"]
+    hub.conversion = 12
+    with pytest.raises(FetchError) as caught:
+        locate(f"hf:{NAME}")
+    assert f"or take the hub's own conversion, {NAME}@refs/pr/12" in str(caught.value)
+
+
+def test_a_hub_id_is_a_model(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tiny("xlm-r", tmp_path / "reader")
+    hub.files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    hub.card = {"license": "mit"}
+    planned = plan(f"hf:{NAME}")
+    assert planned.model.licence == "mit" and planned.model.modalities == ("text",) and not planned.from_weights
+    assert not [path for _, path, _ in hub.asked if path.endswith(".safetensors")]
+
+    model = models.load(f"hf:{NAME}")
+    local = models.load(f"hf:{folder}")
+    assert (model.name, local.name) == (NAME, "reader")
+    assert [file.sha256 for file in model.weights] == [file.sha256 for file in local.weights]
+    assert {file.source for file in model.weights} == {f"hub {NAME} at {COMMIT[:12]}"}
+    assert str(tmp_path) not in repr((local.name, local.weights, local.options, local.notes))
+    assert [point.name for point in planned.model.sides["text"].points] == [
+        point.name for point in model.sides["text"].points
+    ]
+
+    hub.asked.clear()
+    _offline(monkeypatch)
+    assert models.load(f"hf:{NAME}").weights == model.weights and not hub.asked
+    with pytest.raises(UsageError, match=f"'hf:{NAME}' has no speech side"):
+        models.load(f"hf:{NAME}+hf:{folder}")
+    with pytest.raises(UsageError, match=f"'hf:{NAME}' has no speech side"):
+        plan(f"hf:{NAME}+hf:{folder}")
 
 
 def test_an_adapter_alone_names_its_base(hub: Hub) -> None:

@@ -296,18 +296,6 @@ def hub_folder(
     return HubFolder(place / commit, commit, listed.licence)
 
 
-def kept_hub_folder(repository: str, wanted: Sequence[str], *, revision: str = "main") -> HubFolder | None:
-    """Return what :func:`hub_folder` would without asking the hub; None if it would have to.
-
-    Raises
-    ------
-    DataError, FetchError
-        As :func:`hub_folder`, for a damaged file and for a name that no hub could know.
-    """
-    known = _fetched_before(*_place_of(repository, wanted, revision))
-    return known or kept_by_huggingface(repository, wanted, revision=revision, kind="model")
-
-
 def _place_of(repository: str, wanted: Sequence[str], revision: str) -> tuple[Path, Path]:
     """Return the folder of a model's commits, and the file that records what was fetched of it."""
     named = re.fullmatch(r"[\w.-]+(/[\w.-]+)?", repository) and len(repository) <= MAX_NAME
@@ -404,7 +392,9 @@ def hub_listing(
     if not files:
         raise FetchError(f"{name} has none of the files {', '.join(wanted[:12])}: it is another kind of {_NAMED[kind]}")
     if needed and not list(filter_repo_objects(files, allow_patterns=[needed[0]])):
-        raise FetchError(f"{name} has no {needed[0]}{_instead(told.siblings or [])}: {needed[1]}")
+        raise FetchError(
+            f"{name} has no {needed[0]}{_instead(told.siblings or [])}: {needed[1]}{_conversion(api, repository, kind)}"
+        )
     return Listing(commit, files, _licence_of(told))
 
 
@@ -415,6 +405,17 @@ _NOT_READ = (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".gguf", ".onnx"
 def _instead(siblings: Sequence[RepoSibling]) -> str:
     names = sorted(file.rfilename for file in siblings if file.rfilename.endswith(_NOT_READ))
     return f" but {names[0]}, and pickled or other formats are not read" if names else ""
+
+
+def _conversion(api: huggingface_hub.HfApi, repository: str, kind: Kind) -> str:
+    """Return where the hub offers its own conversion to safetensors, as a pull request; empty if it does not say."""
+    with contextlib.suppress(Exception):  # a hint: whatever keeps it from being given is not worth a line
+        for each in api.get_repo_discussions(
+            repository, repo_type=kind, author="SFconvertbot", discussion_type="pull_request", discussion_status="open"
+        ):
+            if each.author == "SFconvertbot":
+                return f"; or take the hub's own conversion, {repository}@refs/pr/{each.num}"
+    return ""
 
 
 def _licence_of(told: ModelInfo | DatasetInfo) -> str:

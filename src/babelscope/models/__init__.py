@@ -248,7 +248,8 @@ def _misfit(name: str, part: str, modality: str) -> str:
 def info(part: str) -> ModelInfo:
     """Return what is known of a model before it is loaded, for a name that is no pair.
 
-    No network is used: of a hub id or folder whose ``config.json`` is not here, the modalities stay unknown.
+    No file is read and no network is used: what a hub id or a folder hears or reads is not known yet, unless the
+    catalogue says it (see :func:`babelscope.models.planning.plan`).
 
     Raises
     ------

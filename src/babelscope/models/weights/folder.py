@@ -90,11 +90,11 @@ def read_config(kind: Any, folder: Path) -> dict[str, Any]:
             f'"model_type": "{kind.model_type}"'
         )
     if named != kind.model_type:
-        remedy = "no model here reads that kind; name another folder or hub id"
+        remedy = "name it as a model of its own, hf:./folder or hf:owner/name"
         if named in _READ_AS:
             remedy = f"load it as {_READ_AS[named]}"
         elif named == "xlm-roberta":
-            remedy = "of the multilingual E5 models only multilingual-e5-small is a BERT"
+            remedy = "load it as e5-base or e5-large, with these weights, or as a model of its own, hf:./folder"
         raise DataError(f"weights: {path} is of model_type {named!r}, not of {kind.model_type!r}: {remedy}")
     return settings
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from babelscope.errors import DataError, UsageError
-from babelscope.fetch.hub import HubFolder, hub_folder, kept_hub_folder
+from babelscope.fetch.hub import HubFolder, hub_folder
 from babelscope.fetch.progress import TerminalProgress
 
 #: What a name of the hub may begin with, so that it is never taken for a folder.
@@ -191,16 +191,6 @@ def locate_settings(weights: str, *, also: str = "") -> Place:
         fetched = hub_folder(repository, SETTINGS_FILES, revision=revision or "main", progress=shown)
     check_folder(fetched.path, f"hub {weights.removeprefix(HUB)}", weights=False, adapters=True)
     return _hub_place(repository, fetched)
-
-
-def settings_here(weights: str) -> Path | None:
-    """Return the folder with a model's ``config.json`` if it is here already; None if not. Asks no server."""
-    path = local_path(weights)
-    if path is None:
-        repository, revision = _hub_name(weights)
-        kept = kept_hub_folder(repository, SETTINGS_FILES, revision=revision or "main")
-        path = kept.path if kept else None
-    return path if path is not None and (path / "config.json").is_file() else None
 
 
 def _hub_name(weights: str) -> tuple[str, str]:
