@@ -10,7 +10,7 @@ Designs (five points, one a stage, linear CKA):
 
 equal    speech and text are equally similar at every point and in every language, and languages as much in text
 noise    nothing is similar to anything
-readers  as equal, but a tenth of the variance of speech goes from meaning to the voice of each language's one reader
+voices   as equal, but a tenth of the variance of speech goes from meaning to the voice of each language's one reader
 losing   as equal, but the first language loses meaning from length adaptation on
 """
 
@@ -29,7 +29,7 @@ from babelscope.testing import Planted, planted_activations
 
 STAGES = ("front end", "encoder", "length adaptation", "shared", "pooled")
 KINDS = ("modality_similarity", "language_similarity_text", "language_similarity_speech")
-DESIGNS = ("equal", "noise", "readers", "losing")
+DESIGNS = ("equal", "noise", "voices", "losing")
 #: From this stage on the first language loses meaning.
 LOSES_AT = STAGES.index("length adaptation")
 SIZES = {"none": (1,), "3": (3,), "mixed": (1, 2, 3, 4, 5)}
@@ -46,7 +46,7 @@ def points_of(design: str, languages: list[str], lost: float) -> dict[str, Plant
         return {f"p{at}": Planted(stage=stage) for at, stage in enumerate(STAGES)}
     points = {}
     for at, stage in enumerate(STAGES):
-        losing = {"losing": {languages[0]: lost} if at >= LOSES_AT else {}, "readers": dict.fromkeys(languages, 0.1)}
+        losing = {"losing": {languages[0]: lost} if at >= LOSES_AT else {}, "voices": dict.fromkeys(languages, 0.1)}
         shares = {"meaning": 0.5, "modality": 0.1, "language": 0.1}
         points[f"p{at}"] = Planted(**shares, stage=stage, lost=losing.get(design, {}))
     return points
@@ -74,6 +74,7 @@ def study(folder: Path, seed: int, options: argparse.Namespace) -> Result:
         falling=1.0 if options.spectrum == "steep" else 0.0,
         clusters=clusters,
         together=options.share if clusters else 0.0,
+        readers=1 if options.design == "voices" else 3,
     )
     return compare(store, [options.measure], controls=["none"], kinds=KINDS, seed=seed, permutations=500)
 

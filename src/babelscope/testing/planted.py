@@ -138,6 +138,7 @@ def planted_activations(
     clusters: Sequence[str] = (),
     together: float = 0.0,
     second: bool | Sequence[int] = False,
+    readers: int = 3,
 ) -> Activations:
     """Write a store of synthetic activations at points that both modalities share.
 
@@ -167,6 +168,8 @@ def planted_activations(
     second : bool or sequence of int
         Whether a second reader reads every sentence, in every language; or which sentences, by number. They are stores
         of their own beside the first (:mod:`babelscope.capture.second_readings`).
+    readers : int
+        In each language, in turn, with no voice of their own.
 
     Returns
     -------
@@ -243,7 +246,7 @@ def planted_activations(
         clusters=clusters,
         together=together,
     )
-    readers = [f"reader {index % 3}" for index in range(n)]  # with no voice of their own
+    names = [f"reader {index % readers}" for index in range(n)]
     for column, language in enumerate(languages):
         writer.write_language(
             column,
@@ -251,7 +254,7 @@ def planted_activations(
                 "text": list(texts[language] if isinstance(texts, Mapping) else texts)
                 or [f"text of {sentence}" for sentence in sentences],
                 "recording": [""] * n,
-                "reader": readers,
+                "reader": names,
             },
         )
         for modality in MODALITIES:
