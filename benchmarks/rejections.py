@@ -25,7 +25,7 @@ from babelscope.similarity import parse_measure
 from babelscope.similarity.blocks import REGRESSED, VARIABLES, Settings
 from babelscope.similarity.pairwise import PairTable
 from babelscope.similarity.residuals import span_of
-from babelscope.similarity.score import null_kind
+from babelscope.similarity.score import coded, null_kind
 
 MEASURES = (
     "linear_cka",
@@ -71,6 +71,9 @@ def p_values(seed: int, measures: list[str], options: argparse.Namespace) -> Flo
     share = 0.0 if options.documents == "none" else options.share
     sides = {name: side(generator, clusters, share, options.width, options.spectrum) for name in "xy"}
     known = None if options.documents == "none" or options.unknown else clusters
+    if known is not None and options.mistaken:
+        alone = generator.random(options.n) < options.mistaken
+        known = coded(np.where(alone, options.n + np.arange(options.n), known))
     chosen = tuple(map(parse_measure, measures))
     kinds = tuple(null_kind(measure, "auto", clustered=known is not None) for measure in chosen)
     controls = ("none", REGRESSED) if options.regress else ("none",)
@@ -86,7 +89,7 @@ def p_values(seed: int, measures: list[str], options: argparse.Namespace) -> Flo
 
 def design(options: argparse.Namespace) -> str:
     """Return the name under which draws of a design are counted."""
-    known = "unknown" if options.unknown else "known"
+    known = "unknown" if options.unknown else f"known but {options.mistaken:.0%}" if options.mistaken else "known"
     clustered = "independent" if options.documents == "none" else f"documents {options.documents} {known}"
     regressed = f", {options.regress} regressed" if options.regress else ""
     return f"n {options.n}, width {options.width}, {options.spectrum}, {clustered}{regressed}"
@@ -101,6 +104,9 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=32)
     parser.add_argument("--documents", choices=SIZES, default="none")
     parser.add_argument("--unknown", action="store_true", help="do not tell the test which sentences belong together")
+    parser.add_argument(
+        "--mistaken", type=float, default=0.0, help="share of the sentences whose document is not known"
+    )
     parser.add_argument("--share", type=float, default=0.3, help="of the variance, that a document has in common")
     parser.add_argument("--spectrum", choices=SPECTRA, default="flat")
     parser.add_argument("--regress", type=int, default=0, help="covariates to regress out of both sides")

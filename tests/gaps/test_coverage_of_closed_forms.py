@@ -147,3 +147,13 @@ def test_a_saturated_measure_has_no_interval_of_width_zero(tmp_path: Path) -> No
     widths = (found.scores["high"] - found.scores["low"]).to_numpy()
     svcca = (found.scores["measure"] == "svcca(variance=0.99)").to_numpy()
     assert not (widths <= 0).any() and np.isnan(widths[svcca]).any()
+
+
+def test_a_study_of_few_sentences_does_not_warn_of_its_own_default(tmp_path: Path) -> None:
+    store = planted_activations(
+        tmp_path / "a.zarr", {"shared": Planted(meaning=0.4)}, n=20, languages=("xa", "xb"), width=64
+    )
+    for measure, saturated in (("svcca", False), ("svcca(variance=0.99)", True)):
+        found = compare(store, [measure], controls=("none",))
+        assert ("saturated" in {one["id"] for one in found.meta["caveats"]}) is saturated, measure
+    assert (compare(store, controls=("none",)).scores["null_mean"] <= 0.41).all()

@@ -16,6 +16,7 @@ from babelscope.similarity import linear_cka, retrieval, svcca
 
 MEASURES = {
     "svcca": lambda x, y: svcca(x, y),
+    "svcca(variance=0.99)": lambda x, y: svcca(x, y, variance=0.99),
     "svcca(variance=0.9)": lambda x, y: svcca(x, y, variance=0.9),
     "linear_cka": lambda x, y: linear_cka(x, y),
     "retrieval": lambda x, y: retrieval(x, y),
