@@ -41,7 +41,7 @@ MEASURES = (
     "cv_cca",
 )
 #: Sizes of the documents, repeated until there are enough sentences.
-SIZES = {"none": (1,), "3": (3,), "mixed": (1, 2, 3, 4, 5)}
+SIZES = {"none": (1,), "3": (3,), "mixed": (1, 2, 3, 4, 5), "pairs": (2, 1)}
 #: The standard deviation of the i-th of the features, by its number from 1.
 SPECTRA = {"flat": 0.0, "steep": 1.0}
 P = VARIABLES.index("p")
@@ -89,8 +89,9 @@ def p_values(seed: int, measures: list[str], options: argparse.Namespace) -> Flo
 
 def design(options: argparse.Namespace) -> str:
     """Return the name under which draws of a design are counted."""
+    shared = "" if options.share == 0.3 else f" sharing {options.share:g}"
     known = "unknown" if options.unknown else f"known but {options.mistaken:.0%}" if options.mistaken else "known"
-    clustered = "independent" if options.documents == "none" else f"documents {options.documents} {known}"
+    clustered = "independent" if options.documents == "none" else f"documents {options.documents}{shared} {known}"
     regressed = f", {options.regress} regressed" if options.regress else ""
     return f"n {options.n}, width {options.width}, {options.spectrum}, {clustered}{regressed}"
 
