@@ -115,15 +115,14 @@ def diagnosis(activations: Activations, scored: Mapping[str, Scored], scores: pd
     reached = {code: float(one.values[at[code, last.point]].mean()) for code in languages}
     order = sorted(languages, key=lambda code: -reached[code])
     classes = resource_classes(languages)
-    compared = _Compared(one, at, stops, by_stage(whole), languages)
+    compared = Compared(one, at, stops, by_stage(whole), languages)
     differences = compared.differences()
     why = _untested(n, scored[measure], scores)
     lower = [] if why else [code for code in languages if any(one.low > 0 for one in differences.deficits[code])]
     located = compared.located(lower)
     rows: list[dict[str, Any]] = []
     for code in languages:
-        first, latest = located.get(code, (0, len(stops) - 1))
-        worst = first if code in located and first == latest else None
+        worst = _told_apart(*located[code], len(stops)) if code in located else None
         behind = differences.behind[code]
         advice = why or _advice(code, stops, differences, located.get(code), n, len(languages))
         texts = _texts_reached(one, code, last.against)
@@ -163,7 +162,7 @@ def _row(one: Scored, stop: Stop, code: str) -> IntArray:
     return one.where(kind="modality_similarity", point_a=stop.point, point_b=stop.against, language_a=code)
 
 
-class _Compared:
+class Compared:
     """Each language compared with the mean of the others, at the ends of stages and on average over them."""
 
     def __init__(
@@ -176,7 +175,7 @@ class _Compared:
     ) -> None:
         self.one, self.at, self.ends, self.stages, self.languages = one, at, ends, stages, languages
 
-    def _lower(self, code: str, stops: Sequence[Stop], weight: float) -> list[Term]:
+    def lower(self, code: str, stops: Sequence[Stop], weight: float) -> list[Term]:
         """Return how much lower a language is than the others on average over points, times a weight."""
         own = np.concatenate([self.at[code, stop.point] for stop in stops])
         others = np.concatenate(
@@ -187,16 +186,16 @@ class _Compared:
     def _over(self, code: str, first: int, last: int, weight: float = 1.0) -> list[Term]:
         """Return the same on average over stages, each of which counts as much whatever its points."""
         stages = self.stages[first : last + 1]
-        return [term for stops in stages for term in self._lower(code, stops, weight / len(stages))]
+        return [term for stops in stages for term in self.lower(code, stops, weight / len(stages))]
 
     def differences(self) -> _Differences:
         """Return deficits and losses; the first stage begins at chance, 0."""
         count, size = len(self.languages), len(self.ends)
-        contrasts = [self._lower(code, self.ends[-1:], 1.0) for code in self.languages]
+        contrasts = [self.lower(code, self.ends[-1:], 1.0) for code in self.languages]
         for code in self.languages:
             for index in range(size):
-                earlier = self._lower(code, self.ends[index - 1 : index], -1.0) if index else []
-                contrasts.append([*self._lower(code, self.ends[index : index + 1], 1.0), *earlier])
+                earlier = self.lower(code, self.ends[index - 1 : index], -1.0) if index else []
+                contrasts.append([*self.lower(code, self.ends[index : index + 1], 1.0), *earlier])
         contrasts += [self._over(code, index, size - 1) for code in self.languages for index in range(size)]
         together = simultaneous(self.one, contrasts)
         every = [
@@ -235,7 +234,7 @@ class _Compared:
             for terms in (
                 *(self._over(code, *between) for between in ranges),
                 *(
-                    [*self._over(code, index + 1, size - 1), *self._lower(code, self.ends[index : index + 1], -1.0)]
+                    [*self._over(code, index + 1, size - 1), *self.lower(code, self.ends[index : index + 1], -1.0)]
                     for index in range(size - 1)
                 ),
             )
@@ -317,9 +316,10 @@ def _advice(
         compare = f" (loss there {differences.losses[code][first]}; {', '.join(losses)})" if losses else ""
         return f"{told} The deficit arises at the {names[first]} stage{compare}: look first at {_place(names[first])}."
     if first > last:
+        further = f"at the {names[first]} stage" if first + 1 == len(stops) else f"behind the {names[first - 1]} stage"
         return (
-            f"{told} It is there at the {names[last]} stage already, and grows behind the {names[first - 1]} stage: "
-            f"look at {_place(names[last])}, and at what comes behind the {names[first - 1]} stage."
+            f"{told} It is there by the end of the {names[last]} stage, and grows further {further}: two places to "
+            "look at."
         )
     if (first, last) == (0, len(stops) - 1):
         return f"{told} At which stage it arises cannot be told with n = {n} sentences."
@@ -327,6 +327,13 @@ def _advice(
         f"{told} It arises between the {names[first]} and the {names[last]} stage, both included; with n = {n} "
         "sentences these cannot be told apart."
     )
+
+
+def _told_apart(first: int, last: int, stages: int) -> int | None:
+    """Return the only stage at which a deficit (or what is lost of it last, or first) can arise, if it can be told."""
+    if first == last or first + 1 == stages:
+        return first
+    return 0 if last == 0 else None
 
 
 def _place(stage: str) -> str:
