@@ -322,7 +322,7 @@ def test_a_planted_fault_is_named(fault: str) -> None:
     assert not verification.holds
     row = first_failure(verification, check)
     assert (row.side, row.point) == (side, point)
-    assert said in row.said, row.said
+    assert said in row.text, row.text
     assert row.remedy
     assert f"{check} ({side})" in verification.summary()
 
@@ -334,8 +334,8 @@ def test_a_sound_model_passes_quick_and_full() -> None:
         checked = {(row.check, row.side) for row in verification.rows if row.outcome == "holds"}
         assert {("same modules", "both"), ("batches", "speech"), ("batches", "text")} <= checked
         assert {("own forward", "speech"), ("lengths", "speech"), ("rerun", "text")} <= checked
-    told = next(row for row in verification.rows if row.check == "pooled silence" and row.point == "speech.frames")
-    assert told.said == "202 positions of 2.02 s are pooled, 100 more for a second of silence at speech.frames"
+    outcome = next(row for row in verification.rows if row.check == "pooled silence" and row.point == "speech.frames")
+    assert outcome.text == "202 positions of 2.02 s are pooled, 100 more for a second of silence at speech.frames"
 
 
 def test_in_float16_an_overflow_is_refused_with_a_remedy_and_in_float32_it_is_foretold() -> None:
@@ -344,7 +344,7 @@ def test_in_float16_an_overflow_is_refused_with_a_remedy_and_in_float32_it_is_fo
     whole = verify(toy("overflows"))
     assert whole.holds
     note = next(row for row in whole.rows if row.check == "range" and row.side == "speech")
-    assert note.outcome == "note" and "float16 would overflow first in halved: use bfloat16" in note.said
+    assert note.outcome == "note" and "float16 would overflow first in halved: use bfloat16" in note.text
 
 
 def test_a_side_that_runs_one_at_a_time_passes_and_says_why() -> None:
@@ -353,7 +353,7 @@ def test_a_side_that_runs_one_at_a_time_passes_and_says_why() -> None:
     verification = verify(model)
     assert verification.holds, verification.failures
     rows = [row for row in verification.rows if (row.check, row.side) == ("batches", "speech")]
-    assert all("runs one utterance at a time; a batch differs by" in row.said for row in rows)
+    assert all("runs one utterance at a time; a batch differs by" in row.text for row in rows)
 
 
 def test_the_shortest_is_what_runs_not_what_the_formula_says() -> None:
@@ -402,14 +402,14 @@ def test_the_command_prints_json_and_exits_with_1_if_something_fails(
     code, printed = run(toy())
     assert code == 0 and "checks hold, 0 fail" in printed
     code, printed = run(toy("reads padding"), "--json", "-")
-    told = json.loads(printed)
-    assert code == 1 and told["holds"] is False and told["weights"][0]["sha256"] == "ab" * 32
-    rows = [row for row in told["rows"] if row["check"] == "batches" and row["side"] == "speech"]
+    outcome = json.loads(printed)
+    assert code == 1 and outcome["holds"] is False and outcome["weights"][0]["sha256"] == "ab" * 32
+    rows = [row for row in outcome["rows"] if row["check"] == "batches" and row["side"] == "speech"]
     assert [row["point"] for row in rows] == ["speech.frames", "speech.halved", "shared.layer.0", "shared.layer.1"]
     assert [row["outcome"] for row in rows] == ["holds", "fails", "fails", "fails"]
     assert rows[1]["measured"] > rows[1]["allowed"] == 1e-5
-    code, _ = run(toy(), "--json", str(tmp_path / "told.json"))
-    assert code == 0 and json.loads((tmp_path / "told.json").read_text())["holds"] is True
+    code, _ = run(toy(), "--json", str(tmp_path / "outcome.json"))
+    assert code == 0 and json.loads((tmp_path / "outcome.json").read_text())["holds"] is True
     assert main(["models", "verify", "toy", "--weights", "a", "--weights", "b"]) == 2
     assert "write PART=FOLDER" in capsys.readouterr().err
 
@@ -447,12 +447,12 @@ def test_a_probe_decides_between_batches_and_one_at_a_time(cache: Path) -> None:
 
 def test_a_probe_leaves_out_what_is_not_as_described(cache: Path) -> None:
     model = changed("speech.halved", length=lambda n: halved(n) + 1)
-    told = probe(model.sides["speech"])
-    assert told.left_out.keys() == {"speech.halved"}
-    assert "have 1 positions, not 2 as claimed" in told.left_out["speech.halved"]
-    assert told.notes[-1].startswith("Left out: speech.halved: 160 samples")
+    outcome = probe(model.sides["speech"])
+    assert outcome.left_out.keys() == {"speech.halved"}
+    assert "have 1 positions, not 2 as claimed" in outcome.left_out["speech.halved"]
+    assert outcome.notes[-1].startswith("Left out: speech.halved: 160 samples")
     side = model.sides["speech"]
-    apply(told, side)
+    apply(outcome, side)
     assert [point.name for point in side.points] == ["speech.frames", "shared.layer.0", "shared.layer.1"]
     for broken, name in (
         (toy("fires twice"), "speech.frames"),
@@ -512,8 +512,8 @@ def test_a_damaged_or_foreign_entry_is_made_anew(cache: Path, damage: str) -> No
 
 def test_two_processes_may_probe_at_once(cache: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
-        told = list(pool.map(lambda _: probe(toy().sides["speech"], toy().weights), range(4)))
-    assert all(each.exact_in_batches for each in told)
+        outcomes = list(pool.map(lambda _: probe(toy().sides["speech"], toy().weights), range(4)))
+    assert all(each.exact_in_batches for each in outcomes)
     (path,) = cache.iterdir()
     assert json.loads(path.read_text())["key"] == path.stem
 
@@ -538,9 +538,9 @@ def test_a_pair_of_folders_is_verified_by_the_command(
 ) -> None:
     text = tiny("e5", tmp_path / "e5")
     code = main(["models", "verify", f"hf:{xls_r}+hf:{text}", "--json", "-"])
-    told = json.loads(capsys.readouterr().out)
-    assert code == 0 and told["holds"] is True
-    outcomes = {(row["check"], row["side"]): row["outcome"] for row in told["rows"]}
+    outcome = json.loads(capsys.readouterr().out)
+    assert code == 0 and outcome["holds"] is True
+    outcomes = {(row["check"], row["side"]): row["outcome"] for row in outcome["rows"]}
     for side in ("text", "speech"):
         for check in ("own forward", "batches", "lengths", "rerun", "widths"):
             assert outcomes[check, side] == "holds"
@@ -563,6 +563,6 @@ def test_an_xls_r_that_overflows_in_float16_is_told_its_layer_and_bfloat16(xls_r
         else:
             with pytest.raises(DataError, match=f"overflow in float16, first in module {module}: load it in bfloat16"):
                 probe(side)
-            assert rows[0].said == f"overflows in float16, first in module {module}"
+            assert rows[0].text == f"overflows in float16, first in module {module}"
             assert rows[0].remedy == "load it in bfloat16, whose range is that of float32, or in float32"
             assert first_failure(verification, "full scale").point == "speech.layer.1"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -257,9 +258,9 @@ class Examination:
             (training, f"{training[:1]} is in training mode", "call eval() on the module"),
             (gradients, f"{gradients[:1]} requires gradients", "call requires_grad_(False) on the module"),
         ]
-        wrong = [(said, remedy) for is_wrong, said, remedy in problems if is_wrong]
-        for said, remedy in wrong:
-            yield self.row("description", None, False, said, remedy=remedy)
+        wrong = [(measured, remedy) for is_wrong, measured, remedy in problems if is_wrong]
+        for measured, remedy in wrong:
+            yield self.row("description", None, False, measured, remedy=remedy)
         if not wrong:
             yield self.row("description", None, True, f"{len(names)} points")
 
@@ -271,16 +272,16 @@ class Examination:
         for point in side.points:
             often = ran.calls.get(point.name, 0) if point.module else int(point.name in ran.values)
             fires = often == 1 if point.call is None else often > point.call
-            said = {0: "does not run", 1: "runs once"}.get(often, f"runs {often} times")
+            measured = {0: "does not run", 1: "runs once"}.get(often, f"runs {often} times")
             wanted = "" if fires else ", not once" if point.call is None else f", not {point.call + 1} times or more"
             remedy = f"say by Point.call which of the {often} calls is meant, or leave it out" if often else _GONE
             running += [point] if fires else []
-            yield self.row("fires", point, fires, said + wanted, remedy=remedy)
+            yield self.row("fires", point, fires, measured + wanted, remedy=remedy)
         self.side = with_points(side, running)
         ordered = [name for name in ran.order if name in {point.name for point in running}]
         listed = [point.name for point in expected if point in running]
         if ordered != listed:
-            at = next(index for index, (ran, said) in enumerate(zip(ordered, listed, strict=True)) if ran != said)
+            at = next(index for index, (ran, wanted) in enumerate(zip(ordered, listed, strict=True)) if ran != wanted)
             point = next(point for point in expected if point.name == listed[at])
             yield self.row(
                 "fires", point, False, f"{ordered[at]} runs before it", remedy="list the points in the order they run"
@@ -296,9 +297,9 @@ class Examination:
                 continue
             shape, positions = ran.shapes[point.name], "n, " if has_positions(point) else ""
             right = len(shape) == (3 if positions else 2) and shape[0] == 1 and shape[-1] == point.width
-            said = f"{shape[-1]} wide" if right else f"shape {shape}, not (1, {positions}{point.width})"
+            measured = f"{shape[-1]} wide" if right else f"shape {shape}, not (1, {positions}{point.width})"
             right_points += [point] if right else []
-            yield self.row("widths", point, right, said, remedy="correct Point.width, Point.layout or Point.stream")
+            yield self.row("widths", point, right, measured, remedy="correct Point.width, Point.layout or Point.stream")
         self.side = with_points(self.side, right_points)
 
     # ------------------------------------------------------------------ the shortest and the longest
@@ -310,15 +311,15 @@ class Examination:
         for size in {claimed, low}:
             try:
                 bad = self._not_finite(self.alone(size))
-                said = self.amount(size) + (" give activations that are not finite" if bad else "")
+                measured = self.amount(size) + (" give activations that are not finite" if bad else "")
             except Exception as error:  # a model may raise anything for an input that is too short
-                bad, said = [""], f"{self.amount(size)}: {_one_line(error)}"
+                bad, measured = [""], f"{self.amount(size)}: {_one_line(error)}"
             point = next((point for point in side.points if bad and point.name == bad[0]), None)
             yield self.row(
                 "shortest",
                 point,
                 not bad,
-                said,
+                measured,
                 remedy=_remedy_of_range(
                     self.dtype, f"refuse what is shorter than {self.amount(low)} by a DataError in prepare()"
                 ),
@@ -347,15 +348,16 @@ class Examination:
             sizes = sorted({0, 1, low // 2, low - 1} - {low})
             tried = {f"{size} samples": maker(side)(size, 0) for size in sizes if 0 <= size < low}
         for what, made in tried.items():
-            fine, said = self._refuses(made)
-            if side.modality == "text" and said == "is taken":
-                yield self.note("refusal", None, f"{what}: {said}")
+            fine, measured = self._refuses(made)
+            if side.modality == "text" and measured == "is taken":
+                yield self.note("refusal", None, f"{what}: {measured}")
                 continue
-            yield self.row("refusal", None, fine, f"{what}: {said}", remedy="raise a DataError in prepare()")
+            yield self.row("refusal", None, fine, f"{what}: {measured}", remedy="raise a DataError in prepare()")
 
     def _refuses(self, made: str | NDArray[np.float32]) -> tuple[bool, str]:
         try:
-            item = self.side.prepare(made, self.language)
+            with warnings.catch_warnings(action="ignore"):  # of means of nothing
+                item = self.side.prepare(made, self.language)
             if not leaves_positions(self.side, item):
                 return True, "leaves no position"
             finite = all(seen.finite for seen in survey(self.side, item).values())
@@ -407,17 +409,17 @@ class Examination:
         side, claimed, total = self.side, item.positions_at(point), item.total_at(point)
         if not has_positions(point):
             return "" if claimed == 1 else f"one vector, but {claimed} positions claimed ({point.formula})"
-        said = f"{item.length} {side.unit} have {there} positions, not {total} as claimed ({point.formula})"
+        measured = f"{item.length} {side.unit} have {there} positions, not {total} as claimed ({point.formula})"
         if window is None or total != claimed:
-            return "" if there == total and claimed <= there else said
+            return "" if there == total and claimed <= there else measured
         longest = self.bounds[1]
         if claimed > there or (item.length == longest and claimed < there - 1):
-            return said
+            return measured
         if there == window and side.window and point.stage != "shared":
             # The end of a window that fills no position has none: a part of one more may be claimed.
             share = there * item.length / side.window
             if not share - 1 <= claimed <= min(there, share + item.length / side.window + 1):
-                return f"{said}: their share of the window is {share:.1f}"
+                return f"{measured}: their share of the window is {share:.1f}"
         return ""
 
     def silence(self) -> Iterator[Row]:
@@ -497,12 +499,12 @@ class Examination:
         for name, tensor in before.items():
             point = next((point for point in side.points if point.name == name), None)
             same = torch.equal(tensor.nan_to_num(), after[name].nan_to_num())
-            said = "same bits" if same else f"differs by {difference(after[name].float(), tensor.float()):.1e}"
+            measured = "same bits" if same else f"differs by {difference(after[name].float(), tensor.float()):.1e}"
             yield self.row(
                 "rerun",
                 point,
                 same,
-                said if point or same else f"input {name}: {said}",
+                measured if point or same else f"input {name}: {measured}",
                 remedy="seed or remove what is drawn at random, and keep nothing between two passes",
             )
 
@@ -552,11 +554,11 @@ class Examination:
             return
         largest = max((reach for each in passes for reach in each), key=lambda reach: reach.largest)
         half = first_above(passes, LARGEST[torch.float16])
-        said = f"largest activation {largest.largest:.1e} in module {largest.module}"
+        measured = f"largest activation {largest.largest:.1e} in module {largest.module}"
         if half is not None:
-            yield self.note("range", None, f"{said}; float16 would overflow first in {half}: use bfloat16 for 16 bits")
+            yield self.note("range", None, f"{measured}; float16 would overflow first in {half}: use bfloat16")
         else:
-            yield self.row("range", None, True, said)
+            yield self.row("range", None, True, measured)
 
     def overflow(self) -> str:
         """Return in which module a typical item is first not finite, and what to do; empty if it is nowhere."""
@@ -581,17 +583,17 @@ class Examination:
         ran = self.alone(count)
         short, alone = ran.item, ran.values
         behind, _ = watch(side, side.collate([padded]))
-        said: dict[str, list[Point]] = {}
+        points_by_count: dict[str, list[Point]] = {}
         for point in self.side.points:
             if not has_positions(point):
                 continue
             own, grown, there = short.positions_at(point), padded.positions_at(point), alone[point.name].shape[1]
             text = f"{own}" + (f" of {there}" if there > own else "")
             text += f" positions of {count / SAMPLE_RATE:.2f} s are pooled, {grown - own} more for a second of silence"
-            said.setdefault(text, []).append(point)
+            points_by_count.setdefault(text, []).append(point)
             change = difference(behind[point.name][0][:own], alone[point.name][0][:own])
             yield self.note("added silence", point, change)
-        for text, points in said.items():
+        for text, points in points_by_count.items():
             yield self.note("pooled silence", points[0], text)
 
 
@@ -639,8 +641,8 @@ def _edge(length: Callable[[int], int], low: int, high: int) -> int | None:
 
 
 def _one_line(error: Exception) -> str:
-    said = " ".join(str(error).split())[:200]
-    return said if isinstance(error, BabelscopeError) else f"{type(error).__name__}: {said}"
+    measured = " ".join(str(error).split())[:200]
+    return measured if isinstance(error, BabelscopeError) else f"{type(error).__name__}: {measured}"
 
 
 __all__ = ["LONGEST_SECONDS", "TOLERANCES", "Examination", "make_text"]

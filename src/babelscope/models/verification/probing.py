@@ -123,7 +123,7 @@ def measure(side: Side, language: str = "en") -> Probe:
     left_out: dict[str, str] = {}
 
     def leave_out(check: str, rows: Iterable[Any]) -> bool:
-        wrong = {row.point: row.said for row in rows if row.outcome == "fails"}
+        wrong = {row.point: row.text for row in rows if row.outcome == "fails"}
         if "" in wrong:
             raise DataError(f"the {side.modality} side does not hold ({check}): {wrong['']}")
         left_out.update(wrong)
@@ -162,15 +162,15 @@ def _worst(examination: Examination, sizes: list[int]) -> tuple[dict[str, float]
         return {}, f"a padded batch cannot be run ({' '.join(str(error).split())[:200]}), {alone}"
     point = max(worst, key=lambda name: worst[name])
     share = f"{worst[point]:.0e} of the largest activation" if math.isfinite(worst[point]) else "a number not finite"
-    said = f"a padded batch differs from one utterance at a time by {share} at most (at {point})"
+    measured = f"a padded batch differs from one utterance at a time by {share} at most (at {point})"
     if worst[point] > examination.tolerance:
-        return worst, f"{said}, {alone}"
-    return worst, f"{said}, so they run in batches."
+        return worst, f"{measured}, {alone}"
+    return worst, f"{measured}, so they run in batches."
 
 
 def _key(side: Side, weights: tuple[WeightsFile, ...], language: str, options: Mapping[str, Any]) -> str:
     """Return a hash of all that the outcome depends on."""
-    told = {
+    identity = {
         "format": FORMAT,
         "weights": [file.sha256 for file in weights],
         "versions": versions(),
@@ -181,7 +181,7 @@ def _key(side: Side, weights: tuple[WeightsFile, ...], language: str, options: M
         "side": [type(side).__module__, type(side).__qualname__, side.modality, side.longest, side.window],
         "points": [str(point) for point in side.points],
     }
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 def _digest(key: str, measured: str) -> str:

@@ -68,7 +68,7 @@ class Row:
     remedy: str = ""
 
     @property
-    def said(self) -> str:
+    def text(self) -> str:
         """What was measured, for people."""
         where = f" at {self.point}" if self.point else ""
         if isinstance(self.measured, str):
@@ -126,8 +126,8 @@ class Verification:
         failed = [f"{check} ({side})" for (check, side), outcome in kinds.items() if outcome == "fails"]
         notes = sum(outcome == "note" for outcome in kinds.values())
         untested = sum(outcome == "untested" for outcome in kinds.values())
-        held = sum(outcome == "holds" for outcome in kinds.values())
-        counts = f"{held} checks hold, {len(failed)} fail, {notes} notes, {untested} untested ({self.seconds:.0f} s)"
+        holding = sum(outcome == "holds" for outcome in kinds.values())
+        counts = f"{holding} checks hold, {len(failed)} fail, {notes} notes, {untested} untested ({self.seconds:.0f} s)"
         return f"{self.model}: {counts}" + (f"; what fails: {', '.join(failed)}" if failed else "")
 
     def to_json(self) -> dict[str, Any]:
@@ -157,18 +157,18 @@ def _summarised(rows: Sequence[Row]) -> list[Row]:
     chosen = [row for row in rows if row.outcome == worst]
     if worst == "fails":
         more = f" (and at {len(chosen) - 1} more points)" if len(chosen) > 1 else ""
-        return [replace(chosen[0], measured=chosen[0].said + more, point="", allowed=None)] if more else chosen
+        return [replace(chosen[0], measured=chosen[0].text + more, point="", allowed=None)] if more else chosen
     numbers = [row for row in chosen if isinstance(row.measured, float)]
     if numbers:
         return [max(numbers, key=lambda row: float(row.measured))]
     if worst != "holds":
         more = f" (and {len(chosen) - SHOWN} more notes)" if len(chosen) > SHOWN else ""
         return (
-            [*chosen[: SHOWN - 1], replace(chosen[SHOWN - 1], measured=chosen[SHOWN - 1].said + more, point="")]
+            [*chosen[: SHOWN - 1], replace(chosen[SHOWN - 1], measured=chosen[SHOWN - 1].text + more, point="")]
             if more
             else chosen
         )
-    said = list(dict.fromkeys(str(row.measured) for row in chosen))
+    texts = list(dict.fromkeys(str(row.measured) for row in chosen))
     points = f" at {len(chosen)} points" if chosen[0].point and len(chosen) > 1 else ""
-    shown = "; ".join(said[:SHOWN]) + (f"; and {len(said) - SHOWN} more" if len(said) > SHOWN else "")
+    shown = "; ".join(texts[:SHOWN]) + (f"; and {len(texts) - SHOWN} more" if len(texts) > SHOWN else "")
     return [replace(chosen[0], measured=shown + points, point=chosen[0].point if len(chosen) == 1 else "")]

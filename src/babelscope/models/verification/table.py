@@ -21,7 +21,7 @@ def to_table(verification: Verification) -> Group:
     table.add_column("result", no_wrap=True)
     table.add_column("measured", overflow="fold")
     for row in verification.summary_rows():
-        table.add_row(Text(row.check), Text(row.side), Text(row.outcome, style=_STYLES[row.outcome]), Text(row.said))
+        table.add_row(Text(row.check), Text(row.side), Text(row.outcome, style=_STYLES[row.outcome]), Text(row.text))
     blocks: list[RenderableType] = [table]
     if verification.failures:
         blocks += ["", *_failures(verification)]
@@ -36,7 +36,7 @@ def _failures(verification: Verification) -> list[RenderableType]:
     lines: list[RenderableType] = []
     for (check, side), rows in groups.items():
         lines.append(Text(f"{check} ({side}) fails: {CHECKS[check]}", style="bold red"))
-        lines += [Text(f"  {row.said}") for row in rows[:SHOWN]]
+        lines += [Text(f"  {row.text}") for row in rows[:SHOWN]]
         if len(rows) > SHOWN:
             lines.append(Text(f"  and at {len(rows) - SHOWN} more points", style="dim"))
         lines += [Text(f"  remedy: {remedy}") for remedy in dict.fromkeys(row.remedy for row in rows if row.remedy)]
