@@ -1,10 +1,9 @@
-"""Text and speech encoders by rules: every class as a folder in released layout must pass what every model must."""
+"""Text and speech encoders by rules: lengths, names, batches and ways to one vector, of folders in released layout."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
@@ -12,51 +11,8 @@ import torch
 from babelscope import models
 from babelscope.capture import Capture
 from babelscope.errors import DataError, UsageError
-from babelscope.models import Model, planning
+from babelscope.models import planning
 from babelscope.testing import tiny
-from babelscope.testing.model_tests import ModelTests
-
-
-@pytest.fixture(scope="class")
-def adapted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
-    name = request.cls.name
-    yield models.load(f"hf:{tiny(name, tmp_path_factory.mktemp(name))}")
-
-
-class _Adapted(ModelTests):
-    name: ClassVar[str]
-    languages: ClassVar[tuple[str, ...]] = ("en", "de")
-
-    @pytest.fixture
-    def model(self, adapted: Model) -> Model:
-        return adapted
-
-
-def _tests(name: str) -> type[_Adapted]:
-    return type(f"Test_{name}", (_Adapted,), {"name": name, "spread": 6_000, "modulus": 4})
-
-
-_QUICK = ("labse", "nllb", "xls-r")
-_SLOW = (
-    "xlm-r",
-    "qwen3",
-    "bge-m3",
-    "e5",
-    "mt5",
-    "gemma-3",
-    "wav2vec2",
-    "hubert",
-    "hubert-large",
-    "wavlm",
-    "wavlm-large",
-    "w2v-bert",
-)
-
-for _name in _QUICK:
-    globals()[f"Test_{_name}"] = _tests(_name)
-for _name in (*_SLOW, "parakeet", "whisper"):
-    globals()[f"Test_{_name}"] = pytest.mark.slow(_tests(_name))
-
 
 #: Whether a model's utterances run in padded batches: as was found by hand for each of these classes.
 _BATCHES = {"xls-r": True, "hubert-large": True, "w2v-bert": True, "wav2vec2": False, "hubert": False, "wavlm": False}
