@@ -216,7 +216,7 @@ def qwen3_asr() -> Released:
         + chatml("<|audio_start|><|audio_pad|><|audio_end|>", system=""),
         "processor_config.json": {"feature_extractor": features, "processor_class": "Qwen3ASRProcessor"},
     }
-    return Released("Qwen/Qwen3-ASR-0.6B-hf", config, files, lambda: qwen_tokenizer(special), dtype="bfloat16")
+    return Released("Qwen/Qwen3-ASR-1.7B-hf", config, files, lambda: qwen_tokenizer(special), dtype="bfloat16")
 
 
 def voxtral_realtime() -> Released:

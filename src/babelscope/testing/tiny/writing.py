@@ -30,7 +30,8 @@ class Released:
     Parameters
     ----------
     model : str
-        The hub id whose layout and spelling this is.
+        The hub id whose layout and spelling this is: known from its published files where the tests find an index or a
+        configuration of it, else from the class's own documentation and conversions.
     config : dict
         Its ``config.json`` with smaller sizes.
     files : dict
