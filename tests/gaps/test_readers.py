@@ -13,7 +13,7 @@ from babelscope.capture.second_readings import open_second
 from babelscope.gaps import Result, compare
 from babelscope.gaps.findings import CANNOT_TELL, HOLDS, VOICES
 from babelscope.report import write_report
-from babelscope.testing import Planted, planted_activations
+from babelscope.testing import Planted, planted_activations, planted_likeness
 from babelscope.testing.planted import planted_vectors
 
 LANGUAGES = ("en", "fr", "de", "sw")
@@ -43,6 +43,9 @@ def test_two_readers_give_the_noise_ceiling(result: Result) -> None:
     assert mean(result, "reader_similarity", "value") == pytest.approx(0.8**2, abs=0.02)
     assert mean(result, "modality_similarity", "ceiling") == pytest.approx(0.8, abs=0.02)
     assert mean(result, "language_similarity_speech", "ceiling") == pytest.approx(0.8**2, abs=0.02)
+    planted = Planted(meaning=0.6, modality=0.1, language=0.1, reader=0.2)
+    for kind in (*KINDS, "reader_similarity"):
+        assert mean(result, kind, "value") == pytest.approx(planted_likeness(planted, kind), abs=0.03)
     rows = result.scores[result.scores["kind"] == "reader_similarity"]
     assert rows[["null_mean", "null_q95", "p"]].notna().all(axis=None)
     assert (rows.loc[rows["measure"] == "linear_cka", ["low", "high"]].notna()).all(axis=None)

@@ -88,7 +88,7 @@ def planted_likeness(planted: Planted, kind: str, *, width: int = 24) -> float:
     Parameters
     ----------
     planted : Planted
-        Without ``lost``, which belongs to languages by name.
+        Without ``lost``, which belongs to languages by name, and with readers that do not differ.
     kind : str
         One of :data:`babelscope.gaps.KINDS`.
     width : int
@@ -99,6 +99,10 @@ def planted_likeness(planted: Planted, kind: str, *, width: int = 24) -> float:
     float
         The mean over the languages that could be drawn (``spread``), or over pairs of them.
     """
+    own_voice = 1 - planted.reader
+    if kind == "reader_similarity":
+        return own_voice**2
+    voices = {"language_similarity_text": 1.0, "language_similarity_speech": own_voice**2}.get(kind, own_voice)
     at, weights = np.polynomial.legendre.leggauss(32)
     speech = planted.meaning + planted.reach * at
     weights = weights / 2
@@ -118,7 +122,7 @@ def planted_likeness(planted: Planted, kind: str, *, width: int = 24) -> float:
         return np.asarray(rest**2 + 2 * rest * length + width * length**2)
 
     together = CORRELATION * planted.length
-    return float((over * squares(common, together)).sum() / squares(1 - planted.length, planted.length))
+    return voices * float((over * squares(common, together)).sum() / squares(1 - planted.length, planted.length))
 
 
 #: Of the log lengths of two utterances of one sentence: 0.95^2 / (0.95^2 + 0.05^2).
