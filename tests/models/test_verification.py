@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -510,12 +513,31 @@ def test_a_damaged_or_foreign_entry_is_made_anew(cache: Path, damage: str) -> No
         assert path.read_text() == whole
 
 
-def test_two_processes_may_probe_at_once(cache: Path) -> None:
+def test_threads_may_probe_at_once(cache: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         outcomes = list(pool.map(lambda _: probe(toy().sides["speech"], toy().weights), range(4)))
     assert all(each.exact_in_batches for each in outcomes)
     (path,) = cache.iterdir()
     assert json.loads(path.read_text())["key"] == path.stem
+
+
+@pytest.mark.slow
+def test_two_processes_may_probe_at_once(cache: Path) -> None:
+    code = (
+        "from babelscope.cache import cache_folder\n"
+        "from test_verification import probe, toy\n"
+        "for _ in range(20):\n"
+        "    for path in (cache_folder() / 'probes').glob('[0-9a-f]*.json'):\n"
+        "        path.unlink(missing_ok=True)\n"
+        "    assert probe(toy('reads padding').sides['speech'], toy().weights).exact_in_batches is False\n"
+    )
+    here = Path(__file__).parent
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(here), os.environ.get("PYTHONPATH", "")])}
+    both = [subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE) for _ in range(2)]
+    for process in both:
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors.decode()[-2000:]
+    assert all(json.loads(path.read_text())["key"] == path.stem for path in cache.iterdir())
 
 
 def test_a_side_of_which_no_point_holds_is_refused_in_one_line(cache: Path) -> None:
