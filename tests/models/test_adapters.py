@@ -40,6 +40,18 @@ def test_lengths_are_the_convolutions_own(tmp_path: Path) -> None:
         assert layer.length(samples) == positions
 
 
+def test_lengths_of_a_released_encoder_need_no_weights() -> None:
+    """Parakeet subsamples by 8: a stride of 1,280 samples, among which many formulas look right at a few lengths."""
+    folder = Path(__file__).parents[2].parent / "shared" / "data" / "released" / "nvidia--parakeet-ctc-0.6b"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is not here")
+    (side,) = planning.plan(f"hf:{folder}").model.sides.values()
+    frames = [samples // 160 for samples in range(8_000, 448_000, 997)]
+    for _ in range(3):
+        frames = [(count - 1) // 2 + 1 for count in frames]
+    assert [side.points[-1].length(samples) for samples in range(8_000, 448_000, 997)] == frames
+
+
 def test_a_window_of_fixed_length_gives_a_recording_its_share(tmp_path: Path) -> None:
     side = models.load(f"hf:{tiny('whisper', tmp_path)}").sides["speech"]
     assert (side.window, side.longest, side.fixed_batch_length) == (480_000, 480_000, True)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from babelscope.errors import DataError
-from babelscope.models.adapters.counting import Chain, chain_of
+from babelscope.models.adapters.counting import Chain, chain_of, chain_through
 from babelscope.models.adapters.loading import Configuration, first_line
 from babelscope.models.adapters.tracing import Layer, Shape, Stack, Trace, largest, ran_between, stacks, trace
 from babelscope.models.adapters.weightless import shapes_only
@@ -404,10 +404,21 @@ class _Measuring:
         for chain in self.chains:
             if all(chain(samples) == measured(samples) for samples in list(self.shapes)):
                 return chain
-        made = chain_of(measured, _SHORT, _LONG)
-        if made is not None:
-            self.chains.append(made)
-        return made
+        for base in (*reversed(self.chains), self._steps):
+            # From the positions of a module before, or from frames, strides are small: few formulas can be mistaken.
+            step = chain_through(base, measured, _SHORT, _LONG, hop=base.stride)
+            if step is not None:
+                made = Chain(base.stride * step.stride, base.offset + base.stride * step.offset)
+                self.chains.append(made)
+                return made
+        return None
+
+    @functools.cached_property
+    def _steps(self) -> Chain:
+        """How many frames of features a recording has; its samples, if they are the features."""
+        features, plain = self.side.features, Chain(1, 0)
+        found = chain_of(lambda samples: features(noise(samples)).shape[features.time or 0], _SHORT, _LONG)
+        return found or plain
 
     def _share(self, positions: int | None) -> tuple[Callable[[int], int], str] | None:
         if self._frames is None or positions is None or self._window_frames % positions:
