@@ -37,11 +37,13 @@ from babelscope.corpora.checks.output import in_short, problems_to_json
 from babelscope.corpora.manifest import RowError
 from babelscope.engines import ENGINES, Engine, check_engine, open_engine
 from babelscope.errors import BabelscopeError, DataError, UsageError, did_you_mean
+from babelscope.gaps.baselines.against import against_model, marked
 from babelscope.gaps.baselines.models import KINDS_BESIDE, beside, told_beside, with_beside
 from babelscope.gaps.baselines.sides import BASELINES
 from babelscope.gaps.caveats import with_corpus_caveat
 from babelscope.gaps.comparisons import MATCHES
 from babelscope.gaps.folder import locked_output, save, tidy
+from babelscope.gaps.headline import headline
 from babelscope.gaps.old_names import current_controls, current_keys, current_kind
 from babelscope.gaps.parts import PARTS
 from babelscope.gaps.result import CONTROLS, DEFAULT_CONTROLS, KINDS, Result
@@ -688,7 +690,9 @@ def run(
         second = encode_seconds(model, study, corpus, overwrite, tell, engine)
         with locked_output(study.output), computed_by(engine.comparer):
             result = _scored(study, activations, tell, second)
-            _put_beside(result, study, corpus, others, overwrite, tell, engine, Earlier(model, activations))
+            _put_beside(
+                result, study, corpus, others, overwrite, tell, engine, Earlier(model, activations), activations
+            )
             result.meta["study"] = {
                 "name": study.name,
                 "created": result.meta["study"]["created"],
@@ -752,6 +756,7 @@ def _put_beside(
     tell: Progress,
     engine: Engine,
     earlier: Earlier,
+    studied: Activations,
 ) -> None:
     """Run the models beside on the same sentences, and add their tables and one line on each.
 
@@ -760,6 +765,8 @@ def _put_beside(
     """
     found: dict[str, Result] = {}
     told: list[dict[str, Any]] = []
+    known = result.tables.get("against_baselines")
+    compared = [known[known["baseline"].isin(BASELINES)]] if known is not None else []
     for table, variant in zip(study.baselines, others, strict=True):
         label = label_of(table)
         short = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")
@@ -793,6 +800,9 @@ def _put_beside(
         tidy(own.output)
         found[label] = _scored(own, activations, tell)
         save(found[label], own.output, store_of(own))
+        if study.compute_baselines:
+            tell(f"comparing with {label}", 0, 0)
+            compared += against_model(studied, activations, label, study.measures, match=study.match, kinds=own.kinds)
         told.append(
             {
                 "label": label,
@@ -804,6 +814,11 @@ def _put_beside(
     result.tables.update(beside(found))
     if told:
         result.meta["beside"] = told
+        if len(against := marked(compared)):
+            result.tables["against_baselines"] = against
+            said = headline(result.curves, result.scores, result.meta, result.tables)
+            result.meta["headline"] = [str(sentence) for sentence in said]
+            result.meta["headline_parts"] = [sentence.parts() for sentence in said]
         result.meta.update(with_beside(result.meta, told_beside(result)))
 
 

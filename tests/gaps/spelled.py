@@ -17,16 +17,18 @@ from babelscope.testing import Planted, planted_activations
 CONCEPTS, WORDS, WIDTH = 2000, 6, 24
 
 
-def invented_texts(languages: Sequence[str], n: int, cognates: float, seed: int) -> dict[str, list[str]]:
+def invented_texts(
+    languages: Sequence[str], n: int, cognates: float, seed: int, concepts: int = CONCEPTS
+) -> dict[str, list[str]]:
     """Return n sentences in every language; a share of the concepts has nearly the same word in all of them."""
     generator = np.random.default_rng(seed)
 
     def word() -> str:
         return "".join(generator.choice(list("bdfgklmnprst" if at % 2 else "aeiou")) for at in range(7))
 
-    roots = [word() for _ in range(CONCEPTS)]
-    common = generator.random(CONCEPTS) < cognates
-    sentences = [generator.choice(CONCEPTS, WORDS, replace=False) for _ in range(n)]
+    roots = [word() for _ in range(concepts)]
+    common = generator.random(concepts) < cognates
+    sentences = [generator.choice(concepts, WORDS, replace=False) for _ in range(n)]
     texts = {}
     for language in languages:
         forms = [
@@ -46,12 +48,13 @@ def spelled_store(
     strings: float = 0.5,
     meaning: float = 0.0,
     seed: int = 0,
+    concepts: int = CONCEPTS,
 ) -> Activations:
     """Return a store whose vectors hold the strings of each text, a meaning common to all languages, and noise.
 
     Lengths say nothing. `strings` and `meaning` are shares of the variance; strings go the same way in all languages.
     """
-    texts = invented_texts(languages, n, cognates, seed)
+    texts = invented_texts(languages, n, cognates, seed, concepts)
     points = {"shared.layer.0": Planted(), "shared.layer.1": Planted()}
     store = planted_activations(
         folder / f"spelled-{seed}.zarr", points, n=n, languages=languages, width=WIDTH, seed=seed, texts=texts

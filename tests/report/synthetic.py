@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from babelscope.gaps.result import CURVE_COLUMNS, SCORE_COLUMNS, Result
+from babelscope.gaps.old_names import lengths_as_baseline
+from babelscope.gaps.result import CURVE_COLUMNS, SCORE_COLUMNS, TABLE_COLUMNS, Result
 
 LANGUAGES = ("en", "es", "fr", "it", "ru")
 MEASURES = ("svcca(variance=0.99)", "linear_cka(debiased=True)", "retrieval()")
@@ -125,10 +126,13 @@ def synthetic_result(
                         | means
                         | {"group": np.array(["mean"], dtype=object), "p": np.array([np.nan]), "groups": len(a)}
                     )
+    scores = _table(frames, SCORE_COLUMNS)
+    alone = lengths_as_baseline(scores).reindex(columns=list(TABLE_COLUMNS["baselines"]))
     return Result(
-        _table(frames, SCORE_COLUMNS),
+        scores[scores["control"] != "length_only"].reset_index(drop=True),
         _table(curves, CURVE_COLUMNS),
-        synthetic_meta(order, there, n, measures, controls),
+        synthetic_meta(order, there, n, measures, [name for name in controls if name != "length_only"]),
+        {"baselines": alone} if len(alone) else {},
     )
 
 

@@ -83,6 +83,8 @@ def current_keys(study: Mapping[str, Any]) -> dict[str, Any]:
 def lengths_as_baseline(scores: pd.DataFrame) -> pd.DataFrame:
     """Return the scores of lengths alone with the columns of the table ``baselines``, and more."""
     rows = scores[scores["control"] == LENGTH_ONLY]
+    if rows.empty:
+        return rows
     same = rows["language_a"] == rows["language_b"]
     group = rows["language_a"].where(same, rows["language_a"] + "-" + rows["language_b"])
     rows = rows.assign(baseline="lengths", group=group, groups=1)

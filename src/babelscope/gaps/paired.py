@@ -235,7 +235,44 @@ def _at(
     return [(comparison, there[key]) for key, comparison in held(first, one).items() if key in there]
 
 
-def _differences(
+def together(
+    a: Activations,
+    b: Activations,
+    measure: str,
+    *,
+    kinds: Sequence[str] | None = None,
+    match: str = "output",
+    permutations: int = 200,
+    seed: int = 0,
+) -> tuple[list[Comparison], Scored]:
+    """Score what two stores compare at points of the same name, so that differences have their deviations.
+
+    Returns
+    -------
+    comparisons : list of Comparison
+        Those that both stores have and the measure allows.
+    scored : Scored
+        Those of `a`, then those of `b`, each in the order of the comparisons.
+
+    Raises
+    ------
+    DataError
+        If the sentences are not the same, naming the first that differs.
+    """
+    same_sentences(a, b)
+    languages = [code for code in a.languages if code in b.languages]
+    one_space = parse_measure(measure).same_space
+    there = [
+        {one: None for one in plan(store, match, kinds) if {one.a.language, one.b.language} <= set(languages)}
+        for store in (a, b)
+    ]
+    both = [_Both(one, one) for one in there[0] if one in there[1] and (one.same_space or not one_space)]
+    if not both:
+        return [], Scored(pd.DataFrame({"measure": [], "value": []}), Deviations.none(0))
+    return [one.a for one in both], _scored(a, b, both, measure, len(a.sentences), permutations, seed, None)
+
+
+def _scored(
     a: Activations,
     b: Activations,
     found: Sequence[_Both],
@@ -244,7 +281,8 @@ def _differences(
     permutations: int,
     seed: int,
     progress: Callable[[int, int], None] | None,
-) -> list[dict[str, Any]]:
+) -> Scored:
+    """Score the comparisons of the first store, then those of the second, all by the same draws of sentences."""
     stores = (a, b)
     kept: dict[tuple[int, Place], NDArray[np.float32]] = {}
 
@@ -298,8 +336,21 @@ def _differences(
             "null_mean": null_mean,
         }
     )
-    scored = Scored(table, drawn)
-    if np.isfinite(table["null_mean"]).all():  # else a measure without a null: the values themselves
+    return Scored(table, drawn)
+
+
+def _differences(
+    a: Activations,
+    b: Activations,
+    found: Sequence[_Both],
+    measure: str,
+    n: int,
+    permutations: int,
+    seed: int,
+    progress: Callable[[int, int], None] | None,
+) -> list[dict[str, Any]]:
+    scored = _scored(a, b, found, measure, n, permutations, seed, progress)
+    if np.isfinite(scored.rows["null_mean"]).all():  # else a measure without a null: the values themselves
         scored = scored.corrected
     rows: list[dict[str, Any]] = []
     places: dict[tuple[str, ...], list[int]] = {}

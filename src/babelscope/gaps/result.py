@@ -275,6 +275,8 @@ TABLE_COLUMNS: dict[str, tuple[str, ...]] = {
 CONTROLS: dict[str, str] = {
     "none": "as it is",
     "length_regressed": "log duration and token count regressed out of both sides",
+    "strings_regressed": "leading directions of the transcripts' letters regressed out of both sides",
+    "sounds_regressed": "leading directions of the transcripts' phones regressed out of both sides",
     "shuffled": "one side's sentences shuffled: what unrelated data gives",
 }
 

@@ -17,6 +17,7 @@ from babelscope.capture.store import Activations, now, versions
 from babelscope.errors import DataError, UsageError, did_you_mean
 from babelscope.gaps.above_chance import LEVEL as ABOVE_CHANCE
 from babelscope.gaps.baselines.against import against_baselines, baselines_table
+from babelscope.gaps.baselines.regressed import FORMS, form_covariates
 from babelscope.gaps.baselines.sides import Baseline, baselines_of
 from babelscope.gaps.by_class import intervals_of_means
 from babelscope.gaps.caveats import caveats
@@ -281,6 +282,7 @@ def compare(
             "conventions": scores.drop_duplicates("measure").set_index("measure")["convention"].to_dict(),
             "controls": list(controls),
             "baselines": described_baselines,
+            "regressed": scoring.regressed,
             "permutations": permutations,
             "null": NULL_TEXT if documents is None else NULL_TEXT_BY_CLUSTER,
             "clusters": described(activations.clusters, used=documents is not None),
@@ -405,6 +407,7 @@ class _Scoring:
         self.progress = progress
         self.frames: list[pd.DataFrame] = []
         self.deviations: dict[str, NDArray[np.float64]] = {}
+        self.regressed: dict[str, dict[str, float]] = {}
 
     def scores(self) -> pd.DataFrame:
         """Return all scores, control after control."""
@@ -425,6 +428,9 @@ class _Scoring:
             rows = [at for at, one in enumerate(self.comparisons) if one.same_space or not same_space]
             if chosen and rows:
                 self._take(chosen, rows, wanted, "one-space" if same_space else "any-space")
+        for control in self.controls:
+            if control in FORMS:
+                self._regress_form(measures, control)
 
     def deviating(
         self, names: Sequence[str], closed: Sequence[str], drawn: Sequence[str], n: int
@@ -525,6 +531,29 @@ class _Scoring:
                     if (into := self.deviations.get(str(chosen[number]))) is not None:
                         into[:, rows] = spread_over(table.deviations[:, at].T, units, one.rows, int(units.max()) + 1)
 
+    def _regress_form(self, measures: Sequence[Measure], control: str) -> None:
+        """Score every comparison with the strings or sounds of its languages regressed out of both sides."""
+        covariates, self.regressed[control] = form_covariates(
+            self.activations, control, map(_languages, self.comparisons)
+        )
+        for same_space in (False, True):
+            chosen = [measure for measure in measures if measure.same_space is same_space]
+            there = [one for one in self.comparisons if _languages(one) in covariates]
+            comparisons = [one for one in there if one.same_space or not same_space]
+            if not (chosen and comparisons):
+                continue
+            table = self._table(
+                {place: partial(self.read, place) for one in comparisons for place in (one.a, one.b)},
+                comparisons,
+                chosen,
+                (REGRESSED,),
+                "one-space" if same_space else "any-space",
+                control=control,
+                keys=[_languages(one) for one in comparisons],
+                covariates=covariates,
+            )
+            self._add(comparisons, chosen, table.numbers[:, :, 0], control)
+
     def _covariates(self, comparisons: Sequence[Comparison]) -> dict[Any, NDArray[np.float64]]:
         """Return the lengths that are regressed out of a pair: log seconds and log tokens of its languages."""
         n = len(self.activations.sentences)
@@ -542,21 +571,24 @@ class _Scoring:
         measures: Sequence[Measure],
         controls: tuple[str, ...],
         name: str,
+        control: str = "",
         **per_pair: Any,
     ) -> PairTable:
+        plain = not control
+        part = self._part(f"{name}-{control}" if control else name)
         settings = Settings(
             tuple(measures),
             tuple(null_kind(measure, "auto", clustered=self.settings["documents"] is not None) for measure in measures),
-            controls=(NONE, *(control for control in controls if control != NONE)),
-            clusters=self.clusters if any(measure.has_influence for measure in measures) else None,
+            controls=(NONE, *(one for one in controls if one != NONE)) if plain else controls,
+            clusters=self.clusters if plain and any(measure.has_influence for measure in measures) else None,
             sequential=True,
             tails=self._tails(measures),
-            fingerprints=self.parts.of(self._part(name)) is not None,
+            fingerprints=self.parts.of(part) is not None,
             **self.settings,
         )
         told = None if self.progress is None else partial(self.progress, f"{_PROGRESS[name]}{self._of_baseline}")
         table = PairTable(sides, [(one.a, one.b) for one in comparisons], settings, progress=told, **per_pair)
-        if (folder := self.parts.of(self._part(name))) is not None:
+        if (folder := self.parts.of(part)) is not None:
             table.keep_in(folder)
         with table.computing() as pool:
             table.fill(pool)

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from babelscope.errors import DataError
+from babelscope.gaps.baselines.sentences import title_of
 from babelscope.gaps.old_names import current_kind
 from babelscope.gaps.result import Result
 from babelscope.report import select
@@ -454,7 +455,9 @@ def retrieval_chart(result: Result, kind: str, *, most: int = 60, width: int = 3
         for a, b in zip(table["language_a"], table["language_b"], strict=True)
     ]
     series = {"value": CONTROL_TITLES["none"]} | {
-        name: CONTROL_TITLES[name] for name in ("length_regressed", "length_only", "shuffled")
+        "length_regressed": CONTROL_TITLES["length_regressed"],
+        "baseline": title_of(table.attrs["baseline"]),
+        "shuffled": CONTROL_TITLES["shuffled"],
     }
     records = [
         {"row": pair, "series": title, "value": float(found)}

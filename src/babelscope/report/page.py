@@ -20,6 +20,7 @@ from babelscope.report import charts, drawing, figures, packing, select, words
 from babelscope.report.recordings import Heard
 from babelscope.report.remembering import Settled
 from babelscope.report.sections import (
+    baselines,
     beside,
     crosslayer,
     curves,
@@ -172,6 +173,7 @@ def gather(result: Result) -> dict[str, Any]:
         "measures": curves.section(result),
         "curves_lead": curves.lead(result),
         "classes": curves.classes(result),
+        "baselines": baselines.section(result),
         "beside": beside.section(result),
         "heat": maps.section(result),
         "cross": crosslayer.section(result),
@@ -295,7 +297,8 @@ def _contents(sections: dict[str, Any]) -> list[tuple[str, str]]:
         ("diagnosis", "Diagnosis", sections["diagnosis"]),
         ("curves", "Along the layers", True),
         ("classes", "Resource classes", sections["classes"]),
-        ("beside", "Beside other models", sections["beside"]),
+        ("baselines", "Baselines", sections["baselines"]),
+        ("beside", "Other models as baselines", sections["beside"]),
         ("maps", "Languages compared with each other", True),
         ("cross", "Layer by layer, speech and text", sections["cross"]),
         ("variance", "What the variance is", sections["variance"]),

@@ -415,9 +415,9 @@ def retrieval_rows(result: Result, kind: str, most: int | None = None) -> pd.Dat
     Returns
     -------
     DataFrame
-        Columns language_a, language_b, first, value, p, chance, length_regressed, length_only, shuffled, n: the score
-        at the first point and at the last, its p-value and its null mean, and the controls at the last point (length
-        alone has no depth: wherever it stands). The attributes ``first`` and ``last`` name the points.
+        Columns language_a, language_b, first, value, p, chance, length_regressed, baseline, shuffled, n: the score at
+        the first point and at the last, its p-value and its null mean, the controls at the last point, and the
+        strongest baseline. The attributes ``first`` and ``last`` name the points, ``baseline`` the baseline.
     """
     columns = [
         "language_a",
@@ -427,7 +427,7 @@ def retrieval_rows(result: Result, kind: str, most: int | None = None) -> pd.Dat
         "p",
         "chance",
         "length_regressed",
-        "length_only",
+        "baseline",
         "shuffled",
         "n",
     ]
@@ -445,7 +445,6 @@ def retrieval_rows(result: Result, kind: str, most: int | None = None) -> pd.Dat
     def at(control: str, point: str) -> pd.DataFrame:
         found = rows(part, control=control)
         here = rows(found, point_a=point)
-        here = found if here.empty and control == "length_only" else here
         here = here.astype(dict.fromkeys(keys, object))
         return here.drop_duplicates(keys).set_index(keys)
 
@@ -456,19 +455,35 @@ def retrieval_rows(result: Result, kind: str, most: int | None = None) -> pd.Dat
         {"first": at("none", first)["value"].reindex(plain.index), "value": plain["value"], "p": plain["p"]}
     )
     table["chance"] = plain["null_mean"]
-    for control in ("length_regressed", "length_only", "shuffled"):
+    for control in ("length_regressed", "shuffled"):
         table[control] = at(control, last)["value"].reindex(plain.index)
+    name, scores = baseline_scores(result, kind, measure or "")
+    table["baseline"] = scores.reindex(plain.index)
     table["n"] = plain["n"]
     table = table.reset_index()
     order = {name: index for index, name in enumerate(languages(result))}
     table = table.sort_values(keys, key=lambda column: column.map(order), kind="stable").reset_index(drop=True)
-    table.attrs.update(first=first, last=last, of=len(table), pivot=None)
+    table.attrs.update(first=first, last=last, of=len(table), pivot=None, baseline=name)
     if most is not None and len(table) > most and kind not in OF_ONE_LANGUAGE:
         pivot = next((name for name in ("en", "eng") if name in order), next(iter(order)))
         attrs = {**table.attrs, "pivot": pivot}
         table = table[(table["language_a"] == pivot) | (table["language_b"] == pivot)].reset_index(drop=True)
         table.attrs.update(attrs)
     return table
+
+
+def baseline_scores(result: Result, kind: str, measure: str) -> tuple[str, pd.Series[Any]]:
+    """Return the strongest baseline of a kind that has every language or pair, and its scores by the two languages."""
+    table = result.tables.get("baselines")
+    part = rows(table, kind=kind, measure=measure) if table is not None else pd.DataFrame(columns=["group"])
+    means = part[part["group"] == "mean"]
+    if means.empty:
+        return "", pd.Series(dtype=float)
+    means = means[means["groups"] == means["groups"].max()]
+    name = str(highest(means.assign(level=means["chance_corrected"].fillna(-np.inf)), "level")["baseline"])
+    found = part[(part["baseline"] == name) & (part["group"] != "mean")]
+    found = found.astype(dict.fromkeys(["language_a", "language_b"], object))
+    return name, found.set_index(["language_a", "language_b"])["value"]
 
 
 def known(what: str, name: str, there: Sequence[str]) -> str:

@@ -62,6 +62,8 @@ CONTROL_TITLES: dict[str, str] = {
     "none": "as it is",
     "length_regressed": "length regressed out",
     "length_only": "length alone",
+    "strings_regressed": "strings regressed out",
+    "sounds_regressed": "sounds regressed out",
     "shuffled": "shuffled",
 }
 

@@ -44,7 +44,7 @@ class Settings:
     single, fingerprints : bool
         Whether prepared sides are kept in single precision, and whether what is read is fingerprinted.
     controls : tuple of str
-        :data:`NONE` first.
+        :data:`NONE` first, or :data:`REGRESSED` alone.
     clusters : ndarray of int, shape (n,), or None
         Which cluster each sentence is in, from 0: deviations are given where a measure has a closed form of them.
     documents : ndarray of int, shape (n,), or None

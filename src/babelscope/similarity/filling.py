@@ -87,7 +87,7 @@ class BlockWorker:
         for a, b in pairs:
             for measure in self.settings.measures:
                 measure.check_pair((sides[a].n, sides[a].d), (sides[b].n, sides[b].d), (a, b))
-        together = self._products(pairs, sides)
+        together = self._products(pairs, sides) if NONE in self.settings.controls else {}
         pieces = np.array_split(rows, min(len(rows), self.workers * 8))
         list(self.pool.map(partial(self._piece, block=block, sides=sides, together=together, filled=filled), pieces))
 
@@ -148,7 +148,7 @@ class BlockWorker:
             a, b = block.pairs[row]
             left, right = sides[a], sides[b]
             order = self._shuffle(block, row, left.n)
-            for at in range(len(self.settings.measures)):
+            for at in range(len(self.settings.measures) if NONE in self.settings.controls else 0):
                 known = together.get(at, {}).get((a, b))
                 self._plain(filled, row, at, left, right, known, order)
             if REGRESSED in self.settings.controls and block.keys[row] is not None:

@@ -7,17 +7,20 @@ point that was chosen for being the highest.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from babelscope.capture.store import Activations
 from babelscope.gaps.contrasts import Scored, Term
-from babelscope.gaps.pairing import shown_points
+from babelscope.gaps.paired import together
+from babelscope.gaps.pairing import pairs_of_points, shown_points
 from babelscope.gaps.resampling import Deviations
 from babelscope.gaps.result import TABLE_COLUMNS
 from babelscope.gaps.simultaneous import Simultaneous, simultaneous
+from babelscope.similarity import parse_measure
 
 _PAIR = ["language_a", "language_b"]
 
@@ -83,7 +86,54 @@ def against_baselines(scored: Mapping[str, Scored], baselines: Mapping[str, Mapp
     return marked(frames)
 
 
-def marked(frames: list[pd.DataFrame]) -> pd.DataFrame:
+def against_model(
+    own: Activations, other: Activations, label: str, measures: Sequence[str], *, match: str, kinds: Sequence[str]
+) -> list[pd.DataFrame]:
+    """Return how much higher the model's scores are than another model's, at the points that both have.
+
+    Parameters
+    ----------
+    own, other : Activations
+        Of the same sentences.
+    label : str
+        What the other model is called.
+    measures : sequence of str
+        Those with deviations in closed form are compared.
+    match : str
+    kinds : sequence of str
+
+    Returns
+    -------
+    list of DataFrame
+        Parts of the table ``against_baselines``, for :func:`marked`.
+
+    Raises
+    ------
+    DataError
+        If the sentences are not the same.
+    """
+    frames = []
+    for measure in measures:
+        if not parse_measure(measure).has_influence:
+            continue
+        comparisons, both = together(own, other, measure, kinds=kinds, match=match)
+        count = len(comparisons)
+        shown = dict(pairs_of_points(own, match))  # the deepest text point stands last
+        places: dict[str, dict[tuple[str, str], list[int]]] = {}
+        for at, one in enumerate(comparisons):
+            across = one.kind in ("modality_similarity", "cross_similarity")
+            if not across or shown[one.a.point] == one.b.point:
+                places.setdefault(one.kind, {}).setdefault((one.a.point, one.b.point), []).append(at)
+        rows = both.rows.assign(n=float(len(own.sentences)))
+        whole = Scored(rows, both.deviations)
+        for kind, of_points in places.items():
+            terms = [(np.array(at), np.array(at) + count) for at in of_points.values()]
+            points = [(a, b, len(at)) for (a, b), at in of_points.items()]
+            frames.append(_rows(whole, kind, label, points, terms))
+    return frames
+
+
+def marked(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Return parts of the table together, with the strongest baseline marked at each point.
 
     That is the one with the largest chance-corrected mean, among those that have every language or pair that the model

@@ -92,10 +92,9 @@ def _ends(result: Result) -> Traced | None:
             parts |= {f"label{len(listed)}": str(label), f"value{len(listed)}": told("beside", rows.iloc[0], "value")}
             listed.append(f"{{label{len(listed)}}} {{value{len(listed)}}}")
         return Traced(
-            "At {point} {measure} between speech and text of one language is {value} (unrelated sentences: {null}); "
+            "At {point} {measure} between speech and text of one language is {value}; "
             "for comparison: " + ", ".join(listed) + ".",
-            point=str(point), measure=measure_title(str(measure)), value=told("curves", at, "value"),
-            null=told("curves", at, "null_mean"), **parts,
+            point=str(point), measure=measure_title(str(measure)), value=told("curves", at, "value"), **parts,
         )  # fmt: skip
     return None
 

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
+from babelscope.gaps.baselines.sentences import title_of
 from babelscope.gaps.result import Result
 from babelscope.report import select, words
 from babelscope.report.drawing import Frame, clean, svg
@@ -25,7 +26,7 @@ def section(result: Result) -> list[dict[str, Any]]:
             continue
         shown = [
             name
-            for name in ("first", "value", "length_regressed", "length_only", "shuffled", "chance", "p")
+            for name in ("first", "value", "length_regressed", "baseline", "shuffled", "chance", "p")
             if table[name].notna().any()
         ]
         if table.attrs["first"] == table.attrs["last"]:
@@ -33,6 +34,7 @@ def section(result: Result) -> list[dict[str, Any]]:
         tables.append(
             {"kind": kind, "rows": table.to_dict("records"), "columns": shown}
             | {name: table.attrs[name] for name in ("first", "last", "of", "pivot")}
+            | {"baseline": title_of(table.attrs["baseline"])}
         )
     return tables
 
@@ -41,7 +43,7 @@ def section(result: Result) -> list[dict[str, Any]]:
 _SERIES: dict[str, tuple[str, str]] = {
     "value": ("var(--ink)", "M-3.6 0a3.6 3.6 0 1 0 7.2 0a3.6 3.6 0 1 0 -7.2 0Z"),
     "length_regressed": ("var(--language-0)", "M0 -4.6L4.6 0L0 4.6L-4.6 0Z"),
-    "length_only": ("var(--language-1)", "M0 -4.4L4.4 3.6H-4.4Z"),
+    "baseline": ("var(--language-1)", "M0 -4.4L4.4 3.6H-4.4Z"),
     "shuffled": ("var(--thin)", "M-4 -1.2H-1.2V-4H1.2V-1.2H4V1.2H1.2V4H-1.2V1.2H-4Z"),
 }
 
@@ -57,7 +59,11 @@ def picture(table: pd.DataFrame, kind: str) -> Markup:
     ]
     step, left = 18, round(min(190, max(map(len, pairs), default=0) * 6.4 + 12))
     there = [name for name in _SERIES if table[name].notna().any()]
-    titles = {name: words.CONTROL_TITLES["none" if name == "value" else name] for name in there}
+    baseline = title_of(table.attrs["baseline"])
+    titles = {
+        name: baseline if name == "baseline" else words.CONTROL_TITLES["none" if name == "value" else name]
+        for name in there
+    }
     frame = Frame(width=360, height=step * len(pairs), left=left, top=64, right=14, x_title="P@1")
     frame.parts += [
         f'<text x="0" y="14" font-size="13" font-weight="bold" fill="var(--ink)">Retrieval: '
