@@ -141,6 +141,11 @@ def curves_title(kind: str) -> str:
 def curves_key(result: Result, kind: str, regressed: bool) -> str:
     """Say what the lines and bands of the curves of a kind are."""
     lines = f"black: mean over {_unit(kind, 2)}; grey band: null, from its mean to its 95th percentile"
+    strongest = [select.baseline_level(result, kind, name)[0] for name in select.measures(result)]
+    if any(strongest):
+        lines += (
+            f"; dash-dotted: strongest baseline ({', '.join(map(title_of, select.in_order(filter(None, strongest))))})"
+        )
     if regressed and len(select.rows(result.curves, kind=kind, control="length_regressed")):
         lines += "; dashed: mean with length regressed out, dotted grey: its null's 95th percentile"
     if select.rows(result.curves, kind=kind)["ceiling"].notna().any():
@@ -221,6 +226,14 @@ def _curve_panel(
             _chart(mean, "ceiling")
             .mark_line(color=INK, strokeWidth=1.25, strokeDash=[1, 3])
             .encode(x=x, y=at("ceiling", heading))
+        )
+    _, level = select.baseline_level(result, kind, measure)
+    if level is not None:
+        layers.append(
+            alt.Chart(pd.DataFrame({"baseline": [level]}))
+            .properties(name="baseline")
+            .mark_rule(color=LANGUAGE_COLOURS[1], strokeWidth=1.5, strokeDash=[8, 3, 2, 3])
+            .encode(y=at("baseline", heading))
         )
     layers.append(_chart(mean, "mean").mark_line(color=INK, strokeWidth=2.25).encode(x=x, y=at("value", heading)))
     layers.append(

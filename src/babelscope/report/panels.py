@@ -40,8 +40,9 @@ def curve_panel(result: Result, kind: str, measure: str, identifier: str) -> Mar
     -------
     Markup
         An SVG element whose groups are ``layer-null``, ``layer-interval``, ``layer-each`` (a path a language or pair,
-        named by ``data-group``), ``layer-regressednull``, ``layer-regressed``, ``layer-ceiling``, ``layer-mean`` and
-        ``layer-stages``; one that has nothing to show is left out.
+        named by ``data-group``), ``layer-baseline`` (the strongest baseline), ``layer-regressednull``,
+        ``layer-regressed``, ``layer-ceiling``, ``layer-mean`` and ``layer-stages``; one that has nothing to show is
+        left out.
     """
     frame = _frame(result, measure)
     width, height = _outer(frame)
@@ -125,6 +126,10 @@ def _inner(frame: Frame, result: Result, kind: str, measure: str) -> str:
     if 1 < len(names) <= charts.MOST_LINES:
         layers.append(("each", _each(frame, part, names, _coloured(kind, names))))
     without = _Curve.of(select.mean_of(select.curve(result, kind, measure, "length_regressed")))
+    _, level = select.baseline_level(result, kind, measure)
+    if level is not None and mean.depth:
+        ends = [min(mean.depth), max(mean.depth)]
+        layers.append(("baseline", _line(frame, ends, [level, level], "language-1", 1.5, "8 3 2 3")))
     layers += [
         ("regressednull", _line(frame, without.depth, without.null_q95, "null-edge", 0.75, "2 2")),
         ("regressed", _line(frame, without.depth, without.value, "ink", 1.5, "5 3")),

@@ -486,6 +486,12 @@ def baseline_scores(result: Result, kind: str, measure: str) -> tuple[str, pd.Se
     return name, found.set_index(["language_a", "language_b"])["value"]
 
 
+def baseline_level(result: Result, kind: str, measure: str) -> tuple[str, float | None]:
+    """Return the strongest baseline of a kind and measure, and its mean; None where none was computed."""
+    name, scores = baseline_scores(result, kind, measure)
+    return name, float(scores.mean()) if len(scores) else None
+
+
 def known(what: str, name: str, there: Sequence[str]) -> str:
     """Return `name` if it is there; of a kind of comparison, by its present name.
 
