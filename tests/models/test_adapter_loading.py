@@ -60,6 +60,13 @@ def test_the_part_that_is_looked_at_has_the_released_weights(name: str, tmp_path
     assert not loaded.model.training and not any(each.requires_grad for each in loaded.model.parameters())
 
 
+def test_an_encoder_that_was_saved_alone_is_read_although_its_settings_are_of_two_halves(tmp_path: Path) -> None:
+    """Classes of such encoders write in the configuration that they are made from."""
+    folder = _changed(tiny("mt5", tmp_path), architectures=["MT5EncoderModel"])
+    loaded = load_model(read_configuration(folder), Place(folder, "x"), LoadOptions("x"))
+    assert type(loaded.model).__name__ == "MT5EncoderModel"
+
+
 def test_weights_come_in_the_dtype_that_is_asked_for(tmp_path: Path) -> None:
     folder = tiny("qwen3", tmp_path)
     loaded = load_model(read_configuration(folder), Place(folder, "x"), LoadOptions("x", dtype="bfloat16"))

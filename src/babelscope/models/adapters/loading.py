@@ -6,6 +6,7 @@ mT5) the encoder alone: the rest would take memory, and nothing looks at it.
 
 from __future__ import annotations
 
+import copy
 import importlib
 import inspect
 import re
@@ -380,7 +381,8 @@ def _other_parts(whole: Any, body: Any, config: Any) -> list[str]:
     if whole is body:
         return []
     try:
-        blank = build_without_weights(lambda: cast(nn.Module, whole(config)))
+        # a copy: some classes (T5's encoder) write in the configuration that they are made from
+        blank = build_without_weights(lambda: cast(nn.Module, whole(copy.deepcopy(config))))
     except Exception:  # the class that the configuration names cannot be made from it: its heads stay unknown
         return []
     tables = (blank.named_parameters(remove_duplicate=False), blank.named_buffers(remove_duplicate=False))
@@ -389,7 +391,7 @@ def _other_parts(whole: Any, body: Any, config: Any) -> list[str]:
 
 
 def _blank_children(body: Any, config: Any) -> Iterator[tuple[str, nn.Module]]:
-    yield from build_without_weights(lambda: cast(nn.Module, body(config))).named_children()
+    yield from build_without_weights(lambda: cast(nn.Module, body(copy.deepcopy(config)))).named_children()
 
 
 def load_model(configuration: Configuration, place: Place, options: LoadOptions) -> Loaded:
@@ -417,9 +419,9 @@ def load_model(configuration: Configuration, place: Place, options: LoadOptions)
         larger, path = configuration.inside
         try:
             whole, files, attention = _read(larger, place, options)
-        except DataError:
+            model = whole.get_submodule(path)
+        except (DataError, AttributeError):
             raise error from None
-        model = whole.get_submodule(path)
     placed = place_parts({"model": model}, options)
     return Loaded(model, files, {"dtype": options.dtype, "attention": attention, **placed})
 
