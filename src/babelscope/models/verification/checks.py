@@ -214,7 +214,7 @@ class Examination:
         spread += [self.typical, high]
         if self.side.fixed_batch_length:
             return sorted({size for size in (low, *spread) if low <= size <= high})
-        steps = range(min(2 * -(-self.coarsest // HOP), 512)) if self.full else (0, 1, 2, 3, 5, 8, 13, 21)
+        steps = range(min(max(2 * -(-self.coarsest // HOP), 22), 512)) if self.full else (0, 1, 2, 3, 5, 8, 13, 21)
         dense = [low + HOP * step + 7 * step % HOP for step in steps]
         starts = (low, high - 2 * self.coarsest) if self.full else (low,)
         edges = [size for start in starts for size in self._edges(start)]
