@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -105,3 +107,55 @@ def test_sizes_that_transformers_reads_otherwise_are_refused(tmp_path: Path) -> 
     folder = _changed(tiny("whisper", tmp_path), audio_config={"hidden_size": 8})
     with pytest.raises(DataError, match="audio_config"):
         read_configuration(folder)
+
+
+_LOADING = """
+import sys, threading, time
+from pathlib import Path
+from babelscope.models.adapters.loading import load_model, read_configuration
+from babelscope.models.options import LoadOptions
+from babelscope.models.weights.places import Place
+
+def anonymous():
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(status.split("RssAnon:")[1].split()[0])
+
+def load(folder, dtype):
+    return load_model(read_configuration(folder), Place(folder, "x"), LoadOptions("x", dtype=dtype)).model
+
+small, large, dtype = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+load(small, dtype)  # imports what it needs
+before, most, done = anonymous(), [0], threading.Event()
+
+def watch():
+    while not done.is_set():
+        most[0] = max(most[0], anonymous())
+        time.sleep(0.002)
+
+watcher = threading.Thread(target=watch)
+watcher.start()
+model = load(large, dtype)
+done.set()
+watcher.join()
+weights = sum(each.numel() * each.element_size() for each in model.parameters())
+print((most[0] - before) / weights)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="needs /proc to see how much memory is mapped")
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_loading_takes_little_more_than_the_weights(dtype: str, tmp_path: Path) -> None:
+    """At most 1.15 times the weights in the dtype that is asked for, over what is mapped from the files."""
+    from transformers import XLMRobertaConfig, XLMRobertaModel
+
+    sizes = {"hidden_size": 512, "intermediate_size": 2048, "num_hidden_layers": 8, "num_attention_heads": 8}
+    XLMRobertaModel(XLMRobertaConfig(vocab_size=50_000, **sizes)).save_pretrained(tmp_path / "large")
+    small = tiny("xlm-r", tmp_path / "small")
+    ran = subprocess.run(
+        [sys.executable, "-c", _LOADING, str(small), str(tmp_path / "large"), dtype],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert float(ran.stdout.split()[-1]) <= 1.15
