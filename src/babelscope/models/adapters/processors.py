@@ -171,14 +171,24 @@ def _tokenizer(folder: Path, planning: bool) -> Any:
         count, reason = len(made), ""
     except Exception as error:  # the library raises whatever its parts do
         made, count, reason = None, 0, _line(error)
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    wanted = config.get("vocab_size") or config.get("text_config", {}).get("vocab_size") or 0
+    wanted = _vocabulary(json.loads((folder / "config.json").read_text(encoding="utf-8")))
     if made is not None and count >= min(256, int(wanted) // 2):
         return made
     if planning:
         return Letters()
     reason = reason or f"it has {count} tokens and the model {wanted}"
     raise DataError(f"the tokenizer in {folder} cannot be read ({reason}): add the checkpoint's own files")
+
+
+def _vocabulary(settings: Mapping[str, Any]) -> int:
+    """Return how many tokens a model reads, by its configuration or the one of its text inside it; 0 if none says."""
+    said = settings.get("vocab_size")
+    inner = (settings.get(name) for name in ("text_config", "thinker_config"))
+    return (
+        said
+        if isinstance(said, int)
+        else max((_vocabulary(each) for each in inner if isinstance(each, dict)), default=0)
+    )
 
 
 def _line(error: Exception) -> str:
