@@ -16,8 +16,9 @@ from torch import nn
 from babelscope import models
 from babelscope.capture import Capture
 from babelscope.errors import DataError, UsageError
-from babelscope.models.adapters import prompts, towers
+from babelscope.models.adapters import prompts, speech_llm, towers
 from babelscope.models.adapters.counting import Chain, chain_of, chain_through
+from babelscope.models.adapters.processors import Processors
 from babelscope.models.adapters.speech_llm_sides import noise
 from babelscope.models.adapters.tracing import trace
 from babelscope.models.base import Model, Side
@@ -302,4 +303,14 @@ def test_a_model_that_does_nothing_more_for_a_recording_is_refused_in_one_line()
     noted = trace(root, lambda: root(torch.zeros(1, 3, dtype=torch.long)))
     with pytest.raises(DataError, match="no audio tower or projector") as caught:
         towers.find(root, noted, noted, lambda spot: None)
+    assert "\n" not in str(caught.value)
+
+
+def test_whatever_a_strange_model_raises_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("sizes differ\nat many places")
+
+    monkeypatch.setattr(speech_llm, "_Builder", fail)
+    with pytest.raises(DataError, match=r"_Deaf cannot be read by rules: .*sizes differ") as caught:
+        speech_llm.build(_Deaf(), Processors(None, None, None, None))
     assert "\n" not in str(caught.value)

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from babelscope.errors import DataError
+from babelscope.errors import BabelscopeError, DataError
 from babelscope.models.adapters import prompts, recordings, towers
 from babelscope.models.adapters.counting import Chain, chain_through
 from babelscope.models.adapters.loading import Configuration, load_model
@@ -173,8 +173,14 @@ def build(root: nn.Module, processors: Processors, prompt: str = "") -> Built:
     UsageError
         If the prompt has not one ``{}``.
     """
-    builder = _Builder(root, processors, prompt)
-    return builder.build()
+    try:
+        return _Builder(root, processors, prompt).build()
+    except BabelscopeError:
+        raise
+    except Exception as error:  # models and processors raise whatever their parts do
+        raise DataError(
+            f"{type(root).__name__} cannot be read by rules: a forward pass fails ({_line(error)}); name another model"
+        ) from error
 
 
 class _Builder:
