@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from babelscope.gaps.baselines.sentences import title_of
+from babelscope.gaps.baselines.sides import BASELINES
 from babelscope.gaps.result import Result
 from babelscope.report import select, words
 from babelscope.report.told import tell
@@ -21,7 +22,8 @@ def section(result: Result) -> dict[str, Any] | None:
     table = result.tables.get("against_baselines")
     if table is None or table.empty:
         return None
-    names = select.in_order(table["baseline"])
+    there = select.in_order(table["baseline"])
+    names = [name for name in BASELINES if name in there] + [name for name in there if name not in BASELINES]
     tables = [
         _table(table[table["kind"] == kind], str(kind), names)
         for kind in select.kinds(result)
