@@ -14,7 +14,7 @@ from babelscope.testing import Planted, planted_activations
 
 #: Many concepts, so that few words occur in two sentences: else strings have much in common without any cognates,
 #: under measures of how similar the sentences of one language are.
-CONCEPTS, WORDS, WIDTH = 2000, 6, 24
+CONCEPTS, WORDS, WIDTH = 2000, 6, 256
 
 
 def invented_texts(
