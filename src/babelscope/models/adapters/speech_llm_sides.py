@@ -68,22 +68,24 @@ class _Through(Side):
             raise DataError(f"{total} positions with the prompt are more than the language model's {self.most}")
 
 
-@dataclass(frozen=True)
-class Reader:
+class Reader(nn.Module):
     """The language model of a model whose forward pass takes no text without a recording.
 
-    Attributes
+    A module, so that copies of a side for several threads have one of their own.
+
+    Parameters
     ----------
     embeddings, language : torch.nn.Module
     constants : mapping
         What the whole model passes to its language model whatever it hears.
     """
 
-    embeddings: nn.Module
-    language: nn.Module
-    constants: Mapping[str, Any]
+    def __init__(self, embeddings: nn.Module, language: nn.Module, constants: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.embeddings, self.language, self.constants = embeddings, language, dict(constants)
+        self.eval()
 
-    def __call__(self, ids: Tensor, mask: Tensor) -> Any:
+    def forward(self, ids: Tensor, mask: Tensor) -> Any:
         """Run the language model on token ids."""
         constants = {name: _elsewhere(value, ids.device) for name, value in self.constants.items()}
         return self.language(inputs_embeds=self.embeddings(ids), attention_mask=mask, use_cache=False, **constants)
