@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from babelscope.models.adapters.loading import whole_parameters
 from babelscope.models.planning import plan
 from babelscope.testing import tiny
 
@@ -25,6 +26,32 @@ _RELEASED = {
     "google--gemma-4-26B-A4B-it": 25805.9,
     "mistralai--Voxtral-Mini-3B-2507": 4273.6,
 }
+
+
+#: Millions of parameters of the whole released model, as published or as its index and shapes say.
+_WHOLE = {
+    "Qwen--Qwen2-Audio-7B-Instruct": 8397.1,
+    "Qwen--Qwen2.5-Omni-3B": 5537.1,
+    "Qwen--Qwen3-Omni-30B-A3B-Instruct": 35259.8,
+    "Qwen--Qwen3-ASR-0.6B": 782.4,  # with the sizes that are written, which transformers does not read by itself
+    "mistralai--Voxtral-Small-24B-2507": 24261.8,
+    "ibm-granite--granite-speech-3.3-8b": 8648.6,
+    "google--gemma-4-E4B": 7941.1,
+    "nvidia--audio-flamingo-3-hf": 8267.2,
+    "zai-org--GLM-ASR-Nano-2512": 2136.5,
+    "openai--whisper-large-v3": 1543.5,
+    "nvidia--parakeet-ctc-1.1b": 1062.5,
+    "facebook--seamless-m4t-v2-large": 2309.2,
+    "facebook--nllb-200-distilled-600M": 615.1,
+    "sentence-transformers--LaBSE": 470.9,
+}
+
+
+@pytest.mark.parametrize("name", _WHOLE)
+def test_the_released_model_has_as_many_parameters_as_are_published(name: str) -> None:
+    if not (RELEASED / name).is_dir():
+        pytest.skip(f"{RELEASED / name} is not here")
+    assert abs(whole_parameters(RELEASED / name) / 1e6 - _WHOLE[name]) < 0.1
 
 
 @pytest.mark.parametrize(

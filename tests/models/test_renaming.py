@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors
@@ -90,7 +91,8 @@ def test_names_are_placed_as_transformers_places_them_when_it_loads(tmp_path: Pa
             arrays = {each: handle.get_tensor(each) for each in handle.keys() if each != taken}  # noqa: SIM118
         arrays["further.weight"] = next(iter(arrays.values())).clone()
         safetensors.torch.save_file(arrays, file, {"format": "pt"})
-    _, loading = configuration.model_class.from_pretrained(copy, config=configuration.config, output_loading_info=True)
+    model_class: Any = configuration.model_class
+    _, loading = model_class.from_pretrained(copy, config=configuration.config, output_loading_info=True)
     expected = unplaced_names(configuration.build(), {*names, "further.weight"} - {taken}, configuration.renamed)
     assert set(expected.missing) == set(loading["missing_keys"])
     assert set(expected.unexpected) == set(loading["unexpected_keys"])

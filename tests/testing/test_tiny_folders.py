@@ -76,7 +76,7 @@ def names(folder: Path) -> dict[str, str]:
     files = ["model.safetensors"]
     if index.is_file():
         files = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    arrays = {}
+    arrays: dict[str, str] = {}
     for file in files:
         with safe_open(folder / file, "pt") as opened:
             arrays |= {name: opened.get_slice(name).get_dtype() for name in opened.keys()}  # noqa: SIM118
@@ -253,5 +253,5 @@ def run(model: Any, inputs: Any) -> torch.Tensor:
         key: value for key, value in inputs.items() if not (model.config.model_type == "whisper" and "mask" in key)
     }
     outputs = module(**allowed)
-    values = outputs["logits"] if "logits" in outputs else next(iter(outputs.values()))
+    values: torch.Tensor = outputs["logits"] if "logits" in outputs else next(iter(outputs.values()))
     return values[:, -1] if values.ndim == 3 else values

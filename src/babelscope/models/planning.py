@@ -121,7 +121,7 @@ def _planned(name: str, folder: str | None) -> Plan:
     if declaration is None:
         return Plan(_resolve(described.planner)(name, folder), from_weights=False)
     place = locate_settings(folder or naming.location(declaration))
-    model, index = _without_weights(
+    model, index, released = _without_weights(
         described.planner,
         declaration.name,
         declaration.kind,
@@ -130,7 +130,10 @@ def _planned(name: str, folder: str | None) -> Plan:
     )
     licence = model.licence or declaration.licence or place.licence
     notes = tuple(dict.fromkeys((*model.notes, *declaration.notes)))
-    sources = [f"configuration: {place.source}"]
+    sources = [
+        f"configuration: {place.source}; {released / 1e6:.1f} M parameters in the released model, of which heads and "
+        f"other parts that no point lies in are not loaded"
+    ]
     if index is not None:
         size = f", {index.size / 1e9:.1f} GB" if index.size else ""
         sources.append(
@@ -143,12 +146,15 @@ def _planned(name: str, folder: str | None) -> Plan:
 @lru_cache(maxsize=4)
 def _without_weights(
     planner: str, name: str, kind: Kind, folder: Path, files: tuple[tuple[str, int], ...]
-) -> tuple[Model, WeightsIndex | None]:
-    """Return a model without weights, and its index if its weights are not here; once for a state of a folder's files.
+) -> tuple[Model, WeightsIndex | None, int]:
+    """Return a model without weights, its index if its weights are not here, and how many numbers the release has.
+
+    Once for a state of a folder's files.
 
     It takes seconds, for a large speech LLM half a minute, and a study asks for it several times.
     """
     from babelscope.models.adapters.index import check_index  # transformers is slow to import
+    from babelscope.models.adapters.loading import whole_parameters
 
     index = None if has_all_weights(folder) else check_index(folder, kind)
-    return _resolve(planner)(name, str(folder)), index
+    return _resolve(planner)(name, str(folder)), index, whole_parameters(folder)

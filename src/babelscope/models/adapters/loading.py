@@ -25,7 +25,7 @@ from babelscope.models.catalogue import Kind
 from babelscope.models.options import LoadOptions
 from babelscope.models.placement import place_parts
 from babelscope.models.weights.accounting import safetensors_dtypes, safetensors_files
-from babelscope.models.weights.folder import load_pretrained
+from babelscope.models.weights.folder import load_pretrained, silent
 from babelscope.models.weights.places import Place
 from babelscope.models.weights.settings import read_settings
 
@@ -174,6 +174,28 @@ def read_configuration(folder: Path, kind: Kind = "") -> Configuration:
         heads = _other_parts(whole, body, config)
         return Configuration(folder, config, kind, body, left=(*heads, *(f"language_model.{head}" for head in heads)))
     return _encoder(folder, config, kind, whole, body)
+
+
+def whole_parameters(folder: Path) -> int:
+    """Return how many numbers the released model has, with the heads and decoders that are not loaded here.
+
+    Parameters
+    ----------
+    folder : Path
+        Whose ``config.json`` counts.
+
+    Raises
+    ------
+    DataError
+        As :func:`read_configuration`.
+    """
+    path = folder / "config.json"
+    settings = read_settings(path)
+    with silent():
+        config = _parsed(path, settings)
+        whole = _named_class(settings) or _auto_class(config)
+        model: nn.Module = Configuration(folder, config, "", whole).build()
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def _parsed(path: Path, settings: Mapping[str, Any]) -> Any:

@@ -199,6 +199,9 @@ class _Builder:
         self.written = WrittenSide(root, processors.tokenizer, self.prompt, self.token)
         self.spoken = SpokenSide(root, self.recorder)
         self.unread = ""
+        #: What runs once before the tower's layers, and the first of these: passes that measure it end there.
+        self.front: frozenset[Spot] = frozenset()
+        self.front_end: str | None = None
         self._kept: dict[tuple[Any, ...], Any] = {}
 
     def _word(self) -> str:
@@ -246,16 +249,21 @@ class _Builder:
         noted: Trace = self._once(("spoken", samples, stop), lambda: trace(self.root, self._run(inputs), stop=stop))
         return noted
 
-    def _traced(self, heard: int) -> Trace | None:
-        """Trace samples at the rate that the model hears, up to the language model; None if it does not take them."""
+    def _traced(self, heard: int, stop: str | None) -> Trace | None:
+        """Trace samples at the rate that the model hears, up to a module; None if the processor refuses them.
+
+        A length that the model does not take ends the pass early, and so does a number of placeholders that is not the
+        recording's: what ran before counts.
+        """
 
         def noted() -> Trace | None:
             try:
-                return trace(self.root, self._run(self._heard(heard).inputs), stop=self.stop)
-            except Exception:  # a length that the model does not take says nothing
+                inputs = self._heard(heard).inputs
+            except DataError:
                 return None
+            return self._attempt(inputs, stop)[0]
 
-        made: Trace | None = self._once(("traced", heard), noted)
+        made: Trace | None = self._once(("traced", heard, stop), noted)
         return made
 
     def build(self) -> Built:
@@ -440,18 +448,14 @@ class _Builder:
 
         return measured
 
-    def _attempt(self, inputs: Mapping[str, Tensor]) -> tuple[Trace, Exception | None]:
+    def _attempt(self, inputs: Mapping[str, Tensor], stop: str | None = None) -> tuple[Trace, Exception | None]:
         """Trace a pass that may fail, and return what ran until it did."""
-        failed: list[Exception] = []
-        run = self._run(inputs)
-
-        def until_it_fails() -> None:
-            try:
-                run()
-            except Exception as error:  # whatever a model raises for a wrong number of placeholders
-                failed.append(error)
-
-        return trace(self.root, until_it_fails), failed[0] if failed else None
+        noted = Trace()
+        try:
+            trace(self.root, self._run(inputs), stop=stop, noted=noted)
+        except Exception as error:  # whatever a model raises for a wrong number of placeholders
+            return noted, error
+        return noted, None
 
     # ------------------------------------------------------------------ points
 
@@ -475,6 +479,13 @@ class _Builder:
         wanted: list[tuple[Spot, Layout, int, str]] = []
         counts: dict[tuple[Any, ...], Count] = {}
         unexplained: list[str] = []
+        layers = [place for place, spot in enumerate(found.own) if spot.role == "layer"]
+        if layers:
+            self.front = frozenset(spot for spot in found.own[: layers[0]] if spot.calls == 1)
+            self.front_end = found.own[layers[0]].module
+        if not self.recorder.by_processor and self.token is not None:
+            # While positions are measured, passes may end at the placeholders: none need be counted by a pass.
+            self.recorder.counted = lambda features: 1
         for spot in found.own:
             short, long = (self._shape(spot, samples) for samples in _TRACED)
             if short is None or long is None or len(short) != len(long):
@@ -551,9 +562,13 @@ class _Builder:
         return all(self._measured(spot, layout, heard) == self._heard(heard).count for heard in self._heard_lengths())
 
     def _measured(self, spot: Spot, layout: Layout, heard: int) -> int | None:
-        noted = self._traced(heard)
-        shape = None if noted is None else noted.shape(spot.module, spot.take, spot.call)
-        return None if shape is None else _positions(shape, layout)
+        """Return how many positions a point has; passes end where the tower's layers begin, if it lies before them."""
+        for stop in (self.front_end, self.stop) if spot in self.front else (self.stop,):
+            noted = self._traced(heard, stop)
+            shape = None if noted is None else noted.shape(spot.module, spot.take, spot.call)
+            if shape is not None:
+                return _positions(shape, layout)
+        return None
 
     def _chain(self, spot: Spot, layout: Layout, *, padded: bool = False, chunks: Sequence[int] = ()) -> Chain | None:
         """Fit positions to steps of the features; samples are drawn at the rate that the model hears."""

@@ -57,7 +57,12 @@ class _StopError(Exception):
 
 
 def trace(
-    root: nn.Module, run: Callable[[], object], *, stop: str | None = None, finite: list[str] | None = None
+    root: nn.Module,
+    run: Callable[[], object],
+    *,
+    stop: str | None = None,
+    finite: list[str] | None = None,
+    noted: Trace | None = None,
 ) -> Trace:
     """Run a model and note what its modules do.
 
@@ -70,8 +75,10 @@ def trace(
         Path of a module before which the pass ends.
     finite : list of str, optional
         Is given the paths of modules whose output is not finite.
+    noted : Trace, optional
+        Is filled, so that it is there if the pass fails.
     """
-    noted, clock = Trace(), iter(range(1 << 62))
+    noted, clock = Trace() if noted is None else noted, iter(range(1 << 62))
     given: dict[int, tuple[weakref.ref[Tensor], list[str]]] = {}
 
     def enter(path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
