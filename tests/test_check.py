@@ -148,6 +148,7 @@ def test_a_resource_class_has_a_number_where_the_result_tells_classes(result: Re
         ("retrieval.speech.swhh", "did you mean 'swh'"),
         ("retrieval.speech.swh.deu", "'deu' is one name too many"),
         ("retrieval.speech:valu", "did you mean 'value'"),
+        ("retrieval:length_only", "is now the baseline 'lengths', on which there are no rules"),
         ("retrieval:length_regresed", "did you mean 'length_regressed'"),
         ("retrieval@shared.9", "did you mean 'shared.1'"),
         ("retrieval..swh", "a name is empty"),
@@ -166,7 +167,7 @@ def test_what_nobody_knows_is_refused(rule: str, said: str, result: Result) -> N
         "retrieval.text.swh-fra",
         "mutual_knn",  # a measure that was not taken
         "svcca(variance=0.5)",
-        "retrieval:length_only",
+        "retrieval:strings_regressed",
         "retrieval.text.worst:shuffled",
     ],
 )

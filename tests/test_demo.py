@@ -78,7 +78,7 @@ def test_neither_control_does_as_well(outcome: Outcome) -> None:
 
 def test_the_means_come_together_and_not_so_in_the_untrained_control(outcome: Outcome) -> None:
     def fall(table: pd.DataFrame) -> float:
-        means = table[table["kind"] == "modality_similarity"].groupby("point")["distance"].mean()
+        means = table[table["kind"] == "modality_gap"].groupby("point")["distance"].mean()
         return float(means["shared.pooled"] / means["shared.input"])
 
     tables = outcome.result.tables

@@ -32,7 +32,7 @@ from babelscope.gaps.by_class import ALL
 from babelscope.gaps.draws import output
 from babelscope.gaps.findings import CANNOT_TELL, CORRECTED, HOLDS, HOLDS_NOT
 from babelscope.gaps.naming import by_preference
-from babelscope.gaps.old_names import current_basis, current_kind
+from babelscope.gaps.old_names import LENGTH_ONLY, current_basis, current_kind
 from babelscope.gaps.resampling import freedom
 from babelscope.gaps.result import CONTROLS, GAPS, KINDS, Result
 from babelscope.languages import language
@@ -298,6 +298,10 @@ def parse_rule(bound: Bound, text: str, limit: float, result: Result) -> Rule:
             column = qualifier
         elif qualifier in CONTROLS:
             control = qualifier
+        elif qualifier == LENGTH_ONLY:
+            raise UsageError(
+                f"{where}: {LENGTH_ONLY!r} is now the baseline 'lengths', on which there are no rules: leave the rule out"
+            )
         else:
             raise UsageError(
                 f"{where}: there is no column or control {qualifier!r}; "

@@ -50,7 +50,7 @@ ENCODING = {
     "long": "tokens are more than the 80 positions",
     "silent": "is silent",
     "infinite": "holds NaN or infinite samples",
-    "lasting": "do not fit Whisper's window",
+    "lasting": "do not fit the model's window of 2 s",
 }
 HOSTILE_TEXTS: dict[str, Any] = {
     "nul": "a\0b", "escape": "a\x1b[2Jb", "surrogate": "a\ud800b", "spaces": "  \n ", "untold": None,

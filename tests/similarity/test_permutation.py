@@ -143,7 +143,9 @@ def test_a_study_draws_as_many_permutations_as_the_decision_needs(tmp_path: Path
             counted.append(len(orders))
             return super().permuted(x, y, orders)
 
-    result = compare(store, [Counting()], kinds=["modality_similarity"], controls=["none"], interval=False)
+    result = compare(
+        store, [Counting()], kinds=["modality_similarity"], controls=["none"], interval=False, baselines=False
+    )
     ps = {point: rows["p"].to_numpy() for point, rows in result.scores.groupby("point_a")}
     assert (ps["shared.1"] == 1 / 2001).all() and (ps["shared.0"] > 0.01).all()
     assert set(result.scores["null"]) == {"permutation"}
