@@ -300,7 +300,8 @@ def parse_rule(bound: Bound, text: str, limit: float, result: Result) -> Rule:
             control = qualifier
         elif qualifier == LENGTH_ONLY:
             raise UsageError(
-                f"{where}: {LENGTH_ONLY!r} is now the baseline 'lengths', on which there are no rules: leave the rule out"
+                f"{where}: {LENGTH_ONLY!r} is now the baseline 'lengths', on which there are no rules: leave the rule "
+                f"out"
             )
         else:
             raise UsageError(

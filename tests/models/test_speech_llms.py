@@ -24,7 +24,7 @@ from babelscope.models.adapters.tracing import trace
 from babelscope.models.base import Model, Side
 from babelscope.models.verification import difference, watch
 from babelscope.study import Study, run
-from babelscope.testing import ModelTests, tiny
+from babelscope.testing import tiny
 
 #: Every tiny speech LLM.
 NAMES = (
@@ -61,29 +61,6 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def loaded(folder: Path) -> Model:
     """The same, loaded."""
     return load(folder)
-
-
-class _SpeechLLMTests(ModelTests):
-    longest_text = 12
-    spread = 9_000
-
-    @pytest.fixture
-    def model(self, loaded: Model) -> Model:
-        return loaded
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("folder", sorted({*NAMES} - {"gemma-4-unified"}), indirect=True)
-class TestEverySpeechLLM(_SpeechLLMTests):
-    """What must be true of every model is true of each of them."""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("folder", ["gemma-4-unified"], indirect=True)
-class TestGemma4Unified(_SpeechLLMTests):
-    """Its sounds reach the language model without a tower: rounding alone comes to 1.1e-5 there."""
-
-    tolerance = 2e-5
 
 
 def _study(folder: Path, manifest: Path, output: Path) -> None:
