@@ -33,10 +33,10 @@ def summary_table(result: Result) -> Table:
         where the best is. A saturated measure is marked by ``!``.
     """
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
-    table.add_column("", no_wrap=True)
+    table.add_column("", overflow="fold")
     for name in ("first", "best", "last", "null", "corr.", "p"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("best at", overflow="fold")
+    table.add_column("best at", overflow="fold", min_width=16)
     saturated = False
     for kind in select.kinds(result):
         table.add_row(Text(KIND_TITLES[kind], style="bold"))
