@@ -130,10 +130,12 @@ def _planned(name: str, folder: str | None) -> Plan:
     )
     licence = model.licence or declaration.licence or place.licence
     notes = tuple(dict.fromkeys((*model.notes, *declaration.notes)))
-    sources = [
-        f"configuration: {place.source}; {released / 1e6:.1f} M parameters in the released model, of which heads and "
-        f"other parts that no point lies in are not loaded"
-    ]
+    sources = [f"configuration: {place.source}"]
+    if released != (loaded := Plan(model, from_weights=False).parameters):
+        sources.append(
+            f"released model: {released / 1e6:.1f} M parameters, {(released - loaded) / 1e6:.1f} M of them in heads "
+            f"and other parts that are not loaded"
+        )
     if index is not None:
         size = f", {index.size / 1e9:.1f} GB" if index.size else ""
         sources.append(

@@ -190,9 +190,13 @@ class _Builder:
         _, self.taker, self.quiet = recordings.forward_of(root)
         self.token = recordings.placeholder_of(getattr(root, "config", None), processors)
         word = self._word()
-        self.prompt = (
-            prompts.given(prompt) if prompt else prompts.from_template(processors.tokenizer, processors.template, word)
-        )
+        if prompt:
+            self.prompt = prompts.given(prompt)
+        elif isinstance(processors.tokenizer, Letters):
+            note = "Without the model's vocabulary the prompt around sentences is not known: they stand alone here."
+            self.prompt = prompts.Prompt(prompts.PLACE, prompts.PLACE, (note,))
+        else:
+            self.prompt = prompts.from_template(processors.tokenizer, processors.template, word)
         self.notes += [*self.prompt.notes, *self.prompt.shown()]
         parameters = inspect.signature(self.taker.forward).parameters
         self.recorder = Recorder(processors, self.prompt, parameters, self.token, self._filler())
