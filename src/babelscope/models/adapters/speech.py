@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from babelscope.errors import DataError
 from babelscope.models.adapters.counting import Chain, chain_of, chain_through
 from babelscope.models.adapters.loading import Configuration, first_line
-from babelscope.models.adapters.tracing import Layer, Shape, Stack, Trace, largest, ran_between, stacks, trace
+from babelscope.models.adapters.tracing import Layer, Shape, Stack, Trace, ran_between, trace, trunk
 from babelscope.models.adapters.weightless import shapes_only
 from babelscope.models.base import Batch, Layout, Point, Prepared, Side, Stage, spread_depths
 from babelscope.models.padding import mask, pad
@@ -323,12 +323,7 @@ class _Measuring:
             raise
         except Exception as error:  # models raise whatever their parts do
             raise DataError(f"{type(self.model).__name__} does not run on a recording ({first_line(error)})") from error
-        stack = largest(self.model, stacks(self.model, noted), self.configuration.layer_counts)
-        if stack is None:
-            raise DataError(
-                f"{type(self.model).__name__}: no list of layers was found that run one after the other: it cannot be "
-                f"looked at by rules"
-            )
+        stack = trunk(self.model, noted, self.configuration.layer_counts)
         spots = self._spots(stack, noted, front)
         self.skip = {layer.path: noted.items[layer.path][0] for layer in stack.layers}
         long = self._trace(_TRACED[1])

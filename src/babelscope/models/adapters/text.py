@@ -26,10 +26,9 @@ from babelscope.models.adapters.tracing import (
     input_embeddings,
     is_table,
     is_within,
-    largest,
     ran_between,
-    stacks,
     trace,
+    trunk,
 )
 from babelscope.models.adapters.weightless import shapes_only
 from babelscope.models.base import Batch, Point, Prepared, Side, Stage, first_tensor, spread_depths
@@ -276,12 +275,7 @@ def text_points(model: Any, layer_counts: Sequence[int] = ()) -> tuple[tuple[Poi
         from babelscope.models.adapters.loading import first_line
 
         raise DataError(f"{type(model).__name__} does not run on a text alone ({first_line(error)})") from error
-    stack = largest(model, stacks(model, noted), layer_counts)
-    if stack is None:
-        raise DataError(
-            f"{type(model).__name__}: no list of layers was found that run one after the other: it cannot be looked at "
-            f"by rules"
-        )
+    stack = trunk(model, noted, layer_counts)
     points: list[Point] = []
     notes: list[str] = []
 

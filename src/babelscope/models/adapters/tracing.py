@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from babelscope.errors import DataError
 from babelscope.models.base import first_tensor
 
 Shape = tuple[int, ...]
@@ -226,6 +227,39 @@ def largest(root: nn.Module, found: Sequence[Stack], counts: Sequence[int] = ())
         return sum(parameter.numel() for module in modules.values() for parameter in module.parameters())
 
     return max(said or found, key=weight, default=None)
+
+
+def trunk(root: nn.Module, noted: Trace, counts: Sequence[int] = ()) -> Stack:
+    """Return the one stack of layers that an encoder or decoder is.
+
+    Parameters
+    ----------
+    root : torch.nn.Module
+    noted : Trace
+        Of a whole pass.
+    counts : sequence of int
+        Numbers of layers in the configuration.
+
+    Raises
+    ------
+    DataError
+        If no stack ran, or layers of the same class lie in further lists (stages of a hierarchical model).
+    """
+    found = stacks(root, noted)
+    stack = largest(root, found, counts)
+    name = type(root).__name__
+    if stack is None:
+        raise DataError(
+            f"{name}: no list of layers was found that run one after the other: it cannot be looked at by rules"
+        )
+    kind = type(root.get_submodule(stack.layers[0].path))
+    for other in found:
+        if other is not stack and type(root.get_submodule(other.layers[0].path)) is kind:
+            raise DataError(
+                f"{name}: its layers ({kind.__name__}) lie in several lists, such as {stack.path} and {other.path}: it "
+                f"cannot be looked at by rules"
+            )
+    return stack
 
 
 def ran_between(root: nn.Module, noted: Trace, after: int, before: int, leave_out: Sequence[str] = ()) -> Iterator[str]:
