@@ -330,13 +330,14 @@ def _without_voices(claim: Claim, basis: str, scored: Scored, second: Sequence[s
     Only languages with second recordings are taken then, in text too.
     """
     if len(second) < FEWEST_LANGUAGES:
-        few = f" (of {', '.join(second)} alone)" if second else ""
+        having = f"only {' and '.join(second)}" if second else "no language"
         return (
             claim,
             scored,
             (
-                f"Voices: there are no two recordings of a sentence by different readers in {FEWEST_LANGUAGES} "
-                f"languages{few}. A difference between readers looks the same as one between languages or modalities."
+                f"Voices: recordings of one sentence by two readers are needed in {FEWEST_LANGUAGES} languages, and "
+                f"{having} {'have' if len(second) > 1 else 'has'} them here. A difference between readers looks the "
+                f"same as one between languages or modalities."
             ),
         )
     if basis == RAW_SVCCA or not divides_out(scored.measure):

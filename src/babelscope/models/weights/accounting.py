@@ -106,7 +106,7 @@ def refuse_integers(dtypes: Mapping[str, str], source: str, unused: tuple[str, .
         Naming the array.
     """
     for name, dtype in sorted(dtypes.items()):
-        counts = name.endswith(("_ids", "num_batches_tracked"))
+        counts = name.endswith(("_ids", "_index", "num_batches_tracked"))
         if dtype not in ("F64", "F32", "F16", "BF16") and not counts and not name.startswith(unused):
             raise DataError(
                 f"weights {source}: {name!r} holds {dtype} where floating-point numbers belong: a quantised model is "
