@@ -238,7 +238,7 @@ def test_a_hub_id_is_a_model(hub: Hub, tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_an_adapter_alone_names_its_base(hub: Hub) -> None:
     hub.files = {"adapter_config.json": b'{"base_model_name_or_path": "owner/base"}', "adapter_model.safetensors": b"x"}
-    with pytest.raises(DataError, match=r"PEFT adapter alone, .* merge it into owner/base \(merge_and_unload\)"):
+    with pytest.raises(DataError, match=r"PEFT adapter alone: name owner/base and this folder as its option 'adapter'"):
         locate_settings(f"hf:{NAME}")
 
 

@@ -269,6 +269,7 @@ def info(part: str) -> ModelInfo:
         (),
         declaration.licence,
         "babelscope.models.adapters:planned",
+        path_options=("adapter",),
         declaration=declaration,
     )
 

@@ -13,6 +13,7 @@ from babelscope.errors import DataError
 from babelscope.models.adapters import speech_llm
 from babelscope.models.adapters.embedding import Embedding, declared, read_embedding
 from babelscope.models.adapters.loading import Configuration, load_model, read_configuration
+from babelscope.models.adapters.merging import ADAPTER
 from babelscope.models.adapters.speech import read_extractor, speech_side
 from babelscope.models.adapters.text import PLACE, TextSide, check_prompt, text_points
 from babelscope.models.adapters.tokenizing import read_tokenizer
@@ -24,7 +25,7 @@ from babelscope.models.verification import apply, probe
 from babelscope.models.weights.places import check_folder, locate
 
 #: Options of every model here.
-OPTIONS = ("pooled", "batch", DEVICE_MAP)
+OPTIONS = ("pooled", "batch", ADAPTER, DEVICE_MAP)
 
 
 def load(options: LoadOptions) -> Model:

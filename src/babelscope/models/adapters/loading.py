@@ -19,6 +19,7 @@ from torch import nn
 
 from babelscope.errors import DataError
 from babelscope.models.adapters import quirks
+from babelscope.models.adapters.merging import ADAPTER, merge_adapter
 from babelscope.models.adapters.weightless import build_without_weights
 from babelscope.models.base import WeightsFile, dtype_named
 from babelscope.models.catalogue import Kind
@@ -444,8 +445,12 @@ def load_model(configuration: Configuration, place: Place, options: LoadOptions)
             model = whole.get_submodule(path)
         except (DataError, AttributeError):
             raise error from None
+    recorded = {"dtype": options.dtype, "attention": attention}
+    if (adapter := options.extra.get(ADAPTER)) is not None:
+        model, merged = merge_adapter(model, Path(str(adapter)))
+        files, recorded[ADAPTER] = (*files, merged), merged.source.removeprefix("adapter ")
     placed = place_parts({"model": model}, options)
-    return Loaded(model, files, {"dtype": options.dtype, "attention": attention, **placed})
+    return Loaded(model, files, {**recorded, **placed})
 
 
 def _read(configuration: Configuration, place: Place, options: LoadOptions) -> tuple[Any, tuple[WeightsFile, ...], str]:

@@ -25,6 +25,7 @@ from babelscope.errors import BabelscopeError, DataError
 from babelscope.models.adapters import prompts, recordings, towers
 from babelscope.models.adapters.counting import Chain, chain_through
 from babelscope.models.adapters.loading import Configuration, load_model
+from babelscope.models.adapters.merging import ADAPTER
 from babelscope.models.adapters.processors import Letters, Processors, read
 from babelscope.models.adapters.prompts import Prompt
 from babelscope.models.adapters.recordings import SAMPLE_RATE, Recorder, Recording
@@ -88,7 +89,7 @@ def load(options: LoadOptions, place: Place, configuration: Configuration) -> Mo
     UsageError
         If an option is wrong.
     """
-    options.check_extra(("prompt", "batch", DEVICE_MAP))
+    options.check_extra(("prompt", "batch", ADAPTER, DEVICE_MAP))
     declaration = options.declaration
     loaded = load_model(configuration, place, options)
     prompt = str(options.extra.get("prompt") or (declaration.prompt if declaration else ""))

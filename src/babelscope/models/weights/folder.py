@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -181,9 +182,9 @@ def load_pretrained(
     refuse_integers(dtypes, str(folder), ignore_unexpected)
     _refuse_larger(kind, folder, config, files, options)
     try:
-        with silent():
+        with silent(), _without_adapter(folder) as plain:
             model, loading = kind.from_pretrained(
-                str(folder),
+                str(plain),
                 config=config,
                 use_safetensors=True,
                 local_files_only=True,
@@ -212,6 +213,19 @@ def load_pretrained(
     for name, array in model.state_dict().items():
         refuse_not_finite(name, array, str(folder), narrowed=narrowed)
     return model, tuple(WeightsFile(path.name, sha256_of(path), place.source) for path in files)
+
+
+@contextmanager
+def _without_adapter(folder: Path) -> Iterator[Path]:
+    """Give a folder without the PEFT adapter in it, which transformers applies by itself where PEFT is installed."""
+    if not (folder / "adapter_config.json").is_file():
+        yield folder
+        return
+    with TemporaryDirectory() as made:
+        for path in folder.iterdir():
+            if not path.name.startswith("adapter_"):
+                (Path(made) / path.name).symlink_to(path.resolve())
+        yield Path(made)
 
 
 @contextmanager

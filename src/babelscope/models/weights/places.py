@@ -299,14 +299,15 @@ def check_folder(
     start = f"{option}: {shown}"
     whole = _holds_model(folder, pickled)
     if (folder / "adapter_config.json").is_file():
-        merge = (
-            f"which is not applied here: merge it into {_base_of(folder)} (merge_and_unload), save that with "
-            f"save_pretrained(FOLDER) and name that folder"
-        )
         if not adapters:
-            raise DataError(f"{start} holds a PEFT adapter (adapter_config.json), {merge}")
+            raise DataError(
+                f"{start} holds a PEFT adapter (adapter_config.json), which is not applied here: merge it into "
+                f"{_base_of(folder)} (merge_and_unload), save that with save_pretrained(FOLDER) and name that folder"
+            )
         if not whole and (weights or not (folder / "config.json").is_file()):
-            raise DataError(f"{start} holds a PEFT adapter alone, {merge}")
+            raise DataError(
+                f"{start} holds a PEFT adapter alone: name {_base_of(folder)} and this folder as its option 'adapter'"
+            )
     if whole or (not weights and (folder / "config.json").is_file()):
         return
     if (inside := _models_inside(folder, pickled)) is not None:
