@@ -85,6 +85,10 @@ def test_a_second_recording_is_by_another_reader(study_file: Path) -> None:
     corpus = corpora.load("manifest", path=study_file.parent / "manifest.csv")
     own = corpus.second_readings("xb")
     assert own is not None and len(own) == 10 and own.recordings("s3", "xb")[0].reader == "ben"
+    seconds = sorted(own.recordings(sentence, "xb")[0].seconds for sentence in own.sentences)
+    shorter = corpus.second_readings("xb", max_seconds=seconds[4])
+    assert shorter is not None and len(shorter) == sum(each <= seconds[4] for each in seconds)
+    assert corpus.second_readings("xb", max_seconds=seconds[0] / 2) is None
     table = corpus.table.assign(reader="anna")
     assert Corpus(table, name="one").second_readings("xa") is None  # the same person again is no other voice
     grouped = Corpus(table, name="many", readers_are_groups=True)

@@ -146,7 +146,8 @@ def forecast(study: Study) -> Forecast:
     cells = len(corpus.sentences) * len(corpus.languages)
     disk = sum(4 * point.width * cells for side in model.sides.values() for point in side.points)
     heard = study.corpus.ceilings == "auto" and "speech" in model.sides
-    second = tuple((language, len(own)) for language, own in second_recordings(corpus).items()) if heard else ()
+    readings = second_recordings(corpus, study.corpus.max_seconds) if heard else {}
+    second = tuple((language, len(own)) for language, own in readings.items())
     return Forecast(
         len(corpus.sentences),
         tuple(corpus.languages),

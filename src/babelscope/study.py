@@ -593,7 +593,9 @@ def _modalities(name: str, points: Sequence[str]) -> tuple[str, ...]:
         return taken
     try:
         return plan(name).model.select_points(points).modalities
-    except BabelscopeError:  # another depth than the released model's, perhaps: it is told when the model is there
+    except (
+        BabelscopeError
+    ):  # another depth than the released model's, perhaps: the error comes when the model is loaded
         return taken or MODALITIES
 
 
@@ -717,6 +719,7 @@ def encode_seconds(
         model,
         corpus,
         store_of(study),
+        max_seconds=study.corpus.max_seconds,
         **study.model.how(),
         store_dtype=study.model.store_dtype,
         skip_bad=study.skip_bad,

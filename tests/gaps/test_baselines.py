@@ -12,6 +12,7 @@ from babelscope.gaps import Result, compare
 from babelscope.gaps.baselines import phones
 from babelscope.gaps.baselines.ngrams import latin_words, ngram_vectors, ngrams
 from babelscope.gaps.result import TABLE_COLUMNS
+from babelscope.report.sections import methods
 from babelscope.similarity import linear_cka, retrieval
 from babelscope.testing import Planted, planted_activations
 from spelled import invented_texts, spelled_store
@@ -133,6 +134,11 @@ def test_strings_are_regressed_out_of_both_sides(tmp_path: Path) -> None:
     assert n["none"] == 80 and n["strings_regressed"] == 60  # a quarter of the sentences' degrees of freedom
     described = result.meta["options"]["regressed"]["strings_regressed"]
     assert described["directions"] == 10 and 0 < described["share"] < 1
+    said = " ".join(methods.section(result)["paragraphs"])
+    assert (
+        f"10 leading directions of each of two languages (twice as many of one language), with {described['share']:.0%}"
+        in said
+    )
 
 
 @pytest.mark.slow

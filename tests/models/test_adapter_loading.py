@@ -1,4 +1,4 @@
-"""Loading by rules: which part of which class, its sizes as written, its weights without what nothing looks at."""
+"""Loading by rules: which part of which class, its sizes as written, its weights without heads and other parts."""
 
 from __future__ import annotations
 

@@ -33,14 +33,20 @@ def place_of_language(store: Path | str, language: str) -> Path | str:
     return place if is_url(store) else Path(place)
 
 
-def second_recordings(corpus: Corpus) -> dict[str, Corpus]:
-    """Return the second recordings of each language that has enough of them for a ceiling."""
-    found = {language: corpus.second_readings(language) for language in corpus.languages}
+def second_recordings(corpus: Corpus, max_seconds: float | None = None) -> dict[str, Corpus]:
+    """Return the second recordings, of at most so many seconds, of each language that has enough for a ceiling."""
+    found = {language: corpus.second_readings(language, max_seconds) for language in corpus.languages}
     return {language: own for language, own in found.items() if own is not None and len(own) >= FEWEST}
 
 
 def encode_second(
-    model: Model, corpus: Corpus, store: Path | str, *, progress: Progress | None = None, **options: Any
+    model: Model,
+    corpus: Corpus,
+    store: Path | str,
+    *,
+    max_seconds: float | None = None,
+    progress: Progress | None = None,
+    **options: Any,
 ) -> dict[str, Activations]:
     """Encode the second recordings of a corpus beside the store of its first ones.
 
@@ -51,6 +57,8 @@ def encode_second(
     corpus : Corpus
     store : Path or str
         Of the first recordings.
+    max_seconds : float, optional
+        Longer second recordings are left out.
     progress : callable, optional
     **options
         As :func:`babelscope.encode`.
@@ -69,7 +77,7 @@ def encode_second(
         return {}
     hearing = dataclasses.replace(model, sides={"speech": model.sides["speech"]})
     found: dict[str, Activations] = {}
-    for language, own in second_recordings(corpus).items():
+    for language, own in second_recordings(corpus, max_seconds).items():
 
         def tell(what: str, done: int, total: int) -> None:
             if progress is not None:

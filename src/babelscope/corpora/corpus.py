@@ -283,8 +283,14 @@ class Corpus:
                 return other
         return None
 
-    def second_readings(self, language: str) -> Corpus | None:
+    def second_readings(self, language: str, max_seconds: float | None = None) -> Corpus | None:
         """Return the sentences of a language that another reader recorded too, with that recording; None without any.
+
+        Parameters
+        ----------
+        language : str
+        max_seconds : float, optional
+            Longer second recordings are left out, as :meth:`select` leaves out sentences by their first ones.
 
         Raises
         ------
@@ -296,6 +302,7 @@ class Corpus:
              one.seconds, one.start, self.clusters.get(sentence))
             for sentence in self.sentences
             if (one := self.second_recording(sentence, language)) is not None
+            and (max_seconds is None or one.seconds <= max_seconds)
         ]  # fmt: skip
         if not rows:
             return None

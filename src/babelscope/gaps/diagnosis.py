@@ -5,7 +5,7 @@ Each language is compared with the mean of the others, so that none is chosen fo
 have less noise than a single one, so that this finds more than the output alone does. Only in languages where such a
 deficit is found is it asked where it arises: at the latest in a stage up to which the language is lower already, at the
 earliest behind a stage that it is lower after than at. All languages and stages are tested together
-(:mod:`babelscope.gaps.simultaneous`), and nothing is said where speech and text are nowhere more similar than chance.
+(:mod:`babelscope.gaps.simultaneous`). There is no diagnosis where speech and text are nowhere more similar than chance.
 """
 
 from __future__ import annotations

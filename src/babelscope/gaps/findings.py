@@ -21,7 +21,7 @@ from babelscope.capture.store import Activations
 from babelscope.gaps.by_class import ALL, resource_classes
 from babelscope.gaps.contrasts import FEWEST_LANGUAGES, Contrast, Scored, Term
 from babelscope.gaps.naming import by_preference, measure_title
-from babelscope.gaps.readers import divides_out
+from babelscope.gaps.readers import DIVIDES_OUT
 from babelscope.gaps.result import TABLE_COLUMNS
 from babelscope.gaps.stages import Stop, around_adaptation, behind_front_end, way
 from babelscope.languages import RESOURCE_CLASSES
@@ -340,7 +340,7 @@ def _without_voices(claim: Claim, basis: str, scored: Scored, second: Sequence[s
                 f"same as one between languages or modalities."
             ),
         )
-    if basis == RAW_SVCCA or not divides_out(scored.measure):
+    if basis == RAW_SVCCA or scored.measure not in DIVIDES_OUT:
         return (
             claim,
             scored,

@@ -158,11 +158,10 @@ def reader_effects(
     shape = (len(seconds), len(comparisons))
     found = {str(measure): ReaderEffects(np.zeros(shape), np.zeros(shape)) for measure in taken}
     for row, (one, second) in enumerate(seconds):
-        spoken = {"speech"}
         touched = [
             at
             for at, each in enumerate(comparisons)
-            if any(side.modality in spoken and side.language == one.language for side in (each.a, each.b))
+            if any(side.modality == "speech" and side.language == one.language for side in (each.a, each.b))
         ]
 
         def exchanged(place: Place, language: str = one.language) -> Place:
@@ -303,8 +302,3 @@ def with_ceilings(scores: pd.DataFrame) -> pd.DataFrame:
         with np.errstate(invalid="ignore"):
             found[spoken.to_numpy()] = np.sqrt(np.where(product > 0, product, np.nan))
     return scores.assign(ceiling=found)
-
-
-def divides_out(measure: str) -> bool:
-    """Whether a reader's own noise divides out of a measure, as it is written."""
-    return measure in DIVIDES_OUT

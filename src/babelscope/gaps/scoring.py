@@ -597,9 +597,9 @@ class _Scoring:
     def _tails(self, measures: Sequence[Measure]) -> tuple[bool, ...]:
         """Return of which measures p may be a model's, where permutations would take long to reach a score.
 
-        Of none without clusters, of all for a baseline. Of the leading measure, whose p-values are corrected for all
-        languages and points (:mod:`babelscope.gaps.above_chance`), only where permutations could not pass that
-        correction.
+        None without clusters, and all for a baseline. The p-values of the leading measure are corrected for all
+        languages and points (:mod:`babelscope.gaps.above_chance`): its p is a model's only where permutations could not
+        pass that correction.
         """
         if self.settings["documents"] is None:
             return ()

@@ -149,6 +149,6 @@ def phones_of(texts: Sequence[str], code: str) -> list[str] | None:
 
 
 def _broad(phones: str) -> str:
-    """Return phones without switches between languages, and without what is no letter of its own."""
+    """Return phones as plain letters: without marks of a switch of language, and without modifiers."""
     plain = unicodedata.normalize("NFD", _SWITCHED.sub("", phones))
     return "".join(letter for letter in plain if letter == " " or unicodedata.category(letter) in ("Ll", "Lo", "Lu"))

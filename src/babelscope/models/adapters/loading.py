@@ -339,7 +339,7 @@ def _thinker(folder: Path, config: Any, whole: Any, kind: Kind) -> Configuration
 
 
 def _encoder(folder: Path, config: Any, kind: Kind, whole: Any, body: Any) -> Configuration:
-    """Return an encoder or decoder without what is not looked at: heads, poolers, and the decoder behind an encoder."""
+    """Return an encoder or decoder without its heads and poolers, and without the decoder behind an encoder."""
     from transformers.models.auto import modeling_auto
 
     left = _other_parts(whole, body, config)

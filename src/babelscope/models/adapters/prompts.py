@@ -19,7 +19,7 @@ PLACE = "{}"
 #: Rendered as the user's sentence, to find it again.
 _SENTENCE = "BABELSCOPESENTENCE"
 
-#: How templates are told of audio in a user turn: they look for one of these types, or for one of these keys.
+#: How audio is marked in a user turn: templates look for one of these types, or for one of these keys.
 _AUDIO = tuple(
     [{"type": kind, "audio": "", "audio_url": "", "input_audio": "", "url": "", "path": ""}]
     for kind in ("audio", "audio_url", "input_audio")

@@ -89,7 +89,7 @@ class Tokens:
 
     @property
     def by_language(self) -> bool:
-        """Whether the language is told to the model."""
+        """Whether the model is given the language, as a tag among the tokens."""
         return bool(self._codes)
 
     def __call__(self, text: str, language: str, *, special: bool = True) -> list[int]:

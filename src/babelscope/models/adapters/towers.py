@@ -54,8 +54,6 @@ class Towers:
     ----------
     tower : str or None
         Path of the module that holds the tower's layers; None if it has none.
-    projectors : tuple of str
-        Paths of what runs between the tower and the language model, in the order in which it runs.
     language : str
         Path of the language model.
     first_layer : str
@@ -69,7 +67,6 @@ class Towers:
     """
 
     tower: str | None
-    projectors: tuple[str, ...]
     language: str
     first_layer: str
     embeddings: str
@@ -124,7 +121,6 @@ def find(root: nn.Module, spoken: Trace, written: Trace, varying: Callable[[Spot
         notes.append("the language model's final norm, which was not found")
     return Towers(
         tower=_outer(tower) if tower else None,
-        projectors=tuple(spot.module for spot in kept if spot.role == "adaptation"),
         language=outer,
         first_layer=language.layers[0].path,
         embeddings=_embeddings(root, modules, written, language.layers[0].path),

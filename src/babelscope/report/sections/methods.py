@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from babelscope.gaps.baselines.regressed import described_in_words
 from babelscope.gaps.result import CONTROLS, Result
 from babelscope.report import references, select, words
 from babelscope.report.references import REFERENCES, Reference, cite
@@ -27,7 +28,7 @@ def section(result: Result) -> dict[str, Any]:
         _representations(result, meta, citing),
         _measures(result, citing, named),
         _nulls(meta, citing, named),
-        _controls(result),
+        _controls(result, meta),
         _further(result, citing, named),
     ]
     told = [" ".join(sentences) for sentences in paragraphs if sentences]
@@ -142,13 +143,17 @@ def _nulls(meta: dict[str, Any], citing: Any, named: dict[str, Reference]) -> li
     return told
 
 
-def _controls(result: Result) -> list[str]:
+def _controls(result: Result, meta: dict[str, Any]) -> list[str]:
     used = select.distinct(result.scores["control"])
     there = [name for name in CONTROLS if name != "none" and name in used]
     if not there:
         return []
     told = [f"{words.CONTROL_TITLES[name]} ({CONTROLS[name]})" for name in there]
-    return [f"Every comparison was repeated under the controls {words.listed(told, 9)}."]
+    forms = [
+        f"{words.CONTROL_TITLES[control].capitalize()}: {described_in_words(described)}."
+        for control, described in _part(meta, "options").get("regressed", {}).items()
+    ]
+    return [f"Every comparison was repeated under the controls {words.listed(told, 9)}.", *forms]
 
 
 def _further(result: Result, citing: Any, named: dict[str, Reference]) -> list[str]:
