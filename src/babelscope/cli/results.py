@@ -1,0 +1,151 @@
+"""Commands that take a result: report, relate, check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from babelscope.cache import write_atomically
+from babelscope.cli.console import out, say, say_where
+from babelscope.cli.program import app
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder with result.json and scores.parquet.")],
+    form: Annotated[
+        str, typer.Option("--format", "-f", help="html, md, or pdf (printed by Chromium, where there is one).")
+    ] = "html",
+    embed_audio: Annotated[
+        bool, typer.Option("--embed-audio", help="Carry recordings in the page: where their licence allows it.")
+    ] = False,
+    corpus_path: Annotated[
+        Path | None, typer.Option("--corpus-path", help="Where the corpus is, for --embed-audio (a manifest's file).")
+    ] = None,
+) -> None:
+    """Write the report and its figures from scores.
+
+    Example: babelscope report results/first --format pdf
+    """
+    from babelscope.errors import UsageError, did_you_mean
+    from babelscope.gaps import Result
+    from babelscope.report import print_pdf, write_markdown, write_report
+
+    if form not in ("html", "md", "pdf"):
+        raise UsageError(f"--format: {form!r} is unknown; {did_you_mean(form, ('html', 'md', 'pdf'))}")
+    result = Result.load(folder)
+    if form == "md":
+        say_where(write_markdown(result, folder))
+        return
+    page = write_report(result, folder, heard=_heard(result, folder, corpus_path) if embed_audio else ())
+    say_where(print_pdf(page, folder / "report.pdf") if form == "pdf" else page)
+
+
+def _heard(result: Any, folder: Path, corpus_path: Path | None) -> Any:
+    """Read the recordings that a study heard, if the corpus at hand is still the one that it heard."""
+    from babelscope import corpora
+    from babelscope.capture import Activations
+    from babelscope.errors import DataError, UsageError
+    from babelscope.report import embed
+    from babelscope.study import store_beside
+
+    about = result.meta["corpus"]
+    known = about["name"] in corpora.sources()
+    if not known and corpus_path is None:
+        raise UsageError(f"--embed-audio: say by --corpus-path where the corpus {about['name']!r} is")
+    source = about["name"] if known else "manifest"
+    # As much as can be read is: whether that is what the study heard, the fingerprint says.
+    options = {"languages": about["languages"], "skip_bad": True, "allow_short": True}
+    held = Activations(store_beside(result, folder))
+    sentences, drawn = held.sentences, {*held.sentences, *(one.sentence for one in held.skipped)}
+    corpus = corpora.load(
+        source, path=corpus_path, **{name: value for name, value in options.items() if corpora.takes(source, name)}
+    )
+    corpus = corpus.select(
+        languages=about["languages"], ids=[sentence for sentence in corpus.sentences if sentence in drawn]
+    )
+    if corpus.fingerprint(skip_bad=True) != about["fingerprint"]:
+        raise DataError(
+            f"--embed-audio: the corpus {about['name']!r} at hand is not the one that the study heard (another "
+            "fingerprint): give the one that it heard by --corpus-path, or run the study again"
+        )
+    return embed(
+        (corpus.text(sentence, language) or "", corpus.recordings(sentence, language)[0])
+        for sentence in sentences
+        for language in about["languages"]
+        if corpus.recordings(sentence, language)
+    )
+
+
+@app.command()
+def relate(
+    result: Annotated[Path, typer.Argument(help="Folder with result.json and scores.parquet.")],
+    tasks: Annotated[Path, typer.Argument(help="CSV, TSV or Parquet: a column 'language', and columns of numbers.")],
+    given: Annotated[
+        list[str] | None,
+        typer.Option("--given", help="A column of TASKS to regress out, such as hours or family; repeat for more."),
+    ] = None,
+    draws: Annotated[int, typer.Option("--permutations", min=19, help="Of the languages.")] = 9_999,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A CSV file for every point.")] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of every draw.")] = 0,
+) -> None:
+    """Correlate similarity with accuracy in tasks over languages.
+
+    Example: babelscope relate results/first accuracies.csv --given hours
+    """
+    from babelscope.gaps import Result
+    from babelscope.gaps.tasks import read_tasks
+    from babelscope.gaps.tasks import relate as related
+    from babelscope.report.terminal import relations_table
+
+    relations = related(Result.load(result).scores, read_tasks(tasks), given=given or (), draws=draws, seed=seed)
+    out.print(relations_table(relations, given or ()))
+    if output is not None:
+        write_atomically(output, lambda file: relations.to_csv(file, index=False))
+        say(f"All points: {output}")
+
+
+@app.command()
+def check(
+    result: Annotated[Path, typer.Argument(help="Folder with result.json and scores.parquet.")],
+    at_most: Annotated[
+        list[str] | None, typer.Option("--max", help="RULE=NUMBER, such as modality_gap=0.4; repeat for more.")
+    ] = None,
+    at_least: Annotated[
+        list[str] | None, typer.Option("--min", help="RULE=NUMBER, such as retrieval.speech.swh=0.8; repeat for more.")
+    ] = None,
+    required: Annotated[
+        list[str] | None,
+        typer.Option("--require", help="FINDING=VERDICT, such as finding.convergence=holds; repeat for more."),
+    ] = None,
+    no_worse_than: Annotated[
+        Path | None, typer.Option("--no-worse-than", help="Folder of an earlier result of the same sentences.")
+    ] = None,
+    tolerance: Annotated[
+        float | None, typer.Option("--tolerance", min=0, help="How much worse than it is always allowed.")
+    ] = None,
+    rules: Annotated[
+        Path | None, typer.Option("--rules", help="A TOML file of rules, beside those given here.")
+    ] = None,
+    junit: Annotated[Path | None, typer.Option("--junit", help="A file for the outcome as JUnit XML.")] = None,
+) -> None:
+    """Hold a result against bounds and a baseline: one line a rule; exit code 1 if one fails.
+
+    Example: babelscope check results/new --max modality_gap=0.4 --no-worse-than results/old --junit gaps.xml
+    """
+    from babelscope.check import Rules, parse_bound, parse_required, write_junit
+    from babelscope.check import check as held
+    from babelscope.gaps import Result
+
+    asked = Rules.load(rules) if rules is not None else Rules()
+    given = [parse_bound(text, "max") for text in at_most or ()] + [parse_bound(text, "min") for text in at_least or ()]
+    verdicts_asked = [parse_required(text) for text in required or ()]
+    verdicts = held(Result.load(result), asked.changed(given, no_worse_than, tolerance, verdicts_asked))
+    for verdict in verdicts:
+        say(verdict.line, style=None if verdict.passed else "bold red")
+    if junit is not None:
+        write_junit(verdicts, junit)
+    if not all(verdict.passed for verdict in verdicts):
+        raise typer.Exit(1)
