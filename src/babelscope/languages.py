@@ -204,6 +204,14 @@ def language(code: str) -> Language:
     raise UsageError(f"there is no language {code!r} among the {len(LANGUAGES)} of FLEURS: {hint}")
 
 
+def name_of(code: str) -> str:
+    """Return the English name of a language; the code itself where it is not in the table."""
+    try:
+        return language(code).name
+    except UsageError:
+        return code
+
+
 def _nearest(code: str) -> str:
     if len(code) > 3:  # one letter in common is no likeness where codes have two or three
         return did_you_mean(_plain(code), [each.fleurs for each in LANGUAGES])

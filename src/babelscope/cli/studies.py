@@ -124,7 +124,8 @@ def run(
 
 
 def _run(study: Any, overwrite: bool, address: str | None = None) -> None:
-    from babelscope.report.terminal import summary_table
+    from babelscope.report.terminal import verdict_lines
+    from babelscope.report.verdict import first_screen
     from babelscope.study import run as run_study
 
     with showing() as tell:
@@ -136,9 +137,8 @@ def _run(study: Any, overwrite: bool, address: str | None = None) -> None:
             address=address,
             notice=notice,
         )
-    out.print(summary_table(outcome.result))
-    for sentence in outcome.result.meta["headline"]:
-        out.print(escape(sentence), highlight=False)
+    for line in verdict_lines(first_screen(outcome.result)):
+        out.print(line, highlight=False, soft_wrap=not out.is_terminal)
     say_left_out(outcome.result.meta)
     say_where(outcome.report, outcome.seconds)
 

@@ -314,7 +314,9 @@ def _advice(
             if at != first
         ]
         compare = f" (loss there {differences.losses[code][first]}; {', '.join(losses)})" if losses else ""
-        return f"{told} The deficit arises at the {names[first]} stage{compare}: look first at {_place(names[first])}."
+        return (
+            f"{told} The deficit arises at the {names[first]} stage{compare}: look first at {place_of(names[first])}."
+        )
     if first > last:
         further = f"at the {names[first]} stage" if first + 1 == len(stops) else f"behind the {names[first - 1]} stage"
         return (
@@ -336,7 +338,8 @@ def _told_apart(first: int, last: int, stages: int) -> int | None:
     return 0 if last == 0 else None
 
 
-def _place(stage: str) -> str:
+def place_of(stage: str) -> str:
+    """Return what there is to look at in a stage; its name where nothing more is known."""
     return _PLACES.get(stage, stage)
 
 

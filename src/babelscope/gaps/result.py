@@ -170,6 +170,9 @@ TABLE_COLUMNS: dict[str, tuple[str, ...]] = {
         "p",
         "rank",
     ),
+    # What each language costs in retrieval at the output: its own speech against text (`value`), the mean of the other
+    # languages, and `cost`, how much lower it is, with an interval that holds for all languages together (max-t).
+    "costs": ("language", "measure", "point", "against", "value", "others", "cost", "low", "high", "n"),
     # Where speech and text are most similar, on average over the languages: one row a speech point. `low` and `high`
     # are of `value` and hold for all points together (max-t); `chance_corrected` is their mean; `best` marks
     # the largest; `candidate` whether no other point is known to be higher (99.5 %, all pairs of points together).

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from babelscope.capture.store import Activations
 from babelscope.gaps import centroids, decomposition, projection, tokens
+from babelscope.gaps.at_output import language_costs
 from babelscope.gaps.by_class import by_class
 from babelscope.gaps.contrasts import Scored
 from babelscope.gaps.diagnosis import diagnosis, languages_table
@@ -77,8 +78,8 @@ def tables_of_scores(
     Returns
     -------
     dict of str to DataFrame
-        ``by_class``, ``findings``, ``diagnosis``, ``languages``, ``most_similar`` and ``draws``; none without
-        rows.
+        ``by_class``, ``findings``, ``diagnosis``, ``languages``, ``most_similar``, ``costs`` and ``draws``; none
+        without rows.
     """
     found = {
         "by_class": by_class(scored, scores, activations.languages),
@@ -86,6 +87,7 @@ def tables_of_scores(
         "diagnosis": diagnosis(activations, scored, scores),
         "languages": languages_table(activations, scored, scores),
         "most_similar": most_similar(activations, scored, scores),
+        "costs": language_costs(scored),
         "draws": draws_table(scored),
     }
     return {name: table for name, table in found.items() if len(table)}

@@ -1,4 +1,4 @@
-"""What the terminal shows at the end of a study: a short table, one line a kind of comparison and measure."""
+"""What the terminal shows of a result: the first screen's verdict and tiles, and tables of means and differences."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.text import Text
 
 from babelscope.gaps.result import Result
 from babelscope.report import select
+from babelscope.report.verdict import FirstScreen
 from babelscope.report.words import KIND_TITLES, measure_title, number, p_value
 
 #: Lines on what was left out that a terminal shows.
@@ -153,3 +154,26 @@ def relations_table(relations: pd.DataFrame, given: Sequence[str] = ()) -> Table
 
 def _range(low: float, high: float) -> str:
     return p_value(low) if p_value(low) == p_value(high) else f"{p_value(low)}–{p_value(high)}"
+
+
+def verdict_lines(screen: FirstScreen, steps: int = 1) -> list[Text]:
+    """Return the first screen as paragraphs for a terminal, which wraps them where its words end.
+
+    Parameters
+    ----------
+    screen : FirstScreen
+    steps : int
+        How many of the next steps are shown.
+    """
+    lines = [Text(" ".join(map(str, screen.verdict)), style="bold"), Text()]
+    for tile in screen.tiles:
+        value = Text.assemble((f"{tile.title}: ", "bold"), tile.value.text)
+        value.append(f" ({tile.interval})" if tile.interval else "")
+        value.append(f"; chance {tile.chance.text}" if tile.chance is not None else "")
+        lines += [value, Text(f"  {tile.measure} at {tile.point}; {tile.tested}")]
+        if tile.baseline is not None:
+            lines.append(Text(f"  baseline {tile.baseline.name} {tile.baseline.value}: {tile.baseline.verdict}"))
+    if screen.next_steps and steps:
+        lines.append(Text())
+        lines += [Text.assemble(("Next: ", "bold"), str(step)) for step in screen.next_steps[:steps]]
+    return lines

@@ -85,9 +85,9 @@ def tell_at(table: str, row: int, column: str, value: float, digits: int = 2) ->
 
 
 def percent(table: str, row: pd.Series[Any], column: str) -> Told:
-    """Return a share as a percentage, which stands in its row as a fraction."""
+    """Return a share as a percentage, which stands in its row as a fraction; rounded as the fraction would be."""
     value = float(row[column])
-    return Told(value, f"{number(100 * value, 0)} %", table, (int(str(row.name)),), column)
+    return Told(value, f"{number(100 * round(value, 2), 0)} %", table, (int(str(row.name)),), column)
 
 
 def count(table: str, part: pd.DataFrame) -> Told:

@@ -1,0 +1,140 @@
+"""What a study is judged by at first sight: the model's output, by the measure that a reader understands at once.
+
+The output is chosen before any score is seen, unlike the best of many points, so that nothing has to be taken off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from babelscope.gaps.contrasts import NOTHING, Scored, Term
+from babelscope.gaps.draws import MEAN, output
+from babelscope.gaps.naming import by_preference, measure_head
+from babelscope.gaps.result import TABLE_COLUMNS
+from babelscope.gaps.simultaneous import simultaneous
+from babelscope.similarity import holm
+
+#: The measure that counts how often a sentence is recognised among the others.
+RETRIEVAL = "retrieval"
+
+#: The probability of any false statement about chance at the output, over all kinds, languages and pairs.
+LEVEL = 0.05
+
+
+def at_output(curves: pd.DataFrame, kind: str, measure: str) -> pd.DataFrame:
+    """Return the uncontrolled rows of one kind and measure at the model's output: groups and their mean.
+
+    Parameters
+    ----------
+    curves : DataFrame
+        Columns :data:`babelscope.gaps.result.CURVE_COLUMNS`.
+    kind, measure : str
+        As written there.
+    """
+    rows = curves[(curves["kind"] == kind) & (curves["measure"] == measure) & (curves["control"] == "none")]
+    if rows.empty:
+        return rows
+    point, against = output(list(rows["point"]), list(rows["depth"]), list(rows["against"]))
+    return rows[(rows["point"] == point) & (rows["against"] == against)]
+
+
+def measure_at_output(curves: pd.DataFrame, kind: str) -> str | None:
+    """Return the measure that stands for a kind at the output: retrieval, else the one that leads; None without any.
+
+    Retrieval needs one space, so that between two models without shared layers it is not measured.
+    """
+    rows = curves[(curves["kind"] == kind) & (curves["control"] == "none") & curves["value"].notna()]
+    names = by_preference(dict.fromkeys(rows["measure"].astype(str)))
+    return next((name for name in names if measure_head(name) == RETRIEVAL), next(iter(names), None))
+
+
+def above_chance_at_output(curves: pd.DataFrame, measures: Mapping[str, str]) -> pd.DataFrame:
+    """Return every language and pair at the output with its p-value adjusted.
+
+    Parameters
+    ----------
+    curves : DataFrame
+        Columns :data:`babelscope.gaps.result.CURVE_COLUMNS`.
+    measures : mapping of kind to measure
+        What is tested together.
+
+    Returns
+    -------
+    DataFrame
+        Rows of the curves, with their labels; besides their columns ``p_adjusted`` (Holm over all of them: kinds,
+        languages and pairs) and ``above``, whether it is below :data:`LEVEL`.
+    """
+    frames = [at_output(curves, kind, measure) for kind, measure in measures.items()]
+    rows = pd.concat(frames) if frames else curves.iloc[:0]
+    rows = rows[rows["group"] != MEAN]
+    adjusted = holm(rows["p"].to_numpy(dtype=float))
+    return rows.assign(p_adjusted=adjusted, above=adjusted < LEVEL)
+
+
+def language_costs(scored: Mapping[str, Scored]) -> pd.DataFrame:
+    """Return how much less often the speech and text of each language recognise one another than the others' do.
+
+    Each language is compared with the mean of the others, so that none is chosen for its score, by retrieval at the
+    output in the measure's own unit (a share of sentences).
+
+    Parameters
+    ----------
+    scored : mapping of measure to Scored
+        The uncontrolled scores.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``costs`` of :data:`babelscope.gaps.result.TABLE_COLUMNS`, one row a language; empty without retrieval
+        between speech and text or a second language. The intervals are for other sentences, and hold for all languages
+        together (max-t). One is missing where no sentence moves the language's own score, as at perfect retrieval.
+    """
+    columns = list(TABLE_COLUMNS["costs"])
+    measure = next((name for name in scored if measure_head(name) == RETRIEVAL), None)
+    if measure is None:
+        return pd.DataFrame(columns=columns)
+    one = scored[measure]
+    found = one.where(kind="modality_similarity")
+    rows = one.rows.iloc[found]
+    if not len(rows) or not np.isfinite(one.values[found]).all():
+        return pd.DataFrame(columns=columns)
+    point, against = output(list(rows["point_a"]), list(rows["depth_a"]), list(rows["point_b"]))
+    found = found[((rows["point_a"] == point) & (rows["point_b"] == against)).to_numpy()]
+    if len(found) < 2:
+        return pd.DataFrame(columns=columns)
+    others = [found[found != row] for row in found]
+    contrasts: list[Sequence[Term]] = [
+        [(1.0, rest), (-1.0, np.array([row]))] for row, rest in zip(found, others, strict=True)
+    ]
+    together = simultaneous(one, contrasts)
+    moving = one.errors[found] > NOTHING if one.deviations.freedom >= 1 else np.zeros(len(found), dtype=bool)
+    low, high = (np.where(moving, ends, np.nan) for ends in together.intervals())
+    told: list[dict[str, Any]] = [
+        {
+            "language": str(one.rows["language_a"].iloc[row]),
+            "measure": measure,
+            "point": point,
+            "against": against,
+            "value": float(one.values[row]),
+            "others": float(one.values[rest].mean()),
+            "cost": float(together.values[at]),
+            "low": float(low[at]),
+            "high": float(high[at]),
+            "n": float(one.rows["n"].iloc[row]),
+        }
+        for at, (row, rest) in enumerate(zip(found, others, strict=True))
+    ]
+    return pd.DataFrame(told, columns=columns)
+
+
+def sentences_needed(n: int, detectable: float, wanted: float) -> float:
+    """Return about how many sentences find a difference of `wanted` with the power with which `n` find `detectable`.
+
+    The error of a mean over sentences falls with the square root of their number. That degrees of freedom grow as well
+    is left out, which asks for a few sentences too many.
+    """
+    return n * (detectable / wanted) ** 2
