@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 import warnings
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from transformers import BertConfig, BertModel, WhisperConfig, WhisperForConditi
 from babelscope import corpora, models
 from babelscope.corpora import Corpus
 from babelscope.models import Model
+from babelscope.models.pocket_adapter import AdapterShape, PocketAdapter, save_adapter
+from babelscope.models.pocket_ridge import RidgeMap, save_ridge
 
 SAMPLE_RATE = 16_000
 LANGUAGES = ("xa", "xb", "xc")
@@ -55,6 +58,24 @@ def e5_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     BertModel(config, add_pooling_layer=False).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def pocket_folder(whisper_folder: Path, e5_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``pocket``: a folder with a tiny Whisper, a tiny E5, an adapter and a ridge map, drawn wide."""
+    made = tmp_path_factory.mktemp("tiny-pocket")
+    shutil.copytree(whisper_folder, made / "whisper")
+    shutil.copytree(e5_folder, made / "e5")
+    shape = AdapterShape(input_width=16, width=12, hidden=20)
+    generator = torch.Generator().manual_seed(3)
+    adapter = PocketAdapter.untrained(4, 0.4 + torch.randn(50, 12, generator=generator), shape)
+    with torch.no_grad():
+        for parameter in adapter.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
+    save_adapter(adapter, made / "adapter.safetensors", {})
+    drawn = np.random.default_rng(0)
+    save_ridge(RidgeMap(drawn.normal(size=(16, 12)), drawn.normal(size=12)), made / "ridge.safetensors", {})
+    return made
 
 
 @pytest.fixture(scope="session")

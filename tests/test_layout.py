@@ -25,12 +25,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "similarity": {"errors", "cache"},
     "engines": BELOW | {"corpora", "models", "capture", "similarity"},
     "gaps": BELOW | {"corpora", "models", "capture", "similarity"},
+    "neurons": {"errors", "cache", "stages", "similarity"},
+    "sections": BELOW | {"corpora", "models", "capture", "similarity", "gaps", "neurons"},
     "report": BELOW | {"gaps"},
     "monitor": BELOW | {"corpora", "models", "capture", "similarity", "gaps"},
     "check": BELOW | {"similarity", "gaps"},
     "search": BELOW | {"corpora", "models", "capture", "similarity"},
     "preflight": BELOW | {"corpora", "models", "similarity", "gaps"},
-    "study": BELOW | {"corpora", "models", "capture", "similarity", "engines", "gaps", "report", "preflight"},
+    "study": BELOW
+    | {"corpora", "models", "capture", "similarity", "engines", "gaps", "report", "preflight"}
+    | {"neurons", "sections"},
     "corpus_check": BELOW | {"corpora", "preflight", "study"},
     "forecast": BELOW | {"corpora", "models", "capture", "study"},
     "cli": BELOW

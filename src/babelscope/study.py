@@ -45,14 +45,16 @@ from babelscope.gaps.comparisons import MATCHES
 from babelscope.gaps.folder import locked_output, save, tidy
 from babelscope.gaps.headline import headline
 from babelscope.gaps.old_names import current_controls, current_keys, current_kind
-from babelscope.gaps.parts import PARTS
+from babelscope.gaps.parts import PARTS, forget
 from babelscope.gaps.result import CONTROLS, DEFAULT_CONTROLS, KINDS, Result
 from babelscope.gaps.scoring import CLUSTER_CHOICES, DEFAULT_MEASURES, DEFAULT_PERMUTATIONS, compare
 from babelscope.models.base import MODALITIES, Model, Stage, dtype_named
 from babelscope.models.planning import plan
 from babelscope.models.weights.places import looks_local
+from babelscope.neurons import NeuronOptions
 from babelscope.preflight import check_assets, check_comparisons, check_model, check_output, limits_of, refuse, too_few
 from babelscope.report import write_report
+from babelscope.sections import SECTIONS, Material, add_sections
 from babelscope.similarity import parse_measure
 from babelscope.similarity.blocks import computed_by
 
@@ -132,6 +134,10 @@ class ModelTable(_Table):
         return {name: getattr(self, name) for name in names}
 
 
+#: Sections of a study file that are run only where they are there.
+SECTION_TABLES: dict[str, type[BaseModel]] = {"neurons": NeuronOptions}
+
+
 def store_beside(result: Result, folder: Path) -> Path | str:
     """Return where the activations of a result that was read from a folder are, as far as it says."""
     told = result.meta.get("activations")
@@ -177,6 +183,7 @@ class Study(_Table):
     skip_bad: bool = False
     engine: str = "local"
     replicas: Annotated[int, Field(ge=1)] | None = None
+    neurons: NeuronOptions | None = None
 
     @field_validator("controls")
     @classmethod
@@ -367,6 +374,7 @@ def _first_problem(error: ValidationError) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         tables: dict[str, type[BaseModel]] = {"corpus": CorpusTable, "model": ModelTable, "baselines": ModelTable}
+        tables |= SECTION_TABLES
         table = tables.get(str(problem["loc"][0]), Study) if len(problem["loc"]) > 1 else Study
         return f"{key}: there is no such key; {did_you_mean(str(problem['loc'][-1]), table.model_fields)}"
     if problem["type"] == "missing":
@@ -703,10 +711,22 @@ def run(
             }
             result.meta["corpus_check"] = {"problems": problems_to_json(check), "sampled": list(check.sampled)}
             result.meta["caveats"] = with_corpus_caveat(result.meta["caveats"], check.problems)
+            add_sections(result, _sections(study), _material(study, model, corpus, activations, tell))
             save(result, study.output, store)
+            forget(study.output / SECTIONS)
             tell("writing the report", 0, 0)
             report = write_report(result, study.output)
     return Outcome(result, report, study.output, time.monotonic() - started)
+
+
+def _sections(study: Study) -> dict[str, BaseModel | None]:
+    """Return what a study asks of each section."""
+    return {name: getattr(study, name) for name in SECTION_TABLES}
+
+
+def _material(study: Study, model: Model, corpus: Corpus, activations: Activations, tell: Progress) -> Material:
+    clusters = None if study.clusters == "none" else activations.clusters
+    return Material(model, corpus, activations, study.output, study.seed, clusters, tell)
 
 
 def encode_seconds(
@@ -931,6 +951,7 @@ def describe_keys() -> list[tuple[str, str]]:
         ("baselines", "other models to run on the same sentences, each a table like [model] (beside: the same)"),
         ("compute_baselines", "whether lengths, strings, sounds and the model's input are compared in its place"),
     ]
-    for prefix, table in (("corpus", CorpusTable), ("model", ModelTable)):
+    tables: dict[str, type[BaseModel]] = {"corpus": CorpusTable, "model": ModelTable, **SECTION_TABLES}
+    for prefix, table in tables.items():
         rows += [(f"{prefix}.{name}", field.description or "") for name, field in table.model_fields.items()]
     return rows

@@ -30,20 +30,8 @@ CONTROLS = ("untrained", "ridge")
 
 
 @pytest.fixture(scope="module")
-def folder(whisper_folder: Path, e5_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a tiny Whisper, a tiny E5, an adapter and a ridge map, drawn wide."""
-    made = tmp_path_factory.mktemp("tiny-pocket")
-    shutil.copytree(whisper_folder, made / "whisper")
-    shutil.copytree(e5_folder, made / "e5")
-    generator = torch.Generator().manual_seed(3)
-    adapter = PocketAdapter.untrained(4, 0.4 + torch.randn(50, 12, generator=generator), TINY)
-    with torch.no_grad():
-        for parameter in adapter.parameters():
-            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
-    save_adapter(adapter, made / "adapter.safetensors", {})
-    drawn = np.random.default_rng(0)
-    save_ridge(RidgeMap(drawn.normal(size=(16, 12)), drawn.normal(size=12)), made / "ridge.safetensors", {})
-    return made
+def folder(pocket_folder: Path) -> Path:
+    return pocket_folder
 
 
 def load(folder: Path, **options: object) -> Model:
