@@ -63,7 +63,7 @@ def test_a_flipped_bit_is_named_repaired_and_made_anew_alone(
     told = capsys.readouterr().out
     assert told.count("damaged: ") == 1 and "damaged: speech xc, sentences 's05' to 's09': " in told
     assert "--repair" in told and (path / shard_key(1, 2, 1)).exists()
-    assert cli.main(["verify", str(path), "--repair"]) == 1
+    assert cli.main(["verify", str(path), "--repair"]) == 0
     assert not (path / shard_key(1, 2, 1)).exists()
     assert verify(path).sound and not Activations(path).complete
 
@@ -90,9 +90,6 @@ def test_small_files_of_a_block_count_too(path: Path, name: str, how: str, tiny_
     else:
         (path / name).unlink()
     found = verify(path, repair=True)
-    if how == "gone" and name.startswith("token_ids"):  # a text side need not tell them
-        assert found.sound
-        return
     assert [damage.where.split(",")[0] for damage in found.damages] == ["speech xb" if "seco" in name else "text xb"]
     assert encode(tiny_model, tones, path, block=5).complete
     assert _bytes(path) == before

@@ -162,6 +162,7 @@ def encode(
         for column in range(len(layout.languages)):  # of which no block is open, but texts were removed
             if column not in described and not writer.is_described(column) and (write := describing(column)):
                 write()
+        writer.finish()
         Journal.clear(writer.path)
         writer.place.forget()
     stored = Activations(path)

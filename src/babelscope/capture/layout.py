@@ -8,6 +8,7 @@ positions, lengths and tokens, a small file each. Every chunk carries a CRC-32C.
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -53,6 +54,9 @@ CONTENTS: tuple[str, ...] = (
         "cluster",
     ),
 )
+
+#: The coordinates: what rows, columns and points are called. They are written with the store and never change.
+LABELS: tuple[str, ...] = CONTENTS[:9]
 
 #: How the keys of chunks are written.
 CHUNK_KEYS: dict[str, Any] = {"name": "default", "separator": "."}
@@ -138,6 +142,11 @@ class Block:
     amounts: Sequence[float]
     token_ids: Sequence[Sequence[int]] = ()
     skipped: Mapping[int, str] = field(default_factory=dict)
+
+
+def digest_of_labels(values: Any) -> str:
+    """Return a digest of a coordinate's values, which the store keeps to notice that they were damaged."""
+    return hashlib.sha256(json.dumps(np.asarray(values).tolist(), ensure_ascii=False).encode()).hexdigest()[:16]
 
 
 def key_of(array: str, *chunk: int) -> str:
@@ -271,22 +280,34 @@ def _coordinates(layout: Layout) -> xr.Dataset:
         return np.array(list(values), dtype=object)
 
     points = layout.points
+    columns = {key: strings([point[key] for point in points]) for key in ("name", "modality", "stage", "module")}
+    coordinates = {
+        "modality": ("modality", strings(layout.modalities), "text or speech"),
+        "language": ("language", strings(layout.languages), "language code"),
+        "sentence": ("sentence", strings(layout.sentences), "sentence id, the same in all languages"),
+        "point": ("point", columns["name"], "name of the point in the model"),
+        "point_modality": ("point", columns["modality"], "modality whose side has the point"),
+        "stage": ("point", columns["stage"], "what the point is for"),
+        "depth": (
+            "point",
+            np.array([point["depth"] for point in points], dtype=np.float64),
+            "position of the point within its side, 0 at the input and 1 at the output",
+        ),
+        "width": ("point", np.array([point["width"] for point in points], dtype=np.int32), "features of the point"),
+        "module": ("point", columns["module"], "module that is hooked"),
+    }
+    units = {"depth": {"units": "1"}, "width": {"units": "1"}}
     return xr.Dataset(
         coords={
-            "modality": strings(layout.modalities),
-            "language": strings(layout.languages),
-            "sentence": strings(layout.sentences),
-            "point": strings([point["name"] for point in points]),
-            "point_modality": ("point", strings([point["modality"] for point in points])),
-            "stage": ("point", strings([point["stage"] for point in points])),
-            "depth": ("point", np.array([point["depth"] for point in points], dtype=np.float64)),
-            "width": ("point", np.array([point["width"] for point in points], dtype=np.int32)),
-            "module": ("point", strings([point["module"] for point in points])),
+            name: (dimension, values, {"long_name": about} | units.get(name, {}))
+            for name, (dimension, values, about) in coordinates.items()
         },
         attrs={
+            "Conventions": "CF-1.11",
             "title": "babelscope activations",
             "schema": SCHEMA,
             "store_dtype": layout.dtype,
+            "labels": json.dumps({name: digest_of_labels(each[1]) for name, each in coordinates.items()}),
             "identity": json.dumps(layout.identity, ensure_ascii=False),
             "provenance": json.dumps(layout.provenance, ensure_ascii=False),
         },
@@ -333,9 +354,16 @@ def _arrays(layout: Layout) -> dict[str, dict[str, Any]]:
             shards=(1, points, 1, block, width),
             compressors=packed,
             serializer=BytesCodec(),
+            attributes={"units": "1"},
         ),
         "positions": array(
-            dims, shape, "valid positions that were pooled", dtype="int32", fill_value=0, chunks=(1, points, 1, block)
+            dims,
+            shape,
+            "valid positions that were pooled",
+            dtype="int32",
+            fill_value=0,
+            chunks=(1, points, 1, block),
+            attributes={"units": "1"},
         ),
     }
     if layout.dtype != "float32":
@@ -346,6 +374,7 @@ def _arrays(layout: Layout) -> dict[str, dict[str, Any]]:
             dtype="float32",
             fill_value=math.nan,
             chunks=(1, points, 1, block),
+            attributes={"units": "1"},
         )
     made["skipped"] = array(
         ("modality", "language", "sentence"),
@@ -366,7 +395,7 @@ def _arrays(layout: Layout) -> dict[str, dict[str, Any]]:
         made[name] = array(per_text, cells, about, dtype="string", fill_value="", chunks=(1, sentences))
     for name, about, attributes in (
         ("seconds", "duration of the recording", {"units": "s"}),
-        ("tokens", "tokens of the text, special ones included", {}),
+        ("tokens", "tokens of the text, special ones included", {"units": "1"}),
     ):
         made[name] = array(
             per_text, cells, about, dtype="float64", fill_value=math.nan, chunks=(1, block), attributes=attributes

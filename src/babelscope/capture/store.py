@@ -22,9 +22,11 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
+from babelscope.capture.inventory import INVENTORY, digest_of_identity, read_inventory, write_inventory
 from babelscope.capture.layout import (
     CHUNK_KEYS,
     CONTENTS,
+    LABELS,
     MAY_DIFFER,
     SCHEMA,
     Block,
@@ -32,6 +34,7 @@ from babelscope.capture.layout import (
     cluster_array,
     consolidate,
     contents_of,
+    digest_of_labels,
     key_of,
     now,
     padded,
@@ -58,6 +61,27 @@ class Skipped(NamedTuple):
     language: str
     modality: str
     reason: str
+
+
+class DamagedLabelsError(DataError):
+    """What rows, columns or points are called is not as it was written.
+
+    Attributes
+    ----------
+    labels : tuple of str
+        The coordinates that are damaged.
+    """
+
+    def __init__(self, path: Path | str, labels: Sequence[str]) -> None:
+        self.labels = tuple(labels)
+        super().__init__(
+            f"the store {path} is damaged at its coordinate {', '.join(labels)}: {_remedy(path)}: its activations are "
+            f"kept"
+        )
+
+
+def _remedy(path: Path | str) -> str:
+    return f"run 'babelscope verify {path} --repair', and then encode or run again"
 
 
 class Activations:
@@ -92,17 +116,45 @@ class Activations:
                     f"{self.path} is not a store of activations (no zarr.json): run 'babelscope encode' first"
                 )
             try:
-                self.dataset = xr.open_zarr(self.place.store(), consolidated=True, chunks=None)
-                self.schema = int(self.dataset.attrs.get("schema", 0))
-                if self.schema not in READABLE or "activation" not in self.dataset:
-                    raise DataError(f"{self.path} is not a store of activations of schema {SCHEMA}: encode again")
-                self._provenance: dict[str, Any] = json.loads(self.dataset.attrs["provenance"])
-                self.identity: dict[str, Any] = json.loads(self.dataset.attrs["identity"])
-                self._rows = self._read_rows()
-            except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
-                raise DataError(f"the store {self.path} is damaged ({error}): delete it and encode again") from error
+                self._open()
+            except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, OverflowError) as error:
+                if damaged := self._damaged_labels():
+                    raise DamagedLabelsError(self.path, damaged) from error
+                raise DataError(f"the store {self.path} is damaged ({error}): {_remedy(self.path)}") from error
         self._left = 0
         self._held: dict[tuple[str, str, str], NDArray[np.float32]] = {}
+
+    def _open(self) -> None:
+        self.dataset = xr.open_zarr(self.place.store(), consolidated=True, chunks=None)
+        self.schema = int(self.dataset.attrs.get("schema", 0))
+        if self.schema not in READABLE or "activation" not in self.dataset:
+            raise DataError(f"{self.path} is not a store of activations of schema {SCHEMA}: encode again")
+        self._provenance: dict[str, Any] = json.loads(self.dataset.attrs["provenance"])
+        self.identity: dict[str, Any] = json.loads(self.dataset.attrs["identity"])
+        #: Whether a whole store of this kind has an inventory; those of earlier versions have none.
+        self.inventoried = "labels" in self.dataset.attrs
+        if damaged := self._damaged_labels():
+            raise DamagedLabelsError(self.path, damaged)
+        self._rows = self._read_rows()
+
+    def _damaged_labels(self) -> list[str]:
+        """Return the coordinates that are not as they were written."""
+        try:
+            group = zarr.open_group(self.place.store(), mode="r")
+            digests = json.loads(str(group.attrs.get("labels", "{}")))
+            there = set(group.array_keys()) & set(LABELS)
+        except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError):
+            return []  # that is another damage
+        damaged = []
+        for name in sorted(there | digests.keys()):
+            try:
+                values = np.asarray(cast(Any, group[name])[:])
+                sound = digest_of_labels(values) == digests[name] if name in digests else _plausible(name, values)
+            except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, OverflowError):
+                sound = False
+            if not sound:
+                damaged.append(name)
+        return damaged
 
     def hold(self, room: int) -> None:
         """From now on keep what :meth:`matrix` reads, up to `room` bytes, not to read it again; 0 lets all of it go.
@@ -172,8 +224,7 @@ class Activations:
     def damaged(self, what: str) -> DataError:
         """Return the line on a damaged store, with the remedy."""
         return DataError(
-            f"the store {self.path} is damaged {what}: run 'babelscope verify {self.path} --repair', and then encode "
-            f"or run again: only what was damaged is made anew"
+            f"the store {self.path} is damaged {what}: {_remedy(self.path)}: only what was damaged is made anew"
         )
 
     @cached_property
@@ -433,6 +484,18 @@ class Activations:
         )
 
 
+def _plausible(name: str, values: NDArray[Any]) -> bool:
+    """Whether a coordinate can be what was written, in a store of an earlier version, which kept no digests."""
+    if name == "depth":
+        return bool(np.isfinite(values).all())
+    if name == "width":
+        return bool((values > 0).all())
+    listed = [str(value) for value in values]
+    if name in ("stage", "point_modality", "module"):
+        return name == "module" or all(listed)
+    return all(listed) and len(set(listed)) == len(listed)
+
+
 def open_activations(path: Path | str) -> Activations:
     """Open a store of activations; the same as :class:`Activations`."""
     return Activations(path)
@@ -469,6 +532,7 @@ class Writer:
     def __init__(self, path: Path | str, layout: Layout, *, overwrite: bool = False) -> None:
         self.place, self.layout = place_of(path), layout
         self.path = self.place.location
+        self._restore()
         if self._stands() and not self._resumable(overwrite):
             self.place.set_aside()
         self.created = not self.place.exists("zarr.json")
@@ -482,6 +546,45 @@ class Writer:
         # A store that another version began may have them in another order.
         self._points = {str(name): row for row, name in enumerate(held.dataset["point"].values)}
         self._arrays: dict[str, Any] = {}
+        self._whole = self.place.exists(INVENTORY)
+
+    def _restore(self) -> None:
+        """Write anew what :func:`~babelscope.capture.verify.verify` removed of the description of the same store."""
+        root = self.place.read("zarr.json")
+        if root is None:
+            kept = read_inventory(self.place)
+            if kept is None or kept.identity != digest_of_identity(self.layout.identity):
+                return
+            root = contents_of(dataclasses.replace(self.layout, block=kept.block))["zarr.json"]
+            self.place.write("zarr.json", root)
+            self.place.delete(INVENTORY)
+        try:
+            described = json.loads(root)
+            arrays: dict[str, Any] = described["consolidated_metadata"]["metadata"]
+            identity = json.loads(described["attributes"]["identity"])
+        except (ValueError, KeyError, TypeError):
+            return
+        for name in arrays:
+            if not self.place.exists(f"{name}/zarr.json"):
+                self.place.write(f"{name}/zarr.json", json.dumps(arrays[name]).encode())
+        missing = [key for name in LABELS if name in arrays and not self.place.exists(key := f"{name}/c/0")]
+        if missing and digest_of_identity(identity) == digest_of_identity(self.layout.identity):
+            contents = contents_of(self.layout)
+            for key in missing:
+                if key in contents:  # nothing is written of labels that are all empty
+                    self.place.write(key, contents[key])
+
+    def finish(self) -> None:
+        """Write the inventory of a store that is complete and has none."""
+        held = Activations(self.path)  # other processes may have written to it
+        if held.inventoried and held.complete and not self.place.exists(INVENTORY):
+            write_inventory(self.place, held.identity, held.block)
+
+    def _change(self) -> None:
+        """Remove the inventory before anything is changed."""
+        if self._whole:
+            self.place.delete(INVENTORY)
+            self._whole = False
 
     def _stands(self) -> bool:
         """Whether there is something at the place, which must then be a store."""
@@ -489,7 +592,7 @@ class Writer:
             return True
         foreign = isinstance(self.path, Path) and self.path.exists() and not self.path.is_dir()
         # On an object store a removal that was stopped leaves some of a store's own.
-        own = {LOCK_KEY} if isinstance(self.path, Path) else {LOCK_KEY, *CONTENTS}
+        own = {LOCK_KEY} if isinstance(self.path, Path) else {LOCK_KEY, INVENTORY, *CONTENTS}
         if foreign or any(key.partition("/")[0] not in own for key in self.place.keys()):  # noqa: SIM118
             raise DataError(f"{self.path} exists and is not a store of activations: choose another output")
         return False
@@ -527,6 +630,7 @@ class Writer:
 
     def write_language(self, language: int, columns: Mapping[str, Sequence[str]]) -> None:
         """Write what is known of a language's sentences beforehand: text, recording, reader, content."""
+        self._change()
         with self.place.naming():
             for name in sorted(columns, key=lambda name: name == "text"):  # the text last: it says that all are there
                 if self._has(name):
@@ -548,12 +652,14 @@ class Writer:
             if not self._has("cluster"):
                 if not clusters:
                     return
+                self._change()
                 group = zarr.open_group(self.place.store(read_only=False), mode="r+", use_consolidated=False)
                 made = cluster_array(len(wanted))
                 group.create_array("cluster", chunk_key_encoding=CHUNK_KEYS, overwrite=True, **made)
                 consolidate(self.place.store(read_only=False))
                 self._arrays = {}
             if self._array("cluster")[:].tolist() != wanted.tolist():
+                self._change()
                 self._array("cluster")[:] = wanted
 
     def write_block(self, modality: Modality, language: int, part: slice, block: Block) -> None:
@@ -575,6 +681,7 @@ class Writer:
         """
         row = self._modalities.index(modality)
         made = padded(self.layout, modality, self._points, part, block)
+        self._change()
         with self.place.naming():
             for name in made.keys() - {"activation"}:
                 self._array(name)[row, :, language, part] = made[name]

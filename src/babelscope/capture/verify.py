@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +11,19 @@ from typing import Any
 import numpy as np
 import zarr
 
+from babelscope.capture.inventory import INVENTORY, read_inventory
 from babelscope.capture.journal import Journal, folder_of
 from babelscope.capture.layout import SCHEMA, key_of, shard_key, small_keys
 from babelscope.capture.locking import lock
-from babelscope.capture.places import Folder, Place
-from babelscope.capture.store import Activations
-from babelscope.errors import UsageError
+from babelscope.capture.places import Folder, Place, place_of
+from babelscope.capture.store import Activations, DamagedLabelsError
+from babelscope.errors import DataError, UsageError
 
 #: Called with what is being read, how many blocks are done, and how many there are.
 Progress = Callable[[str, int, int], None]
+
+#: The arrays of what is known of a language's sentences.
+DESCRIBING = ("text", "recording", "reader", "content")
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,10 @@ class Verdict:
 
     Attributes
     ----------
+    store : str
+        The store's name.
     blocks, done : int
-        Blocks that the store will have, and that are there.
+        Blocks that the store will have, and that are there; 0 if its description is damaged.
     read : int
         Bytes of activations that were read, as numbers.
     damages : tuple of Damage
@@ -60,6 +67,7 @@ class Verdict:
         Whether the damaged blocks and leftovers were removed.
     """
 
+    store: str
     blocks: int
     done: int
     read: int
@@ -72,15 +80,27 @@ class Verdict:
         """Whether nothing is damaged. A store that is not complete can be sound."""
         return not self.damages
 
+    @property
+    def repairable(self) -> bool:
+        """Whether all that is damaged can be removed and made anew."""
+        return all(damage.keys for damage in self.damages)
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is damaged, or all that was has been removed."""
+        return self.sound or (self.repaired and self.repairable)
+
     def lines(self) -> list[str]:
         """Return the verdict, a line a damage and one to sum up."""
         lines = [f"damaged: {damage}" for damage in self.damages]
         more = f", {len(self.leftovers)} unfinished file(s) of killed runs" if self.leftovers else ""
         lines.append(
-            f"{self.done} of {self.blocks} blocks are there, {self.read / 1e6:.1f} MB of activations read, "
-            f"{len(self.damages)} damaged{more}"
+            f"{self.store}: {self.done} of {self.blocks} blocks are there, {self.read / 1e6:.1f} MB of activations "
+            f"read, {len(self.damages)} damaged{more}"
         )
-        if self.damages or (self.leftovers and self.repaired):
+        if not self.repairable:
+            lines.append(f"{self.store} cannot be repaired: delete it and encode or run again")
+        elif self.damages or (self.leftovers and self.repaired):
             lines.append(
                 "what was damaged or unfinished has been removed: encode or run again to make it anew"
                 if self.repaired
@@ -89,12 +109,24 @@ class Verdict:
         return lines
 
 
+def stores_beside(path: Path | str) -> list[Path]:
+    """Return the stores that belong to a store, in folders beside it: second readings and the like."""
+    place = place_of(path)
+    if not isinstance(place, Folder):
+        return []
+    stem = re.escape(place.name.removesuffix(".zarr"))
+    folders = [each for each in place.location.parent.glob("*") if re.fullmatch(rf"{stem}\.\w+", each.name)]
+    return sorted(store for folder in folders for store in folder.glob("*.zarr") if store.is_dir())
+
+
 def verify(path: Path | str, *, repair: bool = False, progress: Progress | None = None) -> Verdict:
     """Read a whole store, block by block, and check it.
 
     Of every block that is done: that all its chunks can be read and have their checksums, that there is a finite number
     for every feature of every point and sentence, a positive count of positions, and a length. Of every language that
-    has such a block: that its texts can be read.
+    has such a block: that its texts can be read. Of the coordinates: that they are what was written. Of a store that
+    was complete: that every file is there and as it was (of an object store, that it has its size). Stores of earlier
+    versions have no record of their files, so that one that is gone is noticed only where its values cannot be.
 
     Parameters
     ----------
@@ -112,29 +144,48 @@ def verify(path: Path | str, *, repair: bool = False, progress: Progress | None 
     Raises
     ------
     DataError
-        If there is no store, its labels cannot be read (then nothing of it can be told apart: encode again), or, to
-        repair it, another run is writing.
+        If there is no store, or, to repair it, another run is writing.
     UsageError
         If a store of an earlier version shall be repaired.
     """
-    held = Activations(path)
-    if repair and held.schema != SCHEMA:
-        raise UsageError(f"{path} is of an earlier version of babelscope, and cannot be repaired: encode again")
+    place = place_of(path)
+    if not place.exists("zarr.json") and read_inventory(place) is None:
+        raise DataError(f"{path} is not a store of activations (no zarr.json): run 'babelscope encode' first")
     if not repair:
-        return _verdict(held, progress, repaired=False)
+        return _verdict(place, progress, repaired=False)
     with lock(path):
-        verdict = _verdict(Activations(path), progress, repaired=True)
-        for damage in verdict.damages:
-            for key in damage.keys:  # the activations first: without them nothing of the block counts
-                held.place.delete(key)
-        if isinstance(held.place, Folder):
-            held.place.tidy()
-            held.place.forget()
-            Journal.clear(held.path)
+        verdict = _verdict(place, progress, repaired=True)
+        if verdict.damages and verdict.repairable:
+            keys = list(dict.fromkeys(key for damage in verdict.damages for key in damage.keys))
+            if "zarr.json" not in keys:  # by the inventory a store without its root is known again
+                keys.insert(0, INVENTORY)
+            for key in keys:  # the activations first: without them nothing of the block counts
+                place.delete(key)
+        if isinstance(place, Folder):
+            place.tidy()
+            place.forget()
+            Journal.clear(place.location)
     return verdict
 
 
-def _verdict(held: Activations, progress: Progress | None, *, repaired: bool) -> Verdict:
+def _verdict(place: Place, progress: Progress | None, *, repaired: bool) -> Verdict:
+    leftovers = tuple(map(str, _leftovers(place)))
+    inventory = read_inventory(place)
+    differing = dict(inventory.differing(place)) if inventory else {}
+    try:
+        if "zarr.json" in differing:
+            raise DataError(f"zarr.json: {differing['zarr.json']}")
+        held = Activations(place.location)
+    except DamagedLabelsError as error:
+        chunks = [key for label in error.labels for key in ({f"{label}/c/0", f"{label}/zarr.json"} & set(place.keys()))]
+        damage = Damage(f"coordinate {', '.join(error.labels)}", "not as it was written", (*chunks, INVENTORY))
+        return Verdict(place.name, 0, 0, 0, (damage,), leftovers, repaired)
+    except DataError as error:
+        keys = ("zarr.json",) if inventory else ()
+        wrong = differing.get("zarr.json", str(error).partition(": run 'babelscope")[0])
+        return Verdict(place.name, 0, 0, 0, (Damage("zarr.json", wrong, keys),), leftovers, repaired)
+    if repaired and held.schema != SCHEMA:
+        raise UsageError(f"{place} is of an earlier version of babelscope, and cannot be repaired: encode again")
     done = np.argwhere(held.done)
     damages: list[Damage] = []
     read = 0
@@ -145,13 +196,16 @@ def _verdict(held: Activations, progress: Progress | None, *, repaired: bool) ->
         size, wrong = checked.block(modality, language, block)
         read += size
         if wrong:
-            text = held.modalities[modality] == "text"
-            keys = (shard_key(modality, language, block), *small_keys(modality, language, block, text=text))
-            damages.append(Damage(checked.where(modality, language, block), wrong, keys))
+            damages.append(checked.damaged_block(modality, language, block, wrong))
     for language in sorted({int(place) for place in done[:, 1]}):
         damages += checked.language(language)
-    leftovers = tuple(map(str, _leftovers(held.place)))
-    return Verdict(int(held.done.size), len(done), read, tuple(damages), leftovers, repaired)
+    damages += [checked.damaged_file(key, wrong) for key, wrong in differing.items()]
+    if inventory is None and held.inventoried and (held.complete or place.exists(INVENTORY)):
+        damages.append(Damage(INVENTORY, "the list of the store's files is missing or damaged", (INVENTORY,)))
+    named = {damage.where: damage for damage in reversed(damages)}  # what was found first says most
+    return Verdict(
+        place.name, int(held.done.size), len(done), read, tuple(reversed(named.values())), leftovers, repaired
+    )
 
 
 def _leftovers(place: Place) -> list[Path]:
@@ -186,6 +240,32 @@ class _Checked:
             f"{self.sentences[part.start]!r} to {self.sentences[part.stop - 1]!r}"
         )
 
+    def damaged_block(self, modality: int, language: int, block: int, wrong: str) -> Damage:
+        """Return the damage of a block, all of which is made anew."""
+        text = self.held.modalities[modality] == "text"
+        keys = (shard_key(modality, language, block), *small_keys(modality, language, block, text=text))
+        return Damage(self.where(modality, language, block), wrong, keys)
+
+    def damaged_file(self, key: str, wrong: str) -> Damage:
+        """Return the damage of a file, by what it is a part of."""
+        array, _, chunk = key.partition("/c.")
+        found = [int(number) for number in chunk.split(".")] if re.fullmatch(r"\d+(\.\d+)*", chunk) else []
+        if array in ("activation", "positions", "rounding") and len(found) >= 4:
+            return self.damaged_block(found[0], found[2], found[3], f"{array}: {wrong}")
+        if array == "skipped" and len(found) == 3:
+            return self.damaged_block(found[0], found[1], found[2], f"{array}: {wrong}")
+        if array in ("tokens", "token_ids", "seconds") and len(found) == 2:
+            modality = self.held.modalities.index("speech" if array == "seconds" else "text")
+            return self.damaged_block(modality, found[0], found[1], f"{array}: {wrong}")
+        if array in DESCRIBING and found:
+            return self.damaged_text(array, found[0], wrong)
+        return Damage(key, wrong, (key,))
+
+    def damaged_text(self, name: str, language: int, wrong: str) -> Damage:
+        """Return the damage of what is known of a language; the texts go too: without them it is described anew."""
+        keys = (key_of("text", language, 0), key_of(name, language, 0))
+        return Damage(f"{name} of {self.held.languages[language]}", wrong, keys)
+
     def block(self, modality: int, language: int, block: int) -> tuple[int, str]:
         """Return the bytes of a block's numbers, and what is wrong with it ("" if nothing is)."""
         try:
@@ -213,7 +293,9 @@ class _Checked:
             if more in self.arrays:
                 np.asarray(self.arrays[more][language, part])
         if "rounding" in self.arrays:
-            np.asarray(self.arrays["rounding"][modality, :, language, part])
+            rounding = np.asarray(self.arrays["rounding"][modality, :, language, part])
+            if not all(np.isfinite(rounding[row][kept]).all() for row, _, _ in self.rows[name]):
+                return size, "what rounding did is missing"
         return size, ""
 
     def _kept(self, modality: int, language: int, part: slice) -> Any:
@@ -224,18 +306,16 @@ class _Checked:
 
     def language(self, language: int) -> Iterator[Damage]:
         """Yield what is wrong with what is known of a language's sentences."""
-        code = self.held.languages[language]
-        for name in ("text", "recording", "reader", "content"):
+        for name in DESCRIBING:
             if name not in self.arrays:  # older stores have no contents
                 continue
             key = key_of(name, language, 0)
             try:
                 with self.held.place.naming():
                     np.asarray(self.arrays[name][language])
-                if self.held.schema != SCHEMA or self.held.place.exists(key):
+                if self.held.schema != SCHEMA or self.held.inventoried or self.held.place.exists(key):
                     continue
                 wrong = "it is missing"
             except (OSError, ValueError, RuntimeError) as error:
                 wrong = " ".join(f"it cannot be read ({error})".split())
-            # The texts go too: without them the language is described anew.
-            yield Damage(f"{name} of {code}", wrong, (key_of("text", language, 0), key))
+            yield self.damaged_text(name, language, wrong)

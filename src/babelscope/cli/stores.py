@@ -107,13 +107,15 @@ def verify(
 
     Example: babelscope verify results/first/activations.zarr --repair
     """
+    from babelscope.capture.verify import stores_beside
     from babelscope.capture.verify import verify as verify_store
 
     with showing() as tell:
-        verdict = verify_store(store, repair=repair, progress=tell)
-    for line in verdict.lines():
-        say(line)
-    if not verdict.sound:
+        verdicts = [verify_store(each, repair=repair, progress=tell) for each in map(str, [store, *stores_beside(store)])]
+    for verdict in verdicts:
+        for line in verdict.lines():
+            say(line)
+    if not all(verdict.settled for verdict in verdicts):
         raise typer.Exit(1)
 
 

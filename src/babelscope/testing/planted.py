@@ -267,6 +267,7 @@ def planted_activations(
                 vectors[modality, language], positions, [float(value) for value in lengths[modality, language]]
             )
             writer.write_block(modality, column, slice(0, n), block)
+    writer.finish()
     if second is not False:
         chosen = list(range(n)) if second is True else list(second)
         others, _ = planted_vectors(
@@ -287,6 +288,7 @@ def planted_activations(
             amounts = [float(lengths["speech", language][row]) for row in chosen]
             ones = {name: [1] * len(chosen) for name in points}
             own.write_block("speech", 0, slice(0, len(chosen)), Block(vectors_there, ones, amounts))
+            own.finish()
     return Activations(path)
 
 

@@ -1,0 +1,79 @@
+"""The inventory of a whole store: every file with its size and checksum, so that one that is gone is noticed.
+
+A chunk that is missing reads as its fill value, which for many arrays (clusters, tokens, what was skipped) is a value
+like any other. The inventory is written when a store is complete, and removed before anything in it is changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from babelscope.capture.places import LOCK_KEY, PARTIAL, Place
+
+#: The key of the inventory, beside the arrays.
+INVENTORY = "inventory.json"
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What a complete store is made of.
+
+    Attributes
+    ----------
+    identity : str
+        Digest of what determines the store's numbers (:func:`digest_of_identity`).
+    block : int
+        Sentences a block.
+    files : mapping of key to str
+        As :meth:`~babelscope.capture.places.Place.fingerprints`.
+    """
+
+    identity: str
+    block: int
+    files: Mapping[str, str]
+
+    def differing(self, place: Place) -> Iterator[tuple[str, str]]:
+        """Yield the keys that are not as they were, and what is wrong with each."""
+        now = place.fingerprints()
+        for key, expected in self.files.items():
+            if key not in now:
+                yield key, "it is missing"
+            elif now[key] != expected:
+                yield key, "it is not as it was written"
+
+
+def digest_of_identity(identity: Mapping[str, Any]) -> str:
+    """Return a digest of an identity; the size of blocks is no part of it, since a store keeps its own."""
+    same = {key: value for key, value in identity.items() if key != "block"}
+    return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()
+
+
+def read_inventory(place: Place) -> Inventory | None:
+    """Return a store's inventory; None if it has none, or one that is damaged."""
+    try:
+        content = json.loads(place.read(INVENTORY) or b"")
+        if content.pop("crc32") != _crc(content):
+            return None
+        return Inventory(**content)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def write_inventory(place: Place, identity: Mapping[str, Any], block: int) -> None:
+    """Write the inventory of a complete store, last of all."""
+    files = {
+        key: value
+        for key, value in sorted(place.fingerprints().items())
+        if key not in (INVENTORY, LOCK_KEY) and not key.endswith(PARTIAL)
+    }
+    content = {"identity": digest_of_identity(identity), "block": block, "files": files}
+    place.write(INVENTORY, json.dumps(content | {"crc32": _crc(content)}, indent=0).encode())
+
+
+def _crc(content: Mapping[str, Any]) -> int:
+    return zlib.crc32(json.dumps(content, sort_keys=True).encode())
