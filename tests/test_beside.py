@@ -15,7 +15,7 @@ from babelscope import models
 from babelscope.capture import encode
 from babelscope.errors import RenamedWarning, UsageError
 from babelscope.gaps import Result, compare
-from babelscope.models.pocket_adapter import AdapterShape, PocketAdapter, save_adapter
+from babelscope.plugins.pocket.adapter import AdapterShape, PocketAdapter, save_adapter
 from babelscope.study import Outcome, Study, gather, run, summon
 
 UNTRAINED = "pocket (adapter untrained)"

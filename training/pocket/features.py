@@ -2,7 +2,7 @@
 
 The recordings are cut into parts of :data:`PART`; a part is written whole or not at all, so that a killed run goes on
 where it was. Each recording is heard alone in its own window
-(:func:`babelscope.models.pocket_adapter.window_samples`), and its own positions are kept.
+(:func:`babelscope.plugins.pocket.adapter.window_samples`), and its own positions are kept.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from babelscope import models
 from babelscope.audio import load_audio
 from babelscope.cache import write_atomically
 from babelscope.errors import DataError
-from babelscope.models.pocket_adapter import LONGEST_WINDOW, SAMPLE_RATE, window_samples
 from babelscope.models.whisper import HOP, positions
+from babelscope.plugins.pocket.adapter import LONGEST_WINDOW, SAMPLE_RATE, window_samples
 from training.pocket.utterances import Utterance
 
 #: Recordings that are written together.

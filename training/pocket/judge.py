@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from babelscope.models.pocket_adapter import PocketAdapter
-from babelscope.models.pocket_ridge import RidgeMap
+from babelscope.plugins.pocket.adapter import PocketAdapter
+from babelscope.plugins.pocket.ridge import RidgeMap
 from babelscope.similarity import centroid_gap, linear_cka, regress_out
 from babelscope.similarity.retrieval import best_in_rows
 from training.pocket.loop import speak

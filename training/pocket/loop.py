@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from babelscope.cache import write_atomically
 from babelscope.errors import DataError
-from babelscope.models.pocket_adapter import PocketAdapter, save_adapter
+from babelscope.plugins.pocket.adapter import PocketAdapter, save_adapter
 from training.pocket.material import Material, bank_of
 from training.pocket.recipe import Recipe
 

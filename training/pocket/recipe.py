@@ -6,7 +6,7 @@ import dataclasses
 import json
 from dataclasses import dataclass, field
 
-from babelscope.models.pocket_adapter import AdapterShape
+from babelscope.plugins.pocket.adapter import AdapterShape
 
 
 @dataclass(frozen=True)

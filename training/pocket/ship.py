@@ -16,8 +16,8 @@ import numpy as np
 
 from babelscope.cache import sha256_of, write_atomically
 from babelscope.errors import UsageError
-from babelscope.models.pocket_adapter import FOLDER, PocketAdapter, load_adapter
-from babelscope.models.pocket_ridge import save_ridge
+from babelscope.plugins.pocket.adapter import FOLDER, PocketAdapter, load_adapter
+from babelscope.plugins.pocket.ridge import save_ridge
 from training.pocket.card import card
 from training.pocket.curve import draw
 from training.pocket.judge import (

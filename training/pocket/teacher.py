@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from babelscope import models
 from babelscope.cache import write_atomically
 from babelscope.models.e5 import PREFIX, E5Text
-from babelscope.models.pocket_adapter import embed_between
+from babelscope.plugins.pocket.adapter import embed_between
 
 Progress = Callable[[str, int, int], None]
 

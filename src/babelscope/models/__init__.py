@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
@@ -100,17 +101,6 @@ class ModelInfo:
 
 
 _BUILT_IN: dict[str, ModelInfo] = {
-    "pocket": ModelInfo(
-        "Whisper-base, a length adapter that comes along, and the layers of multilingual-e5-small, which text shares",
-        ("text", "speech"),
-        "babelscope.models.pocket:load",
-        ("whisper-base", "e5-small"),
-        "MIT (Whisper, E5), Apache-2.0 (adapter)",
-        "babelscope.models.pocket:planned",
-        held_out="babelscope.models.pocket:held_out",
-        variant="babelscope.models.pocket:variant",
-        counter="babelscope.models.pocket:counter",
-    ),
     "whisper-base": ModelInfo(
         "Whisper-base encoder: 6 layers, 512 wide, about 100 languages",
         ("speech",),
@@ -153,24 +143,6 @@ _BUILT_IN: dict[str, ModelInfo] = {
         "CC-BY-NC 4.0",
         "babelscope.models.seamless:planned",
     ),
-    "salmonn-7b": ModelInfo(
-        "SALMONN 7B: Whisper and BEATs into Vicuna, which reads text: 32 shared layers, 4096 wide",
-        ("text", "speech"),
-        "babelscope.models.salmonn:load",
-        (),
-        "Apache-2.0, MIT, Llama 2 Community License",
-        "babelscope.models.salmonn:planned",
-        path_options=("whisper", "beats", "vicuna"),
-    ),
-    "salmonn-13b": ModelInfo(
-        "SALMONN 13B: Whisper and BEATs into Vicuna, which reads text: 40 shared layers, 5120 wide",
-        ("text", "speech"),
-        "babelscope.models.salmonn:load",
-        (),
-        "Apache-2.0, MIT, LLaMA's licence (not for commercial use)",
-        "babelscope.models.salmonn:planned",
-        path_options=("whisper", "beats", "vicuna"),
-    ),
     "sonar": ModelInfo(
         "SONAR: text and speech into one space of sentence embeddings; a speech encoder a language",
         ("text", "speech"),
@@ -205,18 +177,23 @@ PAIRS: tuple[str, ...] = ("whisper-base+e5-small",)
 
 
 def known() -> dict[str, ModelInfo]:
-    """Return every model that can be loaded by name: built in, and from the entry points of installed packages."""
-    return _BUILT_IN | _installed()
+    """Return every model that can be loaded by name: from the entry points of installed packages, and built in."""
+    return _installed() | _BUILT_IN
 
 
 @functools.cache
 def _installed() -> dict[str, ModelInfo]:
     """Return what installed packages offer; looked for once a process, for that reads a file of every package."""
-    return {
-        entry.name: cast(ModelInfo, entry.load())
-        for entry in entry_points(group=ENTRY_POINTS)
-        if entry.name not in _BUILT_IN
-    }
+    offered: dict[str, ModelInfo] = {}
+    for entry in entry_points(group=ENTRY_POINTS):
+        if entry.name not in _BUILT_IN:
+            try:
+                offered[entry.name] = cast(ModelInfo, entry.load())
+            except Exception as error:  # a plug-in raises whatever its parts do
+                warnings.warn(
+                    f"model {entry.name!r} ({entry.value}) cannot be loaded and is left out: {error}", stacklevel=2
+                )
+    return offered
 
 
 def parts(name: str) -> tuple[str, ...]:

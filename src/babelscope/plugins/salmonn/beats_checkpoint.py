@@ -1,8 +1,8 @@
 """BEATs's released checkpoints: PyTorch files with the settings under ``cfg`` and the arrays under ``model``.
 
-Three things differ from :class:`babelscope.models.beats.Beats`: the weight of the convolution is stored as direction
-and size (weight normalisation over all but its last axis), every layer names the one bias for distances as its own, and
-a fine-tuned checkpoint has a classifier, which is not loaded.
+Three things differ from :class:`babelscope.plugins.salmonn.beats.Beats`: the weight of the convolution is stored as
+direction and size (weight normalisation over all but its last axis), every layer names the one bias for distances as
+its own, and a fine-tuned checkpoint has a classifier, which is not loaded.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 from torch import Tensor
 
 from babelscope.errors import DataError
-from babelscope.models.beats import PATCH, BeatsSizes
 from babelscope.models.weights.accounting import model_arrays, read_checkpoint
+from babelscope.plugins.salmonn.beats import PATCH, BeatsSizes
 
 #: Settings that change what is computed, and the only value of each that is known here.
 _FIXED: dict[str, Any] = {

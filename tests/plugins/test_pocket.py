@@ -18,10 +18,10 @@ from babelscope import models
 from babelscope.capture import Capture
 from babelscope.errors import DataError, FetchError, UsageError
 from babelscope.models import Model, Stage, whisper
-from babelscope.models.pocket import Memory, held_out, planned
-from babelscope.models.pocket_adapter import AdapterShape, PocketAdapter, save_adapter
-from babelscope.models.pocket_ridge import FORMAT, RidgeMap, load_ridge, save_ridge
 from babelscope.models.verification import deviations
+from babelscope.plugins.pocket.adapter import AdapterShape, PocketAdapter, save_adapter
+from babelscope.plugins.pocket.model import Memory, held_out, planned
+from babelscope.plugins.pocket.ridge import FORMAT, RidgeMap, load_ridge, save_ridge
 from babelscope.testing import ModelTests
 from conftest import tone
 

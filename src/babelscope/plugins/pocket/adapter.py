@@ -14,7 +14,6 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 import torch
@@ -34,7 +33,7 @@ SHORTEST_WINDOW = 2
 FORMAT = "babelscope pocket adapter 1"
 
 #: The trained adapter, the sentences that were held out of its training, and its model card.
-FOLDER = Path(str(files("babelscope"))) / "assets" / "pocket"
+FOLDER = Path(__file__).parent / "assets"
 WEIGHTS = FOLDER / "adapter.safetensors"
 SPLIT = FOLDER / "split.json"
 CARD = FOLDER / "card.md"

@@ -16,9 +16,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from transformers import BertConfig
 
 from babelscope.errors import DataError
 from babelscope.models.weights.accounting import refuse_not_finite
+from babelscope.models.weights.containers import Container
 from babelscope.models.weights.settings import MAX_LAYERS, MAX_SIZE, MAX_WIDTH
 
 _BLOCK = 32
@@ -59,6 +61,32 @@ class _Cursor:
 
     def integer(self, code: str) -> int:
         return int(self.unpack(code)[0])
+
+
+def read_asset(folder: Path) -> Container:
+    """Read the asset: the encoder, under the names of transformers' ``BertModel``.
+
+    Raises
+    ------
+    DataError
+        As :func:`read_e5`.
+    """
+    path = folder / "e5-small-q4.bin"
+    said = read_e5(path)
+    config = BertConfig(
+        vocab_size=said.vocabulary,
+        hidden_size=said.width,
+        num_hidden_layers=said.layers,
+        num_attention_heads=said.heads,
+        intermediate_size=said.feed_forward,
+        max_position_embeddings=said.positions,
+        type_vocab_size=said.token_types,
+        layer_norm_eps=said.epsilon,
+        pad_token_id=1,
+        hidden_act="gelu",
+    )
+    note = "multilingual-e5-small is read from four-bit weights (Q4_0); the released model is in 32 bits."
+    return Container(config, said.state, path, note)
 
 
 def read_e5(path: Path) -> E5Container:

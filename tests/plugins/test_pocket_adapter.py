@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from babelscope.errors import DataError
-from babelscope.models.pocket_adapter import (
+from babelscope.plugins.pocket.adapter import (
     AdapterShape,
     Halving,
     PocketAdapter,

@@ -2,8 +2,8 @@
 
 It is put together from the files that its authors name: ``salmonn_v1.pth`` (13B) or ``salmonn_7b_v0.pth`` (7B), a
 checkpoint of BEATs_iter3+, the folder of Whisper large v2, and that of Vicuna: 13B v1.1, 7B v1.5. What is computed is
-what SALMONN's own code computes for one utterance, in any batch; see :mod:`babelscope.models.salmonn_sides` for lengths
-and the prompt, :mod:`babelscope.models.beats` for what is done about padding.
+what SALMONN's own code computes for one utterance, in any batch; see :mod:`babelscope.plugins.salmonn.sides` for
+lengths and the prompt, :mod:`babelscope.plugins.salmonn.beats` for what is done about padding.
 
 SALMONN adds a token [PAD] to Vicuna's vocabulary. Nothing here reads it, so that Vicuna keeps its 32 000 tokens.
 """
@@ -23,17 +23,17 @@ from transformers import LlamaConfig, WhisperConfig
 from babelscope.cache import sha256_of
 from babelscope.errors import DataError, FetchError, UsageError
 from babelscope.models.base import Model, Side, WeightsFile, dtype_named
-from babelscope.models.beats import BeatsSizes
 from babelscope.models.options import LoadOptions
 from babelscope.models.placement import DEVICE_MAP, place_parts
-from babelscope.models.salmonn_parts import Sizes, build, trained_arrays
-from babelscope.models.salmonn_sides import BEFORE, SAMPLE_RATE, STEP, SalmonnSpeech, SalmonnText
 from babelscope.models.weights.accounting import fill, folder_files, refuse_larger
-from babelscope.models.weights.beats import read_beats
 from babelscope.models.weights.folder import read_tokenizer
 from babelscope.models.weights.places import expanded, locate_with_pickled
-from babelscope.models.weights.salmonn import read_trained, vicuna_arrays, whisper_arrays
 from babelscope.models.weights.settings import read_settings
+from babelscope.plugins.salmonn.beats import BeatsSizes
+from babelscope.plugins.salmonn.beats_checkpoint import read_beats
+from babelscope.plugins.salmonn.checkpoint import read_trained, vicuna_arrays, whisper_arrays
+from babelscope.plugins.salmonn.parts import Sizes, build, trained_arrays
+from babelscope.plugins.salmonn.sides import BEFORE, SAMPLE_RATE, STEP, SalmonnSpeech, SalmonnText
 
 _OPTIONS = ("whisper", "beats", "vicuna", "lora_for_text", "lora_alpha", DEVICE_MAP)
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from babelscope.cache import write_atomically
 from babelscope.errors import DataError
-from babelscope.models.pocket_adapter import FOLDER
+from babelscope.plugins.pocket.adapter import FOLDER
 
 FORMAT = "babelscope pocket ridge 1"
 RIDGE = FOLDER / "ridge.safetensors"

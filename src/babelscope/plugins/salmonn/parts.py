@@ -22,8 +22,8 @@ from transformers.initialization import no_init_weights
 from transformers.models.blip_2.modeling_blip_2 import Blip2QFormerLayer
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from babelscope.models.beats import Beats, BeatsSizes
-from babelscope.models.weights.salmonn import TrainedCheckpoint
+from babelscope.plugins.salmonn.beats import Beats, BeatsSizes
+from babelscope.plugins.salmonn.checkpoint import TrainedCheckpoint
 
 #: Positions of Whisper that the Q-Former makes one token of: 0.333333 s, rounded.
 WINDOW = 17

@@ -1,6 +1,6 @@
 """``pocket``: a small joint model of speech and text, whose only trained part comes along with babelscope.
 
-Whisper-base's encoder, frozen, then a length adapter (:mod:`babelscope.models.pocket_adapter`), then the 12 layers of
+Whisper-base's encoder, frozen, then a length adapter (:mod:`babelscope.plugins.pocket.adapter`), then the 12 layers of
 multilingual-e5-small, frozen, which text goes through as well: they are the shared layers. The adapter was taught that
 the embedding of a recording is E5's embedding of its transcript.
 
@@ -53,7 +53,8 @@ from babelscope.models.base import (
 from babelscope.models.e5 import EMBEDDING
 from babelscope.models.options import LoadOptions
 from babelscope.models.padding import pad
-from babelscope.models.pocket_adapter import (
+from babelscope.models.weights.places import expanded
+from babelscope.plugins.pocket.adapter import (
     LONGEST_WINDOW,
     SAMPLE_RATE,
     SPLIT,
@@ -64,8 +65,7 @@ from babelscope.models.pocket_adapter import (
     load_adapter,
     window_samples,
 )
-from babelscope.models.pocket_ridge import RIDGE, RidgeMap, load_ridge
-from babelscope.models.weights.places import expanded
+from babelscope.plugins.pocket.ridge import RIDGE, RidgeMap, load_ridge
 
 #: What may stand between Whisper and E5.
 ADAPTERS: dict[str, str] = {

@@ -14,9 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from transformers import WhisperConfig, WhisperForConditionalGeneration
 
 from babelscope.errors import DataError
-from babelscope.models.weights.accounting import refuse_not_finite
+from babelscope.models.weights.accounting import account, refuse_not_finite, with_axes
+from babelscope.models.weights.containers import Container
 
 _MOST_AXES = 8
 _TYPES: dict[int, np.dtype[np.generic]] = {
@@ -50,6 +52,50 @@ class _Reader:
             return self.take(self.number("H")).rstrip(b"\0").decode()
         except UnicodeDecodeError as error:
             raise DataError(f"weights {self.path} are damaged near byte {self.offset}: fetch them again") from error
+
+
+def read_whisper(folder: Path) -> Container:
+    """Read the asset: Whisper whole, under the names of transformers' ``WhisperForConditionalGeneration``.
+
+    Raises
+    ------
+    DataError
+        As :func:`read_container` and :func:`whisper_state`; or if its sizes are no Whisper's.
+    """
+    path = folder / "model.bin"
+    arrays = read_container(path)
+    state = whisper_state(arrays, path)
+    for name in ("encoder.conv1.weight", "encoder.embed_positions.weight", "decoder.embed_positions.weight"):
+        with_axes(state, f"model.{name}", 3 if "conv" in name else 2, path)
+    with_axes(state, "model.decoder.embed_tokens.weight", 2, path)
+    heads = [arrays.get(f"{side}/num_heads") for side in ("encoder", "decoder")]
+    if any(each is None or each.size != 1 or int(each.item()) < 1 for each in heads):
+        raise DataError(f"weights {path} lack the numbers of heads: they are not a whole Whisper model")
+    width = with_axes(state, "model.encoder.layer_norm.weight", 1, path).shape[0]
+    config = WhisperConfig(
+        vocab_size=state["model.decoder.embed_tokens.weight"].shape[0],
+        num_mel_bins=state["model.encoder.conv1.weight"].shape[1],
+        d_model=width,
+        encoder_layers=layer_count(arrays, "encoder"),
+        decoder_layers=layer_count(arrays, "decoder"),
+        encoder_attention_heads=int(arrays["encoder/num_heads"].item()),
+        decoder_attention_heads=int(arrays["decoder/num_heads"].item()),
+        encoder_ffn_dim=4 * width,
+        decoder_ffn_dim=4 * width,
+        max_source_positions=state["model.encoder.embed_positions.weight"].shape[0],
+        max_target_positions=state["model.decoder.embed_positions.weight"].shape[0],
+        pad_token_id=50257,
+        bos_token_id=50257,
+        eos_token_id=50257,
+        decoder_start_token_id=50258,
+    )
+    try:
+        with torch.device("meta"):
+            blank = WhisperForConditionalGeneration(config)
+    except Exception as error:  # a configuration may be refused by whatever checks it
+        raise DataError(f"weights {path} are of sizes that no Whisper has ({error})") from error
+    account(state, blank.state_dict(), str(path))
+    return Container(config, state, path)
 
 
 def read_container(path: Path) -> dict[str, NDArray[np.generic]]:

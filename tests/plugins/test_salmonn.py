@@ -23,7 +23,7 @@ from babelscope.errors import DataError, FetchError, UsageError
 from babelscope.gaps.comparisons import plan as comparisons
 from babelscope.models import Model, Side, Stage
 from babelscope.models.planning import Plan, plan
-from babelscope.models.salmonn_sides import BEFORE
+from babelscope.plugins.salmonn.sides import BEFORE
 from babelscope.testing import ModelTests, tiny
 from babelscope.testing.tiny import salmonn as small
 from conftest import tone, write_manifest

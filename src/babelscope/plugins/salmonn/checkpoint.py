@@ -2,7 +2,7 @@
 
 ``salmonn_v1.pth`` (and ``salmonn_7b_v0.pth``) holds under ``model`` what was trained: two norms, the Q-Former, the
 projection, and LoRA's arrays; besides, the optimiser's state, which is not read, and buffers that training left behind.
-Names on the other side are those of :mod:`babelscope.models.salmonn_parts`.
+Names on the other side are those of :mod:`babelscope.plugins.salmonn.parts`.
 
 Whisper and Vicuna are folders in transformers' format, in safetensors or as ``pytorch_model.bin``; of Whisper the
 decoder is left out, of Vicuna the output layer.
