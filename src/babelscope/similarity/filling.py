@@ -16,7 +16,7 @@ from babelscope.similarity.intervals import deviations_by_cluster
 from babelscope.similarity.measure import Measure, Outcome, State
 from babelscope.similarity.permutation import cluster_permutations, permutations
 from babelscope.similarity.representation import Representation
-from babelscope.similarity.residuals import ROUNDING, NothingLeft, ResidualRows, regress_out, residual_rows
+from babelscope.similarity.residuals import ROUNDING, NothingLeft, ResidualRows, location, regress_out, residual_rows
 from babelscope.similarity.score import calibration_of
 from babelscope.similarity.sides import Side, SideCache
 
@@ -271,9 +271,11 @@ def _less(measure: Measure, side: Side, at: int, rows: ResidualRows) -> tuple[St
     reduced = rows.map @ whole if measure.geometric else regress_out(whole, rows.span)
     if not np.linalg.norm(reduced) > ROUNDING * np.linalg.norm(whole - mean):
         raise NothingLeft(str(measure))
-    if not measure.centres:
-        reduced = reduced + mean  # or the control would take that off as well
     clusters = rows.clusters if measure.geometric else side.whole.clusters
+    if not measure.centres:  # the mean is put back, or the control would take that off as well
+        if side.whole.clusters is not None and clusters is not None:
+            mean = location(whole, side.whole.clusters, reduced, clusters)
+        reduced = reduced + mean
     return measure.prepare(Representation(reduced, side.whole.name, clusters=clusters)), len(reduced)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -121,7 +122,9 @@ def residual_rows(span: FloatArray, clusters: IntArray | None = None) -> Residua
     Where sentences belong to clusters, what clusters have in common has another variance than what differs within
     them, and covariates that follow the clusters take more out of the former. So the means of the covariates over each
     cluster and what they are beyond these means are taken out both, and the two kinds of directions are mapped apart:
-    those between clusters to fewer clusters, those within to rows within them.
+    those between clusters to fewer clusters, those within to rows within them. Where clusters differ in size, a
+    direction's variance grows with the size of the clusters that it runs through; directions between clusters are then
+    mapped to directions that run through clusters of like size.
 
     Parameters
     ----------
@@ -187,7 +190,7 @@ def _by_cluster(span: FloatArray, clusters: IntArray) -> ResidualRows:
         both = min(count, sizes[cluster])
         taken[rows[:both], members[cluster][:both]] = 1.0
     new_between = _complement((counts / m)[:, None] ** 0.5)
-    turned = new_between @ _nearest_rotation(new_between, between_left[kept])
+    turned = new_between @ _rotation_by_size(new_between, counts, between_left, sizes, kept)
     mapped = new_indicators @ turned @ (indicators @ between_left).T
     inside = within @ within_left
     mapped += new_within @ _nearest_rotation(new_within, taken @ inside) @ inside.T
@@ -227,6 +230,56 @@ def _nearest_rotation(a: FloatArray, b: FloatArray) -> FloatArray:
     """Return the rotation R of coordinates for which a R is nearest to b."""
     left, _, right = np.linalg.svd(a.T @ b, full_matrices=False)
     return np.asarray(left @ right)
+
+
+def _rotation_by_size(
+    new: FloatArray, counts: IntArray, left: FloatArray, sizes: IntArray, kept: IntArray
+) -> FloatArray:
+    """Return the rotation of what is left between clusters for which `new` has variances as fewer clusters have.
+
+    If sentences vary by a and clusters in common by b, what is left has covariance a + b left' S left, with the sizes
+    on the diagonal of S, and exchangeable clusters have a + b new' S new. The eigenvectors of the one are mapped to
+    those of the other, by size, whatever a and b are. Where sizes are equal, so that any rotation would do, it is the
+    nearest to the clusters that are kept.
+    """
+    have, u = np.linalg.eigh(left.T @ (sizes[:, None] * left))
+    want, v = np.linalg.eigh(new.T @ (counts[:, None] * new))
+    near, rotation = v.T @ new.T @ left[kept] @ u, np.zeros((len(have), len(have)))
+    # Up to a block's end neither side's sizes differ by more than rounding.
+    cuts = np.flatnonzero((np.diff(have) > 1e-6) | (np.diff(want) > 1e-6)) + 1
+    for start, end in itertools.pairwise([0, *cuts, len(have)]):
+        block = slice(start, end)
+        first, _, second = np.linalg.svd(near[block, block])
+        rotation[block, block] = first @ second
+    return np.asarray(v @ rotation @ u.T)
+
+
+def location(rows: FloatArray, clusters: IntArray, residuals: FloatArray, residual_clusters: IntArray) -> FloatArray:
+    """Return the mean sentence, in which clusters count by what they tell, shape (d,).
+
+    The sentences of a large cluster tell less each, so that the plain mean depends on the large clusters, and so do
+    residuals: a mean that is put back to residuals is to be independent of them. With a the variance of sentences and b
+    that of clusters, estimated from the residuals by analysis of variance, a sentence of a cluster of s counts
+    1 / (a + b s).
+
+    Parameters
+    ----------
+    rows : ndarray, shape (n, d)
+    clusters : ndarray of int, shape (n,)
+    residuals : ndarray, shape (m, d)
+        After regressing out covariates, centred.
+    residual_clusters : ndarray of int, shape (m,)
+    """
+    counts = np.bincount(residual_clusters)
+    sums = np.zeros((len(counts), residuals.shape[1]))
+    np.add.at(sums, residual_clusters, residuals)
+    between = float((sums**2 / counts[:, None]).sum())
+    m, total = len(residuals), float((residuals**2).sum())
+    within = max(total - between, 0.0) / max(m - len(counts), 1)
+    mean_size = (m - float(counts @ counts) / m) / (len(counts) - 1)
+    common = max(between / (len(counts) - 1) - within, 0.0) / mean_size
+    weights = 1 / (within + common * np.bincount(clusters)[clusters])
+    return np.asarray(weights @ rows / weights.sum())
 
 
 @lru_cache(maxsize=16)
