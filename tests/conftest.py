@@ -18,8 +18,8 @@ from transformers import BertConfig, BertModel, WhisperConfig, WhisperForConditi
 from babelscope import corpora, models
 from babelscope.corpora import Corpus
 from babelscope.models import Model
-from babelscope.models.pocket_adapter import AdapterShape, PocketAdapter, save_adapter
-from babelscope.models.pocket_ridge import RidgeMap, save_ridge
+from babelscope.plugins.pocket.adapter import AdapterShape, PocketAdapter, save_adapter
+from babelscope.plugins.pocket.ridge import RidgeMap, save_ridge
 
 SAMPLE_RATE = 16_000
 LANGUAGES = ("xa", "xb", "xc")
