@@ -283,11 +283,11 @@ def test_a_model_that_does_nothing_more_for_a_recording_is_refused_in_one_line()
     assert "\n" not in str(caught.value)
 
 
-def test_whatever_a_strange_model_raises_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whatever_a_strange_model_raises_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def fail(*_: Any) -> None:
         raise RuntimeError("sizes differ\nat many places")
 
     monkeypatch.setattr(speech_llm, "_Builder", fail)
     with pytest.raises(DataError, match=r"_Deaf cannot be read by rules: .*sizes differ") as caught:
-        speech_llm.build(_Deaf(), Processors(None, None, None, None))
+        speech_llm.build(_Deaf(), Processors(None, None, None, None), "", tmp_path)
     assert "\n" not in str(caught.value)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from babelscope.models.adapters.loading import Configuration, first_line
 from babelscope.models.adapters.tracing import Layer, Shape, Stack, Trace, ran_between, trace, trunk
 from babelscope.models.adapters.weightless import shapes_only
 from babelscope.models.base import Batch, Layout, Point, Prepared, Side, Stage, spread_depths
+from babelscope.models.measurements import Lengths
 from babelscope.models.padding import mask, pad
 from babelscope.models.weights.folder import silent
 
@@ -250,8 +251,9 @@ def speech_side(
     """
     features = Features(extractor, model.main_input_name)
     side = SpeechSide(model, features)
-    found = _Measuring(side, configuration)
-    points = found.points(front)
+    with Lengths(configuration.folder, model=type(model).__name__) as lengths:
+        found = _Measuring(side, configuration, lengths)
+        points = found.points(front)
     if not points:
         raise DataError(f"{type(model).__name__}: no point holds. {found.notes[0]}")
     side.points = spread_depths(points)
@@ -300,6 +302,7 @@ class _Measuring:
 
     side: SpeechSide
     configuration: Configuration
+    lengths: Lengths
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -391,8 +394,18 @@ class _Measuring:
         def measured(samples: int) -> int | None:
             return _positions(self._trace(samples).shape(path, spot.take, call), layout)
 
-        chain = self._chain(measured)
+        chain = self._known(f"{path} {spot.take} {call}", lambda: self._chain(measured))
         return (chain, chain.formula("n")) if chain is not None else None
+
+    def _known(self, name: str, measure: Callable[[], Chain | None]) -> Chain | None:
+        """Return a formula that was found before under a name, or find it."""
+
+        def plain() -> tuple[int, int, int] | None:
+            chain = measure()
+            return None if chain is None else astuple(chain)
+
+        said = self.lengths.of(name, plain)
+        return None if said is None else Chain(*said)
 
     def _chain(self, measured: Callable[[int], int | None]) -> Chain | None:
         """Find a formula, or take that of another module if it explains all lengths that were measured so far."""
@@ -412,7 +425,9 @@ class _Measuring:
     def _steps(self) -> Chain:
         """How many frames of features a recording has; its samples, if they are the features."""
         features, plain = self.side.features, Chain(1, 0)
-        found = chain_of(lambda samples: features(noise(samples)).shape[features.time or 0], _SHORT, _LONG)
+        found = self._known(
+            "steps", lambda: chain_of(lambda samples: features(noise(samples)).shape[features.time or 0], _SHORT, _LONG)
+        )
         return found or plain
 
     def _share(self, positions: int | None) -> tuple[Callable[[int], int], str] | None:
@@ -424,7 +439,8 @@ class _Measuring:
     @functools.cached_property
     def _frames(self) -> Chain | None:
         """How many frames of a window a recording has."""
-        return chain_of(lambda samples: self.side.features.whole(noise(samples))[1], _SHORT, self.side.window or _LONG)
+        features, longest = self.side.features, self.side.window or _LONG
+        return self._known("frames", lambda: chain_of(lambda n: features.whole(noise(n))[1], _SHORT, longest))
 
     @functools.cached_property
     def _window_frames(self) -> int:

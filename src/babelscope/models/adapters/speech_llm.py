@@ -43,6 +43,7 @@ from babelscope.models.adapters.tracing import Shape, Trace, trace
 from babelscope.models.adapters.weightless import shapes_only
 from babelscope.models.base import Layout, Modality, Model, Point, Side, Stage, first_tensor, spread_depths_before
 from babelscope.models.catalogue import Declaration
+from babelscope.models.measurements import Lengths
 from babelscope.models.options import LoadOptions
 from babelscope.models.placement import DEVICE_MAP
 from babelscope.models.verification import apply, probe
@@ -94,7 +95,7 @@ def load(options: LoadOptions, place: Place, configuration: Configuration) -> Mo
     loaded = load_model(configuration, place, options)
     prompt = str(options.extra.get("prompt") or (declaration.prompt if declaration else ""))
     with silent():
-        built = build(loaded.model, read(place.folder), prompt)
+        built = build(loaded.model, read(place.folder), prompt, place.folder)
     recorded = {**loaded.options, **built.prompt.recorded()}
     notes = [*(declaration.notes if declaration else ()), *_beside(place.folder), *built.notes]
     for side in built.sides.values():
@@ -129,7 +130,7 @@ def planned(name: str, folder: Path, configuration: Configuration, declaration: 
     """
     model = configuration.build()
     with silent(), shapes_only(model):
-        built = build(model, read(folder, planning=True), declaration.prompt)
+        built = build(model, read(folder, planning=True), declaration.prompt, folder)
     notes = (*declaration.notes, *built.notes)
     return Model(name, built.sides, (), built.prompt.recorded(), tuple(dict.fromkeys(notes)), declaration.licence)
 
@@ -152,7 +153,7 @@ class Built:
     notes: list[str]
 
 
-def build(root: nn.Module, processors: Processors, prompt: str = "") -> Built:
+def build(root: nn.Module, processors: Processors, prompt: str, folder: Path) -> Built:
     """Make the sides of a speech LLM.
 
     Parameters
@@ -162,6 +163,8 @@ def build(root: nn.Module, processors: Processors, prompt: str = "") -> Built:
     processors : Processors
     prompt : str
         With one ``{}``; empty for the model's chat template.
+    folder : Path
+        Where they are from: lengths that were measured before for the same settings are taken from the cache.
 
     Returns
     -------
@@ -175,7 +178,9 @@ def build(root: nn.Module, processors: Processors, prompt: str = "") -> Built:
         If the prompt has not one ``{}``.
     """
     try:
-        return _Builder(root, processors, prompt).build()
+        letters = isinstance(processors.tokenizer, Letters)
+        with Lengths(folder, model=type(root).__name__, prompt=prompt, letters=letters) as lengths:
+            return _Builder(root, processors, prompt, lengths).build()
     except BabelscopeError:
         raise
     except Exception as error:  # models and processors raise whatever their parts do
@@ -185,8 +190,8 @@ def build(root: nn.Module, processors: Processors, prompt: str = "") -> Built:
 
 
 class _Builder:
-    def __init__(self, root: nn.Module, processors: Processors, prompt: str) -> None:
-        self.root, self.processors = root, processors
+    def __init__(self, root: nn.Module, processors: Processors, prompt: str, lengths: Lengths) -> None:
+        self.root, self.processors, self.lengths = root, processors, lengths
         self.notes: list[str] = []
         _, self.taker, self.quiet = recordings.forward_of(root)
         self.token = recordings.placeholder_of(getattr(root, "config", None), processors)
@@ -538,22 +543,29 @@ class _Builder:
         self, spot: Spot, layout: Layout, sizes: tuple[int, int], counts: dict[tuple[Any, ...], Count]
     ) -> Count | None:
         """Return how many positions a point has; points that have as many share one count."""
-        key = (sizes, self._measured(spot, layout, 9_999))
-        if key in counts:
-            return counts[key]
-        name = f"speech {len(counts) + 1}"
+        where = f"{spot.module} {spot.take} {spot.call}"
+        key = (sizes, self.lengths.of(f"{where} at 9999", lambda: self._measured(spot, layout, 9_999)))
+        if key not in counts:
+            said = self.lengths.of(where, lambda: self._plain_count(spot, layout, sizes))
+            if said is None:
+                return None
+            chain = None if said["chain"] is None else Chain(*said["chain"])
+            counts[key] = Count(f"speech {len(counts) + 1}", **{**said, "chain": chain})
+        return counts[key]
+
+    def _plain_count(self, spot: Spot, layout: Layout, sizes: tuple[int, int]) -> dict[str, Any] | None:
+        """Measure how many positions a point has, as plain data; None if nothing explains it."""
         if sizes[0] == sizes[1]:
-            counts[key] = Count(name, None, fixed=sizes[0])
-            return counts[key]
+            return {"chain": None, "fixed": sizes[0]}
         if (chain := self._chain(spot, layout)) is not None:
-            counts[key] = Count(name, chain)
-        elif (chain := self._chain(spot, layout, padded=True)) is not None:
-            counts[key] = Count(name, chain, padded=True)
-        elif self._as_many_as_placeholders(spot, layout):
-            counts[key] = Count(name, None, as_placeholders=True)
-        elif (chain := self._chain(spot, layout, chunks=_numbers(self.root.config))) is not None:
-            counts[key] = Count(name, chain)
-        return counts.get(key)
+            return {"chain": dataclasses.astuple(chain)}
+        if (chain := self._chain(spot, layout, padded=True)) is not None:
+            return {"chain": dataclasses.astuple(chain), "padded": True}
+        if self._as_many_as_placeholders(spot, layout):
+            return {"chain": None, "as_placeholders": True}
+        if (chain := self._chain(spot, layout, chunks=_numbers(self.root.config))) is not None:
+            return {"chain": dataclasses.astuple(chain)}
+        return None
 
     def _heard_lengths(self) -> list[int]:
         """Return numbers of samples, at the rate that the model hears, in many residues of whatever strides it has."""
@@ -698,7 +710,7 @@ class _Builder:
     def _find_window(self) -> None:
         """Find out whether recordings stand in a window, and from which length on they are cut."""
         if not any(count.chain is None and not count.as_placeholders for count in self.spoken.counts):
-            self.spoken.longest = self._cut_at()
+            self.spoken.longest = self.lengths.of("longest", self._cut_at)
             return
         extractor = self.processors.extractor
         said, seconds = getattr(extractor, "n_samples", None), getattr(extractor, "chunk_length", None)

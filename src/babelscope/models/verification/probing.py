@@ -6,28 +6,18 @@ folder under the hash of its weights and of everything else that it depends on.
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from babelscope.cache import cache_folder, write_atomically
 from babelscope.errors import DataError
 from babelscope.models.base import Side, WeightsFile
+from babelscope.models.measurements import keep, kept, key_of
 from babelscope.models.verification.checks import Examination, with_points
-from babelscope.models.verification.verifying import versions
 from babelscope.models.verification.watching import deviations
-
-#: Of the files in the cache, and of what is measured: another number makes all of them anew.
-FORMAT = 1
-#: Bytes that a file in the cache has at most.
-_LARGEST = 2**20
 
 
 @dataclass(frozen=True)
@@ -85,15 +75,11 @@ def probe(
     if not files:
         return measure(side, language)
     key = _key(side, files, language, options or {})
-    path = cache_folder() / "probes" / f"{key}.json"
-    kept = _read(path, key)
-    if kept is None:
-        kept = measure(side, language)
-        with contextlib.suppress(
-            DataError, OSError
-        ):  # a cache that cannot be written costs a few passes at the next load
-            _write(path, key, kept)
-    return kept
+    outcome = _from_plain(kept("probes", key))
+    if outcome is None:
+        outcome = measure(side, language)
+        keep("probes", key, _plain(outcome))
+    return outcome
 
 
 def apply(probe: Probe, side: Side) -> None:
@@ -170,47 +156,27 @@ def _worst(examination: Examination, sizes: list[int]) -> tuple[dict[str, float]
 
 def _key(side: Side, weights: tuple[WeightsFile, ...], language: str, options: Mapping[str, Any]) -> str:
     """Return a hash of all that the outcome depends on."""
-    identity = {
-        "format": FORMAT,
-        "weights": [file.sha256 for file in weights],
-        "versions": versions(),
-        "dtype": str(next(side.root.parameters()).dtype),
-        "device": side.device.type,
-        "language": language,
-        "options": {name: str(value) for name, value in sorted(options.items())},
-        "side": [type(side).__module__, type(side).__qualname__, side.modality, side.longest, side.window],
-        "points": [str(point) for point in side.points],
-    }
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return key_of(
+        {
+            "weights": [file.sha256 for file in weights],
+            "dtype": str(next(side.root.parameters()).dtype),
+            "device": side.device.type,
+            "language": language,
+            "options": {name: str(value) for name, value in sorted(options.items())},
+            "side": [type(side).__module__, type(side).__qualname__, side.modality, side.longest, side.window],
+            "points": [str(point) for point in side.points],
+        }
+    )
 
 
-def _digest(key: str, measured: str) -> str:
-    return hashlib.sha256(f"{key} {measured}".encode()).hexdigest()
+def _plain(probe: Probe) -> dict[str, Any]:
+    worst = {name: value if math.isfinite(value) else None for name, value in probe.worst.items()}
+    return {**asdict(probe), "worst": worst}
 
 
-def _write(path: Path, key: str, probe: Probe) -> None:
-    plain = asdict(probe)
-    plain["worst"] = {name: value if math.isfinite(value) else None for name, value in probe.worst.items()}
-    measured = json.dumps(plain, sort_keys=True, allow_nan=False)
-    kept = json.dumps({"format": FORMAT, "key": key, "digest": _digest(key, measured), "probe": measured}, indent=1)
-    write_atomically(path, lambda file: file.write_text(kept, encoding="utf-8"))
-
-
-def _read(path: Path, key: str) -> Probe | None:
-    """Return what the cache holds; None if there is nothing, or what is there is damaged or of something else."""
-    try:
-        if path.stat().st_size > _LARGEST:
-            return None
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        if kept["key"] != key or kept["digest"] != _digest(key, kept["probe"]):
-            return None
-        plain = json.loads(kept["probe"])
-        return Probe(
-            bool(plain["exact_in_batches"]),
-            {str(name): math.inf if value is None else float(value) for name, value in plain["worst"].items()},
-            {str(name): str(reason) for name, reason in plain["left_out"].items()},
-            int(plain["shortest"]),
-            tuple(str(note) for note in plain["notes"]),
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+def _from_plain(plain: Any) -> Probe | None:
+    """Return what the cache holds; None if there is nothing."""
+    if plain is None:
         return None
+    worst = {name: math.inf if value is None else float(value) for name, value in plain["worst"].items()}
+    return Probe(**{**plain, "worst": worst, "notes": tuple(plain["notes"])})

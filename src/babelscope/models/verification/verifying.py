@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
 from typing import Any
 
 from babelscope.errors import UsageError
 from babelscope.models.base import MODALITIES, Modality, Model, Side
+from babelscope.models.measurements import versions
 from babelscope.models.verification.checks import Examination
 from babelscope.models.verification.items import prepare
 from babelscope.models.verification.result import CHECKS, Row, Verification
@@ -87,12 +86,6 @@ def _about(model: Model, sides: dict[Modality, Side], language: str, full: bool)
         "options": {name: str(value) for name, value in model.options.items()},
         "versions": versions(),
     }
-
-
-def versions() -> dict[str, str]:
-    """Return the versions that figures depend on."""
-    names = ("babelscope", "torch", "transformers")
-    return {name: version(name) for name in names} | {"python": platform.python_version()}
 
 
 def _same_modules(model: Model, sides: dict[Modality, Side], language: str) -> Iterator[Row]:
