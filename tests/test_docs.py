@@ -135,8 +135,12 @@ def _commands() -> dict[str, Any]:
     return found
 
 
+#: Options of every command, which the reference explains once.
+OF_EVERY_COMMAND = {"--help", "-h", "--quiet", "-q", "--verbose", "-v"}
+
+
 def _options(command: Any) -> set[str]:
-    return {name for parameter in command.params for name in parameter.opts if name.startswith("-")} | {"--help", "-h"}
+    return {name for parameter in command.params for name in parameter.opts if name.startswith("-")} | OF_EVERY_COMMAND
 
 
 def test_every_command_and_option_is_in_the_reference() -> None:
@@ -144,10 +148,11 @@ def test_every_command_and_option_is_in_the_reference() -> None:
     sections = dict(re.findall(r"^### babelscope ([\w ]+)\n(.*?)(?=^##|\Z)", text, re.MULTILINE | re.DOTALL))
     commands = _commands()
     assert sections.keys() == commands.keys()
+    assert all(f"`{option}`" in text.partition("## Commands")[0] for option in OF_EVERY_COMMAND)
     for name, command in commands.items():
         prose = _FENCE.sub("", sections[name])
         told = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", " ".join(re.findall(r"`([^`]+)`", prose))))
-        missing = _options(command) - told - {"--help", "-h"}
+        missing = _options(command) - told - OF_EVERY_COMMAND
         assert not missing, f"babelscope {name}: {missing} not in docs/command-line.md"
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import cache
@@ -107,26 +106,6 @@ def _counter(model: str) -> Callable[[str, str], int]:
     counter = limits_of(model).count_tokens
     assert counter is not None, "the other process has one"
     return counter
-
-
-def parse_options(given: Iterable[str]) -> dict[str, Any]:
-    """Return options of a corpus that are written as KEY=VALUE; a value is TOML, or a text.
-
-    Raises
-    ------
-    UsageError
-        If one has no equals sign.
-    """
-    options: dict[str, Any] = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise UsageError(f"--option {text}: write KEY=VALUE, such as language=en")
-        try:
-            options[name.strip()] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            options[name.strip()] = value
-    return options
 
 
 def _loaded(

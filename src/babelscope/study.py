@@ -48,24 +48,33 @@ from babelscope.gaps.old_names import current_controls, current_keys, current_ki
 from babelscope.gaps.parts import PARTS, forget
 from babelscope.gaps.result import CONTROLS, DEFAULT_CONTROLS, KINDS, Result
 from babelscope.gaps.scoring import CLUSTER_CHOICES, DEFAULT_MEASURES, DEFAULT_PERMUTATIONS, compare
+from babelscope.key_values import merged
 from babelscope.models.base import MODALITIES, Model, Stage, dtype_named
+from babelscope.models.catalogue import CATALOGUE
 from babelscope.models.planning import plan
 from babelscope.models.weights.places import looks_local
 from babelscope.neurons import NeuronOptions
 from babelscope.preflight import check_assets, check_comparisons, check_model, check_output, limits_of, refuse, too_few
 from babelscope.report import write_report
 from babelscope.sections import SECTIONS, Material, add_sections
-from babelscope.similarity import parse_measure
+from babelscope.similarity import MEASURES, parse_measure
 from babelscope.similarity.blocks import computed_by
 
 STORE = "activations.zarr"
+
+#: The option by which keys of a study are given on the command line.
+SET = "--set"
 
 #: Called with what is being done, how much is done, and how much there is.
 Progress = Callable[[str, int, int], None]
 
 
+def _choices(choices: Mapping[str, str]) -> str:
+    return "; ".join(f"{name}: {text}" for name, text in choices.items())
+
+
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, field_title_generator=lambda name, info: name)
 
 
 class CorpusTable(_Table):
@@ -90,8 +99,7 @@ class CorpusTable(_Table):
     distinct: bool = Field(False, description="leave out sentences that are worded like another in some language")
     ceilings: Literal["auto", "none"] = Field(
         "auto",
-        description="second recordings of sentences by other readers: "
-        + "; ".join(f"{name}: {text}" for name, text in CEILINGS.items()),
+        description="second recordings of sentences by other readers: " + _choices(CEILINGS),
     )
     held_out: bool = Field(False, description="only sentences that the model was not trained on, where it says which")
 
@@ -163,27 +171,62 @@ class Study(_Table):
     Relative paths are relative to the study's file, or to the working folder for a study made in Python.
     """
 
-    corpus: CorpusTable
-    model: ModelTable
-    baselines: list[ModelTable] = Field(default_factory=list)
-    compute_baselines: bool = True
-    name: str = "study"
-    output: Path = Path("results")
-    store: str | None = None
-    points: list[str] = Field(default_factory=lambda: ["all"], min_length=1)
-    measures: list[str] = Field(default_factory=lambda: list(DEFAULT_MEASURES), min_length=1)
-    controls: list[str] = Field(default_factory=lambda: list(DEFAULT_CONTROLS), min_length=1)
-    kinds: list[str] = Field(default_factory=lambda: list(KINDS), min_length=1)
-    permutations: Annotated[int, Field(ge=19)] = DEFAULT_PERMUTATIONS
-    intervals: bool | list[str] = True
-    clusters: Literal["auto", "none"] = "auto"
-    compare_device: str = "cpu"
-    match: Literal["output", "depth", "all"] = "output"
-    seed: Annotated[int, Field(ge=0)] = 0
-    skip_bad: bool = False
-    engine: str = "local"
-    replicas: Annotated[int, Field(ge=1)] | None = None
-    neurons: NeuronOptions | None = None
+    corpus: CorpusTable = Field(description="where the sentences come from, and which of them")
+    model: ModelTable = Field(description="what listens and reads, and how it is run")
+    baselines: list[ModelTable] = Field(
+        default_factory=list,
+        description="other models to run on the same sentences, each a table like [model] (beside: the same)",
+    )
+    compute_baselines: bool = Field(
+        True, description="whether lengths, strings, sounds and the model's input are compared in its place"
+    )
+    name: str = Field("study", description="what the study is called")
+    output: Path = Field(Path("results"), description="folder for the results")
+    store: str | None = Field(
+        None, description="where activations are kept: a folder or URL; activations.zarr in the output if left out"
+    )
+    points: list[str] = Field(
+        default_factory=lambda: ["all"], min_length=1, description="points to look at, with wildcards"
+    )
+    measures: list[str] = Field(
+        default_factory=lambda: list(DEFAULT_MEASURES),
+        min_length=1,
+        description="measures, such as svcca(variance=0.9)",
+    )
+    controls: list[str] = Field(
+        default_factory=lambda: list(DEFAULT_CONTROLS),
+        min_length=1,
+        description=_choices(CONTROLS),
+        json_schema_extra={"items": {"enum": list(CONTROLS), "type": "string"}},
+    )
+    kinds: list[str] = Field(
+        default_factory=lambda: list(KINDS),
+        min_length=1,
+        description="of comparison: " + _choices(KINDS),
+        json_schema_extra={"items": {"enum": list(KINDS), "type": "string"}},
+    )
+    permutations: Annotated[int, Field(ge=19)] = Field(
+        DEFAULT_PERMUTATIONS, description="of the sentences at most, for nulls without a closed form"
+    )
+    intervals: bool | list[str] = Field(
+        True,
+        description="whether to give intervals, and the tables that rest on them: by class, findings, diagnosis; or a "
+        "list of the measures to give them for (svcca has none unless it is named)",
+    )
+    clusters: Literal["auto", "none"] = Field("auto", description=_choices(CLUSTER_CHOICES))
+    compare_device: str = Field("cpu", description="where pairs are computed: cpu, or a device of torch such as cuda")
+    match: Literal["output", "depth", "all"] = Field("output", description=_choices(MATCHES))
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="of every draw")
+    skip_bad: bool = Field(
+        False,
+        description="whether to leave out sentences that cannot be encoded, and list them, instead of stopping",
+    )
+    engine: str = Field("local", description="who computes: " + _choices(ENGINES))
+    replicas: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="of the model, where a Ray cluster computes; one a GPU, or as many as have room, if left out",
+    )
+    neurons: NeuronOptions | None = Field(None, description="which features carry a modality or a language")
 
     @field_validator("controls")
     @classmethod
@@ -196,8 +239,15 @@ class Study(_Table):
         return [current_kind(kind, "kinds") for kind in kinds]
 
     @classmethod
-    def load(cls, path: Path | str) -> Study:
+    def load(cls, path: Path | str, settings: Mapping[str, Any] | None = None) -> Study:
         """Read and validate a study's TOML file.
+
+        Parameters
+        ----------
+        path : Path or str
+        settings : mapping, optional
+            Values by dotted path, such as ``{"corpus.n": 20}``, in place of those in the file. Relative paths among
+            them are relative to the working folder.
 
         Raises
         ------
@@ -212,7 +262,9 @@ class Study(_Table):
             raise UsageError(f"there is no study {path}") from error
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise UsageError(f"{path} is not valid TOML: {error}") from error
-        study = cls.parse(said, str(path))
+        if settings:
+            said = merged(said, _from_here(settings, said), SET)
+        study = cls.parse(said, _named(str(path), settings))
         folder = path.resolve().parent
         corpus = study.corpus
         if corpus.path is not None:
@@ -240,8 +292,12 @@ class Study(_Table):
         workers: int | None = None,
         engine: str | None = None,
         replicas: int | None = None,
+        device: str | None = None,
+        languages: Sequence[str] | None = None,
     ) -> Study:
         """Return the study with another model, weights, corpus's place, output or engine; None leaves each as it is.
+
+        `device` is that of the baselines too.
 
         Raises
         ------
@@ -260,12 +316,15 @@ class Study(_Table):
             )
             | ({"weights": weights} if weights is not None else {})
         )
-        corpus = self.corpus.model_copy(update={"path": corpus_path} if corpus_path is not None else {})
+        corpus = self.corpus.model_copy(
+            update=({"path": corpus_path} if corpus_path is not None else {})
+            | ({"languages": list(languages)} if languages else {})
+        )
         if model is not None and not models.says_held_out(model):
             corpus = corpus.model_copy(update={"held_out": False})  # it does not say what it was trained on
         others = self.baselines if model is None else []  # they were chosen for the model that the study names
-        if workers is not None:
-            table, *others = (one.model_copy(update={"workers": workers}) for one in (table, *others))
+        asked = {key: value for key, value in (("workers", workers), ("device", device)) if value is not None}
+        table, *others = (one.model_copy(update=asked) for one in (table, *others))
         return self.model_copy(
             update={"model": table, "baselines": others, "corpus": corpus, "output": output or self.output}
             | {"skip_bad": skip_bad or self.skip_bad}
@@ -273,8 +332,14 @@ class Study(_Table):
         )
 
     @classmethod
-    def preset(cls, name: str) -> Study:
+    def preset(cls, name: str, settings: Mapping[str, Any] | None = None) -> Study:
         """Return a study that comes with babelscope; its output is relative to the working folder.
+
+        Parameters
+        ----------
+        name : str
+        settings : mapping, optional
+            As for :meth:`load`.
 
         Raises
         ------
@@ -284,7 +349,11 @@ class Study(_Table):
         if name not in presets():
             raise UsageError(f"there is no study {name!r}; {did_you_mean(name, presets())}")
         text = files("babelscope").joinpath("presets", f"{name}.toml").read_text(encoding="utf-8")
-        return cls.parse(tomllib.loads(text), name)
+        return cls.parse(merged(tomllib.loads(text), settings or {}, SET), _named(name, settings))
+
+    def keys(self) -> dict[str, Any]:
+        """Return the keys and values of a study file that says the same: those that differ from the defaults."""
+        return self.model_dump(mode="json", exclude_defaults=True)
 
     @classmethod
     def parse(cls, said: dict[str, Any], where: str = "study") -> Study:
@@ -331,6 +400,32 @@ def presets() -> list[str]:
     """Return the names of the studies that come with babelscope."""
     folder = files("babelscope").joinpath("presets")
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def _named(where: str, settings: Mapping[str, Any] | None) -> str:
+    """Return what a message calls a study: its file or name, and what was set."""
+    return " ".join([where, *(f"{SET} {key}={value}" for key, value in (settings or {}).items())])
+
+
+def _from_here(settings: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with relative paths made absolute: they are relative to the working folder, not to the file."""
+    here = Path.cwd()
+    chosen = said.get("model") if isinstance(said.get("model"), dict) else {}
+    name = str(settings.get("model.name", (chosen or {}).get("name", "")))
+    try:
+        options = models.path_options(name)
+    except UsageError:  # the study's own check says so
+        options = ()
+    known = ("corpus.path", "output", "store", "model.weights", *(f"model.options.{option}" for option in options))
+    found = dict(settings)
+    for key, value in settings.items():
+        if key in known[:3] and isinstance(value, str) and not is_url(value):
+            found[key] = str(here / Path(value).expanduser())
+        elif key in known[3:] or key.startswith("model.weights."):
+            found[key] = _relative(value, here)
+        elif key == "model.name" and isinstance(value, str) and options:
+            found[key] = models.beside(value, here)
+    return found
 
 
 def _beside_the_study(table: ModelTable, folder: Path) -> ModelTable:
@@ -380,6 +475,39 @@ def _first_problem(error: ValidationError) -> str:
     if problem["type"] == "missing":
         return f"{key}: this key is missing"
     return f"{key}: {problem['msg']} (got {problem['input']!r})"
+
+
+#: Keys of a study that say how activations are compared.
+COMPARING = (
+    "measures",
+    "controls",
+    "kinds",
+    "permutations",
+    "intervals",
+    "clusters",
+    "compare_device",
+    "compute_baselines",
+    "match",
+    "seed",
+    "engine",
+)
+
+
+def comparing(settings: Mapping[str, Any]) -> Study:
+    """Return a study of which only the keys that say how activations are compared mean something.
+
+    Raises
+    ------
+    UsageError
+        If another key is given, or one is wrong.
+    """
+    for key in settings:
+        if key.partition(".")[0] in Study.model_fields and key not in COMPARING:
+            raise UsageError(
+                f"{SET} {key}: the activations are encoded already; of a study, compare takes {', '.join(COMPARING)}"
+            )
+    unused = {"corpus": {"source": "manifest"}, "model": {"name": "pocket"}}
+    return Study.parse(merged(unused, settings, SET), "compare")
 
 
 @dataclass(frozen=True)
@@ -707,6 +835,7 @@ def run(
                 "name": study.name,
                 "created": result.meta["study"]["created"],
                 "command": command,
+                "keys": study.keys(),
                 "seconds": round(time.monotonic() - started, 1),
             }
             result.meta["corpus_check"] = {"problems": problems_to_json(check), "sampled": list(check.sampled)}
@@ -925,33 +1054,22 @@ def _scored(
 
 def describe_keys() -> list[tuple[str, str]]:
     """Return every key of a study file with what it means, for help texts."""
-    rows = [("name", "what the study is called"), ("output", "folder for the results")]
-    rows += [("store", "where activations are kept: a folder or URL; activations.zarr in the output if left out")]
-    rows += [("points", "points to look at, with wildcards"), ("measures", "measures, such as svcca(variance=0.9)")]
-    rows += [
-        ("controls", ", ".join(CONTROLS)),
-        ("kinds", "of comparison: " + ", ".join(KINDS)),
-        ("permutations", "of the sentences at most, for nulls without a closed form"),
-        ("seed", "of every draw"),
-        ("skip_bad", "whether to leave out sentences that cannot be encoded, and list them, instead of stopping"),
-        (
-            "intervals",
-            "whether to give intervals, and the tables that rest on them: by class, findings, diagnosis; or a list of "
-            "the measures to give them for (svcca has none unless it is named)",
-        ),
-        ("clusters", "; ".join(f"{name}: {text}" for name, text in CLUSTER_CHOICES.items())),
-        ("compare_device", "where pairs are computed: cpu, or a device of torch such as cuda"),
-    ]
-    rows += [
-        ("engine", "who computes: " + ", ".join(f"{name}: {text}" for name, text in ENGINES.items())),
-        ("replicas", "of the model, where a Ray cluster computes; one a GPU, or as many as have room, if left out"),
-    ]
-    rows += [("match", "; ".join(f"{name}: {text}" for name, text in MATCHES.items()))]
-    rows += [
-        ("baselines", "other models to run on the same sentences, each a table like [model] (beside: the same)"),
-        ("compute_baselines", "whether lengths, strings, sounds and the model's input are compared in its place"),
-    ]
     tables: dict[str, type[BaseModel]] = {"corpus": CorpusTable, "model": ModelTable, **SECTION_TABLES}
+    rows = [(name, field.description or "") for name, field in Study.model_fields.items() if name not in tables]
     for prefix, table in tables.items():
         rows += [(f"{prefix}.{name}", field.description or "") for name, field in table.model_fields.items()]
     return rows
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON schema of a study file, by which editors complete and check its keys."""
+    described = Study.model_json_schema()
+    tables = described["$defs"]
+    for properties, key, known in (
+        (tables["CorpusTable"]["properties"], "source", corpora.sources()),
+        (tables["ModelTable"]["properties"], "name", [*models.known(), *models.PAIRS, *CATALOGUE]),
+        (described["properties"]["measures"], "items", MEASURES),
+        (described["properties"], "engine", ENGINES),
+    ):
+        properties[key]["anyOf"] = [{"enum": list(known)}, {"type": properties[key].pop("type")}]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **described, "title": "A study of babelscope"}

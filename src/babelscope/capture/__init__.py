@@ -5,8 +5,9 @@ Names are imported when they are first used: reading a store needs no torch.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from babelscope.lazy_imports import lazy_names
 
 if TYPE_CHECKING:
     from babelscope.capture.encoding import encode
@@ -16,17 +17,14 @@ if TYPE_CHECKING:
 
 __all__ = ["POOLINGS", "Activations", "Capture", "encode", "open_activations", "pool"]
 
-_HOME = {
-    "POOLINGS": "pooling",
-    "Activations": "store",
-    "Capture": "hooks",
-    "encode": "encoding",
-    "open_activations": "store",
-    "pool": "pooling",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "POOLINGS": "babelscope.capture.pooling",
+        "Activations": "babelscope.capture.store",
+        "Capture": "babelscope.capture.hooks",
+        "encode": "babelscope.capture.encoding",
+        "open_activations": "babelscope.capture.store",
+        "pool": "babelscope.capture.pooling",
+    },
+)

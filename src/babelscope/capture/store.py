@@ -8,6 +8,7 @@ there, so a run that was killed is taken up after the last of them, and no half-
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import re
@@ -192,7 +193,7 @@ class Activations:
     def done(self) -> NDArray[np.bool_]:
         """Which blocks are there: shape (modalities, languages, blocks). Read once."""
         blocks = -(-len(self._all_sentences) // self.block)
-        found = np.zeros((len(self.modalities), len(self.languages), blocks), dtype=bool)
+        found = np.zeros((len(self.modalities), len(self._all_languages), blocks), dtype=bool)
         with self.place.naming():
             if self.schema == 1:
                 marks = np.asarray(self.dataset["done"].values) == 1
@@ -233,7 +234,7 @@ class Activations:
         corpus: dict[str, Any] = self._provenance["corpus"]
         if self.skipped:
             corpus = corpus | {"n": len(self.sentences), "skipped": [one._asdict() for one in self.skipped]}
-        return self._provenance | {"corpus": corpus}
+        return self._provenance | {"corpus": corpus | {"languages": list(self.languages)}}
 
     @cached_property
     def _all_sentences(self) -> tuple[str, ...]:
@@ -255,7 +256,9 @@ class Activations:
                 start = number * self.block
                 reasons = array[modality, language, start : start + self.block]
                 found += [
-                    Skipped(self._all_sentences[start + row], self.languages[language], self.modalities[modality], text)
+                    Skipped(
+                        self._all_sentences[start + row], self._all_languages[language], self.modalities[modality], text
+                    )
                     for row, text in enumerate(str(reason) for reason in np.asarray(reasons))
                     if text
                 ]
@@ -298,9 +301,34 @@ class Activations:
         return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
 
     @cached_property
-    def languages(self) -> tuple[str, ...]:
-        """Language codes."""
+    def _all_languages(self) -> tuple[str, ...]:
         return tuple(self._strings("language"))
+
+    @cached_property
+    def languages(self) -> tuple[str, ...]:
+        """Language codes: those that the store has, or of these the ones that were selected."""
+        return self._all_languages
+
+    def select(self, languages: Sequence[str]) -> Activations:
+        """Return the same store with some of its languages alone, in this order.
+
+        Sentences that were skipped in any language of the store stay left out. :attr:`dataset` stays the whole store.
+
+        Raises
+        ------
+        UsageError
+            If there is no such language, or none is named.
+        """
+        for language in languages:
+            if language not in self.languages:
+                raise UsageError(f"{self.name} has no language {language!r}; {did_you_mean(language, self.languages)}")
+        if not languages:
+            raise UsageError(f"name at least one of the languages of {self.name}: {', '.join(self.languages)}")
+        selected = copy.copy(self)
+        selected.__dict__.pop("meta", None)
+        selected.languages = tuple(dict.fromkeys(languages))
+        selected._held = {}
+        return selected
 
     @cached_property
     def modalities(self) -> tuple[Modality, ...]:
@@ -333,7 +361,7 @@ class Activations:
     @property
     def complete(self) -> bool:
         """Whether every cell has been encoded."""
-        return bool(self.done.all())
+        return bool(self.done[:, [self._all_languages.index(language) for language in self.languages]].all())
 
     def _row(self, point: str, modality: str) -> tuple[int, int, Stage, float]:
         if modality not in self.modalities:
@@ -368,7 +396,7 @@ class Activations:
         row, width, _, _ = self._row(point, modality)
         if language not in self.languages:
             raise UsageError(f"{self.name} has no language {language!r}; {did_you_mean(language, self.languages)}")
-        cell = self.modalities.index(cast(Modality, modality)), self.languages.index(language)
+        cell = self.modalities.index(cast(Modality, modality)), self._all_languages.index(language)
         if not self.done[cell].all():
             raise DataError(
                 f"{modality} in {language!r} is not wholly encoded in {self.path}: run 'babelscope encode' again, it "
@@ -421,7 +449,7 @@ class Activations:
         DataError
             If it cannot be read.
         """
-        row, column = self.modalities.index(modality), self.languages.index(language)
+        row, column = self.modalities.index(modality), self._all_languages.index(language)
         place = [self._row(point, modality) for point in points]
         with self._naming(f"{modality} in {language!r}"):
             arrays = dict(zarr.open_group(self.place.store(), mode="r").arrays())
@@ -701,7 +729,7 @@ class Writer:
         rows = {sentence: row for row, sentence in enumerate(self.layout.sentences)}
         size = self.layout.block
         return {
-            (one.modality, held.languages.index(one.language), rows[one.sentence] // size * size)
+            (one.modality, held._all_languages.index(one.language), rows[one.sentence] // size * size)
             for one in held.skipped
         }
 

@@ -11,22 +11,19 @@ from typing import Any
 
 import typer
 
-from babelscope.cli import corpora, fetching, models, results, search, stores, studies  # noqa: F401
-from babelscope.cli.console import err, out, say_aside
-from babelscope.cli.program import app
+from babelscope.cli import corpora, fetching, measures, models, results, search, stores, studies  # noqa: F401
+from babelscope.cli.console import fail, note, out, volume
+from babelscope.cli.program import PANELS, app, with_standard_output
 from babelscope.errors import BabelscopeError, RenamedWarning
 
-#: Set to see the traceback of a defect.
+app.registered_commands.sort(key=lambda registered: PANELS.index(str(registered.rich_help_panel)))
+
+#: Set to see the traceback of an internal error.
 DEBUG_VARIABLE = "BABELSCOPE_DEBUG"
 
 #: What a shell reports of a program that was interrupted.
 INTERRUPTED = 130
-GO_ON = "stopped; run the same command again to go on from here"
-
-
-def _fail(message: str, code: int) -> int:
-    say_aside(f"babelscope: {message}", style="bold red")
-    return code
+GO_ON = "stopped; run the same command again to resume from here"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,36 +35,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Without the program's name; ``sys.argv`` if left out.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    volume.set()
     try:
-        with _renaming_told():
-            code = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+        with _old_names_noted():
+            code = app(
+                args=with_standard_output(sys.argv[1:] if arguments is None else arguments), standalone_mode=False
+            )
     except BabelscopeError as error:
-        return _fail(str(error), error.exit_code)
+        return fail(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        return _fail(GO_ON, INTERRUPTED)
+        return fail(GO_ON, INTERRUPTED)
     except typer.Exit as leaving:
-        return _fail(GO_ON, INTERRUPTED) if leaving.exit_code == INTERRUPTED else int(leaving.exit_code)
+        return fail(GO_ON, INTERRUPTED) if leaving.exit_code == INTERRUPTED else int(leaving.exit_code)
+    except BrokenPipeError:  # whoever reads the output has seen enough, such as head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except Exception as error:
-        if os.environ.get(DEBUG_VARIABLE):
+        if os.environ.get(DEBUG_VARIABLE) or volume.verbose:
             raise
         code = getattr(error, "exit_code", None)
         if code is not None and hasattr(error, "format_message"):  # a usage error of the parser
-            return _fail(" ".join(error.format_message().split()), int(code))
-        told = " ".join(f"{type(error).__name__}: {error}".split())
-        return _fail(f"a defect of babelscope itself: {told} (set {DEBUG_VARIABLE}=1 to see where)", 1)
+            return fail(" ".join(error.format_message().split()), int(code))
+        cause = " ".join(f"{type(error).__name__}: {error}".split())
+        return fail(
+            f"internal error, a bug or a damaged store ({cause}): check the store with 'babelscope verify', or run "
+            f"again with {DEBUG_VARIABLE}=1 to see where",
+            1,
+        )
     if code == INTERRUPTED:
-        return _fail(GO_ON, INTERRUPTED)
+        return fail(GO_ON, INTERRUPTED)
     return int(code) if isinstance(code, int) else 0
 
 
 @contextmanager
-def _renaming_told() -> Iterator[None]:
+def _old_names_noted() -> Iterator[None]:
     """Print what was read under an old name as one line each, and other warnings as Python does."""
     shown = warnings.showwarning
 
     def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
         if issubclass(category, RenamedWarning):
-            say_aside(f"note: {message}")
+            note(f"note: {message}")
         else:
             shown(message, category, *where, **more)
 
@@ -82,4 +89,4 @@ def entry() -> None:
     sys.exit(main())
 
 
-__all__ = ["app", "entry", "err", "main", "out"]
+__all__ = ["app", "entry", "main", "out"]

@@ -2,44 +2,44 @@
 
 from __future__ import annotations
 
-import importlib
-import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
-from rich.table import Column, Table
 
-from babelscope.cache import write_atomically
-from babelscope.cli.console import out, showing
-from babelscope.cli.program import app
+from babelscope.cli.completion import corpus_names, model_names
+from babelscope.cli.console import out, records, say_json, say_text, showing, write_json
+from babelscope.cli.program import DATA, AsJson, JsonFile, app, command
 from babelscope.errors import UsageError
+from babelscope.text_table import Column, TextTable
 
-corpora_app = typer.Typer(
-    help="List the corpora, or show one.\n\nExample: babelscope corpora show asterisk", invoke_without_command=True
-)
-app.add_typer(corpora_app, name="corpora")
+corpora_app = typer.Typer(invoke_without_command=True)
+app.add_typer(corpora_app, name="corpora", rich_help_panel=DATA)
 
 
 @corpora_app.callback(invoke_without_command=True)
-def corpora(context: typer.Context) -> None:
-    """List the corpora, or show one."""
+def corpora(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the corpora, show one, or check one before a model is run on it.
+
+    Example: babelscope corpora show asterisk
+    """
     if context.invoked_subcommand:
         return
-    from babelscope.corpora import sources
+    from babelscope.corpora.sources import described
 
-    table = Table(Column("name", no_wrap=True), "what", title="Corpora", title_justify="left")
-    for name, reference in sources().items():
-        about = importlib.import_module(reference.partition(":")[0]).__doc__ or ""
-        table.add_row(name, escape(about.strip().split("\n")[0]))
-    out.print(table)
+    rows = [{"name": name, "what": what} for name, what in described().items()]
+    if as_json:
+        say_json(rows)
+    else:
+        out.print(TextTable(["name", Column("what", prose=True)], rows, "Corpora"))
 
 
-@corpora_app.command("show")
+@command(corpora_app, "show")
 def corpora_show(
-    name: Annotated[str, typer.Argument(help="A corpus.")],
+    name: Annotated[str, typer.Argument(help="A corpus.", autocompletion=corpus_names)],
     path: Annotated[Path | None, typer.Option("--path", help="The manifest, or a local copy.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show a corpus: languages, texts, recordings, minutes, readers.
 
@@ -48,30 +48,45 @@ def corpora_show(
     from babelscope.corpora import load
 
     corpus = load(name, path=path)
-    described = corpus.describe().reset_index()
-    columns = [str(column) for column in described.columns if column != "index"]
-    table = Table(*columns, title=f"{escape(corpus.title)}: {len(corpus.sentences)} sentences", title_justify="left")
-    for _, row in described.iterrows():
-        table.add_row(
-            *(
-                escape(f"{row[column]:.1f}" if isinstance(row[column], float) else str(row[column]))
-                for column in columns
-            )
-        )
-    out.print(table)
-    out.print(escape(f"Licence: {corpus.licence}. {corpus.attribution}"), highlight=False)
+    described = corpus.describe().reset_index().drop(columns="index", errors="ignore")
+    rows = records(described)
+    about = {
+        "name": corpus.name,
+        "title": corpus.title,
+        "sentences": len(corpus.sentences),
+        "languages": rows,
+        "licence": corpus.licence,
+        "attribution": corpus.attribution,
+        "notes": corpus.notes,
+        "problems": [asdict(problem) for problem in corpus.problems],
+    }
+    if as_json:
+        say_json(about)
+        return
+    columns = [Column(key, text=_number, right=key != "language") for key in map(str, described.columns)]
+    out.print(TextTable(columns, rows, f"{corpus.title}: {len(corpus.sentences)} sentences"))
+    say_text(f"Licence: {corpus.licence}. {corpus.attribution}")
     for note in corpus.notes:
-        out.print(escape(f"Note: {note}"), highlight=False)
+        say_text(f"Note: {note}")
     for problem in corpus.problems:
         remedy = f" ({problem.remedy})" if problem.remedy else ""
-        out.print(escape(f"{problem.severity.capitalize()}: {problem.message}{remedy}"), highlight=False)
+        say_text(f"{problem.severity.capitalize()}: {problem.message}{remedy}")
 
 
-@corpora_app.command("check")
+def _number(value: Any) -> str:
+    return f"{value:.1f}" if isinstance(value, float) else str(value)
+
+
+@command(corpora_app, "check")
 def corpora_check(
-    target: Annotated[str, typer.Argument(help="A manifest, a corpus's name, or a study's TOML file.")],
+    target: Annotated[
+        str,
+        typer.Argument(help="A manifest, a corpus's name, or a study's TOML file.", autocompletion=corpus_names),
+    ],
     path: Annotated[Path | None, typer.Option("--path", help="Where a local copy of a named corpus is.")] = None,
-    model: Annotated[str | None, typer.Option("--model", "-m", help="Check what this model takes.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Check what this model takes.", autocompletion=model_names)
+    ] = None,
     languages: Annotated[
         list[str] | None, typer.Option("--languages", "-l", help="Only this language; repeat for more.")
     ] = None,
@@ -81,9 +96,7 @@ def corpora_check(
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Decode no recording.")] = False,
     every: Annotated[bool, typer.Option("--all", help="Decode every recording, however many.")] = False,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the check as JSON to this file; - writes only that, to stdout.")
-    ] = None,
+    json_file: JsonFile = None,
     suggest_clusters: Annotated[
         Path | None, typer.Option("--suggest-clusters", help="Write a CSV file of sentences and clusters.")
     ] = None,
@@ -94,7 +107,8 @@ def corpora_check(
     """
     from babelscope.corpora.checks import DECODED, write_clusters
     from babelscope.corpora.checks.output import to_json, to_table
-    from babelscope.corpus_check import check_target, parse_options
+    from babelscope.corpus_check import check_target
+    from babelscope.key_values import parse_pairs
 
     if quick and every:
         raise UsageError("--quick and --all: choose one of them")
@@ -104,18 +118,13 @@ def corpora_check(
             path=path,
             languages=languages,
             model=model,
-            options=parse_options(option or ()),
+            options=parse_pairs(option or (), "--option", "language=en"),
             decoded=0 if quick else None if every else DECODED,
             progress=tell,
         )
     if suggest_clusters is not None and corpus is not None:
         write_clusters(suggest_clusters, corpus.sentences, checked.clusters)
-    text = json.dumps(to_json(checked), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
-    if json_file == Path("-"):
-        typer.echo(text, nl=False)
-    else:
+    if not write_json(json_file, to_json(checked)):
         out.print(to_table(checked))
-        if json_file is not None:
-            write_atomically(json_file, lambda file: file.write_text(text, encoding="utf-8"))
     if not checked.can_run:
         raise typer.Exit(1)

@@ -5,16 +5,20 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
-from babelscope.cli.console import out, say
-from babelscope.cli.program import app
+from babelscope.cli.completion import asset_names
+from babelscope.cli.console import out, say, say_json, volume
+from babelscope.cli.program import DATA, AsJson, command
+from babelscope.text_table import Column, TextTable
 
 
-@app.command()
+@command(panel=DATA)
 def fetch(
-    names: Annotated[list[str] | None, typer.Argument(help="What to fetch; nothing lists what there is.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="What to fetch; without a name, list what there is.", autocompletion=asset_names),
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Get data and weights into the cache folder, verified; offline afterwards.
 
@@ -26,17 +30,27 @@ def fetch(
 
     if names:
         get(names)
-        say(f"In {cache_folder()}: {', '.join(names)}")
-        return
-    table = Table(title="Assets", title_justify="left")
-    for column in ("name", "what", "MB", "licence", "here"):
-        table.add_column(column, overflow="fold")
-    for asset in ASSETS.values():
-        table.add_row(
-            asset.name,
-            escape(asset.what),
-            f"{asset.size / 1e6:.0f}",
-            escape(asset.licence),
-            "yes" if is_fetched(asset.name) else "no",
+        if not volume.quiet and not as_json:
+            say(f"In {cache_folder()}: {', '.join(names)}")
+    rows = [
+        {
+            "name": asset.name,
+            "what": asset.what,
+            "bytes": asset.size,
+            "licence": asset.licence,
+            "here": is_fetched(asset.name),
+        }
+        for asset in ASSETS.values()
+        if not names or asset.name in names
+    ]
+    if as_json:
+        say_json(rows)
+    elif not names:
+        columns = (
+            "name",
+            Column("here", text=lambda here: "yes" if here else "no"),
+            Column("bytes", "MB", lambda size: f"{size / 1e6:.0f}", right=True),
+            Column("licence", prose=True),
+            Column("what", prose=True),
         )
-    out.print(table)
+        out.print(TextTable(columns, rows, "Assets"))

@@ -2,71 +2,59 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
-from rich.table import Column, Table
 
-from babelscope.cache import write_atomically
-from babelscope.cli.console import out, say, showing
-from babelscope.cli.program import app
+from babelscope.cli.completion import model_names
+from babelscope.cli.console import note, out, say_json, say_text, showing, write_json
+from babelscope.cli.program import DATA, AsJson, JsonFile, app, command
 from babelscope.errors import UsageError
+from babelscope.text_table import Column, TextTable
 
-models_app = typer.Typer(
-    help="List the models, or show one with its points.\n\nExample: babelscope models show whisper-base+e5-small",
-    invoke_without_command=True,
-)
-app.add_typer(models_app, name="models")
+models_app = typer.Typer(invoke_without_command=True)
+app.add_typer(models_app, name="models", rich_help_panel=DATA)
 
 
 @models_app.callback(invoke_without_command=True)
-def models(context: typer.Context) -> None:
-    """List the models, show one with its points, or check one against its own forward pass."""
+def models(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the models, show one with its points, or check one against its own forward pass.
+
+    Example: babelscope models show whisper-base+e5-small
+    """
     if not context.invoked_subcommand:
-        models_list()
+        models_list(as_json)
 
 
-@models_app.command("list")
-def models_list(
-    as_json: Annotated[bool, typer.Option("--json", help="Write the list as JSON to stdout.")] = False,
-) -> None:
+@command(models_app, "list")
+def models_list(as_json: AsJson = False) -> None:
     """List the models that have a name, by kind, with licence and size. Any other model of the hub is hf:owner/name.
 
     Example: babelscope models list --json
     """
     from babelscope.models.listing import listed, to_json
 
-    rows = listed()
+    groups = listed()
     if as_json:
-        typer.echo(json.dumps(to_json(rows), ensure_ascii=False, indent=2))
+        say_json(to_json(groups))
         return
-    for title, group in rows.items():
-        table = Table(
-            Column("name", no_wrap=True),
-            Column("size", justify="right"),
-            "languages",
-            "what",
-            "licence",
-            title=title,
-            title_justify="left",
-        )
-        for row in group:
-            table.add_row(row.name, row.size, *(escape(cell) for cell in (row.languages, row.summary, row.licence)))
-        out.print(table)
-    for line in (
-        "Size: parameters of the whole checkpoint, as published. Any other model: hf:owner/name or hf:./folder.",
-        "A pair SPEECH+TEXT takes the speech side of one and the text side of another, such as whisper-base+e5-small.",
-    ):
-        say(line)
+    rows = [row._asdict() | {"kind": title, "size": row.size} for title, group in groups.items() for row in group]
+    prose = (Column(key, prose=True) for key in ("licence", "languages", "summary"))
+    out.print(TextTable(["name", Column("size", right=True), *prose], rows, group="kind"))
+    note("Size: parameters of the whole checkpoint, as published. Any other model: hf:owner/name or hf:./folder.")
+    note("A pair SPEECH+TEXT takes two models' sides, such as whisper-base+e5-small.")
 
 
-@models_app.command("show")
+@command(models_app, "show")
 def models_show(
-    name: Annotated[str, typer.Argument(help="A model, hf:owner/name, hf:./folder, or speech+text for a pair.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A model, hf:owner/name, hf:./folder, or speech+text for a pair.", autocompletion=model_names
+        ),
+    ],
+    as_json: AsJson = False,
 ) -> None:
     """Show a model's points in order, with stage, depth, width and length formula, and its memory in each dtype.
 
@@ -77,41 +65,55 @@ def models_show(
 
     planned = plan(name)
     model = planned.model
-    point = Column("point", no_wrap=True)
-    table = Table(
-        point, "stage", "depth", "width", "positions", "module", title=escape(model.name), title_justify="left"
-    )
-    for row in model.describe():
-        cells = (
-            row["name"],
-            row["stage"],
-            f"{row['depth']:.2f}",
-            str(row["width"]),
-            row["formula"],
-            row["module"] or "-",
-        )
-        table.add_row(*(escape(cell) for cell in cells))
-    out.print(table)
-    lines = [
-        f"{modality}: {side.family}, {side.parameters / 1e6:.1f} M parameters, lengths in {side.unit}"
+    sides: dict[str, dict[str, Any]] = {
+        modality: {"family": side.family, "parameters": side.parameters, "unit": side.unit}
         for modality, side in model.sides.items()
+    }
+    weights = [f"{one.file} from {one.source}, sha256 {one.sha256}" for one in model.weights]
+    if not planned.from_weights:
+        weights += [line for asset in assets_of(name) for line in _about_asset(asset)]
+        if not weights and not planned.sources:
+            weights.append("none were read; this is the released configuration")
+    if as_json:
+        say_json(
+            {
+                "name": model.name,
+                "points": model.describe(),
+                "sides": sides,
+                "parameters": planned.parameters,
+                "memory": planned.memory,
+                "weights": weights,
+                "sources": planned.sources,
+                "licence": model.licence,
+                "notes": model.notes,
+            }
+        )
+        return
+    columns = (
+        Column("name", "point"),
+        "stage",
+        Column("depth", text=lambda depth: f"{depth:.2f}", right=True),
+        Column("width", right=True),
+        Column("formula", "positions", prose=True),
+        Column("module", prose=True),
+    )
+    out.print(TextTable(columns, model.describe(), model.name))
+    lines = [
+        f"{modality}: {side['family']}, {side['parameters'] / 1e6:.1f} M parameters, lengths in {side['unit']}"
+        for modality, side in sides.items()
     ]
     memory = ", ".join(f"{size / 1e6:.0f} MB in {dtype}" for dtype, size in planned.memory.items())
     lines.append(f"in all: {planned.parameters / 1e6:.1f} M parameters; {memory}")
-    lines += [f"weights: {one.file} from {one.source}, sha256 {one.sha256}" for one in model.weights]
+    lines += [f"weights: {line}" for line in weights]
     lines += planned.sources
-    if not planned.from_weights and not planned.sources:
-        lines.append("weights: none were read; this is the released configuration")
-    if not planned.from_weights:
-        lines += [line for asset in assets_of(name) for line in _about_asset(asset)]
-    lines += [f"licence: {model.licence or 'not said'}", *(f"note: {note}" for note in model.notes)]
+    lines += [f"licence: {model.licence or 'not stated'}", *(f"note: {note}" for note in model.notes)]
     for line in lines:
-        say(line)
+        say_text(line)
 
 
-@models_app.command("verify")
+@command(models_app, "verify")
 def models_verify(
-    name: Annotated[str, typer.Argument(help="A model, or speech+text for a pair.")],
+    name: Annotated[str, typer.Argument(help="A model, or speech+text for a pair.", autocompletion=model_names)],
     weights: Annotated[
         list[str] | None,
         typer.Option("--weights", help="A local folder or hub id; of a pair PART=FOLDER, repeat for both."),
@@ -126,9 +128,7 @@ def models_verify(
         float | None, typer.Option("--window", help="Seconds that a model with a fixed window hears.")
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Try every residue of the lengths modulo the strides.")] = False,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write every row as JSON to this file; - writes only that, to stdout.")
-    ] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Check that a model is what it says, on synthetic texts and noise; exit code 1 if something does not hold.
 
@@ -136,7 +136,7 @@ def models_verify(
 
     Example: babelscope models verify e5-small --json verified.json
     """
-    from babelscope.corpus_check import parse_options
+    from babelscope.key_values import parse_pairs
     from babelscope.models import load
     from babelscope.models.verification import verify as verify_model
     from babelscope.models.verification.table import to_table
@@ -149,7 +149,7 @@ def models_verify(
             device=device,
             dtype=dtype,
             window_seconds=window,
-            options=parse_options(option or ()),
+            options=parse_pairs(option or (), "--option", "batch=alone"),
         )
         verification = verify_model(
             model,
@@ -157,13 +157,8 @@ def models_verify(
             full=full,
             progress=lambda check, done, total: tell("verifying", done, total),
         )
-    text = json.dumps(verification.to_json(), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
-    if json_file == Path("-"):
-        typer.echo(text, nl=False)
-    else:
+    if not write_json(json_file, verification.to_json()):
         out.print(to_table(verification))
-        if json_file is not None:
-            write_atomically(json_file, lambda file: file.write_text(text, encoding="utf-8"))
     if not verification.holds:
         raise typer.Exit(1)
 
@@ -188,5 +183,6 @@ def _about_asset(name: str) -> list[str]:
     from babelscope.fetch import asset_record, is_fetched
 
     if not is_fetched(name):
-        return [f"weights: {name} is not here yet: babelscope fetch {name}"]
-    return [f"weights: {file} of {name}, sha256 {told}" for file, told in asset_record(name)["files"].items()]
+        return [f"{name} is not here yet: babelscope fetch {name}"]
+    files: dict[str, Any] = asset_record(name)["files"]
+    return [f"{file} of {name}, sha256 {digest}" for file, digest in files.items()]

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from babelscope.cache import write_atomically
-from babelscope.cli.console import out, say, say_where
-from babelscope.cli.program import app
+from babelscope.cli.console import out, records, say, say_json, say_where
+from babelscope.cli.program import RESULTS, AsJson, command
 
 
-@app.command()
+@command(panel=RESULTS)
 def report(
     folder: Annotated[Path, typer.Argument(help="Folder with result.json and scores.parquet.")],
     form: Annotated[
@@ -79,7 +80,7 @@ def _heard(result: Any, folder: Path, corpus_path: Path | None) -> Any:
     )
 
 
-@app.command()
+@command(panel=RESULTS)
 def relate(
     result: Annotated[Path, typer.Argument(help="Folder with result.json and scores.parquet.")],
     tasks: Annotated[Path, typer.Argument(help="CSV, TSV or Parquet: a column 'language', and columns of numbers.")],
@@ -90,6 +91,7 @@ def relate(
     draws: Annotated[int, typer.Option("--permutations", min=19, help="Of the languages.")] = 9_999,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A CSV file for every point.")] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of every draw.")] = 0,
+    as_json: AsJson = False,
 ) -> None:
     """Correlate similarity with accuracy in tasks over languages.
 
@@ -101,13 +103,17 @@ def relate(
     from babelscope.report.terminal import relations_table
 
     relations = related(Result.load(result).scores, read_tasks(tasks), given=given or (), draws=draws, seed=seed)
-    out.print(relations_table(relations, given or ()))
     if output is not None:
         write_atomically(output, lambda file: relations.to_csv(file, index=False))
+    if as_json:
+        say_json(records(relations))
+        return
+    out.print(relations_table(relations, given or ()))
+    if output is not None:
         say(f"All points: {output}")
 
 
-@app.command()
+@command(panel=RESULTS)
 def check(
     result: Annotated[Path, typer.Argument(help="Folder with result.json and scores.parquet.")],
     at_most: Annotated[
@@ -127,23 +133,26 @@ def check(
         float | None, typer.Option("--tolerance", min=0, help="How much worse than it is always allowed.")
     ] = None,
     rules: Annotated[
-        Path | None, typer.Option("--rules", help="A TOML file of rules, beside those given here.")
+        Path | None, typer.Option("--rules", help="A TOML file of rules, besides those given here.")
     ] = None,
     junit: Annotated[Path | None, typer.Option("--junit", help="A file for the outcome as JUnit XML.")] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Hold a result against bounds and a baseline: one line a rule; exit code 1 if one fails.
+    """Check a result against thresholds and an earlier result: one line a rule; exit code 1 if one fails.
 
     Example: babelscope check results/new --max modality_gap=0.4 --no-worse-than results/old --junit gaps.xml
     """
     from babelscope.check import Rules, parse_bound, parse_required, write_junit
-    from babelscope.check import check as held
+    from babelscope.check import check as check_rules
     from babelscope.gaps import Result
 
     asked = Rules.load(rules) if rules is not None else Rules()
     given = [parse_bound(text, "max") for text in at_most or ()] + [parse_bound(text, "min") for text in at_least or ()]
     verdicts_asked = [parse_required(text) for text in required or ()]
-    verdicts = held(Result.load(result), asked.changed(given, no_worse_than, tolerance, verdicts_asked))
-    for verdict in verdicts:
+    verdicts = check_rules(Result.load(result), asked.changed(given, no_worse_than, tolerance, verdicts_asked))
+    if as_json:
+        say_json([asdict(verdict) for verdict in verdicts])
+    for verdict in () if as_json else verdicts:
         say(verdict.line, style=None if verdict.passed else "bold red")
     if junit is not None:
         write_junit(verdicts, junit)

@@ -6,29 +6,28 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Column, Table
 
 from babelscope.cache import write_atomically
-from babelscope.cli.console import out, say, showing
-from babelscope.cli.program import app
+from babelscope.cli.console import out, records, say, say_json, say_text, showing, volume
+from babelscope.cli.program import RESULTS, AsJson, app, command, print_help
 from babelscope.errors import UsageError
+from babelscope.text_table import Column, TextTable
 
-search_app = typer.Typer(
-    help='Find sentences by meaning, text or speech.\n\nExample: babelscope search query "good day" --index my-index',
-    invoke_without_command=True,
-)
-app.add_typer(search_app, name="search")
+search_app = typer.Typer(invoke_without_command=True)
+app.add_typer(search_app, name="search", rich_help_panel=RESULTS)
 
 
 @search_app.callback(invoke_without_command=True)
 def search(context: typer.Context) -> None:
-    """Find sentences by meaning: text or recording, of any language, among texts and recordings of any."""
+    """Find sentences by meaning: text or recording, of any language, among texts and recordings of any.
+
+    Example: babelscope search query "good day" --index my-index
+    """
     if context.invoked_subcommand is None:
-        say(context.get_help())
+        print_help(context)
 
 
-@search_app.command("index")
+@command(search_app, "index")
 def search_index(
     source: Annotated[str, typer.Argument(help="A folder, a manifest, or a corpus's name.")],
     index: Annotated[Path, typer.Option("--index", "-i", help="The index: a folder, made or added to.")],
@@ -64,10 +63,13 @@ def search_index(
             index, embedder, window=window or WINDOW_SECONDS, hop=hop or min(HOP_SECONDS, window or WINDOW_SECONDS)
         )
         cut = {"window": made.about["window_seconds"], "hop": made.about["hop_seconds"]}
-        for asked, held, option in ((window, cut["window"], "--window-seconds"), (hop, cut["hop"], "--hop-seconds")):
-            if asked is not None and asked != held:
+        for asked, present, option in (
+            (window, cut["window"], "--window-seconds"),
+            (hop, cut["hop"], "--hop-seconds"),
+        ):
+            if asked is not None and asked != present:
                 raise UsageError(
-                    f"{option} {asked:g}: the index {index} has {held:g}; leave it out, or make another index"
+                    f"{option} {asked:g}: the index {index} has {present:g}; leave it out, or make another index"
                 )
         tell("reading", 0, 0)
         items = items_of(
@@ -82,7 +84,7 @@ def search_index(
     out.print(f"{added} added, {len(Index(index))} in all: {index}", markup=False, highlight=False, soft_wrap=True)
 
 
-@search_app.command("query")
+@command(search_app, "query")
 def search_query(
     query: Annotated[str, typer.Argument(help="A text, or a recording's file.")],
     index: Annotated[Path, typer.Option("--index", "-i", help="An index, from babelscope search index.")],
@@ -95,7 +97,7 @@ def search_query(
     ] = None,
     modality: Annotated[str | None, typer.Option("--modality", help="Find only text or speech.")] = None,
     centre: Annotated[
-        bool, typer.Option("--centre/--no-centre", help="Take the means of texts and of speech off first.")
+        bool, typer.Option("--centre/--no-centre", help="Subtract the means of texts and of speech first.")
     ] = True,
     weights: Annotated[
         str | None, typer.Option("--weights", help="Where the index's model is, if it has moved.")
@@ -103,6 +105,7 @@ def search_query(
     device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
     html: Annotated[Path | None, typer.Option("--html", help="Write a page on which one can listen.")] = None,
     csv: Annotated[Path | None, typer.Option("--csv", help="Write the table as CSV.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Find what is nearest in meaning to a text or a recording.
 
@@ -113,43 +116,54 @@ def search_query(
     from babelscope.search import Embedder, Index, write_page
     from babelscope.search.vectors import read_recording
 
-    held = Index(index)
+    searched = Index(index)
     spoken = Path(query).suffix.lower() in SUFFIXES
     samples = read_recording(query) if spoken else None
     with showing() as tell:
         tell("loading the model", 0, 0)
-        made = held.about["load"]
+        made = searched.about["load"]
         loaded = every.load(made["name"], weights=weights or made.get("weights"), device=device)
         embedder = Embedder(loaded, made)
-        held.check(embedder)
+        searched.check(embedder)
         vector = embedder.text(query, language) if samples is None else embedder.speech(samples, language, query)
         kind = "text" if samples is None else "speech"
-        found = held.find(vector, kind, k, modality=modality, languages=only, centre=centre)
+        nearest = searched.find(vector, kind, k, modality=modality, languages=only, centre=centre)
     about = (
-        f"{len(held)} items, model {made['name']} (revision {embedder.model.revision}), cosine at {embedder.point}"
-        + (", means of texts and of speech taken off" if centre else "")
+        f"{len(searched)} items, model {made['name']} (revision {embedder.model.revision}), cosine at {embedder.point}"
+        + (", after subtracting the means of texts and of speech" if centre else "")
     )
-    table = Table("#", "score", "kind", "language", Column("what", overflow="fold"), Column("where", overflow="fold"))
-    for row in found.to_dict("records"):
-        span = "" if row["whole"] else f", {row['start']:.1f} to {row['end']:.1f} s"
-        cells = (str(row["rank"]), f"{row['score']:.3f}", row["kind"], row["language"] or "-", row["text"] or "-")
-        table.add_row(*(escape(cell) for cell in (*cells, row["sentence"] + span)))
-    out.print(table)
-    say(about)
     if csv is not None:
-        write_atomically(csv, lambda path: found.to_csv(path, index=False))
-    if html is not None:
-        page = write_page(found, html, query=query, heard=samples, about=about)
+        write_atomically(csv, lambda path: nearest.to_csv(path, index=False))
+    page = write_page(nearest, html, query=query, heard=samples, about=about) if html is not None else None
+    rows = records(nearest)
+    if as_json:
+        say_json(rows)
+        return
+    for row in rows:
+        row["sentence"] += "" if row["whole"] else f", {row['start']:.1f} to {row['end']:.1f} s"
+    columns = (
+        Column("rank", "#", right=True),
+        Column("score", text=lambda score: f"{score:.3f}", right=True),
+        "kind",
+        "language",
+        Column("text", "what", prose=True),
+        Column("sentence", "where"),
+    )
+    out.print(TextTable(columns, rows))
+    if not volume.quiet:
+        say_text(about)
+    if page is not None:
         say(f"Page: {page}")
 
 
-@search_app.command("evaluate")
+@command(search_app, "evaluate")
 def search_evaluate(
     index: Annotated[Path, typer.Option("--index", "-i", help="An index of a manifest or corpus.")],
     centre: Annotated[
-        bool, typer.Option("--centre/--no-centre", help="Take each side's own mean off first, as a study does.")
+        bool, typer.Option("--centre/--no-centre", help="Subtract each side's own mean first, as a study does.")
     ] = True,
     csv: Annotated[Path | None, typer.Option("--csv", help="Write the table as CSV.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Measure how well an index finds translations, between all its kinds and languages.
 
@@ -158,12 +172,17 @@ def search_evaluate(
     from babelscope.search import Index
     from babelscope.search import evaluate as measure
 
-    found = measure(Index(index), centre=centre)
-    table = Table("from", "to", "sentences", "P@1", "MRR", "chance", title="Retrieval", title_justify="left")
-    for row in found.to_dict("records"):
-        ends = (f"{row[f'{end}_kind']} {row[f'{end}_language']}" for end in ("from", "to"))
-        numbers = (f"{row[name]:.3f}" for name in ("p_at_1", "mrr", "chance"))
-        table.add_row(*(escape(cell) for cell in (*ends, str(row["n"]), *numbers)))
-    out.print(table)
+    retrieval = measure(Index(index), centre=centre)
     if csv is not None:
-        write_atomically(csv, lambda path: found.to_csv(path, index=False))
+        write_atomically(csv, lambda path: retrieval.to_csv(path, index=False))
+    rows = records(retrieval)
+    if as_json:
+        say_json(rows)
+        return
+    for row in rows:
+        row |= {end: f"{row[f'{end}_kind']} {row[f'{end}_language']}" for end in ("from", "to")}
+    shares = (
+        Column(key, title, lambda share: f"{share:.3f}", right=True)
+        for key, title in (("p_at_1", "P@1"), ("mrr", "MRR"), ("chance", None))
+    )
+    out.print(TextTable(["from", "to", Column("n", "sentences", right=True), *shares], rows, "Retrieval"))

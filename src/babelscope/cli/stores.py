@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from babelscope.cli.console import out, say, showing
-from babelscope.cli.program import app
+from babelscope.cli.completion import measure_names
+from babelscope.cli.console import out, records, say, say_json, showing, volume
+from babelscope.cli.program import STORES, AsJson, command
+from babelscope.cli.studies import Address, Settings, codes
 from babelscope.errors import UsageError
 
+Kinds = Annotated[
+    list[str] | None,
+    typer.Option("--kind", "-k", help="Such as modality_similarity; repeat for more; all kinds if left out."),
+]
 
-@app.command()
+
+@command(panel=STORES)
 def compare(
     store: Annotated[str, typer.Argument(help="Activations, from babelscope encode: a folder or URL.")],
     output: Annotated[
@@ -20,11 +30,21 @@ def compare(
     ] = None,
     measure: Annotated[
         list[str] | None,
-        typer.Option("--measure", "-m", help="A measure, such as svcca(variance=0.9); repeat for more."),
+        typer.Option(
+            "--measure",
+            "-m",
+            help="A measure, such as svcca(variance=0.9); repeat for more.",
+            autocompletion=measure_names,
+        ),
     ] = None,
     permutations: Annotated[
-        int, typer.Option("--permutations", min=19, help="Of the sentences at most, where a null has no closed form.")
-    ] = 2000,
+        int | None,
+        typer.Option(
+            "--permutations",
+            min=19,
+            help="Of the sentences at most, where a null has no closed form; 2000 if left out.",
+        ),
+    ] = None,
     intervals: Annotated[
         list[str] | None,
         typer.Option(
@@ -32,29 +52,40 @@ def compare(
             help="A measure to give intervals for, such as svcca; repeat for more; 'none' for no intervals.",
         ),
     ] = None,
-    device: Annotated[
-        str, typer.Option("--device", help="Where pairs are computed: cpu, or a device of torch such as cuda.")
-    ] = "cpu",
-    match: Annotated[
-        str, typer.Option("--match", help="output, depth or all: which text point a speech point is compared with.")
-    ] = "output",
-    clusters: Annotated[
-        str, typer.Option("--clusters", help="auto: keep clusters of sentences together, as documents; or none.")
-    ] = "auto",
-    kind: Annotated[
+    languages: Annotated[
         list[str] | None,
-        typer.Option("--kind", "-k", help="Such as modality_similarity; repeat for more; all kinds if left out."),
+        typer.Option("--languages", "-l", help="Only these languages of the store, separated by commas, or repeat."),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of every draw.")] = 0,
-    memory: Annotated[float, typer.Option("--memory", min=0.01, help="GB of activations that are held at once.")] = 2.0,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            "--device", help="Where pairs are computed: cpu (if left out), or a device of torch such as cuda."
+        ),
+    ] = None,
+    match: Annotated[
+        str | None,
+        typer.Option(
+            "--match", help="output (if left out), depth or all: which text point a speech point is compared with."
+        ),
+    ] = None,
+    clusters: Annotated[
+        str | None,
+        typer.Option(
+            "--clusters", help="auto (if left out): keep clusters of sentences together, as documents; or none."
+        ),
+    ] = None,
+    kind: Kinds = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of every draw; 0 if left out.")] = None,
+    settings: Settings = None,
+    memory: Annotated[
+        float, typer.Option("--memory", min=0.01, help="GB of activations that are kept in memory at once.")
+    ] = 2.0,
     engine: Annotated[
-        str, typer.Option("--engine", help="local: this process; ray: the machines of a Ray cluster.")
-    ] = "local",
-    address: Annotated[
-        str | None, typer.Option("--address", help="Of the Ray cluster to join; this machine alone if left out.")
+        str | None, typer.Option("--engine", help="local: this process; ray: the machines of a Ray cluster.")
     ] = None,
+    address: Address = None,
 ) -> None:
-    """Compute scores from activations: every gap at every point, with nulls and controls.
+    """Compute scores from activations: every kind of similarity at every point, with nulls and controls.
 
     Example: babelscope compare results/first/activations.zarr -m linear_cka -m "svcca(variance=0.9)"
     """
@@ -63,45 +94,68 @@ def compare(
     from babelscope.gaps import compare as compare_activations
     from babelscope.gaps.folder import locked_output, save
     from babelscope.gaps.parts import PARTS
-    from babelscope.gaps.scoring import DEFAULT_MEASURES
+    from babelscope.key_values import parse_pairs
     from babelscope.report.terminal import summary_table
     from babelscope.similarity.blocks import computed_by
+    from babelscope.study import SET, comparing
 
+    options = {
+        "measures": measure,
+        "permutations": permutations,
+        "intervals": None if not intervals else False if intervals == ["none"] else intervals,
+        "compare_device": device,
+        "match": match,
+        "clusters": clusters,
+        "kinds": kind,
+        "seed": seed,
+        "engine": engine,
+    }
+    asked = comparing(
+        parse_pairs(settings or (), SET, "controls=[none]")
+        | {key: value for key, value in options.items() if value is not None and value != []}
+    )
     activations = Activations(store)
+    if chosen := codes(languages):
+        activations = activations.select(chosen)
     if output is None and isinstance(activations.path, str):
         raise UsageError(f"{store} is a URL: say by --output which folder the scores shall go to")
     folder = output or Path(store).parent
     with (
         showing() as tell,
         locked_output(folder),
-        open_engine(engine, address=address, tell=tell) as runs,
+        open_engine(asked.engine, address=address, tell=tell) as runs,
         computed_by(runs.comparer),
     ):
         result = compare_activations(
             activations,
-            measure or DEFAULT_MEASURES,
-            permutations=permutations,
-            seed=seed,
-            match=match,
-            kinds=kind,
+            asked.measures,
+            controls=asked.controls,
+            permutations=asked.permutations,
+            seed=asked.seed,
+            match=asked.match,
+            kinds=asked.kinds if "kinds" in asked.model_fields_set else None,
             progress=tell,
             checkpoint=folder / PARTS,
             memory=memory * 1e9,
-            interval=intervals != ["none"] and (intervals or True),
-            clusters=clusters,
-            device=device,
+            interval=asked.intervals,
+            clusters=asked.clusters,
+            device=asked.compare_device,
+            baselines=asked.compute_baselines,
         )
+        result.meta["study"]["command"] = shlex.join(["babelscope", *sys.argv[1:]])
         save(result, folder, activations.path)
-    out.print(summary_table(result))
-    say(f"Scores: {folder / 'scores.parquet'} and scores.csv; now: babelscope report {folder}")
+    if not volume.quiet:
+        out.print(summary_table(result))
+        say(f"Scores: {folder / 'scores.parquet'} and scores.csv; now: babelscope report {folder}")
 
 
-@app.command()
+@command(panel=STORES)
 def verify(
     store: Annotated[str, typer.Argument(help="Activations, from babelscope encode: a folder or URL.")],
     repair: Annotated[
         bool, typer.Option("--repair", help="Remove what is damaged, so that encode or run makes it anew.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check every checksum and number of a store of activations; exit code 1 if a block is damaged.
 
@@ -111,15 +165,19 @@ def verify(
     from babelscope.capture.verify import verify as verify_store
 
     with showing() as tell:
-        verdicts = [verify_store(each, repair=repair, progress=tell) for each in map(str, [store, *stores_beside(store)])]
-    for verdict in verdicts:
+        verdicts = [
+            verify_store(each, repair=repair, progress=tell) for each in map(str, [store, *stores_beside(store)])
+        ]
+    if as_json:
+        say_json([{"sound": verdict.sound, "settled": verdict.settled, **asdict(verdict)} for verdict in verdicts])
+    for verdict in () if as_json else verdicts:
         for line in verdict.lines():
             say(line)
     if not all(verdict.settled for verdict in verdicts):
         raise typer.Exit(1)
 
 
-@app.command()
+@command(panel=STORES)
 def diff(
     stores: Annotated[list[Path], typer.Argument(help="Activations; one is enough with --point A=B.")],
     point: Annotated[
@@ -127,24 +185,28 @@ def diff(
         typer.Option("--point", "-p", help="A point of both, or A=B: A of the first, B of the other; repeat for more."),
     ] = None,
     measure: Annotated[
-        list[str] | None, typer.Option("--measure", "-m", help="A measure; repeat for more; linear_cka if left out.")
-    ] = None,
-    kind: Annotated[
         list[str] | None,
-        typer.Option("--kind", "-k", help="Such as modality_similarity; repeat for more; all kinds if left out."),
+        typer.Option(
+            "--measure",
+            "-m",
+            help="A measure; repeat for more; linear_cka if left out.",
+            autocompletion=measure_names,
+        ),
     ] = None,
+    kind: Kinds = None,
     match: Annotated[
         str, typer.Option("--match", help="output, depth or all: which text point a speech point is compared with.")
     ] = "output",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A CSV file for all differences.")] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of every draw.")] = 0,
+    as_json: AsJson = False,
 ) -> None:
     """Compare models, checkpoints or layers on the same sentences: paired differences with intervals.
 
     Example: babelscope diff results/old/activations.zarr results/new/activations.zarr --point shared.norm
     """
+    from babelscope.cache import write_atomically
     from babelscope.capture import Activations
-    from babelscope.errors import UsageError
     from babelscope.gaps.paired import paired_stores
     from babelscope.report.terminal import differences_table
 
@@ -153,7 +215,7 @@ def diff(
         raise UsageError("one store has nothing to be compared with: name a second, or two of its layers, --point A=B")
     opened = [Activations(path) for path in stores]
     with showing() as tell:
-        found = paired_stores(
+        differences = paired_stores(
             opened[0],
             opened[1:] or opened,
             measure or ("linear_cka",),
@@ -163,7 +225,11 @@ def diff(
             seed=seed,
             progress=lambda done, total: tell("drawing", done, total),
         )
-    out.print(differences_table(found))
     if output is not None:
-        found.to_csv(output, index=False)
+        write_atomically(output, lambda file: differences.to_csv(file, index=False))
+    if as_json:
+        say_json(records(differences))
+        return
+    out.print(differences_table(differences))
+    if output is not None:
         say(f"All differences: {output}")

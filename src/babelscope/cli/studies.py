@@ -1,25 +1,99 @@
-"""Commands that take a study: demo, run, encode."""
+"""Commands that take a study: demo, run, encode, and the schema of its file."""
 
 from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
-from babelscope.cli.console import notice, out, say, say_left_out, say_where, showing
-from babelscope.cli.program import app
+from babelscope.cli.completion import languages_of, model_names, study_names
+from babelscope.cli.console import (
+    out,
+    say,
+    say_json,
+    say_left_out,
+    say_where,
+    showing,
+    volume,
+    warn_of_corpus,
+    write_json,
+)
+from babelscope.cli.program import STORES, STUDIES, AsJson, command
 from babelscope.errors import UsageError
+from babelscope.text_table import Column, TextTable
 
 #: The studies of the demonstration, by their number of languages.
 DEMOS: dict[int, str] = {5: "demo", 9: "demo-nine"}
 
+TheStudy = Annotated[
+    str,
+    typer.Argument(
+        help="The study's TOML file, or the name of one that comes along: demo, demo-nine, towers, paper.",
+        autocompletion=study_names,
+    ),
+]
+Overwrite = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite", help="Replace the activations of another study; only what has changed is encoded again."
+    ),
+]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out sentences that cannot be encoded, and list them.")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=0, help="How many prepare recordings ahead of the model.")
+]
+Device = Annotated[
+    str | None,
+    typer.Option("--device", help="Where the models run: cpu, or cuda. Scores are computed on compare_device."),
+]
+Languages = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--languages",
+        "-l",
+        help="Only these languages: codes of the corpus, separated by commas, or repeat.",
+        autocompletion=languages_of,
+    ),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", help="KEY=VALUE: any key of a study file by its dotted path, such as corpus.n=20; repeat for more."
+    ),
+]
+EngineName = Annotated[
+    str | None, typer.Option("--engine", help="local: this process; ray: the machines of a Ray cluster.")
+]
+Address = Annotated[
+    str | None, typer.Option("--address", help="Of the Ray cluster to join; this machine alone if left out.")
+]
+Replicas = Annotated[
+    int | None, typer.Option("--replicas", min=1, help="How many copies of the model a Ray cluster runs.")
+]
 
-@app.command()
+
+def _study(name: str, settings: Sequence[str] | None, languages: Sequence[str] | None, **changes: Any) -> Any:
+    """Read a study: a file, or one that comes along, with what the command line changes in it."""
+    from babelscope.key_values import parse_pairs
+    from babelscope.study import SET, Study, presets
+
+    pairs = parse_pairs(settings or (), SET, "corpus.n=20")
+    comes_along = name in presets() and not Path(name).exists()
+    chosen = Study.preset(name, pairs) if comes_along else Study.load(name, pairs)
+    return chosen.changed(languages=codes(languages), **changes)
+
+
+def codes(given: Sequence[str] | None) -> list[str]:
+    """Return languages that are separated by commas, or given one by one."""
+    return [code.strip() for text in given or () for code in text.split(",") if code.strip()]
+
+
+@command(panel=STUDIES)
 def demo(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for the results.")] = None,
     languages: Annotated[
@@ -32,8 +106,8 @@ def demo(
     """Look inside pocket, a small joint model of speech and text, on real recordings in five or nine languages.
 
     Fetches what is missing (about 300 MB, once), encodes sentences that were held out of the model's training, as text
-    and as recordings, compares them at every layer, and writes a report. Beside it stand two controls: the same model
-    with an untrained length adapter, and a linear map in place of all that is shared.
+    and as recordings, compares them at every layer, and writes a report. Two other models are its baselines: the same
+    one with an untrained length adapter, and a linear map in place of all that is shared.
 
     Example: babelscope demo --languages 9
     """
@@ -54,52 +128,42 @@ def demo(
     _run(study, overwrite)
 
 
-@app.command()
+@command(panel=STUDIES)
 def run(
-    study: Annotated[
-        str,
-        typer.Argument(
-            help="The study's TOML file, or the name of one that comes along: demo, demo-nine, towers, paper."
-        ),
-    ],
-    model: Annotated[str | None, typer.Option("--model", "-m", help="Another model than the study names.")] = None,
+    study: TheStudy,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="Another model in place of the study's.", autocompletion=model_names),
+    ] = None,
     weights: Annotated[str | None, typer.Option("--weights", help="A local folder or hub id of that model.")] = None,
     corpus_path: Annotated[
         Path | None, typer.Option("--corpus-path", help="Where a local copy of the corpus is.")
     ] = None,
+    languages: Languages = None,
+    device: Device = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Another folder for the results.")] = None,
+    settings: Settings = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what it takes: memory, disk, hours here.")
     ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace another study's activations; what is the same is taken over.")
-    ] = False,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out sentences that cannot be encoded, and list them.")
-    ] = False,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=0, help="How many prepare recordings ahead of the model.")
-    ] = None,
-    engine: Annotated[
-        str | None, typer.Option("--engine", help="local: this process; ray: the machines of a Ray cluster.")
-    ] = None,
-    address: Annotated[
-        str | None, typer.Option("--address", help="Of the Ray cluster to join; this machine alone if left out.")
-    ] = None,
-    replicas: Annotated[
-        int | None, typer.Option("--replicas", min=1, help="How many copies of the model a Ray cluster runs.")
-    ] = None,
+    overwrite: Overwrite = False,
+    skip_bad: SkipBad = False,
+    workers: Workers = None,
+    engine: EngineName = None,
+    address: Address = None,
+    replicas: Replicas = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Run a study from its corpus to its report. Stopped at any moment, it goes on from there when run again.
+    """Run a study from its corpus to its report. Stopped at any moment, it resumes from there when run again.
 
     Example: babelscope run study.toml
 
-    Example: babelscope run paper --model sonar --dry-run
+    Example: babelscope run paper --corpus-path fleurs --languages en_us,sw_ke --set corpus.n=100 --dry-run
     """
-    from babelscope.study import Study, presets
-
-    chosen = Study.preset(study) if study in presets() and not Path(study).exists() else Study.load(study)
-    chosen = chosen.changed(
+    chosen = _study(
+        study,
+        settings,
+        languages,
         model=model,
         weights=weights,
         corpus_path=corpus_path,
@@ -108,22 +172,24 @@ def run(
         workers=workers,
         engine=engine,
         replicas=replicas,
+        device=device,
     )
     if not dry_run:
-        _run(chosen, overwrite, address)
+        _run(chosen, overwrite, address, as_json=as_json)
         return
     from babelscope.forecast import forecast
 
-    table = Table(show_header=False, title=f"What {escape(chosen.name)} takes", title_justify="left")
     expected = forecast(chosen)
-    for label, value in expected.rows():
-        table.add_row(label, escape(value))
-    out.print(table)
+    if as_json:
+        say_json(asdict(expected))
+        return
+    rows = [{"what": label, "takes": value} for label, value in expected.rows()]
+    out.print(TextTable(["what", Column("takes", prose=True)], rows, f"What {chosen.name} takes"))
     for line in expected.warnings:
-        notice(line)
+        warn_of_corpus(line)
 
 
-def _run(study: Any, overwrite: bool, address: str | None = None) -> None:
+def _run(study: Any, overwrite: bool, address: str | None = None, *, as_json: bool = False) -> None:
     from babelscope.report.terminal import verdict_lines
     from babelscope.report.verdict import first_screen
     from babelscope.study import run as run_study
@@ -135,35 +201,37 @@ def _run(study: Any, overwrite: bool, address: str | None = None) -> None:
             progress=tell,
             command=shlex.join(["babelscope", *sys.argv[1:]]),
             address=address,
-            notice=notice,
+            notice=warn_of_corpus,
         )
-    for line in verdict_lines(first_screen(outcome.result)):
-        out.print(line, highlight=False, soft_wrap=not out.is_terminal)
-    say_left_out(outcome.result.meta)
+    meta = outcome.result.meta
+    if as_json:
+        paths = {"folder": outcome.folder, "report": outcome.report}
+        say_json({"study": study.name, **paths, "seconds": outcome.seconds, "headline": meta["headline"]})
+        return
+    if not volume.quiet:
+        for line in verdict_lines(first_screen(outcome.result)):
+            out.print(line, highlight=False)
+    say_left_out(meta)
     say_where(outcome.report, outcome.seconds)
 
 
-@app.command()
+@command(panel=STORES)
 def encode(
-    study: Annotated[Path, typer.Argument(help="The study's TOML file; its tables corpus and model are used.")],
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace another study's activations; what is the same is taken over.")
-    ] = False,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out sentences that cannot be encoded, and list them.")
-    ] = False,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=0, help="How many prepare recordings ahead of the model.")
-    ] = None,
-    engine: Annotated[
-        str | None, typer.Option("--engine", help="local: this process; ray: the machines of a Ray cluster.")
-    ] = None,
-    address: Annotated[
-        str | None, typer.Option("--address", help="Of the Ray cluster to join; this machine alone if left out.")
-    ] = None,
-    replicas: Annotated[
-        int | None, typer.Option("--replicas", min=1, help="How many copies of the model a Ray cluster runs.")
-    ] = None,
+    study: Annotated[
+        str,
+        typer.Argument(
+            help="The study's TOML file or name; its tables corpus and model are used.", autocompletion=study_names
+        ),
+    ],
+    languages: Languages = None,
+    device: Device = None,
+    settings: Settings = None,
+    overwrite: Overwrite = False,
+    skip_bad: SkipBad = False,
+    workers: Workers = None,
+    engine: EngineName = None,
+    address: Address = None,
+    replicas: Replicas = None,
 ) -> None:
     """Run only the first half of a study: the activations, into activations.zarr in its output folder.
 
@@ -172,9 +240,18 @@ def encode(
     from babelscope.capture import encode as encode_corpus
     from babelscope.corpora.checks.output import in_short
     from babelscope.engines import open_engine
-    from babelscope.study import Study, check_start, checked_corpus, encode_seconds, store_of, summon_on
+    from babelscope.study import check_start, checked_corpus, encode_seconds, store_of, summon_on
 
-    chosen = Study.load(study).changed(skip_bad=skip_bad, workers=workers, engine=engine, replicas=replicas)
+    chosen = _study(
+        study,
+        settings,
+        languages,
+        skip_bad=skip_bad,
+        workers=workers,
+        engine=engine,
+        replicas=replicas,
+        device=device,
+    )
     planned = check_start(chosen, compared=False)
     with (
         showing() as tell,
@@ -182,7 +259,7 @@ def encode(
     ):
         corpus, checked = checked_corpus(chosen, planned, tell, compared=False)
         for line in in_short(checked):
-            notice(line)
+            warn_of_corpus(line)
         model = summon_on(runs, chosen)
         activations = encode_corpus(
             model,
@@ -196,6 +273,22 @@ def encode(
             engine=runs,
         )
         encode_seconds(model, chosen, corpus, overwrite, tell, runs)
-    say(repr(activations))
+    if not volume.quiet:
+        say(repr(activations))
     say_left_out(activations.meta)
-    say(f"Activations: {activations.path}")
+    say(str(activations.path) if volume.quiet else f"Activations: {activations.path}")
+
+
+@command(panel=STUDIES)
+def schema(
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A file for it; the standard output if left out.")
+    ] = None,
+) -> None:
+    """Print the JSON schema of a study file, by which editors complete and check its keys.
+
+    Example: babelscope schema --output study.schema.json
+    """
+    from babelscope.study import schema as of_study
+
+    write_json(output or Path("-"), of_study())

@@ -4,11 +4,18 @@ A :class:`Corpus` is an immutable view on one table, one row a recording; a filt
 another. Each source is one file here, or one entry point of group ``babelscope.corpora`` in any installed package.
 """
 
-from babelscope.audio import Recording
-from babelscope.corpora.corpus import COLUMNS, OPTIONAL_COLUMNS, Corpus
-from babelscope.corpora.problems import Problem
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from babelscope.corpora.sources import GROUP, SOURCES, load, sources, takes
-from babelscope.corpora.words import count_words
+from babelscope.lazy_imports import lazy_names
+
+if TYPE_CHECKING:
+    from babelscope.audio import Recording
+    from babelscope.corpora.corpus import COLUMNS, OPTIONAL_COLUMNS, Corpus
+    from babelscope.corpora.problems import Problem
+    from babelscope.corpora.words import count_words
 
 __all__ = [
     "COLUMNS",
@@ -23,3 +30,16 @@ __all__ = [
     "sources",
     "takes",
 ]
+
+#: Imported when they are first used: names of corpora need no tables.
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "COLUMNS": "babelscope.corpora.corpus",
+        "OPTIONAL_COLUMNS": "babelscope.corpora.corpus",
+        "Corpus": "babelscope.corpora.corpus",
+        "Problem": "babelscope.corpora.problems",
+        "Recording": "babelscope.audio",
+        "count_words": "babelscope.corpora.words",
+    },
+)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
+import ast
+import importlib.util
 import inspect
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from babelscope.corpora.corpus import Corpus
 from babelscope.errors import BabelscopeError, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from babelscope.corpora.corpus import Corpus
 
 #: Name to ``module:function``. The function takes keyword options, ``path`` among them if it reads the user's own data.
 SOURCES: dict[str, str] = {
@@ -35,6 +38,16 @@ GROUP = "babelscope.corpora"
 def sources() -> dict[str, str]:
     """Return every known corpus: :data:`SOURCES` and what installed packages offer under other names."""
     return {point.name: point.value for point in entry_points(group=GROUP)} | SOURCES
+
+
+def described() -> dict[str, str]:
+    """Return the first line of what each known corpus says of itself; its code is read, not run."""
+    lines = {}
+    for name, reference in sources().items():
+        spec = importlib.util.find_spec(reference.partition(":")[0])
+        source = Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else ""
+        lines[name] = (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
+    return lines
 
 
 def takes(name: str, option: str) -> bool:

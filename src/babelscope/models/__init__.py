@@ -17,14 +17,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from babelscope.errors import UsageError, did_you_mean
+from babelscope.lazy_imports import lazy_names
 from babelscope.models import naming
-from babelscope.models.base import Batch, Modality, Model, Point, Prepared, Side, Stage, WeightsFile
 from babelscope.models.catalogue import CATALOGUE, Declaration
 from babelscope.models.options import LoadOptions
 from babelscope.models.weights.places import HUB, local_path
+
+if TYPE_CHECKING:
+    from babelscope.models.base import Batch, Modality, Model, Point, Prepared, Side, Stage, WeightsFile
 
 __all__ = [
     "Batch",
@@ -47,6 +50,15 @@ __all__ = [
 
 #: Entry-point group through which other packages offer models; each entry is a :class:`ModelInfo`.
 ENTRY_POINTS = "babelscope.models"
+
+
+#: Imported when they are first used: names and what is known of them need no torch.
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    dict.fromkeys(
+        ("Batch", "Modality", "Model", "Point", "Prepared", "Side", "Stage", "WeightsFile"), "babelscope.models.base"
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -348,7 +360,7 @@ def variant(model: Model, options: Mapping[str, Any]) -> Model | None:
     if described is None or not described.variant:
         return None
     module, _, function = described.variant.partition(":")
-    return cast(Model, getattr(importlib.import_module(module), function)(model, options))
+    return cast("Model", getattr(importlib.import_module(module), function)(model, options))
 
 
 def load(
@@ -399,7 +411,7 @@ def load(
         described = info(part)
         declaration = described.declaration
         module, _, function = described.loader.partition(":")
-        loader = cast(Callable[[LoadOptions], Model], getattr(importlib.import_module(module), function))
+        loader = cast("Callable[[LoadOptions], Model]", getattr(importlib.import_module(module), function))
         loaded.append(
             loader(
                 LoadOptions(
@@ -447,6 +459,8 @@ def pair(name: str, speech: Model, text: Model) -> Model:
     UsageError
         If the first has no speech side, or the second no text side.
     """
+    from babelscope.models.base import Model
+
     for part, model, modality in zip(naming.split(name, known()), (speech, text), ("speech", "text"), strict=True):
         if modality not in model.sides:
             raise UsageError(_misfit(name, part, modality))

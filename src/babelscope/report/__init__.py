@@ -8,8 +8,9 @@ PosixPath('results/demo/report.html')
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from babelscope.lazy_imports import lazy_names
 
 if TYPE_CHECKING:
     from babelscope.report.charts import heat_map, layer_curves, retrieval_chart
@@ -38,25 +39,22 @@ __all__ = [
 ]
 
 #: Imported when they are first used: a table in the terminal needs no charts.
-_HOME = {
-    "Heard": "recordings",
-    "View": "notebook",
-    "embed": "recordings",
-    "heat_map": "charts",
-    "layer_curves": "charts",
-    "print_pdf": "pdf",
-    "render": "page",
-    "retrieval_chart": "charts",
-    "summary_table": "terminal",
-    "to_latex": "latex",
-    "view": "notebook",
-    "write_figures": "page",
-    "write_markdown": "page",
-    "write_report": "page",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "Heard": "babelscope.report.recordings",
+        "View": "babelscope.report.notebook",
+        "embed": "babelscope.report.recordings",
+        "heat_map": "babelscope.report.charts",
+        "layer_curves": "babelscope.report.charts",
+        "print_pdf": "babelscope.report.pdf",
+        "render": "babelscope.report.page",
+        "retrieval_chart": "babelscope.report.charts",
+        "summary_table": "babelscope.report.terminal",
+        "to_latex": "babelscope.report.latex",
+        "view": "babelscope.report.notebook",
+        "write_figures": "babelscope.report.page",
+        "write_markdown": "babelscope.report.page",
+        "write_report": "babelscope.report.page",
+    },
+)

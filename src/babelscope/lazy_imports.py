@@ -1,0 +1,32 @@
+"""Names of a package that are imported when they are first used, and that completion shows before."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return a package's ``__getattr__`` and ``__dir__``.
+
+    Parameters
+    ----------
+    package : str
+        Its ``__name__``; its ``__all__`` is what completion shows.
+    homes : mapping of str to str
+        The module of each name; a name that is its own home is a module.
+    """
+
+    def get(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        module = importlib.import_module(homes[name])
+        return module if homes[name] == f"{package}.{name}" else getattr(module, name)
+
+    def names() -> list[str]:
+        here = vars(sys.modules[package])
+        return sorted({*here["__all__"], *(name for name in here if name.startswith("__"))})
+
+    return get, names
