@@ -160,7 +160,7 @@ def usual_loop(side: Side, corpus: Corpus) -> list[NDArray[np.float32]]:
                 if isinstance(side, SeamlessText | SeamlessSpeech):
                     decoder = side.root.get_submodule("text_decoder")
                     decoded = decoder(
-                        input_ids=side.prefix, encoder_hidden_states=out.last_hidden_state, use_cache=False,
+                        input_ids=side.forced, encoder_hidden_states=out.last_hidden_state, use_cache=False,
                         output_hidden_states=True,
                     )  # fmt: skip
                     states.append(decoded.hidden_states)

@@ -21,8 +21,10 @@ from babelscope import corpora, models
 from babelscope.capture import Capture, encode
 from babelscope.errors import DataError, FetchError, UsageError
 from babelscope.models import Model, Side, Stage
+from babelscope.models.filterbank import frames
+from babelscope.models.filterbank import pairs as positions
 from babelscope.models.planning import Plan, plan
-from babelscope.models.seamless import adapted, frames, positions
+from babelscope.models.seamless import adapted
 from babelscope.models.verification import watch
 from babelscope.models.weights.fairseq2_seamless import LARGE_LANGUAGES, MEDIUM_LANGUAGES
 from babelscope.testing import tiny

@@ -419,6 +419,27 @@ def _with_points(side: Side, points: tuple[Point, ...]) -> Side:
     return narrowed
 
 
+def layer_points(
+    name: str, count: int, width: int, module: str, stage: Stage = Stage.ENCODER, stack: str = "layers", **each: Any
+) -> list[Point]:
+    """Return a point a layer, without depths: ``text.layer.0`` at ``encoder.layers.0``, and so on.
+
+    Parameters
+    ----------
+    name, module : str
+        What stands before ``layer.N``, and before ``layers.N``: with a dot at the end, or empty.
+    count, width : int
+    stage : Stage
+    stack : str
+        What the model calls its list of layers.
+    **each
+        Of every point: its length and formula.
+    """
+    return [
+        Point(f"{name}layer.{index}", stage, 0, width, f"{module}{stack}.{index}", **each) for index in range(count)
+    ]
+
+
 def spread_depths(points: Sequence[Point]) -> tuple[Point, ...]:
     """Return the points of one side with depths 0, 1/(n-1), ..., 1 in their order."""
     last = max(len(points) - 1, 1)

@@ -9,8 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from transformers import SeamlessM4TFeatureExtractor
+
+from babelscope.errors import DataError
+from babelscope.models.adapters.speech import Features
 
 WINDOW, HOP, FOURIER = 400, 160, 512
 PREEMPHASIS = 0.97
@@ -40,10 +45,10 @@ def fbank(
     """
     wave = np.asarray(samples).astype(np.float64)
     shape = np.asarray(window).astype(np.float64)
-    frames = np.lib.stride_tricks.sliding_window_view(wave, WINDOW)[::HOP]
-    power = np.empty((len(frames), FOURIER // 2 + 1), dtype=np.float64)
-    for start in range(0, len(frames), _AT_ONCE):
-        part = frames[start : start + _AT_ONCE]
+    framed = np.lib.stride_tricks.sliding_window_view(wave, WINDOW)[::HOP]
+    power = np.empty((len(framed), FOURIER // 2 + 1), dtype=np.float64)
+    for start in range(0, len(framed), _AT_ONCE):
+        part = framed[start : start + _AT_ONCE]
         part = part - part.mean(axis=1, keepdims=True)
         part[:, 1:] -= PREEMPHASIS * part[:, :-1]
         part[:, 0] *= 1 - PREEMPHASIS
@@ -53,6 +58,40 @@ def fbank(
         power[start : start + len(part)] = np.abs(spectrum, dtype=np.float64) ** 2.0
     energies = np.maximum(floor, np.dot(filters.T, power.T))
     return np.asarray(np.log(energies), dtype=np.float32).T
+
+
+def frames(samples: int) -> int:
+    """Return how many frames `samples` samples give: F = (n - 400) // 160 + 1, at least 0."""
+    return max((samples - WINDOW) // HOP + 1, 0)
+
+
+def pairs(samples: int) -> int:
+    """Return how many positions `samples` samples give, two frames each: L = F // 2."""
+    return frames(samples) // 2
+
+
+class FramePairs(Features):
+    """The features of :func:`standardised_pairs`, in the place of a checkpoint's own extractor.
+
+    Parameters
+    ----------
+    extractor : SeamlessM4TFeatureExtractor
+    """
+
+    def __init__(self, extractor: SeamlessM4TFeatureExtractor) -> None:
+        self.extractor, self.name, self.window, self.time = extractor, "input_features", None, 0
+
+    def __call__(self, samples: NDArray[np.float32]) -> Tensor:
+        """Return a recording's features, shape (L, 2 * bands).
+
+        Raises
+        ------
+        DataError
+            If the recording is too short for one position: under 560 samples, 35 ms.
+        """
+        if pairs(len(samples)) < 1:
+            raise DataError(f"{len(samples) / 16:.1f} ms of speech are too short for this model, which needs 35 ms")
+        return torch.from_numpy(standardised_pairs(self.extractor, samples))
 
 
 def standardised_pairs(features: SeamlessM4TFeatureExtractor, samples: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -74,5 +113,5 @@ def standardised_pairs(features: SeamlessM4TFeatureExtractor, samples: NDArray[n
     bands = fbank(scaled, features.window, features.mel_filters, float(np.finfo(np.float32).eps))
     spread = np.sqrt(np.expand_dims(bands.var(0, ddof=1), 0) + 1e-7)
     standard = (bands - np.expand_dims(bands.mean(0), 0)) / spread
-    pairs = len(standard) // 2
-    return np.ascontiguousarray(standard[: 2 * pairs]).reshape(pairs, -1)
+    whole = len(standard) // 2
+    return np.ascontiguousarray(standard[: 2 * whole]).reshape(whole, -1)

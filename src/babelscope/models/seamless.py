@@ -45,18 +45,20 @@ from babelscope import languages
 from babelscope.cache import sha256_of
 from babelscope.errors import DataError, FetchError, UsageError, did_you_mean
 from babelscope.models import padding
+from babelscope.models.adapters.speech import SpeechSide, in_dtype_of
+from babelscope.models.adapters.text import TaggedText
 from babelscope.models.base import (
     Batch,
     Model,
     Point,
-    Prepared,
     Side,
     Stage,
     WeightsFile,
     dtype_named,
+    layer_points,
     spread_depths_before,
 )
-from babelscope.models.filterbank import standardised_pairs
+from babelscope.models.filterbank import FramePairs, pairs
 from babelscope.models.options import LoadOptions
 from babelscope.models.placement import DEVICE_MAP, place_parts
 from babelscope.models.weights.accounting import (
@@ -78,7 +80,6 @@ from babelscope.models.weights.places import Place, expanded, locate, locate_set
 from babelscope.models.weights.settings import read_settings
 
 SAMPLE_RATE = 16_000
-WINDOW, HOP = 400, 160
 LICENCE = "CC-BY-NC 4.0"
 TARGET_LANGUAGE = "eng"
 TEXT_POSITIONS = ("transformers", "original")
@@ -135,78 +136,61 @@ _MODULES: dict[str, tuple[Any, Any, Any]] = {
 }
 
 
-def frames(samples: int) -> int:
-    """Return how many frames of filterbank `samples` samples give: F = (n - 400) // 160 + 1, at least 0."""
-    return max((samples - WINDOW) // HOP + 1, 0)
-
-
-def positions(samples: int) -> int:
-    """Return how many positions the speech encoder has for `samples` samples: L = F // 2."""
-    return frames(samples) // 2
-
-
 def adapted(samples: int) -> int:
     """Return how many positions the length adapter leaves of `samples` samples: A = L // 8 + 1, or 0 if L is 0."""
-    length = positions(samples)
+    length = pairs(samples)
     return length // 8 + 1 if length else 0
 
 
-class _Shared(Side):
-    """What both sides have: the decoder under the forced prefix."""
+def _shared_points(config: Any) -> list[Point]:
+    prefixed: dict[str, Any] = {"length": lambda _: 2, "formula": "2 (the prefix)"}
+    return [
+        *layer_points("shared.", config.decoder_layers, config.hidden_size, "text_decoder.", Stage.SHARED, **prefixed),
+        Point("shared.norm", Stage.SHARED, 0, config.hidden_size, "text_decoder.layer_norm", **prefixed),
+    ]
 
-    def __init__(self, root: nn.Module, config: Any, prefix: Tensor, own: Sequence[Point], longest: int) -> None:
-        self.root = root
-        self.prefix = prefix
-        self.family = "SeamlessM4T v2" if config.model_type == "seamless_m4t_v2" else "SeamlessM4T"
-        prefixed: dict[str, Any] = {"length": lambda _: 2, "formula": "2 (the prefix)"}
-        shared = [
-            Point(
-                f"shared.layer.{index}",
-                Stage.SHARED,
-                0,
-                config.hidden_size,
-                f"text_decoder.layers.{index}",
-                **prefixed,
-            )
-            for index in range(config.decoder_layers)
-        ]
-        shared.append(Point("shared.norm", Stage.SHARED, 0, config.hidden_size, "text_decoder.layer_norm", **prefixed))
-        self.points = spread_depths_before(own, shared, longest)
 
-    def decode(self, encoded: Tensor, mask: Tensor) -> None:
-        """Run the decoder on the prefix, unless no point of it is looked at."""
-        if any(point.stage is Stage.SHARED for point in self.points):
-            self.root.get_submodule("text_decoder")(
-                input_ids=self.prefix.to(encoded.device).expand(len(encoded), -1),
-                encoder_hidden_states=encoded,
-                encoder_attention_mask=mask,
-                use_cache=False,
-            )
+def _points(config: Any, own: Sequence[Point]) -> tuple[Point, ...]:
+    longest = max(len(_text_points(config)), len(_speech_points(config)))
+    return spread_depths_before(own, _shared_points(config), longest)
+
+
+def _decode(side: Side, prefix: Tensor, encoded: Tensor, mask: Tensor) -> None:
+    """Run the decoder on the prefix, unless no point of it is looked at."""
+    if any(point.stage is Stage.SHARED for point in side.points):
+        side.root.get_submodule("text_decoder")(
+            input_ids=prefix.to(encoded.device).expand(len(encoded), -1),
+            encoder_hidden_states=encoded,
+            encoder_attention_mask=mask,
+            use_cache=False,
+        )
+
+
+def _family(config: Any) -> str:
+    return "SeamlessM4T v2" if config.model_type == "seamless_m4t_v2" else "SeamlessM4T"
 
 
 def _text_points(config: Any) -> list[Point]:
     width = config.hidden_size
-    points = [Point("text.embeddings", Stage.FRONT_END, 0, width, "text_encoder.embed_tokens")]
-    points += [
-        Point(f"text.layer.{index}", Stage.ENCODER, 0, width, f"text_encoder.layers.{index}")
-        for index in range(config.encoder_layers)
+    return [
+        Point("text.embeddings", Stage.FRONT_END, 0, width, "text_encoder.embed_tokens"),
+        *layer_points("text.", config.encoder_layers, width, "text_encoder."),
+        Point("text.norm", Stage.ENCODER, 0, width, "text_encoder.layer_norm"),
     ]
-    return [*points, Point("text.norm", Stage.ENCODER, 0, width, "text_encoder.layer_norm")]
 
 
 def _speech_points(config: Any) -> list[Point]:
-    def point(name: str, stage: Stage, module: str, **more: Any) -> Point:
-        settings: dict[str, Any] = {"length": positions, "formula": "L = ((n - 400) // 160 + 1) // 2"} | more
-        return Point(f"speech.{name}", stage, 0, config.hidden_size, f"speech_encoder.{module}", **settings)
-
+    width, layers = config.hidden_size, config.speech_encoder_layers
+    encoded: dict[str, Any] = {"length": pairs, "formula": "L = ((n - 400) // 160 + 1) // 2"}
     after: dict[str, Any] = {"length": adapted, "formula": "A = L // 8 + 1"}
+
+    def point(name: str, stage: Stage, module: str, **more: Any) -> Point:
+        return Point(f"speech.{name}", stage, 0, width, f"speech_encoder.{module}", **encoded | more)
+
     return [
         point("front_end", Stage.FRONT_END, "feature_projection"),
         point("input", Stage.FRONT_END, "encoder.layers.0", take="input"),
-        *(
-            point(f"layer.{index}", Stage.ENCODER, f"encoder.layers.{index}")
-            for index in range(config.speech_encoder_layers)
-        ),
+        *layer_points("speech.", layers, width, "speech_encoder.encoder.", **encoded),
         point("norm", Stage.ENCODER, "encoder.layer_norm"),
         point("before_adaptation", Stage.LENGTH_ADAPTATION, "adapter", take="input"),
         point("after_adaptation", Stage.LENGTH_ADAPTATION, "adapter.layers.0", **after),
@@ -214,7 +198,7 @@ def _speech_points(config: Any) -> list[Point]:
     ]
 
 
-class SeamlessText(_Shared):
+class SeamlessText(TaggedText):
     """The text side: embeddings (scaled, without positions), every layer, the final norm, the shared decoder.
 
     Parameters
@@ -230,9 +214,6 @@ class SeamlessText(_Shared):
         The id of each language that the model reads, by Seamless's code.
     """
 
-    modality = "text"
-    unit = "tokens"
-
     def __init__(
         self,
         root: nn.Module,
@@ -241,59 +222,28 @@ class SeamlessText(_Shared):
         encode: Callable[[str], list[int]],
         codes: Mapping[str, int],
     ) -> None:
-        own = _text_points(config)
-        super().__init__(root, config, prefix, own, max(len(own), len(_speech_points(config))))
-        self.encode, self.codes = encode, codes
-        self.pad, self.end = int(config.pad_token_id), int(config.eos_token_id)
-        self.longest: int = int(config.max_position_embeddings)
+        super().__init__(root.get_submodule("text_encoder"), encode, ())
+        self.root, self.forced, self.codes, self.family = root, prefix, codes, _family(config)
+        self.points = _points(config, _text_points(config))
 
-    def language_code(self, language: str) -> str:
-        """Return Seamless's code of a corpus's language: ``eng`` for ``en`` and ``en_us``.
+    def tag(self, language: str) -> int:
+        """Return the id of a corpus's language, by any code of it: ``en``, ``en_us``, ``eng``.
 
         Raises
         ------
         UsageError
             If this model does not read the language.
         """
-        return _code(language, self.codes)
-
-    def prepare(self, item: str | NDArray[np.float32], language: str) -> Prepared:
-        """Tokenise one sentence behind its language's token.
-
-        Raises
-        ------
-        DataError
-            If it has no token of its own, or more than the model has positions.
-        UsageError
-            If the model does not read the language.
-        """
-        pieces = self.encode(str(item))
-        if not pieces:
-            raise DataError("the tokenizer finds no token in the text")
-        ids = [self.codes[self.language_code(language)], *pieces, self.end]
-        if len(ids) > self.longest:
-            raise DataError(
-                f"{len(ids)} tokens are more than the {self.longest} positions that SeamlessM4T has: shorten the text"
-            )
-        return Prepared({"input_ids": torch.tensor(ids)}, len(ids))
-
-    def collate(self, items: Sequence[Prepared]) -> Batch:
-        """Pad on the right."""
-        lengths = tuple(item.length for item in items)
-        ids = padding.pad([item.inputs["input_ids"] for item in items], self.pad)
-        return Batch({"input_ids": ids, "attention_mask": padding.mask(lengths).long()}, lengths)
+        return self.codes[_code(language, self.codes)]
 
     def forward(self, batch: Batch) -> Mapping[str, Tensor]:
         """Run the encoder and the decoder."""
-        mask = batch.inputs["attention_mask"]
-        encoded = self.root.get_submodule("text_encoder")(
-            input_ids=batch.inputs["input_ids"], attention_mask=mask
-        ).last_hidden_state
-        self.decode(encoded, mask)
+        encoded = self.root.get_submodule("text_encoder")(**batch.inputs).last_hidden_state
+        _decode(self, self.forced, encoded, batch.inputs["attention_mask"])
         return {}
 
 
-class SeamlessSpeech(_Shared):
+class SeamlessSpeech(SpeechSide):
     """The speech side: projected features, every conformer layer, before and after length adaptation, the decoder.
 
     Parameters
@@ -305,46 +255,23 @@ class SeamlessSpeech(_Shared):
     features : SeamlessM4TFeatureExtractor
     """
 
-    modality = "speech"
-    unit = "samples at 16 kHz"
-
     def __init__(self, root: nn.Module, config: Any, prefix: Tensor, features: SeamlessM4TFeatureExtractor) -> None:
-        own = _speech_points(config)
-        super().__init__(root, config, prefix, own, max(len(own), len(_text_points(config))))
-        self.features = features
-
-    def prepare(self, item: str | NDArray[np.float32], language: str) -> Prepared:
-        """Compute the filterbank features of one recording, without a trailing half position.
-
-        Raises
-        ------
-        DataError
-            If the recording is too short for one position: under 560 samples, 35 ms.
-        """
-        samples = np.asarray(item, dtype=np.float32)
-        length = positions(len(samples))
-        if length < 1:
-            raise DataError(
-                f"{1000 * len(samples) / SAMPLE_RATE:.1f} ms of speech are too short for SeamlessM4T, which needs 35 ms"
-            )
-        return Prepared({"input_features": torch.from_numpy(standardised_pairs(self.features, samples))}, len(samples))
-
-    def collate(self, items: Sequence[Prepared]) -> Batch:
-        """Pad with zeros on the right."""
-        features = padding.pad([item.inputs["input_features"] for item in items])
-        return Batch({"input_features": features}, tuple(item.length for item in items))
+        super().__init__(root.get_submodule("speech_encoder"), FramePairs(features))
+        self.root, self.forced, self.family = root, prefix, _family(config)
+        self.points = _points(config, _speech_points(config))
 
     def forward(self, batch: Batch) -> Mapping[str, Tensor]:
         """Run the encoder and the decoder; the adapter sees nothing behind an utterance's end."""
         encoder = self.root.get_submodule("speech_encoder")
-        dtype = next(encoder.parameters()).dtype
-        features = batch.inputs["input_features"].to(dtype)
-        mask = padding.mask([positions(length) for length in batch.lengths], features.shape[1]).to(features.device)
-        with _adapter_without_padding(encoder, mask):
-            encoded = encoder(input_features=features, attention_mask=mask.long()).last_hidden_state
+        mask = batch.inputs["attention_mask"]
+        with _adapter_without_padding(encoder, mask.bool()):
+            encoded = encoder(**in_dtype_of(encoder, batch.inputs)).last_hidden_state
         after = padding.mask([adapted(length) for length in batch.lengths], encoded.shape[1])
-        self.decode(encoded, after.long().to(features.device))
+        _decode(self, self.forced, encoded, after.long().to(mask.device))
         return {}
+
+    def reference(self, item: str | NDArray[np.float32], language: str) -> None:
+        """Return None: transformers lets padding into the adapter even of a recording that is alone."""
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import copy
 import dataclasses
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,11 @@ from transformers.models.seamless_m4t.modeling_seamless_m4t import (
 )
 
 from babelscope.errors import DataError, UsageError
-from babelscope.models import padding
-from babelscope.models.base import Batch, Point, Prepared, Side, Stage, dtype_named, ready, spread_depths
-from babelscope.models.filterbank import standardised_pairs
+from babelscope.models.adapters.embedding import Embedding
+from babelscope.models.adapters.speech import SpeechSide, in_dtype_of
+from babelscope.models.adapters.text import TaggedText, one
+from babelscope.models.base import Batch, Point, Stage, dtype_named, layer_points, ready
+from babelscope.models.filterbank import FramePairs, pairs
 from babelscope.models.weights.accounting import account
 from babelscope.models.weights.sonar import SpeechSizes, read_speech
 
@@ -44,9 +46,6 @@ MOST_TOKENS = 514
 
 #: Row of the pooler's embedding that is its query: fairseq2's begin of sentence.
 QUERY_ROW = 2
-
-SAMPLE_RATE = 16_000
-_FRAME, _HOP, _STRIDE = 400, 160, 2
 
 #: The published speech encoders' files, a language each: SONAR's model cards, and Swedish, which its README adds.
 RELEASED: dict[str, str] = {
@@ -69,7 +68,7 @@ RELEASED: dict[str, str] = {
 }  # fmt: skip
 
 
-class SonarText(Side):
+class SonarText(TaggedText):
     """The text side: scaled embeddings, the layers' input, every layer, the final norm, the sentence embedding.
 
     Parameters
@@ -81,32 +80,27 @@ class SonarText(Side):
         here, so that no call depends on the one before. None for a model that is only planned and reads nothing.
     """
 
-    modality = "text"
-    family = "SONAR text encoder (M2M100)"
-    unit = "tokens"
-    longest = MOST_TOKENS
+    pooled = EMBEDDING
 
     def __init__(self, model: M2M100Encoder, tokenizer: Tokenizer | None) -> None:
-        self.root: nn.Module = model
-        config = model.config
-        self.pad = int(config.pad_token_id)
-        self.end = int(config.eos_token_id)
+        config, width = model.config, model.config.d_model
         if tokenizer is not None:
-            self.tokenizer = tokenizer
-            self.tokenizer.encode_special_tokens = True  # a "</s>" that somebody wrote is text
+            tokenizer.encode_special_tokens = True  # a "</s>" that somebody wrote is text
             _check_vocabulary(tokenizer, config.vocab_size)
-        width = config.d_model
+        self.tokenizer: Any = tokenizer
         points = [
             Point("text.embeddings", Stage.FRONT_END, 0, width, "embed_tokens"),
             Point("text.input", Stage.FRONT_END, 0, width, "layers.0", take="input"),
+            *layer_points("text.", config.encoder_layers, width, ""),
+            Point("text.norm", Stage.ENCODER, 0, width, "layer_norm"),
         ]
-        points += [
-            Point(f"text.layer.{index}", Stage.ENCODER, 0, width, f"layers.{index}")
-            for index in range(config.encoder_layers)
-        ]
-        points.append(Point("text.norm", Stage.ENCODER, 0, width, "layer_norm"))
-        points.append(_embedding_point(width))
-        self.points = spread_depths(points)
+        super().__init__(
+            model,
+            lambda text: list(self.tokenizer.encode(text, add_special_tokens=False).ids),
+            points,
+            embedding=Embedding("mean", normalised=False),
+        )
+        self.family, self.longest = "SONAR text encoder (M2M100)", MOST_TOKENS
 
     def tag(self, language: str) -> int:
         """Return the id of a language's tag.
@@ -130,42 +124,6 @@ class SonarText(Side):
         if number is None:
             raise UsageError(f"language {language!r}: the tokenizer has no tag {nllb(language)!r}; is it NLLB-200's?")
         return int(number)
-
-    def prepare(self, item: str | NDArray[np.float32], language: str) -> Prepared:
-        """Tokenise one sentence: the tag of its language, its tokens, ``</s>``.
-
-        Raises
-        ------
-        DataError
-            If there is no token in it, or too many.
-        UsageError
-            If SONAR does not read the language.
-        """
-        if not isinstance(item, str):
-            raise DataError("SONAR's text side reads text, not samples")
-        tag = self.tag(language)
-        content = self.tokenizer.encode(item, add_special_tokens=False).ids
-        if not content:
-            raise DataError("the tokenizer finds no token in the text")
-        ids = [tag, *content, self.end]
-        if len(ids) > MOST_TOKENS:
-            raise DataError(
-                f"{len(ids)} tokens do not fit SONAR's {MOST_TOKENS}: shorten the text, or leave the sentence out"
-            )
-        return Prepared({"input_ids": torch.tensor(ids)}, len(ids))
-
-    def collate(self, items: Sequence[Prepared]) -> Batch:
-        """Pad on the right."""
-        lengths = tuple(item.length for item in items)
-        ids = padding.pad([item.inputs["input_ids"] for item in items], self.pad)
-        return Batch({"input_ids": ids, "attention_mask": padding.mask(lengths).long()}, lengths)
-
-    def forward(self, batch: Batch) -> Mapping[str, Tensor]:
-        """Run the encoder and return the sentence embeddings: the mean over all tokens of each sentence."""
-        mask = batch.inputs["attention_mask"]
-        hidden = self.root(input_ids=batch.inputs["input_ids"], attention_mask=mask).last_hidden_state.float()
-        total = hidden.masked_fill(~mask[..., None].bool(), 0.0).sum(dim=1)
-        return {EMBEDDING: total / mask.sum(dim=1, keepdim=True)}
 
 
 class SonarPooler(nn.Module):
@@ -233,17 +191,18 @@ class SonarSpeechEncoder(nn.Module):
         self.pooler = SonarPooler(sizes)
         self.projection_out = nn.Linear(sizes.width, sizes.width, bias=False)
 
-    def forward(self, features: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, input_features: Tensor, attention_mask: Tensor) -> Tensor:
         """Return the sentence embeddings, shape (batch, width).
 
         Parameters
         ----------
-        features : Tensor, shape (batch, L, 160)
-        mask : Tensor of bool, shape (batch, L)
-            True where a frame is real. The pooler sees no other.
+        input_features : Tensor, shape (batch, L, 160)
+        attention_mask : Tensor, shape (batch, L)
+            Not 0 where a frame is real. The pooler sees no other.
         """
-        frames = self.encoder(self.feature_projection(features), attention_mask=mask)
-        embedding: Tensor = self.projection_out(self.pooler(frames, mask))[:, 0]
+        real = attention_mask.bool()
+        frames = self.encoder(self.feature_projection(input_features), attention_mask=real)
+        embedding: Tensor = self.projection_out(self.pooler(frames, real))[:, 0]
         return embedding
 
 
@@ -344,7 +303,7 @@ class BlankEncoders(SpeechEncoders):
             return SonarSpeechEncoder(self.sizes[language]).eval().requires_grad_(False)
 
 
-class SonarSpeech(Side):
+class SonarSpeech(SpeechSide):
     """The speech side: front end, the layers' input, every conformer layer, the norm, the pooler, the embedding.
 
     :meth:`for_language` gives the side whose weights belong to a language; this one holds the first language's. All
@@ -355,30 +314,28 @@ class SonarSpeech(Side):
     encoders : SpeechEncoders
     """
 
-    modality = "speech"
-    family = "SONAR speech encoder (w2v-BERT conformer, attention pooler)"
-    unit = "samples at 16 kHz"
     weights_by_language = True
 
     def __init__(self, encoders: SpeechEncoders) -> None:
         self.encoders = encoders
         self.language = encoders.languages[0]
-        self.root: nn.Module = encoders.get(self.language)
-        sizes = encoders.sizes[self.language]
-        self.features = SeamlessM4TFeatureExtractor(
-            feature_size=sizes.features // _STRIDE, num_mel_bins=sizes.features // _STRIDE
-        )
-        width, formula = sizes.width, "L = F // 2, F = (n - 400) // 160 + 1"
+        sizes, bands = encoders.sizes[self.language], encoders.sizes[self.language].features // 2
+        framed: dict[str, Any] = {"length": pairs, "formula": "L = F // 2, F = (n - 400) // 160 + 1"}
+        whole: dict[str, Any] = {"length": one, "formula": "1"}
         points = [
-            Point(name, stage, 0, width, module, take=take, length=frame_pairs, formula=formula)
-            for name, stage, module, take in _speech_places(sizes.layers)
+            Point("speech.front_end", Stage.FRONT_END, 0, sizes.width, "feature_projection", **framed),
+            Point("speech.input", Stage.FRONT_END, 0, sizes.width, "encoder.layers.0", take="input", **framed),
+            *layer_points("speech.", sizes.layers, sizes.width, "encoder.", **framed),
+            Point("speech.norm", Stage.ENCODER, 0, sizes.width, "encoder.layer_norm", **framed),
+            *(
+                Point(f"speech.pooler.-{back}", Stage.POOLED, 0, sizes.width, f"pooler.layers.-{back}", **whole)
+                for back in range(min(each.pooler_layers for each in encoders.sizes.values()), 0, -1)
+            ),
+            Point(EMBEDDING, Stage.POOLED, 0, sizes.width, "", layout="bd", **whole),
         ]
-        points += [
-            Point(f"speech.pooler.-{back}", Stage.POOLED, 0, width, f"pooler.layers.-{back}", length=_one, formula="1")
-            for back in range(min(each.pooler_layers for each in encoders.sizes.values()), 0, -1)
-        ]
-        points.append(_embedding_point(width))
-        self.points = spread_depths(points)
+        features = FramePairs(SeamlessM4TFeatureExtractor(feature_size=bands, num_mel_bins=bands))
+        super().__init__(encoders.get(self.language), features, points)
+        self.family = "SONAR speech encoder (w2v-BERT conformer, attention pooler)"
 
     def for_language(self, language: str) -> SonarSpeech:
         """Return the side with the encoder of `language`, and with the points that this one has.
@@ -396,58 +353,12 @@ class SonarSpeech(Side):
         side.root = self.encoders.get(found)
         return side
 
-    def prepare(self, item: str | NDArray[np.float32], language: str) -> Prepared:
-        """Compute the log-mel features of one recording, standardised over it, in pairs of frames.
-
-        Raises
-        ------
-        DataError
-            If the recording is too short for one pair of frames (35 ms).
-        """
-        samples = np.asarray(item, dtype=np.float32)
-        pairs = frame_pairs(len(samples))
-        if pairs < 1:  # also where the deviation over a single frame would be 0 / 0
-            raise DataError(
-                f"{1000 * len(samples) / SAMPLE_RATE:.0f} ms of speech are less than one pair of frames (35 ms): leave "
-                f"the recording out"
-            )
-        return Prepared({"input_features": torch.from_numpy(standardised_pairs(self.features, samples))}, len(samples))
-
-    def collate(self, items: Sequence[Prepared]) -> Batch:
-        """Pad on the right with zeros."""
-        features = padding.pad([item.inputs["input_features"] for item in items])
-        pairs = [len(item.inputs["input_features"]) for item in items]
-        return Batch(
-            {"input_features": features, "attention_mask": padding.mask(pairs)}, tuple(item.length for item in items)
-        )
-
     def forward(self, batch: Batch) -> Mapping[str, Tensor]:
         """Run the encoder and return the sentence embeddings."""
-        dtype = next(self.root.parameters()).dtype
-        embedding = self.root(batch.inputs["input_features"].to(dtype), batch.inputs["attention_mask"])
-        return {EMBEDDING: embedding.float()}
+        return {EMBEDDING: self.root(**in_dtype_of(self.root, batch.inputs)).float()}
 
-
-def frame_pairs(samples: int) -> int:
-    """Return how many positions `samples` samples at 16 kHz give: pairs of 25 ms frames every 10 ms; 0 if too few."""
-    return ((samples - _FRAME) // _HOP + 1) // _STRIDE if samples >= _FRAME else 0
-
-
-def _one(length: int) -> int:
-    return 1
-
-
-def _embedding_point(width: int) -> Point:
-    return Point(EMBEDDING, Stage.POOLED, 0, width, "", layout="bd", length=_one, formula="1")
-
-
-def _speech_places(layers: int) -> list[tuple[str, Stage, str, Any]]:
-    return [
-        ("speech.front_end", Stage.FRONT_END, "feature_projection", "output"),
-        ("speech.input", Stage.FRONT_END, "encoder.layers.0", "input"),
-        *((f"speech.layer.{n}", Stage.ENCODER, f"encoder.layers.{n}", "output") for n in range(layers)),
-        ("speech.norm", Stage.ENCODER, "encoder.layer_norm", "output"),
-    ]
+    def reference(self, item: str | NDArray[np.float32], language: str) -> None:
+        """Return None: the released encoder has no forward pass of its own but fairseq2's."""
 
 
 def _check_vocabulary(tokenizer: Tokenizer, rows: int) -> None:

@@ -27,7 +27,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from babelscope.errors import UsageError
 from babelscope.fetch import asset_folder
 from babelscope.models.adapters.speech import Features, SpeechSide
-from babelscope.models.base import Model, Point, Stage, WeightsFile, dtype_named, ready
+from babelscope.models.base import Model, Point, Stage, WeightsFile, dtype_named, layer_points, ready
 from babelscope.models.options import LoadOptions
 from babelscope.models.weights.containers import blank, filled, read_asset
 from babelscope.models.weights.folder import load_pretrained, planned_config
@@ -77,17 +77,17 @@ def encoder_points(config: WhisperConfig, inside: str = "") -> list[Point]:
     inside : str
         Path of the encoder below the side's root, with a dot behind it.
     """
+    encoded: dict[str, Any] = {"length": positions, "formula": "E = (M - 1) // 2 + 1"}
 
     def point(name: str, stage: Stage, module: str, **more: Any) -> Point:
-        settings: dict[str, Any] = {"length": positions, "formula": "E = (M - 1) // 2 + 1"} | more
-        return Point(f"speech.{name}", stage, 0, config.d_model, f"{inside}{module}", **settings)
+        return Point(f"speech.{name}", stage, 0, config.d_model, f"{inside}{module}", **encoded | more)
 
     mel: dict[str, Any] = {"length": _mel_frames, "formula": "M = ceil(n / 160)"}
     return [
         point("conv1", Stage.FRONT_END, "conv1", layout="bdt", **mel),
         point("conv2", Stage.FRONT_END, "conv2", layout="bdt"),
         point("input", Stage.FRONT_END, "layers.0", take="input"),
-        *(point(f"layer.{index}", Stage.ENCODER, f"layers.{index}") for index in range(config.encoder_layers)),
+        *layer_points("speech.", config.encoder_layers, config.d_model, inside, **encoded),
         point("norm", Stage.ENCODER, "layer_norm"),
     ]
 

@@ -173,10 +173,7 @@ class SpeechSide(Side):
 
     def forward(self, batch: Batch) -> Mapping[str, Tensor]:
         """Run the encoder."""
-        dtype = next(self.root.parameters()).dtype
-        self.root(
-            **{name: array.to(dtype) if array.is_floating_point() else array for name, array in batch.inputs.items()}
-        )
+        self.root(**in_dtype_of(self.root, batch.inputs))
         return {}
 
     def reference(self, item: str | NDArray[np.float32], language: str) -> Mapping[str, Tensor] | None:
@@ -187,7 +184,7 @@ class SpeechSide(Side):
         given = self.features.extractor(samples, sampling_rate=SAMPLE_RATE, return_tensors="pt")
         takes = inspect.signature(self.root.forward).parameters
         inputs = {name: array.to(self.device) for name, array in given.items() if name in takes}
-        return own_forward(self, lambda: self.root(**_in_dtype_of(self.root, inputs)))
+        return own_forward(self, lambda: self.root(**in_dtype_of(self.root, inputs)))
 
 
 def _mask_of(model: Any) -> str:
@@ -196,7 +193,7 @@ def _mask_of(model: Any) -> str:
     return next((name for name in _MASKS if name in takes), "")
 
 
-def _in_dtype_of(model: nn.Module, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def in_dtype_of(model: nn.Module, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return inputs with features in the number format of the model's weights."""
     dtype = next(model.parameters()).dtype
     return {name: array.to(dtype) if array.is_floating_point() else array for name, array in inputs.items()}
@@ -314,7 +311,7 @@ class _Measuring:
     def _trace(self, samples: int) -> Trace:
         if samples not in self.shapes:
             batch = self.side.collate([self.side.prepare(noise(samples), "")])
-            inputs = _in_dtype_of(self.model, batch.inputs)
+            inputs = in_dtype_of(self.model, batch.inputs)
             with shapes_only(self.model, self.skip):
                 self.shapes[samples] = trace(self.model, lambda: self.model(**inputs))
         return self.shapes[samples]

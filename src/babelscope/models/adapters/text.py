@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,8 @@ class TextSide(Side):
 
     modality = "text"
     unit = "tokens"
+    #: Name of the point of the vector of a sentence.
+    pooled = "text.pooled"
 
     def __init__(
         self,
@@ -92,7 +94,7 @@ class TextSide(Side):
         made = [dataclasses.replace(point, counted_by=_OWN) if decodes else point for point in points]
         if embedding is not None:
             width = embedding.width(points[-1].width)
-            made.append(Point("text.pooled", Stage.POOLED, 0, width, "", layout="bd", length=one, formula="1"))
+            made.append(Point(self.pooled, Stage.POOLED, 0, width, "", layout="bd", length=one, formula="1"))
         self.points = spread_depths(made)
 
     def prepare(self, item: str | NDArray[np.float32], language: str) -> Prepared:
@@ -187,6 +189,54 @@ class TextSide(Side):
         given = {name: array.to(self.device) for name, array in given.items()}
         prepared = self.prepare(item, language)
         return own_forward(self, lambda: self.model(**given), prepared)
+
+
+class TaggedText(TextSide):
+    """An encoder that reads ``tag text </s>``: what is set for each text here, so that no call depends on another.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+    encode : callable
+        From a text to the ids of its pieces, without special ones.
+    points : sequence of Point
+    **more
+        As for :class:`TextSide`.
+    """
+
+    def __init__(self, model: Any, encode: Callable[[str], list[int]], points: Sequence[Point], **more: Any) -> None:
+        super().__init__(model, None, points, **more)
+        self.encode, self.end = encode, int(model.config.eos_token_id)
+
+    def tag(self, language: str) -> int:
+        """Return the id of a language's tag.
+
+        Raises
+        ------
+        UsageError
+            If the model does not read the language.
+        """
+        raise NotImplementedError
+
+    def prepare(self, item: str | NDArray[np.float32], language: str) -> Prepared:
+        """Tokenise one sentence behind its language's tag.
+
+        Raises
+        ------
+        DataError
+            If it has no token of its own, or more than the model has positions.
+        UsageError
+            If the model does not read the language.
+        """
+        tag, pieces = self.tag(language), self.encode(str(item))
+        if not pieces:
+            raise DataError("the tokenizer finds no token in the text")
+        ids = [tag, *pieces, self.end]
+        self._refuse_longer(len(ids))
+        return Prepared({"input_ids": torch.tensor(ids)}, len(ids))
+
+    def reference(self, item: str | NDArray[np.float32], language: str) -> None:
+        """Return None: what the checkpoint's own tokenizer does with tags is what is set right here."""
 
 
 def one(length: int) -> int:

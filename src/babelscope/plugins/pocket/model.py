@@ -38,6 +38,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from babelscope.cache import sha256_of
 from babelscope.errors import DataError, UsageError, did_you_mean
 from babelscope.models import e5, whisper
+from babelscope.models.adapters.text import one
 from babelscope.models.base import (
     Batch,
     Model,
@@ -47,6 +48,7 @@ from babelscope.models.base import (
     Stage,
     WeightsFile,
     dtype_named,
+    layer_points,
     ready,
     spread_depths_before,
 )
@@ -135,16 +137,12 @@ class Memory:
 
 
 def _shared_points(model: BertModel, length: Callable[[int], int], formula: str) -> list[Point]:
-    width, layers = model.config.hidden_size, model.config.num_hidden_layers
-
-    def point(name: str, stage: Stage, module: str, **more: Any) -> Point:
-        settings: dict[str, Any] = {"length": length, "formula": formula} | more
-        return Point(f"shared.{name}", stage, 0, width, module, **settings)
-
+    width, each = model.config.hidden_size, cast(dict[str, Any], {"length": length, "formula": formula})
+    encoder = "shared.encoder."
     return [
-        point("input", Stage.SHARED, "shared.encoder.layer.0", take="input"),
-        *(point(f"layer.{index}", Stage.SHARED, f"shared.encoder.layer.{index}") for index in range(layers)),
-        point("pooled", Stage.POOLED, "", layout="bd", length=lambda _: 1, formula="1"),
+        Point("shared.input", Stage.SHARED, 0, width, f"{encoder}layer.0", take="input", **each),
+        *layer_points("shared.", model.config.num_hidden_layers, width, encoder, Stage.SHARED, "layer", **each),
+        Point(POOLED, Stage.POOLED, 0, width, "", layout="bd", length=one, formula="1"),
     ]
 
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from transformers import WhisperFeatureExtractor
 
 from babelscope.errors import DataError
-from babelscope.models.base import Batch, Point, Prepared, Side, Stage, spread_depths_before
+from babelscope.models.base import Batch, Point, Prepared, Side, Stage, layer_points, spread_depths_before
 from babelscope.models.whisper import positions
 from babelscope.plugins.salmonn import beats
 from babelscope.plugins.salmonn.parts import WINDOW, Sizes, lora
@@ -55,10 +55,7 @@ class _Shared(Side):
         each = {"start": len(prefix)} | each
         shared = [
             Point("shared.input", Stage.SHARED, 0, width, "language.layers.0", take="input", **each),
-            *(
-                Point(f"shared.layer.{index}", Stage.SHARED, 0, width, f"language.layers.{index}", **each)
-                for index in range(sizes.vicuna.num_hidden_layers)
-            ),
+            *layer_points("shared.", sizes.vicuna.num_hidden_layers, width, "language.", Stage.SHARED, **each),
             Point("shared.norm", Stage.SHARED, 0, width, "language.norm", **each),
         ]
         self.points = spread_depths_before(own, shared, len(_speech_points(sizes)))
@@ -88,22 +85,13 @@ def _speech_points(sizes: Sizes) -> list[Point]:
         point("whisper.conv1", front, heard, "whisper.conv1", layout="bdt", **frames),
         point("whisper.conv2", front, heard, "whisper.conv2", layout="bdt", **whisper),
         point("whisper.input", front, heard, "whisper.layers.0", take="input", **whisper),
-        *(
-            point(f"whisper.layer.{index}", encoder, heard, f"whisper.layers.{index}", **whisper)
-            for index in range(sizes.whisper.encoder_layers)
-        ),
+        *layer_points("speech.whisper.", sizes.whisper.encoder_layers, heard, "whisper.", **whisper),
         point("whisper.norm", encoder, heard, "whisper.layer_norm", **whisper),
         point("beats.patches", front, own.embed, "beats.layer_norm", take="input", **patched),
         point("beats.input", front, own.width, "beats.encoder.layers.0", take="input", **patched),
-        *(
-            point(f"beats.layer.{index}", encoder, own.width, f"beats.encoder.layers.{index}", **patched)
-            for index in range(own.layers)
-        ),
+        *layer_points("speech.beats.", own.layers, own.width, "beats.encoder.", **patched),
         point("before_adaptation", adaptation, sizes.heard, "fusion", **whisper),
-        *(
-            point(f"qformer.layer.{index}", adaptation, sizes.qformer_width, f"qformer.layers.{index}", **windowed)
-            for index in range(sizes.qformer_layers)
-        ),
+        *layer_points("speech.qformer.", sizes.qformer_layers, sizes.qformer_width, "qformer.", adaptation, **windowed),
         point("after_adaptation", adaptation, sizes.vicuna.hidden_size, "projection", **windowed),
     ]
 
