@@ -33,7 +33,7 @@ def models_list(as_json: AsJson = False) -> None:
 
     Example: babelscope models list --json
     """
-    from babelscope.models.listing import listed, to_json
+    from babelscope.models.listing import FOOTNOTE, listed, to_json
 
     groups = listed()
     if as_json:
@@ -42,7 +42,8 @@ def models_list(as_json: AsJson = False) -> None:
     rows = [row._asdict() | {"kind": title, "size": row.size} for title, group in groups.items() for row in group]
     prose = (Column(key, prose=True) for key in ("licence", "languages", "summary"))
     out.print(TextTable(["name", Column("size", right=True), *prose], rows, group="kind"))
-    note("Size: parameters of the whole checkpoint, as published. Any other model: hf:owner/name or hf:./folder.")
+    note(FOOTNOTE)
+    note("Any other model: hf:owner/name or hf:./folder.")
     note("A pair SPEECH+TEXT takes two models' sides, such as whisper-base+e5-small.")
 
 

@@ -6,7 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from babelscope.models import ModelInfo, info, known
-from babelscope.models.catalogue import CATALOGUE
+from babelscope.models.catalogue import CATALOGUE, SIZES_NOT_VERIFIED
+
+#: What is said below the list.
+FOOTNOTE = (
+    "Size: parameters of the whole checkpoint; ~: as announced, not compared with a released configuration. Licences "
+    "are as known when this version was made; what the hub's model card says counts, and is shown once it is fetched."
+)
 
 #: Titles of groups, in their order, by a declaration's kind.
 GROUPS = {
@@ -26,10 +32,12 @@ class Row(NamedTuple):
     name, kind, summary, licence, languages : str
     modalities : tuple of str
     parameters : int
-        Millions, as published; 0 if it is not known.
+        Millions; 0 if it is not known.
     source, revision : str
         Hub id and pinned revision of a model of the catalogue; empty for one with a loader of its own.
     gated : bool
+    size_verified : bool
+        Whether `parameters` were compared with a released configuration or list of tensors.
     """
 
     name: str
@@ -42,13 +50,15 @@ class Row(NamedTuple):
     source: str
     revision: str
     gated: bool
+    size_verified: bool
 
     @property
     def size(self) -> str:
-        """Parameters as people write them: ``118 M``, ``8.4 B``; empty if they are not known."""
+        """Parameters as people write them: ``118 M``, ``8.4 B``; with ``~`` if not verified, empty if not known."""
         if not self.parameters:
             return ""
-        return f"{self.parameters} M" if self.parameters < 1000 else f"{self.parameters / 1000:.1f} B"
+        about = "" if self.size_verified else "~"
+        return f"{about}{self.parameters} M" if self.parameters < 1000 else f"{about}{self.parameters / 1000:.1f} B"
 
 
 def listed() -> dict[str, list[Row]]:
@@ -84,6 +94,7 @@ def _row(name: str, described: ModelInfo) -> Row:
         described.declaration.source if described.declaration else "",
         described.declaration.revision if described.declaration else "",
         declared.gated if declared else False,
+        bool(declared) and name not in SIZES_NOT_VERIFIED,
     )
 
 

@@ -128,7 +128,7 @@ def _planned(name: str, folder: str | None) -> Plan:
         place.folder,
         tuple(sorted((path.name, path.stat().st_mtime_ns) for path in place.folder.iterdir())),
     )
-    licence = model.licence or declaration.licence or place.licence
+    licence = place.licence_or(model.licence or declaration.licence)
     notes = tuple(dict.fromkeys((*model.notes, *declaration.notes)))
     sources = [f"configuration: {place.source}"]
     if released != (loaded := Plan(model, from_weights=False).parameters):

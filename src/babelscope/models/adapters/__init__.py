@@ -53,6 +53,7 @@ def load(options: LoadOptions) -> Model:
     """
     declaration = options.declaration or Declaration(options.name, str(options.weights))
     place = locate(str(options.weights), adapters=True)
+    declaration = dataclasses.replace(declaration, licence=place.licence_or(declaration.licence))
     configuration = read_configuration(place.folder, declaration.kind)
     if configuration.kind != "speech-llm":  # which says what it does with an adapter that lies beside it
         check_folder(place.folder, str(options.weights))
@@ -62,7 +63,7 @@ def load(options: LoadOptions) -> Model:
         own = dataclasses.replace(options, name=_seamless(configuration))
         return dataclasses.replace(seamless.load(own), name=options.name)
     if configuration.kind == "speech-llm":
-        return speech_llm.load(options, place, configuration)
+        return speech_llm.load(dataclasses.replace(options, declaration=declaration), place, configuration)
     options.check_extra((*OPTIONS, "prompt"))
     loaded = load_model(configuration, place, options)
     if configuration.kind == "speech-encoder":

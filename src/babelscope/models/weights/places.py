@@ -78,6 +78,10 @@ class Place(NamedTuple):
     source: str
     licence: str = ""
 
+    def licence_or(self, declared: str) -> str:
+        """Return the licence that the model's card names, or what is declared where it names none."""
+        return self.licence if self.licence not in ("", "other", "unknown") else declared
+
 
 def expanded(path: str) -> Path:
     """Return a path with ``~`` replaced by the home folder, where there is one."""
