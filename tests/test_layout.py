@@ -30,7 +30,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engines": BELOW | {"corpora", "models", "capture", "similarity"},
     "gaps": BELOW | {"corpora", "models", "capture", "similarity"},
     "neurons": {"errors", "cache", "stages", "similarity"},
-    "sections": BELOW | {"corpora", "models", "capture", "similarity", "gaps", "neurons"},
+    "tokens": BELOW | {"corpora", "models", "capture", "similarity", "gaps"},
+    "sections": BELOW | {"corpora", "models", "capture", "similarity", "gaps", "neurons", "tokens"},
     "report": BELOW | {"gaps"},
     "monitor": BELOW | {"corpora", "models", "capture", "similarity", "gaps"},
     "check": BELOW | {"similarity", "gaps"},
@@ -38,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "preflight": BELOW | {"corpora", "models", "similarity", "gaps"},
     "study": BELOW
     | {"corpora", "models", "capture", "similarity", "engines", "gaps", "report", "preflight"}
-    | {"neurons", "sections"},
+    | {"neurons", "tokens", "sections"},
     "corpus_check": BELOW | {"corpora", "preflight", "study"},
     "forecast": BELOW | {"corpora", "models", "capture", "study"},
     "cli": BELOW

@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from babelscope.audio import load_audio
 from babelscope.capture import Capture
+from babelscope.capture.position_encoding import PositionsPlan, plan_positions, with_positions
 from babelscope.capture.second_readings import second_recordings
 from babelscope.corpora import Corpus
 from babelscope.corpora.checks.output import in_short
@@ -73,6 +74,10 @@ class Forecast:
         ceiling.
     second_seconds : float
         What encoding those takes on this machine.
+    tokens : PositionsPlan, optional
+        What keeping positions takes, where the study has a section ``[tokens]``.
+    tokens_seconds : float
+        What running those utterances again takes on this machine.
     warnings : tuple of str
         What the check of the corpus warns of.
     """
@@ -86,6 +91,8 @@ class Forecast:
     warnings: tuple[str, ...] = ()
     second: tuple[tuple[str, int], ...] = ()
     second_seconds: float = 0.0
+    tokens: PositionsPlan | None = None
+    tokens_seconds: float = 0.0
 
     def rows(self) -> list[tuple[str, str]]:
         """Return the forecast as label and value, for printing."""
@@ -108,6 +115,15 @@ class Forecast:
                     "ceilings",
                     f"{count} second recordings in {', '.join(language for language, _ in self.second)}: "
                     f'{_hours(self.second_seconds)} more on this machine (corpus.ceilings = "none" leaves them out)',
+                )
+            )
+        if self.tokens is not None:
+            told.append(
+                (
+                    "tokens",
+                    f"{self.tokens.positions} positions of {self.tokens.utterances} utterances: "
+                    f"{self.tokens.disk / 1e9:.3f} GB on disk, {self.tokens.memory / 1e6:.0f} MB in memory at most, "
+                    f"{_hours(self.tokens_seconds)} more on this machine",
                 )
             )
         told.append(("memory", f"{self.memory / 1e9:.2f} GB for the weights"))
@@ -148,6 +164,10 @@ def forecast(study: Study) -> Forecast:
     heard = study.corpus.ceilings == "auto" and "speech" in model.sides
     readings = second_recordings(corpus, study.corpus.max_seconds) if heard else {}
     second = tuple((language, len(own)) for language, own in readings.items())
+    tokens = None
+    if study.tokens is not None:
+        kept = with_positions(model, study.tokens.points).model
+        tokens = plan_positions(kept, corpus, study.tokens.n, study.seed)
     return Forecast(
         len(corpus.sentences),
         tuple(corpus.languages),
@@ -159,6 +179,8 @@ def forecast(study: Study) -> Forecast:
         second,
         sum(side.seconds / side.utterances for side in sides if side.modality == "speech")
         * sum(number for _, number in second),
+        tokens,
+        tokens.shared * sum(side.seconds for side in sides) if tokens is not None else 0.0,
     )
 
 

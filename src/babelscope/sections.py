@@ -19,6 +19,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from babelscope.capture.position_encoding import encode_positions
+from babelscope.capture.positions import place_of_positions
 from babelscope.capture.store import Activations
 from babelscope.corpora import Corpus
 from babelscope.errors import BabelscopeError
@@ -26,6 +28,7 @@ from babelscope.gaps.parts import Parts
 from babelscope.gaps.result import Result
 from babelscope.models.base import Model
 from babelscope.neurons import NeuronOptions, neuron_tables
+from babelscope.tokens import TokenOptions
 
 #: Called with what is being done, how much is done, and how much there is.
 Progress = Callable[[str, int, int], None]
@@ -95,8 +98,23 @@ def _neurons(material: Material, options: NeuronOptions, checkpoint: Path | None
     )
 
 
+def _tokens(material: Material, options: TokenOptions, checkpoint: Path | None) -> dict[str, pd.DataFrame]:
+    positions = encode_positions(
+        material.model,
+        material.corpus,
+        place_of_positions(material.activations.path),
+        **options.how(),
+        seed=material.seed,
+        overwrite=True,
+        progress=lambda what, done, total: material.tell(f"encoding {what}", done, total),
+        notice=material.notes.append,
+    )
+    return {"tokens_rounding": positions.rounding()}
+
+
 KNOWN: dict[str, Section] = {
     "neurons": Section("selective features", ("neurons", "neurons_top", "neurons_overlap", "neurons_match"), _neurons),
+    "tokens": Section("positions", ("tokens_rounding",), _tokens),
 }
 
 

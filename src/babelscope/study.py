@@ -28,6 +28,7 @@ from babelscope.capture.jobs import BATCH_SIZE
 from babelscope.capture.layout import check_store_dtype
 from babelscope.capture.places import is_url, place_of
 from babelscope.capture.pooling import pooling_named
+from babelscope.capture.position_encoding import with_positions
 from babelscope.capture.second_readings import CEILINGS, encode_second
 from babelscope.capture.store import Activations
 from babelscope.capture.taking_over import Earlier
@@ -59,6 +60,7 @@ from babelscope.report import write_report
 from babelscope.sections import SECTIONS, Material, add_sections
 from babelscope.similarity import MEASURES, parse_measure
 from babelscope.similarity.blocks import computed_by
+from babelscope.tokens import TokenOptions
 
 STORE = "activations.zarr"
 
@@ -143,7 +145,7 @@ class ModelTable(_Table):
 
 
 #: Sections of a study file that are run only where they are there.
-SECTION_TABLES: dict[str, type[BaseModel]] = {"neurons": NeuronOptions}
+SECTION_TABLES: dict[str, type[BaseModel]] = {"neurons": NeuronOptions, "tokens": TokenOptions}
 
 
 def store_beside(result: Result, folder: Path) -> Path | str:
@@ -227,6 +229,7 @@ class Study(_Table):
         description="of the model, where a Ray cluster computes; one a GPU, or as many as have room, if left out",
     )
     neurons: NeuronOptions | None = Field(None, description="which features carry a modality or a language")
+    tokens: TokenOptions | None = Field(None, description="a few sentences whose positions are kept, not pooled")
 
     @field_validator("controls")
     @classmethod
@@ -378,6 +381,7 @@ class Study(_Table):
             ("model.store_dtype", lambda: check_store_dtype(study.model.store_dtype)),
             ("baselines", lambda: _check_baselines(study.baselines)),
             ("engine", lambda: check_engine(study.engine)),
+            ("tokens", lambda: _check_tokens(study)),
             ("corpus.source", lambda: _check_each([study.corpus.source], corpora.sources())),
             ("model", lambda: models.check_window(study.model.name, study.model.window_seconds)),
             ("measures", lambda: [parse_measure(measure) for measure in study.measures]),
@@ -455,6 +459,11 @@ def _check_baselines(tables: Sequence[ModelTable]) -> None:
             raise UsageError(f"{label!r} stands there twice; give each other options, or leave one out")
     for table in tables:
         models.parts(table.name)
+
+
+def _check_tokens(study: Study) -> None:
+    if study.tokens is not None and study.engine != "local":
+        raise UsageError("positions are kept by the process that runs the study: choose engine = 'local'")
 
 
 def _check_each(names: Sequence[str], known: Iterable[str]) -> None:
@@ -552,6 +561,8 @@ def check_start(study: Study, *, compared: bool = True) -> list[Model]:
         check_model(table.name, table.weights, points, table.device, table.options)
         for table, points in zip(tables, patterns, strict=True)
     ]
+    if study.tokens is not None and planned[0] is not None:
+        with_positions(planned[0], study.tokens.points)
     return [model for model in planned if model is not None]
 
 

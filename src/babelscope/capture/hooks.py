@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +44,7 @@ class Capture:
         self._calls: dict[str, int] = {}
         self._active = False
 
-    def __enter__(self) -> Capture:
+    def __enter__(self) -> Self:
         try:
             for point in self.side.points:
                 if point.module:
@@ -86,7 +86,11 @@ class Capture:
         tensor = _from_starts(tensor, [item.start_at(point) for item in self._items])
         spans = self._spans[point.name]
         self._compare(point, tensor, spans)
-        self._caught[point.name] = pool(tensor, spans, self.pooling)
+        self._caught[point.name] = self._keep(point, tensor, spans)
+
+    def _keep(self, point: Point, tensor: Tensor, spans: Spans) -> Tensor:
+        """Return what is kept of a point: one vector an utterance."""
+        return pool(tensor, spans, self.pooling)
 
     def _compare(self, point: Point, tensor: Tensor, spans: Spans) -> None:
         """Refuse a point whose claimed positions are not those that its module gives.
@@ -146,7 +150,9 @@ class Capture:
             raise RuntimeError(
                 f"points did not fire: {silent}" if silent else f"points fired as {fired}, not as {expected}"
             )
-        caught = self._caught | {name: tensor.float() for name, tensor in returned.items()}
+        # Of a side whose points were narrowed only those that no module gives are taken from what it returns.
+        pooled = {point.name for point in self.side.points if not point.module}
+        caught = self._caught | {name: tensor.float() for name, tensor in returned.items() if name in pooled}
         self._caught = {}
         return {point.name: caught[point.name] for point in self.side.points}
 

@@ -72,7 +72,7 @@ def run_batches(
     Exception
         What the first batch raised that failed. Those that had been begun were waited for, and no other was begun.
     """
-    if not (_on_the_processor(side) and side.runs_beside):
+    if not (on_the_processor(side) and side.runs_beside):
         with Capture(side, pooling) as capture:
             return _one_after_another(capture, batches, keep)
     count = min(torch.get_num_threads() if streams is None else streams, MOST_STREAMS, len(batches))
@@ -96,7 +96,7 @@ def run_batches(
 
     # All twins are made before any of the side's modules has a hook of ours, which they would have, too.
     with ExitStack() as stack:
-        captures = [stack.enter_context(Capture(one, pooling)) for one in _beside(side, count)]
+        captures = [stack.enter_context(Capture(one, pooling)) for one in sides_beside(side, count)]
         pool = stack.enter_context(SingleThreads(len(captures), "babelscope-stream"))
         stack.callback(turns.close)  # before the threads are waited for: nothing is begun after Ctrl-C
         ended = [pool.submit(work, capture) for capture in captures]
@@ -163,11 +163,12 @@ def _one_after_another(
     return found
 
 
-def _on_the_processor(side: Side) -> bool:
+def on_the_processor(side: Side) -> bool:
+    """Whether all weights of a side are in the host's memory."""
     return all(parameter.device.type == "cpu" for parameter in side.root.parameters())
 
 
-def _beside(side: Side, count: int) -> list[Side]:
+def sides_beside(side: Side, count: int) -> list[Side]:
     """Return so many sides that can run at once; fewer if the side cannot be copied."""
     twins = (twin_of(side) for _ in range(count - 1))
     return [side, *(twin for twin in twins if twin is not None)]

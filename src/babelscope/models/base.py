@@ -65,6 +65,9 @@ class Point:
         Index to take of a further axis that comes before the batch's (Gemma 3n's streams); None if there is none.
     counted_by : str
         Key under which an utterance says its positions here, if that is not the point's name: one for many points.
+    around : tuple of (int, int)
+        Of the valid positions, those at the front and at the end that are none of the utterance itself: the tokens that
+        the model puts around every text or recording.
     """
 
     name: str
@@ -80,6 +83,7 @@ class Point:
     call: int | None = None
     stream: int | None = None
     counted_by: str = ""
+    around: tuple[int, int] = (0, 0)
 
     def activations(self, value: Any) -> Tensor:
         """Return what the module gave as the point sees it: shape (batch, positions, width), or (batch, width).
@@ -283,6 +287,14 @@ class Side(ABC):
             (behind a prompt), and may go on behind its last (silence of a window), which is not compared. None if the
             side offers no such comparison.
         """
+        return None
+
+    def pieces(self, ids: Sequence[int]) -> tuple[str, ...] | None:
+        """Return tokens as the model's tokenizer writes them, with its marks of words; None if the side has no such."""
+        tokenizer = getattr(self, "tokenizer", None) or getattr(getattr(self, "tokens", None), "tokenizer", None)
+        for name in ("convert_ids_to_tokens", "id_to_token"):
+            if (written := getattr(tokenizer, name, None)) is not None:
+                return tuple(str(written(int(number))) for number in ids)
         return None
 
     def for_language(self, language: str) -> Side:

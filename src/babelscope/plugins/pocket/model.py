@@ -137,7 +137,8 @@ class Memory:
 
 
 def _shared_points(model: BertModel, length: Callable[[int], int], formula: str) -> list[Point]:
-    width, each = model.config.hidden_size, cast(dict[str, Any], {"length": length, "formula": formula})
+    width = model.config.hidden_size
+    each = cast(dict[str, Any], {"length": length, "formula": formula, "around": PROMPT})
     encoder = "shared.encoder."
     return [
         Point("shared.input", Stage.SHARED, 0, width, f"{encoder}layer.0", take="input", **each),
@@ -162,7 +163,7 @@ class PocketText(e5.E5Text):
         super().__init__(model, tokenizer)
         self.root = nn.ModuleDict({"shared": model}).eval()
         width = model.config.hidden_size
-        own = [Point("text.words", Stage.FRONT_END, 0, width, "shared.embeddings.word_embeddings")]
+        own = [Point("text.words", Stage.FRONT_END, 0, width, "shared.embeddings.word_embeddings", around=PROMPT)]
         self.points = spread_depths_before(own, _shared_points(model, lambda length: length, "L"), longest)
 
     @property

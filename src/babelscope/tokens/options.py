@@ -1,0 +1,33 @@
+"""What a study is asked of positions: its section ``[tokens]``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from babelscope.capture.position_encoding import POSITION_DTYPES, SENTENCES
+
+
+class TokenOptions(BaseModel):
+    """``[tokens]``: a few sentences whose positions are kept themselves, not pooled."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    points: list[str] = Field(
+        default_factory=lambda: ["all"],
+        min_length=1,
+        description="which of the study's points have their positions kept, with wildcards",
+    )
+    n: Annotated[int, Field(ge=1)] = Field(
+        SENTENCES, description="most sentences of each language, the same in all, drawn with the study's seed"
+    )
+    dtype: Literal["float16", "bfloat16"] = Field(
+        "float16",
+        description="what positions are rounded to: "
+        + "; ".join(f"{name}: {text}" for name, text in POSITION_DTYPES.items()),
+    )
+
+    def how(self) -> dict[str, Any]:
+        """Return what :func:`babelscope.capture.position_encoding.encode_positions` is told."""
+        return {"points": self.points, "n": self.n, "dtype": self.dtype}
