@@ -70,17 +70,21 @@ def p_values(seed: int, measures: list[str], options: argparse.Namespace) -> Flo
     clusters = clusters_of(options.n, options.documents)
     share = 0.0 if options.documents == "none" else options.share
     sides = {name: side(generator, clusters, share, options.width, options.spectrum) for name in "xy"}
+    covariates = side(generator, clusters, share, options.regress, "flat") if options.regress else None
     known = None if options.documents == "none" or options.unknown else clusters
     if known is not None and options.mistaken:
         alone = generator.random(options.n) < options.mistaken
-        known = coded(np.where(alone, options.n + np.arange(options.n), known))
+        if options.alone:
+            known = coded(np.where(alone, options.n + np.arange(options.n), known))
+        else:
+            known = coded(known[~alone])
+            sides = {name: rows[~alone] for name, rows in sides.items()}
+            covariates = None if covariates is None else covariates[~alone]
     chosen = tuple(map(parse_measure, measures))
     kinds = tuple(null_kind(measure, "auto", clustered=known is not None) for measure in chosen)
     controls = ("none", REGRESSED) if options.regress else ("none",)
     settings = Settings(chosen, kinds, options.permutations, seed, 0.05, controls=controls, documents=known)
-    spans: dict[Hashable, FloatArray] = (
-        {"k": span_of(side(generator, clusters, share, options.regress, "flat"))} if options.regress else {}
-    )
+    spans: dict[Hashable, FloatArray] = {} if covariates is None else {"k": span_of(covariates)}
     table = PairTable(sides, [("x", "y")], settings, keys=["k"] if spans else (), covariates=spans, workers=1)
     with table.computing() as pool:
         table.fill(pool)
@@ -90,7 +94,9 @@ def p_values(seed: int, measures: list[str], options: argparse.Namespace) -> Flo
 def design(options: argparse.Namespace) -> str:
     """Return the name under which draws of a design are counted."""
     shared = "" if options.share == 0.3 else f" sharing {options.share:g}"
-    known = "unknown" if options.unknown else f"known but {options.mistaken:.0%}" if options.mistaken else "known"
+    known = "unknown" if options.unknown else "known"
+    if options.mistaken:
+        known += f" but of {options.mistaken:.0%}, which are {'alone' if options.alone else 'left out'}"
     clustered = "independent" if options.documents == "none" else f"documents {options.documents}{shared} {known}"
     regressed = f", {options.regress} regressed" if options.regress else ""
     return f"n {options.n}, width {options.width}, {options.spectrum}, {clustered}{regressed}"
@@ -107,6 +113,9 @@ def main() -> None:
     parser.add_argument("--unknown", action="store_true", help="do not tell the test which sentences belong together")
     parser.add_argument(
         "--mistaken", type=float, default=0.0, help="share of the sentences whose document is not known"
+    )
+    parser.add_argument(
+        "--alone", action="store_true", help="take these for documents by themselves, instead of leaving them out"
     )
     parser.add_argument("--share", type=float, default=0.3, help="of the variance, that a document has in common")
     parser.add_argument("--spectrum", choices=SPECTRA, default="flat")

@@ -42,13 +42,14 @@ from babelscope.gaps.baselines.against import against_model, marked
 from babelscope.gaps.baselines.models import KINDS_BESIDE, beside, told_beside, with_beside
 from babelscope.gaps.baselines.sides import BASELINES
 from babelscope.gaps.caveats import with_corpus_caveat
+from babelscope.gaps.clusters import CLUSTER_CHOICES, compared
 from babelscope.gaps.comparisons import MATCHES
 from babelscope.gaps.folder import locked_output, save, tidy
 from babelscope.gaps.headline import headline
 from babelscope.gaps.old_names import current_controls, current_keys, current_kind
 from babelscope.gaps.parts import PARTS, forget
 from babelscope.gaps.result import CONTROLS, DEFAULT_CONTROLS, KINDS, Result
-from babelscope.gaps.scoring import CLUSTER_CHOICES, DEFAULT_MEASURES, DEFAULT_PERMUTATIONS, compare
+from babelscope.gaps.scoring import DEFAULT_MEASURES, DEFAULT_PERMUTATIONS, compare
 from babelscope.key_values import merged
 from babelscope.models.base import MODALITIES, Model, Stage, dtype_named
 from babelscope.models.catalogue import CATALOGUE
@@ -215,7 +216,7 @@ class Study(_Table):
         description="whether to give intervals, and the tables that rest on them: by class, findings, diagnosis; or a "
         "list of the measures to give them for (svcca has none unless it is named)",
     )
-    clusters: Literal["auto", "none"] = Field("auto", description=_choices(CLUSTER_CHOICES))
+    clusters: Literal["auto", "alone", "none"] = Field("auto", description=_choices(CLUSTER_CHOICES))
     compare_device: str = Field("cpu", description="where pairs are computed: cpu, or a device of torch such as cuda")
     match: Literal["output", "depth", "all"] = Field("output", description=_choices(MATCHES))
     seed: Annotated[int, Field(ge=0)] = Field(0, description="of every draw")
@@ -865,6 +866,7 @@ def _sections(study: Study) -> dict[str, BaseModel | None]:
 
 
 def _material(study: Study, model: Model, corpus: Corpus, activations: Activations, tell: Progress) -> Material:
+    activations = compared(activations, study.clusters)
     clusters = None if study.clusters == "none" else activations.clusters
     return Material(model, corpus, activations, study.output, study.seed, clusters, tell)
 
@@ -1026,6 +1028,8 @@ def _scored(
     }
     if activations.clusters is not None:
         asked["clusters"] = [study.clusters, activations.clusters.tolist()]
+        if activations.without_cluster:
+            asked["without cluster"] = list(activations.without_cluster)
     if activations.skipped:
         asked["skipped"] = [list(one) for one in activations.skipped]
     if second:

@@ -19,6 +19,7 @@ from babelscope import corpora
 from babelscope.capture import Activations, encode
 from babelscope.errors import DataError, UsageError
 from babelscope.gaps import compare
+from babelscope.gaps.paired import paired
 from babelscope.gaps.resampling import deviations, draws
 from babelscope.models import Model
 from babelscope.similarity import cv_cca, parse_measure, score
@@ -28,7 +29,7 @@ from babelscope.similarity.pairwise import PairTable, pairwise
 from babelscope.similarity.permutation import cluster_permutations, distinct_permutations
 from babelscope.similarity.representation import Representation
 from babelscope.similarity.residuals import span_of
-from babelscope.similarity.score import calibration_of
+from babelscope.similarity.score import calibration_of, coded
 from babelscope.testing import Planted, planted_activations
 
 MEASURES = ("linear_cka", "svcca(variance=0.9)", "retrieval", "mutual_knn", "rsa", "procrustes", "cv_cca")
@@ -93,6 +94,20 @@ def test_unrelated_sides_with_documents_are_rejected_seldom_only_if_the_document
     assert max(shares.values()) <= 0.2, shares  # 8 of 40: one in two thousand at .05
     without = rejected(8, 60, known=False, names=names)
     assert without["linear_cka"] > 0.6 and without["mutual_knn"] > 0.6 and without["procrustes"] > 0.6, without
+
+
+def test_sentences_whose_document_is_not_known_raise_the_rejections_unless_they_are_left_out() -> None:
+    names, clusters = ("linear_cka", "mutual_knn", "procrustes"), documents(60)
+    below = {"left out": np.zeros(len(names)), "alone": np.zeros(len(names))}
+    for seed in range(40):
+        generator = np.random.default_rng([seed, 60, 3])
+        sides = {name: one_side(generator, clusters, 0.3) for name in "xy"}
+        known = generator.random(60) >= 0.2
+        each = coded(np.where(known, clusters, 60 + np.arange(60)))
+        some = {name: side[known] for name, side in sides.items()}
+        for way, rows, within in (("left out", some, coded(clusters[known])), ("alone", sides, each)):
+            below[way] += pairwise(rows, names, permutations=99, seed=seed, clusters=within, workers=1)["p"][0] <= 0.05
+    assert below["left out"].max() <= 8 < below["alone"].min()  # 8 of 40: one in two thousand at .05
 
 
 @pytest.mark.slow
@@ -341,6 +356,44 @@ def test_intervals_of_a_study_go_by_cluster(tmp_path: Path) -> None:
     assert found.meta["options"]["freedom"] == {"linear_cka": 11.0, "mutual_knn(k=3)": 9.0}
     assert (found.scores["low"] < found.scores["high"]).all()
     assert not {caveat["id"] for caveat in found.meta["caveats"]} & {"clusters", "clusters-unknown"}
+
+
+def test_sentences_whose_cluster_is_not_known_are_left_out_and_the_result_says_so(tmp_path: Path) -> None:
+    named = [f"d{row // 3}" if row % 4 else "" for row in range(36)]
+    points = {"shared": Planted(meaning=0.4)}
+    store = planted_activations(tmp_path / "a.zarr", points, n=36, languages=("xa", "xb"), clusters=named)
+    assert store.without_cluster == store.sentences[::4]
+    only: dict[str, Any] = {"controls": ("none",), "permutations": 99}
+    found = compare(store, ["linear_cka"], **only)
+    known = compare(
+        store.only([one for one in store.sentences if one not in store.without_cluster]), ["linear_cka"], **only
+    )
+    np.testing.assert_array_equal(found.scores[["value", "p", "low"]], known.scores[["value", "p", "low"]])
+    assert set(found.scores["n"]) == {27} and found.meta["corpus"]["n"] == 27
+    described = found.meta["options"]["clusters"]
+    assert (described["unknown"], described["left_out"], described["count"]) == (9, 9, 12)
+    said = {one["id"]: one["text"] for one in found.meta["caveats"]}
+    assert said["clusters-left-out"].startswith("The cluster (document) of 9 of 36 sentences is not known")
+    assert set(paired(store, store)["n"]) == {27}
+    alone = compare(store, ["linear_cka"], clusters="alone", **only)
+    assert set(alone.scores["n"]) == {36} and alone.meta["options"]["clusters"]["count"] == 21
+    said = {one["id"]: one["text"] for one in alone.meta["caveats"]}
+    assert "treated as independent of all others" in said["clusters-known-in-part"]
+
+
+def test_where_most_sentences_have_no_cluster_they_are_compared_with_a_caveat(tmp_path: Path) -> None:
+    named = ["a", "a", "b", "b", *[""] * 8]
+    store = planted_activations(tmp_path / "a.zarr", {"shared": Planted(meaning=0.4)}, n=12, clusters=named)
+    found = compare(store, ["linear_cka"], controls=("none",), permutations=99)
+    assert set(found.scores["n"]) == {12} and found.meta["options"]["clusters"]["sizes"] == {"1": 8, "2": 2}
+    assert "8 of 12 sentences" in {one["id"]: one["text"] for one in found.meta["caveats"]}["clusters-known-in-part"]
+
+
+def test_clusters_given_to_a_single_comparison_name_every_sentence() -> None:
+    x = np.random.default_rng(0).normal(size=(8, 3))
+    for empty in (None, "", float("nan")):
+        with pytest.raises(DataError, match=r"sentence 2 \(counted from 0\) has none"):
+            score(x, x, "linear_cka", clusters=["a", "a", empty, "b", "b", "c", "d", "e"])
 
 
 # -- caveats

@@ -12,7 +12,7 @@ import copy
 import dataclasses
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -109,6 +109,7 @@ class Activations:
     """
 
     def __init__(self, path: Path | str) -> None:
+        self._chosen: frozenset[str] | None = None
         self.place = place_of(path)
         self.path, self.name = self.place.location, self.place.name
         with self.place.naming():
@@ -233,7 +234,9 @@ class Activations:
         """What the store was made from. ``corpus.n`` counts :attr:`sentences`; ``corpus.skipped`` lists the others."""
         corpus: dict[str, Any] = self._provenance["corpus"]
         if self.skipped:
-            corpus = corpus | {"n": len(self.sentences), "skipped": [one._asdict() for one in self.skipped]}
+            corpus = corpus | {"skipped": [one._asdict() for one in self.skipped]}
+        if len(self.sentences) < len(self._all_sentences):
+            corpus = corpus | {"n": len(self.sentences)}
         return self._provenance | {"corpus": corpus | {"languages": list(self.languages)}}
 
     @cached_property
@@ -268,36 +271,58 @@ class Activations:
     @cached_property
     def _kept(self) -> NDArray[np.intp] | slice:
         """The rows that are not skipped anywhere: sentences are rows of all languages and modalities alike."""
-        gone = {one.sentence for one in self.skipped}
-        if not gone:
+        there = set(self.sentences)
+        if len(there) == len(self._all_sentences):
             return slice(None)
-        return np.array([row for row, one in enumerate(self._all_sentences) if one not in gone], dtype=np.intp)
+        return np.array([row for row, one in enumerate(self._all_sentences) if one in there], dtype=np.intp)
 
     @cached_property
     def sentences(self) -> tuple[str, ...]:
         """Ids of the sentences, in the order of the rows, without those that were skipped."""
         gone = {one.sentence for one in self.skipped}
-        return tuple(sentence for sentence in self._all_sentences if sentence not in gone)
+        return tuple(
+            sentence
+            for sentence in self._all_sentences
+            if sentence not in gone and (self._chosen is None or sentence in self._chosen)
+        )
+
+    def only(self, sentences: Collection[str]) -> Activations:
+        """Return the store with some of its sentences, as if the others had not been encoded."""
+        some = copy.copy(self)
+        for name in ("meta", "sentences", "_kept", "clusters", "without_cluster"):
+            some.__dict__.pop(name, None)
+        some._chosen, some._held = frozenset(sentences), {}
+        return some
+
+    @cached_property
+    def without_cluster(self) -> tuple[str, ...]:
+        """Sentences whose cluster is not known, where that of others is."""
+        names = self._cluster_names()
+        return tuple(one for one, name in zip(self.sentences, names, strict=True) if not name) if any(names) else ()
+
+    def _cluster_names(self) -> list[str]:
+        if "cluster" not in self.dataset:
+            return [""] * len(self.sentences)
+        with self._naming("cluster"):
+            return [str(name) for name in np.asarray(self.dataset["cluster"].values)[self._kept].tolist()]
 
     @cached_property
     def clusters(self) -> NDArray[np.int64] | None:
         """The cluster (document, family) of each sentence, numbered from 0 in their order; None if none is known.
 
-        A sentence whose cluster is not known is one by itself. None also for stores made before clusters were kept.
+        A sentence whose cluster is not known is one by itself here (:attr:`without_cluster`). None also for stores made
+        before clusters were kept.
 
         Raises
         ------
         DataError
             If they cannot be read.
         """
-        if "cluster" not in self.dataset:
-            return None
-        with self._naming("cluster"):
-            names = np.asarray(self.dataset["cluster"].values)[self._kept].tolist()
+        names = self._cluster_names()
         if not any(names):
             return None
         numbers: dict[tuple[str, int], int] = {}
-        keys = [(str(name), -1) if name else ("", row) for row, name in enumerate(names)]
+        keys = [(name, -1) if name else ("", row) for row, name in enumerate(names)]
         return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
 
     @cached_property

@@ -71,7 +71,7 @@ def compare(
     clusters: Annotated[
         str | None,
         typer.Option(
-            "--clusters", help="auto (if left out): keep clusters of sentences together, as documents; or none."
+            "--clusters", help="auto (if left out): keep clusters (documents) of sentences together; alone; or none."
         ),
     ] = None,
     kind: Kinds = None,

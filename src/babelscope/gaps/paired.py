@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 
 from babelscope.capture.store import Activations
 from babelscope.errors import DataError, UsageError, did_you_mean
+from babelscope.gaps.clusters import compared, documents_of
 from babelscope.gaps.comparisons import Comparison, Place, check_kinds, plan
 from babelscope.gaps.contrasts import Scored
 from babelscope.gaps.resampling import Deviations, deviations
 from babelscope.similarity import pairwise, parse_measure
 from babelscope.similarity.blocks import VARIABLES, Settings
 from babelscope.similarity.pairwise import PairTable
-from babelscope.similarity.score import coded, null_kind
+from babelscope.similarity.score import null_kind
 
 #: Columns of what :func:`paired` returns.
 PAIRED_COLUMNS: tuple[str, ...] = (
@@ -79,7 +80,8 @@ def paired(
     ----------
     a, b : Activations
         Of two models or checkpoints, or one store twice, for two of its layers. Languages that only one has are left
-        out. Where `a` knows clusters of sentences, nulls and intervals go by them.
+        out. Where `a` knows clusters of sentences, nulls and intervals go by them, and sentences without one are left
+        out as :func:`~babelscope.compare` does.
     measures : sequence of str
     points : sequence of (str, str), optional
         A point of `a` and the point of `b` that it is paired with. By default points of the same name; if there are
@@ -107,7 +109,7 @@ def paired(
     DataError
         If the sentences are not the same, naming the first that differs.
     """
-    same_sentences(a, b)
+    a, b = _compared(a, b)
     languages = [code for code in a.languages if code in b.languages]
     if not languages:
         raise UsageError(
@@ -174,6 +176,13 @@ def same_sentences(a: Activations, b: Activations) -> None:
                     f"{names} hold other recordings: that of sentence {sentence!r} in {code!r} is {apart.max():.2f} s "
                     f"longer in one; {remedy}"
                 )
+
+
+def _compared(a: Activations, b: Activations) -> tuple[Activations, Activations]:
+    """Return both stores with the sentences that are compared, which must be the same."""
+    same_sentences(a, b)
+    some = compared(a, "auto")
+    return (a, b) if some is a else (some, b.only(some.sentences))
 
 
 def _name(store: Activations) -> str:
@@ -259,7 +268,7 @@ def together(
     DataError
         If the sentences are not the same, naming the first that differs.
     """
-    same_sentences(a, b)
+    a, b = _compared(a, b)
     languages = [code for code in a.languages if code in b.languages]
     one_space = parse_measure(measure).same_space
     there = [
@@ -299,7 +308,7 @@ def _scored(
     pairs = [((which, one.a), (which, one.b)) for which, one in sided]
     labels = list(dict.fromkeys(label for pair in pairs for label in pair))
     parsed = parse_measure(measure)
-    documents = coded(a.clusters)
+    documents = documents_of(a)
     settings = Settings(
         (parsed,),
         (null_kind(parsed, "auto", clustered=documents is not None),),

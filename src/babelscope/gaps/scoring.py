@@ -21,6 +21,7 @@ from babelscope.gaps.baselines.regressed import FORMS, form_covariates
 from babelscope.gaps.baselines.sides import Baseline, baselines_of
 from babelscope.gaps.by_class import intervals_of_means
 from babelscope.gaps.caveats import caveats
+from babelscope.gaps.clusters import compared, described, documents_of
 from babelscope.gaps.comparisons import MATCHES, Comparison, Place, plan
 from babelscope.gaps.contrasts import FEWEST_LANGUAGES, Scored, scored_by_measure, with_intervals
 from babelscope.gaps.curves import curves
@@ -53,7 +54,7 @@ from babelscope.similarity.blocks import NONE, REGRESSED, SHUFFLED, VARIABLES, S
 from babelscope.similarity.pairwise import PairTable
 from babelscope.similarity.permutation import chance_corrected
 from babelscope.similarity.residuals import span_of
-from babelscope.similarity.score import coded, null_kind
+from babelscope.similarity.score import null_kind
 
 DEFAULT_MEASURES: tuple[str, ...] = ("svcca", "linear_cka", "retrieval")
 #: Permutations that are drawn at most, where a null has no closed form.
@@ -87,12 +88,6 @@ TAIL = "tail of an exponential law"
 
 #: Fewest clusters of sentences from which an interval is given.
 FEWEST_CLUSTERS = 8
-
-#: What is done with the clusters that a store knows.
-CLUSTER_CHOICES: dict[str, str] = {
-    "auto": "where the store knows which sentences belong together, nulls and intervals keep them together",
-    "none": "as if every sentence were independent",
-}
 
 #: Which control of the pairs each control of a study is.
 _IN_TABLE = {"none": NONE, "length_regressed": REGRESSED, "shuffled": SHUFFLED}
@@ -158,10 +153,12 @@ def compare(
     memory : float
         Bytes for activations, half of them for what was read and half for what was prepared to be compared. The store
         is never held whole: beyond, parts are read and prepared again. What comes on top is told in docs/stores.md.
-    clusters : {"auto", "none"}
+    clusters : {"auto", "alone", "none"}
         Whether sentences of one cluster (:attr:`Activations.clusters`, such as a document) are kept together: nulls by
-        permutations of clusters, without closed forms; intervals, and the folds of ``cv_cca``, by cluster. "none"
-        treats all sentences as independent, which makes p-values too small where clusters matter.
+        permutations of clusters, without closed forms; intervals, and the folds of ``cv_cca``, by cluster. Sentences
+        whose cluster is not known are left out then, if they are at most half; "alone" compares them too, each as a
+        cluster by itself. "none" treats all sentences as independent. Both make p-values too small where sentences
+        belong together after all.
     baselines : bool
         Whether to compare lengths, strings, sounds and the model's input in place of the model
         (:mod:`babelscope.gaps.baselines`), and to set the model's scores against them.
@@ -195,9 +192,8 @@ def compare(
     for control in controls:
         if control not in CONTROLS:
             raise UsageError(f"controls: {control!r} is unknown; {did_you_mean(control, CONTROLS)}")
-    if clusters not in CLUSTER_CHOICES:
-        raise UsageError(f"clusters: {clusters!r} is unknown; {did_you_mean(clusters, CLUSTER_CHOICES)}")
-    documents = coded(activations.clusters) if clusters == "auto" else None
+    whole, activations = activations, compared(activations, clusters)
+    documents = documents_of(activations, clusters)
     intervals = _intervals(chosen, interval, documents) if "none" in controls else {}
     comparisons = plan(activations, match, kinds)
     if not any(one.same_space for one in comparisons) and all(measure.same_space for measure in chosen):
@@ -216,6 +212,7 @@ def compare(
         {
             "activations": [activations.dataset.attrs["identity"], activations.meta["created"]],
             "skipped": [list(sentence) for sentence in activations.skipped],
+            "left out": [one for one in whole.without_cluster if one not in set(activations.sentences)],
             "second": [[one.language, one.store.dataset.attrs["identity"]] for one in readings],
             "comparisons": [[comparison.kind, list(comparison.a), list(comparison.b)] for comparison in comparisons],
             "settings": [
@@ -285,7 +282,7 @@ def compare(
             "regressed": scoring.regressed,
             "permutations": permutations,
             "null": NULL_TEXT if documents is None else NULL_TEXT_BY_CLUSTER,
-            "clusters": described(activations.clusters, used=documents is not None),
+            "clusters": described(whole, activations, used=documents is not None),
             "interval": _interval_text(intervals) if scores["low"].notna().any() else None,
             "intervals": intervals,
             "freedom": freedoms,
@@ -327,19 +324,6 @@ NULL_TEXT_BY_CLUSTER = (
     "unrelated sentences: the score over permutations that keep clusters together (whole clusters change places with "
     "clusters of the same size, and sentences within their cluster), drawn until p is decided"
 )
-
-
-def described(clusters: NDArray[np.int64] | None, *, used: bool) -> dict[str, Any] | None:
-    """Return what a result says of the clusters of its sentences; None where none are known.
-
-    ``count`` clusters; ``sizes``: how many clusters there are of each size; ``source``: where they are from; ``used``:
-    whether nulls and intervals go by them.
-    """
-    if clusters is None:
-        return None
-    sizes, counts = np.unique(np.unique(clusters, return_counts=True)[1], return_counts=True)
-    by_size = {str(size): int(count) for size, count in zip(sizes, counts, strict=True)}
-    return {"count": int(counts.sum()), "sizes": by_size, "source": "corpus", "used": used}
 
 
 def _intervals(
@@ -725,7 +709,8 @@ class _Reader:
         """Be sent to another process as the place of the store, which is opened once there."""
         path, identity = self.activations.path, self.activations.dataset.attrs["identity"]
         located = str(path.resolve() if isinstance(path, Path) else path)
-        return _reader_there, (located, identity, self.activations.meta["created"], self.device)
+        sentences = self.activations.sentences
+        return _reader_there, (located, identity, self.activations.meta["created"], self.device, sentences)
 
     def __call__(self, place: Place) -> Any:
         rows = self.activations.matrix(place.point, place.modality, place.language)
@@ -733,7 +718,7 @@ class _Reader:
 
 
 @lru_cache(maxsize=2)
-def _reader_there(path: str, identity: str, created: str, device: str) -> _Reader:
+def _reader_there(path: str, identity: str, created: str, device: str, sentences: tuple[str, ...]) -> _Reader:
     """Return this process's reader of a store; identity and time keep apart those that stood there one after another.
 
     Raises
@@ -741,7 +726,7 @@ def _reader_there(path: str, identity: str, created: str, device: str) -> _Reade
     DataError
         If another store stands there, or none that can be seen from this machine.
     """
-    activations = Activations(path)
+    activations = Activations(path).only(sentences)
     if (activations.dataset.attrs["identity"], activations.meta["created"]) != (identity, created):
         raise DataError(f"{path} was replaced, or is another store on {socket.gethostname()}: run again")
     activations.hold(int(MEMORY / 2))

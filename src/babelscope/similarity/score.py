@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from babelscope.errors import UsageError, did_you_mean
+from babelscope.errors import DataError, UsageError, did_you_mean
 from babelscope.similarity.arrays import FloatArray, IntArray, is_tensor
 from babelscope.similarity.intervals import subsample_interval, subsamples
 from babelscope.similarity.measure import Measure, State, parse_measure
@@ -338,11 +338,23 @@ draw = permutations
 
 
 def coded(clusters: Sequence[Hashable] | NDArray[Any] | None) -> IntArray | None:
-    """Return clusters as numbers from 0, in the order in which they come; None where no two sentences share one."""
+    """Return clusters as numbers from 0, in the order in which they come; None where no two sentences share one.
+
+    Raises
+    ------
+    DataError
+        For a sentence without one (None, NaN, or no text).
+    """
     if clusters is None:
         return None
     numbers: dict[Hashable, int] = {}
     given = clusters.tolist() if isinstance(clusters, np.ndarray) else clusters
+    for row, cluster in enumerate(given):
+        if cluster is None or cluster == "" or cluster != cluster:
+            raise DataError(
+                f"clusters: sentence {row} (counted from 0) has none, and may belong with any other; leave it out of "
+                "both sides, or give it a cluster of its own"
+            )
     codes = np.array([numbers.setdefault(cluster, len(numbers)) for cluster in given], dtype=np.int64)
     return codes if len(numbers) < codes.size else None
 

@@ -1,0 +1,76 @@
+"""Which sentences of a store are compared, and which of them belong together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from babelscope.capture.store import Activations
+from babelscope.errors import UsageError, did_you_mean
+from babelscope.similarity.score import coded
+
+#: What is done with the clusters that a store knows.
+CLUSTER_CHOICES: dict[str, str] = {
+    "auto": "where the store knows which sentences belong together, nulls and intervals keep them together; sentences "
+    "whose cluster is not known are left out, unless they are more than half of all",
+    "alone": "as auto, but a sentence whose cluster is not known is compared too, as a cluster by itself",
+    "none": "as if every sentence were independent",
+}
+
+#: Share of the sentences without a cluster above which they are no longer left out.
+MOST_UNKNOWN = 0.5
+
+
+def compared(activations: Activations, clusters: str) -> Activations:
+    """Return the store with the sentences that are compared.
+
+    A sentence that belongs to a document, but is not known to, makes permutations of documents no null. So sentences
+    without a cluster are left out where others have one; where most have none, a cluster was rather given to those
+    that belong together.
+
+    Parameters
+    ----------
+    activations : Activations
+    clusters : str
+        Of :data:`CLUSTER_CHOICES`.
+
+    Raises
+    ------
+    UsageError
+        For an unknown choice.
+    """
+    if clusters not in CLUSTER_CHOICES:
+        raise UsageError(f"clusters: {clusters!r} is unknown; {did_you_mean(clusters, CLUSTER_CHOICES)}")
+    unknown = activations.without_cluster
+    if clusters != "auto" or not 0 < len(unknown) <= MOST_UNKNOWN * len(activations.sentences):
+        return activations
+    return activations.only([one for one in activations.sentences if one not in set(unknown)])
+
+
+def documents_of(activations: Activations, clusters: str = "auto") -> NDArray[np.int64] | None:
+    """Return the cluster of each sentence, from 0; None where each is taken for independent."""
+    return None if clusters == "none" else coded(activations.clusters)
+
+
+def described(whole: Activations, some: Activations, *, used: bool) -> dict[str, Any] | None:
+    """Return what a result says of the clusters of its sentences; None where none are known.
+
+    ``count`` clusters; ``sizes``: how many clusters there are of each size; ``source``: where they are from; ``used``:
+    whether nulls and intervals go by them. Where the clusters of some sentences are not known, ``unknown`` is how many,
+    and ``left_out`` how many of them were not compared.
+
+    Parameters
+    ----------
+    whole, some : Activations
+        All sentences, and those that are compared.
+    """
+    if some.clusters is None:
+        return None
+    sizes, counts = np.unique(np.unique(some.clusters, return_counts=True)[1], return_counts=True)
+    by_size = {str(size): int(count) for size, count in zip(sizes, counts, strict=True)}
+    found: dict[str, Any] = {"count": int(counts.sum()), "sizes": by_size, "source": "corpus", "used": used}
+    if unknown := len(whole.without_cluster):
+        found |= {"unknown": unknown, "left_out": len(whole.sentences) - len(some.sentences)}
+    return found
