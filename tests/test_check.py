@@ -148,7 +148,7 @@ def test_a_resource_class_has_a_number_where_the_result_tells_classes(result: Re
         ("retrieval.speech.swhh", "did you mean 'swh'"),
         ("retrieval.speech.swh.deu", "'deu' is one name too many"),
         ("retrieval.speech:valu", "did you mean 'value'"),
-        ("retrieval:length_only", "is now the baseline 'lengths', on which there are no rules"),
+        ("retrieval:length_only", "is now the baseline 'lengths': write above_baseline.lengths"),
         ("retrieval:length_regresed", "did you mean 'length_regressed'"),
         ("retrieval@shared.9", "did you mean 'shared.1'"),
         ("retrieval..swh", "a name is empty"),
@@ -213,6 +213,36 @@ def test_distances_of_means_have_rules(result: Result) -> None:
     ):
         with pytest.raises(UsageError, match=said):
             parse_rule("max", wrong, 1.0, result)
+
+
+def test_what_the_model_has_above_a_baseline_has_rules(result: Result) -> None:
+    table = result.tables["against_baselines"].query("point == 'shared.1' and measure == 'linear_cka'")
+    speech = table[table["kind"] == "modality_similarity"].set_index("baseline")
+    strongest = speech[speech["strongest"]].iloc[0]
+    assert number_of(result, "above_baseline") == pytest.approx(strongest["difference"], abs=1e-3)
+    assert number_of(result, "above_baseline.strongest:low") == pytest.approx(strongest["low"], abs=1e-3)
+    assert number_of(result, "above_baseline.lengths:high") == pytest.approx(speech["high"]["lengths"], abs=1e-3)
+    text = table[(table["kind"] == "language_similarity_text") & table["strongest"]].iloc[0]
+    assert number_of(result, "above_baseline.text") == pytest.approx(text["difference"], abs=1e-3)
+    other = result.tables["against_baselines"].query(
+        "point == 'shared.0' and measure == 'retrieval' and kind == 'modality_similarity' and baseline == 'lengths'"
+    )
+    rule = "above_baseline.lengths.speech.retrieval@shared.0"
+    assert number_of(result, rule) == pytest.approx(other["difference"].iloc[0], abs=1e-3)
+    line = apply(parse_rule("min", "above_baseline:low", 0.0, result), result).line
+    assert line.startswith("FAIL") and "above lengths, the strongest baseline" in line and line.endswith("n 40")
+    bare = dataclasses.replace(result, tables={})
+    assert "has no baselines" in apply(parse_rule("min", "above_baseline:low", 0.0, bare), bare).line
+    lacking = apply(parse_rule("min", "above_baseline.xsim", 0.0, result), result)
+    assert not lacking.passed
+    for wrong, said in (
+        ("above_baseline.lenghts", "did you mean 'lengths'"),
+        ("above_baseline:p", "has no 'p'"),
+        ("above_baseline.lengths.speech.swh", "one name too many"),
+        ("above_baseline@shared.2", "did you mean 'shared.1'"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            parse_rule("min", wrong, 0.0, result)
 
 
 def test_findings_have_rules_and_verdicts_can_be_required(result: Result) -> None:

@@ -6,9 +6,9 @@ A rule names one number of a result::
 
 ``modality_gap``, ``modality_gap.swh``, ``retrieval.speech.swh``,
 ``linear_cka.modality_similarity.worst@speech.layer.5``, ``svcca(variance=0.9).text:value``. What is left out has one
-meaning each, which :class:`Rule` states. Two metrics have tables of their own: ``centroid_distance``, how far apart the
-means lie, and ``finding``, the effect of a finding, of which the verdict may be required as well. Names that nobody
-knows are refused; a rule that finds no number fails.
+meaning each, which :class:`Rule` states. Three metrics have tables of their own: ``centroid_distance``, how far apart
+the means lie; ``above_baseline``, by how much the model exceeds a baseline; and ``finding``, the effect of a finding,
+of which the verdict may be required as well. Names that nobody knows are refused; a rule that finds no number fails.
 """
 
 from __future__ import annotations
@@ -50,13 +50,17 @@ COLUMNS = (CORRECTED, "calibrated", "value", "low", "high", "p")
 SHORT_GAPS: dict[str, str] = {"speech": "modality_gap", "text": "language_gap_text"}
 
 #: Metrics that stand in tables of their own, and the columns that a rule may ask of each, the usual one first.
-DISTANCE, FINDING = "centroid_distance", "finding"
+DISTANCE, FINDING, ABOVE = "centroid_distance", "finding", "above_baseline"
 OF_TABLES: dict[str, tuple[str, ...]] = {
     DISTANCE: ("distance", "low", "high"),
     FINDING: ("effect", "low", "high", "p"),
+    ABOVE: ("difference", "low", "high"),
 }
 VERDICTS = (HOLDS, HOLDS_NOT, CANNOT_TELL)
 MEAN, WORST = "mean", "worst"
+
+#: Of all baselines, the one that comes nearest to the model: with the highest score at a point.
+STRONGEST = "strongest"
 
 #: Chance that any comparison with a baseline fails though nothing became worse.
 ALPHA = 0.025
@@ -77,7 +81,8 @@ class Rule:
     metric : str
         A measure or a kind of similarity, of which more is better; or a gap (:data:`~babelscope.gaps.GAPS`), of which
         less is: 1 - the chance-corrected score, or the distance of ``value`` from perfect agreement. A gap of 0 is
-        perfect agreement, of 1 what chance gives on average. Or ``centroid_distance``, or ``finding``.
+        perfect agreement, of 1 what chance gives on average. Or ``centroid_distance``, ``above_baseline`` or
+        ``finding``.
     kind : str
         Of :data:`~babelscope.gaps.KINDS`, those of ``centroid_distance`` of :data:`~babelscope.gaps.GAPS`; speech and
         text of one language if left out. Of a finding its id.
@@ -86,7 +91,8 @@ class Rule:
         result's first measure, unless a measure follows it.
     group : str
         ``mean`` (over all, the default), ``worst`` (of all), a language, a pair of languages, or a resource class. A
-        language, where pairs are compared, is the mean over its pairs.
+        language, where pairs are compared, is the mean over its pairs. Of ``above_baseline`` the baseline;
+        ``strongest`` if left out.
     column : str
         Of :data:`COLUMNS`; ``chance_corrected`` if left out.
     control : str
@@ -300,8 +306,8 @@ def parse_rule(bound: Bound, text: str, limit: float, result: Result) -> Rule:
             control = qualifier
         elif qualifier == LENGTH_ONLY:
             raise UsageError(
-                f"{where}: {LENGTH_ONLY!r} is now the baseline 'lengths', on which there are no rules: leave the rule "
-                f"out"
+                f"{where}: {LENGTH_ONLY!r} is now the baseline 'lengths': write {ABOVE}.lengths, by how much the model "
+                f"exceeds it"
             )
         else:
             raise UsageError(
@@ -324,12 +330,18 @@ def _of_table(
     qualifiers: Sequence[str],
     point: str,
 ) -> Rule:
-    """Read a rule on the distances of means, or on a finding."""
+    """Read a rule on the distances of means, on a finding, or on a baseline."""
     where = f"rule {text!r}"
     columns = OF_TABLES[metric]
     column, kind, group, basis = columns[0], "modality_gap", MEAN, "none"
+    measure = ""
     bases: tuple[str, ...] = ()
-    if metric == FINDING:
+    if metric == ABOVE:
+        kind, measure, group = _of_baseline(words, result, where)
+        points = dict.fromkeys(result.curves["point"])
+        if point and point not in points:
+            raise UsageError(f"{where}: the result has no point {point!r}; {did_you_mean(point, points)}")
+    elif metric == FINDING:
         table = result.tables.get("findings", pd.DataFrame(columns=["id", "group", "basis"]))
         known = list(dict.fromkeys(map(str, table["id"])))
         if not words:
@@ -365,7 +377,31 @@ def _of_table(
             basis = qualifier
         else:
             raise UsageError(f"{where}: {metric} has no {qualifier!r}; {did_you_mean(qualifier, (*columns, *bases))}")
-    return Rule(bound, limit, text, metric, kind, "", group, column, basis, point)
+    return Rule(bound, limit, text, metric, kind, measure, group, column, basis, point)
+
+
+def _of_baseline(words: list[str], result: Result, where: str) -> tuple[str, str, str]:
+    """Return kind, measure and baseline of a rule on a baseline, and take their words away."""
+    kind, measure, baseline = "modality_similarity", _usual(result), STRONGEST
+    table = result.tables.get("against_baselines")
+    known = [STRONGEST, *(() if table is None else dict.fromkeys(map(str, table["baseline"])))]
+    rest = ".".join(words)
+    # Labels of models may have dots in them.
+    named = [name for name in known if rest == name or rest.startswith(f"{name}.")]
+    if named:
+        baseline = max(named, key=len)
+        words[:] = [word for word in re.split(r"\.(?![^(]*\))", rest[len(baseline) + 1 :]) if word]
+    if words and (words[0] in KINDS or words[0] in SHORT_KINDS):
+        word = words.pop(0)
+        kind = SHORT_KINDS.get(word, word)
+    if words and _is_measure(words[0], result):
+        measure = _measure(words.pop(0), result, where)
+    if words and baseline == STRONGEST and len(known) > 1:
+        options = [*known, *KINDS, *SHORT_KINDS, *_measures(result)]
+        raise UsageError(
+            f"{where}: there is no baseline, kind or measure {words[0]!r}; {did_you_mean(words[0], options)}"
+        )
+    return kind, measure, baseline
 
 
 def _metrics(result: Result) -> list[str]:
@@ -454,6 +490,8 @@ def _find(rule: Rule, result: Result) -> _Found | str:
         return _find_effect(rule, result)
     if rule.metric == DISTANCE:
         return _find_distance(rule, result)
+    if rule.metric == ABOVE:
+        return _find_above(rule, result)
     curves = result.curves
     rows = curves[(curves["kind"] == rule.kind) & (curves["control"] == rule.control)]
     if rows.empty:
@@ -532,6 +570,31 @@ def _find_distance(rule: Rule, result: Result) -> _Found | str:
         return f"matches no row: {place} has no {rule.group!r} (it has {', '.join(pairs[:12])})"
     number = float(numbers[pairs.index(rule.group)])
     return _Found(number, f"{place}, {rule.group}") if math.isfinite(number) else f"{place} has no {rule.column}"
+
+
+def _find_above(rule: Rule, result: Result) -> _Found | str:
+    table, curves = result.tables.get("against_baselines"), result.curves
+    of = f"{rule.kind} by {rule.measure}"
+    if table is None or table.empty:
+        return "matches no row: the result has no baselines (compute_baselines in the study)"
+    rows = table[(table["kind"] == rule.kind) & (table["measure"] == rule.measure)]
+    if rows.empty:
+        return f"matches no row: no baseline was compared with {of}"
+    own = curves[(curves["kind"] == rule.kind) & (curves["measure"] == rule.measure) & (curves["control"] == "none")]
+    there = own[own["point"].isin(rows["point"])]
+    point = rule.point or output(list(there["point"]), list(there["depth"]), list(there["against"]))[0]
+    rows = rows[rows["point"] == point]
+    rows = rows[rows["strongest"].astype(bool) if rule.group == STRONGEST else rows["baseline"] == rule.group]
+    if rows.empty:
+        return f"matches no row: {of} was not compared with {rule.group} at {point}"
+    row = rows.iloc[-1]  # of several text points the last
+    name = f"{row['baseline']}, the strongest baseline" if row["strongest"] else str(row["baseline"])
+    place = (
+        f"{of} at {point}, {_shown(row['chance_corrected'])}, above {name}, {_shown(row['baseline_chance_corrected'])}"
+    )
+    if not math.isfinite(number := float(row[rule.column])):
+        return f"{place} has no {rule.column}: not estimable, or the measure has no intervals"
+    return _Found(number, f"{rule.column} of {place}, mean of {int(row['groups'])}, n {int(row['n'])}")
 
 
 def require(text: str, wanted: str, result: Result) -> Verdict:
