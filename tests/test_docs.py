@@ -26,6 +26,13 @@ PAGES = sorted(DOCS.glob("*.md"))
 
 #: What a page takes as the reader's own: one line that makes it up.
 GIVEN = {
+    "leaderboard": (
+        "import babelscope, babelscope.testing as made\n"
+        "for name, share in (('first', 0.7), ('second', 0.4)):\n"
+        "    folder, planted = f'results/{name}', {'p': made.Planted(meaning=share)}\n"
+        "    store = made.planted_activations(f'{folder}/activations.zarr', planted)\n"
+        "    babelscope.compare(store, ['retrieval']).save(folder)\n"
+    ),
     "which-number": "import numpy; text, speech = numpy.random.default_rng(0).normal(size=(2, 60, 8))\n",
 }
 

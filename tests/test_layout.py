@@ -36,6 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "monitor": BELOW | {"corpora", "models", "capture", "similarity", "gaps"},
     "check": BELOW | {"similarity", "gaps"},
     "search": BELOW | {"corpora", "models", "capture", "similarity"},
+    "runs": BELOW | {"capture", "gaps", "report"},
     "preflight": BELOW | {"corpora", "models", "similarity", "gaps"},
     "study": BELOW
     | {"corpora", "models", "capture", "similarity", "engines", "gaps", "report", "preflight"}
@@ -44,7 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "forecast": BELOW | {"corpora", "models", "capture", "study"},
     "cli": BELOW
     | {"corpora", "models", "capture", "similarity", "engines", "gaps", "report"}
-    | {"study", "forecast", "search", "check", "corpus_check"},
+    | {"study", "forecast", "search", "check", "runs", "corpus_check"},
     "testing": BELOW | {"corpora", "models", "capture", "similarity", "gaps", "report", "study"},
     "__main__": {"cli"},
 }

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from babelscope.cache import write_atomically
 from babelscope.errors import UsageError, did_you_mean
 from babelscope.gaps.by_class import ALL
-from babelscope.gaps.draws import output
+from babelscope.gaps.draws import SharedDraws, output, shared_draws
 from babelscope.gaps.findings import CANNOT_TELL, CORRECTED, HOLDS, HOLDS_NOT
 from babelscope.gaps.naming import by_preference
 from babelscope.gaps.old_names import LENGTH_ONLY, current_basis, current_kind
@@ -719,7 +719,7 @@ def no_worse(result: Result, baseline: Result, *, tolerance: float = 0.0, name: 
     _check_comparable(result, baseline, name)
     pairs: dict[tuple[str, str], list[_Change] | str | None] = {}
     there = _outputs(result)
-    drawn = _drawn(result, baseline)
+    drawn = shared_draws(result, baseline)
 
     def reaches(measure: str) -> tuple[float, float]:
         # What the ends of an interval are from its middle, in errors.
@@ -749,32 +749,6 @@ def _freedom(result: Result, measure: str) -> float:
     """Return the degrees of freedom of a result's intervals; results of before drew the same for all measures."""
     drawn = freedom(int(result.meta["corpus"]["n"]))
     return float(result.meta["options"].get("freedom", {}).get(measure) or drawn)
-
-
-#: By kind, measure and group: the deviations without each block, and on the halves, of now and before.
-_Drawn = dict[tuple[str, str, str], dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]]
-
-
-def _drawn(result: Result, baseline: Result) -> _Drawn:
-    """Return the draws that two results have in common; none if they are not of the same sentences."""
-    options = [one.meta.get("options", {}) for one in (result, baseline)]
-    if any(options[0].get(key) != options[1].get(key) for key in ("seed", "clusters")):
-        return {}
-    both = [one.tables.get("draws") for one in (result, baseline)]
-    keys = ["kind", "measure", "group", "part"]
-    if both[0] is None or both[1] is None:
-        return {}
-    now, before = (
-        {key: rows.sort_values("draw")["deviation"].to_numpy() for key, rows in table.groupby(keys, sort=False)}
-        for table in both
-        if table is not None
-    )
-    found: _Drawn = {}
-    for key, values in now.items():
-        if key in before and len(before[key]) == len(values):
-            kind, measure, group, part = map(str, key)
-            found.setdefault((kind, measure, group), {})[part] = values, before[key]
-    return found
 
 
 def _check_comparable(result: Result, baseline: Result, name: str) -> None:
@@ -818,7 +792,7 @@ def _changes(
     measure: str,
     now: pd.DataFrame,
     before: pd.DataFrame,
-    drawn: _Drawn,
+    drawn: SharedDraws,
     usual: tuple[float, float],
     tolerance: float,
     name: str,

@@ -44,7 +44,7 @@ from babelscope.gaps.baselines.sides import BASELINES
 from babelscope.gaps.caveats import with_corpus_caveat
 from babelscope.gaps.clusters import CLUSTER_CHOICES, compared
 from babelscope.gaps.comparisons import MATCHES
-from babelscope.gaps.folder import locked_output, save, tidy
+from babelscope.gaps.folder import STORE, locked_output, save, tidy
 from babelscope.gaps.headline import headline
 from babelscope.gaps.old_names import current_controls, current_keys, current_kind
 from babelscope.gaps.parts import PARTS, forget
@@ -62,8 +62,6 @@ from babelscope.sections import SECTIONS, Material, add_sections
 from babelscope.similarity import MEASURES, parse_measure
 from babelscope.similarity.blocks import computed_by
 from babelscope.tokens import TokenOptions
-
-STORE = "activations.zarr"
 
 #: The option by which keys of a study are given on the command line.
 SET = "--set"
@@ -943,7 +941,7 @@ def _put_beside(
                 "output": study.output / "beside" / short,
                 "store": None if study.store is None else f"{study.store.removesuffix('.zarr')}.{short}.zarr",
                 "controls": ["none"],
-                "intervals": False,
+                "intervals": study.intervals is not False,  # those in closed form, which cost little
                 "kinds": [kind for kind in study.kinds if kind in KINDS_BESIDE] or study.kinds,
             }
         )

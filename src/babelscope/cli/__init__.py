@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from babelscope.cli import corpora, fetching, measures, models, results, search, stores, studies  # noqa: F401
+from babelscope.cli import corpora, fetching, measures, models, results, runs, search, stores, studies  # noqa: F401
 from babelscope.cli.console import fail, note, out, volume
 from babelscope.cli.program import PANELS, app, with_standard_output
 from babelscope.errors import BabelscopeError, RenamedWarning

@@ -13,10 +13,13 @@ import numpy as np
 import pandas as pd
 
 from babelscope.gaps.contrasts import FloatArray, IntArray, Scored
-from babelscope.gaps.result import TABLE_COLUMNS
+from babelscope.gaps.result import TABLE_COLUMNS, Result
 
 #: The group of an average over all languages or pairs.
 MEAN = "mean"
+
+#: By kind, measure and group, and by part: the deviations of a first and of a second result.
+SharedDraws = dict[tuple[str, str, str], dict[str, tuple[FloatArray, FloatArray]]]
 
 
 def output(points: Sequence[str], depths: Sequence[float], against: Sequence[str]) -> tuple[str, str]:
@@ -67,3 +70,41 @@ def draws_table(scored: Mapping[str, Scored]) -> pd.DataFrame:
                     frames.append(pd.DataFrame(place | {"group": group} | told))
     columns = list(TABLE_COLUMNS["draws"])
     return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
+
+
+def shared_draws(first: Result, second: Result) -> SharedDraws:
+    """Return the draws of sentences that two results have in common; none if they are not of the same sentences.
+
+    Parameters
+    ----------
+    first, second : Result
+        Of one corpus.
+    """
+    options = [one.meta.get("options", {}) for one in (first, second)]
+    if any(options[0].get(key) != options[1].get(key) for key in ("seed", "clusters")) or _reordered(first, second):
+        return {}
+    both = [one.tables.get("draws") for one in (first, second)]
+    if both[0] is None or both[1] is None:
+        return {}
+    keys = ["kind", "measure", "group", "part"]
+    ours, theirs = (
+        {key: rows.sort_values("draw")["deviation"].to_numpy() for key, rows in table.groupby(keys, sort=False)}
+        for table in both
+        if table is not None
+    )
+    found: SharedDraws = {}
+    for key, values in ours.items():
+        if key in theirs and len(theirs[key]) == len(values):
+            kind, measure, group, part = map(str, key)
+            found.setdefault((kind, measure, group), {})[part] = values, theirs[key]
+    return found
+
+
+def _reordered(first: Result, second: Result) -> bool:
+    """Whether two results are known to hold their sentences in another order, in which draws leave out others."""
+    orders = [
+        list(dict.fromkeys(one.tables["projection"]["sentence"]))
+        for one in (first, second)
+        if "projection" in one.tables
+    ]
+    return len(orders) == 2 and orders[0] != orders[1]

@@ -13,6 +13,9 @@ from babelscope.capture.places import is_url
 from babelscope.gaps.parts import PARTS, forget
 from babelscope.gaps.result import Result
 
+#: What the activations of a study are called in its folder of results.
+STORE = "activations.zarr"
+
 
 @contextmanager
 def locked_output(output: Path) -> Iterator[None]:
