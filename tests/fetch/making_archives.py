@@ -10,6 +10,7 @@ import io
 import lzma
 import tarfile
 import threading
+import time
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -77,12 +78,16 @@ def sha256(data: bytes) -> str:
 
 
 class Server:
-    """Serves `files`; `cuts`: after how many bytes the next answers break off; `ranges`: whether parts are given."""
+    """Serves `files`; `cuts`: after how many bytes the next answers break off; `ranges`: whether parts are given.
+
+    ``pause``: seconds between two kilobytes.
+    """
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.cuts: list[int] = []
         self.ranges = True
+        self.pause = 0.0
         self.asked: list[tuple[str, str | None]] = []
         self.url = ""
 
@@ -112,7 +117,12 @@ def serving() -> Iterator[Server]:
             self.send_header("Content-Length", str(len(data) - start))
             self.end_headers()
             rest = data[start:]
-            self.wfile.write(rest[: state.cuts.pop(0)] if state.cuts else rest)
+            rest = rest[: state.cuts.pop(0)] if state.cuts else rest
+            size = 1024 if state.pause else len(rest)
+            with contextlib.suppress(ConnectionError):  # whoever asked has been stopped
+                for start in range(0, len(rest), max(size, 1)):
+                    self.wfile.write(rest[start : start + size])
+                    time.sleep(state.pause)
             self.close_connection = True
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)

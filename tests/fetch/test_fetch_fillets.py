@@ -18,7 +18,7 @@ from babelscope.corpora.fillets import read_dialogues
 from babelscope.errors import DataError, UsageError
 from babelscope.fetch import ASSETS
 from babelscope.fetch.sources import DebianPackage, Source
-from making_archives import deb_of
+from making_archives import deb_of, sha256
 
 GAME = "usr/share/games/fillets-ng"
 
@@ -74,10 +74,14 @@ def fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (downloads / source.file_name).write_bytes(data)
     recipe.build({source.file_name: downloads / source.file_name for source in contents}, folder)
     assert {path.name for path in folder.iterdir()} == set(ASSETS["fillets"].files)
-    (folder / "asset.json").write_text(
-        json.dumps({"name": "fillets", "files": dict.fromkeys(ASSETS["fillets"].files, "")})
-    )
+    record(folder)
     return folder
+
+
+def record(folder: Path) -> None:
+    """Record what is there, as fetch does."""
+    files = {name: sha256((folder / name).read_bytes()) for name in ASSETS["fillets"].files}
+    (folder / "asset.json").write_text(json.dumps({"name": "fillets", "files": files}))
 
 
 def test_a_dialogue_is_its_name_its_text_and_who_speaks() -> None:
@@ -109,8 +113,12 @@ def test_from_its_debian_packages(fetched: Path) -> None:
 def test_a_damaged_archive_is_told(fetched: Path) -> None:
     with zipfile.ZipFile(fetched / "texts.zip", "w") as empty:
         empty.writestr("airplane/code.lua", "")
+    with pytest.raises(DataError, match="run 'babelscope fetch fillets', which gets it again"):
+        corpora.load("fillets")
+    record(fetched)
     with pytest.raises(DataError, match="hold no line of dialogue"):
         corpora.load("fillets")
     (fetched / "texts.zip").write_bytes(b"PK")
+    record(fetched)
     with pytest.raises(DataError, match="cannot be read"):
         corpora.load("fillets")

@@ -18,7 +18,7 @@ from babelscope.cache import CACHE_VARIABLE
 from babelscope.errors import FetchError, UsageError
 from babelscope.fetch import ASSETS, catalogue
 from babelscope.fetch.sources import DebianPackage, Recipe, Source
-from making_archives import compress, deb_of, tar_of
+from making_archives import compress, deb_of, sha256, tar_of
 
 
 def tone(seconds: float, kind: str = "OGG", rate: int = 44_100) -> bytes:
@@ -45,7 +45,7 @@ def build(cache: Path, recipe: Recipe, name: str, contents: dict[Source, bytes])
     for source, data in contents.items():
         (downloads / source.file_name).write_bytes(data)
     recipe.build({source.file_name: downloads / source.file_name for source in contents}, folder)
-    files = {path.name: "" for path in folder.iterdir()}
+    files = {path.name: sha256(path.read_bytes()) for path in folder.iterdir()}
     (folder / "asset.json").write_text(json.dumps({"name": name, "files": files}))
     return folder
 

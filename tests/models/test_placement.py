@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -96,3 +99,68 @@ def test_a_device_beside_a_map_is_refused(folder: Path) -> None:
 def test_a_family_that_is_one_small_part_has_no_map() -> None:
     with pytest.raises(UsageError, match="device_map"):
         models.load("e5-small", options={"device_map": "auto"})
+
+
+#: A process with a model on the disk, which says where and waits to be killed.
+HOLDING = """
+import sys, time
+from babelscope import models
+from babelscope.testing import tiny
+model = models.load(sys.argv[1], weights=sys.argv[2], options={"device_map": {
+    "text_encoder": "disk", "speech_encoder": "cpu", "text_decoder": "disk"}})
+print("held", flush=True)
+if sys.argv[3] == "wait":
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    made = tmp_path / "tmp"
+    made.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(made))
+    monkeypatch.setenv("TMPDIR", str(made))
+    return made
+
+
+def _left(scratch: Path) -> list[str]:
+    return sorted(path.name for path in scratch.iterdir() if "babelscope" in path.name)
+
+
+def _hold(folder: Path, how: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", HOLDING, NAME, str(folder), how]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_model_on_the_disk_is_gone_from_it_when_nobody_uses_it(folder: Path, scratch: Path) -> None:
+    where = {"text_encoder": "disk", "speech_encoder": "cpu", "text_decoder": "disk"}
+    model = models.load(NAME, weights=str(folder), options={"device_map": where})
+    assert len(_left(scratch)) == 2
+    side = model.sides["text"]
+    del model
+    gc.collect()
+    assert len(_left(scratch)) == 2, "a side of it is used"
+    side.collate([side.prepare("a", "en")])
+    del side
+    gc.collect()
+    assert _left(scratch) == []
+
+
+@pytest.mark.slow
+def test_a_killed_process_leaves_nothing_after_the_next_start(folder: Path, scratch: Path) -> None:
+    assert _hold(folder, "end").wait(timeout=60) == 0
+    assert _left(scratch) == [], "a process that ends takes it along"
+    killed, living = _hold(folder, "wait"), _hold(folder, "wait")
+    try:
+        assert len(_left(scratch)) == 4
+        killed.kill()
+        killed.wait()
+        foreign = scratch / "babelscope-weights-of-somebody"
+        foreign.mkdir()
+        models.load(NAME, weights=str(folder))
+        assert len(_left(scratch)) == 3 and foreign.is_dir(), "that of the living process, and what is not ours"
+    finally:
+        living.kill()
+        living.wait()

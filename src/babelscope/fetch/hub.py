@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import re
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -35,11 +36,12 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
     filter_repo_objects,
 )
 
-from babelscope.cache import cache_folder, naming_the_disk, sha256_of, write_atomically
+from babelscope.cache import LOCK_MODE, cache_folder, make_folder, naming_the_disk, sha256_of, write_atomically
 from babelscope.errors import DataError, FetchError
 from babelscope.fetch.archives import is_safe_name
+from babelscope.fetch.integrity import git_name, is_as_recorded
 from babelscope.fetch.progress import Progress, SilentProgress
-from babelscope.fetch.sources import WebFile
+from babelscope.fetch.sources import HubSnapshot, WebFile
 from babelscope.fetch.web import download_web_file
 
 #: Bytes. Files that git holds itself are small; a larger one without a sha256 is refused.
@@ -47,6 +49,9 @@ MAX_PLAIN_BYTES = 64 * 2**20
 
 #: Characters of a repository's name, as the hub allows them.
 MAX_NAME = 96
+
+#: Seconds within which it is known whether the hub answers.
+REACHED_WITHIN = 5.0
 
 Kind = Literal["dataset", "model"]
 _NAMED: dict[Kind, str] = {"dataset": "data set", "model": "model"}
@@ -98,17 +103,12 @@ def _checked(path: Path) -> CachedFile:
     if re.fullmatch(r"[0-9a-f]{64}", blob.name):
         digest, how = sha256_of(path), "sha256"
     elif re.fullmatch(r"[0-9a-f]{40}", blob.name):
-        digest, how = _git_name(path.read_bytes()), "git hash"
+        digest, how = git_name(path.read_bytes()), "git hash"
     else:  # a system without links keeps copies under the files' own names: nothing to hold them against
         return CachedFile(path, commit, sha256_of(path))
     if digest != blob.name:
         raise DataError(f"{path} is damaged ({how} differs): remove {blob} and run again")
     return CachedFile(path, commit, digest)
-
-
-def _git_name(data: bytes) -> str:
-    """Git's name of a file: https://git-scm.com/book/en/v2/Git-Internals-Git-Objects."""
-    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
 def hub_file(repository: str, path: str, *, revision: str = "main", kind: Kind = "dataset") -> HubFile:
@@ -212,7 +212,7 @@ def download_hub_file(file: HubFile, target: Path, progress: Progress | None = N
         reason = str(error) or type(error).__name__
         raise FetchError(f"no network to {file.url} ({reason}): run again when there is one") from error
     data = answer.content
-    if _git_name(data) != file.digest:
+    if git_name(data) != file.digest:
         raise FetchError(f"{file.url} is not the file that the hub told of (its git hash differs): run again")
     write_atomically(target, lambda temporary: temporary.write_bytes(data))
 
@@ -260,14 +260,19 @@ def hub_folder(
     FetchError
         If a file is not here and cannot be had, or is not what the hub told of.
     DataError
-        If a file in huggingface_hub's own cache is damaged.
+        If a file that was fetched before, or one in huggingface_hub's own cache, is damaged.
     """
     place, record = _place_of(repository, wanted, revision)
-    if known := _fetched_before(place, record):
+    if known := _fetched_before(repository, place, record):
         return known
     try:
         listed = hub_listing(repository, wanted, revision=revision, kind="model", needed=needed)
     except FetchError:
+        if kept := _unchecked(place, record):
+            (progress or SilentProgress()).say(
+                f"{repository} was fetched by an earlier version of babelscope, which kept no hashes: used unchecked"
+            )
+            return kept
         if kept := kept_by_huggingface(repository, wanted, revision=revision, kind="model"):
             return kept
         raise
@@ -276,13 +281,12 @@ def hub_folder(
     if all(cached) and cached[0] is not None:
         return HubFolder(cached[0].path.parents[len(Path(next(iter(files))).parts) - 1], commit, listed.licence)
     lock = cache_folder() / "locks" / f"hub-{place.name}.lock"
-    with naming_the_disk(lock):
-        lock.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(lock.parent)
     shown = progress or SilentProgress()
-    with filelock.FileLock(lock):  # two processes would append to one download
+    with filelock.FileLock(lock, mode=LOCK_MODE):  # two processes would append to one download
         for name, file in files.items():
             target = place / commit / name
-            if not target.is_file():
+            if not is_as_recorded(target, file.digest):
                 shown.start(f"{repository}: {name}", file.size)
                 try:
                     download_hub_file(file, target, shown)
@@ -291,7 +295,8 @@ def hub_folder(
                         raise FetchError(_gated(repository, "model")) from error
                     raise
                 shown.finish()
-        line = json.dumps({"commit": commit, "files": list(files), "licence": listed.licence}) + "\n"
+        digests = {name: file.digest for name, file in files.items()}
+        line = json.dumps({"commit": commit, "files": digests, "licence": listed.licence}) + "\n"
         write_atomically(record, lambda temporary: temporary.write_text(line, encoding="utf-8"))
     return HubFolder(place / commit, commit, listed.licence)
 
@@ -306,14 +311,117 @@ def _place_of(repository: str, wanted: Sequence[str], revision: str) -> tuple[Pa
     return place, place / f"{key}.json"
 
 
-def _fetched_before(place: Path, record: Path) -> HubFolder | None:
+def _fetched_before(repository: str, place: Path, record: Path) -> HubFolder | None:
+    """Return a folder all of whose files were fetched before; None if one is missing, or hashes were not kept.
+
+    Raises
+    ------
+    DataError
+        If a file is not what was fetched.
+    """
+    try:
+        told = json.loads(record.read_text(encoding="utf-8"))
+        folder, digests = place / str(told["commit"]), dict(told["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if not all((folder / name).is_file() for name in digests):
+        return None
+    for name, digest in digests.items():
+        if not is_as_recorded(folder / name, digest):
+            raise DataError(
+                f"{folder / name} is damaged (it is not as it was fetched): run 'babelscope fetch hf:{repository}', "
+                f"which gets it again"
+            )
+    return HubFolder(folder, folder.name, str(told.get("licence", "")))
+
+
+def _unchecked(place: Path, record: Path) -> HubFolder | None:
+    """Return a folder that an earlier version fetched, which kept the names of files alone."""
     try:
         told = json.loads(record.read_text(encoding="utf-8"))
         folder = place / str(told["commit"])
-        whole = all((folder / name).is_file() for name in told["files"])
+        whole = isinstance(told["files"], list) and all((folder / name).is_file() for name in told["files"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return HubFolder(folder, folder.name, str(told.get("licence", ""))) if whole else None
+
+
+class CachedModel(NamedTuple):
+    """What was fetched of a model: where its files are, and their recorded digests (empty if there is none)."""
+
+    name: str
+    folder: Path
+    digests: dict[str, str]
+
+
+def cached_models() -> Iterator[CachedModel]:
+    """Yield what was fetched of each model by its hub id."""
+    for record in sorted((cache_folder() / "hub").glob("*/*.json")):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            told = json.loads(record.read_text(encoding="utf-8"))
+            files = told["files"]
+            digests = dict(files) if isinstance(files, dict) else dict.fromkeys(files, "")
+            name = record.parent.name.replace("--", "/", 1)
+            yield CachedModel(name, record.parent / str(told["commit"]), digests)
+
+
+def remove_damaged(repository: str, *, every: bool = False) -> None:
+    """Remove the files of a model that are not as they were fetched, or all: they are fetched again where needed."""
+    for cached in cached_models():
+        if cached.name == repository:
+            for name, digest in cached.digests.items():
+                if every or (digest and not is_as_recorded(cached.folder / name, digest, full=True)):
+                    with naming_the_disk(cached.folder / name):
+                        (cached.folder / name).unlink(missing_ok=True)
+
+
+def check_hub(seconds: float | None = None) -> None:
+    """Find out whether the hub answers at all, soon: names that are not resolved can take a minute otherwise.
+
+    Raises
+    ------
+    FetchError
+        If it does not, or offline mode forbids to ask.
+    """
+    seconds = REACHED_WITHIN if seconds is None else seconds
+    url = huggingface_hub.constants.ENDPOINT
+    if huggingface_hub.constants.HF_HUB_OFFLINE:
+        raise FetchError("the hub is not asked, for HF_HUB_OFFLINE is set")
+    reasons: list[str] = [f"no answer in {seconds:g} s"]
+
+    def ask() -> None:
+        try:
+            httpx.head(url, timeout=seconds)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            reasons.append(str(error) or type(error).__name__)
+        else:
+            reasons.append("")
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(seconds)
+    if reasons[-1]:
+        raise FetchError(f"no network to {url} ({reasons[-1]}): run again when there is one")
+
+
+def download_snapshot(source: HubSnapshot, folder: Path, progress: Progress) -> None:
+    """Download the files of a commit into a folder; those that are there whole are kept.
+
+    Raises
+    ------
+    FetchError
+        If the hub does not answer, lacks a file, or has other weights than were pinned.
+    """
+    check_hub()
+    listed = hub_listing(source.repository, source.files, revision=source.revision, kind="model")
+    weights = listed.files.get("model.safetensors")
+    if weights is None or weights.digest != source.sha256:
+        raise FetchError(f"{source}: model.safetensors is not the file that was pinned (sha256 differs)")
+    for name, file in listed.files.items():
+        if not is_as_recorded(folder / name, file.digest):
+            progress.start(f"{source.repository}: {name}", file.size)
+            download_hub_file(file, folder / name, progress)
+            progress.finish()
 
 
 class Listing(NamedTuple):

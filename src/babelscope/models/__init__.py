@@ -25,6 +25,7 @@ from babelscope.models import naming
 from babelscope.models.catalogue import CATALOGUE, Declaration
 from babelscope.models.options import LoadOptions
 from babelscope.models.weights.places import HUB, local_path
+from babelscope.scratch import sweep
 
 if TYPE_CHECKING:
     from babelscope.models.base import Batch, Modality, Model, Point, Prepared, Side, Stage, WeightsFile
@@ -403,6 +404,7 @@ def load(
     DataError
         If weights are damaged.
     """
+    sweep()
     names = parts(name)
     check_window(name, window_seconds)
     chosen = weights_by_part(name, weights)

@@ -20,7 +20,7 @@ from babelscope.models.adapters.embedding import Embedding
 from babelscope.models.adapters.text import TextSide, text_points
 from babelscope.models.base import Batch, Model, WeightsFile, dtype_named, ready
 from babelscope.models.options import LoadOptions
-from babelscope.models.weights.containers import blank, filled, read_asset
+from babelscope.models.weights.containers import authors_folder, blank, filled, read_asset
 from babelscope.models.weights.folder import load_pretrained, planned_config, read_tokenizer
 from babelscope.models.weights.places import expanded, locate
 
@@ -96,17 +96,19 @@ def load(options: LoadOptions) -> Model:
     )
 
 
-def counter(weights: str | None = None) -> Callable[[str, str], int] | None:
+def counter(weights: str | None = None, *, asset: str = ASSET) -> Callable[[str, str], int] | None:
     """Return what counts the tokens of a text, given with its language; None if the tokenizer is not here."""
     try:
-        file = (expanded(weights) if weights else asset_folder(ASSET)) / "tokenizer.json"
+        file = (expanded(weights) if weights else asset_folder(asset)) / "tokenizer.json"
     except BabelscopeError:
         return None
     tokenizer = cache(lambda: read_tokenizer(file))  # takes much memory: only if a text is to be counted
     return (lambda text, language: len(tokenizer().encode(PREFIX + text).ids)) if file.is_file() else None
 
 
-def read(weights: str | None = None) -> tuple[BertModel, Tokenizer, tuple[WeightsFile, ...], tuple[str, ...]]:
+def read(
+    weights: str | None = None, *, asset: str = ASSET
+) -> tuple[BertModel, Tokenizer, tuple[WeightsFile, ...], tuple[str, ...]]:
     """Read the model and its tokenizer: from the fetched asset, or from a local folder or hub id.
 
     Returns
@@ -124,14 +126,13 @@ def read(weights: str | None = None) -> tuple[BertModel, Tokenizer, tuple[Weight
     DataError
         If weights or tokenizer are missing, cut short or of another model.
     """
-    if weights:
-        place = locate(weights)
+    if place := locate(weights) if weights else authors_folder(asset):
         model, files = load_pretrained(BertModel, place, ignore_unexpected=HEADS, add_pooling_layer=False)
         return model, read_tokenizer(place.folder / "tokenizer.json", model.config.vocab_size), files, ()
-    folder = asset_folder(ASSET)
+    folder = asset_folder(asset)
     container = read_asset(ASSET, folder)
     model = filled(BertModel, container.config, container.state, add_pooling_layer=False)
-    return model, read_tokenizer(folder / "tokenizer.json"), container.weights(ASSET), (container.note,)
+    return model, read_tokenizer(folder / "tokenizer.json"), container.weights(asset), (container.note,)
 
 
 def planned(name: str, folder: str | None = None) -> Model:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import nn
 from babelscope.errors import UsageError
 from babelscope.models.base import dtype_named, ready
 from babelscope.models.options import LoadOptions
+from babelscope.scratch import Scratch
 
 #: The option of families whose parts can be put on several devices.
 DEVICE_MAP = "device_map"
@@ -62,7 +62,12 @@ def place_parts(parts: Mapping[str, nn.Module], options: LoadOptions) -> dict[st
     else:
         chosen = {path: _device(device) for path, device in _covering(wanted, whole).items()}
     computing = next((device for device in chosen.values() if isinstance(device, int)), "cpu")
-    folder = tempfile.mkdtemp(prefix="babelscope-weights-") if "disk" in chosen.values() else None
+    folder = None
+    if "disk" in chosen.values():
+        scratch = Scratch()
+        folder = str(scratch.folder)
+        for part in parts.values():  # the weights are there as long as any part of the model
+            part.__dict__["scratch"] = scratch
     accelerate.dispatch_model(whole, chosen, main_device=computing, offload_dir=folder, force_hooks=True)
     return {
         DEVICE_MAP: {path: f"cuda:{device}" if isinstance(device, int) else device for path, device in chosen.items()}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ from babelscope.fetch import asset_folder
 from babelscope.models.adapters.speech import Features, SpeechSide
 from babelscope.models.base import Model, Point, Stage, WeightsFile, dtype_named, layer_points, ready
 from babelscope.models.options import LoadOptions
-from babelscope.models.weights.containers import blank, filled, read_asset
+from babelscope.models.weights.containers import authors_folder, blank, filled, read_asset
 from babelscope.models.weights.folder import load_pretrained, planned_config
 
 SAMPLE_RATE = 16_000
@@ -199,8 +199,8 @@ def read(
     DataError
         If weights are missing, cut short or of another model.
     """
-    if weights:
-        whole, files = load_pretrained(WhisperForConditionalGeneration, weights)
+    if place := weights or authors_folder(ASSET):
+        whole, files = load_pretrained(WhisperForConditionalGeneration, place)
         return _cut_encoder(whole.config, whole.model.encoder.state_dict(), window), files
     container = read_asset(ASSET, asset_folder(ASSET))
     prefix = "model.encoder."
@@ -242,10 +242,14 @@ class Transcriber:
     """
 
     def __init__(self) -> None:
-        folder = asset_folder(ASSET)
-        config, state, *_ = read_asset(ASSET, folder)
-        self.model: Any = filled(WhisperForConditionalGeneration, config, state).eval()
+        folder, self.model = asset_folder(ASSET), cast(Any, None)
         self.tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
+        if place := authors_folder(ASSET):  # that says itself how it generates
+            self.model, _ = load_pretrained(WhisperForConditionalGeneration, place)
+            self.features = WhisperFeatureExtractor(feature_size=self.model.config.num_mel_bins)
+            return
+        config, state, *_ = read_asset(ASSET, folder)
+        self.model = filled(WhisperForConditionalGeneration, config, state).eval()
         self.features = WhisperFeatureExtractor(feature_size=config.num_mel_bins)
         said = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         number = self.tokenizer.convert_tokens_to_ids

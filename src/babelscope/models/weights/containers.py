@@ -13,7 +13,9 @@ from transformers.initialization import no_init_weights
 
 from babelscope.cache import sha256_of
 from babelscope.errors import DataError
+from babelscope.fetch import asset_folder, asset_source
 from babelscope.models.base import WeightsFile
+from babelscope.models.weights.places import Place
 
 #: Entry-point group of readers: each, by an asset's name, takes the asset's folder and returns a :class:`Container`.
 ENTRY_POINTS = "babelscope.weights"
@@ -41,6 +43,20 @@ class Container(NamedTuple):
     def weights(self, asset: str) -> tuple[WeightsFile, ...]:
         """Return which file was read."""
         return (WeightsFile(self.file.name, sha256_of(self.file), f"asset {asset}"),)
+
+
+def authors_folder(asset: str) -> Place | None:
+    """Return the folder of a fetched asset in transformers' own format, as its authors publish it; None of another.
+
+    Raises
+    ------
+    FetchError
+        If the asset is not here.
+    DataError
+        If a file of it is damaged.
+    """
+    folder = asset_folder(asset)
+    return Place(folder, asset_source(asset)) if (folder / "model.safetensors").is_file() else None
 
 
 def read_asset(asset: str, folder: Path) -> Container:

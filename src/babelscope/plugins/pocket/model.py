@@ -56,6 +56,7 @@ from babelscope.models.e5 import EMBEDDING
 from babelscope.models.options import LoadOptions
 from babelscope.models.padding import pad
 from babelscope.models.weights.places import expanded
+from babelscope.plugins.pocket import E5_ASSET
 from babelscope.plugins.pocket.adapter import (
     LONGEST_WINDOW,
     SAMPLE_RATE,
@@ -393,7 +394,7 @@ def load(options: LoadOptions) -> Model:
     _chosen(options)
     place = _Place(options.weights)
     encoder, heard = whisper.read(place.folder("whisper"), LONGEST_WINDOW)
-    model, tokenizer, read, notes = e5.read(place.folder("e5"))
+    model, tokenizer, read, notes = e5.read(place.folder("e5"), asset=E5_ASSET)
     for module in (encoder, model):
         ready(module, options.device, dtype_named(options.dtype))  # in place
     return _joined(options, Frozen(options, encoder, model, tokenizer, heard, read, notes))
@@ -494,7 +495,7 @@ def planned(name: str, folder: str | None = None) -> Model:
 def counter(weights: str | None = None) -> Callable[[str, str], int] | None:
     """Return what counts the tokens of a text, given with its language; None if the tokenizer is not here."""
     try:
-        return e5.counter(_Place(weights).folder("e5"))
+        return e5.counter(_Place(weights).folder("e5"), asset=E5_ASSET)
     except DataError:
         return None
 
