@@ -43,7 +43,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "gaps": BELOW | {"corpora", "models", "capture", "similarity"},
     "neurons": {"errors", "cache", "stages", "similarity"},
     "tokens": BELOW | {"corpora", "models", "capture", "similarity", "gaps"},
-    "sections": BELOW | {"corpora", "models", "capture", "similarity", "gaps", "neurons", "tokens"},
+    "interventions": BELOW | {"corpora", "models", "capture", "similarity"},
+    "sections": BELOW | {"corpora", "models", "capture", "similarity", "gaps", "neurons", "tokens"} | {"interventions"},
     "report": BELOW | {"gaps"},
     "monitor": BELOW | {"corpora", "models", "capture", "similarity", "gaps"},
     "check": BELOW | {"similarity", "gaps"},
@@ -52,9 +53,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "preflight": BELOW | {"corpora", "models", "similarity", "gaps"},
     "study": BELOW
     | {"corpora", "models", "capture", "similarity", "engines", "gaps", "report", "preflight"}
-    | {"neurons", "tokens", "sections"},
+    | {"neurons", "tokens", "interventions", "sections"},
     "corpus_check": BELOW | {"corpora", "preflight", "study"},
-    "forecast": BELOW | {"corpora", "models", "capture", "study"},
+    "forecast": BELOW | {"corpora", "models", "capture", "sections", "study"},
     "cli": BELOW
     | {"corpora", "models", "capture", "similarity", "engines", "gaps", "report"}
     | {"study", "forecast", "search", "check", "runs", "corpus_check"},

@@ -23,7 +23,8 @@ from babelscope.corpora import Corpus
 from babelscope.corpora.checks.output import in_short
 from babelscope.models import Modality, Model, Prepared
 from babelscope.models.planning import Plan
-from babelscope.study import Study, check_start, checked_corpus, summon
+from babelscope.sections import check_sections, costs
+from babelscope.study import Study, asked_sections, check_start, checked_corpus, summon
 
 #: Utterances of each modality that are tried: the shortest, some between, the longest.
 TRIED = 4
@@ -80,6 +81,8 @@ class Forecast:
         What running those utterances again takes on this machine.
     warnings : tuple of str
         What the check of the corpus warns of.
+    sections : tuple of (str, str)
+        What each further section of the study takes, as label and value.
     """
 
     sentences: int
@@ -93,6 +96,7 @@ class Forecast:
     second_seconds: float = 0.0
     tokens: PositionsPlan | None = None
     tokens_seconds: float = 0.0
+    sections: tuple[tuple[str, str], ...] = ()
 
     def rows(self) -> list[tuple[str, str]]:
         """Return the forecast as label and value, for printing."""
@@ -126,6 +130,7 @@ class Forecast:
                     f"{_hours(self.tokens_seconds)} more on this machine",
                 )
             )
+        told += self.sections
         told.append(("memory", f"{self.memory / 1e9:.2f} GB for the weights"))
         told.append(("disk", f"{self.disk / 1e9:.3f} GB for the activations, before compression"))
         told.append(("comparisons", f"{self.comparisons} pairs of representations, each under every measure"))
@@ -157,6 +162,7 @@ def forecast(study: Study) -> Forecast:
     planned = check_start(study)
     corpus, check = checked_corpus(study, planned)
     model = summon(study)
+    check_sections(asked_sections(study), model)
     sides = tuple(_try(model, modality, corpus) for modality in model.modalities)
     memory = Plan(model, from_weights=True).memory[study.model.dtype]
     cells = len(corpus.sentences) * len(corpus.languages)
@@ -181,6 +187,15 @@ def forecast(study: Study) -> Forecast:
         * sum(number for _, number in second),
         tokens,
         tokens.shared * sum(side.seconds for side in sides) if tokens is not None else 0.0,
+        tuple(
+            costs(
+                asked_sections(study),
+                model,
+                len(corpus.sentences),
+                len(corpus.languages),
+                {side.modality: side.seconds / side.utterances for side in sides},
+            )
+        ),
     )
 
 

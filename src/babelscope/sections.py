@@ -19,13 +19,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from babelscope.capture.jobs import How
 from babelscope.capture.position_encoding import encode_positions
 from babelscope.capture.positions import place_of_positions
 from babelscope.capture.store import Activations
 from babelscope.corpora import Corpus
-from babelscope.errors import BabelscopeError
+from babelscope.errors import BabelscopeError, UsageError
 from babelscope.gaps.parts import Parts
 from babelscope.gaps.result import Result
+from babelscope.interventions import PatchOptions, patch_table, plan_patch, points_to_patch
 from babelscope.models.base import Model
 from babelscope.neurons import NeuronOptions, neuron_tables
 from babelscope.tokens import TokenOptions
@@ -44,6 +46,10 @@ class Material:
     Attributes
     ----------
     model : Model
+    has_weights : bool
+        Whether the model can be run in this process.
+    how : How
+        How its utterances are batched.
     corpus : Corpus
     activations : Activations
     folder : Path
@@ -58,6 +64,8 @@ class Material:
     """
 
     model: Model
+    has_weights: bool
+    how: How
     corpus: Corpus
     activations: Activations
     folder: Path
@@ -112,10 +120,86 @@ def _tokens(material: Material, options: TokenOptions, checkpoint: Path | None) 
     return {"tokens_rounding": positions.rounding()}
 
 
+def _patch(material: Material, options: PatchOptions, checkpoint: Path | None) -> dict[str, pd.DataFrame]:
+    _needs_weights("patch", material)
+    table = patch_table(
+        material.model,
+        material.corpus,
+        material.activations,
+        options,
+        clusters=material.clusters,
+        seed=material.seed,
+        how=material.how,
+        checkpoint=checkpoint,
+        progress=lambda done, total: material.tell("patching", done, total),
+        notice=material.notes.append,
+    )
+    return {"patch": table}
+
+
+def _needs_weights(name: str, material: Material) -> None:
+    if not material.has_weights:
+        raise UsageError(f"{name}: the model runs on other machines; choose engine = 'local'")
+
+
 KNOWN: dict[str, Section] = {
     "neurons": Section("selective features", ("neurons", "neurons_top", "neurons_overlap", "neurons_match"), _neurons),
     "tokens": Section("positions", ("tokens_rounding",), _tokens),
+    "patch": Section("patching", ("patch",), _patch),
 }
+
+
+def check_sections(asked: Mapping[str, Any], model: Model) -> None:
+    """Refuse what a section names and the model does not have, before anything is encoded.
+
+    Raises
+    ------
+    UsageError
+        If a pattern matches no point.
+    """
+    for name, options in asked.items():
+        patterns = getattr(options, "points", None)
+        if name == "patch" and patterns is not None:
+            points_to_patch(model, patterns)
+        elif patterns is not None:
+            try:
+                model.select_points(patterns)
+            except UsageError as error:
+                raise UsageError(f"{name}.{error}") from error
+
+
+def costs(
+    asked: Mapping[str, Any], model: Model, sentences: int, languages: int, seconds: Mapping[str, float]
+) -> list[tuple[str, str]]:
+    """Say what each section that is asked for takes, as label and value.
+
+    Parameters
+    ----------
+    asked : mapping of section to its options, or None
+    model : Model
+    sentences, languages : int
+    seconds : mapping of modality to float
+        One forward pass of an utterance on this machine.
+    """
+    told: list[tuple[str, str]] = []
+    if asked.get("neurons") is not None:
+        widest = max(point.width for side in model.sides.values() for point in side.points)
+        size = 4 * widest * sentences * languages + 200e6
+        told.append(("neurons", f"no forward pass; {size / 1e9:.2f} GB in memory at most"))
+    if (options := asked.get("patch")) is not None:
+        try:
+            plan = plan_patch(model, options, sentences, languages)
+            hours = plan.passes * seconds.get("speech", 0.0) / 3600
+            told.append(
+                (
+                    "patch",
+                    f"{plan.passes} forward passes at {len(plan.points)} points, {hours:.1f} h on this machine at most "
+                    f"(what comes before a point runs once); {plan.memory / 1e6:.0f} MB in memory",
+                )
+            )
+        except UsageError as error:
+            told.append(("patch", str(error)))
+    return told
 
 
 def add_sections(result: Result, asked: Mapping[str, BaseModel | None], material: Material) -> None:

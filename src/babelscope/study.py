@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from babelscope import corpora, models
 from babelscope.capture.encoding import BLOCK, encode
-from babelscope.capture.jobs import BATCH_SIZE
+from babelscope.capture.jobs import BATCH_SIZE, How
 from babelscope.capture.layout import check_store_dtype
 from babelscope.capture.places import is_url, place_of
 from babelscope.capture.pooling import pooling_named
@@ -50,6 +50,7 @@ from babelscope.gaps.old_names import current_controls, current_keys, current_ki
 from babelscope.gaps.parts import PARTS, forget
 from babelscope.gaps.result import CONTROLS, DEFAULT_CONTROLS, KINDS, Result
 from babelscope.gaps.scoring import DEFAULT_MEASURES, DEFAULT_PERMUTATIONS, compare
+from babelscope.interventions import PatchOptions
 from babelscope.key_values import merged
 from babelscope.models.base import MODALITIES, Model, Stage, dtype_named
 from babelscope.models.catalogue import CATALOGUE
@@ -58,7 +59,7 @@ from babelscope.models.weights.places import looks_local
 from babelscope.neurons import NeuronOptions
 from babelscope.preflight import check_assets, check_comparisons, check_model, check_output, limits_of, refuse, too_few
 from babelscope.report import write_report
-from babelscope.sections import SECTIONS, Material, add_sections
+from babelscope.sections import SECTIONS, Material, add_sections, check_sections
 from babelscope.similarity import MEASURES, parse_measure
 from babelscope.similarity.blocks import computed_by
 from babelscope.tokens import TokenOptions
@@ -144,7 +145,7 @@ class ModelTable(_Table):
 
 
 #: Sections of a study file that are run only where they are there.
-SECTION_TABLES: dict[str, type[BaseModel]] = {"neurons": NeuronOptions, "tokens": TokenOptions}
+SECTION_TABLES: dict[str, type[BaseModel]] = {"neurons": NeuronOptions, "tokens": TokenOptions, "patch": PatchOptions}
 
 
 def store_beside(result: Result, folder: Path) -> Path | str:
@@ -229,6 +230,9 @@ class Study(_Table):
     )
     neurons: NeuronOptions | None = Field(None, description="which features carry a modality or a language")
     tokens: TokenOptions | None = Field(None, description="a few sentences whose positions are kept, not pooled")
+    patch: PatchOptions | None = Field(
+        None, description="whether closing the gap between speech and text changes the output"
+    )
 
     @field_validator("controls")
     @classmethod
@@ -821,6 +825,7 @@ def run(
     with open_engine(study.engine, address=address, replicas=study.replicas, tell=tell) as engine:
         tell("loading the model", 0, 0)
         model = _warning(summon_on(engine, study), study, corpus)
+        check_sections(asked_sections(study), model)
         others = [_variant(model, study.model, table) if engine.has_weights else None for table in study.baselines]
         store = store_of(study)
         activations = encode(
@@ -850,7 +855,19 @@ def run(
             }
             result.meta["corpus_check"] = {"problems": problems_to_json(check), "sampled": list(check.sampled)}
             result.meta["caveats"] = with_corpus_caveat(result.meta["caveats"], check.problems)
-            add_sections(result, _sections(study), _material(study, model, corpus, activations, tell))
+            rows = compared(activations, study.clusters)
+            material = Material(
+                model,
+                engine.has_weights,
+                How(**{name: value for name, value in study.model.how().items() if name != "workers"}),
+                corpus,
+                rows,
+                study.output,
+                study.seed,
+                None if study.clusters == "none" else rows.clusters,
+                tell,
+            )
+            add_sections(result, asked_sections(study), material)
             save(result, study.output, store)
             forget(study.output / SECTIONS)
             tell("writing the report", 0, 0)
@@ -858,15 +875,9 @@ def run(
     return Outcome(result, report, study.output, time.monotonic() - started)
 
 
-def _sections(study: Study) -> dict[str, BaseModel | None]:
+def asked_sections(study: Study) -> dict[str, BaseModel | None]:
     """Return what a study asks of each section."""
     return {name: getattr(study, name) for name in SECTION_TABLES}
-
-
-def _material(study: Study, model: Model, corpus: Corpus, activations: Activations, tell: Progress) -> Material:
-    activations = compared(activations, study.clusters)
-    clusters = None if study.clusters == "none" else activations.clusters
-    return Material(model, corpus, activations, study.output, study.seed, clusters, tell)
 
 
 def encode_seconds(

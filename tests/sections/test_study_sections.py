@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from babelscope.errors import UsageError
+from babelscope.forecast import forecast
 from babelscope.gaps import Result
 from babelscope.study import Study, run
 
@@ -69,3 +71,23 @@ def test_what_a_section_cannot_do_is_a_line_and_the_rest_goes_on(study: dict[str
 def test_a_wrong_key_is_named(study: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=r"neurons\.permutation: there is no such key; did you mean 'permutations'"):
         Study.parse(study | {"neurons": {"permutation": 99}})
+
+
+def test_patching_is_in_the_result_and_its_cost_is_said_before(study: dict[str, Any], tmp_path: Path) -> None:
+    asked = Study.parse(study | {"patch": {"n": 8, "kinds": ["centroid"], "points": ["shared.layer.1"]}})
+    rows = dict(forecast(asked).rows())
+    assert re.fullmatch(
+        r"352 forward passes at 1 points, [0-9.]+ h on this machine at most \(what comes before a point runs once\); "
+        r"0 MB in memory",
+        rows["patch"],
+    )
+    result = run(asked).result
+    assert result.meta["sections"]["patch"]["notes"] == [
+        "patch: pocket has no output layer over a vocabulary here: the next token is not compared"
+    ]
+    assert set(result.tables["patch"]["outcome"]) >= {"retrieval_same", "cosine_across"}
+    assert not (tmp_path / "out" / ".sections").exists()
+    with pytest.raises(UsageError, match=r"patch\.points: 'shared\.pooled' is no shared point with positions"):
+        run(Study.parse(study | {"patch": {"points": ["shared.pooled"]}}))
+    with pytest.raises(UsageError, match=r"neurons\.points: model pocket has no point 'shared\.layr'"):
+        run(Study.parse(study | {"neurons": {"points": ["shared.layr"]}}))
