@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
-from babelscope.cli import main
+from babelscope.cli import console, main
 from babelscope.errors import FetchError
+from babelscope.gaps import Result
+from babelscope.similarity import MEASURES
+from babelscope.study import Study, describe_keys
 
-COMMANDS = ("demo", "run", "fetch", "corpora", "models", "encode", "compare", "report")
+COMMANDS = ("demo", "run", "fetch", "corpora", "models", "measures", "schema", "encode", "compare", "report", "search")
 
 
 @pytest.fixture
@@ -51,6 +59,11 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
     assert _told(capsys, "--version") == (0, f"babelscope {version('babelscope')}", "")
 
 
+def test_without_a_command_there_is_help(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = _told(capsys)
+    assert code == 0 and all(command in out for command in COMMANDS)
+
+
 def test_a_study_by_hand_in_three_steps(capsys: pytest.CaptureFixture[str], study_file: Path) -> None:
     out_folder = study_file.parent / "out"
     code, out, err = _told(capsys, "encode", str(study_file))
@@ -72,6 +85,87 @@ def test_a_study_by_hand_in_three_steps(capsys: pytest.CaptureFixture[str], stud
     assert (out_folder / "report.html").exists()
 
 
+def test_keys_of_a_study_are_set_on_the_command_line(
+    capsys: pytest.CaptureFixture[str], study_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if they stood in the file, but that relative paths are the working folder's."""
+    here = study_file.parent / "elsewhere"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    settings = [
+        "--set",
+        "output=mine",
+        "--set",
+        "corpus.n=8",
+        "--set",
+        "measures=[linear_cka]",
+        "--set",
+        "intervals=false",
+    ]
+    assert main(["run", str(study_file), "--languages", "xb,xa", *settings, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert Path(told["folder"]) == here / "mine"
+    result = Result.load(here / "mine")
+    keys = result.meta["study"]["keys"]
+    assert keys["corpus"]["languages"] == ["xb", "xa"] and keys["corpus"]["n"] == result.meta["corpus"]["n"] == 8
+    assert keys["measures"] == result.meta["options"]["measures"] == ["linear_cka"]
+    assert Study.parse(keys).keys() == keys
+    # One of its languages, compared alone, has the same scores.
+    store = str(here / "mine" / "activations.zarr")
+    choices = ["--languages", "xa", "--set", "measures=[linear_cka]", "--set", "intervals=false"]
+    assert main(["compare", store, "-o", "alone", *choices, "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+    alone = Result.load("alone")
+    assert alone.meta["corpus"]["languages"] == ["xa"] and set(alone.scores["language_a"]) == {"xa"}
+    columns = ["point_a", "measure", "control", "value"]
+    of_both = result.scores[(result.scores["language_a"] == "xa") & (result.scores["language_b"] == "xa")]
+    pd.testing.assert_frame_equal(
+        alone.scores[columns].sort_values(columns).reset_index(drop=True),
+        of_both[columns].sort_values(columns).reset_index(drop=True),
+    )
+
+
+def test_quiet_is_a_path_and_verbose_says_what_each_step_takes(
+    capsys: pytest.CaptureFixture[str], study_file: Path
+) -> None:
+    settings = ["--set", "intervals=false", "--set", "compute_baselines=false"]
+    assert main(["--quiet", "run", str(study_file), *settings]) == 0
+    assert capsys.readouterr() == (f"{study_file.parent / 'out' / 'report.html'}\n", "")
+    assert main(["run", str(study_file), *settings, "-v"]) == 0
+    told = capsys.readouterr()
+    assert (
+        "babelscope" in told.err and "cache folder" in told.err and re.search(r"loading the model: \d+\.\d s", told.err)
+    )
+    assert "Report (" in told.out
+
+
+def test_time_left_is_told_where_there_is_no_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments = iter((0.0, 11.0, 12.0, 25.0))
+    monkeypatch.setattr("babelscope.cli.console.time", SimpleNamespace(monotonic=lambda: next(moments)))
+    console.volume.set()
+    with console.showing() as tell:
+        for done in (0, 11, 12, 25):
+            tell("encoding", done, 100)
+    assert capsys.readouterr().err.splitlines() == [
+        "encoding …",
+        "encoding: 11 of 100, 1/s, 0:01:29 left",
+        "encoding: 25 of 100, 1/s, 0:01:15 left",
+    ]
+
+
+def test_the_schema_knows_every_key(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["schema", "--output", str(tmp_path / "study.schema.json")]) == 0
+    schema = json.loads((tmp_path / "study.schema.json").read_text(encoding="utf-8"))
+    keys = set(schema["properties"])
+    for name, described in schema["properties"].items():
+        for table in re.findall(r"#/\$defs/(\w+)", json.dumps(described)):
+            keys |= {f"{name}.{key}" for key in schema["$defs"][table]["properties"]}
+    assert {key for key, _ in describe_keys()} <= keys
+    assert schema["additionalProperties"] is False and "asterisk" in str(schema["$defs"]["CorpusTable"])
+
+
 def test_a_study_in_one_command(capsys: pytest.CaptureFixture[str], study_file: Path) -> None:
     code, out, err = _told(capsys, "run", str(study_file))
     assert code == 0, err
@@ -85,6 +179,73 @@ def test_lists_and_shows(capsys: pytest.CaptureFixture[str]) -> None:
     assert code == 0 and all(name in out for name in ("whisper-base", "e5-small")) and "whisper-base+e5-small" in err
     code, out, _ = _told(capsys, "fetch")
     assert code == 0 and "CC-BY" in out
+
+
+LISTINGS = (
+    ["fetch"],
+    ["corpora"],
+    ["models"],
+    ["models", "list"],
+    ["models", "show", "whisper-base"],
+    ["measures"],
+)
+
+
+@pytest.mark.parametrize("arguments", LISTINGS, ids=" ".join)
+def test_every_listing_is_json_too(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    assert main([*arguments, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)
+
+
+def test_in_a_pipe_a_model_is_a_line_with_all_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "list", "--json"]) == 0
+    known = json.loads(capsys.readouterr().out)
+    assert main(["models"]) == 0
+    heads, *lines = capsys.readouterr().out.splitlines()
+    assert re.split("  +", heads) == ["kind", "name", "size", "licence", "languages", "summary"]
+    assert [re.split("  +", line)[1] for line in lines] == [row["name"] for row in known]
+    assert all(row["summary"] in line for row, line in zip(known, lines, strict=True))
+
+
+def test_measures_say_what_they_are_invariant_to(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["measures", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    rows = {row["name"]: row for row in told["measures"]}
+    assert rows.keys() == set(MEASURES)
+    assert rows["svcca"]["invariant_to"] == ["rotation", "scale", "shift"] and rows["svcca"]["range"] == [0, 1]
+    assert "modality_similarity" in {row["name"] for row in told["kinds"]}
+
+
+def test_what_lists_names_imports_no_torch() -> None:
+    program = (
+        "import sys; from babelscope.cli import main; "
+        "codes = [main(command.split()) for command in ('models', 'corpora', 'fetch')]; "
+        "sys.exit(any(codes) or 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("models show whisper-b", "whisper-base"),
+        ("models show whisper-base+e5-s", "whisper-base+e5-small"),
+        ("corpora show tux", "tuxpaint"),
+        ("fetch aster", "asterisk"),
+        ("run pap", "paper"),
+        ("run paper --languages sw", "sw_ke"),
+        ("compare x -m linear", "linear_cka"),
+        ("meas", "measures"),
+    ],
+)
+def test_a_shell_completes_names(typed: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    environment = {"_BABELSCOPE_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": f"babelscope {typed}"}
+    program = "import sys; sys.argv = ['babelscope']; from babelscope.cli import entry; entry()"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=os.environ | environment, capture_output=True, text=True, check=False
+    )
+    assert name in done.stdout, done.stderr[-2000:]
 
 
 @pytest.mark.assets
@@ -118,6 +279,17 @@ def test_the_names_of_points_are_whole_on_a_narrow_terminal(
         (["compare"], 2, "Missing argument"),
         (["compare", "x", "--permutations", "many"], 2, "permutations"),
         (["demo", "--sentences", "2"], 2, "sentences"),
+        (
+            ["run", "paper", "--set", "corpus.langauges=[en_us]"],
+            2,
+            "corpus.langauges: there is no such key; did you mean",
+        ),
+        (["run", "paper", "--set", "corpus.n"], 2, "--set corpus.n: write KEY=VALUE"),
+        (["run", "paper", "--set", "corpus.n=few"], 2, "corpus.n: Input should be a valid integer"),
+        (["run", "paper", "--set", "seed=1", "--set", "seed=2"], 2, "given twice"),
+        (["run", "paper", "--quiet", "--verbose"], 2, "choose one of them"),
+        (["compare", "x.zarr", "--set", "corpus.n=3"], 2, "the activations are encoded already"),
+        (["compare", "x.zarr", "--set", "measurs=[svcca]"], 2, "did you mean 'measures'"),
     ],
 )
 def test_a_mistake_is_one_line_and_its_code(

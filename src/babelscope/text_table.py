@@ -84,22 +84,28 @@ class TextTable:
         if not console.is_terminal:
             if self.group:
                 columns = [Column(self.group), *columns]
-            lines = _aligned(columns, self.records, _natural(columns, self.records))
-            yield from (*_lines(self.title, "", None), *lines, *_lines(self.caption, "", None))
+            yield from _lines(self.title, "", None)
+            yield from _aligned(columns, self.records, _natural(columns, self.records))
+            yield from _lines(self.caption, "", None)
             return
         room = options.max_width
-        widths, brief = _fitting(columns, self.records, room), [column for column in columns if not column.prose]
+        widths = _fitting(columns, self.records, room)
+        brief = _natural([column for column in columns if not column.prose], self.records)
+        prose_below = sum(brief) + len(GAP) * (len(brief) - 1) <= room
         yield from _lines(self.title, "bold", room)
-        for heading, group in groupby(self.records, key=lambda record: str(record.get(self.group, ""))):
-            if heading:
-                yield from (Text(), *_lines(heading, "bold", room))
+        for number, (heading, group) in enumerate(
+            groupby(self.records, lambda record: str(record.get(self.group, "")))
+        ):
             records = list(group)
-            if widths is not None:
-                yield from _aligned(columns, records, widths)
-            elif sum(_natural(brief, self.records)) + len(GAP) * (len(brief) - 1) <= room:
-                yield from _with_prose_below(brief, [column for column in columns if column.prose], records, room)
+            if widths is None and not prose_below:
+                lines = list(_blocks(columns, records, room))
             else:
-                yield from _blocks(columns, records, room)
+                aligned = _aligned(columns, records, widths) if widths else _prose_below(columns, records, brief, room)
+                head, *lines = aligned
+                yield from [head] if number == 0 else ()
+            if heading:
+                yield from (*([Text()] if number else []), *_lines(heading, "bold", room))
+            yield from lines
         yield from _lines(self.caption, "dim", room)
 
 
@@ -179,11 +185,12 @@ def _aligned(columns: Sequence[Column], records: Sequence[Mapping[str, Any]], wi
             yield _line(*parts)
 
 
-def _with_prose_below(
-    brief: Sequence[Column], prose: Sequence[Column], records: Sequence[Mapping[str, Any]], room: int
+def _prose_below(
+    columns: Sequence[Column], records: Sequence[Mapping[str, Any]], widths: Sequence[int], room: int
 ) -> Iterator[Text]:
-    """Yield the rows as lines of names and numbers, each with its prose below it."""
-    head, *lines = _aligned(brief, records, _natural(brief, records))
+    """Yield a line of heads, and the rows as lines of names and numbers, each with its prose below it."""
+    prose = [column for column in columns if column.prose]
+    head, *lines = _aligned([column for column in columns if not column.prose], records, widths)
     yield head
     indent = 2 * GAP
     for line, record in zip(lines, records, strict=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import altair as alt
 import numpy as np
 import pytest
@@ -195,7 +197,7 @@ def test_the_terminal_shows_first_best_and_last(result: Result) -> None:
         part["null_mean"].iloc[-1],
         part["chance_corrected"].iloc[-1],
     ]
-    assert line.split()[3:8] == [words.number(value) for value in expected]
+    assert re.split("  +", line)[2:7] == [words.number(value) for value in expected]
     assert part["point"].iloc[int(part["value"].argmax())] in line
     assert "SVCCA, variance 0.99 !" in text
 

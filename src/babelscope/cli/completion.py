@@ -31,7 +31,7 @@ def study_names(incomplete: str) -> list[str]:
 
 def languages_of(context: typer.Context, incomplete: str) -> list[str]:
     """Return the languages that the study names."""
-    study = str(context.params.get("study") or "")
+    study = str(context.params.get("study") or next(iter(context.args), ""))  # what is typed is not wholly parsed yet
     try:
         path = Path(study) if Path(study).is_file() else _comes_along(study)
         with path.open("rb") as handle:

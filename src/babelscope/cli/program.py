@@ -7,6 +7,7 @@ import inspect
 import platform
 from collections.abc import Callable, Sequence
 from importlib.metadata import version as version_of
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
 
@@ -94,7 +95,7 @@ def with_standard_output(arguments: Sequence[str]) -> list[str]:
     """Return what was typed, with a dash behind a --json that may have a file and has none."""
     words = [word for word in arguments if not word.startswith("-")]
     full: list[str] = []
-    for word, following in zip(arguments, [*arguments[1:], "--"], strict=True):
+    for word, following in zip_longest(arguments, arguments[1:], fillvalue="--"):
         bare = word == "--json" and following.startswith("-") and following != "-"
         full += [word, "-"] if bare and words[:2] in _JSON_FILE else [word]
     return full

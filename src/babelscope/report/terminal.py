@@ -6,65 +6,58 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
-from rich.table import Table
 from rich.text import Text
 
 from babelscope.gaps.result import Result
 from babelscope.report import select
 from babelscope.report.verdict import FirstScreen
 from babelscope.report.words import KIND_TITLES, measure_title, number, p_value
+from babelscope.text_table import Column, TextTable
 
 #: Lines on what was left out that a terminal shows.
 MOST_LINES = 20
 
 
-def summary_table(result: Result) -> Table:
+def summary_table(result: Result) -> TextTable:
     """Return the mean of every kind and measure at the first, the best and the last point.
 
     Parameters
     ----------
     result : Result
-        What a study found.
 
     Returns
     -------
-    rich.table.Table
-        One block a kind, one row a measure; columns: the mean at the first, best and last point, the null's mean, the
+    TextTable
+        One group a kind, one row a measure; columns: the mean at the first, best and last point, the null's mean, the
         chance-corrected mean and the range of the languages' or pairs' p-values, these three at the last point, and
         where the best is. A saturated measure is marked by ``!``.
     """
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
-    table.add_column("", overflow="fold")
-    for name in ("first", "best", "last", "null", "corr.", "p"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("best at", overflow="fold", min_width=16)
+    rows: list[dict[str, Any]] = []
     saturated = False
     for kind in select.kinds(result):
-        table.add_row(Text(KIND_TITLES[kind], style="bold"))
         for measure in select.measures(result):
-            part = select.curve(result, kind, measure)
-            mean = select.mean_of(part).dropna(subset=["value"])
+            named = {"kind": KIND_TITLES[kind], "measure": measure_title(measure)}
+            curve = select.curve(result, kind, measure)
+            mean = select.mean_of(curve).dropna(subset=["value"])
             if mean.empty:
-                table.add_row(Text(f" {measure_title(measure)}"), *[""] * 6, "not measured")
+                rows.append(named | {"best at": "not measured"})
                 continue
             first, last, best = mean.iloc[0], mean.iloc[-1], mean.iloc[int(mean["value"].argmax())]
-            flat = select.saturation(result, kind, measure)
-            saturated = saturated or flat is not None
-            p = select.rows(part, point=str(last["point"]))["p"].dropna()
-            table.add_row(
-                Text(f" {measure_title(measure)}{' !' if flat else ''}"),
-                number(first["value"]),
-                number(best["value"]),
-                number(last["value"]),
-                number(last["null_mean"]),
-                number(last["chance_corrected"]),
-                _range(float(p.min()), float(p.max())) if len(p) else number(None),
-                Text(str(best["point"])),
-            )
-    if saturated:
-        table.caption = "! gives nearly 1 to unrelated sentences: its values say little, judge by p"
-        table.caption_justify = "left"
-    return table
+            if select.saturation(result, kind, measure) is not None:
+                saturated, named["measure"] = True, f"{named['measure']} !"
+            p = select.rows(curve, point=str(last["point"]))["p"].dropna()
+            numbers = {
+                "first": first["value"],
+                "best": best["value"],
+                "last": last["value"],
+                "null": last["null_mean"],
+                "corr.": last["chance_corrected"],
+            }
+            ends = {"p": _range(float(p.min()), float(p.max())) if len(p) else "", "best at": str(best["point"])}
+            rows.append(named | {name: number(value) for name, value in numbers.items()} | ends)
+    columns = [Column(name, right=True) for name in ("first", "best", "last", "null", "corr.", "p")]
+    caption = "! gives nearly 1 to unrelated sentences: its values say little, judge by p" if saturated else ""
+    return TextTable(["measure", *columns, "best at"], rows, caption=caption, group="kind")
 
 
 def left_out(corpus: dict[str, Any]) -> list[str]:
@@ -81,7 +74,7 @@ def left_out(corpus: dict[str, Any]) -> list[str]:
     return [*lines[:MOST_LINES], f"… and {more} more: the report and result.json name them"] if more > 0 else lines
 
 
-def differences_table(differences: pd.DataFrame) -> Table:
+def differences_table(differences: pd.DataFrame) -> TextTable:
     """Return the means over languages or pairs of what :func:`babelscope.gaps.paired.paired` found.
 
     Parameters
@@ -89,34 +82,32 @@ def differences_table(differences: pd.DataFrame) -> Table:
     differences : DataFrame
         Columns :data:`babelscope.gaps.paired.PAIRED_COLUMNS`.
     """
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0), title_justify="left")
-    table.add_column("", no_wrap=True)
-    for name in ("first", "second", "difference", "95 %", "p"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.caption = (
+    means = differences[differences["group"] == "mean"]
+    rows = []
+    for (first, second, kind, measure), group in means.groupby(["first", "second", "kind", "measure"], sort=False):
+        compared = f"{first} and {second}: {KIND_TITLES[str(kind)]}, {measure_title(str(measure))}"
+        for row in group.to_dict("records"):
+            star = " *" if row["holds_for"] == "other sentences" else ""
+            rows.append(
+                {
+                    "compared": compared,
+                    "point": _points(row["point_a"], row["point_b"]) + star,
+                    "first": number(row["chance_corrected_a"]),
+                    "second": number(row["chance_corrected_b"]),
+                    "difference": number(row["difference"]),
+                    "95 %": f"{number(row['low'])} to {number(row['high'])}",
+                    "p": p_value(row["p"]),
+                }
+            )
+    numbers = [Column(name, right=True) for name in ("first", "second", "difference", "95 %", "p")]
+    caption = (
         "chance-corrected; above 0: more similar in the second; * for other sentences only, else for other languages "
         "too"
     )
-    table.caption_justify = "left"
-    means = differences[differences["group"] == "mean"]
-    for (first, second), stores in means.groupby(["first", "second"], sort=False):
-        table.add_row(Text(f"{first} and {second}", style="bold"))
-        for (kind, measure), part in stores.groupby(["kind", "measure"], sort=False):
-            table.add_row(Text(f"{KIND_TITLES[str(kind)]}, {measure_title(str(measure))}", style="bold"))
-            for row in part.to_dict("records"):
-                point = row["point_a"] if row["point_a"] == row["point_b"] else f"{row['point_a']} = {row['point_b']}"
-                table.add_row(
-                    Text(f" {point}{' *' if row['holds_for'] == 'other sentences' else ''}"),
-                    number(row["chance_corrected_a"]),
-                    number(row["chance_corrected_b"]),
-                    number(row["difference"]),
-                    f"{number(row['low'])} to {number(row['high'])}",
-                    p_value(row["p"]),
-                )
-    return table
+    return TextTable(["point", *numbers], rows, caption=caption, group="compared")
 
 
-def relations_table(relations: pd.DataFrame, given: Sequence[str] = ()) -> Table:
+def relations_table(relations: pd.DataFrame, given: Sequence[str] = ()) -> TextTable:
     """Return the point of every kind and measure that goes best with each task.
 
     Parameters
@@ -126,30 +117,30 @@ def relations_table(relations: pd.DataFrame, given: Sequence[str] = ()) -> Table
     given : sequence of str
         What was regressed out.
     """
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0), title_justify="left")
-    table.add_column("", overflow="fold")
-    for name in ("rho", "95 %", "p", "corrected"):
-        table.add_column(name, justify="right", no_wrap=True)
+    best = relations.groupby(["task", "kind", "measure"], sort=False).head(1)
+    rows = [
+        {
+            "task": f"{row['task']}, {row['languages']} languages",
+            "similarity": f"{KIND_TITLES[row['kind']]}, {measure_title(row['measure'])}",
+            "point": _points(row["point"], row["against"]),
+            "rho": number(row["rho"]),
+            "95 %": f"{number(row['low'])} to {number(row['high'])}",
+            "p": p_value(row["p"]),
+            "corrected": p_value(row["p_adjusted"]),
+        }
+        for row in best.to_dict("records")
+    ]
     without = f" after regressing out {', '.join(given)}" if given else ""
-    table.caption = (
-        f"Spearman's rho over languages{without}, at the point "
-        "where it is largest; its p, and p corrected for everything that was tried on the task. "
-        "Correlation is not cause."
+    caption = (
+        f"Spearman's rho over languages{without}, at the point where it is largest; its p, and p corrected for "
+        "everything that was tried on the task. Correlation is not cause."
     )
-    table.caption_justify = "left"
-    for task, rows in relations.groupby("task", sort=False):
-        for (kind, measure), points in rows.groupby(["kind", "measure"], sort=False):
-            best = points.iloc[0]
-            point = best["point"] if best["point"] == best["against"] else f"{best['point']} = {best['against']}"
-            what = f"{KIND_TITLES[str(kind)]}, {measure_title(str(measure))}, {point}"
-            table.add_row(
-                Text(f"{task}, {best['languages']} languages: {what}"),
-                number(best["rho"]),
-                f"{number(best['low'])} to {number(best['high'])}",
-                p_value(best["p"]),
-                p_value(best["p_adjusted"]),
-            )
-    return table
+    numbers = [Column(name, right=True) for name in ("rho", "95 %", "p", "corrected")]
+    return TextTable(["point", *numbers, Column("similarity", prose=True)], rows, caption=caption, group="task")
+
+
+def _points(point: str, against: str) -> str:
+    return point if point == against else f"{point} = {against}"
 
 
 def _range(low: float, high: float) -> str:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from babelscope.corpora.checks.result import CorpusCheck
 from babelscope.corpora.problems import Problem
+from babelscope.text_table import Column, TextTable
 
 #: Of the structure of :func:`to_json`; a key may be added without a new number.
 FORMAT = 1
@@ -65,19 +66,9 @@ def to_table(check: CorpusCheck) -> Group:
         return Group(_problem_grid(check), Text(summary(check), style="bold"))
     what = " and ".join({"text": "text", "speech": "recording"}[name] for name in check.modalities)
     title = f"{check.corpus}: {check.complete} of {check.sentences} sentences have {what} in every language"
-    table = Table(
-        title=Text(title),
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        header_style="bold",
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
-    for name in _COLUMNS:
-        table.add_column(_COLUMNS[name], justify="left" if name == "language" else "right", overflow="fold")
-    for row in check.languages.to_dict("records"):
-        table.add_row(*(Text(_cell(row[name])) for name in _COLUMNS))
+    columns = [Column(name, head, _cell, right=name != "language") for name, head in _COLUMNS.items()]
+    rows = [{str(name): value for name, value in row.items()} for row in check.languages.to_dict("records")]
+    table = TextTable(columns, rows, title)
     lines = [Text(f"Filter {name}: {count} sentences dropped") for name, count in check.filtered if count]
     lines += [Text(f"Not everything was checked: {line}") for line in check.sampled]
     return Group(table, "", *lines, _problem_grid(check), Text(summary(check), style="bold"))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from babelscope.models.verification.result import CHECKS, SHOWN, Row, Verification
+from babelscope.text_table import Column, TextTable
 
 _STYLES = {"fails": "bold red", "untested": "yellow", "note": "cyan", "holds": "green"}
 
@@ -15,13 +15,17 @@ def to_table(verification: Verification) -> Group:
     """Return a verification as what a terminal shows; its last line says whether everything holds."""
     about = verification.about
     title = f"{verification.model}" + (f" on {about['device']} in {about['dtype']}" if about else "")
-    table = Table(title=Text(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
-    table.add_column("check", no_wrap=True)
-    table.add_column("side", no_wrap=True)
-    table.add_column("result", no_wrap=True)
-    table.add_column("measured", overflow="fold")
-    for row in verification.summary_rows():
-        table.add_row(Text(row.check), Text(row.side), Text(row.outcome, style=_STYLES[row.outcome]), Text(row.text))
+    columns = (
+        "check",
+        "side",
+        Column("outcome", "result", style=_STYLES.__getitem__),
+        Column("text", "measured", prose=True),
+    )
+    rows = [
+        {"check": row.check, "side": row.side, "outcome": row.outcome, "text": row.text}
+        for row in verification.summary_rows()
+    ]
+    table = TextTable(columns, rows, title)
     blocks: list[RenderableType] = [table]
     if verification.failures:
         blocks += ["", *_failures(verification)]
