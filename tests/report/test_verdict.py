@@ -174,3 +174,30 @@ def test_first_screens_of_noise_seldom_state_anything(tmp_path: Path) -> None:
         stated = any(tile.above for tile in screen.tiles) or any(row.flag == "lower" for row in screen.languages)
         false += stated or not said(screen).startswith("No difference from chance is found")
     assert false <= 8  # exceeded in 1 of 1000 such tests if one study in twenty states something
+
+
+def test_a_language_that_only_costs_retrieval_is_behind(meeting: Result) -> None:
+    """The similarity inside finds nothing, retrieval at the output does: the verdict says what was found."""
+    tables = {**meeting.tables}
+    del tables["diagnosis"]
+    screen = first_screen(Result(meeting.scores, meeting.curves, meeting.meta, tables))
+    assert "French is behind: its speech and text find each other less often than in the other languages" in said(
+        screen
+    )
+    row = screen.languages[0]
+    assert row.flag == "costly" and str(row.said).startswith("Of 100 sentences ")
+    meta = meeting.meta | {"caveats": [{"id": "one-reader"}]}
+    alone = first_screen(Result(meeting.scores, meeting.curves, meta, tables))
+    assert said(alone).endswith("whether that is the language or its reader cannot be told.")
+
+
+@pytest.mark.slow
+def test_first_screens_of_equal_languages_seldom_name_one(tmp_path: Path) -> None:
+    """By similarity or by retrieval: in at most one study in twenty."""
+    false, draws = 0, 80
+    for seed in range(draws):
+        planted = points(meaning=0.5, modality=0.1, language=0.1)
+        store = planted_activations(tmp_path / f"{seed}.zarr", planted, n=40, languages=["en", "es", "fr"], seed=seed)
+        screen = first_screen(compare(store, MEASURES, controls=["none"], baselines=False, seed=seed))
+        false += any(row.flag in ("lower", "costly") for row in screen.languages)
+    assert false <= 11  # exceeded in 1 of 1000 such tests at one in twenty

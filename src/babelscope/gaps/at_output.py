@@ -13,6 +13,7 @@ import pandas as pd
 
 from babelscope.gaps.contrasts import NOTHING, Scored, Term
 from babelscope.gaps.draws import MEAN, output
+from babelscope.gaps.findings import FEWEST_SENTENCES
 from babelscope.gaps.naming import by_preference, measure_head
 from babelscope.gaps.result import TABLE_COLUMNS
 from babelscope.gaps.simultaneous import simultaneous
@@ -23,6 +24,10 @@ RETRIEVAL = "retrieval"
 
 #: The probability of any false statement about chance at the output, over all kinds, languages and pairs.
 LEVEL = 0.05
+
+#: The probability that any of the intervals of what languages cost misses: that of the diagnosis, which asks the same
+#: of similarity.
+COST_LEVEL = 0.02
 
 
 def at_output(curves: pd.DataFrame, kind: str, measure: str) -> pd.DataFrame:
@@ -91,7 +96,8 @@ def language_costs(scored: Mapping[str, Scored]) -> pd.DataFrame:
     DataFrame
         Columns ``costs`` of :data:`babelscope.gaps.result.TABLE_COLUMNS`, one row a language; empty without retrieval
         between speech and text or a second language. The intervals are for other sentences, and hold for all languages
-        together (max-t). One is missing where no sentence moves the language's own score, as at perfect retrieval.
+        together with 98 % probability (max-t). One is missing where no sentence moves the language's own score, as at
+        perfect retrieval.
     """
     columns = list(TABLE_COLUMNS["costs"])
     measure = next((name for name in scored if measure_head(name) == RETRIEVAL), None)
@@ -112,7 +118,7 @@ def language_costs(scored: Mapping[str, Scored]) -> pd.DataFrame:
     ]
     together = simultaneous(one, contrasts)
     moving = one.errors[found] > NOTHING if one.deviations.freedom >= 1 else np.zeros(len(found), dtype=bool)
-    low, high = (np.where(moving, ends, np.nan) for ends in together.intervals())
+    low, high = (np.where(moving, ends, np.nan) for ends in together.intervals(COST_LEVEL))
     told: list[dict[str, Any]] = [
         {
             "language": str(one.rows["language_a"].iloc[row]),
@@ -129,6 +135,14 @@ def language_costs(scored: Mapping[str, Scored]) -> pd.DataFrame:
         for at, (row, rest) in enumerate(zip(found, others, strict=True))
     ]
     return pd.DataFrame(told, columns=columns)
+
+
+def costly(costs: pd.DataFrame) -> pd.DataFrame:
+    """Return the languages that cost retrieval: the rows of :func:`language_costs` whose interval lies above 0.
+
+    None with fewer sentences than a verdict wants (:data:`babelscope.gaps.findings.FEWEST_SENTENCES`).
+    """
+    return costs[(costs["low"] > 0) & (costs["n"] >= FEWEST_SENTENCES)]
 
 
 def sentences_needed(n: int, detectable: float, wanted: float) -> float:

@@ -171,7 +171,7 @@ TABLE_COLUMNS: dict[str, tuple[str, ...]] = {
         "rank",
     ),
     # What each language costs in retrieval at the output: its own speech against text (`value`), the mean of the other
-    # languages, and `cost`, how much lower it is, with an interval that holds for all languages together (max-t).
+    # languages, and `cost`, how much lower it is, with an interval that holds for all languages together (98 %, max-t).
     "costs": ("language", "measure", "point", "against", "value", "others", "cost", "low", "high", "n"),
     # Where speech and text are most similar, on average over the languages: one row a speech point. `low` and `high`
     # are of `value` and hold for all points together (max-t); `chance_corrected` is their mean; `best` marks

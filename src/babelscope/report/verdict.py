@@ -8,7 +8,7 @@ are read from the result's tables, each with its place, and a sentence states on
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from babelscope.gaps.at_output import (
     RETRIEVAL,
     above_chance_at_output,
     at_output,
+    costly,
     measure_at_output,
     sentences_needed,
 )
@@ -158,9 +159,10 @@ class LanguageRow:
         How often its speech and text recognise one another (or, without retrieval, how similar they are), and the 95 %
         interval.
     cost, cost_low, cost_high : Told or None
-        How much lower that is than the mean of the other languages, with an interval for all languages together.
+        How much lower that is than the mean of the other languages, with an interval that holds for all languages
+        together with 98 % probability.
     flag : str
-        ``lower``, ``chance`` or empty.
+        ``lower`` (less similar than the other languages), ``costly`` (less often recognised), ``chance`` or empty.
     said : Sentence
         The flag in words; empty without one.
     """
@@ -399,6 +401,7 @@ def _languages(result: Result, tiles: Sequence[Tile]) -> list[LanguageRow]:
     costs, known = result.tables.get("costs"), result.tables.get("languages")
     deficits = _lower(result)
     above = _above_somewhere(result)
+    dear = set() if costs is None else set(costly(costs)["language"].astype(str))
     found = []
     for _, row in rows.iterrows():
         code = str(row["group"])
@@ -409,6 +412,8 @@ def _languages(result: Result, tiles: Sequence[Tile]) -> list[LanguageRow]:
         flag, said = "", Sentence("")
         if code in deficits:
             flag, said = "lower", _said_lower(deficits[code])
+        elif cost is not None and code in dear:
+            flag, said = "costly", _said_costly(cost)
         elif above is not None and code not in above:
             flag, said = "chance", Sentence("Not found to be above chance, at the output or inside the model.")
         tested = np.isfinite(float(row["low"]))
@@ -459,6 +464,19 @@ def _said_lower(rows: pd.DataFrame) -> Sentence:
         deficit=tell("diagnosis", row, "deficit"), low=tell("diagnosis", row, "deficit_low"),
         high=tell("diagnosis", row, "deficit_high"), stage=str(row["stage"]),
     )  # fmt: skip
+
+
+def _said_costly(row: pd.Series[Any]) -> Sentence:
+    """Say how many sentences fewer a language recognises."""
+    return Sentence(
+        "Of 100 sentences {cost} fewer ({low} to {high}) are recognised than in the other languages on average.",
+        **{name: _of_100("costs", row, name) for name in ("cost", "low", "high")},
+    )
+
+
+def _of_100(table: str, row: pd.Series[Any], column: str) -> Told:
+    one = percent(table, row, column)
+    return replace(one, text=one.text.removesuffix(" %"))
 
 
 def _above_somewhere(result: Result) -> set[str] | None:
@@ -517,7 +535,8 @@ def _meeting(result: Result, own: Tile, inside: Tile | None) -> Sentence:
     where = "" if own.above == own.of and own.of > 1 else " in {above} of {of} {noun}"
     if own.of == 1:
         where = ""
-    chance = " (chance {chance})" if own.chance is not None else ""
+    over = f"mean of {own.of} languages; " if own.of > 1 else ""
+    chance = " (" + over + "chance {chance})" if own.chance is not None else ""
     if retrieval:
         return Sentence(
             "Speech and text of the same sentence meet" + where + ": each finds the other among {n} sentences in "
@@ -581,18 +600,24 @@ def _trailing(result: Result, languages: Sequence[LanguageRow]) -> list[Sentence
         return []
     if n < FEWEST_SENTENCES:
         return [Sentence("{n} sentences are too few to compare languages.", n=n)]
+    behind = {flag: [one.name for one in languages if one.flag == flag] for flag in ("lower", "costly")}
+    what = {
+        "lower": "are less similar than in the other languages on average",
+        "costly": "find each other less often than in the other languages on average",
+    }
+    unsure = "; whether that is the language or its reader cannot be told" if _one_reader(result) else ""
+    found = [
+        Sentence(
+            "{names} {verb} behind: {their} speech and text " + what[flag] + unsure + ".",
+            names=_named(names), verb="is" if len(names) == 1 else "are", their="its" if len(names) == 1 else "their",
+        )
+        for flag, names in behind.items()
+        if names
+    ]  # fmt: skip
+    if found:
+        return found
     if table is None or table.empty or "deficit_low" not in table:
         return []
-    lower = [one.name for one in languages if one.flag == "lower"]
-    if lower:
-        behind = _named(lower)
-        return [
-            Sentence(
-                "{behind} {verb} behind: {their} speech and text are less similar than in the other languages on "
-                "average.",
-                behind=behind, verb="is" if len(lower) == 1 else "are", their="its" if len(lower) == 1 else "their",
-            )
-        ]  # fmt: skip
     if _uncompared(table):
         return []
     row = table.iloc[0]
@@ -605,6 +630,11 @@ def _trailing(result: Result, languages: Sequence[LanguageRow]) -> list[Sentence
             n=n, detectable=tell("diagnosis", row, "detectable"),
         )
     ]  # fmt: skip
+
+
+def _one_reader(result: Result) -> bool:
+    """Whether languages are read by one person each, or nothing is known of who reads them."""
+    return bool({"unknown-readers", "one-reader"} & _caveat_ids(result))
 
 
 def _named(names: Sequence[str]) -> str:
@@ -625,7 +655,8 @@ def _next_steps(result: Result, tiles: Sequence[Tile], languages: Sequence[Langu
         *_clusters_unknown(result),
         *_baselines_missing(tiles),
     ]
-    if tiles and not any(tile.above for tile in tiles):
+    main = [tile for tile in tiles if tile.id in (tiles[0].id, INSIDE)]
+    if main and not any(tile.above for tile in main):
         pairs = "that each recording is of its text, and " if languages else ""
         steps.insert(
             0,
@@ -648,13 +679,13 @@ def _looked_at(result: Result) -> list[Sentence]:
         steps.append(
             Sentence("{name}: look at {place}; there its deficit arises.", name=name_of(code), place=place_of(stage))
         )
-        cost = None if costs is None else costs[(costs["language"] == code) & (costs["low"] > 0)]
-        if cost is not None and len(cost):
+        dear = None if costs is None else costly(costs)
+        if dear is not None and code in set(dear["language"]):
             steps.append(
                 Sentence(
-                    "{name} recognises {cost} fewer sentences than the others do: if its recordings are in order, "
-                    "fine-tuning in this language is worth a try.",
-                    name=name_of(code), cost=percent("costs", cost.iloc[0], "cost"),
+                    "{name} also costs retrieval: if its recordings and texts are in order, fine-tuning in this "
+                    "language is worth a try.",
+                    name=name_of(code),
                 )
             )  # fmt: skip
     return steps
@@ -673,8 +704,9 @@ def _more_sentences(result: Result, tiles: Sequence[Tile]) -> list[Sentence]:
             return []
         return [
             Sentence(
-                "Take about {needed} sentences to find a language that is behind by {wanted} (now {detectable}, with "
-                "80 % probability)." + more,
+                "Take more sentences: about {needed} would find a language whose similarity is lower by {wanted}, "
+                "these {n} one that is lower by {detectable} (80 % probability)." + more,
+                n=n,
                 needed=_rounded_up(needed), wanted=f"{WANTED:.2f}", detectable=tell("diagnosis", row, "detectable"),
                 left=left,
             )
@@ -749,8 +781,8 @@ def _trust(result: Result) -> list[Fact]:
     elif "clusters-unknown" in ids:
         facts.append(Fact("Clusters of sentences", "not known; sentences are taken as independent", True))
     facts += _readers(result, ids)
-    titles = [str(one.get("title")) for one in options.get("baselines") or () if isinstance(one, dict)]
-    titles += [str(one.get("label")) for one in result.meta.get("beside") or () if isinstance(one, dict)]
+    titles = [str(one.get("title")) for one in _items(options.get("baselines")) if isinstance(one, dict)]
+    titles += [str(one.get("label")) for one in _items(result.meta.get("beside")) if isinstance(one, dict)]
     facts.append(Fact("Baselines", "; ".join(titles) if titles else "none", not titles))
     holds_for = options.get("interval_of_means")
     facts.append(Fact("Intervals", f"95 %, for {holds_for}", False) if holds_for else Fact("Intervals", "none", True))
@@ -772,7 +804,7 @@ def _readers(result: Result, ids: set[str]) -> list[Fact]:
         text = "one a language"
     if second:
         text += f"; second recordings in {_named(second)}"
-    return [Fact("Readers", text, bool({"unknown-readers", "one-reader"} & ids))]
+    return [Fact("Readers", text, _one_reader(result))]
 
 
 # -- reading what a file holds
@@ -793,8 +825,12 @@ def _strings(held: object) -> list[str]:
     return [str(one) for one in held] if isinstance(held, list) else []
 
 
+def _items(held: object) -> list[Any]:
+    return list(held) if isinstance(held, (list, tuple)) else []
+
+
 def _caveat_ids(result: Result) -> set[str]:
-    return {str(one.get("id")) for one in result.meta.get("caveats") or () if isinstance(one, dict)}
+    return {str(one.get("id")) for one in _items(result.meta.get("caveats")) if isinstance(one, dict)}
 
 
 def _plural(word: str, count: int) -> str:
