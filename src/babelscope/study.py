@@ -42,7 +42,7 @@ from babelscope.gaps.baselines.against import against_model, marked
 from babelscope.gaps.baselines.models import KINDS_BESIDE, beside, told_beside, with_beside
 from babelscope.gaps.baselines.sides import BASELINES
 from babelscope.gaps.caveats import with_corpus_caveat
-from babelscope.gaps.clusters import CLUSTER_CHOICES, compared
+from babelscope.gaps.clusters import CLUSTER_CHOICES, compared, documents_of
 from babelscope.gaps.comparisons import MATCHES
 from babelscope.gaps.folder import STORE, locked_output, save, tidy
 from babelscope.gaps.headline import headline
@@ -215,7 +215,7 @@ class Study(_Table):
         description="whether to give intervals, and the tables that rest on them: by class, findings, diagnosis; or a "
         "list of the measures to give them for (svcca has none unless it is named)",
     )
-    clusters: Literal["auto", "alone", "none"] = Field("auto", description=_choices(CLUSTER_CHOICES))
+    clusters: Literal["auto", "alone", "texts", "none"] = Field("auto", description=_choices(CLUSTER_CHOICES))
     compare_device: str = Field("cpu", description="where pairs are computed: cpu, or a device of torch such as cuda")
     match: Literal["output", "depth", "all"] = Field("output", description=_choices(MATCHES))
     seed: Annotated[int, Field(ge=0)] = Field(0, description="of every draw")
@@ -864,7 +864,7 @@ def run(
                 rows,
                 study.output,
                 study.seed,
-                None if study.clusters == "none" else rows.clusters,
+                documents_of(rows, study.clusters),
                 tell,
             )
             add_sections(result, asked_sections(study), material)
@@ -1035,8 +1035,9 @@ def _scored(
         "null": "closed form",  # permutations for every null before
         "versions": activations.meta["versions"],
     }
-    if activations.clusters is not None:
-        asked["clusters"] = [study.clusters, activations.clusters.tolist()]
+    if activations.clusters is not None or study.clusters == "texts":
+        known = activations.clusters
+        asked["clusters"] = [study.clusters, None if known is None else known.tolist()]
         if activations.without_cluster:
             asked["without cluster"] = list(activations.without_cluster)
     if activations.skipped:

@@ -19,6 +19,7 @@ from babelscope import corpora
 from babelscope.capture import Activations, encode
 from babelscope.errors import DataError, UsageError
 from babelscope.gaps import compare
+from babelscope.gaps.clusters import documents_of
 from babelscope.gaps.paired import paired
 from babelscope.gaps.resampling import deviations, draws
 from babelscope.models import Model
@@ -387,6 +388,38 @@ def test_where_most_sentences_have_no_cluster_they_are_compared_with_a_caveat(tm
     found = compare(store, ["linear_cka"], controls=("none",), permutations=99)
     assert set(found.scores["n"]) == {12} and found.meta["options"]["clusters"]["sizes"] == {"1": 8, "2": 2}
     assert "8 of 12 sentences" in {one["id"]: one["text"] for one in found.meta["caveats"]}["clusters-known-in-part"]
+
+
+def families(generator: np.random.Generator, count: int, size: int) -> list[str]:
+    """Prompts of families that differ in one word of a sentence."""
+    letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
+
+    def word() -> str:
+        return "".join(generator.choice(letters, 6))
+
+    frames = [[word() for _ in range(8)] for _ in range(count)]
+    return [" ".join([*frame, word()[:4]]) for frame in frames for _ in range(size)]
+
+
+def test_families_found_by_their_texts_keep_tests_at_their_level(tmp_path: Path) -> None:
+    generator, names = np.random.default_rng(0), ("linear_cka", "mutual_knn", "procrustes")
+    texts = families(generator, 20, 3)
+    points = {"shared": Planted(meaning=0.4)}
+    store = planted_activations(tmp_path / "a.zarr", points, n=60, languages=("xa", "xb"), texts=texts)
+    assert documents_of(store, "auto") is None
+    estimated = documents_of(store, "texts")
+    np.testing.assert_array_equal(estimated, documents(60))
+    below = np.zeros(len(names))
+    for seed in range(40):
+        sides = {name: one_side(generator, documents(60), 0.3) for name in "xy"}
+        below += (
+            pairwise(sides, names, permutations=99, seed=seed, clusters=estimated, workers=1)["p"].values[0] <= 0.05
+        )
+    assert below.max() <= 8
+    found = compare(store, ["linear_cka"], controls=("none",), clusters="texts", permutations=99)
+    assert found.meta["options"]["clusters"] == {"count": 20, "sizes": {"3": 20}, "used": True, "source": "texts"}
+    assert set(found.scores["null"]) == {"permutation of clusters"}
+    assert "clusters-from-texts" in {one["id"] for one in found.meta["caveats"]}
 
 
 def test_clusters_given_to_a_single_comparison_name_every_sentence() -> None:

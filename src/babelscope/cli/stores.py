@@ -71,7 +71,8 @@ def compare(
     clusters: Annotated[
         str | None,
         typer.Option(
-            "--clusters", help="auto (if left out): keep clusters (documents) of sentences together; alone; or none."
+            "--clusters",
+            help="auto (if left out): keep clusters of sentences (documents) together; alone; texts; or none.",
         ),
     ] = None,
     kind: Kinds = None,

@@ -151,6 +151,13 @@ def _clusters(meta: dict[str, Any]) -> list[Caveat]:
         )
         return [{"id": "clusters-ignored", "title": "Clusters of sentences were ignored", "text": text}]
     found = []
+    if known.get("source") == "texts":
+        text = (
+            f"Sentences whose texts are nearly the same were kept together: {n} sentences are {known['count']} "
+            "clusters. Sentences of one document that share few words are not found by their texts; where there are "
+            "any, p-values are too small and intervals too narrow."
+        )
+        found.append({"id": "clusters-from-texts", "title": "Clusters were estimated from the texts", "text": text})
     if unknown := known.get("unknown"):
         found.append(_known_in_part(unknown, known["left_out"], n))
     said = []
@@ -203,8 +210,8 @@ def _unknown_clusters(meta: dict[str, Any]) -> Caveat:
             f"{alike['sentences']} of {n} sentences ({alike['sentences'] / n:.0%}) have a text that is nearly the same "
             f"as another's in at least one language. Intervals may be up to {alike['narrow']:.1f} times too narrow, "
             "and p-values too small: in simulated unrelated data with a third of the sentences repeated, tests at .05 "
-            "rejected in 34 to 100 % of draws (retrieval in 6 %). 'babelscope corpora check' with "
-            "--suggest-clusters writes the column 'cluster'."
+            'rejected in 34 to 100 % of draws (retrieval in 6 %). clusters = "texts" in the study keeps these '
+            "together; 'babelscope corpora check' with --suggest-clusters writes them as a column 'cluster'."
         )
     else:
         text += ("No two texts are nearly the same" if alike is not None else "No texts are known") + (

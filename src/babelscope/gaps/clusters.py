@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from babelscope.capture.store import Activations
+from babelscope.corpora.checks.clusters import clusters_of
 from babelscope.errors import UsageError, did_you_mean
+from babelscope.gaps.repetition import near_duplicates_of
 from babelscope.similarity.score import coded
 
 #: What is done with the clusters that a store knows.
@@ -16,6 +18,7 @@ CLUSTER_CHOICES: dict[str, str] = {
     "auto": "where the store knows which sentences belong together, nulls and intervals keep them together; sentences "
     "whose cluster is not known are left out, unless they are more than half of all",
     "alone": "as auto, but a sentence whose cluster is not known is compared too, as a cluster by itself",
+    "texts": "as auto, but sentences whose texts are nearly the same in some language belong together, too",
     "none": "as if every sentence were independent",
 }
 
@@ -44,33 +47,49 @@ def compared(activations: Activations, clusters: str) -> Activations:
     if clusters not in CLUSTER_CHOICES:
         raise UsageError(f"clusters: {clusters!r} is unknown; {did_you_mean(clusters, CLUSTER_CHOICES)}")
     unknown = activations.without_cluster
-    if clusters != "auto" or not 0 < len(unknown) <= MOST_UNKNOWN * len(activations.sentences):
+    if clusters in ("alone", "none") or not 0 < len(unknown) <= MOST_UNKNOWN * len(activations.sentences):
         return activations
     return activations.only([one for one in activations.sentences if one not in set(unknown)])
 
 
 def documents_of(activations: Activations, clusters: str = "auto") -> NDArray[np.int64] | None:
     """Return the cluster of each sentence, from 0; None where each is taken for independent."""
-    return None if clusters == "none" else coded(activations.clusters)
+    if clusters == "none":
+        return None
+    pairs = near_duplicates_of(activations) if clusters == "texts" else None
+    if pairs is None or not len(pairs):
+        return coded(activations.clusters)
+    known = activations.clusters
+    named = {} if known is None else dict(zip(activations.sentences, map(str, known.tolist()), strict=True))
+    estimated = clusters_of(activations.sentences, pairs, named)
+    return coded([("", one) if one not in estimated else (estimated[one],) for one in activations.sentences])
 
 
-def described(whole: Activations, some: Activations, *, used: bool) -> dict[str, Any] | None:
+def described(
+    whole: Activations, some: Activations, clusters: str, documents: NDArray[np.int64] | None
+) -> dict[str, Any] | None:
     """Return what a result says of the clusters of its sentences; None where none are known.
 
-    ``count`` clusters; ``sizes``: how many clusters there are of each size; ``source``: where they are from; ``used``:
-    whether nulls and intervals go by them. Where the clusters of some sentences are not known, ``unknown`` is how many,
-    and ``left_out`` how many of them were not compared.
+    ``count`` clusters; ``sizes``: how many clusters there are of each size; ``source``: whether the corpus names them,
+    or the texts too; ``used``: whether nulls and intervals go by them. Where the clusters of some sentences are not
+    known, ``unknown`` is how many, and ``left_out`` how many of them were not compared.
 
     Parameters
     ----------
     whole, some : Activations
         All sentences, and those that are compared.
+    clusters : str
+        Of :data:`CLUSTER_CHOICES`.
+    documents : ndarray of int, or None
+        What :func:`documents_of` gave.
     """
-    if some.clusters is None:
+    known = some.clusters if documents is None else documents
+    if known is None:
         return None
-    sizes, counts = np.unique(np.unique(some.clusters, return_counts=True)[1], return_counts=True)
+    sizes, counts = np.unique(np.unique(known, return_counts=True)[1], return_counts=True)
     by_size = {str(size): int(count) for size, count in zip(sizes, counts, strict=True)}
-    found: dict[str, Any] = {"count": int(counts.sum()), "sizes": by_size, "source": "corpus", "used": used}
+    found: dict[str, Any] = {"count": int(counts.sum()), "sizes": by_size, "used": documents is not None}
+    found["source"] = "texts" if clusters == "texts" and documents is not None else "corpus"
     if unknown := len(whole.without_cluster):
         found |= {"unknown": unknown, "left_out": len(whole.sentences) - len(some.sentences)}
     return found

@@ -153,12 +153,13 @@ def compare(
     memory : float
         Bytes for activations, half of them for what was read and half for what was prepared to be compared. The store
         is never held whole: beyond, parts are read and prepared again. What comes on top is told in docs/stores.md.
-    clusters : {"auto", "alone", "none"}
+    clusters : {"auto", "alone", "texts", "none"}
         Whether sentences of one cluster (:attr:`Activations.clusters`, such as a document) are kept together: nulls by
         permutations of clusters, without closed forms; intervals, and the folds of ``cv_cca``, by cluster. Sentences
         whose cluster is not known are left out then, if they are at most half; "alone" compares them too, each as a
-        cluster by itself. "none" treats all sentences as independent. Both make p-values too small where sentences
-        belong together after all.
+        cluster by itself. "texts" is "auto", with sentences whose texts are nearly the same in one cluster. "none"
+        treats all sentences as independent. P-values are too small where sentences belong together that are not known
+        to.
     baselines : bool
         Whether to compare lengths, strings, sounds and the model's input in place of the model
         (:mod:`babelscope.gaps.baselines`), and to set the model's scores against them.
@@ -282,7 +283,7 @@ def compare(
             "regressed": scoring.regressed,
             "permutations": permutations,
             "null": NULL_TEXT if documents is None else NULL_TEXT_BY_CLUSTER,
-            "clusters": described(whole, activations, used=documents is not None),
+            "clusters": described(whole, activations, clusters, documents),
             "interval": _interval_text(intervals) if scores["low"].notna().any() else None,
             "intervals": intervals,
             "freedom": freedoms,
