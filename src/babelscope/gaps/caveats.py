@@ -102,9 +102,9 @@ def _few(scores: pd.DataFrame) -> Caveat | None:
     if most["n"] >= FEW_SENTENCES:
         return None
     text = Traced(
-        "{n} sentences are few: differences between points or languages that are smaller than the intervals mean "
-        f"nothing, and a retrieval score moves in steps of {1 / most['n']:.3f}. Conclusions want {FEW_SENTENCES} "
-        "sentences or more.",
+        "{n} sentences are few: intervals are wide, so that only large differences between points or languages are "
+        f"found, and a retrieval score of one language moves in steps of {1 / most['n']:.3f}. Conclusions want "
+        f"{FEW_SENTENCES} sentences or more.",
         n=told("scores", most, "n", 0),
     )
     return _traced("few-sentences", "Few sentences", text)
@@ -293,8 +293,9 @@ def _many(scores: pd.DataFrame) -> Caveat | None:
     if tests < 20:
         return None
     text = Traced(
-        "{tests} p-values were computed, each for its own comparison and not corrected for their number: of unrelated "
-        "data one in twenty would fall below .05.",
+        "The scores have {tests} p-values, each for its own comparison and not corrected for their number: of "
+        "unrelated data one in twenty would fall below .05. What verdict, headline, findings and the table of "
+        "languages say rests on corrected ones.",
         tests=told_many("scores", scores[scores["p"].notna()]),
     )
     return _traced("many-tests", "Many comparisons", text)

@@ -151,12 +151,14 @@ def verdict(contrast: Contrast, beyond_chance: bool, margin: float, n: int, p: f
         Empty unless it cannot be told.
     """
     low, high = contrast.interval()
-    languages = f"{contrast.languages} {'language' if contrast.languages == 1 else 'languages'}"
+    one = contrast.languages == 1
+    languages = f"{contrast.languages} {'language' if one else 'languages'}"
     if n < FEWEST_SENTENCES:
         return CANNOT_TELL, f"{n} sentences are too few: a verdict wants {FEWEST_SENTENCES} or more."
     if not np.isfinite(contrast.error):
         return CANNOT_TELL, (
-            f"{languages} are too few to speak of others: a verdict wants {FEWEST_LANGUAGES} or more (of each class)."
+            f"{languages} {'is' if one else 'are'} too few to speak of others: a verdict wants {FEWEST_LANGUAGES} or "
+            "more (of each class)."
         )
     if contrast.error == 0:
         return CANNOT_TELL, f"The scores are the same whichever of the {n} sentences are taken: there is no interval."

@@ -161,7 +161,7 @@ def verdict_lines(screen: FirstScreen, steps: int = 1) -> list[Text]:
         value = Text.assemble((f"{tile.title}: ", "bold"), tile.value.text)
         value.append(f" ({tile.interval})" if tile.interval else "")
         value.append(f"; chance {tile.chance.text}" if tile.chance is not None else "")
-        lines += [value, Text(f"  {tile.measure} at {tile.point}; {tile.tested}")]
+        lines += [value, Text(f"  {tile.measure} at {tile.place}; {tile.tested}")]
         if tile.baseline is not None:
             lines.append(Text(f"  baseline {tile.baseline.name} {tile.baseline.value}: {tile.baseline.verdict}"))
     if screen.next_steps and steps:

@@ -75,8 +75,15 @@ class Baseline:
     high: Told | None = None
 
     @property
+    def better(self) -> bool:
+        """Whether the baseline is known to be higher."""
+        return self.high is not None and self.high.value < 0
+
+    @property
     def verdict(self) -> str:
         """The comparison in two words."""
+        if self.better:
+            return "does better"
         return {True: "exceeded", False: "not exceeded", None: "not tested"}[self.exceeded]
 
 
@@ -125,6 +132,11 @@ class Tile:
     correction: str
     said: Sentence
     note: Sentence | None = None
+
+    @property
+    def place(self) -> str:
+        """The point, and the text point that it is compared with where that is another."""
+        return self.point if self.against == self.point else f"{self.point} (text: {self.against})"
 
     @property
     def groups(self) -> str:
@@ -279,11 +291,14 @@ def _tile(
         said += " ({low} to {high})"
         parts |= {"low": ends[0], "high": ends[1]}
     said += " at {point}"
+    if row["against"] != row["point"]:
+        said += " (text: {against})"
+        parts["against"] = str(row["against"])
     if chance is not None:
         said += "; chance {chance}"
         parts["chance"] = chance
     if baseline is not None:
-        said += "; the strongest baseline, {baseline}, gives {theirs} and is {exceeded}"
+        said += "; the strongest baseline, {baseline}, gives {theirs} ({exceeded})"
         parts |= {"baseline": baseline.name, "theirs": baseline.value, "exceeded": baseline.verdict}
     return Tile(
         id=id,
@@ -589,7 +604,8 @@ def _compared(tile: Tile) -> tuple[str, dict[str, Any]]:
         return ", more than the strongest baseline, {baseline} ({theirs})", parts
     if one.exceeded is None:
         return "; the strongest baseline, {baseline}, gives {theirs} (difference not tested)", parts
-    return "; the baseline {baseline} ({theirs}) is not found to do worse", parts
+    verb = "does better" if one.better else "is not found to do worse"
+    return "; the baseline {baseline} ({theirs}) " + verb, parts
 
 
 def _trailing(result: Result, languages: Sequence[LanguageRow]) -> list[Sentence]:

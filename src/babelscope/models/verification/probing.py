@@ -147,6 +147,8 @@ def _worst(examination: Examination, sizes: list[int]) -> tuple[dict[str, float]
     except Exception as error:  # a model may raise anything for a padded batch
         return {}, f"a padded batch cannot be run ({' '.join(str(error).split())[:200]}), {alone}"
     point = max(worst, key=lambda name: worst[name])
+    if worst[point] == 0:
+        return worst, "a padded batch gives the same as one utterance at a time, so they run in batches."
     share = f"{worst[point]:.0e} of the largest activation" if math.isfinite(worst[point]) else "a number not finite"
     measured = f"a padded batch differs from one utterance at a time by {share} at most (at {point})"
     if worst[point] > examination.tolerance:
