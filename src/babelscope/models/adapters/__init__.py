@@ -12,7 +12,7 @@ from typing import Any
 from babelscope.errors import DataError
 from babelscope.models.adapters import speech_llm
 from babelscope.models.adapters.embedding import Embedding, declared, read_embedding
-from babelscope.models.adapters.loading import Configuration, load_model, read_configuration
+from babelscope.models.adapters.loading import Configuration, in_one_line, load_model, read_configuration
 from babelscope.models.adapters.merging import ADAPTER
 from babelscope.models.adapters.speech import read_extractor, speech_side
 from babelscope.models.adapters.text import PLACE, TextSide, check_prompt, text_points
@@ -51,6 +51,11 @@ def load(options: LoadOptions) -> Model:
     FetchError
         If it is a hub id whose files cannot be had.
     """
+    with in_one_line(options.name):
+        return _load(options)
+
+
+def _load(options: LoadOptions) -> Model:
     declaration = options.declaration or Declaration(options.name, str(options.weights))
     place = locate(str(options.weights), adapters=True)
     declaration = dataclasses.replace(declaration, licence=place.licence_or(declaration.licence))
@@ -174,12 +179,16 @@ def planned(name: str, folder: str | None = None) -> Model:
     declaration = next(
         (each for each in CATALOGUE.values() if name in (each.name, each.source)), Declaration(name, name)
     )
-    where = Path(str(folder))
+    with in_one_line(name):
+        return _planned(name, Path(str(folder)), declaration)
+
+
+def _planned(name: str, where: Path, declaration: Declaration) -> Model:
     configuration = read_configuration(where, declaration.kind)
     if configuration.kind == "encoder-decoder":
         from babelscope.models import seamless
 
-        return dataclasses.replace(seamless.planned(_seamless(configuration), folder), name=name)
+        return dataclasses.replace(seamless.planned(_seamless(configuration), str(where)), name=name)
     model = configuration.build()
     if configuration.kind == "speech-llm":
         return speech_llm.planned(name, where, configuration, declaration)

@@ -11,13 +11,14 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 from torch import nn
 
-from babelscope.errors import DataError
+from babelscope.errors import BabelscopeError, DataError
 from babelscope.models.adapters import quirks
 from babelscope.models.adapters.merging import ADAPTER, merge_adapter
 from babelscope.models.adapters.weightless import build_without_weights
@@ -91,7 +92,7 @@ class Configuration:
     @property
     def layer_counts(self) -> tuple[int, ...]:
         """How many layers the configuration says that there are, under whatever name."""
-        counts = (getattr(self.config, name, None) for name in LAYER_COUNTS)
+        counts = (setting(self.config, name) for name in LAYER_COUNTS)
         return tuple(count for count in counts if isinstance(count, int))
 
     def build(self) -> Any:
@@ -127,6 +128,33 @@ class Loaded:
     model: Any
     files: tuple[WeightsFile, ...]
     options: Mapping[str, Any]
+
+
+def setting(config: Any, name: str) -> Any:
+    """Return what a configuration says under a name; None if it says nothing, or something else for each layer."""
+    try:
+        return getattr(config, name, None)
+    except Exception:  # of layers that differ, configurations refuse to say one number for all
+        return None
+
+
+@contextmanager
+def in_one_line(name: str) -> Iterator[None]:
+    """Turn whatever a model's own code raises into one line that names the model.
+
+    Raises
+    ------
+    DataError
+        In place of what is no error of this package.
+    """
+    try:
+        yield
+    except (BabelscopeError, MemoryError):
+        raise
+    except Exception as error:  # models and processors raise whatever their parts do
+        raise DataError(
+            f"model {name} cannot be read by rules ({type(error).__name__}: {first_line(error)}): name another model"
+        ) from error
 
 
 def first_line(error: BaseException) -> str:
@@ -262,14 +290,14 @@ def misread(settings: Mapping[str, Any], config: Any, where: str = "") -> Iterat
     """
     for name, value in settings.items():
         if isinstance(value, Mapping):
-            inner = getattr(config, name, None)
+            inner = setting(config, name)
             if name.endswith("config") and any(size in value for size in SIZES):
                 if inner is None or isinstance(inner, Mapping):
                     yield f"{where}{name}", len(value), "nothing of it"
                 else:
                     yield from misread(value, inner, f"{where}{name}.")
         elif name in SIZES and isinstance(value, int) and not isinstance(value, bool):
-            read = getattr(config, name, None)
+            read = setting(config, name)
             if isinstance(read, int) and read != value:
                 yield f"{where}{name}", value, read
 

@@ -21,10 +21,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from babelscope.errors import BabelscopeError, DataError
+from babelscope.errors import DataError
 from babelscope.models.adapters import prompts, recordings, towers
 from babelscope.models.adapters.counting import Chain, chain_through
-from babelscope.models.adapters.loading import Configuration, load_model
+from babelscope.models.adapters.loading import Configuration, in_one_line, load_model
 from babelscope.models.adapters.merging import ADAPTER
 from babelscope.models.adapters.processors import Letters, Processors, read
 from babelscope.models.adapters.prompts import Prompt
@@ -177,16 +177,12 @@ def build(root: nn.Module, processors: Processors, prompt: str, folder: Path) ->
     UsageError
         If the prompt has not one ``{}``.
     """
-    try:
-        letters = isinstance(processors.tokenizer, Letters)
-        with Lengths(folder, model=type(root).__name__, prompt=prompt, letters=letters) as lengths:
-            return _Builder(root, processors, prompt, lengths).build()
-    except BabelscopeError:
-        raise
-    except Exception as error:  # models and processors raise whatever their parts do
-        raise DataError(
-            f"{type(root).__name__} cannot be read by rules: a forward pass fails ({_line(error)}); name another model"
-        ) from error
+    letters = isinstance(processors.tokenizer, Letters)
+    with (
+        in_one_line(type(root).__name__),
+        Lengths(folder, model=type(root).__name__, prompt=prompt, letters=letters) as lengths,
+    ):
+        return _Builder(root, processors, prompt, lengths).build()
 
 
 class _Builder:
