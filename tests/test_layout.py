@@ -35,8 +35,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "languages": {"errors"},
     "audio": {"errors", "cache"},
     "corpora": BELOW,
-    "models": BELOW,
-    "plugins": BELOW | {"models"},
+    "sides": BELOW,
+    "verification": BELOW | {"sides"},
+    "models": BELOW | {"sides", "verification"},
+    "plugins": BELOW | {"models", "sides", "verification"},
     "capture": BELOW | {"corpora", "models"},
     "similarity": {"errors", "cache"},
     "engines": BELOW | {"corpora", "models", "capture", "similarity"},
@@ -57,9 +59,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "corpus_check": BELOW | {"corpora", "preflight", "study"},
     "forecast": BELOW | {"corpora", "models", "capture", "sections", "study"},
     "cli": BELOW
+    | {"verification"}
     | {"corpora", "models", "capture", "similarity", "engines", "gaps", "report"}
     | {"study", "forecast", "search", "check", "runs", "corpus_check"},
-    "testing": BELOW | {"corpora", "models", "capture", "similarity", "gaps", "report", "study"},
+    "testing": BELOW
+    | {"sides", "verification"}
+    | {"corpora", "models", "capture", "similarity", "gaps", "report", "study"},
     "__main__": {"cli"},
 }
 

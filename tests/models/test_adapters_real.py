@@ -13,7 +13,7 @@ from babelscope.audio import load_audio
 from babelscope.capture import Capture
 from babelscope.fetch import asset_folder
 from babelscope.models import Model, e5
-from babelscope.models.base import Modality
+from babelscope.sides import Modality
 
 pytestmark = [pytest.mark.assets, pytest.mark.slow]
 

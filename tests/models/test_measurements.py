@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from babelscope import models
-from babelscope.models import measurements
 from babelscope.models.adapters import speech, speech_llm
 from babelscope.testing import tiny
+from babelscope.verification import measurements
 
 
 @pytest.fixture
@@ -54,8 +54,8 @@ def test_lengths_are_measured_once(
 
 
 def test_a_change_to_the_code_changes_every_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    inner = tmp_path / "adapters"
-    inner.mkdir()
+    inner = tmp_path / "models" / "adapters"
+    inner.mkdir(parents=True)
     (inner / "a.py").write_text("a = 1\n")
     before = measurements.code_version.__wrapped__(tmp_path)
     assert before == measurements.code_version.__wrapped__(tmp_path)
@@ -69,7 +69,7 @@ def test_a_change_to_the_code_changes_every_key(tmp_path: Path, monkeypatch: pyt
 
 
 def test_the_code_that_is_counted_is_that_which_measures() -> None:
-    folder = Path(measurements.__file__).parent
-    for path in ("adapters/counting.py", "adapters/speech_llm.py", "verification/checks.py", "base.py", "padding.py"):
-        assert (folder / path).is_file()
+    folder = Path(measurements.__file__).parents[1]
+    counted = {path.relative_to(folder).as_posix() for pattern in measurements.CODE for path in folder.glob(pattern)}
+    assert {"sides.py", "models/adapters/counting.py", "models/padding.py", "verification/checks.py"} <= counted
     assert measurements.code_version() == measurements.code_version.__wrapped__(folder)

@@ -25,9 +25,9 @@ from babelscope.models.filterbank import frames
 from babelscope.models.filterbank import pairs as positions
 from babelscope.models.planning import Plan, plan
 from babelscope.models.seamless import adapted
-from babelscope.models.verification import watch
 from babelscope.models.weights.fairseq2_seamless import LARGE_LANGUAGES, MEDIUM_LANGUAGES
 from babelscope.testing import tiny
+from babelscope.verification import watch
 from conftest import write_manifest
 
 LARGE, MEDIUM = "seamless-m4t-v2-large", "seamless-m4t-medium"

@@ -21,10 +21,10 @@ from babelscope.models.adapters.counting import Chain, chain_of, chain_through
 from babelscope.models.adapters.processors import Processors
 from babelscope.models.adapters.speech_llm_sides import noise
 from babelscope.models.adapters.tracing import trace
-from babelscope.models.base import Model, Side
-from babelscope.models.verification import difference, watch
+from babelscope.sides import Model, Side
 from babelscope.study import Study, run
 from babelscope.testing import tiny
+from babelscope.verification import difference, watch
 
 #: Every tiny speech LLM.
 NAMES = (

@@ -22,10 +22,10 @@ from babelscope import models
 from babelscope.cli import main
 from babelscope.errors import DataError, UsageError
 from babelscope.models import Batch, Model, Point, Prepared, Side, Stage, WeightsFile
-from babelscope.models.base import Modality, spread_depths_before
-from babelscope.models.verification import Row, Verification, apply, own_forward, probe, shortest, verify
-from babelscope.models.verification.table import to_table
+from babelscope.sides import Modality, spread_depths_before
 from babelscope.testing import tiny
+from babelscope.verification import Row, Verification, apply, own_forward, probe, shortest, verify
+from babelscope.verification.table import to_table
 
 HOP, WIDTH = 160, 6
 

@@ -18,11 +18,11 @@ from babelscope import models
 from babelscope.capture import Capture
 from babelscope.errors import DataError, FetchError, UsageError
 from babelscope.models import Model, Stage, whisper
-from babelscope.models.verification import deviations
 from babelscope.plugins.pocket.adapter import AdapterShape, PocketAdapter, save_adapter
 from babelscope.plugins.pocket.model import Memory, held_out, planned
 from babelscope.plugins.pocket.ridge import FORMAT, RidgeMap, load_ridge, save_ridge
 from babelscope.testing import ModelTests
+from babelscope.verification import deviations
 from conftest import tone
 
 TINY = AdapterShape(input_width=16, width=12, hidden=20)

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from babelscope.errors import DataError
 from babelscope.models import Batch, Model, Point, Prepared, Side, Stage
-from babelscope.models.verification import deviations, own_forward
 from babelscope.testing import ModelTests
+from babelscope.verification import deviations, own_forward
 
 _HOP, _WIDTH = 160, 6
 

@@ -139,8 +139,8 @@ def models_verify(
     """
     from babelscope.key_values import parse_pairs
     from babelscope.models import load
-    from babelscope.models.verification import verify as verify_model
-    from babelscope.models.verification.table import to_table
+    from babelscope.verification import verify as verify_model
+    from babelscope.verification.table import to_table
 
     with showing() as tell:
         tell("loading", 0, 0)

@@ -28,7 +28,7 @@ from babelscope.models.weights.places import HUB, local_path
 from babelscope.scratch import sweep
 
 if TYPE_CHECKING:
-    from babelscope.models.base import Batch, Modality, Model, Point, Prepared, Side, Stage, WeightsFile
+    from babelscope.sides import Batch, Modality, Model, Point, Prepared, Side, Stage, WeightsFile
 
 __all__ = [
     "Batch",
@@ -57,7 +57,7 @@ ENTRY_POINTS = "babelscope.models"
 __getattr__, __dir__ = lazy_names(
     __name__,
     dict.fromkeys(
-        ("Batch", "Modality", "Model", "Point", "Prepared", "Side", "Stage", "WeightsFile"), "babelscope.models.base"
+        ("Batch", "Modality", "Model", "Point", "Prepared", "Side", "Stage", "WeightsFile"), "babelscope.sides"
     ),
 )
 
@@ -461,7 +461,7 @@ def pair(name: str, speech: Model, text: Model) -> Model:
     UsageError
         If the first has no speech side, or the second no text side.
     """
-    from babelscope.models.base import Model
+    from babelscope.sides import Model
 
     for part, model, modality in zip(naming.split(name, known()), (speech, text), ("speech", "text"), strict=True):
         if modality not in model.sides:

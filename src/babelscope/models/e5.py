@@ -18,11 +18,11 @@ from babelscope.errors import BabelscopeError
 from babelscope.fetch import asset_folder
 from babelscope.models.adapters.embedding import Embedding
 from babelscope.models.adapters.text import TextSide, text_points
-from babelscope.models.base import Batch, Model, WeightsFile, dtype_named, ready
 from babelscope.models.options import LoadOptions
 from babelscope.models.weights.containers import authors_folder, blank, filled, read_asset
 from babelscope.models.weights.folder import load_pretrained, planned_config, read_tokenizer
 from babelscope.models.weights.places import expanded, locate
+from babelscope.sides import Batch, Model, WeightsFile, dtype_named, ready
 
 ASSET = "e5-small"
 PREFIX = "query: "

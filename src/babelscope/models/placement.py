@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from babelscope.errors import UsageError
-from babelscope.models.base import dtype_named, ready
 from babelscope.models.options import LoadOptions
 from babelscope.scratch import Scratch
+from babelscope.sides import dtype_named, ready
 
 #: The option of families whose parts can be put on several devices.
 DEVICE_MAP = "device_map"

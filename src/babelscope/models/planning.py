@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, cast
 from torch import Tensor
 
 from babelscope.models import info, load, naming, pair, parts, weights_by_part
-from babelscope.models.base import DTYPES, Model
 from babelscope.models.catalogue import Kind
 from babelscope.models.weights.accounting import has_all_weights
 from babelscope.models.weights.places import locate_settings
+from babelscope.sides import DTYPES, Model
 
 if TYPE_CHECKING:
     from babelscope.models.adapters.index import WeightsIndex

@@ -47,17 +47,6 @@ from babelscope.errors import DataError, FetchError, UsageError, did_you_mean
 from babelscope.models import padding
 from babelscope.models.adapters.speech import SpeechSide, in_dtype_of
 from babelscope.models.adapters.text import TaggedText
-from babelscope.models.base import (
-    Batch,
-    Model,
-    Point,
-    Side,
-    Stage,
-    WeightsFile,
-    dtype_named,
-    layer_points,
-    spread_depths_before,
-)
 from babelscope.models.filterbank import FramePairs, pairs
 from babelscope.models.options import LoadOptions
 from babelscope.models.placement import DEVICE_MAP, place_parts
@@ -78,6 +67,17 @@ from babelscope.models.weights.fairseq2_seamless import (
 from babelscope.models.weights.folder import read_tokenizer
 from babelscope.models.weights.places import Place, expanded, locate, locate_settings
 from babelscope.models.weights.settings import read_settings
+from babelscope.sides import (
+    Batch,
+    Model,
+    Point,
+    Side,
+    Stage,
+    WeightsFile,
+    dtype_named,
+    layer_points,
+    spread_depths_before,
+)
 
 SAMPLE_RATE = 16_000
 LICENCE = "CC-BY-NC 4.0"

@@ -30,7 +30,6 @@ from transformers.models.m2m_100.modeling_m2m_100 import M2M100Encoder
 from babelscope.cache import sha256_of
 from babelscope.errors import DataError, UsageError, did_you_mean
 from babelscope.fetch.hub import hub_folder
-from babelscope.models.base import Modality, Model, Side, WeightsFile, dtype_named, ready
 from babelscope.models.options import LoadOptions
 from babelscope.models.sonar_golden import Golden, check_golden
 from babelscope.models.sonar_sides import (
@@ -45,6 +44,7 @@ from babelscope.models.weights.accounting import account
 from babelscope.models.weights.folder import load_pretrained, planned_config, read_tokenizer
 from babelscope.models.weights.places import expanded, local_path, locate
 from babelscope.models.weights.sonar import TEXT_HEADS, SpeechSizes, TextCheckpoint, read_text
+from babelscope.sides import Modality, Model, Side, WeightsFile, dtype_named, ready
 
 __all__ = ["Golden", "check_golden", "load", "load_speech", "load_text", "planned"]
 

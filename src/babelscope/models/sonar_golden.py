@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from babelscope.audio import decode
 from babelscope.errors import UsageError
-from babelscope.models.base import Model, Side
 from babelscope.models.sonar_sides import EMBEDDING
+from babelscope.sides import Model, Side
 
 
 @dataclass(frozen=True)

@@ -33,10 +33,10 @@ from babelscope.errors import DataError, UsageError
 from babelscope.models.adapters.embedding import Embedding
 from babelscope.models.adapters.speech import SpeechSide, in_dtype_of
 from babelscope.models.adapters.text import TaggedText, one
-from babelscope.models.base import Batch, Point, Stage, dtype_named, layer_points, ready
 from babelscope.models.filterbank import FramePairs, pairs
 from babelscope.models.weights.accounting import account
 from babelscope.models.weights.sonar import SpeechSizes, read_speech
+from babelscope.sides import Batch, Point, Stage, dtype_named, layer_points, ready
 
 #: Where both sides end.
 EMBEDDING = "shared.embedding"

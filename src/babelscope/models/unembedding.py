@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from babelscope.models.base import Model, Point, Side
+from babelscope.sides import Model, Point, Side
 
 #: How the output layer is called in released files.
 _HEADS = ("lm_head.weight", "output.weight", "embed_out.weight")

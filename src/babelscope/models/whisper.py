@@ -27,10 +27,10 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from babelscope.errors import UsageError
 from babelscope.fetch import asset_folder
 from babelscope.models.adapters.speech import Features, SpeechSide
-from babelscope.models.base import Model, Point, Stage, WeightsFile, dtype_named, layer_points, ready
 from babelscope.models.options import LoadOptions
 from babelscope.models.weights.containers import authors_folder, blank, filled, read_asset
 from babelscope.models.weights.folder import load_pretrained, planned_config
+from babelscope.sides import Model, Point, Stage, WeightsFile, dtype_named, layer_points, ready
 
 SAMPLE_RATE = 16_000
 HOP = 160

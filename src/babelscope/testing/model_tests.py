@@ -31,12 +31,12 @@ from torch import Tensor, nn
 from babelscope.capture import Capture
 from babelscope.capture.streams import run_batches
 from babelscope.errors import BabelscopeError, DataError
-from babelscope.models.base import MODALITIES, Model, Prepared, Side
-from babelscope.models.verification import deviations as deviations
-from babelscope.models.verification import difference, shortest
-from babelscope.models.verification import watch as watch
-from babelscope.models.verification.items import make_samples, make_text
-from babelscope.models.verification.watching import has_positions
+from babelscope.sides import MODALITIES, Model, Prepared, Side
+from babelscope.verification import deviations as deviations
+from babelscope.verification import difference, shortest
+from babelscope.verification import watch as watch
+from babelscope.verification.items import make_samples, make_text
+from babelscope.verification.watching import has_positions
 
 #: The shortest recording of every side that was asked.
 _SHORTEST: WeakKeyDictionary[Side, int] = WeakKeyDictionary()
@@ -326,7 +326,7 @@ class ModelTests:
     def test_activations_are_those_of_the_models_own_forward(self, model: Model) -> None:
         """Prepared, collated and run here, an item gives what the whole model gives behind its own processor.
 
-        Of sides that offer :meth:`babelscope.models.base.Side.reference`.
+        Of sides that offer :meth:`babelscope.sides.Side.reference`.
         """
         compared = False
         for language, side in self.sides(model):

@@ -17,12 +17,12 @@ from babelscope.models.adapters.merging import ADAPTER
 from babelscope.models.adapters.speech import read_extractor, speech_side
 from babelscope.models.adapters.text import PLACE, TextSide, check_prompt, text_points
 from babelscope.models.adapters.tokenizing import read_tokenizer
-from babelscope.models.base import Model, WeightsFile
 from babelscope.models.catalogue import Declaration
 from babelscope.models.options import LoadOptions
 from babelscope.models.placement import DEVICE_MAP
-from babelscope.models.verification import apply, probe
 from babelscope.models.weights.places import check_folder, locate
+from babelscope.sides import Model, WeightsFile
+from babelscope.verification import apply, probe
 
 #: Options of every model here.
 OPTIONS = ("pooled", "batch", ADAPTER, DEVICE_MAP)

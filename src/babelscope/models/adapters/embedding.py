@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from babelscope.cache import sha256_of
 from babelscope.errors import DataError, UsageError, did_you_mean
 from babelscope.fetch.archives import is_safe_name
-from babelscope.models.base import WeightsFile
 from babelscope.models.weights.accounting import fill, safetensors_arrays
 from babelscope.models.weights.settings import read_json, read_settings
+from babelscope.sides import WeightsFile
 
 
 def mean(hidden: Tensor, mask: Tensor) -> Tensor:

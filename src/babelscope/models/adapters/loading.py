@@ -22,7 +22,6 @@ from babelscope.errors import BabelscopeError, DataError
 from babelscope.models.adapters import quirks
 from babelscope.models.adapters.merging import ADAPTER, merge_adapter
 from babelscope.models.adapters.weightless import build_without_weights
-from babelscope.models.base import WeightsFile, dtype_named
 from babelscope.models.catalogue import Kind
 from babelscope.models.options import LoadOptions
 from babelscope.models.placement import place_parts
@@ -30,6 +29,7 @@ from babelscope.models.weights.accounting import safetensors_dtypes, safetensors
 from babelscope.models.weights.folder import load_pretrained, silent
 from babelscope.models.weights.places import Place
 from babelscope.models.weights.settings import read_settings
+from babelscope.sides import WeightsFile, dtype_named
 
 #: Names of sizes that say how large a model is, in any configuration of transformers.
 SIZES = (

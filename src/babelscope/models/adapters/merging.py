@@ -11,8 +11,8 @@ from torch import nn
 
 from babelscope.cache import sha256_of
 from babelscope.errors import DataError, UsageError
-from babelscope.models.base import WeightsFile
 from babelscope.models.weights.folder import silent
+from babelscope.sides import WeightsFile
 
 #: The option that names the folder.
 ADAPTER = "adapter"

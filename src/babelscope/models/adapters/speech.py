@@ -24,10 +24,10 @@ from babelscope.models.adapters.counting import Chain, chain_of, chain_through
 from babelscope.models.adapters.loading import Configuration, first_line
 from babelscope.models.adapters.tracing import Layer, Shape, Stack, Trace, ran_between, trace, trunk
 from babelscope.models.adapters.weightless import shapes_only
-from babelscope.models.base import Batch, Layout, Point, Prepared, Side, Stage, spread_depths
-from babelscope.models.measurements import Lengths
 from babelscope.models.padding import mask, pad
 from babelscope.models.weights.folder import silent
+from babelscope.sides import Batch, Layout, Point, Prepared, Side, Stage, spread_depths
+from babelscope.verification.measurements import Lengths
 
 SAMPLE_RATE = 16_000
 
@@ -178,7 +178,7 @@ class SpeechSide(Side):
 
     def reference(self, item: str | NDArray[np.float32], language: str) -> Mapping[str, Tensor] | None:
         """Run the encoder on what its own extractor makes of one recording, frames of padding and mask included."""
-        from babelscope.models.verification.watching import own_forward
+        from babelscope.verification.watching import own_forward
 
         samples = np.asarray(item, dtype=np.float32)
         given = self.features.extractor(samples, sampling_rate=SAMPLE_RATE, return_tensors="pt")

@@ -41,14 +41,14 @@ from babelscope.models.adapters.speech_llm_sides import (
 from babelscope.models.adapters.towers import Spot, Towers
 from babelscope.models.adapters.tracing import Shape, Trace, trace
 from babelscope.models.adapters.weightless import shapes_only
-from babelscope.models.base import Layout, Modality, Model, Point, Side, Stage, first_tensor, spread_depths_before
 from babelscope.models.catalogue import Declaration
-from babelscope.models.measurements import Lengths
 from babelscope.models.options import LoadOptions
 from babelscope.models.placement import DEVICE_MAP
-from babelscope.models.verification import apply, probe
 from babelscope.models.weights.folder import silent
 from babelscope.models.weights.places import Place
+from babelscope.sides import Layout, Modality, Model, Point, Side, Stage, first_tensor, spread_depths_before
+from babelscope.verification import apply, probe
+from babelscope.verification.measurements import Lengths
 
 #: Samples of the recordings that are traced.
 _TRACED = (20_777, 46_411)

@@ -16,7 +16,7 @@ from babelscope.models.adapters import prompts, quirks, recordings
 from babelscope.models.adapters.counting import Chain
 from babelscope.models.adapters.prompts import Prompt
 from babelscope.models.adapters.recordings import SAMPLE_RATE, Recorder, Recording
-from babelscope.models.base import Batch, Prepared, Side, Stage
+from babelscope.sides import Batch, Prepared, Side, Stage
 
 #: The key under which utterances count their positions in the language model.
 IN_LANGUAGE_MODEL = "language model"
@@ -158,7 +158,7 @@ class WrittenSide(_Through):
         """Run a sentence through the model's own tokenizer and the whole model; None if it takes no text alone."""
         if self.reader is not None:
             return None
-        from babelscope.models.verification import observe
+        from babelscope.verification import observe
 
         before, behind = self.prompt.around("text")
         whole = before + str(item) + behind
@@ -303,7 +303,7 @@ class SpokenSide(_Through):
 
     def reference(self, item: str | NDArray[np.float32], language: str) -> Mapping[str, Tensor]:
         """Run a recording through the model's own processor and the whole model."""
-        from babelscope.models.verification import observe
+        from babelscope.verification import observe
 
         dtype = next(self.root.parameters()).dtype
         recording = self.recorder.make(np.asarray(item, dtype=np.float32))

@@ -31,8 +31,8 @@ from babelscope.models.adapters.tracing import (
     trunk,
 )
 from babelscope.models.adapters.weightless import shapes_only
-from babelscope.models.base import Batch, Point, Prepared, Side, Stage, first_tensor, spread_depths
 from babelscope.models.padding import mask, pad
+from babelscope.sides import Batch, Point, Prepared, Side, Stage, first_tensor, spread_depths
 
 #: Where a sentence stands in a prompt.
 PLACE = "{}"
@@ -176,7 +176,7 @@ class TextSide(Side):
         """Run the model on what its own tokenizer makes of one sentence; None with a prompt, which is no part of it."""
         if self.before or self.behind:
             return None
-        from babelscope.models.verification.watching import own_forward
+        from babelscope.verification.watching import own_forward
 
         ids = self.tokens(
             self.prefix + str(item), language

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from babelscope.errors import DataError
-from babelscope.models.base import first_tensor
+from babelscope.sides import first_tensor
 
 Shape = tuple[int, ...]
 

@@ -14,8 +14,8 @@ from transformers.initialization import no_init_weights
 from babelscope.cache import sha256_of
 from babelscope.errors import DataError
 from babelscope.fetch import asset_folder, asset_source
-from babelscope.models.base import WeightsFile
 from babelscope.models.weights.places import Place
+from babelscope.sides import WeightsFile
 
 #: Entry-point group of readers: each, by an asset's name, takes the asset's folder and returns a :class:`Container`.
 ENTRY_POINTS = "babelscope.weights"

@@ -13,7 +13,6 @@ from tokenizers import Tokenizer
 
 from babelscope.cache import sha256_of
 from babelscope.errors import DataError
-from babelscope.models.base import WeightsFile
 from babelscope.models.weights.accounting import (
     refuse_integers,
     refuse_larger,
@@ -25,6 +24,7 @@ from babelscope.models.weights.accounting import (
 )
 from babelscope.models.weights.places import Place, check_folder, expanded, locate
 from babelscope.models.weights.settings import read_settings
+from babelscope.sides import WeightsFile
 
 #: Which registered model reads a kind of folder, for messages.
 _READ_AS = {

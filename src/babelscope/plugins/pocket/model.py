@@ -39,19 +39,6 @@ from babelscope.cache import sha256_of
 from babelscope.errors import DataError, UsageError, did_you_mean
 from babelscope.models import e5, whisper
 from babelscope.models.adapters.text import one
-from babelscope.models.base import (
-    Batch,
-    Model,
-    Point,
-    Prepared,
-    Side,
-    Stage,
-    WeightsFile,
-    dtype_named,
-    layer_points,
-    ready,
-    spread_depths_before,
-)
 from babelscope.models.e5 import EMBEDDING
 from babelscope.models.options import LoadOptions
 from babelscope.models.padding import pad
@@ -69,6 +56,19 @@ from babelscope.plugins.pocket.adapter import (
     window_samples,
 )
 from babelscope.plugins.pocket.ridge import RIDGE, RidgeMap, load_ridge
+from babelscope.sides import (
+    Batch,
+    Model,
+    Point,
+    Prepared,
+    Side,
+    Stage,
+    WeightsFile,
+    dtype_named,
+    layer_points,
+    ready,
+    spread_depths_before,
+)
 
 #: What may stand between Whisper and E5.
 ADAPTERS: dict[str, str] = {

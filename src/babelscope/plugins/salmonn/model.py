@@ -22,7 +22,6 @@ from transformers import LlamaConfig, WhisperConfig
 
 from babelscope.cache import sha256_of
 from babelscope.errors import DataError, FetchError, UsageError
-from babelscope.models.base import Model, Side, WeightsFile, dtype_named
 from babelscope.models.options import LoadOptions
 from babelscope.models.placement import DEVICE_MAP, place_parts
 from babelscope.models.weights.accounting import fill, folder_files, refuse_larger
@@ -34,6 +33,7 @@ from babelscope.plugins.salmonn.beats_checkpoint import read_beats
 from babelscope.plugins.salmonn.checkpoint import read_trained, vicuna_arrays, whisper_arrays
 from babelscope.plugins.salmonn.parts import Sizes, build, trained_arrays
 from babelscope.plugins.salmonn.sides import BEFORE, SAMPLE_RATE, STEP, SalmonnSpeech, SalmonnText
+from babelscope.sides import Model, Side, WeightsFile, dtype_named
 
 _OPTIONS = ("whisper", "beats", "vicuna", "lora_for_text", "lora_alpha", DEVICE_MAP)
 

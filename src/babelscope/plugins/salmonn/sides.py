@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from transformers import WhisperFeatureExtractor
 
 from babelscope.errors import DataError
-from babelscope.models.base import Batch, Point, Prepared, Side, Stage, layer_points, spread_depths_before
 from babelscope.models.whisper import positions
 from babelscope.plugins.salmonn import beats
 from babelscope.plugins.salmonn.parts import WINDOW, Sizes, lora
+from babelscope.sides import Batch, Point, Prepared, Side, Stage, layer_points, spread_depths_before
 
 SAMPLE_RATE = 16_000
 #: Samples of one of Whisper's positions.

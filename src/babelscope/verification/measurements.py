@@ -1,7 +1,7 @@
 """What was measured of a model before: kept in the cache folder, under a hash of all that the outcome depends on.
 
-The code that measures is part of that hash: after a change to any file of :mod:`babelscope.models` everything is
-measured again.
+The code that measures is part of that hash: after a change to any file of :data:`CODE` everything is measured
+again.
 """
 
 from __future__ import annotations
@@ -32,11 +32,15 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in names} | {"python": platform.python_version()}
 
 
+#: The code that describes and measures models, in the package.
+CODE = ("sides.py", "models/**/*.py", "verification/**/*.py")
+
+
 @functools.cache
-def code_version(folder: Path = Path(__file__).parent) -> str:
-    """Return a hash of the source files that describe and measure models: of this package, with all below it."""
+def code_version(folder: Path = Path(__file__).parents[1]) -> str:
+    """Return a hash of the source files that describe and measure models."""
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
+    for path in sorted(path for pattern in CODE for path in folder.glob(pattern)):
         digest.update(f"{path.relative_to(folder).as_posix()}\0{sha256_of(path)}\0".encode())
     return digest.hexdigest()
 

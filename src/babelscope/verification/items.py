@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from babelscope.errors import BabelscopeError, DataError
-from babelscope.models.base import Prepared, Side
-from babelscope.models.verification.watching import survey
+from babelscope.sides import Prepared, Side
+from babelscope.verification.watching import survey
 
 SAMPLE_RATE = 16_000
 #: Of which texts are made: most tokenizers know its letters.

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from babelscope.models.base import Side, first_tensor
+from babelscope.sides import Side, first_tensor
 
 #: Largest number of each format.
 LARGEST = {torch.float16: 65_504.0, torch.bfloat16: 3.3895e38, torch.float32: 3.4028e38}

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from babelscope.errors import DataError
-from babelscope.models.base import Batch, Point, Prepared, Side
+from babelscope.sides import Batch, Point, Prepared, Side
 
 
 def _whole(values: Tensor) -> Tensor:

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 
 from babelscope.errors import DataError
-from babelscope.models.base import Side, WeightsFile
-from babelscope.models.measurements import keep, kept, key_of
-from babelscope.models.verification.checks import Examination, with_points
-from babelscope.models.verification.watching import deviations
+from babelscope.sides import Side, WeightsFile
+from babelscope.verification.checks import Examination, with_points
+from babelscope.verification.measurements import keep, kept, key_of
+from babelscope.verification.watching import deviations
 
 
 @dataclass(frozen=True)

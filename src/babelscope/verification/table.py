@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from babelscope.models.verification.result import CHECKS, SHOWN, Row, Verification
 from babelscope.text_table import Column, TextTable
+from babelscope.verification.result import CHECKS, SHOWN, Row, Verification
 
 _STYLES = {"fails": "bold red", "untested": "yellow", "note": "cyan", "holds": "green"}
 

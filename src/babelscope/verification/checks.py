@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from babelscope.errors import BabelscopeError, DataError
-from babelscope.models.base import Point, Prepared, Side
-from babelscope.models.verification.items import (
+from babelscope.sides import Point, Prepared, Side
+from babelscope.verification.items import (
     SAMPLE_RATE,
     leaves_positions,
     make_text,
@@ -23,9 +23,9 @@ from babelscope.models.verification.items import (
     prepare,
     shortest,
 )
-from babelscope.models.verification.ranges import LARGEST, Reach, first_above, watching_range
-from babelscope.models.verification.result import Row
-from babelscope.models.verification.watching import (
+from babelscope.verification.ranges import LARGEST, Reach, first_above, watching_range
+from babelscope.verification.result import Row
+from babelscope.verification.watching import (
     deviations,
     difference,
     from_starts,

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from babelscope.models.base import Point, Prepared, Side, first_tensor
-from babelscope.models.verification.watching import difference
+from babelscope.sides import Point, Prepared, Side, first_tensor
+from babelscope.verification.watching import difference
 
 #: Starts of the names of what torch itself keeps in a module.
 _OF_TORCH = ("_forward_", "_backward_", "_state_dict", "_load_state", "_non_persistent", "_buffers", "_modules")
