@@ -9,7 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from babelscope.cache import cache_folder, sha256_of
+from babelscope.cache import cache_folder, make_folder, sha256_of
 from babelscope.errors import FetchError
 from babelscope.fetch.progress import Progress, SilentProgress
 from babelscope.fetch.sources import DebianPackage
@@ -68,7 +68,7 @@ def _private_lists() -> list[str]:
     root = cache_folder() / "apt"
     lists, cache, stamp = root / "lists", root / "cache", root / "updated"
     for folder in (lists / "partial", cache / "archives" / "partial"):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     options = ["-o", f"Dir::State::Lists={lists}", "-o", f"Dir::Cache={cache}"]
     if not stamp.exists() or time.time() - stamp.stat().st_mtime > _LISTS_AGE:
         code, said = _apt([*options, "-o", "APT::Update::Error-Mode=any", "update"], root)
