@@ -418,6 +418,15 @@ def test_clusters_are_suggested_from_near_duplicates_and_shared_files(
     assert list(clusters) == [f"s{number:02}" for number in range(SENTENCES)]
     assert {name for name, cluster in clusters.items() if cluster == "s03"} == {"s03", "s04", "s09"}
     assert all(cluster == name for name, cluster in clusters.items() if cluster != "s03")
+    for row in rows:
+        row["cluster"] = {"s03": "news", "s07": "news"}.get(row["sentence"], "")
+    assert main(["corpora", "check", str(write(folder, rows)), "--suggest-clusters", str(file)]) == 0
+    with file.open(encoding="utf-8", newline="") as handle:
+        clusters = {row["sentence"]: row["cluster"] for row in csv.DictReader(handle)}
+    assert {name for name, cluster in clusters.items() if cluster == "news"} == {"s03", "s04", "s07", "s09"}
+    assert all(not cluster for cluster in clusters.values() if cluster != "news")  # not known, rather than alone
+    for row in rows:
+        del row["cluster"]
     _segments(folder, rows)
     write(folder, rows)
     assert main(["corpora", "check", str(folder / "m.csv"), "--suggest-clusters", str(file)]) == 0

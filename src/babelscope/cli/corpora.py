@@ -123,7 +123,7 @@ def corpora_check(
             progress=tell,
         )
     if suggest_clusters is not None and corpus is not None:
-        write_clusters(suggest_clusters, corpus.sentences, checked.clusters)
+        write_clusters(suggest_clusters, corpus.sentences, checked.clusters, named=bool(corpus.clusters))
     if not write_json(json_file, to_json(checked)):
         out.print(to_table(checked))
     if not checked.can_run:

@@ -49,13 +49,17 @@ def clusters_of(
     }
 
 
-def write_clusters(path: Path, sentences: Sequence[str], clusters: Mapping[str, str]) -> None:
-    """Write a CSV file with a row a sentence: ``sentence,cluster``; a sentence of no cluster is its own."""
+def write_clusters(path: Path, sentences: Sequence[str], clusters: Mapping[str, str], *, named: bool = False) -> None:
+    """Write a CSV file with a row a sentence: ``sentence,cluster``.
+
+    A sentence of no cluster is its own; it has none where the corpus itself names clusters (`named`), for it may belong
+    to one of these without its text saying so.
+    """
 
     def write(temporary: Path) -> None:
         with temporary.open("w", newline="", encoding="utf-8") as handle:
             rows = csv.writer(handle)
             rows.writerow(["sentence", "cluster"])
-            rows.writerows([sentence, clusters.get(sentence, sentence)] for sentence in sentences)
+            rows.writerows([sentence, clusters.get(sentence, "" if named else sentence)] for sentence in sentences)
 
     write_atomically(path, write)
