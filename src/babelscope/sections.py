@@ -19,6 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from babelscope.cache import sha256_of
 from babelscope.capture.jobs import How
 from babelscope.capture.position_encoding import encode_positions
 from babelscope.capture.positions import place_of_positions
@@ -30,7 +31,7 @@ from babelscope.gaps.result import Result
 from babelscope.interventions import PatchOptions, patch_table, plan_patch, points_to_patch
 from babelscope.models.base import Model
 from babelscope.neurons import NeuronOptions, neuron_tables
-from babelscope.tokens import TokenOptions
+from babelscope.tokens import TokenOptions, token_tables
 
 #: Called with what is being done, how much is done, and how much there is.
 Progress = Callable[[str, int, int], None]
@@ -117,7 +118,14 @@ def _tokens(material: Material, options: TokenOptions, checkpoint: Path | None) 
         progress=lambda what, done, total: material.tell(f"encoding {what}", done, total),
         notice=material.notes.append,
     )
-    return {"tokens_rounding": positions.rounding()}
+    return token_tables(
+        positions,
+        options,
+        seed=material.seed,
+        checkpoint=checkpoint,
+        progress=lambda done, total: material.tell("aligning positions", done, total),
+        notice=material.notes.append,
+    )
 
 
 def _patch(material: Material, options: PatchOptions, checkpoint: Path | None) -> dict[str, pd.DataFrame]:
@@ -144,7 +152,7 @@ def _needs_weights(name: str, material: Material) -> None:
 
 KNOWN: dict[str, Section] = {
     "neurons": Section("selective features", ("neurons", "neurons_top", "neurons_overlap", "neurons_match"), _neurons),
-    "tokens": Section("positions", ("tokens_rounding",), _tokens),
+    "tokens": Section("positions", ("tokens_alignment", "tokens_paths", "tokens_rounding"), _tokens),
     "patch": Section("patching", ("patch",), _patch),
 }
 
@@ -245,11 +253,14 @@ def add_sections(result: Result, asked: Mapping[str, BaseModel | None], material
 
 
 def _identity(options: BaseModel, material: Material) -> str:
-    decided = {
+    read = {name: value for name, value in options if isinstance(value, Path) and value.is_file()}
+    decided: dict[str, Any] = {
         "options": options.model_dump(mode="json"),
         "activations": material.activations.dataset.attrs["identity"],
         "skipped": [list(one) for one in material.activations.skipped],
         "clusters": None if material.clusters is None else material.clusters.tolist(),
         "seed": material.seed,
     }
+    if read:
+        decided["files"] = {name: sha256_of(path) for name, path in read.items()}
     return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()

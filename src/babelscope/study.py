@@ -277,11 +277,15 @@ class Study(_Table):
             corpus = corpus.model_copy(update={"path": folder / corpus.path.expanduser()})
         model, *others = (_beside_the_study(table, folder) for table in (study.model, *study.baselines))
         store = study.store if study.store is None or is_url(study.store) else str(folder / study.store)
+        tokens = study.tokens
+        if tokens is not None and tokens.timings is not None:
+            tokens = tokens.model_copy(update={"timings": folder / tokens.timings.expanduser()})
         return study.model_copy(
             update={
                 "corpus": corpus,
                 "model": model,
                 "baselines": others,
+                "tokens": tokens,
                 "output": folder / study.output,
                 "store": store,
             }

@@ -40,12 +40,17 @@ def own_tokens(token_ids: Sequence[NDArray[np.int64]]) -> list[NDArray[np.int64]
     list of ndarray of int
         At least one token of each text is left.
     """
+    front, back = frame_of(token_ids)
+    return [ids[front : len(ids) - back] for ids in token_ids]
+
+
+def frame_of(token_ids: Sequence[NDArray[np.int64]]) -> tuple[int, int]:
+    """Return how many tokens all texts of a language begin with, and end with; at least one of each text is left."""
     if not token_ids:
-        return []
+        return 0, 0
     spare = min(len(ids) for ids in token_ids) - 1
     front = _common(token_ids, spare)
-    back = _common([ids[::-1] for ids in token_ids], spare - front)
-    return [ids[front : len(ids) - back] for ids in token_ids]
+    return front, _common([ids[::-1] for ids in token_ids], spare - front)
 
 
 def _common(texts: Sequence[NDArray[np.int64]], most: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -26,6 +27,13 @@ class TokenOptions(BaseModel):
         "float16",
         description="what positions are rounded to: "
         + "; ".join(f"{name}: {text}" for name, text in POSITION_DTYPES.items()),
+    )
+    align: bool = Field(True, description="whether speech is aligned to text, every layer with every layer")
+    permutations: Annotated[int, Field(ge=99)] = Field(999, description="of the texts among sentences of like length")
+    shuffles: Annotated[int, Field(ge=0)] = Field(99, description="of the words of each text; 0 for none")
+    timings: Path | None = Field(
+        None,
+        description="CSV of when words are spoken: language, sentence, word (from 0), start, end in seconds",
     )
 
     def how(self) -> dict[str, Any]:
