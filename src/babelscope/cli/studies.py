@@ -203,13 +203,14 @@ def _run(study: Any, overwrite: bool, address: str | None = None, *, as_json: bo
             address=address,
             notice=warn_of_corpus,
         )
-    meta = outcome.result.meta
+    meta, screen = outcome.result.meta, first_screen(outcome.result)
     if as_json:
         paths = {"folder": outcome.folder, "report": outcome.report}
-        say_json({"study": study.name, **paths, "seconds": outcome.seconds, "headline": meta["headline"]})
+        told = {"verdict": [str(sentence) for sentence in screen.verdict], "headline": meta["headline"]}
+        say_json({"study": study.name, **paths, "seconds": outcome.seconds, **told})
         return
     if not volume.quiet:
-        for line in verdict_lines(first_screen(outcome.result)):
+        for line in verdict_lines(screen):
             out.print(line, highlight=False)
     say_left_out(meta)
     say_where(outcome.report, outcome.seconds)

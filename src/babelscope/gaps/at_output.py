@@ -22,7 +22,8 @@ from babelscope.similarity import holm
 #: The measure that counts how often a sentence is recognised among the others.
 RETRIEVAL = "retrieval"
 
-#: The probability of any false statement about chance at the output, over all kinds, languages and pairs.
+#: The probability of any false statement about chance at the output, over all kinds, languages and pairs. That of the
+#: leading measure along the depth is another (:mod:`babelscope.gaps.above_chance`).
 LEVEL = 0.05
 
 #: The probability that any of the intervals of what languages cost misses: that of the diagnosis, which asks the same

@@ -28,6 +28,9 @@ from babelscope.similarity import holm, parse_measure
 #: Kinds of comparison that have a table, in order.
 SHOWN: tuple[str, ...] = ("modality_similarity", "language_similarity_speech", "language_similarity_text")
 
+#: The probability that any two equal models of a corpus are said to differ in a mean.
+LEVEL = 0.05
+
 #: Columns of the scores: a row a model, kind and language (or the mean over languages or pairs).
 SCORE_COLUMNS: tuple[str, ...] = (
     "corpus",  # the fingerprint

@@ -16,9 +16,9 @@ import pandas as pd
 from markupsafe import Markup
 
 from babelscope.cache import write_atomically
-from babelscope.gaps.at_output import LEVEL, RETRIEVAL
+from babelscope.gaps.at_output import RETRIEVAL
 from babelscope.gaps.draws import MEAN
-from babelscope.gaps.leaderboard import Leaderboard
+from babelscope.gaps.leaderboard import LEVEL, Leaderboard
 from babelscope.gaps.naming import measure_head, measure_title
 from babelscope.languages import name_of
 from babelscope.report.verdict import TILES
