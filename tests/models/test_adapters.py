@@ -12,6 +12,8 @@ from babelscope import models
 from babelscope.capture import Capture
 from babelscope.errors import DataError, UsageError
 from babelscope.models import planning
+from babelscope.models.adapters.loading import misread
+from babelscope.models.planning import plan
 from babelscope.testing import tiny
 
 #: Whether a model's utterances run in padded batches: as was found by hand for each of these classes.
@@ -185,3 +187,40 @@ def test_a_class_that_nobody_named_works_by_rules_or_is_refused_in_one_line(kind
     names = [point.name.removeprefix("text.") for point in side.points]
     assert [name for name in names if name.startswith("layer.")] == ["layer.0", "layer.1", "layer.2"]
     assert set(expected) <= set(names)
+
+
+def test_an_encoder_that_fails_on_the_shortest_recordings_is_measured_on_longer_ones(tmp_path: Path) -> None:
+    """LASR, which nobody named: its convolutions raise for what is shorter than their kernels."""
+    import transformers
+
+    config = transformers.LasrEncoderConfig(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=4, intermediate_size=48
+    )
+    torch.manual_seed(0)
+    transformers.LasrEncoder(config).save_pretrained(tmp_path)
+    transformers.LasrFeatureExtractor(feature_size=config.num_mel_bins).save_pretrained(tmp_path)
+    side = models.load(f"hf:{tmp_path}").sides["speech"]
+    assert {"speech.layer.0", "speech.layer.1"} <= {point.name for point in side.points}
+
+
+def test_whatever_a_models_own_code_raises_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from babelscope.models import adapters
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise KeyError("of a class\nthat nobody knows")
+
+    monkeypatch.setattr(adapters, "text_points", fail)
+    folder = tiny("xlm-r", tmp_path)
+    for read in (lambda: models.load(f"hf:{folder}"), lambda: plan(f"hf:{folder}")):
+        with pytest.raises(DataError, match=r"cannot be read by rules \(KeyError") as caught:
+            read()
+        assert "\n" not in str(caught.value)
+
+
+def test_a_setting_for_each_layer_is_no_size_of_the_model() -> None:
+    class PerLayer:
+        @property
+        def num_attention_heads(self) -> int:
+            raise ValueError("may vary across layers")
+
+    assert not list(misread({"num_attention_heads": 4}, PerLayer()))

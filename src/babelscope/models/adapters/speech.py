@@ -389,7 +389,11 @@ class _Measuring:
         path, call = spot.layer
 
         def measured(samples: int) -> int | None:
-            return _positions(self._trace(samples).shape(path, spot.take, call), layout)
+            try:
+                noted = self._trace(samples)
+            except Exception:  # models raise whatever their parts do for a recording that is too short for them
+                return None
+            return _positions(noted.shape(path, spot.take, call), layout)
 
         chain = self._known(f"{path} {spot.take} {call}", lambda: self._chain(measured))
         return (chain, chain.formula("n")) if chain is not None else None
