@@ -52,6 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "check": BELOW | {"similarity", "gaps"},
     "search": BELOW | {"corpora", "models", "capture", "similarity"},
     "runs": BELOW | {"capture", "gaps", "report"},
+    "mteb_adapter": BELOW | {"corpora", "models", "search"},
     "preflight": BELOW | {"corpora", "models", "similarity", "gaps"},
     "study": BELOW
     | {"corpora", "models", "capture", "similarity", "engines", "gaps", "report", "preflight"}

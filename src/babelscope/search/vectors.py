@@ -81,7 +81,7 @@ class Embedder:
         DataError
             If the text is empty or too long.
         """
-        vector: Vectors = self._run("text", language, [text], [f"text {text!r}"])[0]
+        vector: Vectors = self.vectors("text", language, [text], [f"text {text!r}"])[0]
         return vector
 
     def speech(self, samples: Samples, language: str = "", name: str = "the recording") -> Vectors:
@@ -94,7 +94,7 @@ class Embedder:
         DataError
             If the recording is too short or too long.
         """
-        vector: Vectors = self._run("speech", language, [samples], [name])[0]
+        vector: Vectors = self.vectors("speech", language, [samples], [name])[0]
         return vector
 
     def items(self, items: Sequence[Item]) -> tuple[list[Item], Vectors]:
@@ -119,10 +119,28 @@ class Embedder:
             held = list(_contents(list(group)))
             if held:
                 kept += [item for item, _ in held]
-                found.append(self._run(kind, language, [made for _, made in held], [str(item) for item, _ in held]))
+                found.append(self.vectors(kind, language, [made for _, made in held], [str(item) for item, _ in held]))
         return kept, np.concatenate(found) if found else np.empty((0, self.width), dtype=np.float32)
 
-    def _run(self, kind: Modality, language: str, contents: Sequence[Any], names: Sequence[str]) -> Vectors:
+    def vectors(self, kind: Modality, language: str, contents: Sequence[Any], names: Sequence[str]) -> Vectors:
+        """Return the vectors of texts, or of recordings' samples, in their order: shape (contents, width).
+
+        Utterances of like length are batched together; one by one where the model's numbers depend on the batch.
+
+        Parameters
+        ----------
+        kind : {"text", "speech"}
+        language : str
+            Of all of them; empty if it is not known.
+        contents : sequence of str or ndarray
+        names : sequence of str
+            For messages.
+
+        Raises
+        ------
+        UsageError, DataError
+            As :meth:`text` and :meth:`speech`.
+        """
         if kind not in self.model.sides:
             raise UsageError(f"model {self.model.name} takes no {kind}: take one that does, or leave {names[0]} out")
         side = self.model.sides[kind].for_language(language)
