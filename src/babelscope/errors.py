@@ -2,7 +2,8 @@
 
 Every error that a user can cause, or that their data can cause, is a :class:`BabelscopeError`. Its message is one line
 that names what is wrong (file, sentence, language, layer, key) and says what to do. The command line prints that line
-and exits with :attr:`BabelscopeError.exit_code`.
+and exits with :attr:`BabelscopeError.exit_code`. A wrong request and wrong data are a :class:`ValueError` as
+well, and what cannot be downloaded is an :class:`OSError`, for callers that do not know this module.
 """
 
 from __future__ import annotations
@@ -49,17 +50,17 @@ def harmless(text: str) -> str:
     return _ACTED_ON.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), text)
 
 
-class UsageError(BabelscopeError):
+class UsageError(BabelscopeError, ValueError):
     """The request itself is wrong (an unknown name, a broken option, a broken study file): exit code 2."""
 
     exit_code = 2
 
 
-class DataError(BabelscopeError):
+class DataError(BabelscopeError, ValueError):
     """Data, weights or a store are missing, damaged or insufficient: exit code 1."""
 
 
-class FetchError(BabelscopeError):
+class FetchError(BabelscopeError, OSError):
     """Something could not be downloaded, or is not what was pinned: exit code 1."""
 
 

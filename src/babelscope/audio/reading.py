@@ -15,7 +15,7 @@ import numpy as np
 from babelscope.audio import decoders, headers
 from babelscope.audio.decoders import Samples, Sound
 from babelscope.audio.limits import refuse_rate
-from babelscope.errors import DataError
+from babelscope.errors import BabelscopeError, DataError
 
 _T = TypeVar("_T")
 
@@ -62,6 +62,8 @@ def opened(source: bytes | Path | str, suffix: str | None = None, name: str | No
             handle, size = path.open("rb"), state.st_size
         except FileNotFoundError:
             raise DataError(f"recording {name} is missing: there is no such file") from None
+        except BabelscopeError:
+            raise
         except (OSError, ValueError) as error:
             raise DataError(f"recording {name} cannot be read ({reason(error)})") from error
     with handle:
@@ -92,6 +94,8 @@ def through(source: Source, use: Callable[[Sound], _T]) -> _T:
             with open_sound(source.handle, source.suffix, source.size) as sound:
                 refuse_rate(sound.rate, source.name)
                 return use(sound)
+        except BabelscopeError:
+            raise
         except decoders.DECODER_ERRORS as error:
             reasons.append(f"{decoder}: {reason(error)}")
     raise DataError(
@@ -112,6 +116,8 @@ def read(sound: Sound, name: str, first: int = 0) -> Iterator[Samples]:
             if not np.isfinite(block).all():
                 raise DataError(f"recording {name} holds NaN or infinite samples: export it again")
             yield block
+    except BabelscopeError:
+        raise
     except decoders.DECODER_ERRORS as error:
         raise DataError(
             f"recording {name} cannot be decoded to its end ({sound.decoder}: {reason(error)}): it is damaged"

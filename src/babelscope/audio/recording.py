@@ -12,7 +12,7 @@ from pathlib import Path
 from babelscope.audio import limits
 from babelscope.audio.decoders import Samples
 from babelscope.audio.samples import decode
-from babelscope.errors import DataError
+from babelscope.errors import BabelscopeError, DataError
 
 #: What an archive raises that is damaged, or made to be.
 ARCHIVE_ERRORS = (
@@ -109,6 +109,8 @@ def read_member(archive: Path, member: str, name: str | None = None) -> bytes:
         raise DataError(f"recording {name} is missing: there is no such archive") from None
     except KeyError:
         raise DataError(f"recording {name} is missing: the archive has no such member") from None
+    except BabelscopeError:
+        raise
     except ARCHIVE_ERRORS as error:
         raise DataError(f"recording {name} cannot be read from its archive ({error}): it is damaged") from error
 
@@ -128,5 +130,7 @@ def read_info(info: zipfile.ZipInfo, archive: zipfile.ZipFile, name: str) -> byt
         )
     try:
         return archive.read(info)
+    except BabelscopeError:
+        raise
     except ARCHIVE_ERRORS as error:
         raise DataError(f"recording {name} cannot be read from its archive ({error}): it is damaged") from error

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from babelscope.capture.places import LOCK_KEY, Folder, Place, is_url, place_of
 from babelscope.capture.store import Skipped
-from babelscope.errors import DataError, UsageError, did_you_mean
+from babelscope.errors import BabelscopeError, DataError, UsageError, did_you_mean
 from babelscope.stages import MODALITIES, Modality
 
 SCHEMA = 1
@@ -45,6 +45,8 @@ def parsed_index(path: Path | str, content: bytes) -> dict[str, Any]:
         if index["schema"] != SCHEMA:
             raise DataError(f"{path} was made by another version of babelscope: choose another output")
         dict(index["identity"])
+    except BabelscopeError:
+        raise
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"the store {path} is damaged ({error}): delete it and run again") from error
     return index
@@ -350,6 +352,8 @@ class Positions:
                 raise DataError(
                     f"sentence {sentence!r}, {modality} in {language!r}: its positions are not there: {reason}"
                 ) from None
+            except BabelscopeError:
+                raise
             except (struct.error, ValueError, KeyError, TypeError) as error:
                 raise self._damaged(modality, language, sentence, str(error)) from error
             self._heads[key] = head, 8 + size

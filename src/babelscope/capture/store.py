@@ -43,7 +43,7 @@ from babelscope.capture.layout import (
 )
 from babelscope.capture.locking import lock
 from babelscope.capture.places import LOCK_KEY, place_of
-from babelscope.errors import DataError, UsageError, did_you_mean
+from babelscope.errors import BabelscopeError, DataError, UsageError, did_you_mean
 from babelscope.stages import MODALITIES, Modality, Stage
 
 __all__ = ["Activations", "Block", "Layout", "Writer", "lock", "now", "open_activations", "versions"]
@@ -119,6 +119,8 @@ class Activations:
                 )
             try:
                 self._open()
+            except BabelscopeError:
+                raise
             except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, OverflowError) as error:
                 if damaged := self._damaged_labels():
                     raise DamagedLabelsError(self.path, damaged) from error
@@ -220,6 +222,8 @@ class Activations:
         try:
             with self.place.naming():
                 yield
+        except BabelscopeError:
+            raise
         except (OSError, ValueError, RuntimeError) as error:
             raise self.damaged(f"at {what} ({error})") from error
 

@@ -17,7 +17,7 @@ from babelscope.capture.layout import SCHEMA, key_of, shard_key, small_keys
 from babelscope.capture.locking import lock
 from babelscope.capture.places import Folder, Place, place_of
 from babelscope.capture.store import Activations, DamagedLabelsError
-from babelscope.errors import DataError, UsageError
+from babelscope.errors import BabelscopeError, DataError, UsageError
 
 #: Called with what is being read, how many blocks are done, and how many there are.
 Progress = Callable[[str, int, int], None]
@@ -271,6 +271,8 @@ class _Checked:
         try:
             with self.held.place.naming():
                 return self._block(modality, language, block)
+        except BabelscopeError:
+            raise
         except (OSError, ValueError, RuntimeError) as error:
             return 0, " ".join(f"it cannot be read ({error})".split())
 
@@ -316,6 +318,8 @@ class _Checked:
                 if self.held.schema != SCHEMA or self.held.inventoried or self.held.place.exists(key):
                     continue
                 wrong = "it is missing"
+            except BabelscopeError:
+                raise
             except (OSError, ValueError, RuntimeError) as error:
                 wrong = " ".join(f"it cannot be read ({error})".split())
             yield self.damaged_text(name, language, wrong)

@@ -22,7 +22,7 @@ from typing import IO, cast
 
 from babelscope.audio import SAMPLE_RATE, decode
 from babelscope.cache import cache_folder, sha256_of, write_atomically
-from babelscope.errors import DataError
+from babelscope.errors import BabelscopeError, DataError
 from babelscope.fetch.archives import MAX_ENTRIES, MAX_MEMBER_BYTES, Unpacked, is_safe_name
 
 #: All members of one archive together. A split of FLEURS for training has up to some 10 GB.
@@ -149,6 +149,8 @@ def read_tar_gz(path: Path) -> Iterator[tuple[str, bytes]]:
                 pass
     except FileNotFoundError:
         raise DataError(f"archive {path} does not exist") from None
+    except BabelscopeError:
+        raise
     except (tarfile.TarError, zlib.error, EOFError, IndexError, MemoryError, OSError, ValueError) as error:
         raise DataError(f"archive {path} is damaged or cannot be read ({error}): get it again") from error
 

@@ -30,7 +30,7 @@ from babelscope.corpora.options import Broken, Choice, chosen_languages, chosen_
 from babelscope.corpora.packing import Members, Packed, pack
 from babelscope.corpora.parquet import read_rows, silent_columns
 from babelscope.corpora.readings import Row, Split, assemble, in_zip
-from babelscope.errors import DataError, FetchError, UsageError
+from babelscope.errors import BabelscopeError, DataError, FetchError, UsageError
 from babelscope.fetch.hub import cached_hub_file, download_hub_file, hub_listing, kept_by_huggingface
 from babelscope.fetch.progress import Progress
 
@@ -257,6 +257,8 @@ def _spoken(which: ParquetSet, fields: Mapping[str, Any], where: str) -> Iterato
         yield from which.read(fields)
     except KeyError as error:
         raise DataError(f"{where} has no field {error}: it is no file of {which.repository}") from error
+    except BabelscopeError:
+        raise
     except (TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{where} is not as {which.repository} has its rows ({error})") from error
 

@@ -16,7 +16,7 @@ from typing import IO, cast
 
 import pyarrow as pa
 
-from babelscope.errors import FetchError
+from babelscope.errors import BabelscopeError, FetchError
 
 #: No member of a recordings archive is larger; a clip of a minute at 48 kHz is a tenth of it.
 MAX_MEMBER_BYTES = 64 * 2**20
@@ -108,6 +108,8 @@ def is_safe_name(name: str) -> bool:
 def _telling_damage(path: Path) -> Iterator[None]:
     try:
         yield
+    except BabelscopeError:
+        raise
     except (
         tarfile.TarError,
         zipfile.BadZipFile,

@@ -10,7 +10,7 @@ from typing import Any
 
 from babelscope.corpora.manifest.errors import BrokenRowError, StructureError, shown
 from babelscope.corpora.manifest.text import encoding_of, lines_of
-from babelscope.errors import DataError
+from babelscope.errors import BabelscopeError, DataError
 
 #: Bytes of a JSON file that is a single list, not one object a line.
 MAX_JSON = 2**28
@@ -104,6 +104,8 @@ def read_json_list(path: Path, encoding: str | None = None) -> Table:
         items = json.loads("".join(lines_of(path, encoding_of(path, encoding))), object_pairs_hook=_once)
     except _Twice as error:
         raise DataError(f"manifest {path} has an object with {shown(error.args[0])} twice: remove one") from error
+    except BabelscopeError:
+        raise
     except (ValueError, RecursionError) as error:
         raise DataError(f"manifest {path} is no JSON ({error}): write one object a line") from error
     if not items or not all(isinstance(fields, dict) for fields in items):

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from babelscope.errors import DataError
+from babelscope.errors import BabelscopeError, DataError
 
 #: Bytes of one file of settings. The index of a model of a thousand layers has a tenth.
 MAX_BYTES = 16 * 2**20
@@ -38,6 +38,8 @@ def read_json(path: Path) -> Any:
         if path.stat().st_size > MAX_BYTES:
             raise DataError(f"weights: {path} is larger than {MAX_BYTES} bytes, which settings are not: refused")
         return json.loads(path.read_text(encoding="utf-8"))
+    except BabelscopeError:
+        raise
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"weights: {path} cannot be read ({error}): fetch it again") from error
 
