@@ -240,7 +240,7 @@ def test_every_manifest_that_is_printed_is_one(body: str, tmp_path: Path) -> Non
 
 @pytest.mark.assets
 def test_the_python_of_readme_runs_as_printed(tmp_path: Path) -> None:
-    (code,) = [block.body for block in blocks(README) if block.language == "python"]
+    code = "\n".join(block.body for block in blocks(README) if block.language == "python")
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,

@@ -16,14 +16,16 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], 
     package : str
         Its ``__name__``; its ``__all__`` is what completion shows.
     homes : mapping of str to str
-        The module of each name; a name that is its own home is a module.
+        The module of each name, or ``module:name`` where it has another name there; a name that is its own home is a
+        module.
     """
 
     def get(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        module = importlib.import_module(homes[name])
-        return module if homes[name] == f"{package}.{name}" else getattr(module, name)
+        home, _, attribute = homes[name].partition(":")
+        module = importlib.import_module(home)
+        return module if home == f"{package}.{name}" else getattr(module, attribute or name)
 
     def names() -> list[str]:
         here = vars(sys.modules[package])

@@ -17,6 +17,9 @@ Examples
 True
 """
 
+import sys
+from types import ModuleType
+
 from babelscope.fetch.catalogue import ASSETS
 from babelscope.fetch.progress import Progress, SilentProgress, TerminalProgress
 from babelscope.fetch.sources import Asset
@@ -35,3 +38,12 @@ __all__ = [
     "fetch",
     "is_fetched",
 ]
+
+
+class _Fetch(ModuleType):
+    """``babelscope.fetch`` is called as well: an import of the module hides the function of the same name."""
+
+    __call__ = staticmethod(fetch)
+
+
+sys.modules[__name__].__class__ = _Fetch

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import xarray as xr
 
 from babelscope.cache import sha256_of, write_atomically
-from babelscope.errors import DataError
+from babelscope.errors import DataError, UsageError, did_you_mean
 from babelscope.gaps.kinds import GAPS, KINDS
-from babelscope.gaps.old_names import lengths_as_baseline, renewed
+from babelscope.gaps.old_names import current_kind, lengths_as_baseline, renewed
 
 #: Where ``result.json`` keeps the sha256 of the other files, by name; no part of :attr:`Result.meta`.
 FILES = "files"
 
-__all__ = ["CONTROLS", "CURVE_COLUMNS", "FILES", "GAPS", "KINDS", "SCORE_COLUMNS", "TABLE_COLUMNS", "Result"]
+__all__ = [
+    "CONTROLS",
+    "CURVE_COLUMNS",
+    "FILES",
+    "GAPS",
+    "KINDS",
+    "SCORE_COLUMNS",
+    "TABLE_COLUMNS",
+    "Result",
+    "open_result",
+]
 
 #: Columns of the scores table, in order. One row is one comparison under one measure and one control.
 SCORE_COLUMNS: tuple[str, ...] = (
@@ -287,6 +300,22 @@ CONTROLS: dict[str, str] = {
 DEFAULT_CONTROLS: tuple[str, ...] = ("none", "length_regressed", "shuffled")
 
 
+#: What the numbers of the curves are, for labelled arrays.
+LONG_NAMES: dict[str, str] = {
+    "value": "similarity, as the measure gives it",
+    "null_mean": "mean similarity of unrelated sentences",
+    "null_q95": "95th percentile of the similarity of unrelated sentences",
+    "chance_corrected": "similarity less the null's mean, over that of perfect agreement",
+    "calibrated": "similarity above the null's 95th percentile, over that of perfect agreement, at least 0",
+    "low": "lower end of the 95 % interval",
+    "high": "upper end of the 95 % interval",
+    "ceiling": "what voices leave of perfect agreement",
+    "p": "probability that unrelated sentences do as well",
+    "n": "number of sentences",
+    "groups": "number of languages or pairs that are averaged",
+}
+
+
 @dataclass(frozen=True)
 class Result:
     """What a study found.
@@ -347,6 +376,82 @@ class Result:
         if held is None or held != self.meta.get("identity"):
             path.unlink(missing_ok=True)
 
+    def to_dataframe(self, table: str = "curves", **equal: str) -> pd.DataFrame:
+        """Return a table as a tidy DataFrame of its own.
+
+        Parameters
+        ----------
+        table : str
+            ``curves``, ``scores``, or one of :attr:`tables`.
+        **equal : str
+            Columns and what they must equal, such as ``kind="modality_similarity", control="none", group="swh"``.
+
+        Raises
+        ------
+        UsageError
+            If there is no such table, column, or value in it.
+        DataError
+            If the result has no rows of that table.
+        """
+        every = {"curves": self.curves, "scores": self.scores, **self.tables}
+        if table in TABLE_COLUMNS and table not in every:
+            raise DataError(f"the result has no rows of {table!r}: the study allowed none; it has {', '.join(every)}")
+        rows = every[_known("table", table, every)]
+        for column, value in equal.items():
+            _known(f"column of {table}", column, list(map(str, rows.columns)))
+            there = list(map(str, rows[column].unique()))
+            value = current_kind(value, "kind") if column == "kind" and value not in there else value
+            rows = rows[rows[column].astype(str) == _known(f"{column} in {table}", value, there)]
+        return rows.reset_index(drop=True).copy()
+
+    def to_xarray(self, kind: str = "modality_similarity") -> xr.Dataset:
+        """Return the similarities of one kind along the depth, as labelled arrays.
+
+        Parameters
+        ----------
+        kind : str
+            One of :data:`KINDS` that the study has.
+
+        Returns
+        -------
+        Dataset
+            Dimensions ``measure``, ``control``, ``point`` (in the order of depth) and ``group`` (languages or pairs,
+            and ``mean``), and ``against`` where a point was compared with several; every number of the curves is a
+            variable, NaN where there is none. ``stage`` and ``depth`` are coordinates of ``point``.
+
+        Raises
+        ------
+        UsageError
+            If the result has no such kind.
+        """
+        rows = self.to_dataframe("curves", kind=kind)
+        several = rows.groupby("point")["against"].nunique().max() > 1
+        dimensions = ["measure", "control", "point", *(["against"] if several else []), "group"]
+        labels = {name: list(dict.fromkeys(rows[name])) for name in dimensions}
+        places = rows.drop_duplicates("point").set_index("point").loc[labels["point"]]
+        of_point = ("stage", "depth") if several else ("stage", "depth", "against")
+        numbers = [name for name in rows.select_dtypes("number").columns if name != "depth"]
+        arrays = rows.set_index(dimensions)[numbers].to_xarray().reindex(labels)
+        arrays = arrays.assign_coords({name: ("point", places[name].to_numpy()) for name in of_point})
+        for name in numbers:
+            arrays[name].attrs = {"long_name": LONG_NAMES.get(name, name.replace("_", " ")), "units": "1"}
+        arrays["depth"].attrs = {"long_name": "relative depth of the point within its side", "units": "1"}
+        arrays.attrs = {"kind": kind, "title": KINDS[kind]} | {
+            part: str(self.meta.get(part, {}).get("name", "")) for part in ("model", "corpus")
+        }
+        return arrays
+
+    def report(self, folder: Path | str) -> Path:
+        """Write ``report.html`` and its figures into a folder, and return the page's path.
+
+        Parameters
+        ----------
+        folder : Path or str
+            Made if need be; usually where the result was saved.
+        """
+        reports = importlib.import_module("babelscope.report")  # which is above: a result knows nothing of reports
+        return Path(reports.write_report(self, folder))
+
     @classmethod
     def load(cls, folder: Path | str) -> Result:
         """Read what :meth:`save` wrote.
@@ -377,3 +482,21 @@ class Result:
         if "baselines" not in tables and len(alone := lengths_as_baseline(scores)):
             tables["baselines"] = alone.reindex(columns=list(TABLE_COLUMNS["baselines"]))
         return cls(scores, curves, meta, tables)
+
+
+def open_result(folder: Path | str) -> Result:
+    """Return the result in a folder; :meth:`Result.load`.
+
+    Raises
+    ------
+    DataError
+        If the folder holds no result, or a damaged one.
+    """
+    return Result.load(folder)
+
+
+def _known(what: str, name: str, there: Iterable[str]) -> str:
+    choices = list(there)
+    if name not in choices:
+        raise UsageError(f"the result has no {what} {name!r}: {did_you_mean(name, choices)}")
+    return name

@@ -234,14 +234,7 @@ class View:
         DataError
             If the result has no rows of that table.
         """
-        found = {"curves": self.result.curves, "scores": self.result.scores}.get(table)
-        if found is None:
-            found = self._table(table)
-        for column, value in equal.items():
-            select.known(f"column of {table}", column, [str(name) for name in found.columns])
-            value = select.known(f"{column} in {table}", value, [str(one) for one in found[column].unique()])
-            found = found[found[column] == value]
-        return found.reset_index(drop=True).copy()
+        return self.result.to_dataframe(table, **equal)
 
     def to_latex(self, table: str = "gaps", **options: Any) -> str:
         """Return a table for a paper; :func:`~babelscope.report.to_latex`."""
