@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from babelscope.cache import write_atomically
 from babelscope.errors import UsageError, did_you_mean
 from babelscope.gaps.by_class import ALL
-from babelscope.gaps.draws import SharedDraws, output, shared_draws
+from babelscope.gaps.draws import SharedDraws, draws_of, output, same_draws, shared_draws
 from babelscope.gaps.findings import CANNOT_TELL, CORRECTED, HOLDS, HOLDS_NOT
 from babelscope.gaps.naming import by_preference
 from babelscope.gaps.old_names import LENGTH_ONLY, current_basis, current_kind
@@ -719,7 +719,7 @@ def no_worse(result: Result, baseline: Result, *, tolerance: float = 0.0, name: 
     _check_comparable(result, baseline, name)
     pairs: dict[tuple[str, str], list[_Change] | str | None] = {}
     there = _outputs(result)
-    drawn = shared_draws(result, baseline)
+    drawn = shared_draws(draws_of(result), draws_of(baseline)) if same_draws(result, baseline) else {}
 
     def reaches(measure: str) -> tuple[float, float]:
         # What the ends of an interval are from its middle, in errors.

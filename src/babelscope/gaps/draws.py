@@ -72,31 +72,40 @@ def draws_table(scored: Mapping[str, Scored]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
 
 
-def shared_draws(first: Result, second: Result) -> SharedDraws:
-    """Return the draws of sentences that two results have in common; none if they are not of the same sentences.
+#: By kind, measure, group and part, each with its deviations.
+Draws = dict[tuple[str, str, str, str], FloatArray]
+
+
+def draws_of(result: Result) -> Draws:
+    """Return the deviations that a result keeps; none where it has no such table."""
+    table = result.tables.get("draws")
+    if table is None:
+        return {}
+    keys = ["kind", "measure", "group", "part"]
+    rows = table.sort_values("draw", kind="stable").groupby(keys, sort=False)["deviation"]
+    return {(str(a), str(b), str(c), str(d)): values.to_numpy() for (a, b, c, d), values in rows}
+
+
+def same_draws(first: Result, second: Result) -> bool:
+    """Whether two results of one corpus left out the same sentences in the same draws."""
+    options = [one.meta.get("options", {}) for one in (first, second)]
+    same = all(options[0].get(key) == options[1].get(key) for key in ("seed", "clusters"))
+    return same and not _reordered(first, second)
+
+
+def shared_draws(ours: Draws, theirs: Draws) -> SharedDraws:
+    """Return the deviations that two results both keep, side by side.
 
     Parameters
     ----------
-    first, second : Result
-        Of one corpus.
+    ours, theirs : dict
+        As :func:`draws_of` returns them, of results with the :func:`same draws <same_draws>`.
     """
-    options = [one.meta.get("options", {}) for one in (first, second)]
-    if any(options[0].get(key) != options[1].get(key) for key in ("seed", "clusters")) or _reordered(first, second):
-        return {}
-    both = [one.tables.get("draws") for one in (first, second)]
-    if both[0] is None or both[1] is None:
-        return {}
-    keys = ["kind", "measure", "group", "part"]
-    ours, theirs = (
-        {key: rows.sort_values("draw")["deviation"].to_numpy() for key, rows in table.groupby(keys, sort=False)}
-        for table in both
-        if table is not None
-    )
     found: SharedDraws = {}
-    for key, values in ours.items():
-        if key in theirs and len(theirs[key]) == len(values):
-            kind, measure, group, part = map(str, key)
-            found.setdefault((kind, measure, group), {})[part] = values, theirs[key]
+    for (kind, measure, group, part), values in ours.items():
+        other = theirs.get((kind, measure, group, part))
+        if other is not None and len(other) == len(values):
+            found.setdefault((kind, measure, group), {})[part] = values, other
     return found
 
 

@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from babelscope.errors import UsageError, did_you_mean
 from babelscope.gaps.at_output import RETRIEVAL, at_output
 from babelscope.gaps.contrasts import NOTHING, Contrast, Scored
-from babelscope.gaps.draws import MEAN, SharedDraws, shared_draws
+from babelscope.gaps.draws import MEAN, SharedDraws, draws_of, same_draws, shared_draws
 from babelscope.gaps.kinds import KINDS
 from babelscope.gaps.naming import by_preference, measure_head
 from babelscope.gaps.resampling import Deviations, freedom
@@ -203,7 +204,7 @@ def _of_corpus(
     frames: list[pd.DataFrame] = []
     rows: list[dict[str, Any]] = []
     notes: list[str] = []
-    draws = {both: shared_draws(*(members[label] for label in both)) for both in combinations(members, 2)}
+    kept = {label: draws_of(one) for label, one in members.items()}
     for kind in kinds:
         having = {label: one for label, one in members.items() if (one.curves["kind"] == kind).any()}
         for measure in measures or _common(having.values(), kind):
@@ -214,7 +215,9 @@ def _of_corpus(
             frames += [_scores(part, label, kind) for label, part in measured.items()]
             unpaired = []
             for both in combinations(measured, 2):
-                several = _differences(members, measured, both, kind, measure, draws[both])
+                first, second = both
+                draws = shared_draws(kept[first], kept[second]) if same_draws(members[first], members[second]) else {}
+                several = _differences(members, measured, both, kind, measure, draws)
                 unpaired += [] if several else [" and ".join(both)]
                 rows += several
             if unpaired:
@@ -303,18 +306,19 @@ def _differences(
         rows = pd.DataFrame({"kind": kind, "measure": measure, "language_a": codes, "language_b": codes})
         return Scored(rows.assign(value=values), Deviations(blocks, halves, min(degrees)), values)
 
-    rows = []
-    for group in [MEAN, *languages]:
-        wide = group == MEAN and bool(languages)
-        one = scored(languages if wide else [group])
-        count = len(one.values) // 2
-        terms = [(1.0, np.arange(count)), (-1.0, np.arange(count) + count)]
+    one = scored(languages or [MEAN])
+    count = len(one.values) // 2
+
+    def row(group: str, at: NDArray[np.int64], *, wide: bool = False) -> dict[str, Any]:
+        terms = [(1.0, at), (-1.0, at + count)]
         contrast = one.contrast(terms, other_languages=wide)
         holds_for = "other sentences and languages"
         if not wide or not np.isfinite(contrast.error):
             contrast, holds_for = one.contrast(terms, other_languages=False), "other sentences"
-        rows.append(_difference_row(both, kind, measure, group, contrast, holds_for))
-    return rows
+        return _difference_row(both, kind, measure, group, contrast, holds_for)
+
+    mean = row(MEAN, np.arange(count), wide=bool(languages))
+    return [mean, *(row(language, np.array([at])) for at, language in enumerate(languages))]
 
 
 def _difference_row(

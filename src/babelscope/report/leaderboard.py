@@ -28,6 +28,9 @@ from babelscope.text_table import Column, TextTable
 #: Files that :func:`write` makes, by what they hold.
 PAGE, SCORES, PAIRS = "leaderboard.html", "leaderboard.parquet", "leaderboard_pairs.parquet"
 
+#: Pairs of models that the page shows language by language; of more, it shows the means.
+MOST_PAIRINGS = 500
+
 #: What is behind a p-value and an interval of a difference, in one line.
 TESTS = (
     "Differences are paired: chance-corrected scores of two models on the same sentences. Intervals are 95 % each; p "
@@ -87,6 +90,8 @@ class Board:
     lines : tuple of Line
         The best mean first.
     pairings : tuple of Pairing
+    whole : bool
+        Whether these are all; the others are in the Parquet file.
     """
 
     title: str
@@ -95,6 +100,7 @@ class Board:
     languages: tuple[tuple[str, str], ...]
     lines: tuple[Line, ...]
     pairings: tuple[Pairing, ...]
+    whole: bool = True
 
 
 @dataclass(frozen=True)
@@ -148,6 +154,7 @@ def _board(kind: str, measure: str, scores: pd.DataFrame, pairs: pd.DataFrame) -
                 ),
             )
         )
+    shown = pairs if len(pairs) <= MOST_PAIRINGS else pairs[pairs["group"] == MEAN]
     pairings = tuple(
         Pairing(
             str(row["first"]),
@@ -157,7 +164,7 @@ def _board(kind: str, measure: str, scores: pd.DataFrame, pairs: pd.DataFrame) -
             _p(row),
             str(row["holds_for"]),
         )
-        for row in pairs.to_dict("records")
+        for row in shown.to_dict("records")
     )
     return Board(
         title=TILES.get(kind, KIND_TITLES.get(kind, kind)),
@@ -166,6 +173,7 @@ def _board(kind: str, measure: str, scores: pd.DataFrame, pairs: pd.DataFrame) -
         languages=tuple((code, name_of(code)) for code in codes),
         lines=tuple(lines),
         pairings=pairings,
+        whole=len(shown) == len(pairs),
     )
 
 
