@@ -45,8 +45,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "gaps": BELOW | {"corpora", "models", "capture", "similarity"},
     "neurons": {"errors", "cache", "stages", "similarity"},
     "tokens": BELOW | {"corpora", "models", "capture", "similarity", "gaps"},
+    "lens": BELOW | {"corpora", "models", "capture", "similarity", "gaps"},
     "interventions": BELOW | {"corpora", "models", "capture", "similarity"},
-    "sections": BELOW | {"corpora", "models", "capture", "similarity", "gaps", "neurons", "tokens"} | {"interventions"},
+    "sections": BELOW
+    | {"corpora", "models", "capture", "similarity", "gaps", "neurons", "tokens"}
+    | {"interventions", "lens"},
     "report": BELOW | {"gaps"},
     "monitor": BELOW | {"corpora", "models", "capture", "similarity", "gaps"},
     "check": BELOW | {"similarity", "gaps"},
@@ -56,7 +59,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "preflight": BELOW | {"corpora", "models", "similarity", "gaps"},
     "study": BELOW
     | {"corpora", "models", "capture", "similarity", "engines", "gaps", "report", "preflight"}
-    | {"neurons", "tokens", "interventions", "sections"},
+    | {"neurons", "tokens", "interventions", "lens", "sections"},
     "corpus_check": BELOW | {"corpora", "preflight", "study"},
     "forecast": BELOW | {"corpora", "models", "capture", "sections", "study"},
     "cli": BELOW

@@ -29,6 +29,7 @@ from babelscope.errors import BabelscopeError, UsageError
 from babelscope.gaps.parts import Parts
 from babelscope.gaps.result import Result
 from babelscope.interventions import PatchOptions, patch_table, plan_patch, points_to_patch
+from babelscope.lens import LensOptions, lens_tables, plan_lens, points_to_read
 from babelscope.models.base import Model
 from babelscope.neurons import NeuronOptions, neuron_tables
 from babelscope.tokens import TokenOptions, token_tables
@@ -145,6 +146,21 @@ def _patch(material: Material, options: PatchOptions, checkpoint: Path | None) -
     return {"patch": table}
 
 
+def _lens(material: Material, options: LensOptions, checkpoint: Path | None) -> dict[str, pd.DataFrame]:
+    _needs_weights("lens", material)
+    return lens_tables(
+        material.model,
+        material.corpus,
+        material.activations,
+        options,
+        clusters=material.clusters,
+        seed=material.seed,
+        checkpoint=checkpoint,
+        progress=lambda done, total: material.tell("reading positions", done, total),
+        notice=material.notes.append,
+    )
+
+
 def _needs_weights(name: str, material: Material) -> None:
     if not material.has_weights:
         raise UsageError(f"{name}: the model runs on other machines; choose engine = 'local'")
@@ -154,7 +170,11 @@ KNOWN: dict[str, Section] = {
     "neurons": Section("selective features", ("neurons", "neurons_top", "neurons_overlap", "neurons_match"), _neurons),
     "tokens": Section("positions", ("tokens_alignment", "tokens_paths", "tokens_rounding"), _tokens),
     "patch": Section("patching", ("patch",), _patch),
+    "lens": Section("reading positions", ("lens", "lens_languages", "lens_language_match", "lens_readings"), _lens),
 }
+
+#: Sections that choose among the shared points themselves.
+_OWN_POINTS = {"patch": points_to_patch, "lens": points_to_read}
 
 
 def check_sections(asked: Mapping[str, Any], model: Model) -> None:
@@ -167,8 +187,9 @@ def check_sections(asked: Mapping[str, Any], model: Model) -> None:
     """
     for name, options in asked.items():
         patterns = getattr(options, "points", None)
-        if name == "patch" and patterns is not None:
-            points_to_patch(model, patterns)
+        if name in _OWN_POINTS:
+            if patterns is not None:
+                _OWN_POINTS[name](model, patterns)
         elif patterns is not None:
             try:
                 model.select_points(patterns)
@@ -207,6 +228,18 @@ def costs(
             )
         except UsageError as error:
             told.append(("patch", str(error)))
+    if (reading := asked.get("lens")) is not None:
+        try:
+            taken = plan_lens(model, reading, sentences, languages)
+            told.append(
+                (
+                    "lens",
+                    f"{taken.passes} forward passes, {len(taken.points)} points compared with the whole vocabulary; "
+                    f"{taken.memory / 1e6:.0f} MB in memory at most",
+                )
+            )
+        except UsageError as error:
+            told.append(("lens", str(error)))
     return told
 
 

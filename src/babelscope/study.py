@@ -52,6 +52,7 @@ from babelscope.gaps.result import CONTROLS, DEFAULT_CONTROLS, KINDS, Result
 from babelscope.gaps.scoring import DEFAULT_MEASURES, DEFAULT_PERMUTATIONS, compare
 from babelscope.interventions import PatchOptions
 from babelscope.key_values import merged
+from babelscope.lens import LensOptions
 from babelscope.models.base import MODALITIES, Model, Stage, dtype_named
 from babelscope.models.catalogue import CATALOGUE
 from babelscope.models.planning import plan
@@ -59,6 +60,7 @@ from babelscope.models.weights.places import looks_local
 from babelscope.neurons import NeuronOptions
 from babelscope.preflight import check_assets, check_comparisons, check_model, check_output, limits_of, refuse, too_few
 from babelscope.report import write_report
+from babelscope.report.listening import write_listening_page
 from babelscope.sections import SECTIONS, Material, add_sections, check_sections
 from babelscope.similarity import MEASURES, parse_measure
 from babelscope.similarity.blocks import computed_by
@@ -145,7 +147,12 @@ class ModelTable(_Table):
 
 
 #: Sections of a study file that are run only where they are there.
-SECTION_TABLES: dict[str, type[BaseModel]] = {"neurons": NeuronOptions, "tokens": TokenOptions, "patch": PatchOptions}
+SECTION_TABLES: dict[str, type[BaseModel]] = {
+    "neurons": NeuronOptions,
+    "tokens": TokenOptions,
+    "patch": PatchOptions,
+    "lens": LensOptions,
+}
 
 
 def store_beside(result: Result, folder: Path) -> Path | str:
@@ -233,6 +240,7 @@ class Study(_Table):
     patch: PatchOptions | None = Field(
         None, description="whether closing the gap between speech and text changes the output"
     )
+    lens: LensOptions | None = Field(None, description="what positions of speech read as in the model's vocabulary")
 
     @field_validator("controls")
     @classmethod
@@ -876,7 +884,23 @@ def run(
             forget(study.output / SECTIONS)
             tell("writing the report", 0, 0)
             report = write_report(result, study.output)
+            _write_listening_page(result, corpus, study)
     return Outcome(result, report, study.output, time.monotonic() - started)
+
+
+def _write_listening_page(result: Result, corpus: Corpus, study: Study) -> None:
+    """Write ``lens.html`` where positions were read; one of an earlier run is removed where they were not."""
+    path, readings = study.output / "lens.html", result.tables.get("lens_readings")
+    if readings is None:
+        path.unlink(missing_ok=True)
+        return
+    cells = [
+        (corpus.text(sentence, language) or "", corpus.recordings(sentence, language)[0])
+        for sentence, language in dict.fromkeys(zip(readings["sentence"], readings["language"], strict=True))
+    ]
+    note = " ".join(f"{line.removeprefix('lens: ').capitalize()}." for line in result.meta["sections"]["lens"]["notes"])
+    title = f"What {models.readable(study.model.name)} reads at each layer of speech"
+    write_listening_page(readings, cells, path, title=title, note=note)
 
 
 def asked_sections(study: Study) -> dict[str, BaseModel | None]:

@@ -91,3 +91,15 @@ def test_patching_is_in_the_result_and_its_cost_is_said_before(study: dict[str, 
         run(Study.parse(study | {"patch": {"points": ["shared.pooled"]}}))
     with pytest.raises(UsageError, match=r"neurons\.points: model pocket has no point 'shared\.layr'"):
         run(Study.parse(study | {"neurons": {"points": ["shared.layr"]}}))
+
+
+def test_reading_positions_leaves_a_page_to_listen_to(study: dict[str, Any], tmp_path: Path) -> None:
+    asked = Study.parse(study | {"lens": {"n": 8, "permutations": 99, "points": ["shared.layer.1"], "shown": 1}})
+    assert dict(forecast(asked).rows())["lens"].startswith("16 forward passes, 1 points compared with the whole")
+    result = run(asked).result
+    assert set(result.tables) >= {"lens", "lens_languages", "lens_readings"}
+    assert set(result.tables["lens"]["by"]) == {"input embeddings"}
+    page = (tmp_path / "out" / "lens.html").read_text(encoding="utf-8")
+    assert page.count("<audio") == 2 and "What pocket reads at each layer of speech" in page
+    run(Study.parse(study))
+    assert not (tmp_path / "out" / "lens.html").exists()

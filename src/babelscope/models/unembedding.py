@@ -67,7 +67,8 @@ class Unembedding:
         states = hidden.to(weight.device)
         if self.norm is not None and point != self.normed:
             parameter = next(self.norm.parameters(), None)
-            states = self.norm(states.to(weight.dtype if parameter is None else parameter.dtype))
+            # Its forward pass alone: whoever hooks the norm waits for the model's own call of it.
+            states = self.norm.forward(states.to(weight.dtype if parameter is None else parameter.dtype))
         logits = nn.functional.linear(states.to(weight.dtype), weight, self.bias).float() / self.scale
         return logits if self.cap is None else self.cap * torch.tanh(logits / self.cap)
 
