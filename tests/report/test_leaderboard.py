@@ -206,6 +206,19 @@ def test_the_page_sorts_without_network_or_errors(folder: Path, tmp_path: Path) 
         assert browser.errors == [] and browser.requests == [page.as_uri()]
 
 
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_the_page_is_accessible(folder: Path, tmp_path: Path) -> None:
+    axe = pytest.importorskip("axe_core_python")
+    page = tmp_path / "leaderboard.html"
+    page.write_text(render(leaderboard(loaded(folder, "good", "bad"))), encoding="utf-8")
+    with Browser() as browser:
+        browser.open(page)
+        browser.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
+        browser.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8"))
+        found = browser.evaluate("axe.run().then(run => run.violations.map(one => one.id + ': ' + one.help).join())")
+    assert found == ""
+
+
 @pytest.mark.slow
 def test_equal_models_seldom_differ(tmp_path: Path) -> None:
     """Two models of the same quality, of which one in twenty studies may state a difference in any mean."""
