@@ -19,8 +19,9 @@ import babelscope
 from babelscope.errors import DataError, UsageError
 from babelscope.gaps import Result
 from babelscope.gaps.result import TABLE_COLUMNS
+from babelscope.report.evidence.variance import COMPONENTS
 from babelscope.report.latex import escape, to_latex
-from babelscope.report.notebook import COMPONENT_COLOURS, View, html, view
+from babelscope.report.notebook import View, html, view
 from synthetic import MEASURES, synthetic_result
 from synthetic_tables import crossed
 
@@ -34,7 +35,7 @@ def tables() -> dict[str, pd.DataFrame]:
         "decomposition": [
             {"part": "all", "point": point, "stage": "shared", "depth": depth, "component": name, "share": 1 / 7,
              "low": 0.1, "high": 0.2, "n": 40, "convention": ""}
-            for point, depth in points for name in COMPONENT_COLOURS
+            for point, depth in points for name in COMPONENTS
         ],
         "centroids": [
             {"kind": "modality_similarity", "point": point, "stage": "shared", "depth": depth, "language_a": one,
@@ -154,10 +155,10 @@ def test_charts_are_altairs_and_can_be_restyled(draw: Callable[[View], Any], ful
 def test_the_decomposition_draws_every_share_once(full: Result) -> None:
     spec = view(full).decomposition(width=333).to_dict()
     assert spec["width"] == 333
-    assert spec["encoding"]["color"]["scale"]["domain"] == list(COMPONENT_COLOURS)
+    assert spec["encoding"]["color"]["scale"]["domain"] == [title for title, _ in COMPONENTS.values()]
     (rows,) = spec["datasets"].values()
     assert sorted((row["point"], row["component"]) for row in rows) == sorted(
-        (point, name) for point in ("shared.0", "shared.1") for name in COMPONENT_COLOURS
+        (point, name) for point in ("shared.0", "shared.1") for name in COMPONENTS
     )
 
 
@@ -232,7 +233,7 @@ def test_latex_of_findings_and_decomposition_is_escaped(full: Result) -> None:
     rows = _well_formed(to_latex(full, "findings"), 5)
     assert rows[1][0] == escape(EVIL)
     assert rows[1][2:] == [r"0.31 {\scriptsize[0.20, 0.42]}", "$<$0.001", "holds"]
-    rows = _well_formed(to_latex(full, "decomposition"), 1 + len(COMPONENT_COLOURS))
+    rows = _well_formed(to_latex(full, "decomposition"), 1 + len(COMPONENTS))
     assert [row[0] for row in rows[1:]] == ["shared.0", "shared.1"]
     with pytest.raises(DataError, match="no findings"):
         to_latex(synthetic_result(), "findings")
@@ -254,7 +255,10 @@ def test_the_cross_layer_map_has_a_cell_for_every_pair_of_points(full: Result) -
     result = crossed(synthetic_result(("en", "fr"), speech=3, text=4, measures=MEASURES[1:2]))
     chart = View(result).cross_layer().properties(width=200)
     spec = chart.to_dict()
-    rows = next(iter(spec["datasets"].values()))
+    every = next(iter(spec["datasets"].values()))
+    assert {row["group"] for row in every} == {"mean", "en", "fr"}
+    assert spec["params"][0]["value"] == "mean"  # a language can be chosen
+    rows = [row for row in every if row["group"] == "mean"]
     assert len(rows) == 12 == len({(row["point"], row["against"]) for row in rows})
     means = result.curves.query("kind == 'modality_similarity' and group == 'mean' and control == 'none'")
     assert {row["chance_corrected"] for row in rows} == set(means["chance_corrected"])

@@ -1,4 +1,4 @@
-"""Models beside the studied one, in the report: each drawn and named, its numbers those of the tables."""
+"""Other models of a study, in the report: each drawn and named, its numbers those of the tables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 from babelscope.gaps.baselines.models import beside, told_beside
 from babelscope.gaps.result import TABLE_COLUMNS, Result
 from babelscope.report.page import render
-from babelscope.report.sections.beside import section
+from babelscope.report.section import figures_of
+from babelscope.report.sections.models import models
 from synthetic import synthetic_result
 
 LABELS = ("pocket (adapter untrained)", "<b>ridge</b>")
@@ -45,40 +46,56 @@ def result() -> Result:
     return dataclasses.replace(own, meta=meta, tables=beside(others) | {"centroids": _distances(1.0)})
 
 
-def test_every_model_is_drawn_over_the_same_points(result: Result) -> None:
-    shown = section(result)
+def test_every_model_is_drawn_in_every_comparison(result: Result) -> None:
+    shown = models(result)
     assert shown is not None
-    assert [one["label"] for one in shown["models"]] == list(LABELS)
-    assert [one["name"] for one in shown["key"]] == [result.meta["model"]["name"], *LABELS]
-    by_name = {panel["name"]: panel for panel in shown["panels"]}
-    assert "modality_gap.distance" in by_name and any(name.startswith("language_similarity_speech") for name in by_name)
+    figures = {one.name: one for one in figures_of([shown])}
+    assert {name.split(".")[1] for name in figures if name.startswith("models.")} == {
+        "modality_similarity",
+        "language_similarity_speech",
+    }
     table = result.tables["beside"]
-    for panel in shown["panels"]:
-        if panel["name"] == "modality_gap.distance" or not panel["name"].startswith("modality_similarity"):
-            continue
-        rows = {row["label"]: row["cells"] for row in panel["numbers"]}
-        assert list(rows) == [result.meta["model"]["name"], *LABELS]
-        last = panel["points"][-1]["name"]
-        wanted = table[
-            (table["model"] == LABELS[1])
-            & (table["kind"] == "modality_similarity")
-            & (table["group"] == "mean")
-            & (table["point"] == last)
-        ]
-        assert rows[LABELS[1]][-1] in set(wanted["value"]) and rows[LABELS[1]][0] is None
+    for name, figure in figures.items():
+        spec = figure.spec()
+        key = next(layer for layer in spec["layer"] if layer.get("name") == "key")
+        said = key["encoding"]["stroke"]["scale"]["domain"]
+        assert said[:3] == [result.meta["model"]["name"], *LABELS] and "null (mean to 95th percentile)" in said, name
+        drawn = {row["value"] for rows in spec["datasets"].values() for row in rows if row.get("value") is not None}
+        assert set(figure.data["value"]) <= drawn
+        pd.testing.assert_frame_equal(figure.data, table.loc[figure.data.index])
+
+
+def test_differences_are_said_with_their_interval_and_what_was_not_tested_is_said_so(result: Result) -> None:
+    row = {
+        "kind": "modality_similarity", "measure": "retrieval()", "point": "speech.norm", "against": "text.pooled",
+        "value": 0.6, "chance_corrected": 0.59, "strongest": False, "n": 40.0, "groups": 3, "of": 3,
+    }  # fmt: skip
+    rows = [
+        row | {"baseline": LABELS[0], "baseline_value": 0.2, "difference": 0.4, "low": 0.25, "high": 0.55},
+        row | {"baseline": LABELS[1], "baseline_value": 0.55, "difference": 0.05, "low": -0.02, "high": 0.12},
+    ]
+    table = pd.DataFrame(rows).reindex(columns=list(TABLE_COLUMNS["against_baselines"]))
+    shown = models(dataclasses.replace(result, tables=result.tables | {"against_baselines": table}))
+    assert shown is not None and shown.figure is not None
+    said = str(shown.sentences[0])
+    assert f"{LABELS[0]} reaches 0.20 and is exceeded (by 0.40, 95 % 0.25 to 0.55)" in said
+    assert f"{LABELS[1]} reaches 0.55 and is not found to be exceeded (difference 0.05, 95 % −0.02 to 0.12)" in said
+    assert shown.figure.data["low"].tolist() == [0.25, -0.02]
+    untested = models(result)
+    assert untested is not None and str(untested.sentences[0]) == "No difference from the other models was tested."
 
 
 def test_the_page_shows_it_escaped(result: Result) -> None:
     page = render(result)
-    part = re.search(r'<section id="beside">.*?</section>', page, re.DOTALL)
-    assert part is not None and '<a href="#beside">' in page
+    part = re.search(r'<section id="models".*?</section>', page, re.DOTALL)
+    assert part is not None and '<a href="#models">' in page
     assert "&lt;b&gt;ridge&lt;/b&gt;" in part[0] and "<b>ridge" not in page
-    assert "0.5" in part[0] and "Note on pocket" in part[0]
+    assert "Note on pocket" in part[0]
 
 
 def test_without_other_models_there_is_no_such_section() -> None:
     alone = synthetic_result(("en", "fr"))
-    assert section(alone) is None and 'id="beside"' not in render(alone)
+    assert models(alone) is None and 'id="models"' not in render(alone)
 
 
 def test_the_headline_says_where_each_ends_and_how_far_the_means_come_together(result: Result) -> None:

@@ -1,4 +1,4 @@
-"""The page of a study with 102 languages and 60 layers a side stays small; benchmarks/report_large.py times it."""
+"""The page of a study with 102 languages and 60 layers a side; benchmarks/report_large.py times it."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def test_it_is_under_five_megabytes(page: Path) -> None:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
-def test_it_opens_with_everything_in_it_and_few_elements(page: Path) -> None:
+def test_it_opens_within_two_seconds_with_everything_in_it(page: Path) -> None:
     with Browser() as browser:
+        browser.call("Performance.enable", timeDomain="threadTicks")
         browser.open(page)
         assert browser.errors == []
         assert browser.evaluate("document.documentElement.classList.contains('live')")
-        # What must be laid out before the page can be used: maps and tables of 102 languages are drawn when asked.
+        # Time that the page's own thread computed, whatever else this machine does.
+        metrics = {one["name"]: one["value"] for one in browser.call("Performance.getMetrics")["metrics"]}
+        assert metrics["TaskDuration"] < 2
         assert browser.evaluate("document.getElementsByTagName('*').length") < 60_000
-        languages = browser.evaluate("document.body.innerText")
-        assert "l000" in languages and "l101" in languages
-        browser.evaluate(
-            "(() => { const slider = document.querySelector('[data-map=text] input[type=range]');"
-            " slider.value = Number(slider.value) - 1; slider.dispatchEvent(new Event('input')); })()"
-        )
+        text = browser.evaluate("document.body.textContent")
+        assert "l000" in text and "l101" in text
+        browser.evaluate("document.querySelectorAll('details.evidence').forEach(one => { one.open = true; })")
         assert browser.errors == []

@@ -9,7 +9,7 @@ import pandas as pd
 
 from babelscope.cache import write_atomically
 from babelscope.monitor import read_log
-from babelscope.report.svg import to_svg
+from babelscope.report.figure import to_svg
 
 #: Measure, and what it is called in the picture.
 SHOWN = {

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import altair as alt
 import pandas as pd
@@ -21,18 +21,10 @@ from babelscope.errors import DataError
 from babelscope.gaps.findings import CORRECTED
 from babelscope.gaps.result import TABLE_COLUMNS, Result
 from babelscope.report import charts, latex, select
-from babelscope.report.words import GAP_TITLES, KIND_TITLES, measure_title, number, p_value
-
-#: Colours of the components of variance, meaning first: Okabe and Ito's, the rest in grey.
-COMPONENT_COLOURS: dict[str, str] = {
-    "sentence": "#0072b2",
-    "language": "#e69f00",
-    "modality": "#d55e00",
-    "sentence:language": "#56b4e9",
-    "sentence:modality": "#cc79a7",
-    "language:modality": "#009e73",
-    "rest": "#c4cad1",
-}
+from babelscope.report.evidence import crosslayer, points, variance
+from babelscope.report.figure import Figure
+from babelscope.report.page import Report
+from babelscope.report.words import KIND_TITLES, measure_title, number, p_value
 
 
 @dataclass(frozen=True)
@@ -84,26 +76,7 @@ class View:
         """
         table = self._table("decomposition")
         select.known("part of the decomposition", part, [str(name) for name in table["part"].unique()])
-        table = table[table["part"] == part]
-        there = [name for name in COMPONENT_COLOURS if name in set(table["component"])]
-        rank = {name: place for place, name in enumerate(there)}
-        return cast(
-            "alt.Chart",
-            alt.Chart(table.assign(order=table["component"].map(rank)))
-            .mark_area(line={"strokeWidth": 0.5, "color": "#ffffff"})
-            .encode(
-                x=alt.X("depth:Q", title="depth"),
-                y=alt.Y("share:Q", title="share of variance", stack="zero"),
-                color=alt.Color(
-                    "component:N",
-                    title="component",
-                    scale=alt.Scale(domain=there, range=[COMPONENT_COLOURS[name] for name in there]),
-                ),
-                order="order:Q",
-                tooltip=["point:N", "component:N", *_formats("share", "low", "high")],
-            )
-            .properties(width=width, height=height, title=f"What the variance is made of ({part})"),
-        )
+        return variance.chart(self.result, part, width=width, height=height)
 
     def centroids(self, *, width: int = 420, height: int = 240) -> alt.LayerChart:
         """Draw the distances between mean vectors along the depth: each language or pair thin, the mean thick.
@@ -113,22 +86,8 @@ class View:
         DataError
             If the result has none.
         """
-        table = self._table("centroids")
-        pair = table["language_a"].where(
-            table["language_a"] == table["language_b"], table["language_a"] + "-" + table["language_b"]
-        )
-        table = table.assign(group=pair, gap=table["kind"].map(lambda kind: GAP_TITLES.get(kind, kind)))
-        base = alt.Chart(table).encode(x=alt.X("depth:Q", title="depth"), color=alt.Color("gap:N", title="between"))
-        each = base.mark_line(strokeWidth=0.6, opacity=0.35).encode(
-            y=alt.Y("distance:Q", title="distance over spread within"),
-            detail="group:N",
-            tooltip=["group:N", "point:N", *_formats("distance", "low", "high")],
-        )
-        mean = base.mark_line(strokeWidth=2.5).encode(y="mean(distance):Q")
-        return cast(
-            "alt.LayerChart",
-            alt.layer(each, mean).properties(width=width, height=height, title="Distances between mean vectors"),
-        )
+        self._table("centroids")
+        return variance.centroid_chart(self.result, width=width, height=height)
 
     def cross_layer(
         self, measure: str | None = None, *, language: str | None = None, width: int = 420, height: int = 360
@@ -140,7 +99,7 @@ class View:
         measure : str, optional
             The leading one if left out.
         language : str, optional
-            The mean over languages if left out.
+            The mean over languages if left out; the chart then lets its reader choose, where there are few rows.
         width, height : int
             Of the plot, in pixels.
 
@@ -151,32 +110,13 @@ class View:
         DataError
             If speech points were not compared with several text points (``match = "all"``).
         """
-        speech, text = select.crossings(self.result)
-        if not speech:
+        if not select.crossings(self.result)[0]:
             raise DataError('no speech point was compared with several text points: run the study with match = "all"')
         measure = select.leading_measure(self.result) if measure is None else measure
         measure = select.known("measure", measure or "", select.measures(self.result))
-        rows = select.rows(self.result.curves, kind="modality_similarity", measure=measure, control="none")
-        group = "mean" if language is None else select.known("language", language, select.languages(self.result))
-        rows = select.rows(rows, group=group)
-        title = alt.TitleParams(
-            "Speech point by text point",
-            subtitle=f"chance-corrected {measure_title(measure)}, {language or 'mean over languages'}",
-        )
-        return cast(
-            "alt.Chart",
-            alt.Chart(rows[["point", "against", "stage", "value", "null_q95", "chance_corrected", "n"]])
-            .mark_rect()
-            .encode(
-                x=alt.X("point:N", title="speech point", sort=[one.name for one in speech]),
-                y=alt.Y("against:N", title="text point", sort=[one.name for one in reversed(text)]),
-                color=alt.Color(
-                    "chance_corrected:Q", title="chance-corrected", scale=alt.Scale(scheme="viridis", domainMin=0)
-                ),
-                tooltip=["point:N", "against:N", *_formats("value", "null_q95", "chance_corrected")],
-            )
-            .properties(width=width, height=height, title=title),
-        )
+        if language is not None:
+            select.known("language", language, select.languages(self.result))
+        return crosslayer.chart(self.result, measure, language, width=width, height=height)
 
     def points(self, point: str | None = None, *, width: int = 420, height: int = 360) -> alt.Chart:
         """Draw the sentences at a point on their first two principal axes, by language and modality.
@@ -184,7 +124,7 @@ class View:
         Parameters
         ----------
         point : str, optional
-            The last one if left out.
+            The last one if left out; the chart then lets its reader choose, where there are few rows.
         width, height : int
             Of the plot, in pixels.
 
@@ -195,25 +135,12 @@ class View:
         DataError
             If it has no projection.
         """
-        table = self._table("projection")
-        names = [str(name) for name in dict.fromkeys(table["point"])]
-        point = names[-1] if point is None else select.known("point", point, names)
-        table = table[table["point"] == point]
-        shares = [100 * float(table[name].iloc[0]) for name in ("share_x", "share_y")]
-        return cast(
-            "alt.Chart",
-            alt.Chart(table)
-            .mark_point(size=35, filled=True, opacity=0.7)
-            .encode(
-                x=alt.X("x:Q", title=f"first axis ({shares[0]:.0f} % of the variance)"),
-                y=alt.Y("y:Q", title=f"second axis ({shares[1]:.0f} %)"),
-                color=alt.Color("language:N", title="language"),
-                shape=alt.Shape("modality:N", title="modality"),
-                tooltip=["sentence:N", "language:N", "modality:N"],
-            )
-            .properties(width=width, height=height, title=f"Sentences at {point}")
-            .interactive(),
-        )
+        self._table("projection")
+        return points.chart(self.result, point, width=width, height=height)
+
+    def figures(self) -> dict[str, Figure]:
+        """Return every figure of the report by name: its chart, its data, its sentence."""
+        return {figure.name: figure for figure in Report.of(self.result).figures()}
 
     # -- tables
 
@@ -277,10 +204,6 @@ def view(result: Result | Path | str) -> View:
 def _named(meta: dict[str, Any]) -> str:
     names = [str(meta.get(part, {}).get("name", "")) for part in ("study", "model", "corpus")]
     return ", ".join(name for name in names if name) or "a result"
-
-
-def _formats(*names: str) -> list[alt.Tooltip]:
-    return [alt.Tooltip(f"{name}:Q", format=".3f") for name in names]
 
 
 def html(result: Result) -> Markup:

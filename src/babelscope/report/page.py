@@ -1,10 +1,12 @@
-"""The report that people open: one HTML file that needs nothing else, and the figures beside it."""
+"""The report that people open: one HTML file that needs nothing else, the same as Markdown, and the figures."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -15,45 +17,66 @@ import pandas as pd
 from markupsafe import Markup
 
 from babelscope.cache import write_atomically
-from babelscope.gaps.result import CONTROLS, Result
-from babelscope.report import charts, drawing, figures, packing, select, words
+from babelscope.gaps.result import Result
+from babelscope.report import figure, methods, provenance, select, words
+from babelscope.report import section as sections_of
+from babelscope.report.charts import MOST_LINES
+from babelscope.report.figure import NARROW, PALETTE, WIDE, Figure
+from babelscope.report.hero import hero
 from babelscope.report.recordings import Heard
 from babelscope.report.remembering import Settled
-from babelscope.report.sections import (
-    baselines,
-    beside,
-    crosslayer,
-    curves,
-    diagnosis,
-    findings,
-    languages,
-    maps,
-    methods,
-    points,
-    provenance,
-    retrieval,
-    variance,
-)
-from babelscope.report.told import of_parts, plain
+from babelscope.report.section import Section, Table, figures_of
+from babelscope.report.told import plain
+from babelscope.report.verdict import FirstScreen, first_screen
 
-#: The page's script, in the order in which its parts need each other.
-SCRIPTS = ("core", "save", "curves", "grid", "maps", "cross", "points", "variance", "tables")
+#: Colours on dark paper, by the names of :data:`~babelscope.report.figure.PALETTE`.
+DARK: dict[str, str] = {
+    "ink": "#e4e7ea", "muted": "#a3adb7", "grid": "#262b31", "axis": "#59626c", "null-band": "#3a4149",
+    "null-edge": "#8a949e", "interval": "#2c4156", "thin": "#6f7984", "stage-even": "#4b535c", "stage-odd": "#343b43",
+    "paper": "#15181c", "language-0": "#4ba3dd", "language-1": "#f0803c", "language-2": "#2cc295",
+    "language-3": "#dc93bb", "language-4": "#eeb640", "language-5": "#8fd0f5", "language-6": "#cbb932",
+}  # fmt: skip
+
+#: Rows of the first screen's table of languages; the others unfold.
+FIRST_LANGUAGES = 8
 
 _TEXTUAL = (
-    "model",
-    "kind",
-    "point_a",
-    "stage_a",
-    "language_a",
-    "point_b",
-    "language_b",
-    "measure",
-    "control",
-    "convention",
-)
+    "model", "kind", "point_a", "stage_a", "language_a", "point_b", "language_b", "measure", "control", "convention",
+)  # fmt: skip
 
 #: Tables that may be long, and their texts.
 _LONG = {"projection": ("point", "modality", "language", "sentence"), "by_class": ("kind", "measure", "control")}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What every form of the report shows: the first screen, its chart, and the sections.
+
+    Attributes
+    ----------
+    result : Result
+        Quick to select from.
+    first : FirstScreen
+    hero : Figure or None
+    sections : list of Section
+    """
+
+    result: Result
+    first: FirstScreen
+    hero: Figure | None
+    sections: list[Section]
+
+    @classmethod
+    def of(cls, result: Result) -> Report:
+        """Read everything off a result."""
+        lean = _lean(result)
+        return cls(lean, first_screen(result), hero(lean), sections_of.gather(lean))
+
+    def figures(self) -> Iterator[Figure]:
+        """Yield every figure, the first screen's first."""
+        if self.hero is not None:
+            yield self.hero
+        yield from figures_of(self.sections)
 
 
 def write_report(result: Result, folder: Path | str, *, figures: bool = True, heard: Sequence[Heard] = ()) -> Path:
@@ -69,7 +92,7 @@ def write_report(result: Result, folder: Path | str, *, figures: bool = True, he
     folder : Path
         Made if need be. Tables of the result that stand there already are linked.
     figures : bool
-        Whether to write every figure as SVG, PNG and CSV too.
+        Whether to write every figure as SVG, PNG, PDF and CSV too.
     heard : sequence of Heard
         Recordings that the page shall carry, where their licence allows it.
 
@@ -84,10 +107,9 @@ def write_report(result: Result, folder: Path | str, *, figures: bool = True, he
         If the folder cannot be written.
     """
     folder = Path(folder)
-    lean = _lean(result)
-    sections = gather(lean)
-    drawn = _write_figures(lean, sections, folder / "figures") if figures else []
-    page = _rendered(lean, sections, _linked(result, folder, drawn), heard)
+    report = Report.of(result)
+    drawn = figure.write(report.figures(), folder / "figures") if figures else []
+    page = _rendered(report, _linked(result, folder, drawn), heard)
     return write_atomically(folder / "report.html", lambda path: path.write_text(page, encoding="utf-8", newline="\n"))
 
 
@@ -114,19 +136,16 @@ def write_markdown(result: Result, folder: Path | str, *, figures: bool = True) 
         If the folder cannot be written.
     """
     folder = Path(folder)
-    lean = _lean(result)
-    sections = gather(lean)
-    drawn = _write_figures(lean, sections, folder / "figures") if figures else []
-    text = (
-        _environment("md")
-        .get_template("report.md.j2")
-        .render(**_shared(lean, sections), **sections, files=_linked(result, folder, drawn))
-    )
+    report = Report.of(result)
+    if figures:
+        figure.write(report.figures(), folder / "figures")
+    there = {one.name for one in report.figures() if (folder / "figures" / f"{one.name}.svg").is_file()}
+    text = _environment("md").get_template("report.md.j2").render(**_shared(report), there=there)
     return write_atomically(folder / "report.md", lambda path: path.write_text(text, encoding="utf-8", newline="\n"))
 
 
 def write_figures(result: Result, folder: Path | str) -> list[Path]:
-    """Write every figure as SVG, PNG and CSV, such as ``layer_curves.KIND`` and ``heat_map.MODALITY``.
+    """Write every figure as SVG, PNG, PDF and CSV, such as ``similarity`` and ``layer_curves.KIND``.
 
     Parameters
     ----------
@@ -145,8 +164,7 @@ def write_figures(result: Result, folder: Path | str) -> list[Path]:
     DataError
         If the folder cannot be written.
     """
-    lean = _lean(result)
-    return _write_figures(lean, gather(lean), Path(folder))
+    return figure.write(Report.of(result).figures(), Path(folder))
 
 
 def render(result: Result, files: Sequence[str] = (), heard: Sequence[Heard] = ()) -> str:
@@ -161,35 +179,7 @@ def render(result: Result, files: Sequence[str] = (), heard: Sequence[Heard] = (
     heard : sequence of Heard
         Recordings that the page shall carry.
     """
-    lean = _lean(result)
-    return _rendered(lean, gather(lean), files, heard)
-
-
-def gather(result: Result) -> dict[str, Any]:
-    """Return what every section shows, by section; None or empty where the result holds nothing for it."""
-    return {
-        "findings": findings.section(result),
-        "diagnosis": diagnosis.section(result),
-        "measures": curves.section(result),
-        "curves_lead": curves.lead(result),
-        "classes": curves.classes(result),
-        "baselines": baselines.section(result),
-        "beside": beside.section(result),
-        "heat": maps.section(result),
-        "cross": crosslayer.section(result),
-        "variance": variance.section(result),
-        "centroids": variance.centroids(result),
-        "points": points.section(result),
-        "language_table": languages.section(result),
-        "tokens": languages.tokens(result),
-        "retrieval": retrieval.section(result),
-        "methods": methods.section(result),
-        "provenance": provenance.section(result),
-    }
-
-
-def _write_figures(result: Result, sections: dict[str, Any], folder: Path) -> list[Path]:
-    return figures.write([*figures.summed_up(result), *figures.drawn(result, sections)], folder)
+    return _rendered(Report.of(result), files, heard)
 
 
 def _linked(result: Result, folder: Path, drawn: Sequence[Path]) -> list[str]:
@@ -214,9 +204,21 @@ def _environment(kind: str) -> jinja2.Environment:
         "span": words.span,
         "listed": words.listed,
         "slug": words.slug,
+        "sorted_by": _sorted_by,
+        "inline": lambda one, width: Markup(figure.inline(one, width)),  # noqa: S704 - drawn and escaped by Vega
         "md": _markdown,
     }
+    environment.tests |= {
+        "figure": lambda block: isinstance(block, Figure),
+        "table": lambda block: isinstance(block, Table),
+        "bare": lambda block: isinstance(block, str),
+    }
     return environment
+
+
+def _sorted_by(cell: Any) -> str:
+    """Return what a cell of a table is sorted by: the number itself, not as it is rounded."""
+    return repr(cell.value) if hasattr(cell, "value") and isinstance(cell.value, float) else str(cell)
 
 
 def _markdown(value: Any) -> str:
@@ -224,92 +226,74 @@ def _markdown(value: Any) -> str:
     return value.markdown() if hasattr(value, "markdown") else plain(value)
 
 
-def _rendered(result: Result, sections: dict[str, Any], files: Sequence[str], heard: Sequence[Heard]) -> str:
+def _rendered(report: Report, files: Sequence[str], heard: Sequence[Heard]) -> str:
     template = resources.files("babelscope.report") / "template"
-    parts = [(template / "script" / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
-    script = '"use strict";\n(() => {\n' + "\n".join(parts) + "})();\n"
-    style = (template / "report.css").read_text(encoding="utf-8") + drawing.ramp_css()
-    heat, cross, cloud, layers = (sections[name] for name in ("heat", "cross", "points", "variance"))
-    told = {
-        "study": words.slug(provenance.title(result)),
-        "curves": curves.data(result),
-        "heat": heat["data"] if heat else None,
-        "cross": cross["data"] if cross else None,
-        "points": cloud["data"] if cloud else None,
-        "variance": {one["part"]: one["data"] for one in layers["parts"]} if layers else None,
-        "csv": _carried_csv(result, sections),
+    script = (template / "report.js").read_text(encoding="utf-8")
+    style = _colours() + (template / "report.css").read_text(encoding="utf-8")
+    vega = figure.vega_script()
+    shown = {id(one): one for one in (report.hero, *(part.figure for part in report.sections)) if one is not None}
+    carried = figure.carried(shown.values(), (one for one in report.figures() if id(one) not in shown)) | {
+        "study": words.slug(provenance.title(report.result)),
+        "light": PALETTE,
+        "narrow": NARROW,
     }
     return (
         _environment("html")
         .get_template("report.html.j2")
         .render(
-            **_shared(result, sections),
-            **sections,
+            **_shared(report),
             style=Markup(style),  # noqa: S704 - a file of this package
-            script=Markup(script),  # noqa: S704 - files of this package
-            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            script=Markup(script),  # noqa: S704 - a file of this package
+            vega=Markup(vega),  # noqa: S704 - the renderer's own script
+            hashes=[_hash(script), _hash(vega)],
             heard=_by_sentence(heard),
             files=files,
-            data=packing.for_script(told),
+            wide=WIDE,
+            narrow=NARROW,
+            data=_for_script(carried),
         )
     )
 
 
-def _carried_csv(result: Result, sections: dict[str, Any]) -> dict[str, str]:
-    """Return the numbers of the figures that the script does not redraw, as far as they are short."""
-    redrawn = ("heat_map.", "cross_layer", "point_map")
-    found = {}
-    for figure in figures.drawn(result, sections):
-        if not figure.name.startswith(redrawn) and len(text := figure.csv()) <= figures.MOST_CSV:
-            found[figure.name] = text
-    return found
+def _hash(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
-def _shared(result: Result, sections: dict[str, Any]) -> dict[str, Any]:
-    """Return what both the page and the Markdown tell outside of their sections."""
-    used = select.distinct(result.scores["control"])
+def _for_script(value: object) -> Markup:
+    """Write data into a ``script`` element: nothing in it can end the element."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for letter in ("<", ">", "&", "\u2028", "\u2029"):
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    return Markup(text)  # noqa: S704 - escaped just now
+
+
+def _colours() -> str:
+    """Return the style sheet's colours: the figures' own, light and dark."""
+    light = ";".join(f"--{name}:{colour}" for name, colour in PALETTE.items())
+    dark = ";".join(f"--{name}:{colour}" for name, colour in DARK.items())
+    return (
+        f":root{{{light}}}\n"
+        f'@media screen and (prefers-color-scheme:dark){{:root:not([data-theme="light"]){{{dark}}}}}\n'
+        f'@media screen{{:root[data-theme="dark"]{{{dark}}}}}\n'
+    )
+
+
+def _shared(report: Report) -> dict[str, Any]:
+    """Return what both the page and the Markdown show."""
+    result = report.result
     return {
         **_told(result.meta),
         "name": provenance.title(result),
         "created": provenance.date(result),
-        "kinds": {
-            kind: {"title": words.KIND_TITLES[kind], "line": words.KIND_LINES[kind]} for kind in select.kinds(result)
-        },
         "languages": select.languages(result),
-        "colours": len(charts.LANGUAGE_COLOURS),
         "sentences": methods.sentences_of(result),
-        "sides": provenance.sides(result),
-        "partner": methods.partner_of(result),
-        "interval": bool(select.rows(result.curves, group="mean", control="none")["low"].notna().any()),
-        "ceilings": bool(result.curves["ceiling"].notna().any()),
-        "regressed": "length_regressed" in select.distinct(result.curves["control"]),
-        "retrieval_measure": select.retrieval_measure(result),
-        "controls": {name: text for name, text in CONTROLS.items() if name in used},
-        "control_titles": words.CONTROL_TITLES,
-        "contents": _contents(sections),
+        "first": report.first,
+        "first_languages": FIRST_LANGUAGES,
+        "hero": report.hero,
+        "sections": report.sections,
+        "costs": any(row.cost is not None for row in report.first.languages),
+        "flags": any(row.flag for row in report.first.languages),
     }
-
-
-def _contents(sections: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the sections that there are, as anchors and names."""
-    among = (
-        ("findings", "Findings", sections["findings"]),
-        ("diagnosis", "Diagnosis", sections["diagnosis"]),
-        ("curves", "Along the layers", True),
-        ("classes", "Resource classes", sections["classes"]),
-        ("baselines", "Baselines", sections["baselines"]),
-        ("beside", "Other models as baselines", sections["beside"]),
-        ("maps", "Languages compared with each other", True),
-        ("cross", "Layer by layer, speech and text", sections["cross"]),
-        ("variance", "What the variance is", sections["variance"]),
-        ("points", "Sentences as points", sections["points"]),
-        ("languages", "Languages", sections["language_table"]),
-        ("retrieval", "Retrieval", True),
-        ("caveats", "Caveats", True),
-        ("methods", "Method", True),
-        ("provenance", "Provenance", True),
-    )
-    return [(anchor, name) for anchor, name, there in among if there]
 
 
 def _by_sentence(heard: Sequence[Heard]) -> list[dict[str, Any]]:
@@ -320,22 +304,11 @@ def _by_sentence(heard: Sequence[Heard]) -> list[dict[str, Any]]:
 
 
 def _told(meta: dict[str, Any]) -> dict[str, Any]:
-    """Return the parts of ``meta`` that the page tells, each of the type that the template expects, or empty."""
-    sections = {
+    """Return the parts of ``meta`` that the page shows, each of the type that the template expects, or empty."""
+    return {
         name: {key: one for key, one in provenance.pairs(meta.get(name)) if one is not None}
-        for name in ("study", "model", "corpus", "options")
+        for name in ("study", "model", "corpus")
     }
-    caveats = [
-        one | {"text": of_parts(str(one.get("text") or ""), one.get("parts"))}
-        for one in provenance.items(meta.get("caveats"))
-        if isinstance(one, dict)
-    ]
-    parts = provenance.items(meta.get("headline_parts"))
-    headline = [
-        of_parts(str(one), parts[number] if number < len(parts) else None)
-        for number, one in enumerate(provenance.items(meta.get("headline")))
-    ]
-    return {**sections, "headline": headline, "caveats": caveats}
 
 
 def _lean(result: Result) -> Settled:
@@ -350,7 +323,7 @@ def _lean(result: Result) -> Settled:
         return frame.assign(**{name: frame[name].astype("category") for name in there}) if there else frame
 
     curves = leaner(result.curves, ("kind", "measure", "control", "point", "against", "stage", "group"))
-    crowded = [kind for kind in select.kinds(result) if len(select.groups(result, kind)) > charts.MOST_LINES]
+    crowded = [kind for kind in select.kinds(result) if len(select.groups(result, kind)) > MOST_LINES]
     if crowded:
         curves = curves[~curves["kind"].isin(crowded) | (curves["group"] == "mean")]
     tables = {name: leaner(table, _LONG.get(name, ())) for name, table in result.tables.items() if len(table)}

@@ -253,15 +253,12 @@ def retrieval_measure(result: Result) -> str | None:
 
 
 @remembered
-def value_range(
-    result: Result, measure: str, controls: Sequence[str] = ("none", "length_regressed")
-) -> tuple[float, float]:
-    """Return the smallest and largest number to be drawn for a measure, over all kinds, zero included."""
-    part = rows(result.curves, measure=measure)
-    part = part[part["control"].isin(list(controls))]
-    names = ("value", "null_mean", "null_q95", "low", "high", "ceiling")
-    columns = [part[name].to_numpy(dtype=float) for name in names]
-    drawn = np.concatenate([column[np.isfinite(column)] for column in columns] + [np.zeros(1)])
+def value_range(result: Result, kind: str, measure: str) -> tuple[float, float]:
+    """Return the smallest and the largest of the lines that the curves of a kind and measure draw, zero included."""
+    plain = curve(result, kind, measure)
+    lines = [plain["value"], plain["ceiling"], mean_of(curve(result, kind, measure, "length_regressed"))["value"]]
+    drawn = np.concatenate([line.to_numpy(dtype=float) for line in lines] + [np.zeros(1)])
+    drawn = drawn[np.isfinite(drawn)]
     return float(drawn.min()), float(drawn.max())
 
 

@@ -66,11 +66,19 @@ class Told:
         rows = " ".join(str(row) for row in self.rows)
         return Markup(  # noqa: S704 - the parts are escaped
             f'<data value="{self.value!r}" data-table="{escape(self.table)}" data-rows="{rows}" '
-            f'data-column="{escape(self.column)}" title="{escape(self.where)}">{escape(self.text)}</data>'
+            f'data-column="{escape(self.column)}" title="{escape(self.where)}">{escape(one_minus(self.text))}</data>'
         )
 
     def __str__(self) -> str:
-        return self.text
+        return one_minus(self.text)
+
+
+def one_minus(text: str) -> str:
+    """Return a text in which negative numbers are written with a minus sign, as everywhere in the report."""
+    return _HYPHEN.sub("−", text)
+
+
+_HYPHEN = re.compile(r"(?<![^\s(])-(?=\d+\.\d)")
 
 
 def tell(table: str, row: pd.Series[Any], column: str, digits: int = 2) -> Told:
@@ -165,15 +173,16 @@ class Sentence:
         self.template, self.parts = template, parts
 
     def __html__(self) -> Markup:
-        return Markup(self.template).format(**self.parts)  # noqa: S704 - the parts are escaped
+        parts = {name: one_minus(part) if isinstance(part, str) else part for name, part in self.parts.items()}
+        return Markup(self.template).format(**parts)  # noqa: S704 - the parts are escaped
 
     def __str__(self) -> str:
-        return self.template.format(**{name: str(part) for name, part in self.parts.items()})
+        return self.template.format(**{name: one_minus(str(part)) for name, part in self.parts.items()})
 
     def markdown(self) -> str:
         """Return the sentence as Markdown, with what came from the data escaped; spaces at the ends of a part stay."""
         return self.template.format(
-            **{name: _escaped(_SPACES.sub(" ", str(part))) for name, part in self.parts.items()}
+            **{name: _escaped(_SPACES.sub(" ", one_minus(str(part)))) for name, part in self.parts.items()}
         )
 
 

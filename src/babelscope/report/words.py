@@ -14,6 +14,7 @@ __all__ = [
     "KIND_TITLES",
     "MAP_TITLES",
     "NOTHING",
+    "VERDICT_TITLES",
     "listed",
     "measure_head",
     "measure_title",
@@ -60,12 +61,15 @@ MAP_TITLES: dict[str, str] = {
 
 CONTROL_TITLES: dict[str, str] = {
     "none": "as it is",
-    "length_regressed": "length regressed out",
+    "length_regressed": "after regressing out length",
     "length_only": "length alone",
-    "strings_regressed": "strings regressed out",
-    "sounds_regressed": "sounds regressed out",
+    "strings_regressed": "after regressing out strings",
+    "sounds_regressed": "after regressing out sounds",
     "shuffled": "shuffled",
 }
+
+#: What a reader calls a verdict of the findings.
+VERDICT_TITLES: dict[str, str] = {"holds": "holds", "holds not": "does not hold", "cannot tell": "inconclusive"}
 
 #: Written where there is no number.
 NOTHING = "–"

@@ -1,1 +1,1 @@
-"""What each section of the report shows, taken from the result: one file a section, each with ``section(result)``."""
+"""The questions of the report, a file each; see :mod:`babelscope.report.section`."""

@@ -1,4 +1,4 @@
-"""The table of languages, to sort and to filter, and the pairs of languages as their tokenizer sees them."""
+"""For which languages speech and text are less similar than for the others."""
 
 from __future__ import annotations
 
@@ -8,172 +8,138 @@ import numpy as np
 import pandas as pd
 
 from babelscope.gaps.result import Result
-from babelscope.report import drawing, select, words
-from babelscope.report.told import Sentence, joined, tell
+from babelscope.report import charts, select, words
+from babelscope.report.evidence import classes, diagnosis, maps, retrieval, tokens
+from babelscope.report.figure import PALETTE, Figure
+from babelscope.report.section import Column, Evidence, Section, Table, section
+from babelscope.report.told import Sentence, tell
 
-#: Pairs of languages that are written as a table too.
-MOST_PAIRS = 60
-
-_COLUMNS = (
-    ("name", "language", "text"),
-    ("script", "script", "text"),
-    ("family", "family", "text"),
-    ("resource_class", "resources", "text"),
-    ("chance_corrected", "chance-corrected", "score"),
-    ("ceiling", "ceiling", "number"),
-    ("value", "value", "number"),
-    ("p", "p", "p"),
-    ("point", "most similar at", "code"),
-    ("tokens_per_word", "tokens a word", "number"),
-    ("tokens_median", "tokens", "whole"),
-    ("seconds_median", "seconds", "tenth"),
-    ("rank", "rank", "whole"),
-)
-_DIGITS = {"number": 2, "whole": 0, "tenth": 1, "score": 2}
+_COLUMNS = {
+    "name": "language",
+    "script": "script",
+    "family": "family",
+    "resource_class": "resources",
+    "chance_corrected": "similarity, chance-corrected",
+    "ceiling": "noise ceiling",
+    "value": "similarity (95 % interval)",
+    "point": "most similar at",
+    "tokens_per_word": "tokens a word",
+    "tokens_median": "tokens",
+    "seconds_median": "seconds",
+    "rank": "rank, untested",
+}
+_TEXTS = ("name", "script", "family", "resource_class", "point")
+_DIGITS = {"tokens_median": 0, "seconds_median": 1, "rank": 0}
 
 
-def section(result: Result) -> dict[str, Any] | None:
-    """Return the table with its leading sentence; None where there is none."""
+@section(order=20)
+def languages(result: Result) -> Section | None:
+    """Return the deficits with their intervals; None with fewer than two languages."""
+    names = select.languages(result)
+    if len(names) < 2:
+        return None
+    table = diagnosis.leading_rows(result)
+    evidence = (
+        diagnosis.evidence(result),
+        _table(result),
+        classes.evidence(result),
+        maps.evidence(result),
+        retrieval.evidence(result),
+        tokens.evidence(result),
+    )
+    there = tuple(one for one in evidence if one is not None)
+    across = "modality_similarity" in select.kinds(result)
+    question = "For which languages not?" if across else "Which languages are similar?"
+    if table is None:
+        return Section("languages", question, (_untested(result),), None, None, there) if there else None
+    lead = diagnosis.lead(table)
+    sentences = [lead]
+    if "detectable" in table and np.isfinite(float(table["detectable"].iloc[0])):
+        sentences.append(
+            Sentence(
+                "A deficit of {detectable} would be found with 80 % probability; smaller ones may go unnoticed.",
+                detectable=tell("diagnosis", table.iloc[0], "detectable"),
+            )
+        )
+    return Section("languages", question, tuple(sentences), _figure(result, table, lead), None, there)
+
+
+def _untested(result: Result) -> Sentence:
+    return Sentence(
+        "{count} languages were compared; whether they differ was not tested.", count=len(select.languages(result))
+    )
+
+
+def _figure(result: Result, table: pd.DataFrame, lead: Sentence) -> Figure | None:
+    if "behind" not in table or not table["behind"].notna().any():
+        return None
+    last = table.drop_duplicates("language", keep="last")
+    last = last[last["behind"].notna()].sort_values("behind", ascending=False, kind="stable")
+    if len(last) < 2:
+        return None
+    rows = pd.DataFrame(
+        {
+            "language": [select.traits(result, str(code)).get("name", str(code)) for code in last["language"]],
+            "effect": last["behind"],
+            "low": last["behind_low"],
+            "high": last["behind_high"],
+            "verdict": np.where(last["behind_low"] > 0, "found to be lower", "not found to be lower"),
+        }
+    )
+    measure, point = words.measure_title(str(last["measure"].iloc[0])), str(last["point"].iloc[0])
+    interval = "98 % intervals, for all languages and stages together"
+
+    def draw(width: int) -> Any:
+        return charts.forest(
+            rows,
+            width,
+            label="language",
+            x_title="deficit (similarity lower than the others’ mean)",
+            title="Deficit of each language",
+            text="",
+            lines=[f"{measure}, chance-corrected, at {point}; {interval}", charts.about(result)],
+            colours={"found to be lower": PALETTE["language-1"], "not found to be lower": PALETTE["null-edge"]},
+            zero="0: as similar as the others",
+        )
+
+    return Figure("deficits", draw, last.drop(columns=["evidence", "advice"]), lead, str(lead))
+
+
+def _table(result: Result) -> Evidence | None:
+    """Return what is known of each language, at the point where its speech and text are most similar."""
     table = result.tables.get("languages")
     if table is None or table.empty:
         return None
-    measure = str(table["measure"].iloc[0])
     table = table.sort_values("rank", kind="stable", na_position="last")
-    columns = [(name, title, kind) for name, title, kind in _COLUMNS if _told(table[name])]
+    shown = [name for name in _COLUMNS if _says_something(table[name])]
     rows = []
     for _, row in table.iterrows():
-        cells = [_cell(row, name, kind) for name, _, kind in columns]
-        rows.append({"language": str(row["language"]), "class": _text(row["resource_class"]), "cells": cells})
-    known = select.distinct(table["resource_class"])
-    classes = [name for name in ("high", "medium", "low") if name in known]
-    return {
-        "measure": words.measure_title(measure),
-        "columns": [{"name": name, "title": title, "kind": kind} for name, title, kind in columns],
-        "rows": rows,
-        "classes": classes,
-        "lead": joined([_lead(table, measure)]),
-    }
-
-
-def _told(column: pd.Series[Any]) -> bool:
-    return bool(column.notna().any()) and bool((column.astype(str) != "").any())
-
-
-def _text(value: object) -> str:
-    return "" if value is None or (isinstance(value, float) and np.isnan(value)) else str(value)
-
-
-def _cell(row: pd.Series[Any], name: str, kind: str) -> dict[str, Any]:
-    if kind in ("text", "code"):
-        text = _text(row[name]) or (str(row["language"]) if name == "name" else "")
-        return {"kind": kind, "text": text, "code": str(row["language"]) if name == "name" else "", "sort": text}
-    value = float(row[name])
-    if not np.isfinite(value):
-        return {"kind": kind, "told": None, "sort": ""}
-    cell: dict[str, Any] = {"kind": kind, "told": tell("languages", row, name, _DIGITS.get(kind, 2)), "sort": value}
-    if name == "value":  # the interval is of the raw score
-        cell["low"], cell["high"] = _end(row, "low"), _end(row, "high")
-    if kind == "score":
-        cell["share"] = round(100 * min(1.0, max(0.0, value)), 1)
-    return cell
-
-
-def _end(row: pd.Series[Any], name: str) -> Any:
-    return tell("languages", row, name) if np.isfinite(float(row[name])) else None
-
-
-def _lead(table: pd.DataFrame, measure: str) -> Sentence | None:
-    there = table[table["chance_corrected"].notna()]
-    if len(there) < 2:
-        return None
-    return Sentence(
-        "At each language's best point, chance-corrected {measure} of speech and text is between {low} and {high}; "
-        "whether languages differ is tested in the diagnosis.",
-        high=tell("languages", select.highest(there, "chance_corrected"), "chance_corrected"),
-        low=tell("languages", select.lowest(there, "chance_corrected"), "chance_corrected"),
-        measure=words.measure_title(measure),
-    )
-
-
-#: What is correlated with similarity, in words.
-_PREDICTORS: dict[str, str] = {
-    "shared_token_share": "The share of tokens in common",
-    "tokens_per_word_ratio": "The difference of two languages’ tokens a word",
-}
-
-
-def _association(row: pd.Series[Any]) -> Sentence:
-    """Say how far tokens go with the similarity of texts, as a correlation and no more."""
-    parts: dict[str, Any] = {
-        "what": _PREDICTORS.get(str(row["predictor"]), str(row["predictor"])),
-        "measure": words.measure_title(str(row["measure"])),
-        "point": str(row["point"]),
-        "rho": tell("associations", row, "rho"),
-        "p": tell("associations", row, "p"),
-        "pairs": tell("associations", row, "pairs", 0),
-    }
-    interval = ""
-    if np.isfinite(float(row["low"])) and np.isfinite(float(row["high"])):
-        parts |= {"low": tell("associations", row, "low"), "high": tell("associations", row, "high")}
-        interval = "{low} to {high} for other languages; "
-    sign = "" if str(parts["p"]).startswith("<") else "= "
-    return Sentence(
-        "{what} and the chance-corrected {measure} of their texts at {point} have a rank correlation of {rho} over "
-        "{pairs} pairs (" + interval + "p " + sign + "{p}, by permuting the languages).",
-        **parts,
-    )  # fmt: skip
-
-
-def tokens(result: Result) -> dict[str, Any] | None:
-    """Return shared tokens and similarity of texts, as a picture and a table; None where there is none."""
-    table = result.tables.get("tokens")
-    if table is None or table.empty:
-        return None
-    there = table[table["shared_token_share"].notna() & table["chance_corrected"].notna()]
-    if there.empty:
-        return None
-    measure, point = str(there["measure"].iloc[0]), str(there["point"].iloc[0])
-    most, least = select.highest(there, "shared_token_share"), select.lowest(there, "shared_token_share")
-    title = words.measure_title(measure)
-    x = there["shared_token_share"].to_numpy(dtype=float)
-    y = there["chance_corrected"].to_numpy(dtype=float)
-    frame = drawing.Frame(
-        x=(0.0, max(0.05, float(x.max()))),
-        y=(min(0.0, float(y.min())), max(0.05, float(y.max()))),
-        width=460, height=240, left=52, x_title="share of tokens in common", y_title=f"chance-corrected {title}",
-    )  # fmt: skip
-    text = (
-        f"Each dot a pair of languages: share of tokens in common from {words.number(float(x.min()))} to "
-        f"{words.number(float(x.max()))}, chance-corrected {title} of their texts from {words.number(float(y.min()))} "
-        f"to {words.number(float(y.max()))}."
-    )
+        rows.append(tuple(_cell(row, name) for name in shown))
+    columns = tuple(Column(_COLUMNS[name], name not in _TEXTS) for name in shown)
     lead = Sentence(
-        "{a} and {b} share the most tokens ({share}); the chance-corrected {measure} of their texts at {point} is "
-        "{score}. {c} and {d} share the fewest ({least}); theirs is {other}.",
-        a=str(most["language_a"]), b=str(most["language_b"]), c=str(least["language_a"]), d=str(least["language_b"]),
-        share=tell("tokens", most, "shared_token_share"), least=tell("tokens", least, "shared_token_share"),
-        score=tell("tokens", most, "chance_corrected"), other=tell("tokens", least, "chance_corrected"),
-        measure=title, point=point,
-    )  # fmt: skip
-    found = result.tables.get("associations")
-    if found is not None:
-        found = found[found["measure"] == measure]
-    shown = there.sort_values("shared_token_share", ascending=False, kind="stable").head(MOST_PAIRS)
-    columns = ("tokens_per_word_a", "tokens_per_word_b", "shared_token_share", "chance_corrected")
-    return {
-        "lead": joined([lead, *(_association(row) for _, row in ([] if found is None else found.iterrows()))]),
-        "picture": drawing.scatter(
-            frame, [drawing.Cloud("pairs", list(x), list(y), "var(--language-0)")], "tokens-title", text
-        ),
-        "rows": [
-            {
-                "a": str(row["language_a"]),
-                "b": str(row["language_b"]),
-                "cells": [
-                    tell("tokens", row, name) if np.isfinite(float(row[name])) else words.NOTHING for name in columns
-                ],
-            }
-            for _, row in shown.iterrows()
-        ],
-        "of": len(there),
-    }
+        "Each language at its own most similar point, under {measure}; the order was not tested.",
+        measure=words.measure_title(str(table["measure"].iloc[0])),
+    )
+    return Evidence("Every language", (lead, Table("Languages", columns, tuple(rows))))
+
+
+def _says_something(column: pd.Series[Any]) -> bool:
+    """Whether a column holds something; one class that all languages have says nothing."""
+    texts = column.dropna().astype(str)
+    texts = texts[texts != ""]
+    return bool(len(texts)) and not (column.name == "resource_class" and texts.nunique() < 2)
+
+
+def _cell(row: pd.Series[Any], name: str) -> Any:
+    if name in _TEXTS:
+        text = "" if pd.isna(row[name]) else str(row[name])
+        if name == "name":
+            return f"{text} ({row['language']})" if text and text != str(row["language"]) else str(row["language"])
+        return text or words.NOTHING
+    if not np.isfinite(float(row[name])):
+        return words.NOTHING
+    value = tell("languages", row, name, _DIGITS.get(name, 2))
+    if name == "value" and np.isfinite(float(row["low"])) and np.isfinite(float(row["high"])):
+        low, high = tell("languages", row, "low"), tell("languages", row, "high")
+        return Sentence("{value} ({low} to {high})", value=value, low=low, high=high)
+    return value

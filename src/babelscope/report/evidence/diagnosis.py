@@ -1,4 +1,4 @@
-"""The diagnosis: languages whose speech is less similar to its text than in the others, and at which stage."""
+"""Languages whose speech is less similar to its text than in the others, and at which stage."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ import pandas as pd
 
 from babelscope.gaps.result import Result
 from babelscope.report import select, words
-from babelscope.report.sections.findings import evidence
+from babelscope.report.evidence import rows as evidence_rows
+from babelscope.report.section import Column, Evidence, Table
 from babelscope.report.told import Sentence, count, joined, placed, tell
-
-#: Rows that stand open; the others unfold.
-FIRST_ROWS = 16
 
 #: Columns that an advice is made of.
 NUMBERS = (
@@ -28,65 +26,66 @@ _AGAINST = {
 }
 
 
-def section(result: Result) -> dict[str, Any] | None:
-    """Return the table of languages and stages, its leading sentences and the advice; None where there is none."""
+def leading_rows(result: Result) -> pd.DataFrame | None:
+    """Return the rows of the first measure that was diagnosed; None where there are none."""
     table = result.tables.get("diagnosis")
     if table is None or table.empty:
         return None
+    return select.rows(table, measure=str(table["measure"].iloc[0]))
+
+
+def evidence(result: Result) -> Evidence | None:
+    """Return the table of languages and stages, and the advice; None where there is none."""
+    table = leading_rows(result)
+    if table is None:
+        return None
+    blocks: list[Any] = [
+        *joined([_largest(table[table["worst"].astype(bool)])]),
+        _losses(table),
+        *_advice(result, table),
+    ]
+    return Evidence("Stage by stage", tuple(blocks))
+
+
+def _losses(table: pd.DataFrame) -> Table:
     stages = [str(name) for name in table["stage"].drop_duplicates()]
-    measures = [str(name) for name in table["measure"].drop_duplicates()]
-    measure = measures[0]
-    table = table[table["measure"] == measure]
-    worst = table[table["worst"].astype(bool)]
-    losses = table["loss"].to_numpy(dtype=float)
-    top = float(np.nanmax(losses)) if np.isfinite(losses).any() else 1.0
-    rows = []
+    together = "detectable" in table
+    level = 98 if "deficit" in table else 97
     order = table.groupby("language", sort=False)["rank"].min().sort_values(kind="stable")
+    rows = []
     for language in order.index:
         part = table[table["language"] == language]
-        cells = []
-        for stage in stages:
-            here = part[part["stage"] == stage]
-            cells.append(None if here.empty else _cell(here.iloc[0], top))
-        rows.append(
-            {
-                "language": str(language),
-                "class": str(part["resource_class"].iloc[0] or ""),
-                "rank": order[language],
-                "cells": cells,
-            }
-        )
-    return {
-        "measure": words.measure_title(measure),
-        "against": _AGAINST["detectable" in table],
-        "together": "detectable" in table,
-        "level": 98 if "deficit" in table else 97,
-        "stages": stages,
-        "rows": rows,
-        "first": FIRST_ROWS,
-        "lead": joined([_lead(worst, table), _largest(worst)]),
-        "advice": _advice(result, table),
-    }
+        cells = (part[part["stage"] == stage] for stage in stages)
+        rows.append((str(language), *(_cell(here.iloc[0]) if len(here) else words.NOTHING for here in cells)))
+    caption = (
+        f"Loss at each stage: how much less chance-corrected {words.measure_title(str(table['measure'].iloc[0]))} of "
+        f"speech and text a language gains over it than {_AGAINST[together]}, with {level} % intervals"
+        f"{' for all languages and stages together' if together else ''}. ◆: where a deficit arises."
+    )
+    return Table(caption, (Column("language", False), *(Column(stage) for stage in stages)), tuple(rows))
 
 
-def _cell(row: pd.Series[Any], top: float) -> dict[str, Any]:
-    loss = float(row["loss"])
-    return {
-        "loss": tell("diagnosis", row, "loss") if np.isfinite(loss) else None,
-        "low": tell("diagnosis", row, "low") if np.isfinite(float(row["low"])) else None,
-        "high": tell("diagnosis", row, "high") if np.isfinite(float(row["high"])) else None,
-        "reached": tell("diagnosis", row, "reached") if np.isfinite(float(row["reached"])) else None,
-        "point": str(row["point"]),
-        "share": round(100 * min(1.0, max(0.0, loss / top)), 1) if top > 0 and np.isfinite(loss) else 0,
-        "worst": bool(row["worst"]),
-    }
+def _cell(row: pd.Series[Any]) -> Any:
+    if not np.isfinite(float(row["loss"])):
+        return words.NOTHING
+    parts: dict[str, Any] = {"loss": tell("diagnosis", row, "loss")}
+    text = "◆ {loss}" if bool(row["worst"]) else "{loss}"
+    if np.isfinite(float(row["low"])) and np.isfinite(float(row["high"])):
+        parts |= {"low": tell("diagnosis", row, "low"), "high": tell("diagnosis", row, "high")}
+        text += " ({low} to {high})"
+    return Sentence(text, **parts)
 
 
-def _lead(worst: pd.DataFrame, table: pd.DataFrame) -> Sentence | None:
+def lead(table: pd.DataFrame) -> Sentence:
+    """Say for how many languages speech and text are found to be less similar, and at which stage that arises."""
+    worst = table[table["worst"].astype(bool)]
     lower = table[table["deficit_low"] > 0] if "deficit_low" in table else worst
     first = table.drop_duplicates("language")
     if lower.empty:
-        return Sentence("In no language is the similarity of speech and text found to be lower than in the others.")
+        return Sentence(
+            "In none of the {all} languages is the similarity of speech and text found to be lower than in the others.",
+            all=count("diagnosis", first),
+        )
     if worst.empty:
         return Sentence(
             "In {part} of {all} languages the similarity of speech and text is found to be lower than in the others; "
@@ -94,8 +93,7 @@ def _lead(worst: pd.DataFrame, table: pd.DataFrame) -> Sentence | None:
             part=count("diagnosis", lower.drop_duplicates("language")),
             all=count("diagnosis", first),
         )
-    by_stage = worst["stage"].value_counts()
-    stage = str(by_stage.index[0])
+    stage = str(worst["stage"].value_counts().index[0])
     part = worst[worst["stage"] == stage]
     return Sentence(
         "In {part} of {all} languages the similarity of speech and text is found to be lower than in the others, which "
@@ -128,18 +126,16 @@ def _placed(text: str, rows: pd.DataFrame, row: pd.Series[Any]) -> Sentence:
     return placed(text, "diagnosis", own, NUMBERS)
 
 
-def _advice(result: Result, rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return each advice once, with the languages that it is for, in their ranks."""
+def _advice(result: Result, rows: pd.DataFrame) -> list[Any]:
+    """Return each advice once, with the languages that it is for, in their ranks; then the rows behind it."""
     told: dict[str, list[pd.Series[Any]]] = {}
     advised = rows[rows["advice"].fillna("").astype(str).str.strip() != ""]
     led = advised.sort_values(["rank", "worst"], ascending=[True, False], kind="stable").drop_duplicates("language")
     for _, row in led.iterrows():
         told.setdefault(str(row["advice"]).strip(), []).append(row)
-    return [
-        {
-            "text": _placed(text, rows, found[0]),
-            "languages": [str(row["language"]) for row in found],
-            "evidence": evidence(result, found[0]["evidence"]),
-        }
-        for text, found in told.items()
-    ]
+    found: list[Any] = []
+    for text, those in told.items():
+        names = words.listed([str(row["language"]) for row in those], 14)
+        found.append(Sentence("{names}: {text}", names=names, text=_placed(text, rows, those[0])))
+        found += evidence_rows.table(result, those[0]["evidence"])
+    return found

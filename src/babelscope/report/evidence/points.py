@@ -1,0 +1,104 @@
+"""Sentences as points: two principal axes of a layer, by language and modality."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from babelscope.gaps.result import Result
+from babelscope.report import charts, select
+from babelscope.report.figure import LANGUAGE_COLOURS, NARROW, PALETTE, Figure, captioned, restyled
+from babelscope.report.section import Evidence
+from babelscope.report.told import Sentence, percent
+
+#: Rows up to which the layer can be chosen; beyond, the last layer is drawn, and of it at most so many.
+MOST_ROWS = 12_000
+
+
+def evidence(result: Result) -> Evidence | None:
+    """Return the cloud of the last point that has both modalities; None where nothing was projected."""
+    table = result.tables.get("projection")
+    if table is None or table.empty or not select.languages(result):
+        return None
+    point = last_point(table)
+    here = select.rows(table, point=point)
+    first = here.iloc[0]
+    lead = Sentence(
+        "At {point} the first axis holds {x} of the variance and the second {y}: the picture shows that part, "
+        "and no more.",
+        point=point,
+        x=percent("projection", first, "share_x"),
+        y=percent("projection", first, "share_y"),
+    )
+    blocks: list[Any] = [lead]
+    if len(table) > MOST_ROWS:
+        blocks.append(Sentence("Other layers are in tables/projection.parquet."))
+    text = f"{here['sentence'].nunique()} sentences at {point}, each a point on the first two principal axes."
+    figure = Figure("point_map", lambda width: chart(result, width=width), here, lead, text)
+    return Evidence("Sentences as points", (*blocks, figure))
+
+
+def last_point(table: pd.DataFrame) -> str:
+    """Return the last point that has as many modalities as any."""
+    count = table.groupby("point", sort=False, observed=True)["modality"].nunique()
+    return str(count[count == count.max()].index[-1])
+
+
+def chart(result: Result, point: str | None = None, *, width: int = 420, height: int | None = None) -> alt.Chart:
+    """Draw the sentences at a point on their first two principal axes, by language and modality.
+
+    Without a point the last one is drawn, and the page lets its reader choose another where there are few rows.
+    """
+    table = result.tables["projection"]
+    names = [str(name) for name in dict.fromkeys(table["point"])]
+    chosen = None
+    shown = table
+    if point is None:
+        point = last_point(table)
+        if len(table) <= MOST_ROWS:
+            chosen = alt.param(name="layer", value=point, bind=alt.binding_select(options=names, name="layer "))
+        else:
+            shown = table[table["point"] == point].head(MOST_ROWS)
+    else:
+        shown = table[table["point"] == select.known("point", point, names)]
+    here = table[table["point"] == point]
+    shares = [100 * float(here[name].iloc[0]) for name in ("share_x", "share_y")]
+    there, modalities = select.distinct(table["language"]), select.distinct(table["modality"])
+    spoken = [name for name in select.languages(result) if name in there] or there
+    modalities.sort(key=lambda name: name != "text")
+    if len(spoken) <= len(LANGUAGE_COLOURS):
+        colour = alt.Color(
+            "language:N", title=None, legend=alt.Legend(orient="bottom", columns=7),
+            scale=alt.Scale(domain=spoken, range=list(LANGUAGE_COLOURS[: len(spoken)])),
+        )  # fmt: skip
+    else:
+        colour = alt.Color(
+            "modality:N", title=None, legend=alt.Legend(orient="bottom"),
+            scale=alt.Scale(domain=modalities, range=[PALETTE["language-0"], PALETTE["language-1"]]),
+        )  # fmt: skip
+    made: alt.Chart = (
+        alt.Chart(shown[["point", "modality", "language", "sentence", "x", "y"]])
+        .mark_point(size=35, filled=True, opacity=0.7)
+        .encode(
+            x=alt.X("x:Q", title=f"first axis ({shares[0]:.0f} % of the variance)", scale=alt.Scale(zero=False)),
+            y=alt.Y("y:Q", title=f"second axis ({shares[1]:.0f} %)", scale=alt.Scale(zero=False)),
+            color=colour,
+            shape=alt.Shape(
+                "modality:N", title=None, legend=alt.Legend(orient="bottom"),
+                scale=alt.Scale(domain=modalities, range=["circle", "cross"]),
+            ),
+            tooltip=["sentence:N", "language:N", "modality:N"],
+        )
+    )  # fmt: skip
+    if chosen is not None:
+        made = made.add_params(chosen).transform_filter("datum.point == layer")
+    made = made.properties(
+        width=width,
+        height=height or (300 if width > NARROW else 240),
+        title=captioned(f"Sentences at {point}" if chosen is None else f"Sentences on two axes (at first: {point})",
+                        ["shares of variance on the axes are those at " + point, charts.about(result)], width),
+    )  # fmt: skip
+    restyled(made, "")
+    return made

@@ -1,0 +1,114 @@
+"""The rows of a result that a verdict rests on: which table, by what filter, and what stands there."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from babelscope.gaps.result import Result
+from babelscope.report import words
+from babelscope.report.remembering import remembered
+from babelscope.report.section import Column, Table
+from babelscope.report.told import Told, file_of
+
+#: Items of one verdict that are shown; result.json's tables hold all.
+MOST_ITEMS = 120
+
+
+def parsed(cell: object) -> list[Any]:
+    """Return the items of a column ``evidence`` or ``caveats``: a JSON list."""
+    if isinstance(cell, str):
+        try:
+            cell = json.loads(cell)
+        except ValueError:
+            return []
+    return list(cell) if isinstance(cell, (list, tuple)) else []
+
+
+def table(result: Result, cell: object) -> list[Table]:
+    """Return a column ``evidence`` as a table, a row an item; an empty list where it holds none.
+
+    Parameters
+    ----------
+    result : Result
+        Whose tables the items name.
+    cell : str or list
+        A JSON list of items with ``table``, ``where`` (column to value, or to a list of values), ``column`` and
+        ``value``; ``of`` says what of the rows the value is, and ``weight`` how it enters.
+    """
+    items = [item for item in parsed(cell) if isinstance(item, dict)]
+    rows = []
+    for item in items[:MOST_ITEMS]:
+        name, column = str(item.get("table", "scores")), str(item.get("column", ""))
+        where = item.get("where")
+        filters = where if isinstance(where, dict) else {}
+        kept = _where(result, name, filters)
+        value: Any = _written(item.get("value")) if item.get("value") is not None else ""
+        if len(kept) and isinstance(item.get("value"), float):
+            value = Told(item["value"], str(value), name, tuple(int(row) for row in kept), column)
+        said = ", ".join(f"{key} = {_written(one)}" for key, one in filters.items())
+        of = f"{item['of']} of {column}" if item.get("of") else column
+        weight = _written(item["weight"]) if item.get("weight") is not None else ""
+        rows.append((file_of(name), said, of, value, str(len(kept)), weight))
+    if not rows:
+        return []
+    more = f" (first {MOST_ITEMS} of {len(items)})" if len(items) > MOST_ITEMS else ""
+    heads = (
+        ("file", False),
+        ("rows where", False),
+        ("column", False),
+        ("value", True),
+        ("rows", True),
+        ("weight", True),
+    )
+    kept_columns = [index for index in range(len(heads)) if index < 5 or any(row[index] for row in rows)]
+    return [
+        Table(
+            f"What it is computed from{more}",
+            tuple(Column(*heads[index]) for index in kept_columns),
+            tuple(tuple(row[index] for index in kept_columns) for row in rows),
+        )
+    ]
+
+
+def _where(result: Result, name: str, filters: dict[str, Any]) -> NDArray[np.intp]:
+    """Return the numbers of the rows in which every column has the given value, or one of a list of values."""
+    frame = _frame(result, name)
+    if frame is None or any(column not in frame for column in filters):
+        return np.empty(0, dtype=np.intp)
+    keep = np.ones(len(frame), dtype=bool)
+    for column, wanted in filters.items():
+        keep &= _having(result, name, column, json.dumps(wanted))
+    return np.asarray(frame.index[keep], dtype=np.intp)
+
+
+@remembered
+def _frame(result: Result, name: str) -> pd.DataFrame | None:
+    return {"scores": result.scores, "curves": result.curves}.get(name, result.tables.get(name))
+
+
+@remembered
+def _having(result: Result, name: str, column: str, wanted: str) -> NDArray[np.bool_]:
+    frame = _frame(result, name)
+    assert frame is not None
+    values = json.loads(wanted)
+    values = values if isinstance(values, list) else [values]
+    if frame[column].dtype.kind == "f":
+        numbers = np.array([float(value) for value in values if isinstance(value, (int, float))])
+        there = frame[column].to_numpy(dtype=float)[:, None]
+        return np.asarray(np.isclose(there, numbers[None, :], rtol=1e-9).any(axis=1), dtype=bool)
+    return np.asarray(frame[column].isin(values).to_numpy(), dtype=bool)
+
+
+def _written(value: object) -> str:
+    if isinstance(value, float):
+        return words.number(value, 3)
+    if isinstance(value, (list, tuple)):
+        return words.listed([_written(one) for one in value], 12)
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_written(one)}" for key, one in value.items())
+    return str(value)

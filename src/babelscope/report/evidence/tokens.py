@@ -1,0 +1,141 @@
+"""Pairs of languages as their tokenizer sees them: shared tokens and the similarity of their texts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from babelscope.gaps.result import Result
+from babelscope.report import charts, select, words
+from babelscope.report.figure import PALETTE, Figure, captioned, restyled
+from babelscope.report.section import Column, Evidence, Table
+from babelscope.report.told import Sentence, joined, tell
+
+#: Pairs of languages that are written as a table too.
+MOST_PAIRS = 60
+
+#: What is correlated with similarity, in words.
+_PREDICTORS: dict[str, str] = {
+    "shared_token_share": "The share of tokens in common",
+    "tokens_per_word_ratio": "The difference of two languages’ tokens a word",
+}
+
+
+def evidence(result: Result) -> Evidence | None:
+    """Return shared tokens and similarity of texts, as a figure and a table; None where there is none.
+
+    One dot is one pair of languages, at the last text point and under the leading measure.
+    """
+    table = result.tables.get("tokens")
+    if table is None or table.empty:
+        return None
+    there = table[table["shared_token_share"].notna() & table["chance_corrected"].notna()]
+    there = _one_row_a_pair(result, there)
+    if len(there) < 2:
+        return None
+    measure, point = str(there["measure"].iloc[0]), str(there["point"].iloc[0])
+    most, least = select.highest(there, "shared_token_share"), select.lowest(there, "shared_token_share")
+    lead = Sentence(
+        "{a} and {b} share the most tokens ({share}); the chance-corrected {measure} of their texts at {point} is "
+        "{score}. {c} and {d} share the fewest ({least}); theirs is {other}.",
+        a=str(most["language_a"]), b=str(most["language_b"]), c=str(least["language_a"]), d=str(least["language_b"]),
+        share=tell("tokens", most, "shared_token_share"), least=tell("tokens", least, "shared_token_share"),
+        score=tell("tokens", most, "chance_corrected"), other=tell("tokens", least, "chance_corrected"),
+        measure=words.measure_title(measure), point=point,
+    )  # fmt: skip
+    found = result.tables.get("associations")
+    tests = [] if found is None else [row for _, row in found[found["measure"] == measure].iterrows()]
+    figure = Figure(
+        "tokens", lambda width: chart(result, there, width), there, lead, f"Each dot a pair of languages. {lead}"
+    )
+    return Evidence("Tokens in common", (*joined([lead, *(_association(row) for row in tests)]), figure, _table(there)))
+
+
+def _one_row_a_pair(result: Result, table: pd.DataFrame) -> pd.DataFrame:
+    """Keep the leading measure at the last point: one row a pair."""
+    if table.empty:
+        return table
+    measure = select.leading_measure(result)
+    known = set(table["measure"].astype(str))
+    table = table[table["measure"] == (measure if measure in known else table["measure"].iloc[0])]
+    there = set(table["point"].astype(str))
+    ordered = [
+        point.name
+        for kind in ("language_similarity_text",)
+        if kind in select.kinds(result)
+        for point in select.points(result, kind)
+        if point.name in there
+    ]
+    table = table[table["point"] == (ordered[-1] if ordered else table["point"].iloc[-1])]
+    return table.drop_duplicates(["language_a", "language_b"])
+
+
+def chart(result: Result, rows: pd.DataFrame, width: int) -> alt.Chart:
+    """Draw one dot a pair of languages."""
+    measure, point = str(rows["measure"].iloc[0]), str(rows["point"].iloc[0])
+    columns = ["language_a", "language_b", "shared_token_share", "chance_corrected"]
+    made: alt.Chart = (
+        alt.Chart(rows[columns])
+        .mark_point(filled=True, size=45, opacity=0.75, color=PALETTE["language-0"])
+        .encode(
+            x=alt.X("shared_token_share:Q", title="share of tokens in common", axis=alt.Axis(format=".0%")),
+            y=alt.Y("chance_corrected:Q", title="similarity of the two texts, chance-corrected"),
+            tooltip=[
+                "language_a:N",
+                "language_b:N",
+                alt.Tooltip("shared_token_share:Q", format=".3f"),
+                alt.Tooltip("chance_corrected:Q", format=".3f"),
+            ],
+        )
+        .properties(
+            width=width,
+            height=220,
+            title=captioned(
+                "Shared tokens and similarity of texts",
+                [f"one dot a pair of languages; {words.measure_title(measure)} at {point}", charts.about(result)],
+                width,
+            ),
+        )
+    )
+    restyled(made, "")
+    return made
+
+
+def _association(row: pd.Series[Any]) -> Sentence:
+    """Say how far tokens go with the similarity of texts, as a correlation and no more."""
+    parts: dict[str, Any] = {
+        "what": _PREDICTORS.get(str(row["predictor"]), str(row["predictor"])),
+        "measure": words.measure_title(str(row["measure"])),
+        "point": str(row["point"]),
+        "rho": tell("associations", row, "rho"),
+        "p": tell("associations", row, "p"),
+        "pairs": tell("associations", row, "pairs", 0),
+    }
+    interval = ""
+    if np.isfinite(float(row["low"])) and np.isfinite(float(row["high"])):
+        parts |= {"low": tell("associations", row, "low"), "high": tell("associations", row, "high")}
+        interval = "{low} to {high} for other languages; "
+    sign = "" if str(parts["p"]).startswith("<") else "= "
+    return Sentence(
+        "{what} and the chance-corrected {measure} of their texts at {point} have a rank correlation of {rho} over "
+        "{pairs} pairs (" + interval + "p " + sign + "{p}, by permuting the languages).",
+        **parts,
+    )  # fmt: skip
+
+
+def _table(there: pd.DataFrame) -> Table:
+    shown = there.sort_values("shared_token_share", ascending=False, kind="stable").head(MOST_PAIRS)
+    names = ("tokens_per_word_a", "tokens_per_word_b", "shared_token_share", "chance_corrected")
+    titles = ("tokens a word, first", "tokens a word, second", "tokens in common", "similarity, chance-corrected")
+    rows = tuple(
+        (
+            f"{row['language_a']} – {row['language_b']}",
+            *(tell("tokens", row, name) if np.isfinite(float(row[name])) else words.NOTHING for name in names),
+        )
+        for _, row in shown.iterrows()
+    )
+    caption = f"Pairs by tokens in common{'' if len(there) <= MOST_PAIRS else f' (first {MOST_PAIRS} of {len(there)})'}"
+    return Table(caption, (Column("pair", False), *(Column(title) for title in titles)), rows)

@@ -1,0 +1,208 @@
+"""What the variance of a layer is made of, along the depth; and how far apart the centres lie."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from babelscope.gaps.result import Result
+from babelscope.report import charts, select, words
+from babelscope.report.figure import PALETTE, Figure, captioned, restyled
+from babelscope.report.section import Evidence
+from babelscope.report.told import Sentence, joined, percent, tell
+
+#: Components in the order in which they are stacked: what a reader calls each, and its colour.
+COMPONENTS: dict[str, tuple[str, str]] = {
+    "sentence": ("meaning (sentence)", PALETTE["language-0"]),
+    "sentence:language": ("sentence × language", PALETTE["language-5"]),
+    "sentence:modality": ("sentence × modality", PALETTE["language-2"]),
+    "language": ("language", PALETTE["language-4"]),
+    "language:modality": ("language × modality", PALETTE["language-3"]),
+    "modality": ("modality", PALETTE["language-1"]),
+    "rest": ("rest", PALETTE["stage-odd"]),
+}
+PARTS: dict[str, str] = {"all": "speech and text together", "text": "text alone", "speech": "speech alone"}
+
+#: More lines than this are not drawn one by one.
+MOST_LINES = 120
+
+
+def evidence(result: Result) -> Evidence | None:
+    """Return one figure a part; None where nothing was decomposed."""
+    table = result.tables.get("decomposition")
+    if table is None or table.empty:
+        return None
+    blocks: list[Any] = []
+    for part, title in PARTS.items():
+        rows = table[table["part"] == part]
+        if rows.empty:
+            continue
+        last = str(rows.sort_values("depth", kind="stable")["point"].iloc[-1])
+        lead = joined(_lead(rows, last) if part == "all" else _meaning(rows, last, title))
+        at = rows[rows["point"] == last]
+        text = f"Shares of the variance along the depth, {title}. At {last}: " + "; ".join(
+            f"{COMPONENTS.get(str(name), (str(name), ''))[0]} {words.number(100 * float(share), 0)} %"
+            for name, share in zip(at["component"], at["share"], strict=True)
+        )
+        drawn = Figure(
+            f"decomposition.{part}",
+            lambda width, part=part: chart(result, part, width=width),  # type: ignore[misc]
+            rows.drop(columns="convention"),
+            lead[0] if lead else text,
+            text,
+        )
+        blocks += [*lead, drawn]
+    return Evidence("What the variance of a layer is made of", tuple(blocks)) if blocks else None
+
+
+def chart(result: Result, part: str = "all", *, width: int = 420, height: int = 220) -> alt.Chart:
+    """Draw what the variance is made of along the depth: stacked areas of bias-corrected shares."""
+    table = result.tables["decomposition"]
+    table = table[table["part"] == part]
+    there = [name for name in COMPONENTS if name in set(table["component"])]
+    rank = {name: place for place, name in enumerate(there)}
+    titles = {name: COMPONENTS[name][0] for name in there}
+    shown = table[table["component"].isin(there)]
+    component = shown["component"].astype(str)
+    data = shown[["point", "stage", "depth", "component", "share", "low", "high"]].assign(
+        order=component.map(rank), name=component.map(titles)
+    )
+    made: alt.Chart = (
+        alt.Chart(data)
+        .mark_area(line={"strokeWidth": 0.5, "color": PALETTE["paper"]})
+        .encode(
+            x=alt.X("depth:Q", title="depth (first point to last)", scale=alt.Scale(nice=False, zero=False)),
+            y=alt.Y("share:Q", title="share of variance", stack="zero", axis=alt.Axis(format=".0%")),
+            color=alt.Color(
+                "name:N",
+                title=None,
+                sort=list(titles.values()),
+                scale=alt.Scale(domain=list(titles.values()), range=[COMPONENTS[name][1] for name in there]),
+                legend=alt.Legend(orient="bottom", columns=max(1, width // 150)),
+            ),
+            order="order:Q",
+            tooltip=["point:N", "name:N", *(alt.Tooltip(f"{one}:Q", format=".3f") for one in ("share", "low", "high"))],
+        )
+        .properties(
+            width=width,
+            height=height,
+            title=captioned(f"What the variance is made of: {PARTS.get(part, part)}", [charts.about(result)], width),
+        )
+    )
+    restyled(made, "")
+    return made
+
+
+def _at(rows: pd.DataFrame, point: str, component: str) -> pd.Series[Any] | None:
+    found = rows[(rows["point"] == point) & (rows["component"] == component) & rows["share"].notna()]
+    return found.iloc[0] if len(found) else None
+
+
+def _lead(rows: pd.DataFrame, last: str) -> list[Sentence | None]:
+    meaning, language, modality = (_at(rows, last, name) for name in ("sentence", "language", "modality"))
+    if meaning is None or language is None or modality is None:
+        return _meaning(rows, last, "")
+    return [
+        Sentence(
+            "At {point} {meaning} of the variance is meaning, common to a sentence in all languages and both "
+            "modalities; {language} tells languages apart, {modality} tells speech from text.",
+            point=last,
+            meaning=percent("decomposition", meaning, "share"),
+            language=percent("decomposition", language, "share"),
+            modality=percent("decomposition", modality, "share"),
+        )
+    ]
+
+
+def _meaning(rows: pd.DataFrame, last: str, title: str) -> list[Sentence | None]:
+    meaning = _at(rows, last, "sentence")
+    if meaning is None:
+        return []
+    share = percent("decomposition", meaning, "share")
+    return [
+        Sentence("In {title}, {share} of the variance at {point} is meaning.", title=title, point=last, share=share)
+    ]
+
+
+# -- distances between means --------------------------------------------------------------------------
+
+
+def centroid_evidence(result: Result) -> Evidence | None:
+    """Return the distances between mean vectors along the depth; None where there are none."""
+    table = result.tables.get("centroids")
+    if table is None or table.empty or not table["distance"].notna().any():
+        return None
+    lead = []
+    for kind, title in words.GAP_TITLES.items():
+        rows = table[(table["kind"] == kind) & table["distance"].notna()]
+        if len(rows):
+            low, high = select.lowest(rows, "distance"), select.highest(rows, "distance")
+            lead.append(
+                Sentence(
+                    "{title}: the distance between the means is smallest at {point} ({low}) and largest at {other} "
+                    "({high}).",
+                    title=title,
+                    low=tell("centroids", low, "distance"),
+                    high=tell("centroids", high, "distance"),
+                    point=str(low["point"]),
+                    other=str(high["point"]),
+                )
+            )
+    figure = Figure(
+        "centroids",
+        lambda width: centroid_chart(result, width=width),
+        table,
+        lead[0],
+        " ".join(map(str, lead)),
+    )
+    return Evidence("How far apart the means of speech and text lie", (*lead, figure))
+
+
+def centroid_chart(result: Result, *, width: int = 420, height: int = 220) -> alt.LayerChart:
+    """Draw the distances between mean vectors along the depth: each language or pair thin, the mean thick."""
+    table = result.tables["centroids"]
+    table = table[table["distance"].notna()].astype({"kind": object, "language_a": object, "language_b": object})
+    pair = table["language_a"].where(
+        table["language_a"] == table["language_b"], table["language_a"] + "-" + table["language_b"]
+    )
+    table = table.assign(group=pair, gap=table["kind"].map(lambda kind: words.GAP_TITLES.get(kind, kind)))
+    table = table[["gap", "group", "point", "depth", "distance", "low", "high"]]
+    colour = alt.Color("gap:N", title=None, legend=alt.Legend(orient="bottom"), scale=alt.Scale(
+        domain=[name for name in words.GAP_TITLES.values() if name in set(table["gap"])],
+        range=[PALETTE[f"language-{index}"] for index in (1, 0, 2, 3)],
+    ))  # fmt: skip
+    x = alt.X("depth:Q", title="depth (first point to last)", scale=alt.Scale(domain=[0, 1]))
+    title = "distance (within-group SDs)"
+    layers: list[alt.Chart] = []
+    if table["group"].nunique() <= MOST_LINES:
+        layers.append(
+            alt.Chart(table)
+            .mark_line(strokeWidth=0.6, opacity=0.4)
+            .encode(
+                x=x,
+                y=alt.Y("distance:Q", title=title),
+                color=colour,
+                detail="group:N",
+                tooltip=[
+                    "group:N",
+                    "point:N",
+                    *(alt.Tooltip(f"{n}:Q", format=".3f") for n in ("distance", "low", "high")),
+                ],
+            )
+        )
+    means = table.groupby(["gap", "point", "depth"], as_index=False, observed=True)["distance"].mean()
+    layers.append(
+        alt.Chart(means).mark_line(strokeWidth=2.5).encode(x=x, y=alt.Y("distance:Q", title=title), color=colour)
+    )
+    made = alt.LayerChart(
+        layer=layers,
+        width=width,
+        height=height,
+        title=captioned(
+            "Gap: distance between means", ["thick: mean over languages or pairs", charts.about(result)], width
+        ),
+    )
+    restyled(made, "")
+    return made

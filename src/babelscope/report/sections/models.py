@@ -1,0 +1,180 @@
+"""How the model compares with the other models of the study: paired differences with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from babelscope.gaps.baselines.sides import BASELINES
+from babelscope.gaps.result import Result
+from babelscope.report import charts, select, words
+from babelscope.report.evidence import baselines
+from babelscope.report.figure import PALETTE, Entry, Figure, captioned, key_of, restyled
+from babelscope.report.section import Evidence, Section, section
+from babelscope.report.told import Sentence, tell
+
+#: One colour and dash a model, the studied one first.
+STROKES: tuple[tuple[str, tuple[int, ...]], ...] = (
+    (PALETTE["ink"], ()),
+    (PALETTE["language-1"], (6, 3)),
+    (PALETTE["language-2"], (2, 3)),
+    (PALETTE["language-4"], (8, 3, 2, 3)),
+    (PALETTE["language-5"], (4, 4)),
+)
+
+
+@section(order=40)
+def models(result: Result) -> Section | None:
+    """Return the differences from each other model at the last common point; None without other models."""
+    table = result.tables.get("beside")
+    if table is None or table.empty:
+        return None
+    own = str(result.meta.get("model", {}).get("name") or "the model")
+    rows = _differences(result)
+    lead = _sentence(rows, own) if rows is not None and len(rows) else None
+    figure = None
+    if lead is not None and rows is not None:
+        figure = Figure("models", lambda width: _chart(result, rows, own, width), rows, lead, str(lead))
+    curves = list(_curves(result, table, own))
+    notes = _notes(result)
+    evidence = [Evidence("The models along the depth", tuple(curves))] if curves else []
+    if notes:
+        evidence.append(Evidence("About the other models", tuple(notes)))
+    sentences = (lead,) if lead is not None else (Sentence("No difference from the other models was tested."),)
+    return Section("models", "How does this model compare?", sentences, figure, None, tuple(evidence))
+
+
+def _differences(result: Result) -> pd.DataFrame | None:
+    """Return the rows of ``against_baselines`` that are other models, of speech and text at the last point."""
+    here = baselines.at_output(result)
+    if here is None:
+        return None
+    here = here[~here["baseline"].isin(list(BASELINES)) & (here["kind"] == "modality_similarity")]
+    return here[here["difference"].notna()]
+
+
+def _sentence(rows: pd.DataFrame, own: str) -> Sentence:
+    """Say of every other model whether it is exceeded, under retrieval where that was measured."""
+    names = select.in_order(rows["measure"])
+    measure = next((name for name in names if words.measure_head(name) == "retrieval"), names[0])
+    here = rows[rows["measure"] == measure]
+    parts: dict[str, Any] = {"own": own, "measure": words.measure_title(measure), "point": str(here["point"].iloc[0])}
+    said = []
+    for index, (_, row) in enumerate(here.iterrows()):
+        parts |= {
+            f"name{index}": str(row["baseline"]),
+            f"theirs{index}": tell("against_baselines", row, "baseline_value"),
+        }
+        text = f"{{name{index}}} reaches {{theirs{index}}}"
+        if np.isfinite(float(row["low"])) and np.isfinite(float(row["high"])):
+            for column in ("difference", "low", "high"):
+                parts[f"{column}{index}"] = tell("against_baselines", row, column)
+            interval = f"{{difference{index}}}, 95 % {{low{index}}} to {{high{index}}})"
+            if float(row["low"]) > 0:
+                text += f" and is exceeded (by {interval}"
+            else:
+                text += f" and is not found to be exceeded (difference {interval}"
+        else:
+            text += " (not tested)"
+        said.append(text)
+    parts["value"] = tell("against_baselines", here.iloc[0], "value")
+    return Sentence(
+        "{own} reaches {measure} {value} between speech and text at {point}; " + "; ".join(said) + ".",
+        **parts,
+    )
+
+
+def _chart(result: Result, rows: pd.DataFrame, own: str, width: int) -> Any:
+    drawn = pd.DataFrame(
+        {
+            "comparison": [
+                f"{name}, {words.measure_title(measure)}"
+                for name, measure in zip(rows["baseline"], rows["measure"], strict=True)
+            ],
+            "effect": rows["difference"],
+            "low": rows["low"],
+            "high": rows["high"],
+        }
+    )
+    points = ", ".join(select.in_order(rows["point"]))
+    return charts.forest(
+        drawn, width, label="comparison", x_title=f"{own} less the other model (similarity, chance-corrected)",
+        title="Differences from other models", text="", zero="0: no difference",
+        lines=[f"speech and text at {points}; 95 % intervals, all points together", charts.about(result)],
+    )  # fmt: skip
+
+
+def _notes(result: Result) -> list[Sentence]:
+    told = result.meta.get("beside")
+    listed = [one for one in told if isinstance(one, dict)] if isinstance(told, list) else []
+    return [
+        Sentence("{label}: {note}", label=str(one.get("label")), note=str(note))
+        for one in listed
+        for note in (one.get("notes") or [])[:1]
+    ]
+
+
+def _curves(result: Result, table: pd.DataFrame, own: str) -> Iterator[Figure]:
+    labels = select.in_order(table["model"])
+    plain = select.rows(result.curves, control="none", group="mean")
+    others = table[table["group"] == "mean"]
+    for kind in select.in_order(others["kind"]):
+        for measure in select.in_order(others[others["kind"] == kind]["measure"]):
+            theirs = others[(others["kind"] == kind) & (others["measure"] == measure)]
+            mine = plain[(plain["kind"] == kind) & (plain["measure"] == measure)]
+            mine = mine[mine["point"].astype(str).isin(set(theirs["point"].astype(str)))]
+            if mine["value"].notna().any() and kind in words.KIND_TITLES:
+                title = f"{words.KIND_TITLES[kind]}: {words.measure_title(measure)}"
+                series = [(own, mine), *((label, theirs[theirs["model"] == label]) for label in labels)]
+                text = f"{title}. " + "; ".join(
+                    f"{label} {words.number(float(rows['value'].iloc[-1]))}" for label, rows in series if len(rows)
+                )
+                yield Figure(
+                    f"models.{kind}.{words.slug(words.measure_title(measure))}",
+                    lambda width, series=series, title=title: _curve(result, series, title, width),  # type: ignore[misc]
+                    theirs,
+                    text,
+                    text,
+                )
+
+
+def _curve(result: Result, series: list[tuple[str, pd.DataFrame]], title: str, width: int) -> Any:
+    columns = list(charts.DRAWN_COLUMNS)
+    own = series[0][1]
+    x = alt.X("depth:Q", title="depth (first point to last)", scale=alt.Scale(nice=False, zero=False))
+    ends = pd.concat([rows["value"] for _, rows in series])
+    scale = alt.Scale(domain=[min(0.0, float(ends.min())), max(1.0, float(ends.max()))], nice=False)
+    key = []
+    layers: list[alt.Chart] = []
+    if own["null_q95"].notna().any():
+        layers.append(
+            alt.Chart(own[columns])
+            .mark_area(color=PALETTE["null-band"], clip=True)
+            .encode(x=x, y=alt.Y("null_mean:Q", scale=scale, title="similarity"), y2="null_q95:Q")
+        )
+    if own["low"].notna().any():
+        layers.append(
+            alt.Chart(own[columns])
+            .mark_area(color=PALETTE["interval"], opacity=0.7, clip=True)
+            .encode(x=x, y=alt.Y("low:Q", scale=scale, title="similarity"), y2="high:Q")
+        )
+    for (label, rows), (colour, dash) in zip(series, STROKES, strict=False):
+        key.append(Entry(label, colour, 2, dash))
+        drawn = alt.Chart(rows[columns]).encode(
+            x=x,
+            y=alt.Y("value:Q", scale=scale, title="similarity"),
+            tooltip=["point:N", *(alt.Tooltip(f"{name}:Q", format=".3f") for name in ("value", "null_q95"))],
+        )
+        if len(rows) > 1:
+            layers.append(drawn.mark_line(color=colour, strokeWidth=2, strokeDash=list(dash) or [1, 0]))
+        else:
+            layers.append(drawn.mark_point(color=colour, filled=True, size=60, opacity=1))
+    key += [Entry("null (mean to 95th percentile)", PALETTE["null-band"], 7)] if own["null_q95"].notna().any() else []
+    key += [Entry(f"95 % interval of {series[0][0]}", PALETTE["interval"], 7)] if own["low"].notna().any() else []
+    layers.append(key_of(key, width))
+    made = alt.LayerChart(layer=layers, width=width, height=190, title=captioned(title, [charts.about(result)], width))
+    return restyled(made, "")

@@ -1,0 +1,154 @@
+"""Whether the study can be trusted: baselines, sentences, readers, caveats, method and provenance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from babelscope.gaps.baselines.sentences import title_of
+from babelscope.gaps.baselines.sides import BASELINES
+from babelscope.gaps.result import Result
+from babelscope.report import charts, methods, provenance, select, words
+from babelscope.report.evidence import baselines
+from babelscope.report.figure import PALETTE, Figure
+from babelscope.report.section import Column, Evidence, Section, Table, section
+from babelscope.report.told import Sentence, count, of_parts
+
+
+@section(order=60)
+def trust(result: Result) -> Section | None:
+    """Return the comparison with the baselines, the caveats, the method and the provenance."""
+    rows = _rows(result)
+    sentences: list[Any] = []
+    figure = None
+    if rows is not None and len(rows):
+        lead = _sentence(rows)
+        sentences.append(lead)
+        figure = Figure("baselines", lambda width: _chart(result, rows, width), rows, lead, str(lead))
+    evidence = (
+        baselines.evidence(result),
+        _caveats(result),
+        _method(result),
+        _conventions(result),
+        _provenance(result),
+    )
+    return Section("trust", "Can I trust it?", tuple(sentences), figure, None, tuple(one for one in evidence if one))
+
+
+def _rows(result: Result) -> pd.DataFrame | None:
+    """Return the differences from the baselines at the output, under the leading measure and retrieval."""
+    here = baselines.at_output(result)
+    if here is None:
+        return None
+    wanted = {select.retrieval_measure(result) or select.leading_measure(result)}
+    kinds = {"modality_similarity": select.leading_measure(result)}
+    shown = [
+        str(measure) == kinds.get(str(kind), "") or str(measure) in wanted
+        for kind, measure in zip(here["kind"], here["measure"], strict=True)
+    ]
+    here = here[np.array(shown, dtype=bool) & here["baseline"].isin(list(BASELINES)).to_numpy()]
+    return here[(here["groups"] == here["of"]) & here["difference"].notna()]
+
+
+def _sentence(rows: pd.DataFrame) -> Sentence:
+    tested = rows[rows["low"].notna()]
+    if tested.empty:
+        return Sentence("Differences from the baselines were not tested.")
+    above = tested[tested["low"] > 0]
+    missed = tested[~(tested["low"] > 0)]
+    parts: dict[str, Any] = {"some": count("against_baselines", above), "all": count("against_baselines", tested)}
+    text = "The model is found to exceed what needs no model in {some} of {all} comparisons at the output"
+    if len(missed):
+        names = [f"{title_of(str(row['baseline']))} ({_what(row)})" for _, row in missed.iterrows()]
+        parts["missed"] = words.listed(names, 3)
+        text += "; not {missed}"
+    return Sentence(text + ".", **parts)
+
+
+def _what(row: pd.Series[Any]) -> str:
+    kind = {
+        "modality_similarity": "speech to text",
+        "language_similarity_text": "languages in text",
+        "language_similarity_speech": "languages in speech",
+    }.get(str(row["kind"]), words.KIND_LINES.get(str(row["kind"]), str(row["kind"])))
+    return f"{kind}, {words.measure_title(str(row['measure']))}"
+
+
+def _chart(result: Result, rows: pd.DataFrame, width: int) -> Any:
+    drawn = pd.DataFrame(
+        {
+            "comparison": [f"{_what(row)}: {title_of(str(row['baseline']))}" for _, row in rows.iterrows()],
+            "effect": rows["difference"],
+            "low": rows["low"],
+            "high": rows["high"],
+            "verdict": np.where(
+                rows["low"].isna(), "not tested", np.where(rows["low"] > 0, "exceeded", "not found to be exceeded")
+            ),
+        }
+    )
+    return charts.forest(
+        drawn,
+        width,
+        label="comparison",
+        x_title="model less baseline (similarity, chance-corrected)",
+        title="The model less its baselines",
+        text="",
+        zero="0: no better than the baseline",
+        lines=["at the output; 95 % intervals, all points together", charts.about(result)],
+        colours={
+            "exceeded": PALETTE["language-0"],
+            "not found to be exceeded": PALETTE["language-1"],
+            "not tested": PALETTE["null-edge"],
+        },
+    )
+
+
+def caveats_of(result: Result) -> list[dict[str, Any]]:
+    """Return the caveats, each with its title and its text, whose numbers know their places."""
+    return [
+        one | {"text": of_parts(str(one.get("text") or ""), one.get("parts"))}
+        for one in provenance.items(result.meta.get("caveats"))
+        if isinstance(one, dict)
+    ]
+
+
+def _caveats(result: Result) -> Evidence | None:
+    told = [
+        Sentence("{title}: {text}", title=str(one.get("title") or one.get("id") or "Caveat"), text=one["text"])
+        for one in caveats_of(result)
+    ]
+    return Evidence(f"{len(told)} caveat{'' if len(told) == 1 else 's'}", tuple(told)) if told else None
+
+
+def _method(result: Result) -> Evidence:
+    made = methods.section(result)
+    told = [Sentence("{text}", text=text) for text in made["paragraphs"]]
+    cited = [Sentence("{line}", line=one.line) for one in made["references"]]
+    return Evidence("Method, fit to be cited", (*told, *cited, made["bibtex"]))
+
+
+def _conventions(result: Result) -> Evidence | None:
+    rows = []
+    for measure in select.measures(result):
+        found = select.rows(result.scores, measure=measure, control="none")["convention"]
+        said = select.in_order(found.drop_duplicates().dropna())[:3]
+        rows.append((words.measure_title(measure), measure, "; ".join(said)))
+    if not rows:
+        return None
+    columns = (Column("measure", False), Column("written", False), Column("convention", False))
+    return Evidence("What each measure computes", (Table("Measures", columns, tuple(rows)),))
+
+
+def _provenance(result: Result) -> Evidence:
+    lines = provenance.section(result)
+    corpus = result.meta.get("corpus")
+    corpus = corpus if isinstance(corpus, dict) else {}
+    for name in ("licence", "attribution"):
+        said = corpus.get(name)
+        if isinstance(said, dict):
+            said = [f"{key}: {text}" for key, text in said.items()]
+        lines.append((name.capitalize(), [str(one) for one in provenance.items(said)] or ["none was recorded"]))
+    rows = tuple((name, "; ".join(said)) for name, said in lines)
+    return Evidence("Provenance", (Table("How to run it again", (Column("", False), Column("", False)), rows),))

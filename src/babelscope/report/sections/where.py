@@ -1,0 +1,122 @@
+"""Where speech and text meet: the points that cannot be told from the most similar one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from babelscope.gaps.result import Result
+from babelscope.report import charts, select, words
+from babelscope.report.evidence import crosslayer, curves, points, variance
+from babelscope.report.figure import PALETTE, Figure, captioned, restyled
+from babelscope.report.section import Section, section
+from babelscope.report.told import Sentence, count, tell
+
+
+@section(order=10)
+def where(result: Result) -> Section | None:
+    """Return the answer from the table ``most_similar``, else from the curves; None without any curve."""
+    evidence = (
+        curves.evidence(result),
+        crosslayer.evidence(result),
+        variance.evidence(result),
+        variance.centroid_evidence(result),
+        points.evidence(result),
+    )
+    there = tuple(one for one in evidence if one is not None)
+    if not there:
+        return None
+    table = result.tables.get("most_similar")
+    if table is not None and len(table) > 1:
+        told = _sentence(table)
+        figure = Figure("most_similar", lambda width: chart(result, width), table, told, str(told))
+        return Section("where", "Where do speech and text meet?", (told,), figure, None, there)
+    kinds = select.kinds(result)
+    measure = select.leading_measure(result)
+    told_of = [curves.sentence(result, kind, measure) for kind in kinds if measure]
+    across = "modality_similarity" in kinds
+    question = "Where do speech and text meet?" if across else "How does similarity change with depth?"
+    return Section("where", question, tuple(one for one in told_of if one is not None)[:2], None, None, there)
+
+
+def _sentence(table: pd.DataFrame) -> Sentence:
+    best = table[table["best"].astype(bool)].iloc[0]
+    parts: dict[str, Any] = {
+        "best": str(best["point"]),
+        "stage": str(best["stage"]),
+        "measure": words.measure_title(str(best["measure"])),
+        "value": tell("most_similar", best, "value"),
+        "all": count("most_similar", table),
+    }
+    text = "{measure} of speech and text is highest at {best} ({stage}): {value}"
+    if np.isfinite(float(best["low"])):
+        parts |= {"low": tell("most_similar", best, "low"), "high": tell("most_similar", best, "high")}
+        text += " ({low} to {high})"
+    if table["candidate"].isna().any():
+        return Sentence(text + "; it was not tested against the other points.", **parts)
+    candidates = table[table["candidate"].astype(bool)]
+    parts |= {"some": count("most_similar", candidates), "first": str(candidates["point"].iloc[0])}
+    parts["last"] = str(candidates["point"].iloc[-1])
+    if len(candidates) == 1:
+        return Sentence(text + ", more than at any other of {all} points.", **parts)
+    if len(candidates) == len(table):
+        return Sentence(text + ", but no point is found to be lower than another ({all} points).", **parts)
+    return Sentence(
+        text + ", but {some} of {all} points cannot be told apart, from {first} to {last}.",
+        **parts,
+    )
+
+
+def chart(result: Result, width: int) -> Any:
+    """Draw every point with its interval; those that may be the most similar in colour."""
+    table = result.tables["most_similar"]
+    tested = bool(table["candidate"].notna().all())
+    names = ["may be the most similar", "found to be lower"] if tested else ["not tested"]
+    candidate = table["candidate"].fillna(0).astype(bool)
+    rows = table[["point", "stage", "depth", "value", "low", "high", "chance_corrected"]].assign(
+        is_="not tested" if not tested else np.where(candidate, *names)
+    )
+    labels = charts.stage_labels(result, "modality_similarity", width)
+    low, high = min(0.0, float(rows["value"].min())), max(1.0, float(rows["value"].max()))
+    height = 210
+    rows_of_labels = int(labels["lane"].max()) + 1 if len(labels) else 0
+    x = alt.X(
+        "depth:Q",
+        scale=alt.Scale(domain=[0, 1]),
+        axis=alt.Axis(
+            values=[0, 0.25, 0.5, 0.75, 1], format=".2~f", title="depth (first point to last)",
+            titlePadding=10 + 12 * rows_of_labels if rows_of_labels else 4,
+        ),
+    )  # fmt: skip
+    title = f"similarity ({words.measure_title(str(table['measure'].iloc[0]))})"
+    scale = alt.Scale(domain=[low, high], nice=False)
+    colour = alt.Color(
+        "is_:N", title=None, legend=alt.Legend(orient="bottom"),
+        scale=alt.Scale(domain=names, range=[PALETTE["language-0"], PALETTE["null-edge"]][: len(names)]),
+    )  # fmt: skip
+    tooltip = ["point:N", "stage:N", *(alt.Tooltip(f"{n}:Q", format=".3f") for n in ("value", "low", "high"))]
+    base = alt.Chart(rows)
+    layers: list[alt.Chart] = []
+    if rows["low"].notna().any():
+        layers.append(
+            base.mark_rule(strokeWidth=1.5, clip=True)
+            .encode(x=x, y=alt.Y("low:Q", title=title, scale=scale), y2="high:Q", color=colour, tooltip=tooltip)
+            .properties(name="intervals")
+        )
+    layers.append(
+        base.mark_point(filled=True, size=40, opacity=1)
+        .encode(x=x, y=alt.Y("value:Q", title=title, scale=scale), color=colour, tooltip=tooltip)
+        .properties(name="points")
+    )
+    layers += charts.stage_strip(labels, x, height)
+    lines = ["95 % intervals, for all points together" if rows["low"].notna().any() else "", charts.about(result)]
+    made = alt.LayerChart(
+        layer=layers,
+        width=width,
+        height=height,
+        title=captioned("Where speech and text are most similar", lines, width),
+    )
+    return restyled(made, "")
