@@ -56,6 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "search": BELOW | {"corpora", "models", "capture", "similarity"},
     "runs": BELOW | {"capture", "gaps", "report"},
     "mteb_adapter": BELOW | {"corpora", "models", "search"},
+    "publishing": BELOW | {"gaps"},
     "preflight": BELOW | {"corpora", "models", "similarity", "gaps"},
     "study": BELOW
     | {"corpora", "models", "capture", "similarity", "engines", "gaps", "report", "preflight"}
@@ -65,7 +66,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": BELOW
     | {"verification"}
     | {"corpora", "models", "capture", "similarity", "engines", "gaps", "report"}
-    | {"study", "forecast", "search", "check", "runs", "corpus_check"},
+    | {"study", "forecast", "search", "check", "runs", "corpus_check", "publishing"},
     "testing": BELOW
     | {"sides", "verification"}
     | {"corpora", "models", "capture", "similarity", "gaps", "report", "study"},

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from babelscope.errors import BabelscopeError
     from babelscope.fetch import fetch
     from babelscope.gaps import Result, compare
-    from babelscope.gaps.result import open_result
     from babelscope.models import load as load_model
+    from babelscope.publishing import open_result
     from babelscope.report import write_report
     from babelscope.report.notebook import view
     from babelscope.study import Study, run
@@ -68,7 +68,7 @@ __getattr__, __dir__ = lazy_names(
         "load_model": "babelscope.models:load",
         "models": "babelscope.models",
         "open_activations": "babelscope.capture",
-        "open_result": "babelscope.gaps.result",
+        "open_result": "babelscope.publishing",
         "run": "babelscope.study",
         "similarity": "babelscope.similarity",
         "view": "babelscope.report.notebook",

@@ -70,7 +70,13 @@ def fetch(
 def _fetch_model(name: str, force: bool) -> None:
     from babelscope.fetch.hub import remove_damaged
     from babelscope.models.weights.places import hub_id, locate
+    from babelscope.publishing import open_result
 
-    repository, _ = hub_id(name.removeprefix("hf:"))
-    remove_damaged(repository, every=force)
-    locate(name, adapters=True)
+    bare = name.removeprefix("hf:")
+    published = bare.removeprefix("datasets/")
+    repository, _ = hub_id(published)
+    remove_damaged(f"datasets/{repository}" if published != bare else repository, every=force)
+    if published != bare:
+        open_result(f"hf:{published}")
+    else:
+        locate(name, adapters=True)

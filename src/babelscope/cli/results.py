@@ -44,6 +44,30 @@ def report(
     say_where(print_pdf(page, folder / "report.pdf") if form == "pdf" else page)
 
 
+@command(panel=RESULTS)
+def push(
+    folder: Annotated[Path, typer.Argument(help="Folder with result.json and scores.parquet.")],
+    repository: Annotated[str, typer.Argument(help="Of the data set on the hub: owner/name; made if there is none.")],
+    private: Annotated[bool, typer.Option("--private", help="Make a new one private.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the card, and list what would be pushed.")] = False,
+) -> None:
+    """Publish a result on the Hugging Face hub: scores, tables, report, a card, and metadata for a model's card.
+
+    Recordings and activations are not pushed. HF_TOKEN is the account's; babelscope.open_result reads it again.
+
+    Example: babelscope push results/first owner/first-study
+    """
+    from babelscope.publishing import contents, push_result
+
+    if dry_run:
+        pushed = contents(folder, repository)
+        say(pushed["README.md"].decode())
+        for name, content in pushed.items():
+            say(f"{name}: {len(content) / 1e3:.1f} kB")
+        return
+    say(f"Pushed: {push_result(folder, repository, private=private)}")
+
+
 def _heard(result: Any, folder: Path, corpus_path: Path | None) -> Any:
     """Read the recordings that a study heard, if the corpus at hand is still the one that it heard."""
     from babelscope import corpora

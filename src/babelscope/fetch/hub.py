@@ -54,6 +54,8 @@ MAX_NAME = 96
 REACHED_WITHIN = 5.0
 
 Kind = Literal["dataset", "model"]
+#: What stands before a repository's name where models and data sets are named alike.
+_PREFIXES: dict[Kind, str] = {"dataset": "datasets/", "model": ""}
 _NAMED: dict[Kind, str] = {"dataset": "data set", "model": "model"}
 
 
@@ -135,7 +137,7 @@ def hub_file(repository: str, path: str, *, revision: str = "main", kind: Kind =
     """
     name = f"{path} of {repository} ({revision})"
     url = huggingface_hub.hf_hub_url(repository, path, repo_type=kind, revision=revision)
-    with _in_one_line(name, url, repository, kind):
+    with explained(name, url, repository, kind):
         told = huggingface_hub.get_hf_file_metadata(url)
     if not told.etag or not told.commit_hash or (told.size is None and len(told.etag) == 64):
         raise FetchError(f"the hub told no hash, size or commit of {name}: {url} may be no hub")
@@ -144,7 +146,7 @@ def hub_file(repository: str, path: str, *, revision: str = "main", kind: Kind =
 
 
 @contextlib.contextmanager
-def _in_one_line(name: str, url: str, repository: str, kind: Kind) -> Iterator[None]:
+def explained(name: str, url: str, repository: str, kind: Kind) -> Iterator[None]:
     """Ask nothing in offline mode, and tell in one line what the hub's client raises."""
     if huggingface_hub.constants.HF_HUB_OFFLINE:
         raise FetchError(f"{name} is not here, and HF_HUB_OFFLINE is set: unset it, or give a local copy")
@@ -162,7 +164,9 @@ def _in_one_line(name: str, url: str, repository: str, kind: Kind) -> Iterator[N
             f"set HF_TOKEN"
         ) from error
     except HfHubHTTPError as error:
-        raise FetchError(f"the hub refused {name} ({error})") from error
+        code = error.response.status_code if error.response is not None else 0
+        remedy = ": set HF_TOKEN to a token that may do this" if code in (401, 403) else ""
+        raise FetchError(f"the hub refused {name} ({error.args[0] if error.args else error}){remedy}") from error
     except HFValidationError as error:
         raise FetchError(f"{repository!r} is neither a local folder nor a name that a hub could know") from error
     except Exception as error:  # of whichever HTTP library huggingface_hub uses underneath
@@ -230,10 +234,11 @@ def hub_folder(
     wanted: Sequence[str],
     *,
     revision: str = "main",
+    kind: Kind = "model",
     progress: Progress | None = None,
     needed: tuple[str, str] | None = None,
 ) -> HubFolder:
-    """Return a folder with a model's files, every one checked against the hash that the hub tells.
+    """Return a folder with the files of a model or data set, every one checked against the hash that the hub tells.
 
     What was fetched before is used without asking the hub again. Files that huggingface_hub's own cache has are used
     from there if all are there, and are used unasked where the hub cannot be asked.
@@ -243,9 +248,10 @@ def hub_folder(
     repository : str
         As ``intfloat/multilingual-e5-small``.
     wanted : sequence of str
-        Names of files, with shell wildcards; those that the model does not have are passed over.
+        Names of files, with shell wildcards; those that it does not have are passed over.
     revision : str
         A branch, a tag or a commit.
+    kind : {"dataset", "model"}
     progress : Progress, optional
         Told the number of bytes.
     needed : tuple of str, optional
@@ -262,22 +268,22 @@ def hub_folder(
     DataError
         If a file that was fetched before, or one in huggingface_hub's own cache, is damaged.
     """
-    place, record = _place_of(repository, wanted, revision)
-    if known := _fetched_before(repository, place, record):
+    place, record = _place_of(repository, wanted, revision, kind)
+    if known := _fetched_before(f"{_PREFIXES[kind]}{repository}", place, record):
         return known
     try:
-        listed = hub_listing(repository, wanted, revision=revision, kind="model", needed=needed)
+        listed = hub_listing(repository, wanted, revision=revision, kind=kind, needed=needed)
     except FetchError:
         if kept := _unchecked(place, record):
             (progress or SilentProgress()).say(
                 f"{repository} was fetched by an earlier version of babelscope, which kept no hashes: used unchecked"
             )
             return kept
-        if kept := kept_by_huggingface(repository, wanted, revision=revision, kind="model"):
+        if kept := kept_by_huggingface(repository, wanted, revision=revision, kind=kind):
             return kept
         raise
     commit, files = listed.commit, listed.files
-    cached = [cached_hub_file(repository, name, revision=commit, kind="model") for name in files]
+    cached = [cached_hub_file(repository, name, revision=commit, kind=kind) for name in files]
     if all(cached) and cached[0] is not None:
         return HubFolder(cached[0].path.parents[len(Path(next(iter(files))).parts) - 1], commit, listed.licence)
     lock = cache_folder() / "locks" / f"hub-{place.name}.lock"
@@ -292,7 +298,7 @@ def hub_folder(
                     download_hub_file(file, target, shown)
                 except FetchError as error:
                     if _wants_licence(error.__cause__):
-                        raise FetchError(_gated(repository, "model")) from error
+                        raise FetchError(_gated(repository, kind)) from error
                     raise
                 shown.finish()
         digests = {name: file.digest for name, file in files.items()}
@@ -301,12 +307,12 @@ def hub_folder(
     return HubFolder(place / commit, commit, listed.licence)
 
 
-def _place_of(repository: str, wanted: Sequence[str], revision: str) -> tuple[Path, Path]:
-    """Return the folder of a model's commits, and the file that records what was fetched of it."""
+def _place_of(repository: str, wanted: Sequence[str], revision: str, kind: Kind) -> tuple[Path, Path]:
+    """Return the folder of a repository's commits, and the file that records what was fetched of it."""
     named = re.fullmatch(r"[\w.-]+(/[\w.-]+)?", repository) and len(repository) <= MAX_NAME
     if not named or not is_safe_name(repository):
         raise FetchError(f"{repository!r} is neither a local folder nor a name that a hub could know")
-    place = cache_folder() / "hub" / repository.replace("/", "--")
+    place = cache_folder() / "hub" / f"{_PREFIXES[kind]}{repository}".replace("/", "--")
     key = hashlib.sha256("\0".join([revision, *sorted(wanted)]).encode()).hexdigest()[:16]
     return place, place / f"{key}.json"
 
@@ -347,7 +353,7 @@ def _unchecked(place: Path, record: Path) -> HubFolder | None:
 
 
 class CachedModel(NamedTuple):
-    """What was fetched of a model: where its files are, and their recorded digests (empty if there is none)."""
+    """What was fetched of a model or data set: where its files are, and their recorded digests (empty if none is)."""
 
     name: str
     folder: Path
@@ -361,7 +367,8 @@ def cached_models() -> Iterator[CachedModel]:
             told = json.loads(record.read_text(encoding="utf-8"))
             files = told["files"]
             digests = dict(files) if isinstance(files, dict) else dict.fromkeys(files, "")
-            name = record.parent.name.replace("--", "/", 1)
+            name = record.parent.name
+            name = name.replace("--", "/", 2 if name.startswith("datasets--") else 1)
             yield CachedModel(name, record.parent / str(told["commit"]), digests)
 
 
@@ -474,7 +481,7 @@ def hub_listing(
     name = f"{_NAMED[kind]} {repository} ({revision})"
     address = f"{huggingface_hub.constants.ENDPOINT}/{'datasets/' if kind == 'dataset' else ''}{repository}"
     api = huggingface_hub.HfApi()
-    with _in_one_line(name, address, repository, kind):
+    with explained(name, address, repository, kind):
         told: ModelInfo | DatasetInfo
         if kind == "model":
             told = api.model_info(repository, revision=revision, files_metadata=True, timeout=30.0)

@@ -30,7 +30,6 @@ __all__ = [
     "SCORE_COLUMNS",
     "TABLE_COLUMNS",
     "Result",
-    "open_result",
 ]
 
 #: Columns of the scores table, in order. One row is one comparison under one measure and one control.
@@ -482,17 +481,6 @@ class Result:
         if "baselines" not in tables and len(alone := lengths_as_baseline(scores)):
             tables["baselines"] = alone.reindex(columns=list(TABLE_COLUMNS["baselines"]))
         return cls(scores, curves, meta, tables)
-
-
-def open_result(folder: Path | str) -> Result:
-    """Return the result in a folder; :meth:`Result.load`.
-
-    Raises
-    ------
-    DataError
-        If the folder holds no result, or a damaged one.
-    """
-    return Result.load(folder)
 
 
 def _known(what: str, name: str, there: Iterable[str]) -> str:
