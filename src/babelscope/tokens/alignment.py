@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,8 @@ from babelscope.similarity import student
 from babelscope.similarity.intervals import deviations_by_cluster
 from babelscope.tokens.warping import FloatArray, IntArray, Stack, dtw, paths, soft_dtw
 from babelscope.tokens.words import shuffled
+
+Item = TypeVar("Item")
 
 #: How paths are scored.
 ALIGNMENTS: dict[str, Callable[[Stack], FloatArray]] = {"dtw": dtw, "soft_dtw": soft_dtw}
@@ -193,16 +196,25 @@ class Layers:
         self.text_norms = [np.linalg.norm(one.astype(np.float64), axis=1) for one in text]
         self._speech, self._text = _directions(speech), _directions(text)
 
+    def similarity(self, pair: tuple[int, int]) -> NDArray[np.float32]:
+        """Return the cosine of every position of a recording with every token of a text."""
+        return self._speech[pair[0]] @ self._text[pair[1]].T
+
     def similarities(self, pairs: Sequence[tuple[int, int]]) -> list[NDArray[np.float32]]:
-        """Return the cosine of every position of recordings with every token of texts."""
-        return [self._speech[one] @ self._text[other].T for one, other in pairs]
+        """Return the cosines of several pairs of recordings and texts."""
+        return [self.similarity(pair) for pair in pairs]
+
+    @property
+    def largest(self) -> int:
+        """Positions of the longest recording times tokens of the longest text."""
+        return max(map(len, self._speech)) * max(map(len, self._text))
 
     def score(self, measure: str) -> Score:
         """Score the alignment by one of :data:`ALIGNMENTS`."""
         draws, n = self.draws, len(self._speech)
         pairs = draws.partners()
         table = np.full((n, n), np.nan)
-        warped = _warped(ALIGNMENTS[measure], self.similarities(pairs))
+        warped = _warped(ALIGNMENTS[measure], pairs, self.similarity, self.largest)
         for (one, other), value in zip(pairs, warped, strict=True):
             table[one, other] = value
         own = np.diag(table).copy()
@@ -231,11 +243,10 @@ class Layers:
 
     def _shuffled(self, measure: str) -> FloatArray:
         """Return the mean over sentences for each draw of words in another order, shape (draws,)."""
-        total = np.zeros(len(self.draws.orders[0]))
-        for number, orders in enumerate(self.draws.orders):
-            (own,) = self.similarities([(number, number)])
-            total += _warped(ALIGNMENTS[measure], [own[:, order] for order in orders])
-        return total / len(self.draws.orders)
+        orders = [(number, order) for number, own in enumerate(self.draws.orders) for order in own]
+        own = self.similarities([(number, number) for number in range(len(self._speech))])
+        warped = _warped(ALIGNMENTS[measure], orders, lambda one: own[one[0]][:, one[1]], self.largest)
+        return np.asarray(warped.reshape(len(own), -1).mean(axis=0))
 
     def details(self) -> Details:
         """Return what the cheapest paths say of positions, tokens and norms."""
@@ -296,13 +307,16 @@ def _directions(values: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float3
     return found
 
 
-def _warped(measure: Callable[[Stack], FloatArray], similarities: Sequence[NDArray[np.float32]]) -> FloatArray:
-    """Score matrices in portions whose tables fit :data:`AT_ONCE`."""
-    high = max(one.shape[0] for one in similarities)
-    wide = max(one.shape[1] for one in similarities)
-    size = max(1, AT_ONCE // (high * wide))
-    parts = [measure(Stack.of(list(similarities[at : at + size]))) for at in range(0, len(similarities), size)]
-    return np.concatenate(parts)
+def _warped(
+    measure: Callable[[Stack], FloatArray],
+    items: Sequence[Item],
+    similarity: Callable[[Item], NDArray[np.float32]],
+    largest: int,
+) -> FloatArray:
+    """Score the similarity of each item, in portions whose tables fit :data:`AT_ONCE`."""
+    size = max(1, AT_ONCE // largest)
+    starts = range(0, len(items), size)
+    return np.concatenate([measure(Stack.of([similarity(one) for one in items[at : at + size]])) for at in starts])
 
 
 def _tested(observed: float, null: FloatArray) -> tuple[float, float, FloatArray]:

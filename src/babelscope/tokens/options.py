@@ -21,18 +21,20 @@ class TokenOptions(BaseModel):
         description="which of the study's points have their positions kept, with wildcards",
     )
     n: Annotated[int, Field(ge=1)] = Field(
-        SENTENCES, description="most sentences of each language, the same in all, drawn with the study's seed"
+        default=SENTENCES, description="most sentences of each language, the same in all, drawn with the study's seed"
     )
     dtype: Literal["float16", "bfloat16"] = Field(
-        "float16",
+        default="float16",
         description="what positions are rounded to: "
         + "; ".join(f"{name}: {text}" for name, text in POSITION_DTYPES.items()),
     )
-    align: bool = Field(True, description="whether speech is aligned to text, every layer with every layer")
-    permutations: Annotated[int, Field(ge=99)] = Field(999, description="of the texts among sentences of like length")
-    shuffles: Annotated[int, Field(ge=0)] = Field(99, description="of the words of each text; 0 for none")
+    align: bool = Field(default=True, description="whether speech is aligned to text, every layer with every layer")
+    permutations: Annotated[int, Field(ge=99)] = Field(
+        default=999, description="of the texts among sentences of like length"
+    )
+    shuffles: Annotated[int, Field(ge=0)] = Field(default=99, description="of the words of each text; 0 for none")
     timings: Path | None = Field(
-        None,
+        default=None,
         description="CSV of when words are spoken: language, sentence, word (from 0), start, end in seconds",
     )
 
