@@ -26,6 +26,7 @@ from babelscope.capture.positions import place_of_positions
 from babelscope.capture.store import Activations
 from babelscope.corpora import Corpus
 from babelscope.errors import BabelscopeError, UsageError
+from babelscope.gaps.own_tasks import TaskOptions, tasks_table
 from babelscope.gaps.parts import Parts
 from babelscope.gaps.result import Result
 from babelscope.interventions import PatchOptions, patch_table, plan_patch, points_to_patch
@@ -161,6 +162,11 @@ def _lens(material: Material, options: LensOptions, checkpoint: Path | None) -> 
     )
 
 
+def _tasks(material: Material, options: TaskOptions, checkpoint: Path | None) -> dict[str, pd.DataFrame]:
+    model = material.model if material.has_weights else None
+    return {"tasks": tasks_table(model, material.corpus, material.activations, options, notice=material.notes.append)}
+
+
 def _needs_weights(name: str, material: Material) -> None:
     if not material.has_weights:
         raise UsageError(f"{name}: the model runs on other machines; choose engine = 'local'")
@@ -170,6 +176,7 @@ KNOWN: dict[str, Section] = {
     "neurons": Section("selective features", ("neurons", "neurons_top", "neurons_overlap", "neurons_match"), _neurons),
     "tokens": Section("positions", ("tokens_alignment", "tokens_paths", "tokens_rounding"), _tokens),
     "patch": Section("patching", ("patch",), _patch),
+    "tasks": Section("scoring tasks", ("tasks",), _tasks),
     "lens": Section("reading positions", ("lens", "lens_languages", "lens_language_match", "lens_readings"), _lens),
 }
 

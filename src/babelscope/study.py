@@ -47,6 +47,7 @@ from babelscope.gaps.comparisons import MATCHES
 from babelscope.gaps.folder import STORE, locked_output, save, tidy
 from babelscope.gaps.headline import headline
 from babelscope.gaps.old_names import current_controls, current_keys, current_kind
+from babelscope.gaps.own_tasks import TaskOptions
 from babelscope.gaps.parts import PARTS, forget
 from babelscope.gaps.result import CONTROLS, DEFAULT_CONTROLS, KINDS, Result
 from babelscope.gaps.scoring import DEFAULT_MEASURES, DEFAULT_PERMUTATIONS, compare
@@ -152,6 +153,7 @@ SECTION_TABLES: dict[str, type[BaseModel]] = {
     "tokens": TokenOptions,
     "patch": PatchOptions,
     "lens": LensOptions,
+    "tasks": TaskOptions,
 }
 
 
@@ -240,6 +242,7 @@ class Study(_Table):
     patch: PatchOptions | None = Field(
         None, description="whether closing the gap between speech and text changes the output"
     )
+    tasks: TaskOptions | None = Field(None, description="tasks that are scored by nearest neighbour: topics, questions")
     lens: LensOptions | None = Field(None, description="what positions of speech read as in the model's vocabulary")
 
     @field_validator("controls")

@@ -11,6 +11,7 @@ import typer
 from babelscope.cache import write_atomically
 from babelscope.cli.console import out, records, say, say_json, say_where
 from babelscope.cli.program import RESULTS, AsJson, command
+from babelscope.errors import UsageError
 
 
 @command(panel=RESULTS)
@@ -107,7 +108,13 @@ def _heard(result: Any, folder: Path, corpus_path: Path | None) -> Any:
 @command(panel=RESULTS)
 def relate(
     result: Annotated[Path, typer.Argument(help="Folder with result.json and scores.parquet.")],
-    tasks: Annotated[Path, typer.Argument(help="CSV, TSV or Parquet: a column 'language', and columns of numbers.")],
+    tasks: Annotated[
+        Path | None,
+        typer.Argument(
+            help="CSV, TSV or Parquet: a column 'language', and columns of numbers; the tasks that the study scored "
+            "itself ([tasks] in its file) if left out."
+        ),
+    ] = None,
     given: Annotated[
         list[str] | None,
         typer.Option("--given", help="A column of TASKS to regress out, such as hours or family; repeat for more."),
@@ -122,11 +129,16 @@ def relate(
     Example: babelscope relate results/first accuracies.csv --given hours
     """
     from babelscope.gaps import Result
+    from babelscope.gaps.own_tasks import own_tasks
     from babelscope.gaps.tasks import read_tasks
     from babelscope.gaps.tasks import relate as related
     from babelscope.report.terminal import relations_table
 
-    relations = related(Result.load(result).scores, read_tasks(tasks), given=given or (), draws=draws, seed=seed)
+    loaded = Result.load(result)
+    if tasks is None and "tasks" not in loaded.tables:
+        raise UsageError(f"{result} has no tasks of its own: name a table of tasks, or run the study with [tasks]")
+    table = own_tasks(loaded.tables["tasks"]) if tasks is None else read_tasks(tasks)
+    relations = related(loaded.scores, table, given=given or (), draws=draws, seed=seed)
     if output is not None:
         write_atomically(output, lambda file: relations.to_csv(file, index=False))
     if as_json:

@@ -21,17 +21,24 @@ class SelectiveVectors:
     languages : tuple of str
     sentences : tuple of str
     name : str
+    clusters : ndarray of int, shape (n,), or None
     """
 
     vectors: Mapping[tuple[str, str, str], NDArray[np.float64]]
     languages: tuple[str, ...]
     sentences: tuple[str, ...]
     name: str = "planted"
+    clusters: NDArray[np.int64] | None = None
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
         """Text and speech."""
         return MODALITIES
+
+    @property
+    def shared_points(self) -> tuple[str, ...]:
+        """All points."""
+        return self.points("text")
 
     def points(self, modality: str) -> tuple[str, ...]:
         """Names of the points."""
