@@ -188,7 +188,7 @@ def contents(output: Path) -> dict[str, str]:
         if path.suffix == ".html":
             found[name] = path.read_text(encoding="utf-8").rstrip().endswith("</html>")
         else:  # what holds a time of day is looked at below; that it is there counts
-            found[name] = "there" if path.name in ("zarr.json", "result.json") else path.read_bytes()
+            found[name] = "there" if path.name in ("zarr.json", "result.json", "inventory.json") else path.read_bytes()
     result = Result.load(output)
     found |= {name: table.to_csv(index=False, float_format="%.17g") for name, table in result.tables.items()}
     found["headline"], found["options"] = result.meta["headline"], result.meta["options"]

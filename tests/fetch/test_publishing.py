@@ -132,10 +132,8 @@ def test_a_pushed_result_is_opened_again_to_the_same_tables(
 def test_the_card_and_the_metadata_are_what_the_hub_reads(folder: Path) -> None:
     pushed = contents(folder, NAME)
     card = DatasetCard(pushed["README.md"].decode())
-    assert (
-        card.data.license == "other"
-        and yaml.safe_load(card.data.to_yaml())["configs"][0]["data_files"] == "scores.parquet"
-    )
+    about = yaml.safe_load(card.data.to_yaml())
+    assert about["license"] == "other" and about["configs"][0]["data_files"] == "scores.parquet"
     assert f'open_result("hf:{NAME}")' in card.text
     index = yaml.safe_load(pushed["model-index.yml"])
     assert ModelCardData(**index).eval_results, "as a model's card has it"
