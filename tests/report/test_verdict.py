@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from babelscope.gaps import Result, compare
-from babelscope.report.verdict import INSIDE, FirstScreen, first_screen
-from babelscope.testing import Planted, planted_activations
+from babelscope.report.verdict import INSIDE, TILES, FirstScreen, first_screen
+from babelscope.study import Study, run
+from babelscope.testing import Planted, planted_activations, tiny
 from synthetic import synthetic_result
 
 STAGES = ("front end", "encoder", "length adaptation", "shared", "pooled")
@@ -57,7 +58,7 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> Result:
 def test_what_was_planted_is_said(meeting: Result) -> None:
     screen = first_screen(meeting)
     first, second = map(str, screen.verdict)
-    assert first.startswith("Speech and text of the same sentence meet: each finds the other among 100 sentences in ")
+    assert first.startswith("Speech and text of the same sentence meet: each finds the other among 100 in ")
     assert second.startswith("French is behind: its speech and text are less similar than in the other languages")
     assert [tile.id for tile in screen.tiles] == [
         "modality_similarity", "language_similarity_speech", "language_similarity_text", INSIDE
@@ -102,8 +103,8 @@ def test_every_number_knows_its_row(meeting: Result) -> None:
 def test_of_noise_no_difference_is_found(noise: Result) -> None:
     screen = first_screen(noise)
     assert said(screen) == (
-        "No difference from chance is found: speech and text of the same sentence are in none of 3 languages more "
-        "similar than unrelated sentences (n = 40)."
+        "No difference from chance is found: in none of 3 languages do speech and text of a sentence stand out from "
+        "unrelated ones (n = 40)."
     )
     assert all(tile.above == 0 and tile.tested.startswith("above chance in 0 of 3") for tile in screen.tiles)
     assert all(row.flag == "chance" for row in screen.languages)
@@ -135,7 +136,9 @@ def test_without_speech_translations_are_the_verdict(tmp_path: Path) -> None:
     assert [tile.id for tile in screen.tiles] == ["language_similarity_text"]
     assert screen.languages == ()
     nothing = study(tmp_path / "noise", points(), 40, ["en", "es", "fr"], kinds=["language_similarity_text"])
-    assert said(first_screen(nothing)).startswith("No difference from chance is found: texts of the same sentence")
+    assert said(first_screen(nothing)).startswith(
+        "No difference from chance is found: in none of 3 pairs of languages do "
+    )
 
 
 def test_models_without_shared_layers_have_no_retrieval_between_them() -> None:
@@ -162,6 +165,21 @@ def test_a_language_at_chance_is_flagged_and_not_counted(tmp_path: Path) -> None
     result = study(tmp_path, points({"fr": 0.8}, meaning=0.8), 60, ["en", "es", "fr"])
     flags = {row.code: row.flag for row in first_screen(result).languages}
     assert flags["en"] == flags["es"] == "" and flags["fr"] in ("chance", "lower")
+
+
+@pytest.mark.slow
+def test_a_speech_llm_with_random_weights_meets_only_where_it_was_tested(manifest: Path, tmp_path: Path) -> None:
+    study = {
+        "output": str(tmp_path / "out"),
+        "measures": list(MEASURES),
+        "corpus": {"source": "manifest", "path": str(manifest), "languages": ["xa", "xb"]},
+        "model": {"name": f"hf:{tiny('qwen2-audio', tmp_path / 'weights')}"},
+    }
+    result = run(Study.parse(study)).result
+    screen = first_screen(result)
+    assert [tile.id for tile in screen.tiles][:3] == list(TILES) and screen.tiles[0].place.startswith("shared.")
+    assert ("meet" in said(screen)) == (screen.tiles[0].above > 0)
+    assert "12 sentences are too few to compare languages." in said(screen) or "behind" not in said(screen)
 
 
 @pytest.mark.slow

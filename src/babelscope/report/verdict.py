@@ -533,8 +533,8 @@ def _meeting(result: Result, own: Tile, inside: Tile | None) -> Sentence:
     if not own.above:
         if somewhere is None:
             return Sentence(
-                "No difference from chance is found: speech and text of the same sentence are in none of {languages} "
-                "{noun} more similar than unrelated sentences (n = {n}).",
+                "No difference from chance is found: in none of {languages} {noun} do speech and text of a sentence "
+                "stand out from unrelated ones (n = {n}).",
                 languages=own.of, noun=own.groups, n=n,
             )  # fmt: skip
         clause, parts = _compared(somewhere)
@@ -550,12 +550,12 @@ def _meeting(result: Result, own: Tile, inside: Tile | None) -> Sentence:
     where = "" if own.above == own.of and own.of > 1 else " in {above} of {of} {noun}"
     if own.of == 1:
         where = ""
-    over = f"mean of {own.of} languages; " if own.of > 1 else ""
-    chance = " (" + over + "chance {chance})" if own.chance is not None else ""
+    over = f", mean of {own.of} languages" if own.of > 1 else ""
+    chance = " (chance {chance}" + over + ")" if own.chance is not None else ""
     if retrieval:
         return Sentence(
-            "Speech and text of the same sentence meet" + where + ": each finds the other among {n} sentences in "
-            "{value} of cases" + chance + clause + ".",
+            "Speech and text of the same sentence meet" + where + ": each finds the other among {n} in {value} of "
+            "cases" + chance + clause + ".",
             **parts,
         )  # fmt: skip
     return Sentence(
@@ -571,8 +571,8 @@ def _translations(result: Result, tile: Tile) -> Sentence:
     n = _sentences(result)
     if not tile.above:
         return Sentence(
-            "No difference from chance is found: {what} of the same sentence in two languages are in none of {of} "
-            "{noun} of languages more similar than unrelated sentences (n = {n}).",
+            "No difference from chance is found: in none of {of} {noun} of languages do {what} of a sentence stand out "
+            "from unrelated ones (n = {n}).",
             what=what.lower(), of=tile.of, noun=tile.groups, n=n,
         )  # fmt: skip
     clause, parts = _compared(tile)
@@ -582,8 +582,8 @@ def _translations(result: Result, tile: Tile) -> Sentence:
     chance = " (chance {chance})" if tile.chance is not None else ""
     if tile.measure == measure_title(RETRIEVAL):
         return Sentence(
-            "{what} of the same sentence in two languages meet" + where + ": each finds the other among {n} sentences "
-            "in {value} of cases" + chance + clause + ".",
+            "{what} of the same sentence in two languages meet" + where + ": each finds the other among {n} in {value} "
+            "of cases" + chance + clause + ".",
             **parts,
         )  # fmt: skip
     return Sentence(
@@ -605,7 +605,7 @@ def _compared(tile: Tile) -> tuple[str, dict[str, Any]]:
     if one.exceeded is None:
         return "; the strongest baseline, {baseline}, gives {theirs} (difference not tested)", parts
     verb = "does better" if one.better else "is not found to do worse"
-    return "; the baseline {baseline} ({theirs}) " + verb, parts
+    return "; the baseline {baseline} " + verb + " ({theirs})", parts
 
 
 def _trailing(result: Result, languages: Sequence[LanguageRow]) -> list[Sentence]:
@@ -641,8 +641,8 @@ def _trailing(result: Result, languages: Sequence[LanguageRow]) -> list[Sentence
         return []
     return [
         Sentence(
-            "No language is found to be behind the others; with {n} sentences only a deficit of {detectable} in "
-            "similarity (0 is chance, 1 perfect) would be likely to be found.",
+            "No language is found to be behind; {n} sentences are likely to show only a deficit of {detectable} or "
+            "more (0 is chance, 1 perfect).",
             n=n, detectable=tell("diagnosis", row, "detectable"),
         )
     ]  # fmt: skip
