@@ -261,18 +261,27 @@ def _shrunk(values: FloatArray, errors: FloatArray) -> FloatArray:
     return np.asarray(values * np.where(total > 0, between / np.where(total > 0, total, 1.0), 1.0))
 
 
+#: How the advice begins where no language is compared with others.
+UNCOMPARED = "Languages are not compared"
+
+
+def uncompared(table: pd.DataFrame) -> str:
+    """Return why a stored diagnosis compares no languages, in its words; empty if it does.
+
+    Its numbers stand there all the same; nothing may be said of them.
+    """
+    return next((text for text in table["advice"].astype(str) if text.startswith(UNCOMPARED)), "")
+
+
 def _untested(n: int, one: Scored, scores: pd.DataFrame) -> str:
     """Return why languages are not compared, if they are not."""
     if n < FEWEST_SENTENCES:
-        return f"Languages are not compared: {n} sentences are too few, {FEWEST_SENTENCES} or more are needed."
+        return f"{UNCOMPARED}: {n} sentences are too few, {FEWEST_SENTENCES} or more are needed."
     if one.deviations.freedom < 1:
-        return (
-            f"Languages are not compared, since there is no interval: ask for one by name (intervals = "
-            f"[{one.measure!r}])."
-        )
+        return f"{UNCOMPARED}, since there is no interval: ask for one by name (intervals = [{one.measure!r}])."
     if not above_chance(scores, one.measure)["above"].any():
         return (
-            f"Languages are not compared: with n = {n} sentences, speech and text are in no language and at no point "
+            f"{UNCOMPARED}: with n = {n} sentences, speech and text are in no language and at no point "
             "more similar than unrelated sentences."
         )
     return ""

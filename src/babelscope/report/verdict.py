@@ -26,7 +26,7 @@ from babelscope.gaps.at_output import (
 from babelscope.gaps.baselines.sentences import rival_of, title_of
 from babelscope.gaps.caveats import FEW_SENTENCES
 from babelscope.gaps.contrasts import FEWEST_LANGUAGES
-from babelscope.gaps.diagnosis import place_of
+from babelscope.gaps.diagnosis import place_of, uncompared
 from babelscope.gaps.draws import MEAN
 from babelscope.gaps.findings import CORRECTED, FEWEST_SENTENCES, HOLDS
 from babelscope.gaps.naming import measure_head, measure_title
@@ -457,16 +457,10 @@ def _lower(result: Result) -> dict[str, pd.DataFrame]:
     Where languages were not compared (too few sentences, nothing above chance) there are none.
     """
     table = result.tables.get("diagnosis")
-    if table is None or "deficit_low" not in table or _uncompared(table):
+    if table is None or "deficit_low" not in table or uncompared(table):
         return {}
     by_language = {str(code): rows for code, rows in table.groupby("language", sort=False)}
     return {code: rows for code, rows in by_language.items() if (rows["deficit_low"] > 0).any()}
-
-
-def _uncompared(table: pd.DataFrame) -> str:
-    """Return why the diagnosis compares no languages, in its words; empty if it does."""
-    reasons = [str(text) for text in table["advice"] if str(text).startswith("Languages are not compared")]
-    return reasons[0] if reasons else ""
 
 
 def _said_lower(rows: pd.DataFrame) -> Sentence:
@@ -634,7 +628,7 @@ def _trailing(result: Result, languages: Sequence[LanguageRow]) -> list[Sentence
         return found
     if table is None or table.empty or "deficit_low" not in table:
         return []
-    if _uncompared(table):
+    if uncompared(table):
         return []
     row = table.iloc[0]
     if not np.isfinite(float(row["detectable"])):
@@ -710,7 +704,7 @@ def _looked_at(result: Result) -> list[Sentence]:
 def _more_sentences(result: Result, tiles: Sequence[Tile]) -> list[Sentence]:
     n = _sentences(result)
     table = result.tables.get("diagnosis")
-    known = table is not None and len(table) and "detectable" in table and not _uncompared(table)
+    known = table is not None and len(table) and "detectable" in table and not uncompared(table)
     left = _left_by_n(result)
     more = " The corpus has {left} more at these settings." if left else ""
     if known and table is not None and np.isfinite(float(table["detectable"].iloc[0])):

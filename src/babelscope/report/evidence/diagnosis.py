@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from babelscope.gaps.diagnosis import uncompared
 from babelscope.gaps.result import Result
 from babelscope.report import select, words
 from babelscope.report.evidence import rows as evidence_rows
@@ -78,6 +79,8 @@ def _cell(row: pd.Series[Any]) -> Any:
 
 def lead(table: pd.DataFrame) -> Sentence:
     """Say for how many languages speech and text are found to be less similar, and at which stage that arises."""
+    if why := uncompared(table):
+        return Sentence("{why}", why=why)
     worst = table[table["worst"].astype(bool)]
     lower = table[table["deficit_low"] > 0] if "deficit_low" in table else worst
     first = table.drop_duplicates("language")

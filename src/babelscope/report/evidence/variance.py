@@ -157,7 +157,8 @@ def centroid_evidence(result: Result) -> Evidence | None:
         lead[0],
         " ".join(map(str, lead)),
     )
-    return Evidence("How far apart the means of speech and text lie", (*lead, figure))
+    both = "modality_gap" in set(table["kind"])
+    return Evidence(f"How far apart the means{' of speech and text' if both else ''} lie", (*lead, figure))
 
 
 def centroid_chart(result: Result, *, width: int = 420, height: int = 220) -> alt.LayerChart:

@@ -170,5 +170,5 @@ def _effect(row: pd.Series[Any]) -> Sentence:
             parts["p_adjusted"] = tell("findings", row, "p_adjusted")
             told[-1] += " ({p_adjusted} corrected for all claims)"
     parts |= {"n": tell("findings", row, "n", 0), "groups": tell("findings", row, "groups", 0)}
-    told += ["{n} sentences", "{groups} languages"]
+    told += ["{n} sentences", "{groups} language" + ("" if int(row["groups"]) == 1 else "s")]
     return Sentence(", ".join(told), **parts)

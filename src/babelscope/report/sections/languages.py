@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from babelscope.gaps.at_output import costly
+from babelscope.gaps.diagnosis import uncompared
 from babelscope.gaps.result import Result
+from babelscope.languages import name_of
 from babelscope.report import charts, select, words
 from babelscope.report.evidence import classes, diagnosis, maps, retrieval, tokens
 from babelscope.report.figure import PALETTE, Figure
@@ -53,15 +56,32 @@ def languages(result: Result) -> Section | None:
     if table is None:
         return Section("languages", question, (_untested(result),), None, None, there) if there else None
     lead = diagnosis.lead(table)
-    sentences = [lead]
+    sentences = [lead, *_costly(result)]
+    if uncompared(table):
+        return Section("languages", question, tuple(sentences), None, None, there)
     if "detectable" in table and np.isfinite(float(table["detectable"].iloc[0])):
         sentences.append(
             Sentence(
-                "A deficit of {detectable} would be found with 80 % probability; smaller ones may go unnoticed.",
+                "A deficit in similarity of {detectable} would be found with 80 % probability; smaller ones may go "
+                "unnoticed.",
                 detectable=tell("diagnosis", table.iloc[0], "detectable"),
             )
         )
     return Section("languages", question, tuple(sentences), _figure(result, table, lead), None, there)
+
+
+def _costly(result: Result) -> list[Sentence]:
+    """Say which languages cost retrieval, if any does."""
+    table = result.tables.get("costs")
+    if table is None or not len(rows := costly(table)):
+        return []
+    return [
+        Sentence(
+            "In {names} speech and text find each other less often than in the other languages on average (98 % "
+            "intervals, all languages together).",
+            names=words.listed([name_of(str(code)) for code in rows["language"]]),
+        )
+    ]
 
 
 def _untested(result: Result) -> Sentence:
@@ -116,10 +136,12 @@ def _table(result: Result) -> Evidence | None:
     for _, row in table.iterrows():
         rows.append(tuple(_cell(row, name) for name in shown))
     columns = tuple(Column(_COLUMNS[name], name not in _TEXTS) for name in shown)
-    lead = Sentence(
-        "Each language at its own most similar point, under {measure}; the order was not tested.",
-        measure=words.measure_title(str(table["measure"].iloc[0])),
-    )
+    lead = Sentence("What is known of each language.")
+    if table["measure"].notna().any():
+        lead = Sentence(
+            "Each language at its own most similar point, under {measure}; the order was not tested.",
+            measure=words.measure_title(str(table["measure"].dropna().iloc[0])),
+        )
     return Evidence("Every language", (lead, Table("Languages", columns, tuple(rows))))
 
 

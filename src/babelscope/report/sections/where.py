@@ -8,6 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from babelscope.gaps.above_chance import above_chance
 from babelscope.gaps.result import Result
 from babelscope.report import charts, select, words
 from babelscope.report.evidence import crosslayer, curves, points, variance
@@ -31,7 +32,7 @@ def where(result: Result) -> Section | None:
         return None
     table = result.tables.get("most_similar")
     if table is not None and len(table) > 1:
-        told = _sentence(table)
+        told = _chance(result, table) or _sentence(table)
         figure = Figure("most_similar", lambda width: chart(result, width), table, told, str(told))
         return Section("where", "Where do speech and text meet?", (told,), figure, None, there)
     kinds = select.kinds(result)
@@ -40,6 +41,18 @@ def where(result: Result) -> Section | None:
     across = "modality_similarity" in kinds
     question = "Where do speech and text meet?" if across else "How does similarity change with depth?"
     return Section("where", question, tuple(one for one in told_of if one is not None)[:2], None, None, there)
+
+
+def _chance(result: Result, table: pd.DataFrame) -> Sentence | None:
+    """Say that speech and text are nowhere above chance, if they are not: no point is more similar then."""
+    tested = above_chance(result.scores, str(table["measure"].iloc[0]))
+    if tested["above"].any() or not tested["p_adjusted"].notna().any():
+        return None
+    return Sentence(
+        "Not found anywhere: {measure} of speech and text is above chance at none of {all} points, in no language.",
+        measure=words.measure_title(str(table["measure"].iloc[0])),
+        all=count("most_similar", table),
+    )
 
 
 def _sentence(table: pd.DataFrame) -> Sentence:
