@@ -489,7 +489,7 @@ def _shard(folder: Path) -> Path:
         (lambda folder: (folder / "model.safetensors.index.json").write_text("{"), "index.json cannot be read"),
         (lambda folder: (folder / "config.json").unlink(), "holds no config.json"),
         (lambda folder: (folder / "config.json").write_text("["), "config.json cannot be read"),
-        (lambda folder: _edit(folder / "config.json", lambda said: said | {"model_type": "bert"}), "is of a 'bert'"),
+        (lambda folder: _edit(folder / "config.json", lambda said: said | {"model_type": "bert"}), "model_type 'bert'"),
         (lambda folder: _edit(folder / "config.json", lambda said: said | {"adaptor_stride": 4}), "stride 4"),
         (lambda folder: (folder / "generation_config.json").unlink(), "holds no generation_config.json"),
         (lambda folder: _edit(folder / "generation_config.json", lambda said: {}), "lacks text_decoder_lang"),

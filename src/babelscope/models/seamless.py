@@ -64,7 +64,7 @@ from babelscope.models.weights.fairseq2_seamless import (
     TEXT_TO_UNIT,
     seamless_state,
 )
-from babelscope.models.weights.folder import read_tokenizer
+from babelscope.models.weights.folder import parse_config, read_sentencepiece, read_tokenizer
 from babelscope.models.weights.places import Place, expanded, locate, locate_settings
 from babelscope.models.weights.settings import read_settings
 from babelscope.sides import (
@@ -129,7 +129,6 @@ RELEASES: dict[str, Release] = {
     "seamless-m4t-medium": Release("facebook/hf-seamless-m4t-medium", _medium, MEDIUM_LANGUAGES),
 }
 
-_CONFIGS: dict[str, Any] = {"seamless_m4t_v2": SeamlessM4Tv2Config, "seamless_m4t": SeamlessM4TConfig}
 _MODULES: dict[str, tuple[Any, Any, Any]] = {
     "seamless_m4t_v2": (SeamlessM4Tv2Encoder, SeamlessM4Tv2SpeechEncoder, SeamlessM4Tv2Decoder),
     "seamless_m4t": (SeamlessM4TEncoder, SeamlessM4TSpeechEncoder, SeamlessM4TDecoder),
@@ -477,16 +476,7 @@ def _config(folder: Path, release: Release, *, required: bool) -> Any:
         if required:
             raise DataError(f"weights: {folder} holds no config.json: it is not a model in transformers' format")
         return _checked(release.config(), release.hub)
-    said = read_settings(path)
-    expected = release.config().model_type
-    if said.get("model_type") != expected:
-        raise DataError(f"weights: {path} is of a {said.get('model_type')!r}, not of a {expected!r}")
-    try:
-        return _checked(_CONFIGS[expected].from_dict(said), str(path))
-    except DataError:
-        raise
-    except Exception as error:  # a configuration may be refused by whatever checks it
-        raise DataError(f"weights: {path} is not a configuration that transformers takes ({error})") from error
+    return _checked(parse_config(type(release.config()), folder), str(path))
 
 
 def _checked(config: Any, source: str) -> Any:
@@ -526,25 +516,15 @@ def _tokenizer(folder: Path) -> tuple[Callable[[str], list[int]], Callable[[str]
             lambda text: tokenizer.encode(text, add_special_tokens=False).ids,
             lambda token: tokenizer.token_to_id(token),
         )
-    for name in ("sentencepiece.bpe.model", "tokenizer.model"):
-        if (folder / name).is_file():
-            return _sentencepiece(folder / name), None
-    raise DataError(
-        f"weights: {folder} holds no tokenizer: neither tokenizer.json, nor sentencepiece.bpe.model or tokenizer.model"
-    )
-
-
-def _sentencepiece(path: Path) -> Callable[[str], list[int]]:
-    """Read the original tokenizer. Its pieces' ids are one lower than the model's, whose first is the pad."""
-    try:
-        import sentencepiece
-    except ImportError as error:
-        raise DataError(f"tokenizer {path} needs the package sentencepiece: pip install sentencepiece") from error
-    try:
-        processor = sentencepiece.SentencePieceProcessor(model_file=str(path))
-    except (RuntimeError, OSError) as error:
-        raise DataError(f"tokenizer {path} cannot be read ({error}): fetch it again") from error
-    return lambda text: [number + 1 for number in processor.encode(text)]
+    original = [folder / name for name in ("sentencepiece.bpe.model", "tokenizer.model") if (folder / name).is_file()]
+    if not original:
+        raise DataError(
+            f"weights: {folder} holds no tokenizer: neither tokenizer.json, nor sentencepiece.bpe.model or "
+            f"tokenizer.model"
+        )
+    processor = read_sentencepiece(original[0])
+    # Its pieces' ids are one lower than the model's, whose first is the pad.
+    return lambda text: [number + 1 for number in processor.encode(text)], None
 
 
 def _codes(

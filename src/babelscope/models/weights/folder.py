@@ -66,28 +66,66 @@ def read_tokenizer(path: Path, vocabulary: int | None = None) -> Tokenizer:
     return tokenizer
 
 
-def read_config(kind: Any, folder: Path) -> dict[str, Any]:
-    """Read a folder's ``config.json``.
+def read_sentencepiece(path: Path) -> Any:
+    """Read a sentencepiece model.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read.
+    """
+    import sentencepiece
+
+    try:
+        return sentencepiece.SentencePieceProcessor(model_file=str(path))
+    except (RuntimeError, OSError) as error:
+        raise DataError(f"tokenizer {path} cannot be read ({error}): fetch it again") from error
+
+
+def parse_config(kind: Any, folder: Path, option: str = "weights") -> Any:
+    """Return the configuration in a folder's ``config.json``.
 
     Parameters
     ----------
     kind : type
         The transformers configuration that it must be of.
     folder : Path
+    option : str
+        What names the folder, for messages.
 
     Raises
     ------
     DataError
-        If it is missing, or is of another kind of model.
+        As :func:`read_config`; or if transformers does not take it.
+    """
+    settings = read_config(kind, folder, option)
+    try:
+        return kind.from_dict(settings)
+    except Exception as error:  # a configuration may be refused by whatever checks it
+        raise DataError(f"{option}: {folder / 'config.json'} is no configuration of this model ({error})") from error
+
+
+def read_config(kind: Any, folder: Path, option: str = "weights") -> dict[str, Any]:
+    """Read a folder's ``config.json``.
+
+    Parameters
+    ----------
+    kind, folder, option
+        As for :func:`parse_config`.
+
+    Raises
+    ------
+    DataError
+        If it is missing, of another kind of model, or of a quantised one.
     """
     path = folder / "config.json"
     if not path.is_file():
-        raise DataError(f"weights: {path} is no configuration of this model (there is no such file)")
+        raise DataError(f"{option}: {path} is no configuration of this model (there is no such file)")
     settings = read_settings(path)
     named = settings.get("model_type")
     if named is None:
         raise DataError(
-            f"weights: {path} does not say which kind of model it is: if it is a {kind.model_type!r}, add "
+            f"{option}: {path} does not say which kind of model it is: if it is a {kind.model_type!r}, add "
             f'"model_type": "{kind.model_type}"'
         )
     if named != kind.model_type:
@@ -96,7 +134,9 @@ def read_config(kind: Any, folder: Path) -> dict[str, Any]:
             remedy = f"load it as {_READ_AS[named]}"
         elif named == "xlm-roberta":
             remedy = "load it as e5-base or e5-large, with these weights, or as a model of its own, hf:./folder"
-        raise DataError(f"weights: {path} is of model_type {named!r}, not of {kind.model_type!r}: {remedy}")
+        raise DataError(f"{option}: {path} is of model_type {named!r}, not of {kind.model_type!r}: {remedy}")
+    if settings.get("quantization_config") is not None:
+        raise DataError(f"{option}: {path} is of a quantised model, which is not read: name one in 16 or 32 bits")
     return settings
 
 
@@ -113,11 +153,7 @@ def planned_config(kind: Any, folder: str | None, **released: Any) -> Any:
     place = expanded(folder)
     if place.is_dir():
         check_folder(place, str(place), weights=False)
-    settings = read_config(kind, place)
-    try:
-        return kind.from_dict(settings)
-    except Exception as error:  # a configuration may be refused by whatever checks it
-        raise DataError(f"weights: {place / 'config.json'} is no configuration of this model ({error})") from error
+    return parse_config(kind, place)
 
 
 def load_pretrained(
@@ -172,7 +208,7 @@ def load_pretrained(
     place = locate(source) if isinstance(source, str) else source
     folder = place.folder
     if config is None:
-        config = _parsed(kind, folder, read_config(kind.config_class, folder))
+        config = parse_config(kind.config_class, folder)
     whole = folder / "model.safetensors"
     files = [whole] if whole.is_file() else safetensors_files(folder)
     if not whole.is_file() and not (folder / "model.safetensors.index.json").is_file():
@@ -240,16 +276,6 @@ def silent() -> Iterator[None]:
         yield
     finally:
         logging.set_verbosity(before)
-
-
-def _parsed(kind: Any, folder: Path, settings: Mapping[str, Any]) -> Any:
-    path = folder / "config.json"
-    if settings.get("quantization_config") is not None:
-        raise DataError(f"weights: {path} is of a quantised model, which is not read: name one in 16 or 32 bits")
-    try:
-        return kind.config_class.from_dict(dict(settings))
-    except Exception as error:  # a configuration may be refused by whatever checks it
-        raise DataError(f"weights: {path} is no configuration of this model ({error})") from error
 
 
 def _refuse_larger(kind: Any, folder: Path, config: Any, files: Sequence[Path], options: Mapping[str, Any]) -> None:

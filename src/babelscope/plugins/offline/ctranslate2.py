@@ -7,7 +7,6 @@ shape, type and bytes, little-endian throughout; then aliases. It needs neither 
 from __future__ import annotations
 
 import math
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from transformers import WhisperConfig, WhisperForConditionalGeneration
 from babelscope.errors import DataError
 from babelscope.models.weights.accounting import account, refuse_not_finite, with_axes
 from babelscope.models.weights.containers import Container
+from babelscope.plugins.offline.cursor import Cursor
 
 _MOST_AXES = 8
 _TYPES: dict[int, np.dtype[np.generic]] = {
@@ -28,30 +28,6 @@ _TYPES: dict[int, np.dtype[np.generic]] = {
     3: np.dtype("<i4"),
     4: np.dtype("<f2"),
 }
-
-
-class _Reader:
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.data = path.read_bytes()
-        self.offset = 0
-
-    def take(self, size: int) -> bytes:
-        if size < 0 or self.offset + size > len(self.data):
-            raise DataError(
-                f"weights {self.path} are cut short at byte {self.offset}: delete the file and fetch it again"
-            )
-        self.offset += size
-        return self.data[self.offset - size : self.offset]
-
-    def number(self, code: str) -> int:
-        return int(struct.unpack("<" + code, self.take(struct.calcsize(code)))[0])
-
-    def string(self) -> str:
-        try:
-            return self.take(self.number("H")).rstrip(b"\0").decode()
-        except UnicodeDecodeError as error:
-            raise DataError(f"weights {self.path} are damaged near byte {self.offset}: fetch them again") from error
 
 
 def read_whisper(folder: Path) -> Container:
@@ -115,7 +91,7 @@ def read_container(path: Path) -> dict[str, NDArray[np.generic]]:
     DataError
         If the file is cut short, of another format, or goes on behind its end.
     """
-    reader = _Reader(path)
+    reader = Cursor(path)
     if not 2 <= reader.number("I") <= 6:
         raise DataError(f"weights {path} are not a CTranslate2 container of version 2 to 6")
     reader.string()

@@ -9,7 +9,6 @@ the low halves, offset by 8.
 from __future__ import annotations
 
 import math
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from babelscope.errors import DataError
 from babelscope.models.weights.accounting import refuse_not_finite
 from babelscope.models.weights.containers import Container
 from babelscope.models.weights.settings import MAX_LAYERS, MAX_SIZE, MAX_WIDTH
+from babelscope.plugins.offline.cursor import Cursor
 
 _BLOCK = 32
 _MOST_TYPES = 64
@@ -41,26 +41,6 @@ class E5Container:
     token_types: int
     epsilon: float
     state: dict[str, Tensor]
-
-
-class _Cursor:
-    def __init__(self, path: Path) -> None:
-        self.path, self.data, self.offset = path, path.read_bytes(), 0
-
-    def skip(self, size: int) -> None:
-        if size < 0 or self.offset + size > len(self.data):
-            raise DataError(
-                f"weights {self.path} are cut short at byte {self.offset}: delete the file and fetch it again"
-            )
-        self.offset += size
-
-    def unpack(self, code: str) -> tuple[int | float, ...]:
-        start = self.offset
-        self.skip(struct.calcsize("<" + code))
-        return struct.unpack_from("<" + code, self.data, start)
-
-    def integer(self, code: str) -> int:
-        return int(self.unpack(code)[0])
 
 
 def read_asset(folder: Path) -> Container:
@@ -105,10 +85,10 @@ def read_e5(path: Path) -> E5Container:
     DataError
         If the file is cut short, of another format, or lacks an array.
     """
-    cursor = _Cursor(path)
+    cursor = Cursor(path)
     if cursor.data[:4] != b"E5S1":
         raise DataError(f"weights {path} are not an E5S1 container: fetch them again")
-    cursor.skip(8)
+    cursor.take(8)
     width, layers, heads, feed_forward, vocabulary, positions, token_types = (
         int(value) for value in cursor.unpack("7i")
     )
@@ -117,19 +97,16 @@ def read_e5(path: Path) -> E5Container:
                          (vocabulary, MAX_SIZE), (positions, MAX_SIZE), (token_types, _MOST_TYPES)):  # fmt: skip
         if not 1 <= number <= most or not 0 <= epsilon < 1 or width % max(heads, 1):
             raise DataError(f"weights {path} claim sizes that no model has: they are damaged, fetch them again")
-    if (block := cursor.integer("i")) != _BLOCK:
+    if (block := cursor.number("i")) != _BLOCK:
         raise DataError(f"weights {path} use blocks of {block} numbers; only {_BLOCK} can be read")
     pieces = int(cursor.unpack("5i")[0])
-    blob = cursor.integer("Q")
-    cursor.skip(4 * (pieces + 1) + 4 * pieces + blob)
+    blob = cursor.number("Q")
+    cursor.take(4 * (pieces + 1) + 4 * pieces + blob)
     _, normalisation_bytes = cursor.unpack("iI")
-    cursor.skip(int(normalisation_bytes))
+    cursor.take(int(normalisation_bytes))
     directory: dict[str, tuple[int, int, int]] = {}
-    for _ in range(cursor.integer("i")):
-        length = cursor.integer("H")
-        start = cursor.offset
-        cursor.skip(length)
-        name = cursor.data[start : start + length].decode("ascii", "replace")
+    for _ in range(cursor.number("i")):
+        name = cursor.take(cursor.number("H")).decode("ascii", "replace")
         _, count, offset, size = (int(value) for value in cursor.unpack("BIQQ"))
         if offset + size > len(cursor.data):
             raise DataError(

@@ -25,7 +25,7 @@ from babelscope.errors import DataError, FetchError, UsageError
 from babelscope.models.options import LoadOptions
 from babelscope.models.placement import DEVICE_MAP, place_parts
 from babelscope.models.weights.accounting import fill, folder_files, refuse_larger
-from babelscope.models.weights.folder import read_tokenizer
+from babelscope.models.weights.folder import parse_config, read_sentencepiece, read_tokenizer
 from babelscope.models.weights.places import expanded, locate_with_pickled
 from babelscope.models.weights.settings import read_settings
 from babelscope.plugins.salmonn.beats import BeatsSizes
@@ -139,7 +139,10 @@ def load(options: LoadOptions) -> Model:
     files = _locate(options.weights, options.extra)
     beats, trained = read_beats(files.beats), read_trained(files.trained)
     sizes = Sizes(
-        _whisper_config(files.whisper), beats.sizes, _vicuna_config(files.vicuna), alpha=_alpha(options.extra)
+        _whisper_config(files.whisper),
+        beats.sizes,
+        parse_config(LlamaConfig, files.vicuna, "vicuna"),
+        alpha=_alpha(options.extra),
     ).with_trained(trained)
     if trained.heard != sizes.heard:
         raise DataError(
@@ -200,7 +203,7 @@ def planned(name: str, folder: str | None = None) -> Model:
         files = _locate(folder, {})
         beats = read_beats(files.beats)
         left_out = beats.left_out
-        sizes = Sizes(_whisper_config(files.whisper), beats.sizes, _vicuna_config(files.vicuna))
+        sizes = Sizes(_whisper_config(files.whisper), beats.sizes, parse_config(LlamaConfig, files.vicuna, "vicuna"))
         sizes = sizes.with_trained(read_trained(files.trained))
     else:
         sizes = Sizes(WhisperConfig(**_WHISPER), BeatsSizes(), LlamaConfig(vocab_size=32_000, **release.config))
@@ -324,19 +327,8 @@ def _only_folder(folder: Path, part: str) -> Path:
     return found[0]
 
 
-def _config(folder: Path, part: str, kind: Any) -> Any:
-    path = folder / "config.json"
-    said = read_settings(path)
-    if said.get("model_type") != _MODEL_TYPES[part]:
-        raise DataError(f"{part}: {path} is of a {said.get('model_type')!r}, not of a {_MODEL_TYPES[part]!r}")
-    try:
-        return kind.from_dict(said)
-    except Exception as error:  # a configuration may be refused by whatever checks it
-        raise DataError(f"{part}: {path} is not a configuration that transformers takes ({error})") from error
-
-
 def _whisper_config(folder: Path) -> WhisperConfig:
-    config = cast(WhisperConfig, _config(folder, "whisper", WhisperConfig))
+    config = cast(WhisperConfig, parse_config(WhisperConfig, folder, "whisper"))
     per_second = SAMPLE_RATE // STEP
     if config.max_source_positions < per_second or config.max_source_positions % per_second:
         raise DataError(
@@ -346,22 +338,13 @@ def _whisper_config(folder: Path) -> WhisperConfig:
     return config
 
 
-def _vicuna_config(folder: Path) -> LlamaConfig:
-    return cast(LlamaConfig, _config(folder, "vicuna", LlamaConfig))
-
-
 def _tokenizer(folder: Path, vocabulary: int) -> tuple[Callable[[str], list[int]], int]:
     """Return what gives a text's ids without special tokens, and the start token's id."""
     path = folder / "tokenizer.model"
     encode: Callable[[str], list[int]]
     start: int | None
     if path.is_file():
-        import sentencepiece
-
-        try:
-            processor = sentencepiece.SentencePieceProcessor(model_file=str(path))
-        except (RuntimeError, OSError) as error:
-            raise DataError(f"tokenizer {path} cannot be read ({error}): fetch it again") from error
+        processor = read_sentencepiece(path)
         size, start = processor.get_piece_size(), processor.bos_id()
         encode = processor.encode
     else:
