@@ -94,7 +94,7 @@ def test_it_is_told_saved_and_taken_up_again(outcome: Outcome, weights: Path, ma
 
 def test_a_wrong_table_is_told_by_its_key(weights: Path, manifest: Path, tmp_path: Path) -> None:
     said = _said(weights, manifest, tmp_path)
-    with pytest.raises(UsageError, match=r"baselines: 'pocket \(adapter untrained\)' stands there twice"):
+    with pytest.raises(UsageError, match=r"baselines: 'pocket \(adapter untrained\)' is listed twice"):
         Study.parse(said | {"baselines": said["baselines"] * 2})
     with pytest.raises(UsageError, match=r"baselines: model 'pockt' is unknown; did you mean 'pocket'"):
         Study.parse(said | {"baselines": [{"name": "pockt"}]})

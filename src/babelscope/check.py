@@ -498,7 +498,8 @@ def _find(rule: Rule, result: Result) -> _Found | str:
         return f"matches no row: the result has no {rule.kind} under the control {rule.control}"
     rows = rows[rows["measure"] == rule.measure]
     if rows.empty:
-        return f"matches no row: {rule.kind} was not measured by {rule.measure} but {', '.join(_measures(result))}"
+        there = ", ".join(_measures(result))
+        return f"matches no row: the result has no {rule.kind} by {rule.measure}; available: {there}"
     point = rule.point or output(list(rows["point"]), list(rows["depth"]), list(rows["against"]))[0]
     rows = rows[rows["point"] == point]
     if rows.empty:
@@ -738,7 +739,7 @@ def no_worse(result: Result, baseline: Result, *, tolerance: float = 0.0, name: 
     if all(changes is None for changes in pairs.values()):
         raise UsageError(
             f"{', '.join(dict.fromkeys(measure for _, measure in pairs))} have no intervals (here or in {name}): name "
-            "them in intervals, or say how much worse is allowed with --tolerance"
+            "them in intervals, or set how much worse is allowed by --tolerance"
         )
     least = min(_freedom(each, measure) for each in (result, baseline) for _, measure in pairs)
     reach = student.quantile(1 - ALPHA / max(count, 1), least)
@@ -766,7 +767,7 @@ def _check_comparable(result: Result, baseline: Result, name: str) -> None:
             shown = f" ({now} and {before})" if len(f"{now}{before}") < 200 else ""
             raise UsageError(
                 f"the result and {name} are of different {what}{shown}: only results of the same sentences and "
-                "measures can be compared; make the baseline anew"
+                "measures can be compared; run the baseline again"
             )
 
 

@@ -474,7 +474,7 @@ def _check_baselines(tables: Sequence[ModelTable]) -> None:
     labels = [label_of(table) for table in tables]
     for label in labels:
         if labels.count(label) > 1:
-            raise UsageError(f"{label!r} stands there twice; give each other options, or leave one out")
+            raise UsageError(f"{label!r} is listed twice; give each other options, or leave one out")
     for table in tables:
         models.parts(table.name)
 

@@ -252,7 +252,7 @@ def test_a_missing_shard_is_a_block_that_is_not_done(
 ) -> None:
     path = _copy(whole, tmp_path)
     (path / SHARD).unlink()
-    with pytest.raises(DataError, match=r"text in 'xa' is not wholly encoded .*goes on from there"):
+    with pytest.raises(DataError, match=r"text in 'xa' is not wholly encoded .*resumes from there"):
         open_activations(path).matrix("text.embeddings", "text", "xa")
     again = encode(tiny_model, tones, path, block=5)
     assert (path / SHARD).read_bytes() == (Path(whole.path) / SHARD).read_bytes() and again.complete

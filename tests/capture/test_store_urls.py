@@ -85,7 +85,7 @@ def test_a_damaged_object_is_named_and_made_anew(url: str, tiny_model: Model, to
 def test_a_lock_is_put_only_if_there_is_none(url: str) -> None:
     place = place_of(url)
     with lock(url):
-        with pytest.raises(DataError, match=f"being written by process {Owner.me().pid} "), lock(url):
+        with pytest.raises(DataError, match=rf"another run \(process {Owner.me().pid} "), lock(url):
             pass
         assert place.exists(LOCK_KEY)
     assert not place.exists(LOCK_KEY)

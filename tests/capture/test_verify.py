@@ -129,6 +129,6 @@ def test_unfinished_files_of_killed_runs_are_told_and_removed(path: Path) -> Non
 
 
 def test_nothing_is_repaired_while_a_run_writes(path: Path) -> None:
-    with lock(path), pytest.raises(DataError, match="being written by"):
+    with lock(path), pytest.raises(DataError, match="another run"):
         verify(path, repair=True)
     assert cli.main(["verify", str(path / "nowhere")]) == 1

@@ -217,7 +217,7 @@ def test_recordings_of_another_corpus_are_not_put_beside_its_texts(folder: Path,
     rows[0]["text"] = "other words"
     (tmp_path / "hostile.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     refused = told("report", str(folder / "out"), "--embed-audio", "--corpus-path", str(tmp_path / "hostile.jsonl"))
-    assert refused.code == 1 and "is not the one that the study heard" in refused.err
+    assert refused.code == 1 and "is not the one of the study" in refused.err
 
 
 def test_a_result_that_somebody_wrote_moves_no_cursor(folder: Path, ran: Told, tmp_path: Path) -> None:

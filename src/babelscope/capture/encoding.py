@@ -178,7 +178,7 @@ def _what_changed(jobs: Sequence[Job], changed: Sequence[Job]) -> str:
     if len(changed) == len(jobs):
         return "what changed: every block"
     anew = ", ".join(dict.fromkeys(map(str, changed))) or "nothing"
-    return f"what changed: {anew} ({len(jobs) - len(changed)} of {len(jobs)} blocks are taken over)"
+    return f"what changed: {anew} ({len(jobs) - len(changed)} of {len(jobs)} blocks are reused)"
 
 
 def _taken_over(block: Block | None, writer: Writer, job: Job, told: Callable[[Job, bool], None]) -> bool:

@@ -139,12 +139,12 @@ def lock(path: Path | str) -> Iterator[None]:
 
 def _refused(path: Path | str, owner: Owner | None, more: str = "") -> DataError:
     who = str(owner) if owner else "another process"
-    return DataError(f"{path} is being written by {who}: wait for it, or choose another output{more}")
+    return DataError(f"another run ({who}) is using {path}: wait for it, or choose another output{more}")
 
 
 def _elsewhere(lock_name: str, silent: float) -> str:
     return (
-        f" (last sign of life {max(silent, 0):.0f} s ago; after {SILENCE:.0f} s without one the lock is taken over, or "
+        f" (last sign of life {max(silent, 0):.0f} s ago; after {SILENCE:.0f} s without one the lock is released, or "
         f"delete {lock_name} if you know that it is dead)"
     )
 

@@ -210,7 +210,7 @@ class Ahead:
             except BrokenProcessPool as error:
                 raise DataError(
                     "a worker process that prepares recordings died (was it killed, or is memory short?): run again, "
-                    "it goes on from here, or choose workers = 0"
+                    "it resumes from here, or choose workers = 0"
                 ) from error
         self._fill()
         return found

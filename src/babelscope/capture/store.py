@@ -429,7 +429,7 @@ class Activations:
         if not self.done[cell].all():
             raise DataError(
                 f"{modality} in {language!r} is not wholly encoded in {self.path}: run 'babelscope encode' again, it "
-                f"goes on from there"
+                f"resumes from there"
             )
         with self._naming(f"{point} of {modality} in {language!r}"):
             values = np.asarray(self._activation[cell[0], row, cell[1]][self._kept, :width], dtype=np.float32)
@@ -668,10 +668,10 @@ class Writer:
             return False
         if not changed:
             raise UsageError(
-                f"{self.path} was begun by an earlier version of babelscope, whose whole stores can be read but not "
-                f"gone on with: choose another output, or pass --overwrite to begin again"
+                f"{self.path} was begun by an earlier version of babelscope, whose unfinished stores cannot be "
+                f"resumed: choose another output, or pass --overwrite to start again"
             )
-        same = ", which takes over what is the same in both" if not set(changed) - MAY_DIFFER else ""
+        same = "; only what has changed is encoded again" if not set(changed) - MAY_DIFFER else ""
         raise UsageError(
             f"{self.path} holds activations made with another {', '.join(changed)}: choose another output, or pass "
             f"--overwrite to replace it{same}"

@@ -18,9 +18,14 @@ def _comes_along(name: str) -> Path:
     return Path(str(files("babelscope").joinpath("presets", f"{name}.toml")))
 
 
+def presets() -> list[str]:
+    """Return the studies that come along."""
+    return sorted(path.stem for path in _comes_along("").parent.glob("?*.toml"))
+
+
 def study_names(incomplete: str) -> list[str]:
     """Return studies that come along, and TOML files and folders here."""
-    names = sorted(path.stem for path in _comes_along("").parent.glob("?*.toml"))
+    names = presets()
     folder = Path(incomplete).parent if "/" in incomplete else Path()
     here = sorted(folder.iterdir()) if folder.is_dir() else ()
     paths = sorted(

@@ -70,7 +70,7 @@ def push(
 
 
 def _heard(result: Any, folder: Path, corpus_path: Path | None) -> Any:
-    """Read the recordings that a study heard, if the corpus at hand is still the one that it heard."""
+    """Read the recordings of a study, if its corpus is still the same."""
     from babelscope import corpora
     from babelscope.capture import Activations
     from babelscope.errors import DataError, UsageError
@@ -80,7 +80,7 @@ def _heard(result: Any, folder: Path, corpus_path: Path | None) -> Any:
     about = result.meta["corpus"]
     known = about["name"] in corpora.sources()
     if not known and corpus_path is None:
-        raise UsageError(f"--embed-audio: say by --corpus-path where the corpus {about['name']!r} is")
+        raise UsageError(f"--embed-audio: give the place of the corpus {about['name']!r} with --corpus-path")
     source = about["name"] if known else "manifest"
     # As much as can be read is: whether that is what the study heard, the fingerprint says.
     options = {"languages": about["languages"], "skip_bad": True, "allow_short": True}
@@ -94,8 +94,8 @@ def _heard(result: Any, folder: Path, corpus_path: Path | None) -> Any:
     )
     if corpus.fingerprint(skip_bad=True) != about["fingerprint"]:
         raise DataError(
-            f"--embed-audio: the corpus {about['name']!r} at hand is not the one that the study heard (another "
-            "fingerprint): give the one that it heard by --corpus-path, or run the study again"
+            f"--embed-audio: the corpus {about['name']!r} is not the one of the study (its fingerprint differs): give "
+            "that one with --corpus-path, or run the study again"
         )
     return embed(
         (corpus.text(sentence, language) or "", corpus.recordings(sentence, language)[0])

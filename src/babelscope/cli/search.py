@@ -46,15 +46,16 @@ def search_index(
     device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Most items in one forward pass.")] = 8,
 ) -> None:
-    """Index texts and recordings; what is there already is not done again. Stopped, it goes on from there.
+    """Index texts and recordings; what is there already is not done again. Stopped, it resumes from there.
 
     Example: babelscope search index recordings --index my-index
     """
-    from babelscope import models as every
-    from babelscope.search import Embedder, Index, items_of
     from babelscope.search.items import HOP_SECONDS, WINDOW_SECONDS, check_source
 
     check_source(source)
+    from babelscope import models as every
+    from babelscope.search import Embedder, Index, items_of
+
     with showing() as tell:
         tell("loading the model", 0, 0)
         loaded = every.load(model, weights=weights, device=device)

@@ -119,7 +119,7 @@ def compare(
     if chosen := codes(languages):
         activations = activations.select(chosen)
     if output is None and isinstance(activations.path, str):
-        raise UsageError(f"{store} is a URL: say by --output which folder the scores shall go to")
+        raise UsageError(f"{store} is a URL: give the folder for the scores with --output")
     folder = output or Path(store).parent
     with (
         showing() as tell,

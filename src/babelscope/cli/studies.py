@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from babelscope.cli.completion import languages_of, model_names, study_names
+from babelscope.cli.completion import languages_of, model_names, presets, study_names
 from babelscope.cli.console import (
     out,
     say,
@@ -79,8 +79,10 @@ Replicas = Annotated[
 
 def _study(name: str, settings: Sequence[str] | None, languages: Sequence[str] | None, **changes: Any) -> Any:
     """Read a study: a file, or one that comes along, with what the command line changes in it."""
+    if name not in presets() and not Path(name).exists():  # before what is slow to import
+        raise UsageError(f"there is no study {name}: name a TOML file, or one of {', '.join(presets())}")
     from babelscope.key_values import parse_pairs
-    from babelscope.study import SET, Study, presets
+    from babelscope.study import SET, Study
 
     pairs = parse_pairs(settings or (), SET, "corpus.n=20")
     comes_along = name in presets() and not Path(name).exists()

@@ -119,7 +119,7 @@ class Crew:
             if deaths[name(item)] >= DEATHS:
                 raise DataError(
                     f"{name(item)}: {DEATHS} processes died while they had it (is memory short, or are they killed?): "
-                    f"run again, it goes on from here, with fewer replicas on a machine or smaller batches"
+                    f"run again, it resumes from here, with fewer replicas on a machine or smaller batches"
                 )
             pending.appendleft(item)
 
@@ -208,7 +208,7 @@ class Crew:
         if time.monotonic() - self._alone_since > PATIENCE:
             raise DataError(
                 f"no machine of the cluster has had room for a process since {PATIENCE / 60:.0f} minutes: add "
-                f"machines, or ask for fewer GPUs or processors; run again, it goes on from here"
+                f"machines, or ask for fewer GPUs or processors; run again, it resumes from here"
             )
 
 

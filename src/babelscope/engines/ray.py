@@ -248,8 +248,8 @@ class Ray:
             gpus = int(sum(node.get("GPU", 0) for node in nodes))
             if not gpus and self.replicas is None:
                 raise UsageError(
-                    "the model is for a GPU (device = 'cuda') and no machine of the cluster has one: add one, say by "
-                    "--replicas how many to wait for, or set device = 'cpu'"
+                    "the model is for a GPU (device = 'cuda') and no machine of the cluster has one: add one, set "
+                    "--replicas to how many to wait for, or set device = 'cpu'"
                 )
             return self.replicas or gpus, {"num_gpus": 1, "num_cpus": 1}
         cpus = [float(node["CPU"]) for node in nodes if node.get("CPU")]

@@ -204,7 +204,7 @@ def download_hub_file(file: HubFile, target: Path, progress: Progress | None = N
         download_web_file(WebFile(file.url, file.digest, file.size), target, progress, headers=build_hf_headers())
         return
     if not re.fullmatch(r"[0-9a-f]{40}", file.digest) or file.size > MAX_PLAIN_BYTES:
-        raise FetchError(f"{file.url} bears no sha256 ({file.digest!r}, {file.size} bytes): refused")
+        raise FetchError(f"{file.url} has no sha256 ({file.digest!r}, {file.size} bytes): refused")
     try:
         # Unencoded, for the size and the hash are of the bytes themselves.
         plain = build_hf_headers() | {"Accept-Encoding": "identity"}

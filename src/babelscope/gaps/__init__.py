@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from babelscope.gaps.comparisons import MATCHES, Comparison, Place, plan
 from babelscope.gaps.curves import curves
 from babelscope.gaps.result import CONTROLS, CURVE_COLUMNS, GAPS, KINDS, SCORE_COLUMNS, Result
-from babelscope.gaps.scoring import compare
+from babelscope.lazy_imports import lazy_names
+
+if TYPE_CHECKING:
+    from babelscope.gaps.scoring import compare
 
 __all__ = [
     "CONTROLS",
@@ -21,3 +26,6 @@ __all__ = [
     "curves",
     "plan",
 ]
+
+#: Imported when it is first used: what reads results needs no torch.
+__getattr__, __dir__ = lazy_names(__name__, {"compare": "babelscope.gaps.scoring"})

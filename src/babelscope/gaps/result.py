@@ -8,15 +8,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import xarray as xr
 
 from babelscope.cache import sha256_of, write_atomically
 from babelscope.errors import DataError, UsageError, did_you_mean
 from babelscope.gaps.kinds import GAPS, KINDS
 from babelscope.gaps.old_names import current_kind, lengths_as_baseline, renewed
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 #: Where ``result.json`` keeps the sha256 of the other files, by name; no part of :attr:`Result.meta`.
 FILES = "files"

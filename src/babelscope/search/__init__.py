@@ -8,10 +8,28 @@
 
 from __future__ import annotations
 
-from babelscope.search.evaluate import evaluate
-from babelscope.search.index import Index
-from babelscope.search.items import Item, items_of
-from babelscope.search.page import write_page
-from babelscope.search.vectors import Embedder
+from typing import TYPE_CHECKING
+
+from babelscope.lazy_imports import lazy_names
+
+if TYPE_CHECKING:
+    from babelscope.search.evaluation import evaluate
+    from babelscope.search.index import Index
+    from babelscope.search.items import Item, items_of
+    from babelscope.search.page import write_page
+    from babelscope.search.vectors import Embedder
 
 __all__ = ["Embedder", "Index", "Item", "evaluate", "items_of", "write_page"]
+
+#: Imported when they are first used: what a source is wrong with is said before torch is here.
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "Embedder": "babelscope.search.vectors",
+        "Index": "babelscope.search.index",
+        "Item": "babelscope.search.items",
+        "evaluate": "babelscope.search.evaluation",
+        "items_of": "babelscope.search.items",
+        "write_page": "babelscope.search.page",
+    },
+)

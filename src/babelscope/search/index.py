@@ -78,7 +78,7 @@ class Index:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"the index {self.path} is damaged ({error}): make it again") from error
         if not known:
-            raise DataError(f"the index {self.path} is of another version of babelscope: make it again")
+            raise DataError(f"the index {self.path} was made by another version of babelscope: make it again")
 
     @classmethod
     def create(
@@ -137,7 +137,7 @@ class Index:
         other = [key for key in held.keys() | here.keys() if held.get(key) != here.get(key)]
         if other:
             told = "; ".join(f"{key} {held.get(key)!r} there, {here.get(key)!r} here" for key in sorted(other))
-            raise UsageError(f"the index {self.path} is of another model ({told}): take that one, or index again")
+            raise UsageError(f"the index {self.path} was made with another model ({told}): use that, or index again")
 
     def add(self, items: Sequence[Item], embedder: Embedder, *, progress: Progress | None = None) -> int:
         """Add what is not there yet.

@@ -12,7 +12,7 @@ from babelscope import corpora
 from babelscope.audio import SUFFIXES, Recording, seconds_of
 from babelscope.corpora import Corpus
 from babelscope.errors import DataError, UsageError, did_you_mean
-from babelscope.models.base import MODALITIES, Modality
+from babelscope.stages import MODALITIES, Modality
 
 #: What counts as a manifest.
 MANIFESTS: frozenset[str] = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"})

@@ -100,9 +100,9 @@ def opened(path: Path, n: int) -> Any:
     try:
         held = Index.restore(str(path), view=True)
     except Exception as error:  # the library raises bare RuntimeError and others
-        raise DataError(f"the approximate index {path} cannot be read ({error}): delete it, it is made anew") from error
+        raise DataError(f"the approximate index {path} cannot be read ({error}): delete it; it is rebuilt") from error
     if held is None or len(held) != n:
-        raise DataError(f"the approximate index {path} is not of these {n} items: delete it, it is made anew")
+        raise DataError(f"the approximate index {path} is not of these {n} items: delete it; it is rebuilt")
     return held
 
 

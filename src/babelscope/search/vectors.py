@@ -49,7 +49,7 @@ class Embedder:
     def __init__(self, model: Model, load: dict[str, Any] | None = None, batch_size: int = 8) -> None:
         if len(model.sides) > 1 and not model.shared_points:
             raise UsageError(
-                f"model {model.name}: its two sides share no space, so that text cannot be held against speech; take "
+                f"model {model.name}: its two sides share no space, so that text cannot be compared with speech; take "
                 f"one that has (pocket, sonar), or one side alone"
             )
         by_length([], batch_size)

@@ -52,8 +52,8 @@ class Prompt:
         if self.text == self.speech == PLACE:
             return []
         if self.text == self.speech:
-            return [f"Sentences stand in the prompt {self.text!r}, as text and as speech."]
-        return [f"Sentences stand in the prompt {self.text!r} as text, and in {self.speech!r} as speech."]
+            return [f"Sentences are put into the prompt {self.text!r}, as text and as speech."]
+        return [f"Sentences are put into the prompt {self.text!r} as text, and into {self.speech!r} as speech."]
 
     def recorded(self) -> dict[str, str]:
         """Return what is recorded of it among a model's options."""
