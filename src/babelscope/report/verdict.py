@@ -787,7 +787,13 @@ def _trust(result: Result) -> list[Fact]:
     if isinstance(clusters, dict):
         used = bool(clusters.get("used"))
         said = f"{clusters.get('count')} known" + ("" if used else ", but ignored: p too small, intervals too narrow")
-        facts.append(Fact("Clusters of sentences", said, not used and "clusters-ignored" in ids))
+        unknown, left_out = clusters.get("unknown"), clusters.get("left_out")
+        if unknown:
+            said += f"; {left_out or unknown} sentences without one " + (
+                "left out" if left_out else "taken as independent"
+            )
+        warned = (not used and "clusters-ignored" in ids) or "clusters-known-in-part" in ids
+        facts.append(Fact("Clusters of sentences", said, warned))
     elif "clusters-unknown" in ids:
         facts.append(Fact("Clusters of sentences", "not known; sentences are taken as independent", True))
     facts += _readers(result, ids)
