@@ -7,6 +7,7 @@ as English has no more than chance. ``p_adjusted`` is corrected for all points a
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from babelscope.languages import standard
+from babelscope.languages import LANGUAGES, standard
 from babelscope.lens.vocabulary import script
 
 #: One row a point, spoken language, way of telling (`by`: "script" or "language") and what a share of readings is.
@@ -25,13 +26,20 @@ LANGUAGES_READ_COLUMNS: tuple[str, ...] = ("point", "depth", "language", "by", "
 MATCH_COLUMNS: tuple[str, ...] = ("point", "depth", "by", "share", "chance", "p", "p_adjusted", "n", "languages")
 
 
+@functools.cache
 def identifier() -> Callable[[str], str] | None:
-    """Return what tells the language of a text by py3langid, as a code of ISO 639-1; None if it is not installed."""
+    """Return what tells the language of a text by py3langid, as a code of ISO 639-1; None if it is not installed.
+
+    It chooses among the languages of FLEURS that it knows: on fragments it would else name small languages at random.
+    """
     try:
-        import py3langid  # type: ignore[import-untyped]
+        from py3langid.langid import MODEL_FILE, LanguageIdentifier  # type: ignore[import-untyped]
     except ImportError:
         return None
-    return lambda text: str(py3langid.classify(text)[0]) if text else ""
+    own = LanguageIdentifier.from_model_file(MODEL_FILE)  # another than the package's, which a caller may have narrowed
+    fleurs = {one.fleurs for one in LANGUAGES}
+    own.set_languages([label for label in own.labels if standard(str(label)) in fleurs])
+    return lambda text: str(own.classify(text)[0]) if text else ""
 
 
 def languages_read(

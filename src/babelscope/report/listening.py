@@ -18,7 +18,7 @@ from babelscope.report.recordings import BUDGET, Heard, embed
 KINDS: dict[str, str] = {
     "transcript": "a word of the transcript is among the nearest entries",
     "translation": "a word of the sentence in another language is, and none of the transcript",
-    "neither": "neither",
+    "neither": "no word of these",
 }
 
 _STYLE = """
