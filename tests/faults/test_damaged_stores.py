@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from babelscope import cli, compare, encode
 from babelscope.capture import Activations
+from babelscope.capture.position_encoding import encode_positions
 from babelscope.capture.second_readings import place_of_language
 from babelscope.capture.verify import stores_beside, verify
 from babelscope.corpora import Corpus
@@ -154,3 +155,26 @@ def test_second_readings_are_verified_with_their_store(tmp_path: Path, capsys: p
     (Path(place_of_language(path, "xb")) / "sentence" / "c" / "0").unlink()
     assert cli.main(["verify", str(path)]) == 1
     assert "damaged: coordinate sentence" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("how", [_cut, _flipped])
+def test_positions_are_verified_with_their_store_and_made_anew(
+    tmp_path: Path,
+    how: Callable[[Path, float], None],
+    tiny_model: Model,
+    tones: Corpus,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path, positions = tmp_path / "activations.zarr", tmp_path / "activations.tokens"
+    encode(tiny_model, tones, path)
+    before = encode_positions(tiny_model, tones, positions, n=2)
+    expected = before.values("speech", "xb", before.sentences[1], "speech.norm")
+    assert cli.main(["verify", str(path)]) == 0
+    assert "activations.tokens: 12 of 12 utterances are there" in capsys.readouterr().out
+    how(positions / "speech" / "xb" / "00001.safetensors", 0.9)
+    assert cli.main(["verify", str(path)]) == 1
+    assert f"damaged: positions of speech xb, sentence {before.sentences[1]!r}" in capsys.readouterr().out
+    assert cli.main(["verify", str(path), "--repair"]) == 0
+    again = encode_positions(tiny_model, tones, positions, n=2)
+    assert (again.values("speech", "xb", before.sentences[1], "speech.norm") == expected).all()
+    assert cli.main(["verify", str(path)]) == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from babelscope.capture.journal import Journal, folder_of
 from babelscope.capture.layout import SCHEMA, key_of, shard_key, small_keys
 from babelscope.capture.locking import lock
 from babelscope.capture.places import Folder, Place, place_of
+from babelscope.capture.positions import INDEX, Positions, key_of_utterance, listed, place_of_positions
 from babelscope.capture.store import Activations, DamagedLabelsError
 from babelscope.errors import BabelscopeError, DataError, UsageError
 
@@ -65,6 +67,8 @@ class Verdict:
         Unfinished files of killed runs: they harm nothing, and the next run removes them.
     repaired : bool
         Whether the damaged blocks and leftovers were removed.
+    unit : str
+        What is counted: blocks, or utterances of a store of positions.
     """
 
     store: str
@@ -74,6 +78,7 @@ class Verdict:
     damages: tuple[Damage, ...]
     leftovers: tuple[str, ...]
     repaired: bool
+    unit: str = "blocks"
 
     @property
     def sound(self) -> bool:
@@ -95,8 +100,8 @@ class Verdict:
         lines = [f"damaged: {damage}" for damage in self.damages]
         more = f", {len(self.leftovers)} unfinished file(s) of killed runs" if self.leftovers else ""
         lines.append(
-            f"{self.store}: {self.done} of {self.blocks} blocks are there, {self.read / 1e6:.1f} MB of activations "
-            f"read, {len(self.damages)} damaged{more}"
+            f"{self.store}: {self.done} of {self.blocks} {self.unit} are there, {self.read / 1e6:.1f} MB of "
+            f"activations read, {len(self.damages)} damaged{more}"
         )
         if not self.repairable:
             lines.append(f"{self.store} cannot be repaired: delete it and encode or run again")
@@ -117,6 +122,26 @@ def stores_beside(path: Path | str) -> list[Path]:
     stem = re.escape(place.name.removesuffix(".zarr"))
     folders = [each for each in place.location.parent.glob("*") if re.fullmatch(rf"{stem}\.\w+", each.name)]
     return sorted(store for folder in folders for store in folder.glob("*.zarr") if store.is_dir())
+
+
+def verify_all(path: Path | str, *, repair: bool = False, progress: Progress | None = None) -> list[Verdict]:
+    """Check a store and those that belong to it: second readings, and positions that are not pooled.
+
+    Parameters
+    ----------
+    path, repair, progress
+        As for :func:`verify`.
+
+    Raises
+    ------
+    DataError, UsageError
+        As :func:`verify`.
+    """
+    verdicts = [verify(each, repair=repair, progress=progress) for each in (path, *stores_beside(path))]
+    positions = place_of_positions(path)
+    if place_of(positions).exists(INDEX):
+        verdicts.append(verify_positions(positions, repair=repair, progress=progress))
+    return verdicts
 
 
 def verify(path: Path | str, *, repair: bool = False, progress: Progress | None = None) -> Verdict:
@@ -206,6 +231,60 @@ def _verdict(place: Place, progress: Progress | None, *, repaired: bool) -> Verd
     return Verdict(
         place.name, int(held.done.size), len(done), read, tuple(reversed(named.values())), leftovers, repaired
     )
+
+
+def verify_positions(path: Path | str, *, repair: bool = False, progress: Progress | None = None) -> Verdict:
+    """Read a whole store of positions, utterance by utterance, and check it.
+
+    Parameters
+    ----------
+    path : Path or str
+    repair : bool
+        Remove what is damaged: a study with [tokens] makes exactly that anew.
+    progress : callable, optional
+
+    Returns
+    -------
+    Verdict
+
+    Raises
+    ------
+    DataError
+        If, to repair it, another run is writing.
+    """
+    if not repair:
+        return _verdict_on_positions(path, progress, repaired=False)
+    with lock(path):
+        verdict = _verdict_on_positions(path, progress, repaired=True)
+        for damage in verdict.damages:
+            for key in damage.keys:
+                place_of(path).delete(key)
+    return verdict
+
+
+def _verdict_on_positions(path: Path | str, progress: Progress | None, *, repaired: bool) -> Verdict:
+    name = place_of(path).name
+    try:
+        held = Positions(path)
+    except DataError as error:
+        return Verdict(name, 0, 0, 0, (Damage(INDEX, str(error), ()),), (), repaired, "utterances")
+    damages: list[Damage] = []
+    read = done = 0
+    cells = list(product(held.modalities, held.languages, held.sentences))
+    there = listed(held.place)
+    for number, (modality, language, sentence) in enumerate(cells):
+        key = key_of_utterance(modality, language, held.sentences.index(sentence))
+        done += key in there or f"{key}.skipped" in there
+        if key not in there:
+            continue
+        if progress:
+            progress(f"positions of {modality} {language}", number, len(cells))
+        try:
+            for point in held.points(modality):
+                read += held.values(modality, language, sentence, point).nbytes
+        except (DataError, OSError, ValueError, KeyError, TypeError, IndexError) as error:
+            damages.append(Damage(f"positions of {modality} {language}, sentence {sentence!r}", str(error), (key,)))
+    return Verdict(name, len(cells), done, read, tuple(damages), (), repaired, "utterances")
 
 
 def _leftovers(place: Place) -> list[Path]:

@@ -172,13 +172,10 @@ def verify(
     if store is None:
         _verify_cache(as_json)
         return
-    from babelscope.capture.verify import stores_beside
-    from babelscope.capture.verify import verify as verify_store
+    from babelscope.capture.verify import verify_all
 
     with showing() as tell:
-        verdicts = [
-            verify_store(each, repair=repair, progress=tell) for each in map(str, [store, *stores_beside(store)])
-        ]
+        verdicts = verify_all(store, repair=repair, progress=tell)
     if as_json:
         say_json([{"sound": verdict.sound, "settled": verdict.settled, **asdict(verdict)} for verdict in verdicts])
     for verdict in () if as_json else verdicts:
