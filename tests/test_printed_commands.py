@@ -36,6 +36,7 @@ NOT_HERE = {
     r"^\.venv/bin/": "is what CI itself runs",
     r"^babelscope run paper ": "needs released weights and FLEURS; tests/test_paper_study.py runs it on small ones",
     r"^babelscope relate ": "needs accuracies of five languages; tests/gaps/test_tasks.py runs it",
+    r"^babelscope fetch hf:": "needs the hub; tests/fetch run it on a server of their own",
     r" --engine ray": "needs Ray; tests/engines run it",
 }
 
