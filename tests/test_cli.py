@@ -197,6 +197,17 @@ def test_every_listing_is_json_too(capsys: pytest.CaptureFixture[str], arguments
     assert json.loads(capsys.readouterr().out)
 
 
+def test_a_check_is_json_on_the_standard_output_without_a_file(
+    capsys: pytest.CaptureFixture[str], manifest: Path
+) -> None:
+    for more in (["--json"], ["--json", "-"], ["--json", "--quick"]):
+        assert main(["corpora", "check", str(manifest), *more]) == 0
+        assert json.loads(capsys.readouterr().out)["can_run"]
+    file = manifest.with_name("check.json")
+    assert main(["corpora", "check", str(manifest), "--json", str(file)]) == 0
+    assert json.loads(file.read_text(encoding="utf-8"))["can_run"] and "A study can run" in capsys.readouterr().out
+
+
 def test_in_a_pipe_a_model_is_a_line_with_all_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "list", "--json"]) == 0
     known = json.loads(capsys.readouterr().out)
