@@ -28,6 +28,7 @@ from babelscope.corpora import Corpus
 from babelscope.errors import DataError, UsageError
 from babelscope.models import Model
 from babelscope.testing import tiny
+from babelscope.testing.planted import Planted, planted_activations
 from conftest import write_manifest
 
 
@@ -431,3 +432,16 @@ def test_a_store_that_was_begun_in_another_order_is_gone_on_with(
         assert old.points(modality) == new.points(modality)
         for point in new.points(modality):
             np.testing.assert_array_equal(old.matrix(point, modality, "fr"), new.matrix(point, modality, "fr"))
+
+
+def test_xarray_opens_a_store_without_a_warning_and_every_variable_says_what_it_is(tmp_path: Path) -> None:
+    planted_activations(tmp_path / "a.zarr", {"a": Planted(meaning=0.5)}, n=8, languages=("xa", "xb"), width=4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        opened = xr.open_zarr(tmp_path / "a.zarr", chunks=None)
+        copied = opened.load().copy()
+    assert opened.attrs["Conventions"].startswith("CF-")
+    for name, variable in copied.variables.items():
+        assert variable.attrs["long_name"], name
+        if variable.dtype.kind in "if":
+            assert variable.attrs["units"], name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -376,3 +377,26 @@ def _save(name: str, folder: Path) -> None:
     shutil.copy(REAL / name / "tokenizer.json", folder)
     held = load_file(folder / "model.safetensors")
     save_file({key: value.float() for key, value in held.items()}, folder / "model.safetensors", {"format": "pt"})
+
+
+def test_what_an_earlier_version_fetched_is_used_and_checked_as_soon_as_the_hub_answers(
+    shop: Server,
+    hub: hub_server.Hub,
+    e5_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    hub.files = {path.name: path.read_bytes() for path in e5_folder.iterdir()}
+    folder = locate(f"hf:{hub.repository}").folder
+    for record in folder.parent.glob("*.json"):  # it kept the names of files alone
+        told = json.loads(record.read_text())
+        record.write_text(json.dumps(told | {"files": list(told["files"])}))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    assert locate(f"hf:{hub.repository}").folder == folder
+    assert "which kept no hashes: used unchecked" in capsys.readouterr().err
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    _cut(folder / "model.safetensors")
+    hub.asked.clear()
+    assert locate(f"hf:{hub.repository}").folder == folder
+    assert (folder / "model.safetensors").read_bytes() == hub.files["model.safetensors"]
+    assert {path for _, path, _ in hub.asked} == {"the list", "model.safetensors"}, "what is sound is not got again"
