@@ -1,0 +1,168 @@
+"""Which word a position of speech is: alignments of recordings with their texts, where a study asks for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from babelscope.gaps.result import Result
+from babelscope.report import charts, select, words
+from babelscope.report.figure import LANGUAGE_COLOURS, PALETTE, Figure, captioned, restyled
+from babelscope.report.section import Column, Evidence, Section, Table, section
+from babelscope.report.told import Sentence, tell
+
+#: The measure that the section leads with, and the level of its tests.
+MEASURE, LEVEL = "dtw", 0.05
+
+_TABLE = "tokens_alignment"
+
+
+@section(order=70)
+def tokens(result: Result) -> Section | None:
+    """Return the alignment layer by layer, the strongest pair of layers and what the paths say."""
+    table = result.tables.get(_TABLE)
+    if table is None or table.empty:
+        return None
+    rows = table[table["measure"] == MEASURE]
+    strongest = rows.loc[rows.groupby("language", sort=False)["excess"].idxmax()]
+    lead = _lead(strongest)
+    evidence = [Evidence("The strongest pair of layers by language", (_pairs(strongest), *_order(strongest)))]
+    paths = result.tables.get("tokens_paths")
+    if paths is not None and len(paths):
+        evidence.append(Evidence("Norms, positions without a token, and words", (_paths(paths),)))
+    notes = result.meta.get("sections", {}).get("tokens", {}).get("notes", [])
+    if notes:
+        evidence.append(
+            Evidence("What could not be aligned", tuple(Sentence("{note}", note=str(one)) for one in notes))
+        )
+    return Section(
+        "tokens", "Which word is a position of speech?", (lead,), _figure(result, rows, lead), None, tuple(evidence)
+    )
+
+
+def _lead(strongest: pd.DataFrame) -> Sentence:
+    above = strongest[strongest["p_max"] <= LEVEL]
+    if above.empty:
+        return Sentence("Positions of speech are no more similar to their own text's tokens than to other texts'.")
+    best = select.highest(above, "excess")
+    interval = ", 95 % {low} to {high}" if np.isfinite(best["low"]) else ""
+    return Sentence(
+        "Positions of speech follow their own text in {count} of {of} languages (corrected p ≤ .05); most in "
+        "{language}, {speech} against {text}: cosine {excess} above texts of like length" + interval + ".",
+        count=str(len(above)), of=str(len(strongest)), language=str(best["language"]),
+        speech=str(best["speech_point"]), text=str(best["text_point"]), excess=tell(_TABLE, best, "excess"),
+        **({"low": tell(_TABLE, best, "low"), "high": tell(_TABLE, best, "high")} if interval else {}),
+    )  # fmt: skip
+
+
+def _order(strongest: pd.DataFrame) -> tuple[Sentence, ...]:
+    tested = strongest[strongest["p_order_max"].notna()]
+    if tested.empty:
+        return ()
+    follows = tested[tested["p_order_max"] <= LEVEL]
+    return (
+        Sentence(
+            "There the order of the positions follows that of the words, compared with the same words shuffled, in "
+            "{count} of {of} languages (corrected p ≤ .05).",
+            count=str(len(follows)),
+            of=str(len(tested)),
+        ),
+    )
+
+
+def _pairs(strongest: pd.DataFrame) -> Table:
+    columns = (
+        Column("language", numeric=False), Column("speech", numeric=False), Column("text", numeric=False),
+        Column("cosine along the path"), Column("other sentences"), Column("words shuffled"), Column("above others"),
+        Column("95 % from"), Column("to"), Column("corrected p"), Column("sentences"),
+    )  # fmt: skip
+    numbers = ("similarity", "other", "shuffled", "excess", "low", "high", "p_max", "n")
+    cells = tuple(
+        (row["language"], row["speech_point"], row["text_point"], *(_cell(_TABLE, row, name) for name in numbers))
+        for _, row in strongest.iterrows()
+    )
+    return Table("Dynamic time warping on the centred cosine", columns, cells)
+
+
+def _paths(paths: pd.DataFrame) -> Table:
+    columns = (
+        Column("language", numeric=False), Column("speech", numeric=False), Column("text", numeric=False),
+        Column("log2 ratio of norms"), Column("positions a token"), Column("share without a match"),
+        Column("share in the right word"), Column("the same in proportion"),
+    )  # fmt: skip
+    numbers = ("norm_ratio", "positions_per_token", "no_match", "in_word", "in_word_linear")
+    cells = tuple(
+        (
+            row["language"],
+            row["speech_point"],
+            row["text_point"],
+            *(_cell("tokens_paths", row, name) for name in numbers),
+        )
+        for _, row in paths.iterrows()
+    )
+    return Table("What the paths say; a share of .95 without a match is that of chance", columns, cells)
+
+
+def _cell(table: str, row: pd.Series[Any], name: str) -> Any:
+    return tell(table, row, name) if np.isfinite(float(row[name])) else words.NOTHING
+
+
+def _figure(result: Result, rows: pd.DataFrame, lead: Sentence) -> Figure | None:
+    same = rows[rows["speech_point"] == rows["text_point"]]
+    if same["speech_point"].nunique() > 1 and same["language"].nunique() <= len(LANGUAGE_COLOURS):
+        return Figure("tokens", lambda width: _lines(result, same, width), same, lead, str(lead))
+    if rows["speech_point"].nunique() * rows["text_point"].nunique() < 2:
+        return None
+    first = rows[rows["language"] == rows["language"].iloc[0]]
+    return Figure("tokens", lambda width: _map(result, first, width), first, lead, str(lead))
+
+
+def _lines(result: Result, rows: pd.DataFrame, width: int) -> Any:
+    names = select.in_order(rows["language"])
+    x = alt.X("speech_point:N", sort=select.in_order(rows["speech_point"]), title="layer of speech and text")
+    colour = alt.Color(
+        "language:N",
+        title="language",
+        scale=alt.Scale(domain=names, range=list(LANGUAGE_COLOURS[: len(names)])),
+        legend=alt.Legend(orient="bottom"),
+    )
+
+    def at(column: str) -> alt.Y:
+        return alt.Y(f"{column}:Q", title="cosine above other sentences", scale=alt.Scale(nice=False))
+
+    zero = alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(color=PALETTE["null-edge"]).encode(y=alt.Y("zero:Q"))
+    columns = ["language", "speech_point", "excess", "low", "high"]
+    base = alt.Chart(rows[columns]).encode(x=x, color=colour)
+    layers = [
+        zero,
+        base.mark_area(opacity=0.18).encode(y=at("low"), y2="high:Q"),
+        base.mark_line(strokeWidth=1.6).encode(
+            y=at("excess"), tooltip=["language:N", "speech_point:N", alt.Tooltip("excess:Q", format=".3f")]
+        ),
+    ]
+    title = captioned(
+        "Positions of speech along their own text, above texts of like length",
+        [charts.about(result, int(rows["n"].max()))],
+        width,
+    )
+    return restyled(alt.LayerChart(layer=layers, width=width, height=220, title=title), "")
+
+
+def _map(result: Result, rows: pd.DataFrame, width: int) -> Any:
+    language = str(rows["language"].iloc[0])
+    chart = (
+        alt.Chart(rows[["speech_point", "text_point", "excess"]])
+        .mark_rect()
+        .encode(
+            x=alt.X("speech_point:N", sort=select.in_order(rows["speech_point"]), title="layer of speech"),
+            y=alt.Y("text_point:N", sort=select.in_order(rows["text_point"]), title="layer of text"),
+            color=alt.Color("excess:Q", title="above others", legend=alt.Legend(orient="bottom")),
+            tooltip=["speech_point:N", "text_point:N", alt.Tooltip("excess:Q", format=".3f")],
+        )
+    )
+    about = charts.about(result, int(rows["n"].max()))
+    title = captioned(f"Alignment of every layer with every layer, {language}", [about], width)
+    return restyled(chart.properties(width=width, title=title), "")
