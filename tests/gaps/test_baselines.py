@@ -12,7 +12,7 @@ from babelscope.gaps import Result, compare
 from babelscope.gaps.baselines import phones
 from babelscope.gaps.baselines.ngrams import latin_words, ngram_vectors, ngrams
 from babelscope.gaps.result import TABLE_COLUMNS
-from babelscope.report.sections import methods
+from babelscope.report import methods
 from babelscope.similarity import linear_cka, retrieval
 from babelscope.testing import Planted, planted_activations
 from spelled import invented_texts, spelled_store

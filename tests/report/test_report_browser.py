@@ -170,6 +170,17 @@ def test_evidence_unfolds_by_key(browser: Browser) -> None:
     assert not browser.evaluate("document.querySelector('details.evidence').open")
 
 
+def test_what_is_seen_without_unfolding_anything_can_be_read(browser: Browser) -> None:
+    assert browser.evaluate("document.body.innerText.split(/\\s+/).length") <= 1200
+
+
+def test_the_answer_fits_the_first_screen(browser: Browser) -> None:
+    browser.resize(1280, 800)
+    below = "(selector) => document.querySelector(selector).getBoundingClientRect().bottom + scrollY"
+    assert browser.evaluate(f"({below})('.tiles')") < 450
+    assert browser.evaluate(f"({below})('[data-figure=similarity] .wide .role-axis')") < 800
+
+
 def test_the_last_headline_figure_is_few_tab_stops_away(browser: Browser) -> None:
     browser.evaluate("document.activeElement.blur(); window.scrollTo(0, 0)")
     last = "[...document.querySelectorAll('.drawn')].at(-1)"

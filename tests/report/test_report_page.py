@@ -320,7 +320,12 @@ def test_a_figures_csv_is_the_rows_of_its_table(whole: Result) -> None:
 def test_the_page_carries_what_its_figures_draw(told: Document, whole: Result) -> None:
     data = carried(told)
     entry = data["figures"]["similarity"]
-    rows = pd.DataFrame(data["data"][entry["rows"]])
+    packed = data["data"][entry["rows"]]
+    decoded = {
+        name: [column["levels"][code] for code in column["codes"]] if isinstance(column, dict) else column
+        for name, column in packed.items()
+    }
+    rows = pd.DataFrame(decoded)
     mean = whole.curves[
         (whole.curves["kind"] == "modality_similarity") & (whole.curves["measure"] == MEASURES[1])
         & (whole.curves["control"] == "none") & (whole.curves["against"] == "text.pooled")

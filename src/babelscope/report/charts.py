@@ -216,7 +216,8 @@ def _curve_panel(
     key.insert(0, Entry(f"mean over {over} {_unit(kind, over)}", INK, 2.25))
     if each and 1 < len(names) <= MOST_LINES:
         thin = part[part["group"].isin(names)]
-        lines = _rows(thin, "each").mark_line(strokeWidth=1.1 if len(names) <= 20 else 0.5, opacity=0.85)
+        shown = thin if len(names) <= 20 else thin[["point", "depth", "group", "value"]]
+        lines = _rows(shown, "each").mark_line(strokeWidth=1.1 if len(names) <= 20 else 0.5, opacity=0.85)
         if kind in select.OF_ONE_LANGUAGE and len(names) <= len(LANGUAGE_COLOURS):
             colours = list(LANGUAGE_COLOURS[: len(names)])
             colour: Any = alt.Color("group:N", scale=alt.Scale(domain=names, range=colours), legend=None)
@@ -224,7 +225,8 @@ def _curve_panel(
         else:
             colour = alt.value(THIN)
             key.append(Entry(f"each {_unit(kind, 1)}", THIN, 1))
-        layers.append(lines.encode(x=x, y=at("value"), color=colour, detail="group:N", tooltip=_TOOLTIP))
+        tooltip = _TOOLTIP if len(names) <= 20 else ["group:N", "point:N", alt.Tooltip("value:Q", format=".3f")]
+        layers.append(lines.encode(x=x, y=at("value"), color=colour, detail="group:N", tooltip=tooltip))
     without = select.mean_of(select.curve(result, kind, measure, "length_regressed")) if regressed else mean[:0]
     if len(without):
         key.append(Entry("mean after regressing out length", INK, 1.5, (5, 3)))
@@ -383,7 +385,8 @@ def heat_map(
             if np.isfinite(here["value"][i, j]):
                 found = {quantity: float(filled[i, j]) for quantity, filled in here.items()}
                 text = number(found["value"])
-                records.append({"a": a, "b": b, **found, "label": f"({text})" if found["p"] > 0.05 else text})
+                label = f"({text})" if found["p"] > 0.05 else text
+                records.append({"a": a, "b": b, **found} | ({"label": label} if len(shown) <= MOST_NUMBERS else {}))
     if not records:
         raise DataError(
             f"nothing was compared at point {point!r} under {measure!r} and control {control!r}: "
@@ -627,4 +630,5 @@ DRAWN_COLUMNS = (
 
 def _rows(data: pd.DataFrame, name: str) -> alt.Chart:
     """Make a chart on its own rows and only the columns that are drawn; NaN becomes null, which breaks a line."""
-    return alt.Chart(data[[*DRAWN_COLUMNS]]).properties(name=name)
+    chart: alt.Chart = alt.Chart(data[[one for one in DRAWN_COLUMNS if one in data]]).properties(name=name)
+    return chart

@@ -223,7 +223,7 @@ def carried(shown: Iterable[Figure], on_demand: Iterable[Figure]) -> dict[str, A
         the data set that the figure is saved as; ``data``: the data sets by name, a list a column; ``config``: the
         style of all figures.
     """
-    data: dict[str, dict[str, list[Any]]] = {}
+    data: dict[str, dict[str, Any]] = {}
     found: dict[str, Any] = {}
     config: dict[str, Any] = {}
     for figures, widths in ((shown, {"wide": WIDE, "narrow": NARROW}), (on_demand, {"wide": WIDE})):
@@ -244,14 +244,20 @@ def carried(shown: Iterable[Figure], on_demand: Iterable[Figure]) -> dict[str, A
     return {"figures": found, "data": data, "config": json.loads(themed(json.dumps(config)))}
 
 
-def _columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
-    """Return rows as columns, numbers with five digits."""
-    names = dict.fromkeys(name for row in rows for name in row)
-    return {name: [_short(row.get(name)) for row in rows] for name in names}
-
-
-def _short(value: Any) -> Any:
-    return float(f"{value:.5g}") if isinstance(value, float) else value
+def _columns(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return rows as columns: numbers with five digits (four where there are many), repeated texts as codes."""
+    digits = 5 if len(rows) <= 5000 else 4
+    found: dict[str, Any] = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        column = [row.get(name) for row in rows]
+        if all(isinstance(value, str) for value in column) and 4 * len(levels := list(dict.fromkeys(column))) < len(
+            rows
+        ):
+            rank = {level: index for index, level in enumerate(levels)}
+            found[name] = {"levels": levels, "codes": [rank[value] for value in column]}
+        else:
+            found[name] = [float(f"{one:.{digits}g}") if isinstance(one, float) else one for one in column]
+    return found
 
 
 # -- what charts have in common -----------------------------------------------------------------------

@@ -97,7 +97,7 @@ def _along(result: Result, modality: str, measure: str, width: int) -> alt.Chart
     points = [point.name for point in select.points(result, kind)]
     low, high = charts.value_domain(result, modality, measure)
     made: alt.Chart = (
-        alt.Chart(part[list(charts.DRAWN_COLUMNS)])
+        alt.Chart(part[["point", "group", "value", "chance_corrected", "p"]])
         .mark_rect()
         .encode(
             x=alt.X(
@@ -116,7 +116,7 @@ def _along(result: Result, modality: str, measure: str, width: int) -> alt.Chart
             tooltip=[
                 "group:N",
                 "point:N",
-                *(alt.Tooltip(f"{n}:Q", format=".3f") for n in ("value", "null_q95", "chance_corrected", "p")),
+                *(alt.Tooltip(f"{n}:Q", format=".3f") for n in ("value", "chance_corrected", "p")),
             ],
         )
         .properties(

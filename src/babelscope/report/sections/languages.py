@@ -52,22 +52,13 @@ def languages(result: Result) -> Section | None:
     )
     there = tuple(one for one in evidence if one is not None)
     across = "modality_similarity" in select.kinds(result)
-    question = "For which languages not?" if across else "Which languages are similar?"
+    question = "For which languages do they not?" if across else "Which languages are similar?"
     if table is None:
         return Section("languages", question, (_untested(result),), None, None, there) if there else None
     lead = diagnosis.lead(table)
-    sentences = [lead, *_costly(result)]
-    if uncompared(table):
-        return Section("languages", question, tuple(sentences), None, None, there)
-    if "detectable" in table and np.isfinite(float(table["detectable"].iloc[0])):
-        sentences.append(
-            Sentence(
-                "A deficit in similarity of {detectable} would be found with 80 % probability; smaller ones may go "
-                "unnoticed.",
-                detectable=tell("diagnosis", table.iloc[0], "detectable"),
-            )
-        )
-    return Section("languages", question, tuple(sentences), _figure(result, table, lead), None, there)
+    sentences = (lead, *_costly(result))
+    figure = None if uncompared(table) else _figure(result, table, lead)
+    return Section("languages", question, sentences, figure, None, there)
 
 
 def _costly(result: Result) -> list[Sentence]:

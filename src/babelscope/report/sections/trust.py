@@ -26,7 +26,10 @@ def trust(result: Result) -> Section | None:
     if rows is not None and len(rows):
         lead = _sentence(rows)
         sentences.append(lead)
-        figure = Figure("baselines", lambda width: _chart(result, rows, width), rows, lead, str(lead))
+        shown = _hardest(rows)
+        figure = Figure("baselines", lambda width: _chart(result, shown, width), shown, lead, str(lead))
+    else:
+        sentences.append(Sentence("No baseline was computed: nothing here was compared with what needs no model."))
     evidence = (
         baselines.evidence(result),
         _caveats(result),
@@ -50,6 +53,13 @@ def _rows(result: Result) -> pd.DataFrame | None:
     ]
     here = here[np.array(shown, dtype=bool) & here["baseline"].isin(list(BASELINES)).to_numpy()]
     return here[(here["groups"] == here["of"]) & here["difference"].notna()]
+
+
+def _hardest(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the strongest baseline of each comparison, and those that the model is not found to exceed."""
+    level = rows["baseline_chance_corrected"].fillna(-np.inf)
+    best = level.groupby([rows["kind"].astype(str), rows["measure"].astype(str)], sort=False).transform("max")
+    return rows[(level == best) | ~(rows["low"] > 0)]
 
 
 def _sentence(rows: pd.DataFrame) -> Sentence:
@@ -93,7 +103,7 @@ def _chart(result: Result, rows: pd.DataFrame, width: int) -> Any:
         width,
         label="comparison",
         x_title="model less baseline (similarity, chance-corrected)",
-        title="The model less its baselines",
+        title="The model less its strongest baselines",
         text="",
         zero="0: no better than the baseline",
         lines=["at the output; 95 % intervals, all points together", charts.about(result)],

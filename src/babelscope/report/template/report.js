@@ -23,12 +23,14 @@ const vega = () => {
 const options = { ast: true, actions: false, renderer: "svg", tooltip: { theme: "custom" } };
 const narrow = matchMedia("(max-width: 620px)");
 
+const columnsOf = (name) =>
+  Object.entries(told.data[name]).map(([column, one]) => [column, one.codes ? one.codes.map((code) => one.levels[code]) : one]);
 const rowsOf = (name) => {
-  const columns = Object.entries(told.data[name]);
+  const columns = columnsOf(name);
   return (columns[0]?.[1] ?? []).map((_, row) => Object.fromEntries(columns.map(([column, values]) => [column, values[row]])));
 };
 const csvOf = (name) => {
-  const columns = Object.entries(told.data[name]);
+  const columns = columnsOf(name);
   const quoted = (value) => (/[",\n]/.test(value) ? `"${String(value).replace(/"/g, '""')}"` : String(value ?? ""));
   const rows = (columns[0]?.[1] ?? []).map((_, row) => columns.map(([, values]) => quoted(values[row])));
   return [columns.map(([column]) => quoted(column)), ...rows].map((row) => row.join(",")).join("\n") + "\n";
