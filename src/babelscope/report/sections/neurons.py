@@ -1,0 +1,50 @@
+"""Which features carry a modality or a language, where a study asked."""
+
+from __future__ import annotations
+
+from babelscope.gaps.result import Result
+from babelscope.report.section import Column, Section, Table, section
+from babelscope.report.told import Sentence, percent, tell
+
+
+@section(order=74)
+def neurons(result: Result) -> Section | None:
+    """Return the largest share of selective features, and the shares by layer; None where nobody asked."""
+    table = result.tables.get("neurons")
+    if table is None or table.empty:
+        return None
+    best = table.sort_values("share", kind="stable").iloc[-1]
+    what = "speech from text" if best["question"] == "modality" else f"a language from the others in {best['modality']}"
+    none = not float(best["share"])
+    sentence = Sentence(
+        "No single feature tells speech from text, or a language from the others, at an AUC of {auc}."
+        if none
+        else "Most features are selective at {point}: {share} of them tell {what} in {language} (AUC {auc} or more, "
+        "corrected p ≤ .05).",
+        auc=tell("neurons", best, "threshold"),
+        **({} if none else {
+            "point": str(best["point"]), "share": percent("neurons", best, "share"), "what": what,
+            "language": str(best["language"]),
+        }),
+    )  # fmt: skip
+    rows = tuple(
+        (
+            str(row["point"]),
+            "speech or text" if row["question"] == "modality" else f"language, in {row['modality']}",
+            str(row["language"]),
+            percent("neurons", row, "share"),
+            tell("neurons", row, "largest_auc"),
+            tell("neurons", row, "p_adjusted"),
+        )
+        for _, row in table.iterrows()
+    )
+    columns = (
+        Column("layer", numeric=False),
+        Column("tells", numeric=False),
+        Column("language", numeric=False),
+        Column("selective features"),
+        Column("strongest AUC"),
+        Column("its p, corrected"),
+    )
+    caption = "Features selective for a modality or a language; tables/neurons_overlap.parquet says which are the same."
+    return Section("neurons", "Which features carry it?", (sentence,), None, Table(caption, columns, rows))
