@@ -31,6 +31,9 @@ LOG, BATCHES, TIMES, MODULES = "begun", "batches", "times", "modules"
 #: What a run says that it does, in order.
 STAGES = ("starting", "reading", "encoding", "comparing", "writing", "ended")
 
+#: What a run says while it reads.
+READING = ("loading", "decoding", "looking")
+
 #: Where the moments of kills are drawn, each as often: nothing is written before.
 DRAWN = ("encoding", "comparing", "writing", "at a write")
 
@@ -118,7 +121,8 @@ def _run(study: Study, stage: Path, write: int | None = None) -> None:
 
     def tell(what: str, done: int = 0, total: int = 0) -> None:
         nonlocal last
-        word = what.split()[0].replace("loading", "reading")
+        word = what.split()[0]
+        word = "reading" if word in READING else word
         if word != last:
             last = word
             os.pwrite(now, f"{word:<10}".encode()[:10], 0)
