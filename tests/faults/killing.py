@@ -191,6 +191,8 @@ def contents(output: Path) -> dict[str, str]:
             continue
         if path.suffix == ".html":
             found[name] = path.read_text(encoding="utf-8").rstrip().endswith("</html>")
+        elif path.suffix == ".pdf":  # it has its time of making in it
+            found[name] = path.read_bytes().rstrip().endswith(b"%%EOF")
         else:  # what holds a time of day is looked at below; that it is there counts
             found[name] = "there" if path.name in ("zarr.json", "result.json", "inventory.json") else path.read_bytes()
     result = Result.load(output)
