@@ -120,6 +120,8 @@ def test_every_figure_of_the_evidence_is_drawn_when_it_is_unfolded(browser: Brow
     wait(browser, f"{every}.every(one => one.view)")
     assert browser.evaluate(f"{every}.length") >= 12
     assert browser.evaluate(f"{every}.filter(one => one.querySelectorAll('svg path, svg line').length < 4).length") == 0
+    flat = f"{every}.filter(one => one.querySelector('svg').getBoundingClientRect().height < 90)"
+    assert browser.evaluate(f"{flat}.map(one => one.dataset.figure)") == []
     assert browser.evaluate("document.documentElement.scrollWidth") <= 1200
 
 

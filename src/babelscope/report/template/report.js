@@ -20,7 +20,7 @@ const vega = () => {
   }
   return window.babelscopeEmbed;
 };
-const options = { ast: true, actions: false, renderer: "svg", tooltip: { theme: "custom" } };
+const options = { mode: "vega-lite", ast: true, actions: false, renderer: "svg", tooltip: { theme: "custom" } };
 const narrow = matchMedia("(max-width: 620px)");
 
 const columnsOf = (name) =>
