@@ -105,14 +105,14 @@ def layer_curves(
         measures = drawn_measures(result, kind)
         columns = max(1, min(len(measures), (width + 340) // 300 if width < 300 else 3))
         panels = [
-            _curve_panel(result, kind, name, each, regressed, legend and index == 0, width, height).properties(
+            _curve_panel(result, kind, name, each, regressed, legend, width, height).properties(
                 title=alt.TitleParams(measure_title(name), fontSize=12, offset=6)
             )
-            for index, name in enumerate(measures)
+            for name in measures
         ]
         chart = alt.concat(
             *panels, columns=columns, title=captioned(curves_title(kind), [about(result)], width * columns)
-        )
+        ).resolve_scale(stroke="independent", strokeDash="independent", strokeWidth="independent", color="independent")
         texts = [
             f"{KIND_TITLES[kind]} along the depth, one panel a measure.",
             *(panel_text(result, kind, name) for name in measures),
