@@ -110,7 +110,7 @@ def layer_curves(
             )
             for name in measures
         ]
-        chart = alt.concat(
+        chart: alt.ConcatChart = alt.concat(
             *panels, columns=columns, title=captioned(curves_title(kind), [about(result)], width * columns)
         ).resolve_scale(stroke="independent", strokeDash="independent", strokeWidth="independent", color="independent")
         texts = [
