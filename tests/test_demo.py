@@ -56,7 +56,7 @@ def test_no_sentence_of_it_was_trained_on(outcome: Outcome) -> None:
     assert sentences == SENTENCES
     assert not any("not held out" in note for note in outcome.result.meta["model"]["notes"])
     from babelscope.capture import Activations
-    from babelscope.study import STORE
+    from babelscope.gaps.folder import STORE
 
     assert set(Activations(outcome.folder / STORE).sentences) <= set(held_out)
 
