@@ -598,8 +598,8 @@ def _compared(tile: Tile) -> tuple[str, dict[str, Any]]:
         return ", more than the strongest baseline, {baseline} ({theirs})", parts
     if one.exceeded is None:
         return "; the strongest baseline, {baseline}, gives {theirs} (difference not tested)", parts
-    verb = "does better" if one.better else "is not found to do worse"
-    return "; the baseline {baseline} " + verb + " ({theirs})", parts
+    outcome = "does better ({theirs})" if one.better else "gives {theirs}, no difference found"
+    return "; the strongest baseline, {baseline}, " + outcome, parts
 
 
 def _trailing(result: Result, languages: Sequence[LanguageRow]) -> list[Sentence]:
@@ -635,8 +635,8 @@ def _trailing(result: Result, languages: Sequence[LanguageRow]) -> list[Sentence
         return []
     return [
         Sentence(
-            "No language is found to be behind; {n} sentences are likely to show only a deficit of {detectable} or "
-            "more (0 is chance, 1 perfect).",
+            "No language is found to be behind; with {n} sentences only a deficit of {detectable} or more (0 is chance, "
+            "1 perfect) is likely to be found.",
             n=n, detectable=tell("diagnosis", row, "detectable"),
         )
     ]  # fmt: skip
