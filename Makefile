@@ -61,9 +61,9 @@ types: .venv/.dev
 # VERSION=1.0.0 writes site/1.0.0, and lists all versions that are there.
 docs: .venv/.dev
 	@DOCS_VERSION="babelscope $(VERSION)" $(BIN)/mkdocs build --strict $(if $(VERSION),--site-dir site/$(VERSION))
-	@$(if $(VERSION),cd site && ls -d [0-9]*/ | tr -d / | $(CURDIR)/$(BIN)/python -c 'import json, sys; \
+	@if [ -n "$(VERSION)" ]; then cd site && ls -d [0-9]*/ | tr -d / | $(CURDIR)/$(BIN)/python -c 'import json, sys; \
 		print(json.dumps([{"version": each, "title": each, "aliases": []} for each in sys.stdin.read().split()][::-1]))' \
-		> versions.json)
+		> versions.json; fi
 
 bench: .venv/.dev
 	@echo "pytorch-cka is compared with where it is installed: $(PIP) --no-deps pytorch-cka"
