@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,28 @@ def test_a_sound_store_is_said_to_be_sound(path: Path, capsys: pytest.CaptureFix
     assert cli.main(["verify", str(path)]) == 0
     assert "18 of 18 blocks are there" in capsys.readouterr().out
     assert verify(path, repair=True).sound and _bytes(path) == before
+
+
+def test_the_inventory_holds_no_time_of_day(
+    whole: Activations, tmp_path: Path, tiny_model: Model, tones: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoding_module, "now", lambda: "2001-02-03T04:05:06+00:00")
+    later = encode(tiny_model, tones, tmp_path / "later.zarr", block=5)
+    assert later.meta["created"] != whole.meta["created"]
+    one, other = _bytes(Path(whole.path)), _bytes(Path(later.path))
+    assert {name for name in one.keys() | other.keys() if one.get(name) != other.get(name)} == {"zarr.json"}
+
+
+def test_an_inventory_of_an_earlier_version_with_the_time_in_its_checksum_is_read(path: Path) -> None:
+    listed = json.loads((path / "inventory.json").read_bytes())
+    del listed["crc32"]
+    root = (path / "zarr.json").read_bytes()
+    listed["files"]["zarr.json"] = f"{len(root)} {zlib.crc32(root)}"
+    listed["crc32"] = zlib.crc32(json.dumps(listed, sort_keys=True).encode())
+    (path / "inventory.json").write_text(json.dumps(listed), encoding="utf-8")
+    assert verify(path).sound
+    _flip(path / "zarr.json", root.index(b'attributes"') + 20)
+    assert not verify(path).sound
 
 
 @pytest.mark.parametrize("place", [40, 400, -20])

@@ -154,6 +154,17 @@ def test_a_result_is_read_back_and_a_damaged_one_is_refused(rising: Result, tmp_
         Result.load(tmp_path)
 
 
+def test_a_result_that_is_read_and_saved_again_has_the_same_bytes(rising: Result, tmp_path: Path) -> None:
+    assert "baselines" in rising.tables, "whose rows of means have no language"
+    of_means = rising.tables["baselines"]["language_a"].isna()
+    assert 0 < of_means.sum() < len(of_means)
+    saved = rising.save(tmp_path / "saved")
+    again = Result.load(saved).save(tmp_path / "again")
+    files = {file.relative_to(saved) for file in saved.rglob("*") if file.is_file()}
+    assert files == {file.relative_to(again) for file in again.rglob("*") if file.is_file()}
+    assert [file for file in sorted(files) if (saved / file).read_bytes() != (again / file).read_bytes()] == []
+
+
 def test_numbers_in_the_headline_stand_in_the_scores(rising: Result) -> None:
     first, second = rising.meta["headline"]
     best = _mean(rising, "modality_similarity", "linear_cka").iloc[-1]

@@ -1,13 +1,15 @@
 """The inventory of a whole store: every file with its size and checksum, so that one that is gone is noticed.
 
 A chunk that is missing reads as its fill value, which for many arrays (clusters, tokens, what was skipped) is a value
-like any other. The inventory is written when a store is complete, and removed before anything in it is changed.
+like any other. The inventory is written when a store is complete, and removed before anything in it is changed. It
+holds no time of day: stores of the same content have the same inventory, whenever they were made.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +19,15 @@ from babelscope.capture.places import LOCK_KEY, PARTIAL, Place
 
 #: The key of the inventory, beside the arrays.
 INVENTORY = "inventory.json"
+
+#: The description of the whole store, which says when the store was made.
+_ROOT = "zarr.json"
+
+#: That time in it, in a JSON text within JSON.
+_CREATED = re.compile(rb'(\\"created\\": \\")\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d')
+
+#: How the fingerprint of the description ends where the time is no part of it, as in every inventory written now.
+_UNDATED = " without its time"
 
 
 @dataclass(frozen=True)
@@ -30,7 +41,8 @@ class Inventory:
     block : int
         Sentences a block.
     files : mapping of key to str
-        As :meth:`~babelscope.capture.places.Place.fingerprints`.
+        As :meth:`~babelscope.capture.places.Place.fingerprints`; the CRC-32 of the root's ``zarr.json`` is of all but
+        the time when the store was made. Earlier versions included that time: their inventories are read as such.
     """
 
     identity: str
@@ -40,6 +52,8 @@ class Inventory:
     def differing(self, place: Place) -> Iterator[tuple[str, str]]:
         """Yield the keys that are not as they were, and what is wrong with each."""
         now = place.fingerprints()
+        if self.files.get(_ROOT, "").endswith(_UNDATED):
+            now = _undated(now, place)
         for key, expected in self.files.items():
             if key not in now:
                 yield key, "it is missing"
@@ -68,11 +82,20 @@ def write_inventory(place: Place, identity: Mapping[str, Any], block: int) -> No
     """Write the inventory of a complete store, last of all."""
     files = {
         key: value
-        for key, value in sorted(place.fingerprints().items())
+        for key, value in sorted(_undated(place.fingerprints(), place).items())
         if key not in (INVENTORY, LOCK_KEY) and not key.endswith(PARTIAL)
     }
     content = {"identity": digest_of_identity(identity), "block": block, "files": files}
     place.write(INVENTORY, json.dumps(content | {"crc32": _crc(content)}, indent=0).encode())
+
+
+def _undated(fingerprints: Mapping[str, str], place: Place) -> dict[str, str]:
+    """Return fingerprints with that of the root's description without the time in it, where it has a checksum."""
+    size, _, checksum = fingerprints.get(_ROOT, "").partition(" ")
+    if not checksum:
+        return dict(fingerprints)
+    undated = zlib.crc32(_CREATED.sub(rb"\1", place.read(_ROOT) or b""))
+    return {**fingerprints, _ROOT: f"{size} {undated}{_UNDATED}"}
 
 
 def _crc(content: Mapping[str, Any]) -> int:

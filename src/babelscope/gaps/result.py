@@ -348,18 +348,18 @@ class Result:
 
         Each is replaced whole; a table of an earlier result that this one lacks is removed. ``result.json`` is written
         last, with the sha256 of all that :meth:`load` reads, and one of another result is removed first: a folder that
-        has it holds all of one result.
+        has it holds all of one result. A result that was loaded gives the same bytes as the one that was saved.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self._take_away_another(folder / "result.json")
-        read = [write_atomically(folder / "scores.parquet", lambda path: self.scores.to_parquet(path, index=False))]
+        read = [write_atomically(folder / "scores.parquet", partial(_write_parquet, self.scores))]
         write_atomically(folder / "scores.csv", lambda path: self.scores.to_csv(path, index=False))
         read.append(write_atomically(folder / "curves.csv", lambda path: self.curves.to_csv(path, index=False)))
         held = folder / "tables"
         held.mkdir(exist_ok=True)
-        for name, table in self.tables.items():
-            read.append(write_atomically(held / f"{name}.parquet", partial(table.to_parquet, index=False)))
+        for name, table in sorted(self.tables.items()):
+            read.append(write_atomically(held / f"{name}.parquet", partial(_write_parquet, table)))
         for path in held.glob("*.parquet"):
             if path.stem not in self.tables:
                 path.unlink()
@@ -483,6 +483,19 @@ class Result:
         if "baselines" not in tables and len(alone := lengths_as_baseline(scores)):
             tables["baselines"] = alone.reindex(columns=list(TABLE_COLUMNS["baselines"]))
         return cls(scores, curves, meta, tables)
+
+
+def _write_parquet(table: pd.DataFrame, path: Path) -> None:
+    """Write a table, so that equal tables give equal bytes.
+
+    A column of texts may be of the type ``object`` where it was computed, and is of the type ``str`` once it was read;
+    and columns may be in pieces. Neither is kept.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    settled = pa.Table.from_pandas(table.infer_objects(), preserve_index=False)
+    pq.write_table(settled.combine_chunks(), path)
 
 
 def _known(what: str, name: str, there: Iterable[str]) -> str:

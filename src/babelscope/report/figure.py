@@ -138,7 +138,7 @@ def _put(data: bytes, path: Path) -> None:
 
 
 def _undated(pdf: bytes) -> bytes:
-    """Blank the date of making, so that the same figure gives the same bytes."""
+    """Blank the date of making: a figure drawn again then differs only in the order in which its objects are listed."""
     return re.sub(rb"D:\d{14}[^)]*", lambda found: b"D:" + b"0" * (len(found.group()) - 2), pdf)
 
 

@@ -184,7 +184,7 @@ def render(result: Result, files: Sequence[str] = (), heard: Sequence[Heard] = (
 
 def _linked(result: Result, folder: Path, drawn: Sequence[Path]) -> list[str]:
     """Name the files that stand beside the page: the result's tables, then the figures."""
-    tables = [folder / "tables" / f"{name}.parquet" for name in result.tables]
+    tables = [folder / "tables" / f"{name}.parquet" for name in sorted(result.tables)]
     first = [folder / name for name in ("scores.parquet", "scores.csv", "curves.csv", "result.json")]
     return [path.relative_to(folder).as_posix() for path in [*first, *tables, *drawn] if path.is_file()]
 
@@ -326,5 +326,5 @@ def _lean(result: Result) -> Settled:
     crowded = [kind for kind in select.kinds(result) if len(select.groups(result, kind)) > MOST_LINES]
     if crowded:
         curves = curves[~curves["kind"].isin(crowded) | (curves["group"] == "mean")]
-    tables = {name: leaner(table, _LONG.get(name, ())) for name, table in result.tables.items() if len(table)}
+    tables = {name: leaner(table, _LONG.get(name, ())) for name, table in sorted(result.tables.items()) if len(table)}
     return Settled(leaner(result.scores, _TEXTUAL), curves, result.meta, tables)
