@@ -635,8 +635,8 @@ def _trailing(result: Result, languages: Sequence[LanguageRow]) -> list[Sentence
         return []
     return [
         Sentence(
-            "No language is found to be behind; with {n} sentences only a deficit of {detectable} or more (0 is chance, "
-            "1 perfect) is likely to be found.",
+            "No language is found to be behind; with {n} sentences only a deficit of {detectable} or more (0 is "
+            "chance, 1 perfect) is likely to be found.",
             n=n, detectable=tell("diagnosis", row, "detectable"),
         )
     ]  # fmt: skip
