@@ -706,7 +706,7 @@ def _more_sentences(result: Result, tiles: Sequence[Tile]) -> list[Sentence]:
     table = result.tables.get("diagnosis")
     known = table is not None and len(table) and "detectable" in table and not uncompared(table)
     left = _left_by_n(result)
-    more = " The corpus has {left} more at these settings." if left else ""
+    more = " The corpus has {left} more." if left else ""
     if known and table is not None and np.isfinite(float(table["detectable"].iloc[0])):
         row = table.iloc[0]
         needed = sentences_needed(n, float(row["detectable"]), WANTED)
@@ -714,8 +714,8 @@ def _more_sentences(result: Result, tiles: Sequence[Tile]) -> list[Sentence]:
             return []
         return [
             Sentence(
-                "Take more sentences: about {needed} would find a language whose similarity is lower by {wanted}, "
-                "these {n} one that is lower by {detectable} (80 % probability)." + more,
+                "Take more sentences: about {needed} would find a deficit of {wanted} in a language's similarity, "
+                "these {n} only one of {detectable} (80 % power)." + more,
                 n=n,
                 needed=_rounded_up(needed), wanted=f"{WANTED:.2f}", detectable=tell("diagnosis", row, "detectable"),
                 left=left,
