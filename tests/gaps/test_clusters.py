@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.stats import t as student
 
 from babelscope import corpora
 from babelscope.capture import Activations, encode
@@ -33,6 +32,7 @@ from babelscope.similarity.representation import Representation
 from babelscope.similarity.residuals import span_of
 from babelscope.similarity.score import calibration_of, coded
 from babelscope.testing import Planted, planted_activations
+from test_coverage_of_intervals import reach_of
 
 MEASURES = ("linear_cka", "svcca(variance=0.9)", "retrieval", "mutual_knn", "rsa", "procrustes", "cv_cca")
 MIXED = (1, 2, 3, 4, 5)
@@ -253,9 +253,7 @@ def covered(count: int, n: int, names: tuple[str, ...], *, known: bool = True) -
             return np.array([measure.value(*(measure.prepare(side) for side in both)) for measure in measures])
 
         drawn = deviations(values, n, seed=seed, clusters=clusters if known else None)
-        blocks, halves = ((part**2).sum(0) for part in (drawn.blocks, drawn.halves))
-        scores[seed] = values(np.arange(n))
-        reaches[seed] = student.ppf(0.975, drawn.freedom) * np.sqrt(blocks - np.minimum(halves, blocks / 2))
+        scores[seed], reaches[seed] = values(np.arange(n)), reach_of(drawn)
     shares = (np.abs(scores - scores.mean(0)) <= reaches).mean(0)
     return dict(zip(names, shares.tolist(), strict=True))
 
@@ -347,15 +345,15 @@ def test_intervals_of_a_study_go_by_cluster(tmp_path: Path) -> None:
     store = planted_activations(
         tmp_path / "a.zarr",
         {"shared": Planted(meaning=0.4)},
-        n=36,
+        n=60,
         languages=("xa", "xb", "xc"),
-        clusters=[f"d{row // 3}" for row in range(36)],
+        clusters=[f"d{row // 3}" for row in range(60)],
     )
     only: dict[str, Any] = {"controls": ("none",), "kinds": ["modality_similarity"], "permutations": 99}
     found = compare(store, ["linear_cka", "mutual_knn(k=3)"], **only)
     ways = found.meta["options"]["intervals"]
     assert all("cluster" in way for way in ways.values())
-    assert found.meta["options"]["freedom"] == {"linear_cka": 11.0, "mutual_knn(k=3)": 9.0}
+    assert found.meta["options"]["freedom"] == {"linear_cka": 19.0, "mutual_knn(k=3)": 15.0}
     assert (found.scores["low"] < found.scores["high"]).all()
     assert not {caveat["id"] for caveat in found.meta["caveats"]} & {"clusters", "clusters-unknown"}
 

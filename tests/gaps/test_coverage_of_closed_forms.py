@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.stats import t as student
 
 from babelscope.errors import UsageError
 from babelscope.gaps import compare
+from babelscope.gaps.resampling import Deviations
 from babelscope.similarity import Retrieval, parse_measure
 from babelscope.similarity.intervals import deviations_by_cluster
 from babelscope.similarity.representation import Representation
 from babelscope.similarity.retrieval import Vectors
 from babelscope.testing import Planted, planted_activations
-from test_coverage_of_intervals import sides
+from test_coverage_of_intervals import reach_of, sides
 
 CLOSED = ("linear_cka", "rbf_cka", "rsa", "retrieval", "retrieval(k=5)", "retrieval(mrr=True)")
 
@@ -85,7 +85,6 @@ def covered(
 ) -> dict[str, float]:
     values, reaches = np.empty((count, len(names))), np.empty((count, len(names)))
     clusters = np.arange(n) // documents
-    reach = student.ppf(0.975, clusters.max())
     for seed in range(count):
         x, y = sides(n, seed, width, falling)
         if documents > 1:
@@ -94,8 +93,9 @@ def covered(
             x, y = x + shared[:, :width] * scale, y + shared[:, width:] * scale
         for at, name in enumerate(names):
             values[seed, at], influence, twice = deleted(name, x, y)
-            jackknife = float((deviations_by_cluster(influence, clusters) ** 2).sum())
-            reaches[seed, at] = reach * (jackknife - min(twice, jackknife / 2)) ** 0.5
+            each, count = deviations_by_cluster(influence, clusters)[:, None], int(clusters.max()) + 1
+            found = Deviations(each, np.array([[twice**0.5]]), count - 1.0, closed=True, units=count)
+            reaches[seed, at] = reach_of(found)[0]
     shares = (np.abs(values - values.mean(0)) <= reaches).mean(0)
     return dict(zip(names, shares.tolist(), strict=True))
 

@@ -32,6 +32,11 @@ FEWEST_LANGUAGES = 3
 #: A standard error up to which scores count as not moving: rounding.
 NOTHING = 1e-9
 
+#: The share of a single score's jackknife variance up to which what pairs of sentences add is left in, with few
+#: sentences (or clusters) this over their number, and the factor by which what is beyond is taken off. Chosen so that
+#: intervals hold as often as they say with flat and with steep spectra (benchmarks/coverage.py).
+KEPT_OF_PAIRS, KEPT_OF_FEW, TAKEN_OFF = 0.2, 10.0, 1.5
+
 #: What scores of one place have in common.
 _PLACE = ["kind", "point_a", "point_b"]
 
@@ -138,8 +143,15 @@ class Scored:
 
     @cached_property
     def _of_sentences(self) -> FloatArray:
+        """The variance that other sentences bring to single scores.
+
+        What pairs of sentences add is itself an estimate, of few numbers: where it is small, or the sentences are few,
+        it is left in the jackknife's variance, which is then too large rather than too small (:data:`KEPT_OF_PAIRS`).
+        """
+        kept = max(KEPT_OF_PAIRS, KEPT_OF_FEW / max(self.deviations.units, 1))
         blocks, halves = ((part**2).sum(0) for part in (self.deviations.blocks, self.deviations.halves))
-        return np.asarray(blocks - np.minimum(halves, blocks / 2), dtype=np.float64)
+        counted_twice = np.clip((halves - kept * blocks) * TAKEN_OFF, 0, blocks / 2)
+        return np.asarray(blocks - counted_twice, dtype=np.float64)
 
     @cached_property
     def _of_readers(self) -> FloatArray:
@@ -158,7 +170,7 @@ class Scored:
     def freedoms(self) -> FloatArray:
         """Degrees of freedom of :attr:`errors`, shape (K,)."""
         count = 0 if self.deviations.readers is None else len(self.deviations.readers)
-        return satterthwaite(self._of_sentences, self.deviations.freedom, self._of_readers, count)
+        return satterthwaite(self._of_sentences, self.deviations.freedoms, self._of_readers, count)
 
     def reader_rows(self, used: IntArray) -> FloatArray:
         """Return rows over the scores `used` whose products are the covariance that other readers bring them.
@@ -257,11 +269,11 @@ class Scored:
         return Contrast(value, (sentences + between) ** 0.5, sentences**0.5, between**0.5, freedom, len(languages))
 
 
-def satterthwaite(first: Any, freedom: float, second: Any, other: float) -> FloatArray:
+def satterthwaite(first: Any, freedom: float | FloatArray, second: Any, other: float) -> FloatArray:
     """Return the degrees of freedom of the sum of two variances, from those of each (Satterthwaite 1946)."""
     first, second = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
-        both = (first + second) ** 2 / (first**2 / max(freedom, 1e-9) + second**2 / max(other, 1e-9))
+        both = (first + second) ** 2 / (first**2 / np.maximum(freedom, 1e-9) + second**2 / max(other, 1e-9))
     return np.where(second > 0, both, freedom)
 
 

@@ -21,7 +21,7 @@ from babelscope.errors import DataError, UsageError, did_you_mean
 from babelscope.gaps.clusters import compared, documents_of
 from babelscope.gaps.comparisons import Comparison, Place, check_kinds, plan
 from babelscope.gaps.contrasts import Scored
-from babelscope.gaps.resampling import Deviations, deviations
+from babelscope.gaps.resampling import Deviations, deviations, in_part
 from babelscope.similarity import pairwise, parse_measure
 from babelscope.similarity.blocks import VARIABLES, Settings
 from babelscope.similarity.pairwise import PairTable
@@ -327,7 +327,8 @@ def _scored(
             return np.full(len(pairs), np.nan)
         sides = {label: partial(some, label, rows) for label in labels}
         within = None if documents is None else documents[rows]
-        return np.asarray(pairwise(sides, [measure], pairs=pairs, null=None, clusters=within)["value"].values[:, 0])
+        used = in_part(parsed, rows, n, documents)
+        return np.asarray(pairwise(sides, [used], pairs=pairs, null=None, clusters=within)["value"].values[:, 0])
 
     if whole.deviations is not None:
         drawn = Deviations.of_clusters(whole.deviations[:, 0].T)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from babelscope.gaps.comparisons import Comparison, Place
 from babelscope.similarity import pairwise, parse_measure
 from babelscope.similarity.checkpoint import Checkpoint
-from babelscope.similarity.measure import SKETCHES
+from babelscope.similarity.measure import SKETCHES, Measure
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -55,6 +55,10 @@ class Deviations:
     readers : ndarray, shape (L, K), optional
         ``((readers @ w) ** 2).sum()`` is the variance that other readers add, from L languages that were heard from
         two readers (:func:`babelscope.gaps.readers.with_readers`).
+    closed : bool
+        Whether the rows of `blocks` are single clusters, as :meth:`of_clusters` has them.
+    units : float
+        Sentences, or clusters of sentences.
 
     Notes
     -----
@@ -68,6 +72,22 @@ class Deviations:
     halves: FloatArray
     freedom: float
     readers: FloatArray | None = None
+    closed: bool = False
+    units: float = np.inf
+
+    @property
+    def freedoms(self) -> FloatArray:
+        """Degrees of freedom of the variance of each single score, shape (K,).
+
+        Those of a jackknife in closed form are fewer where few sentences move the score most: with kurtosis k of the
+        B deviations, a variance has 2 / (2 / (B - 1) + (k - 3) / B), rounded down, and no more than B - 1.
+        """
+        count = len(self.blocks)
+        if not self.closed or count < 2:
+            return np.full(self.blocks.shape[1], self.freedom)
+        second, fourth = (self.blocks**2).mean(0), (self.blocks**4).mean(0)
+        excess = np.maximum(fourth / np.maximum(second**2, 1e-300) - 3, 0)
+        return np.asarray(np.floor(2 / (2 / self.freedom + excess / count) + 1e-9))
 
     @classmethod
     def of_clusters(cls, deviations: FloatArray) -> Deviations:
@@ -77,7 +97,7 @@ class Deviations:
         (:meth:`babelscope.similarity.Measure.pair_sketch`).
         """
         clusters = len(deviations) - SKETCHES
-        return cls(deviations[:clusters], deviations[clusters:], float(clusters - 1))
+        return cls(deviations[:clusters], deviations[clusters:], float(clusters - 1), closed=True, units=clusters)
 
     @classmethod
     def none(cls, count: int) -> Deviations:
@@ -149,7 +169,7 @@ def resample(
                 progress(before * total + done, len(groups) * total)
 
         score: Callable[[NDArray[np.int64]], NDArray[np.float64]]
-        score = partial(_scores, read, chosen, pairs, memory, clusters)
+        score = partial(_scores, read, chosen, pairs, memory, n, clusters)
         if checkpoint is not None:
             plan = {"measures": chosen, "pairs": len(pairs), "n": n, "seed": seed}
             score = _kept(score, Checkpoint(checkpoint / ("one-space" if same_space else "two-spaces"), plan))
@@ -170,7 +190,7 @@ def _joined(parts: Mapping[bool, Deviations], one_space: NDArray[np.bool_]) -> D
         whole.append(filled)
     # Where half of the sentences are too few, they are for all comparisons.
     short = any(not np.isfinite(part.halves).all() for part in parts.values())
-    return Deviations(whole[0], whole[1][:0] if short else whole[1], next(iter(parts.values())).freedom)
+    return replace(next(iter(parts.values())), blocks=whole[0], halves=whole[1][:0] if short else whole[1])
 
 
 def deviations(
@@ -214,7 +234,7 @@ def deviations(
     parts = (parts - parts.mean(1, keepdims=True)) * ((BLOCKS - 1) / BLOCKS / len(parts)) ** 0.5
     halves_scaled = (means - means.mean(0)) * (_PAIRS / (len(means) - 1)) ** 0.5
     units = n if clusters is None else int(clusters.max()) + 1
-    return Deviations(parts.reshape(without.shape), halves_scaled, freedom(units))
+    return Deviations(parts.reshape(without.shape), halves_scaled, freedom(units), units=units)
 
 
 def freedom(n: int) -> float:
@@ -285,18 +305,32 @@ def _scores(
     measures: Sequence[str],
     pairs: Sequence[tuple[Place, Place]],
     memory: float,
+    n: int,
     clusters: IntArray | None,
     rows: IntArray,
 ) -> FloatArray:
     """Return the scores of some of the sentences, (measures, pairs); NaN where they are too few for a measure."""
-    asked = [measure for measure in measures if parse_measure(measure).minimum_sentences <= len(rows)]
+    asked = {
+        measure: in_part(parsed, rows, n, clusters)
+        for measure in measures
+        if (parsed := parse_measure(measure)).minimum_sentences <= len(rows)
+    }
     values = np.full((len(measures), len(pairs)), np.nan)
     if asked and pairs:
         sides = {place: partial(_rows, read, place, rows) for place in dict.fromkeys(p for pair in pairs for p in pair)}
         within = None if clusters is None else clusters[rows]
-        table = pairwise(sides, asked, pairs=pairs, null=None, memory=memory, clusters=within)["value"].values
-        values[[measures.index(measure) for measure in asked]] = table.T
+        once = list(dict.fromkeys(asked.values()))
+        table = pairwise(sides, once, pairs=pairs, null=None, memory=memory, clusters=within)["value"].values
+        for measure, used in asked.items():
+            values[measures.index(measure)] = table[:, once.index(used)]
     return values
+
+
+def in_part(measure: Measure, rows: IntArray, n: int, clusters: IntArray | None) -> Measure:
+    """Return the measure that scores these of n sentences as the given one scores all (:meth:`Measure.in_part`)."""
+    if clusters is None:
+        return measure.in_part(len(rows), n)
+    return measure.in_part(np.unique(clusters[rows]).size, int(clusters.max()) + 1)
 
 
 def _kept(score: Callable[[IntArray], FloatArray], checkpoint: Checkpoint) -> Callable[[IntArray], FloatArray]:

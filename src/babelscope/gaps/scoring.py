@@ -87,7 +87,7 @@ NOT_ASKED = "none: without a closed form, and not named in intervals"
 TAIL = "tail of an exponential law"
 
 #: Fewest clusters of sentences from which an interval is given.
-FEWEST_CLUSTERS = 8
+FEWEST_CLUSTERS = 16
 
 #: Which control of the pairs each control of a study is.
 _IN_TABLE = {"none": NONE, "length_regressed": REGRESSED, "shuffled": SHUFFLED}

@@ -477,6 +477,13 @@ class SVCCA(_MeanCorrelation):
         u, s = leading(x, variance, k, squared=self.convention != "anatome")
         return basis_of(u, s, epsilon=1e-10 if self.convention == "google" else 0.0)
 
+    def in_part(self, units: int, of: int) -> Measure:
+        """Keep as many directions as the whole carries: with fewer a part's score would vary more than the whole's."""
+        if self.chance is None or units >= of:
+            return self
+        k = directions_carried(of, self.chance)
+        return replace(self, chance=min(wachter(k, k, units)[0] / k + 1e-9, 1.0))
+
 
 #: Whose variables weigh the canonical correlations of PWCCA.
 PWCCA_SIDES = ("mean", "x", "y")

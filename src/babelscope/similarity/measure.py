@@ -213,6 +213,17 @@ class Measure(ABC):
         """
         return np.zeros(SKETCHES)
 
+    def in_part(self, units: int, of: int) -> Measure:
+        """Return the measure that scores a part of the sentences as this one scores the whole.
+
+        Parameters
+        ----------
+        units, of : int
+            Sentences of the part and of the whole, or clusters of sentences. Another measure comes back only where
+            this one sets something by their number.
+        """
+        return self
+
     @property
     def has_influence(self) -> bool:
         """Whether :meth:`influence` has a closed form."""

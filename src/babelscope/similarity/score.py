@@ -309,9 +309,8 @@ def score(
     low = high = math.nan
     if interval == "subsample":
         parts = subsamples(left.n, draws, share, seed, least=chosen.minimum_sentences)
-        values = np.array(
-            [chosen.value(chosen.prepare(left.subset(part)), chosen.prepare(right.subset(part))) for part in parts]
-        )
+        by = chosen.in_part(parts.shape[1], left.n)
+        values = np.array([by.value(by.prepare(left.subset(part)), by.prepare(right.subset(part))) for part in parts])
         low, high = subsample_interval(value, values, left.n, parts.shape[1], alpha=alpha, within=chosen.range)
     kx, ky = chosen.ranks(a, b)
     notes = (*chosen.notes(a, b), *input_notes(left), *input_notes(right))

@@ -84,7 +84,7 @@ class SideCache:
             x = x.subset(self.rows[n])
         for measure in self.measures:
             measure.check(x.n, label)
-        states = [measure.prepare(x) for measure in self.measures]
+        states = [measure.in_part(x.n, n).prepare(x) for measure in self.measures]
         if self.single:
             states = [measure.narrow(state) for measure, state in zip(self.measures, states, strict=True)]
         size = sum(size_of(state) for state in states) + (size_of(x.rows) if self.whole else 0)
