@@ -111,7 +111,7 @@ def test_another_model_of_a_study_leaves_its_controls_behind(weights: Path, mani
 
 def test_held_out_sentences_are_chosen_where_a_model_says_which(weights: Path, manifest: Path, tmp_path: Path) -> None:
     said = _said(weights, manifest, tmp_path)
-    with pytest.raises(UsageError, match="nothing of corpus 'manifest'"):
+    with pytest.raises(UsageError, match="no sentence of corpus 'manifest' was held out"):
         run(Study.parse(said | {"corpus": said["corpus"] | {"held_out": True}}))
     with pytest.raises(UsageError, match="does not say which"):
         run(Study.parse(said | {"corpus": said["corpus"] | {"held_out": True}, "model": {"name": "e5-small"}}))

@@ -89,5 +89,5 @@ def test_the_means_come_together_and_not_so_in_the_untrained_control(outcome: Ou
 
 def test_the_report_shows_the_controls(outcome: Outcome) -> None:
     page = outcome.report.read_text(encoding="utf-8")
-    assert 'id="beside"' in page and UNTRAINED in page and RIDGE in page
+    assert 'id="models"' in page and UNTRAINED in page and RIDGE in page
     assert "speech.before_adaptation" in page and "speech.after_adaptation" in page

@@ -13,6 +13,7 @@ from babelscope.audio import load_audio
 from babelscope.capture import Capture
 from babelscope.gaps import Result
 from babelscope.models.whisper import Transcriber
+from babelscope.report.verdict import first_screen
 from babelscope.similarity import retrieval
 from babelscope.study import Outcome, Study, run
 
@@ -122,8 +123,8 @@ def test_the_report_names_the_window_and_shows_the_headline(outcome: Outcome) ->
     page = outcome.report.read_text(encoding="utf-8")
     assert "window of 8 s" in page and "CC-BY-SA-3.0" in page
     words = " ".join(html.unescape(re.sub(r"<[^>]*>", "", page)).split())
-    for sentence in outcome.result.meta["headline"]:
-        assert sentence.split(":")[0] in words
+    for sentence in first_screen(outcome.result).verdict:
+        assert str(sentence) in words
     assert {"few-sentences", "one-reader", "towers"} <= {one["id"] for one in outcome.result.meta["caveats"]}
 
 

@@ -61,7 +61,10 @@ class Scratch:
 
 def sweep() -> None:
     """Remove folders of one's own whose process is dead."""
-    for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*{_LOCK}"):
+    locks: list[Path] = []
+    with contextlib.suppress(OSError):  # nothing to remove where the folder for temporary files cannot be listed
+        locks = list(Path(tempfile.gettempdir()).glob(f"{PREFIX}*{_LOCK}"))
+    for path in locks:
         with contextlib.suppress(OSError, filelock.Timeout):
             if hasattr(os, "getuid") and path.stat().st_uid != os.getuid():
                 continue

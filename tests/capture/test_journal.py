@@ -243,7 +243,7 @@ def test_beside_a_gpu_batches_are_kept_from_time_to_time(
     tiny_model: Model, tones: Corpus, tmp_path: Path, counted: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The path of a GPU, run on the processor."""
-    monkeypatch.setattr(streams, "_on_the_processor", lambda side: False)
+    monkeypatch.setattr(streams, "on_the_processor", lambda side: False)
     path = tmp_path / "a.zarr"
     counted.encoded(tiny_model, tones, path, stop_at=4)
     assert counted.encoded(tiny_model, tones, path) == BATCHES, "a quick block has none kept"
