@@ -174,7 +174,9 @@ def test_what_cannot_be_read_is_said_in_a_line(corpus: Corpus, tmp_path: Path, t
     assert plan_lens(model, LensOptions(n=10), 24, 3).passes == 30
 
 
-NAMES = ("qwen2-audio", "voxtral", "granite-speech", "glm-asr", "qwen2.5-omni", "gemma-3n")
+# Not compared: Granite, whose class loads the adapter beside its weights and another head; Qwen2.5-Omni, whose class has
+# no name of its own in transformers; Gemma 3n, whose class wants timm.
+NAMES = ("qwen2-audio", "voxtral", "glm-asr")
 
 
 @pytest.mark.parametrize("name", ["qwen2-audio", *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[1:])])
