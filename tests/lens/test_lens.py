@@ -174,7 +174,7 @@ def test_what_cannot_be_read_is_said_in_a_line(corpus: Corpus, tmp_path: Path, t
     assert plan_lens(model, LensOptions(n=10), 24, 3).passes == 30
 
 
-# Not compared: Granite, whose class gives other logits on its tiny folder (open); Qwen2.5-Omni, whose configuration names
+# Not compared: Granite, whose class gives other logits on its tiny folder (open); Qwen2.5-Omni, whose config names
 # a class that transformers lacks; Gemma 3n, whose class wants timm.
 NAMES = ("qwen2-audio", "voxtral", "glm-asr")
 
