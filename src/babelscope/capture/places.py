@@ -82,7 +82,7 @@ class Place(ABC):
 
     @abstractmethod
     def clear(self) -> None:
-        """Remove the store, last what makes it one: a removal that was stopped is gone on with, not mistaken."""
+        """Remove the store, last what makes it one: a removal that was stopped is resumed, not taken for a store."""
 
     @abstractmethod
     def set_aside(self) -> None:

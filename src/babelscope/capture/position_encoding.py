@@ -244,7 +244,7 @@ def encode_positions(
     model : Model
     corpus : Corpus
     path : Path or str
-        A folder, or a URL. One of the same contents is gone on with; another is refused unless `overwrite`.
+        A folder, or a URL. A store of the same contents is resumed; another is refused unless `overwrite`.
     points : sequence of str
         Names, with wildcards, or ``all``. Those without positions are left out, with a line to `notice`.
     n : int

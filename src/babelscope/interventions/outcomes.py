@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 
-#: What is told of each sentence's speech at the output, and whether more of it is better.
+#: Outcomes of each sentence's speech at the output, and whether higher is better.
 OUTCOMES: dict[str, tuple[str, bool]] = {
     "retrieval_same": ("its own text in its own language is the nearest of all texts there (cosine): P@1", True),
     "retrieval_across": ("the same in each other language: P@1, mean over the languages", True),

@@ -75,7 +75,7 @@ def languages_read(
     languages = list(texts)
     known = identifier()
     if known is None:
-        notice("lens: the language of readings is told by their script alone: pip install babelscope[lens] tells more")
+        notice("lens: the language of readings is identified by script alone; pip install babelscope[lens] for more")
     ways: dict[str, tuple[Callable[[str], str], dict[str, str]]] = {
         "script": (script, {one: script(" ".join(texts[one])) for one in languages})
     }

@@ -2,7 +2,7 @@
 
 Nothing of fairseq2 is needed: the text encoder is transformers' M2M100 encoder, and a speech encoder is SeamlessM4T
 v1's conformer with a small Bart decoder behind it, which pools: a single query position attends to all frames, and
-what comes out is projected. Both sides end in ``shared.embedding``, the same space, where speech may be held against
+what comes out is projected. Both sides end in ``shared.embedding``, the same space, where speech may be compared with
 text directly; text gets there by the mean over all its tokens, the language tag and ``</s>`` included.
 
 Speech lengths, for n samples at 16 kHz: F = (n - 400) // 160 + 1 frames of log-mel features, in pairs L = F // 2. An

@@ -139,7 +139,7 @@ def _is_norm(side: Side, point: Point) -> bool:
 
 
 def _norm_behind(side: Side, last: Point) -> nn.Module | None:
-    """Return the norm that stands beside the list of layers of the last point."""
+    """Return the final norm: the one that has the same parent module as the layers of the last point."""
     parent = side.root.get_submodule(last.module.rpartition(".layers")[0] if ".layers" in last.module else "")
     return next((getattr(parent, name) for name in ("norm", "final_layernorm", "ln_f") if hasattr(parent, name)), None)
 

@@ -68,7 +68,7 @@ class FunctionProbe(Probe):
         The vectors of the probe's sentences, the same sentences in the same order on both sides: point -> array
         (sentences x features; NumPy or torch), or language -> (point -> array), or a function without arguments that
         returns either. A side that is not trained can be given as its arrays. Points that both sides name alike are
-        taken as one space, and are held against each other; other speech points against the text side's last.
+        taken as one space, and are compared with each other; other speech points against the text side's last.
     modules : iterable of torch.nn.Module
         The modules that the functions run, whose state is kept.
 

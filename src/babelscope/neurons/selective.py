@@ -40,7 +40,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 #: One row a question, point, modality and language: how many of its features are selective. `modality` is that in
-#: which languages are told apart; for the question "modality" it is "speech", for which `up` features are larger, and
+#: which languages differ; for the question "modality" it is "speech", for which `up` features are larger, and
 #: `down` are those larger for text. `chance` is how many features reach the threshold in a permutation, on average.
 SELECTIVITY_COLUMNS: tuple[str, ...] = (
     "question",
@@ -122,7 +122,7 @@ class Vectors(Protocol):
 
 @dataclass(frozen=True)
 class Cell:
-    """One label that is told from others at one point: the rows of one question in the tables."""
+    """One label that is distinguished from the others at one point: the rows of one question in the tables."""
 
     question: str
     point: str

@@ -1,6 +1,6 @@
 """How well an index finds translations: retrieval between every two sides, by the study's own measure.
 
-Items with one sentence id say the same. Each kind and language is one side; a sentence's vector is held against all
+Items with one sentence id say the same. Each kind and language is one side; a sentence's vector is compared with all
 sentences that both sides have.
 """
 

@@ -16,7 +16,7 @@ Vectors = NDArray[np.float32]
 
 #: From so many items on, candidates come from the approximate index.
 APPROXIMATE_FROM = 100_000
-#: Rows that are held against the query at once.
+#: Rows that are compared with the query at once.
 _BLOCK = 65_536
 #: Candidates that the approximate index names, for each neighbour that is asked for, and at least.
 _CANDIDATES = (20, 400)

@@ -1,7 +1,7 @@
 """Positions of recordings aligned to tokens of the same sentences' texts, against two nulls, one language at a time.
 
 Similarity is the cosine after the mean of all positions of the language, modality and point is taken off: direction
-alone. Magnitude is told apart, as the ratio of the norms along the path, nothing being taken off.
+alone. Magnitude is reported separately, as the ratio of the norms along the path, nothing being taken off.
 
 Two nulls, each of which says another thing:
 

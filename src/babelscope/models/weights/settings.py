@@ -1,7 +1,7 @@
 """Settings beside weights (``config.json`` and its like): plain data, held to sizes that a model can have.
 
 Nothing in them is followed: no code beside them is imported (``auto_map``), no other class is chosen, and no size that
-they claim is made before it is held against the weights.
+they claim is made before it is compared with the weights.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """SALMONN in small: its own checkpoint, one of BEATs, and the folders of Whisper and Vicuna, as they were released.
 
 The original files' names stand here as they are in the released ones and are not derived from the loader's rules: what
-reads them is held against them. ``tests/plugins/reference/make_salmonn.py`` loads them into SALMONN's own modules.
+reads them is tested against them. ``tests/plugins/reference/make_salmonn.py`` loads them into SALMONN's own modules.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """SONAR in small: the converted text encoder, the original one, and speech encoders under both kinds of names.
 
 The original files' names stand here as they are in the released ones, an array a line, and are not derived from the
-loader's rules: what reads them is held against them.
+loader's rules: what reads them is tested against them.
 """
 
 from __future__ import annotations
