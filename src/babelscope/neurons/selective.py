@@ -39,8 +39,8 @@ from babelscope.stages import Stage
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-#: One row a question, point, modality and language: how many of its features are selective. `modality` is that in
-#: which languages differ; for the question "modality" it is "speech", for which `up` features are larger, and
+#: One row a question, point, modality and language: how many of its features are selective. `modality` is the one
+#: in which languages are compared; for the question "modality" it is "speech", for which `up` features are larger, and
 #: `down` are those larger for text. `chance` is how many features reach the threshold in a permutation, on average.
 SELECTIVITY_COLUMNS: tuple[str, ...] = (
     "question",
