@@ -64,7 +64,7 @@ from babelscope.report import write_report
 from babelscope.report.listening import write_listening_page
 from babelscope.sections import SECTIONS, Material, add_sections, check_sections
 from babelscope.similarity import MEASURES, parse_measure
-from babelscope.similarity.blocks import computed_by
+from babelscope.similarity.blocks import BlockExecutor
 from babelscope.tokens import TokenOptions
 
 #: The option by which keys of a study are given on the command line.
@@ -856,8 +856,8 @@ def run(
             engine=engine,
         )
         second = encode_seconds(model, study, corpus, overwrite, tell, engine)
-        with locked_output(study.output), computed_by(engine.comparer):
-            result = _scored(study, activations, tell, second)
+        with locked_output(study.output):
+            result = _scored(study, activations, tell, second, executor=engine.executor)
             _put_beside(
                 result, study, corpus, others, overwrite, tell, engine, Earlier(model, activations), activations
             )
@@ -1003,11 +1003,19 @@ def _put_beside(
             earlier=earlier if variant is not None else None,
         )
         tidy(own.output)
-        found[label] = _scored(own, activations, tell)
+        found[label] = _scored(own, activations, tell, executor=engine.executor)
         save(found[label], own.output, store_of(own))
         if study.compute_baselines:
             tell(f"comparing with {label}", 0, 0)
-            compared += against_model(studied, activations, label, study.measures, match=study.match, kinds=own.kinds)
+            compared += against_model(
+                studied,
+                activations,
+                label,
+                study.measures,
+                match=study.match,
+                kinds=own.kinds,
+                executor=engine.executor,
+            )
         told.append(
             {
                 "label": label,
@@ -1052,7 +1060,11 @@ def _check_measures(study: Study, sentences: int, where: str) -> None:
 
 
 def _scored(
-    study: Study, activations: Activations, tell: Progress, second: Mapping[str, Activations] | None = None
+    study: Study,
+    activations: Activations,
+    tell: Progress,
+    second: Mapping[str, Activations] | None = None,
+    executor: BlockExecutor | None = None,
 ) -> Result:
     asked = {
         "activations": activations.dataset.attrs["identity"],
@@ -1103,6 +1115,7 @@ def _scored(
         second=second or {},
         progress=lambda what, done, total: tell(f"comparing ({what})", done, total),
         checkpoint=study.output / PARTS,
+        executor=executor,
     )
     result.meta["identity"] = identity
     return result

@@ -35,7 +35,7 @@ def test_the_local_engine_takes_no_option_of_a_cluster(option: dict[str, Any]) -
 
 def test_the_local_engine_is_this_process(tiny_model: Model) -> None:
     with open_engine() as engine:
-        assert isinstance(engine, Local) and engine.has_weights and engine.comparer is None
+        assert isinstance(engine, Local) and engine.has_weights and engine.executor is None
         assert engine.summon(lambda: tiny_model) is tiny_model
 
 

@@ -97,7 +97,6 @@ def compare(
     from babelscope.gaps.parts import PARTS
     from babelscope.key_values import parse_pairs
     from babelscope.report.terminal import summary_table
-    from babelscope.similarity.blocks import computed_by
     from babelscope.study import SET, comparing
 
     options = {
@@ -125,7 +124,6 @@ def compare(
         showing() as tell,
         locked_output(folder),
         open_engine(asked.engine, address=address, tell=tell) as runs,
-        computed_by(runs.comparer),
     ):
         result = compare_activations(
             activations,
@@ -142,6 +140,7 @@ def compare(
             clusters=asked.clusters,
             device=asked.compare_device,
             baselines=asked.compute_baselines,
+            executor=runs.executor,
         )
         result.meta["study"]["command"] = shlex.join(["babelscope", *sys.argv[1:]])
         save(result, folder, activations.path)

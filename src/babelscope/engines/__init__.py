@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from babelscope.errors import UsageError, did_you_mean
-from babelscope.similarity.blocks import Comparer
+from babelscope.similarity.blocks import BlockExecutor
 
 if TYPE_CHECKING:  # comparing needs no torch
     from babelscope.capture.jobs import Work
@@ -37,8 +37,8 @@ class Engine(Protocol):
     has_weights: bool
 
     @property
-    def comparer(self) -> Comparer | None:
-        """Who computes blocks of pairs; None: whoever asks."""
+    def executor(self) -> BlockExecutor | None:
+        """What computes blocks of pairs; None: the process that asks."""
 
     def encode(self, work: Work) -> None:
         """Run and write all jobs (:class:`babelscope.capture.jobs.Encoder`)."""
@@ -57,7 +57,7 @@ class Local:
     """The engine of this process."""
 
     has_weights = True
-    comparer: Comparer | None = None
+    executor: BlockExecutor | None = None
 
     def summon(self, load: Callable[[], Model], device: str = "cpu") -> Model:
         """Load the model here and now."""

@@ -26,7 +26,7 @@ from babelscope.engines.replica import DEPTH, Began, Replica
 from babelscope.engines.setting import Setting
 from babelscope.errors import UsageError
 from babelscope.models.base import Model
-from babelscope.similarity.blocks import Block, Comparer, Filled, Settings
+from babelscope.similarity.blocks import Block, BlockExecutor, Filled, Settings
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Ray:
         self._tables = 0
 
     @property
-    def comparer(self) -> Comparer | None:
+    def executor(self) -> BlockExecutor | None:
         """Itself."""
         return self
 

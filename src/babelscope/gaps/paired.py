@@ -23,7 +23,7 @@ from babelscope.gaps.comparisons import Comparison, Place, check_kinds, plan
 from babelscope.gaps.contrasts import Scored
 from babelscope.gaps.resampling import Deviations, deviations, in_part
 from babelscope.similarity import pairwise, parse_measure
-from babelscope.similarity.blocks import VARIABLES, Settings
+from babelscope.similarity.blocks import VARIABLES, BlockExecutor, Settings
 from babelscope.similarity.pairwise import PairTable
 from babelscope.similarity.score import null_kind
 
@@ -253,6 +253,7 @@ def together(
     match: str = "output",
     permutations: int = 200,
     seed: int = 0,
+    executor: BlockExecutor | None = None,
 ) -> tuple[list[Comparison], Scored]:
     """Score what two stores compare at points of the same name, so that differences have their deviations.
 
@@ -278,7 +279,7 @@ def together(
     both = [_Both(one, one) for one in there[0] if one in there[1] and (one.same_space or not one_space)]
     if not both:
         return [], Scored(pd.DataFrame({"measure": [], "value": []}), Deviations.none(0))
-    return [one.a for one in both], _scored(a, b, both, measure, len(a.sentences), permutations, seed, None)
+    return [one.a for one in both], _scored(a, b, both, measure, len(a.sentences), permutations, seed, None, executor)
 
 
 def _scored(
@@ -290,6 +291,7 @@ def _scored(
     permutations: int,
     seed: int,
     progress: Callable[[int, int], None] | None,
+    executor: BlockExecutor | None = None,
 ) -> Scored:
     """Score the comparisons of the first store, then those of the second, all by the same draws of sentences."""
     stores = (a, b)
@@ -318,7 +320,7 @@ def _scored(
         clusters=(np.arange(n) if documents is None else documents) if parsed.has_influence else None,
         documents=documents,
     )
-    whole = PairTable({label: partial(read, label) for label in labels}, pairs, settings)
+    whole = PairTable({label: partial(read, label) for label in labels}, pairs, settings, executor=executor)
     with whole.computing() as pool:
         whole.fill(pool)
 
@@ -328,7 +330,8 @@ def _scored(
         sides = {label: partial(some, label, rows) for label in labels}
         within = None if documents is None else documents[rows]
         used = in_part(parsed, rows, n, documents)
-        return np.asarray(pairwise(sides, [used], pairs=pairs, null=None, clusters=within)["value"].values[:, 0])
+        table = pairwise(sides, [used], pairs=pairs, null=None, clusters=within, executor=executor)
+        return np.asarray(table["value"].values[:, 0])
 
     if whole.deviations is not None:
         drawn = Deviations.of_clusters(whole.deviations[:, 0].T)

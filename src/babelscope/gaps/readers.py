@@ -21,7 +21,7 @@ from babelscope.capture.store import Activations
 from babelscope.gaps.comparisons import Comparison, Place
 from babelscope.gaps.resampling import Deviations
 from babelscope.similarity import Measure
-from babelscope.similarity.blocks import NONE, Settings
+from babelscope.similarity.blocks import NONE, BlockExecutor, Settings
 from babelscope.similarity.pairwise import PairTable
 
 FloatArray = NDArray[np.float64]
@@ -131,6 +131,7 @@ def reader_effects(
     measures: Sequence[Measure],
     units: IntArray | None,
     settings: Mapping[str, Any],
+    executor: BlockExecutor | None = None,
 ) -> dict[str, ReaderEffects]:
     """Score every comparison of speech once more with the second recordings of each language in turn.
 
@@ -148,6 +149,8 @@ def reader_effects(
         The sentences that the jackknife leaves out together.
     settings : mapping
         Further fields of :class:`babelscope.similarity.blocks.Settings`.
+    executor : BlockExecutor, optional
+        As :func:`babelscope.similarity.pairwise`.
 
     Returns
     -------
@@ -176,7 +179,7 @@ def reader_effects(
             pairs = [(comparisons[at].a, comparisons[at].b) for at in rows]
             pairs += [(exchanged(a), exchanged(b)) for a, b in pairs]
             sides = sides_of(first, second, one, list(dict.fromkeys(place for pair in pairs for place in pair)))
-            table = scored_table(sides, pairs, chosen, ("none",) * len(chosen), one.rows, units, settings)
+            table = scored_table(sides, pairs, chosen, ("none",) * len(chosen), one.rows, units, settings, executor)
             assert table.deviations is not None
             count = len(rows)
             for at, measure in enumerate(chosen):
@@ -239,6 +242,7 @@ def scored_table(
     rows: IntArray,
     units: IntArray | None,
     settings: Mapping[str, Any],
+    executor: BlockExecutor | None = None,
 ) -> PairTable:
     """Return the scores of pairs on some of the sentences, with their deviations where there are units."""
     documents = settings.get("documents")
@@ -253,7 +257,7 @@ def scored_table(
         sequential=True,
         **{**settings, "documents": documents},
     )
-    table = PairTable(dict(sides), list(pairs), chosen)
+    table = PairTable(dict(sides), list(pairs), chosen, executor=executor)
     with table.computing() as pool:
         table.fill(pool)
     return table

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from babelscope.gaps.comparisons import Comparison, Place
 from babelscope.similarity import pairwise, parse_measure
+from babelscope.similarity.blocks import BlockExecutor
 from babelscope.similarity.checkpoint import Checkpoint
 from babelscope.similarity.measure import SKETCHES, Measure
 
@@ -126,6 +127,7 @@ def resample(
     checkpoint: Path | None = None,
     memory: float = 1e9,
     clusters: IntArray | None = None,
+    executor: BlockExecutor | None = None,
 ) -> dict[str, Deviations]:
     """Score all comparisons again on parts of the sentences.
 
@@ -147,6 +149,8 @@ def resample(
         As :func:`babelscope.similarity.pairwise`.
     clusters : ndarray of int, shape (n,), optional
         Which sentences belong together, from 0: blocks and halves have all of a cluster or none.
+    executor : BlockExecutor, optional
+        As :func:`babelscope.similarity.pairwise`.
 
     Returns
     -------
@@ -169,7 +173,7 @@ def resample(
                 progress(before * total + done, len(groups) * total)
 
         score: Callable[[NDArray[np.int64]], NDArray[np.float64]]
-        score = partial(_scores, read, chosen, pairs, memory, n, clusters)
+        score = partial(_scores, read, chosen, pairs, memory, n, clusters, executor)
         if checkpoint is not None:
             plan = {"measures": chosen, "pairs": len(pairs), "n": n, "seed": seed}
             score = _kept(score, Checkpoint(checkpoint / ("one-space" if same_space else "two-spaces"), plan))
@@ -307,6 +311,7 @@ def _scores(
     memory: float,
     n: int,
     clusters: IntArray | None,
+    executor: BlockExecutor | None,
     rows: IntArray,
 ) -> FloatArray:
     """Return the scores of some of the sentences, (measures, pairs); NaN where they are too few for a measure."""
@@ -320,7 +325,9 @@ def _scores(
         sides = {place: partial(_rows, read, place, rows) for place in dict.fromkeys(p for pair in pairs for p in pair)}
         within = None if clusters is None else clusters[rows]
         once = list(dict.fromkeys(asked.values()))
-        table = pairwise(sides, once, pairs=pairs, null=None, memory=memory, clusters=within)["value"].values
+        table = pairwise(sides, once, pairs=pairs, null=None, memory=memory, clusters=within, executor=executor)[
+            "value"
+        ].values
         for measure, used in asked.items():
             values[measures.index(measure)] = table[:, once.index(used)]
     return values

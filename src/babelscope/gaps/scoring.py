@@ -50,7 +50,7 @@ from babelscope.gaps.result import CONTROLS, DEFAULT_CONTROLS, SCORE_COLUMNS, Re
 from babelscope.gaps.tables import tables, tables_of_scores
 from babelscope.similarity import MEASURES, Measure, parse_measure
 from babelscope.similarity.arrays import on_device
-from babelscope.similarity.blocks import NONE, REGRESSED, SHUFFLED, VARIABLES, Settings
+from babelscope.similarity.blocks import NONE, REGRESSED, SHUFFLED, VARIABLES, BlockExecutor, Settings
 from babelscope.similarity.pairwise import PairTable
 from babelscope.similarity.permutation import chance_corrected
 from babelscope.similarity.residuals import span_of
@@ -117,6 +117,7 @@ def compare(
     clusters: str = "auto",
     baselines: bool = True,
     second: Mapping[str, Activations] | None = None,
+    executor: BlockExecutor | None = None,
 ) -> Result:
     """Measure how similar modalities and languages are at every point.
 
@@ -166,6 +167,9 @@ def compare(
     second : mapping of language to Activations, optional
         The same sentences by other readers, for noise ceilings (kind ``reader_similarity``) and for intervals that hold
         for other readers; those beside the store if left out (:mod:`babelscope.capture.second_readings`).
+    executor : BlockExecutor, optional
+        Computes blocks of pairs, such as an engine's on a cluster; this process if left out. It does not change the
+        numbers.
 
     Returns
     -------
@@ -233,13 +237,13 @@ def compare(
         units = np.arange(n) if documents is None else documents
         count = int(units.max()) + 1
         left_out = units * min(count, CLUSTERS) // count if closed else None
-        scoring = _Scoring(read, activations, comparisons, controls, settings, parts, progress, left_out)
+        scoring = _Scoring(read, activations, comparisons, controls, settings, parts, progress, left_out, executor)
         scoring.take(chosen)
         effects: dict[str, ReaderEffects] = {}
         if readings and "none" in controls:
             seconds = [(one, _Reader(one.store, device)) for one in readings]
             if closed and len(readings) >= FEWEST_LANGUAGES:  # of fewer, nothing is known of how readers differ
-                effects = reader_effects(read, seconds, comparisons, chosen, left_out, settings)
+                effects = reader_effects(read, seconds, comparisons, chosen, left_out, settings, executor)
             comparisons = [*comparisons, *reader_comparisons(activations, readings)]
             scoring.take_readers(chosen, seconds, comparisons)
         scores = with_ceilings(scoring.scores())
@@ -266,7 +270,7 @@ def compare(
             by_baseline: dict[str, dict[str, Scored]] = {}
             for baseline in every:
                 by_baseline[baseline.name], note = _scored_baseline(
-                    baseline, activations, chosen, closed, drawn, settings, parts, progress, left_out
+                    baseline, activations, chosen, closed, drawn, settings, parts, progress, left_out, executor
                 )
                 described_baselines.append(baseline.described() | ({"note": note} if note else {}))
             further["baselines"] = baselines_table(by_baseline)
@@ -385,11 +389,12 @@ class _Scoring:
         parts: Parts,
         progress: Progress | None,
         clusters: NDArray[np.int64] | None,
+        executor: BlockExecutor | None,
         baseline: str = "",
     ) -> None:
         self.read, self.activations, self.comparisons, self.baseline = read, activations, list(comparisons), baseline
         self.controls, self.settings, self.parts, self.clusters = controls, dict(settings), parts, clusters
-        self.progress = progress
+        self.progress, self.executor = progress, executor
         self.frames: list[pd.DataFrame] = []
         self.deviations: dict[str, NDArray[np.float64]] = {}
         self.regressed: dict[str, dict[str, float]] = {}
@@ -442,6 +447,7 @@ class _Scoring:
             checkpoint=self.parts.of(self._part("intervals")),
             memory=self.settings["memory"],
             clusters=self.settings["documents"],
+            executor=self.executor,
         )
         count = len(self.comparisons)
         return by_measure | {name: Deviations.none(count) for name in names if name not in by_measure}
@@ -508,7 +514,7 @@ class _Scoring:
                 clustered = self.settings["documents"] is not None
                 nulls = [null_kind(measure, "auto", clustered=clustered) for measure in chosen]
                 units = self.clusters if any(measure.has_influence for measure in chosen) else None
-                table = scored_table(sides, pairs, chosen, nulls, one.rows, units, self.settings)
+                table = scored_table(sides, pairs, chosen, nulls, one.rows, units, self.settings, self.executor)
                 self._add([comparisons[at] for at in rows], chosen, table.numbers[:, :, 0], "none")
                 if table.deviations is None or units is None:
                     continue
@@ -572,7 +578,8 @@ class _Scoring:
             **self.settings,
         )
         told = None if self.progress is None else partial(self.progress, f"{_PROGRESS[name]}{self._of_baseline}")
-        table = PairTable(sides, [(one.a, one.b) for one in comparisons], settings, progress=told, **per_pair)
+        pairs = [(one.a, one.b) for one in comparisons]
+        table = PairTable(sides, pairs, settings, progress=told, executor=self.executor, **per_pair)
         if (folder := self.parts.of(part)) is not None:
             table.keep_in(folder)
         with table.computing() as pool:
@@ -655,6 +662,7 @@ def _scored_baseline(
     parts: Parts,
     progress: Progress | None,
     left_out: NDArray[np.int64] | None,
+    executor: BlockExecutor | None,
 ) -> tuple[dict[str, Scored], str]:
     """Score a baseline as the model is scored; by measure, and what could not be computed."""
     taken = {str(one): one.of_one_column() if baseline.one_column else one for one in measures}
@@ -662,7 +670,16 @@ def _scored_baseline(
     if not baseline.comparisons or not forms:
         return {}, ""
     scoring = _Scoring(
-        baseline.read, activations, baseline.comparisons, ("none",), settings, parts, progress, left_out, baseline.name
+        baseline.read,
+        activations,
+        baseline.comparisons,
+        ("none",),
+        settings,
+        parts,
+        progress,
+        left_out,
+        executor,
+        baseline.name,
     )
     distinct = list(dict.fromkeys(forms.values()))
     try:

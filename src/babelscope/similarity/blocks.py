@@ -7,8 +7,6 @@ many cores there are.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -134,8 +132,8 @@ class Filled:
     fingerprints: dict[Hashable, str]
 
 
-class Comparer(Protocol):
-    """Who computes blocks elsewhere."""
+class BlockExecutor(Protocol):
+    """Computes blocks elsewhere, such as on the machines of a cluster."""
 
     def compute(self, settings: Settings, blocks: Sequence[Block]) -> Iterator[tuple[int, Filled]]:
         """Yield each block's number and numbers, in any order.
@@ -145,21 +143,3 @@ class Comparer(Protocol):
         BabelscopeError
             What a block raised.
         """
-
-
-_comparer: ContextVar[Comparer | None] = ContextVar("comparer", default=None)
-
-
-@contextmanager
-def computed_by(comparer: Comparer | None) -> Iterator[None]:
-    """Let another compute the blocks of every table of pairs that is asked for in this context; None: who asks."""
-    token = _comparer.set(comparer)
-    try:
-        yield
-    finally:
-        _comparer.reset(token)
-
-
-def comparer() -> Comparer | None:
-    """Return who computes blocks in this context; None: who asks."""
-    return _comparer.get()

@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from babelscope.errors import DataError, UsageError, did_you_mean
 from babelscope.similarity.arrays import FloatArray, IntArray, is_tensor, label_of
-from babelscope.similarity.blocks import NONE, VARIABLES, Block, Filled, Pair, Settings, comparer
+from babelscope.similarity.blocks import NONE, VARIABLES, Block, BlockExecutor, Filled, Pair, Settings
 from babelscope.similarity.checkpoint import Checkpoint
 from babelscope.similarity.filling import BlockWorker
 from babelscope.similarity.intervals import subsample_interval, subsamples
@@ -57,6 +57,7 @@ def pairwise(
     progress: Callable[[int, int], None] | None = None,
     checkpoint: Path | str | None = None,
     clusters: Sequence[Hashable] | NDArray[Any] | None = None,
+    executor: BlockExecutor | None = None,
 ) -> xr.Dataset:
     """Compare many pairs of representations under many measures.
 
@@ -91,6 +92,8 @@ def pairwise(
         A folder that keeps each finished block. Called again with the same arguments, the run goes on from there.
     clusters : sequence, shape (n,), optional
         As :func:`~babelscope.similarity.score`; all representations have the same n sentences then.
+    executor : BlockExecutor, optional
+        Computes the blocks, such as an engine's; this process if left out. It does not change the numbers.
 
     Returns
     -------
@@ -136,7 +139,7 @@ def pairwise(
         fingerprints=checkpoint is not None,
         documents=documents,
     )
-    table = PairTable(representations, wanted, settings, workers=workers, progress=progress)
+    table = PairTable(representations, wanted, settings, workers=workers, progress=progress, executor=executor)
     if interval == "subsample":
         table.total += draws * len(wanted)
     if checkpoint is not None:
@@ -205,6 +208,8 @@ class PairTable:
         Threads; all cores by default.
     progress : callable, optional
         Called with (pairs done, pairs in all) after each block.
+    executor : BlockExecutor, optional
+        Computes the blocks; this process if left out.
 
     Attributes
     ----------
@@ -224,10 +229,11 @@ class PairTable:
         shuffles: Sequence[str] = (),
         workers: int | None = None,
         progress: Callable[[int, int], None] | None = None,
+        executor: BlockExecutor | None = None,
     ) -> None:
         self.source, self.pairs, self.settings = source, list(pairs), settings
         self.keys, self.covariates, self.shuffles = list(keys), dict(covariates or {}), list(shuffles)
-        self.workers, self.progress = _worker_count(workers), progress
+        self.workers, self.progress, self.executor = _worker_count(workers), progress, executor
         self.done, self.total = 0, len(self.pairs)
         self.checkpoint: Checkpoint | None = None
         self.numbers, self.drawn, self.deviations = settings.room_for(len(self.pairs))
@@ -317,9 +323,8 @@ class PairTable:
         return sides.sizes[first]
 
     def _computed(self, missing: dict[int, IntArray], worker: BlockWorker) -> Iterator[tuple[int, Filled]]:
-        """Compute blocks, here or wherever this context says; yield each as it is done."""
-        elsewhere = comparer()
-        if elsewhere is None:
+        """Compute blocks, here or by the executor; yield each as it is done."""
+        if self.executor is None:
             for number, rows in missing.items():
                 yield number, worker.fill(self._block(number, rows, self.source))
             return
@@ -327,7 +332,7 @@ class PairTable:
         for number, rows in missing.items():
             labels = dict.fromkeys(label for row in rows for label in self.pairs[row])
             blocks.append(self._block(number, rows, {label: self.source[label] for label in labels}))
-        for number, filled in elsewhere.compute(self.settings, blocks):
+        for number, filled in self.executor.compute(self.settings, blocks):
             for label, fingerprint in filled.fingerprints.items():
                 worker.sides.check_unchanged(label, fingerprint)
             yield number, filled

@@ -21,6 +21,7 @@ from babelscope.gaps.resampling import Deviations
 from babelscope.gaps.result import TABLE_COLUMNS
 from babelscope.gaps.simultaneous import Simultaneous, simultaneous
 from babelscope.similarity import parse_measure
+from babelscope.similarity.blocks import BlockExecutor
 
 _PAIR = ["language_a", "language_b"]
 
@@ -87,7 +88,14 @@ def against_baselines(scored: Mapping[str, Scored], baselines: Mapping[str, Mapp
 
 
 def against_model(
-    own: Activations, other: Activations, label: str, measures: Sequence[str], *, match: str, kinds: Sequence[str]
+    own: Activations,
+    other: Activations,
+    label: str,
+    measures: Sequence[str],
+    *,
+    match: str,
+    kinds: Sequence[str],
+    executor: BlockExecutor | None = None,
 ) -> list[pd.DataFrame]:
     """Return how much higher the model's scores are than another model's, at the points that both have.
 
@@ -101,6 +109,8 @@ def against_model(
         Those with deviations in closed form are compared.
     match : str
     kinds : sequence of str
+    executor : BlockExecutor, optional
+        As :func:`babelscope.similarity.pairwise`.
 
     Returns
     -------
@@ -116,7 +126,7 @@ def against_model(
     for measure in measures:
         if not parse_measure(measure).has_influence:
             continue
-        comparisons, both = together(own, other, measure, kinds=kinds, match=match)
+        comparisons, both = together(own, other, measure, kinds=kinds, match=match, executor=executor)
         count = len(comparisons)
         shown = dict(pairs_of_points(own, match))  # the deepest text point stands last
         places: dict[str, dict[tuple[str, str], list[int]]] = {}
