@@ -4,94 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from babelscope.models.listing import Row, listed
+from babelscope.cli.model_list import Row, listed
 
 PAGE = Path(__file__).parent / "models.md"
 BEGIN, END = "<!-- catalogue: written by docs/catalogue.py -->", "<!-- end of the catalogue -->"
-
-#: Which tiny model (babelscope.testing.tiny) is of a model's class: it passes all of ModelTests.
-TESTED_AS = {
-    "qwen2-audio-7b": "qwen2-audio",
-    "qwen2.5-omni-3b": "qwen2.5-omni",
-    "qwen2.5-omni-7b": "qwen2.5-omni",
-    "qwen3-omni-30b": "qwen3-omni",
-    "voxtral-mini-3b": "voxtral",
-    "voxtral-small-24b": "voxtral",
-    "voxtral-realtime-4b": "voxtral-realtime",
-    "phi-4-multimodal": "phi-4-multimodal",
-    "gemma-3n-e2b": "gemma-3n",
-    "gemma-3n-e4b": "gemma-3n",
-    "gemma-4-e2b": "gemma-4",
-    "gemma-4-e4b": "gemma-4",
-    "embeddinggemma-2": "embedding-gemma-2",
-    "granite-speech-3.3-2b": "granite-speech",
-    "granite-speech-3.3-8b": "granite-speech",
-    "granite-speech-4.1-2b-plus": "granite-speech-plus",
-    "audio-flamingo-3": "audio-flamingo-3",
-    "qwen3-asr-0.6b": "qwen3-asr",
-    "qwen3-asr-1.7b": "qwen3-asr",
-    "glm-asr-nano": "glm-asr",
-    "xls-r-300m": "xls-r",
-    "mms-300m": "xls-r",
-    "hubert-large": "hubert-large",
-    "mhubert-147": "hubert",
-    "wavlm-large": "wavlm-large",
-    "wavlm-base-plus": "wavlm",
-    "w2v-bert-2.0": "w2v-bert",
-    "parakeet-ctc-0.6b": "parakeet",
-    "parakeet-ctc-1.1b": "parakeet",
-    "e5-base": "e5",
-    "e5-large": "e5",
-    "bge-m3": "bge-m3",
-    "labse": "labse",
-    "xlm-r-base": "xlm-r",
-    "xlm-r-large": "xlm-r",
-    "nllb-600m": "nllb",
-    "mt5-base": "mt5",
-    "qwen3-0.6b": "qwen3",
-    "gemma-3-1b": "gemma-3",
-} | {f"whisper-{size}": "whisper" for size in ("tiny", "small", "medium", "large-v2", "large-v3", "large-v3-turbo")}
-
-#: What was seen of the released files: "configuration", "and index" where the names of its weights were, too.
-SEEN = {
-    **dict.fromkeys(
-        (
-            "qwen2-audio-7b",
-            "qwen2.5-omni-3b",
-            "qwen2.5-omni-7b",
-            "voxtral-mini-3b",
-            "voxtral-small-24b",
-            "granite-speech-4.1-2b-plus",
-            "audio-flamingo-3",
-        ),
-        "configuration and index",
-    ),
-    **dict.fromkeys(
-        (
-            "qwen3-omni-30b",
-            "gemma-4-e2b",
-            "gemma-4-e4b",
-            "granite-speech-3.3-2b",
-            "granite-speech-3.3-8b",
-            "glm-asr-nano",
-            "whisper-large-v3",
-            "whisper-large-v3-turbo",
-            "wavlm-large",
-            "wavlm-base-plus",
-            "w2v-bert-2.0",
-            "parakeet-ctc-0.6b",
-            "parakeet-ctc-1.1b",
-            "bge-m3",
-            "e5-base",
-            "e5-large",
-            "labse",
-            "nllb-600m",
-            "mt5-base",
-        ),
-        "configuration",
-    ),
-    **dict.fromkeys(("whisper-base", "e5-small"), "weights"),
-}
 
 
 def tables() -> str:
@@ -109,10 +25,10 @@ def tables() -> str:
 
 
 def _line(row: Row) -> str:
-    revision = row.revision[:12] if len(row.revision) == len("0" * 40) else row.revision
-    source = f"`{row.source}`" + (f" at `{revision}`" if revision else "") + (" (gated)" if row.gated else "")
-    tested = f"`{TESTED_AS[row.name]}`" if row.name in TESTED_AS else ""
-    cells = (f"`{row.name}`", source, row.size, row.languages, row.licence, tested, SEEN.get(row.name, ""))
+    revision = row.revision[:12] if row.pinned else row.revision
+    source = f"`{row.source}`" + (f" at `{revision}`" if revision else " (not pinned)") + " (gated)" * row.gated
+    tested = f"`{row.tested_as}`" if row.tested_as else ""
+    cells = (f"`{row.name}`", source, row.size, row.languages, row.licence, tested, row.seen)
     return f"| {' | '.join(cells)} |"
 
 

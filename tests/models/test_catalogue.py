@@ -37,9 +37,14 @@ def test_the_models_page_is_made_from_the_catalogue(page: ModuleType) -> None:
         assert name in models.known() or f"| `{name}` | `{declaration.source}`" in text
 
 
-def test_what_a_model_is_tested_as_is_a_tiny_model(page: ModuleType) -> None:
-    assert set(page.TESTED_AS.values()) <= set(ARCHITECTURES)
-    assert set(page.TESTED_AS) | set(page.SEEN) <= set(CATALOGUE)
+def test_what_a_model_is_tested_as_is_a_tiny_model() -> None:
+    assert {declaration.tested_as for declaration in CATALOGUE.values()} - {""} <= set(ARCHITECTURES)
+    assert {declaration.seen for declaration in CATALOGUE.values()} == {
+        "",
+        "configuration",
+        "configuration and index",
+        "weights",
+    }
 
 
 @pytest.mark.parametrize("declaration", CATALOGUE.values(), ids=list(CATALOGUE))
@@ -66,3 +71,15 @@ def test_the_list_names_every_model_with_its_licence() -> None:
     assert all(row["licence"] and row["summary"] for row in rows)
     plain = CliRunner().invoke(app, ["models"], env={"COLUMNS": "200"}).stdout
     assert all(name in plain for name in CATALOGUE)
+
+
+def test_the_list_says_which_models_are_not_pinned_and_not_seen() -> None:
+    rows = json.loads(CliRunner().invoke(app, ["models", "list", "--json"]).stdout)
+    by_name = {row["name"]: row for row in rows}
+    assert not by_name["bge-m3"]["pinned"] and not by_name["hubert-large"]["pinned"]
+    assert by_name["qwen2-audio-7b"]["pinned"] and by_name["qwen2-audio-7b"]["seen"] == "configuration and index"
+    lines = CliRunner().invoke(app, ["models"], env={"COLUMNS": "300"}).stdout.splitlines()
+    (bge,) = [line for line in lines if " bge-m3 " in line]
+    assert "not pinned" in bge
+    (hubert,) = [line for line in lines if " hubert-large " in line]
+    assert "refs/pr/1" in hubert and "nothing" in hubert

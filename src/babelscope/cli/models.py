@@ -33,14 +33,14 @@ def models_list(as_json: AsJson = False) -> None:
 
     Example: babelscope models list --json
     """
-    from babelscope.models.listing import FOOTNOTE, listed, to_json
+    from babelscope.cli.model_list import FOOTNOTE, listed, to_json
 
     groups = listed()
     if as_json:
         say_json(to_json(groups))
         return
-    rows = [row._asdict() | {"kind": title, "size": row.size} for title, group in groups.items() for row in group]
-    prose = (Column(key, prose=True) for key in ("licence", "languages", "summary"))
+    rows = [row.shown(title) for title, group in groups.items() for row in group]
+    prose = (Column(key, prose=True) for key in ("licence", "languages", "revision", "seen", "summary"))
     out.print(TextTable(["name", Column("size", right=True), *prose], rows, group="kind"))
     note(FOOTNOTE)
     note("Any other model: hf:owner/name or hf:./folder.")
@@ -70,7 +70,7 @@ def models_show(
         modality: {"family": side.family, "parameters": side.parameters, "unit": side.unit}
         for modality, side in model.sides.items()
     }
-    weights = [f"{one.file} from {one.source}, sha256 {one.sha256}" for one in model.weights]
+    weights = [f"{weight.file} from {weight.source}, sha256 {weight.sha256}" for weight in model.weights]
     if not planned.from_weights:
         weights += [line for asset in assets_of(name) for line in _about_asset(asset)]
         if not weights and not planned.sources:

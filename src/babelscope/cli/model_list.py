@@ -1,4 +1,4 @@
-"""The models that have a name, as a list for people and programs: by kind, with size, languages and licence."""
+"""The models that have a name, as a list for people and programs: size, languages, licence, what was checked."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from babelscope.models import ModelInfo, info, known
-from babelscope.models.catalogue import CATALOGUE, SIZES_NOT_VERIFIED
+from babelscope.models.catalogue import CATALOGUE
 
-#: What is said below the list.
+#: Printed below the list.
 FOOTNOTE = (
-    "Size: parameters of the whole checkpoint; ~: as announced, not compared with a released configuration. Licences "
-    "are as known when this version was made; what the hub's model card says counts, and is shown once it is fetched."
+    "size: parameters of the whole checkpoint; ~: as announced, not compared with a released configuration. "
+    "revision: the commit that is fetched; 'not pinned' is the main branch as it is at the first fetch, refs/pr/N a "
+    "pull request, which its author can still change. seen: what was checked of the released files; of all others only "
+    "a tiny model of the same class was run. Licences are as known when this version was made; what the hub's model "
+    "card says counts, and is shown once it is fetched."
 )
 
 #: Titles of groups, in their order, by a declaration's kind.
@@ -22,6 +25,9 @@ GROUPS = {
     "text-encoder": "Text encoders",
     "text-decoder": "Language models, text alone",
 }
+
+#: Length of a commit's hash; any other revision can come to mean other files.
+_COMMIT = 40
 
 
 class Row(NamedTuple):
@@ -38,6 +44,10 @@ class Row(NamedTuple):
     gated : bool
     size_verified : bool
         Whether `parameters` were compared with a released configuration or list of tensors.
+    pinned : bool
+        Whether `revision` is a commit, which names the same files for ever.
+    seen, tested_as : str
+        As in :class:`~babelscope.models.catalogue.Declaration`.
     """
 
     name: str
@@ -51,6 +61,9 @@ class Row(NamedTuple):
     revision: str
     gated: bool
     size_verified: bool
+    pinned: bool
+    seen: str
+    tested_as: str
 
     @property
     def size(self) -> str:
@@ -60,12 +73,23 @@ class Row(NamedTuple):
         about = "" if self.size_verified else "~"
         return f"{about}{self.parameters} M" if self.parameters < 1000 else f"{about}{self.parameters / 1000:.1f} B"
 
+    def shown(self, title: str) -> dict[str, str]:
+        """Return the row as it is printed, under the title of its group."""
+        revision = self.revision[:12] if self.pinned else self.revision
+        columns = {key: str(getattr(self, key)) for key in ("name", "size", "licence", "languages", "summary")}
+        if self.source:
+            columns |= {"revision": revision or "not pinned", "seen": self.seen or "nothing"}
+        return {"kind": title, "revision": "", "seen": ""} | columns
+
 
 def listed() -> dict[str, list[Row]]:
-    """Return every model that has a name, by the title of its group."""
-    names = dict.fromkeys([*known(), *CATALOGUE])
+    """Return every model that has a name, by the title of its group.
+
+    Models that come along or have a loader of their own are first, then those of the catalogue, in its order.
+    """
+    names = [*(name for name in known() if name not in CATALOGUE), *CATALOGUE]
     rows = [_row(name, info(name)) for name in names]
-    groups = {title: sorted((row for row in rows if row.kind == kind), key=_order) for kind, title in GROUPS.items()}
+    groups = {title: [row for row in rows if row.kind == kind] for kind, title in GROUPS.items()}
     return {title: group for title, group in groups.items() if group}
 
 
@@ -74,27 +98,24 @@ def to_json(groups: Mapping[str, Sequence[Row]]) -> list[dict[str, Any]]:
     return [row._asdict() | {"modalities": list(row.modalities)} for group in groups.values() for row in group]
 
 
-def _order(row: Row) -> tuple[bool, int]:
-    """Models that come along or have a loader of their own first; the catalogue's in its order."""
-    places = list(CATALOGUE)
-    return (row.name in CATALOGUE, places.index(row.name) if row.name in CATALOGUE else 0)
-
-
 def _row(name: str, described: ModelInfo) -> Row:
     declared = CATALOGUE.get(name)
-    kind = declared.kind if declared else _kind(described)
+    hub = described.declaration
     return Row(
         name,
-        kind,
+        declared.kind if declared else _kind(described),
         described.summary,
         described.licence,
         declared.languages if declared else "",
         described.modalities,
         declared.parameters if declared else 0,
-        described.declaration.source if described.declaration else "",
-        described.declaration.revision if described.declaration else "",
+        hub.source if hub else "",
+        hub.revision if hub else "",
         declared.gated if declared else False,
-        bool(declared) and name not in SIZES_NOT_VERIFIED,
+        declared is not None and not declared.announced,
+        hub is not None and len(hub.revision) == _COMMIT,
+        declared.seen if declared else "",
+        declared.tested_as if declared else "",
     )
 
 
