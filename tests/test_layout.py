@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Collection, Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -78,8 +81,11 @@ def _part(module: str) -> str:
     return module.split(".")[1]
 
 
-def imports_of(path: Path) -> Iterator[tuple[str, int]]:
-    """Yield every module of the package that a file imports, wherever in it, by its full name and line."""
+def imports_of(path: Path, modules: Collection[str] = ()) -> Iterator[tuple[str, int]]:
+    """Yield every module of the package that a file imports, wherever in it, by its full name and line.
+
+    A name that is imported from a package is taken for a module of it if it is one of `modules`.
+    """
     here = ["babelscope", *path.relative_to(PACKAGE).with_suffix("").parts]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -90,7 +96,8 @@ def imports_of(path: Path) -> Iterator[tuple[str, int]]:
             if module == "babelscope":
                 yield from ((f"babelscope.{alias.name}", node.lineno) for alias in node.names)
             elif module.startswith("babelscope."):
-                yield module, node.lineno
+                names = [f"{module}.{alias.name}" for alias in node.names]
+                yield from ((name if name in modules else module, node.lineno) for name in names)
 
 
 def against(path: Path) -> list[str]:
@@ -137,3 +144,24 @@ def test_the_flow_has_no_cycle() -> None:
 
     for part in MAY_IMPORT:
         reaches(part)
+
+
+def test_no_file_takes_part_in_a_circle_of_imports() -> None:
+    """Imports for type checkers, and those inside functions, count as well."""
+    named = {".".join(["babelscope", *path.relative_to(PACKAGE).with_suffix("").parts]): path for path in MODULES}
+    named = {name.removesuffix(".__init__"): path for name, path in named.items()}
+    graph = {
+        name: {module for module, _ in imports_of(path, named.keys()) if module in named and module != name}
+        for name, path in named.items()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        raise AssertionError(f"these import each other: {' <- '.join(error.args[1])}") from None
+
+
+@pytest.mark.parametrize("module", ["babelscope.check", "babelscope.report.page", "babelscope.gaps.leaderboard"])
+def test_what_reads_results_does_not_import_torch(module: str) -> None:
+    """The commands check, report, diff and leaderboard start in a second less."""
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -26,7 +26,8 @@ from hypothesis import strategies as st
 from babelscope import corpora
 from babelscope.capture import Activations, encode
 from babelscope.capture import jobs as jobs_module
-from babelscope.capture.jobs import How, Job, encode_job
+from babelscope.capture.job import Job
+from babelscope.capture.jobs import How, encode_job
 from babelscope.capture.preparing import Ahead, Utterance, prepare_job
 from babelscope.capture.store import Block, Writer
 from babelscope.capture.writing import WriteBehind

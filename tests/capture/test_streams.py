@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from babelscope.capture import Activations, encode
 from babelscope.capture import streams as streams_module
-from babelscope.capture.jobs import How, Job, encode_job
+from babelscope.capture.job import Job
+from babelscope.capture.jobs import How, encode_job
 from babelscope.capture.streams import run_batches
 from babelscope.capture.twins import twin_of
 from babelscope.corpora import Corpus

@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from babelscope.capture.job import Job
 from babelscope.capture.jobs import (
     BATCH_SIZE,
     Encoder,
     How,
-    Job,
     Work,
     encode_job,
     kept_of,

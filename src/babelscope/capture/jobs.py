@@ -18,6 +18,7 @@ from torch import Tensor
 
 from babelscope.audio import SAMPLE_RATE
 from babelscope.capture.batching import by_length
+from babelscope.capture.job import Job
 from babelscope.capture.journal import Journal, KeptBatches
 from babelscope.capture.pooling import pooling_named
 from babelscope.capture.preparing import Utterance, prepare_job
@@ -88,38 +89,6 @@ class How:
             # padding costs what speech does: nothing is saved by likeness
             return by_length(lengths, min(self.batch_size, max(1, budget // int(side.window))))
         return by_length(lengths, self.batch_size, budget)
-
-
-@dataclass(frozen=True)
-class Job:
-    """A block of sentences in one modality of one language.
-
-    Attributes
-    ----------
-    modality : {"text", "speech"}
-    language : str
-    column : int
-        Index of the language in the store.
-    start, stop : int
-        Which sentences of the corpus.
-    """
-
-    modality: Modality
-    language: str
-    column: int
-    start: int
-    stop: int
-
-    @property
-    def part(self) -> slice:
-        """The sentences as a slice."""
-        return slice(self.start, self.stop)
-
-    def __len__(self) -> int:
-        return self.stop - self.start
-
-    def __str__(self) -> str:
-        return f"{self.modality} {self.language}"
 
 
 def open_jobs(layout: Layout, is_done: Callable[[Modality, int, slice], bool]) -> list[Job]:

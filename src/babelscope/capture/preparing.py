@@ -21,7 +21,6 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -30,13 +29,11 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import nn
 
 from babelscope.audio import SAMPLE_RATE, load_audio
+from babelscope.capture.job import Job
 from babelscope.capture.threads import SingleThreads, one_blas_thread, one_thread
 from babelscope.corpora import Corpus, Recording
 from babelscope.errors import DataError, UsageError
 from babelscope.models.base import Modality, Model, Prepared, Side
-
-if TYPE_CHECKING:
-    from babelscope.capture.jobs import Job
 
 #: Recordings that are read ahead of the model at most, for each of which features are held.
 MOST_AHEAD = 128

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from babelscope.capture.encoding import Progress, encode
 from babelscope.capture.places import is_url, place_of
 from babelscope.capture.store import Activations
 from babelscope.corpora import Corpus
-from babelscope.models.base import Model
+
+if TYPE_CHECKING:
+    from babelscope.capture.encoding import Progress
+    from babelscope.models.base import Model
 
 #: Fewest sentences of a language with a second recording: below, there is no ceiling.
 FEWEST = 20
@@ -73,6 +75,8 @@ def encode_second(
     UsageError, DataError
         As :func:`babelscope.encode`.
     """
+    from babelscope.capture.encoding import encode  # imports torch, which reading needs not
+
     if "speech" not in model.sides:
         return {}
     hearing = dataclasses.replace(model, sides={"speech": model.sides["speech"]})

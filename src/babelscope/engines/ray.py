@@ -18,7 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from babelscope.capture.jobs import Job, Work
+from babelscope.capture.job import Job
+from babelscope.capture.jobs import Work
 from babelscope.capture.places import tidy
 from babelscope.engines.comparing import Comparing
 from babelscope.engines.crew import Crew

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from babelscope.capture.jobs import How, Job, encode_job, kept_of
+from babelscope.capture.job import Job
+from babelscope.capture.jobs import How, encode_job, kept_of
 from babelscope.capture.journal import Journal
 from babelscope.capture.places import place_of
 from babelscope.capture.preparing import Ahead, Utterance

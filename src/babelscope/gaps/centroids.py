@@ -261,14 +261,3 @@ def _unlike(
     same, within = (sums.sum(0) - np.concatenate([none, sums]) for sums in (own, inside))
     distinct: FloatArray = (rows.sum(0) - np.concatenate([none, 2 * rows - inside]) - within) / pairs
     return same / left - distinct if variance else distinct
-
-
-def tables(
-    activations: Activations,
-    scores: pd.DataFrame,
-    curves: pd.DataFrame,
-    seed: int = 0,
-    clusters: NDArray[np.int64] | None = None,
-) -> dict[str, pd.DataFrame]:
-    """Return the table ``centroids``; only the activations matter."""
-    return {"centroids": centroids_table(activations, clusters)}

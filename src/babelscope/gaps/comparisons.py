@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations, permutations
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 from babelscope.errors import UsageError, did_you_mean
 from babelscope.gaps.old_names import current_kind
-from babelscope.gaps.pairing import pairs_of_points
+from babelscope.gaps.pairing import Places, pairs_of_points
 from babelscope.gaps.result import KINDS
 
 Kind = Literal[
@@ -26,30 +26,6 @@ MATCHES: dict[str, str] = {
     "depth": "every speech point with the text point nearest in relative depth",
     "all": "every speech point with every text point",
 }
-
-
-class Places(Protocol):
-    """What a plan must know of activations, stored or not."""
-
-    name: str
-
-    @property
-    def languages(self) -> tuple[str, ...]:
-        """Languages, in order."""
-
-    @property
-    def modalities(self) -> tuple[str, ...]:
-        """Of text and speech, those there are."""
-
-    @property
-    def shared_points(self) -> tuple[str, ...]:
-        """Names of the points of both modalities."""
-
-    def points(self, modality: str) -> tuple[str, ...]:
-        """Names of a modality's points, in order."""
-
-    def depth(self, point: str, modality: str) -> float:
-        """Relative depth of a point."""
 
 
 class Place(NamedTuple):

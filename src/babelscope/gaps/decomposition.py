@@ -212,17 +212,6 @@ def decomposition_table(activations: Activations, clusters: NDArray[np.int64] | 
     return pd.DataFrame(rows, columns=list(TABLE_COLUMNS["decomposition"]))
 
 
-def tables(
-    activations: Activations,
-    scores: pd.DataFrame,
-    curves: pd.DataFrame,
-    seed: int = 0,
-    clusters: NDArray[np.int64] | None = None,
-) -> dict[str, pd.DataFrame]:
-    """Return the table ``decomposition``; only the activations matter."""
-    return {"decomposition": decomposition_table(activations, clusters)}
-
-
 class _ConstantError(DataError):
     """Every utterance has the same vector."""
 

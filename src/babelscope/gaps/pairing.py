@@ -5,14 +5,35 @@ Decided once, when a study is compared, and stored as the table ``pairing`` of i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import pandas as pd
 
 from babelscope.gaps.result import TABLE_COLUMNS
 
-if TYPE_CHECKING:
-    from babelscope.gaps.comparisons import Places
+
+class Places(Protocol):
+    """What a plan must know of activations, stored or not."""
+
+    name: str
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Languages, in order."""
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Of text and speech, those there are."""
+
+    @property
+    def shared_points(self) -> tuple[str, ...]:
+        """Names of the points of both modalities."""
+
+    def points(self, modality: str) -> tuple[str, ...]:
+        """Names of a modality's points, in order."""
+
+    def depth(self, point: str, modality: str) -> float:
+        """Relative depth of a point."""
 
 
 def pairs_of_points(places: Places, match: str) -> list[tuple[str, str]]:

@@ -192,14 +192,3 @@ def _chosen(activations: Activations, points: Sequence[str] | None) -> dict[str,
     }
     both = len(activations.modalities) == 2
     return {point: modalities for point, modalities in held.items() if point in kept or (both and len(modalities) == 2)}
-
-
-def tables(
-    activations: Activations,
-    scores: pd.DataFrame,
-    curves: pd.DataFrame,
-    seed: int = 0,
-    clusters: NDArray[np.int64] | None = None,
-) -> dict[str, pd.DataFrame]:
-    """Return the table ``projection``, its sentences drawn from `seed`."""
-    return {"projection": projection_table(activations, seed=seed)}

@@ -47,7 +47,7 @@ from babelscope.gaps.readers import (
 from babelscope.gaps.repetition import repetition
 from babelscope.gaps.resampling import BLOCKS, HALVINGS, PARTITIONS, Deviations, resample
 from babelscope.gaps.result import CONTROLS, DEFAULT_CONTROLS, SCORE_COLUMNS, Result
-from babelscope.gaps.tables import tables, tables_of_scores
+from babelscope.gaps.tables import tables_of_activations, tables_of_scores
 from babelscope.similarity import MEASURES, Measure, parse_measure
 from babelscope.similarity.arrays import on_device
 from babelscope.similarity.blocks import NONE, REGRESSED, SHUFFLED, VARIABLES, BlockExecutor, Settings
@@ -315,7 +315,7 @@ def compare(
         meta["headline"] = [str(sentence) for sentence in said]
         meta["headline_parts"] = [sentence.parts() for sentence in said]
         meta["caveats"] = caveats(scores, meta)
-        return Result(scores, along, meta, further | tables(activations, scores, along, seed, documents))
+        return Result(scores, along, meta, further | tables_of_activations(activations, scores, seed, documents))
     finally:
         activations.hold(0)
 

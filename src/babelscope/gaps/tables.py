@@ -2,45 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from babelscope.capture.store import Activations
-from babelscope.gaps import centroids, decomposition, projection, tokens
 from babelscope.gaps.at_output import language_costs
 from babelscope.gaps.by_class import by_class
+from babelscope.gaps.centroids import centroids_table
 from babelscope.gaps.contrasts import Scored
+from babelscope.gaps.decomposition import decomposition_table
 from babelscope.gaps.diagnosis import diagnosis, languages_table
 from babelscope.gaps.draws import draws_table
 from babelscope.gaps.findings import findings
 from babelscope.gaps.most_similar import most_similar
-
-#: Makes tables by name, from the activations, the scores, the curves, the seed of its draws, and which sentences belong
-#: together. Their names and
-#: columns stand in :data:`babelscope.gaps.result.TABLE_COLUMNS`; a table without rows is left out.
-Analysis = Callable[[Activations, pd.DataFrame, pd.DataFrame, int, NDArray[np.int64] | None], dict[str, pd.DataFrame]]
-
-#: Every analysis, in the order in which they run.
-ANALYSES: tuple[Analysis, ...] = (decomposition.tables, centroids.tables, tokens.tables, projection.tables)
+from babelscope.gaps.projection import projection_table
+from babelscope.gaps.tokens import tokens_tables
 
 
-def tables(
-    activations: Activations,
-    scores: pd.DataFrame,
-    curves: pd.DataFrame,
-    seed: int = 0,
-    clusters: NDArray[np.int64] | None = None,
+def tables_of_activations(
+    activations: Activations, scores: pd.DataFrame, seed: int = 0, clusters: NDArray[np.int64] | None = None
 ) -> dict[str, pd.DataFrame]:
-    """Return every further table that the activations and scores allow.
+    """Return the tables that are made from the activations themselves.
 
     Parameters
     ----------
     activations : Activations
         Complete.
-    scores, curves : DataFrame
+    scores : DataFrame
         Of the same activations.
     seed : int
         Of every draw.
@@ -50,14 +41,15 @@ def tables(
     Returns
     -------
     dict of str to DataFrame
-        By name; those without rows are left out.
+        ``decomposition``, ``centroids``, ``tokens``, ``associations`` and ``projection``; none without rows.
     """
-    found: dict[str, pd.DataFrame] = {}
-    for analysis in ANALYSES:
-        found |= {
-            name: table for name, table in analysis(activations, scores, curves, seed, clusters).items() if len(table)
-        }
-    return found
+    tables = {
+        "decomposition": decomposition_table(activations, clusters),
+        "centroids": centroids_table(activations, clusters),
+        **tokens_tables(activations, scores, seed),
+        "projection": projection_table(activations, seed=seed),
+    }
+    return {name: table for name, table in tables.items() if len(table)}
 
 
 def tables_of_scores(
@@ -81,7 +73,7 @@ def tables_of_scores(
         ``by_class``, ``findings``, ``diagnosis``, ``languages``, ``most_similar``, ``costs`` and ``draws``; none
         without rows.
     """
-    found = {
+    tables = {
         "by_class": by_class(scored, scores, activations.languages),
         "findings": findings(activations, scored, scores),
         "diagnosis": diagnosis(activations, scored, scores),
@@ -90,4 +82,4 @@ def tables_of_scores(
         "costs": language_costs(scored),
         "draws": draws_table(scored),
     }
-    return {name: table for name, table in found.items() if len(table)}
+    return {name: table for name, table in tables.items() if len(table)}

@@ -243,16 +243,10 @@ def _standard_ranks(values: NDArray[np.float64]) -> NDArray[np.float64] | None:
     return ranks / length if length > 1e-9 else None
 
 
-def tables(
-    activations: Activations,
-    scores: pd.DataFrame,
-    curves: pd.DataFrame,
-    seed: int = 0,
-    clusters: NDArray[np.int64] | None = None,
-) -> dict[str, pd.DataFrame]:
+def tokens_tables(activations: Activations, scores: pd.DataFrame, seed: int = 0) -> dict[str, pd.DataFrame]:
     """Return the table ``tokens``, and ``associations`` at the text side's last point, its output."""
-    found = tokens_table(activations, scores)
-    if found.empty:
+    pairs = tokens_table(activations, scores)
+    if pairs.empty:
         return {}
-    last = [point for point in activations.points("text") if point in set(found["point"])][-1]
-    return {"tokens": found, "associations": associations(found[found["point"] == last], seed=seed)}
+    last = [point for point in activations.points("text") if point in set(pairs["point"])][-1]
+    return {"tokens": pairs, "associations": associations(pairs[pairs["point"] == last], seed=seed)}

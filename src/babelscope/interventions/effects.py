@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from babelscope.capture.hooks import Capture
-from babelscope.capture.jobs import How, Job
+from babelscope.capture.job import Job
+from babelscope.capture.jobs import How
 from babelscope.capture.pooling import Spans, pool
 from babelscope.capture.preparing import prepare_job
 from babelscope.capture.store import Activations

@@ -15,7 +15,7 @@ import dataclasses
 import math
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, TypeVar
@@ -155,14 +155,6 @@ class Measure(ABC):
     def minimum_sentences(self) -> int:
         """How many sentences it needs to be defined and to have a null."""
         return 5
-
-    @property
-    def function(self) -> Callable[..., float]:
-        """The plain function ``f(x, y, ...) -> float`` of this measure."""
-        import babelscope.similarity as similarity
-
-        found: Callable[..., float] = getattr(similarity, self.name)
-        return found
 
     @property
     def parameters(self) -> dict[str, Any]:
