@@ -102,14 +102,14 @@ def test_restored_recordings_have_a_repository_of_their_own(hub: Hub, load: Runs
 
 def test_texts_alone_fetch_no_recording(hub: Hub, load: Runs) -> None:
     texts = load(modalities=["text"])
-    assert texts["sentences"] == 4 and {path for _, path, _ in hub.asked} == {TSV}
+    assert texts["sentences"] == 4 and {path for _, path, _ in hub.asked} == {"the list", TSV}
     assert load(offline=True, modalities=["text"]) == texts
     told = load(offline=True)
     assert told["kind"] == "FetchError" and TAR in told["error"]  # texts are no reason to believe in recordings
 
     hub.asked.clear()
     both = load()
-    assert both["fingerprint"] != texts["fingerprint"] and {path for _, path, _ in hub.asked} == {TSV, TAR}
+    assert both["fingerprint"] != texts["fingerprint"] and {path for _, path, _ in hub.asked} == {"the list", TSV, TAR}
     assert load(offline=True, modalities=["text"])["fingerprint"] == texts["fingerprint"]
 
 

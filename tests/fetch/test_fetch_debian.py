@@ -7,11 +7,11 @@ import pytest
 
 from babelscope.cache import CACHE_VARIABLE
 from babelscope.errors import FetchError
-from babelscope.fetch import debian
+from babelscope.fetch import packages
 from babelscope.fetch.sources import DebianPackage
 from making_archives import deb_of, sha256
 
-needs_apt = pytest.mark.skipif(not debian.have_apt(), reason="this platform has no apt-get")
+needs_apt = pytest.mark.skipif(not packages.have_apt(), reason="this platform has no apt-get")
 
 CONTROL = (
     "Package: some-sounds\nVersion: 1.0-1\nArchitecture: all\nMaintainer: T <t@example.org>\nDescription: sounds\n"
@@ -43,7 +43,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DebianPackage:
 def test_lists_of_our_own_are_made_where_the_system_has_none(package: DebianPackage, tmp_path: Path) -> None:
     target = tmp_path / "cache" / "downloads" / "x.deb"
     target.parent.mkdir(parents=True)
-    debian.download_debian_package(package, target)
+    packages.download_debian_package(package, target)
     assert sha256(target.read_bytes()) == package.sha256
     assert [path.name for path in target.parent.iterdir()] == ["x.deb"]
     assert not any((tmp_path / "system-lists").glob("*Packages*"))
@@ -53,7 +53,7 @@ def test_lists_of_our_own_are_made_where_the_system_has_none(package: DebianPack
 def test_a_rebuilt_package_is_refused(package: DebianPackage, tmp_path: Path) -> None:
     other = DebianPackage(package.package, package.version, "0" * 64, package.size)
     with pytest.raises(FetchError, match="sha256 differs"):
-        debian.download_debian_package(other, tmp_path / "x.deb")
+        packages.download_debian_package(other, tmp_path / "x.deb")
     assert not (tmp_path / "x.deb").exists()
 
 
@@ -61,7 +61,7 @@ def test_a_rebuilt_package_is_refused(package: DebianPackage, tmp_path: Path) ->
 def test_a_version_that_the_archive_lacks_is_named(package: DebianPackage, tmp_path: Path) -> None:
     other = DebianPackage(package.package, "2.0-1", package.sha256, package.size)
     with pytest.raises(FetchError, match=r"do not offer some-sounds 2\.0-1"):
-        debian.download_debian_package(other, tmp_path / "x.deb")
+        packages.download_debian_package(other, tmp_path / "x.deb")
 
 
 @needs_apt
@@ -69,11 +69,11 @@ def test_an_archive_that_is_away_is_one_clear_line(package: DebianPackage, tmp_p
     for path in (tmp_path / "archive").iterdir():
         path.unlink()
     with pytest.raises(FetchError, match=r"network|offer") as caught:
-        debian.download_debian_package(package, tmp_path / "x.deb")
+        packages.download_debian_package(package, tmp_path / "x.deb")
     assert "\n" not in str(caught.value)
 
 
 def test_a_machine_without_apt_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(FetchError, match="needs apt-get, which this machine lacks"):
-        debian.download_debian_package(DebianPackage("some-sounds", "1.0-1", "0" * 64, 5), tmp_path / "x.deb")
+        packages.download_debian_package(DebianPackage("some-sounds", "1.0-1", "0" * 64, 5), tmp_path / "x.deb")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from babelscope.errors import FetchError
-from babelscope.fetch.registry import download_registry_file
+from babelscope.fetch.packages import download_registry_file
 from babelscope.fetch.sources import RegistryFile
 from making_archives import sha256, wheel_of
 

@@ -22,7 +22,7 @@ import pandas as pd
 
 from babelscope.audio import seconds_of
 from babelscope.corpora.corpus import COLUMNS, MODALITIES, Corpus
-from babelscope.corpora.options import pick_languages
+from babelscope.corpora.options import data_folder, pick_languages
 from babelscope.corpora.problems import Problem
 from babelscope.errors import DataError, UsageError
 
@@ -120,8 +120,7 @@ def _absent(root: Path, names: list[str]) -> Problem:
 
 
 def _root(path: Path) -> Path:
-    if not path.is_dir():
-        raise UsageError(f"corpus 'artikulate': {path} is no folder")
+    data_folder("artikulate", path)
     root = path / "courses" / "basic" if (path / "courses").is_dir() else path
     if not any(root.glob("*/*.xml")):
         raise UsageError(f"corpus 'artikulate': {root} has no course (looked for {root / 'pl' / 'pl.xml'})")

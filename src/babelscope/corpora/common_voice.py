@@ -17,7 +17,7 @@ from pathlib import Path
 
 from babelscope.corpora.clips import plain_clip, read_tsv
 from babelscope.corpora.corpus import MODALITIES, Corpus
-from babelscope.corpora.options import Broken, Choice, chosen_splits, pick_languages
+from babelscope.corpora.options import Broken, Choice, chosen_splits, data_folder, pick_languages
 from babelscope.corpora.readings import Row, Split, assemble, in_folder
 from babelscope.errors import UsageError
 
@@ -94,8 +94,7 @@ def load(
 
 def _folders(path: Path, splits: Sequence[str]) -> dict[str, Path]:
     """Language to folder."""
-    if not path.is_dir():
-        raise UsageError(f"corpus 'common-voice': {path} is no folder")
+    data_folder("common-voice", path)
 
     def holds(folder: Path) -> bool:
         return all((folder / f"{split}.tsv").is_file() for split in splits)

@@ -229,21 +229,26 @@ class Corpus:
     @cached_property
     def readers(self) -> dict[str, tuple[str, ...]]:
         """Who reads each language, as far as it is known; primary readers first."""
-        found: dict[str, dict[str, None]] = {language: {} for language in self.languages}
-        for rank in (0, 1):
+        readers: dict[str, dict[str, None]] = {language: {} for language in self.languages}
+        for chosen in (slice(1), slice(1, None)):
             for (_, language), cell in self._cells.items():
-                for recording in cell.recordings[:1] if rank == 0 else cell.recordings[1:]:
-                    if recording.reader:
-                        found[language][recording.reader] = None
-        return {language: tuple(names) for language, names in found.items()}
+                readers[language].update((each.reader, None) for each in cell.recordings[chosen] if each.reader)
+        return {language: tuple(names) for language, names in readers.items()}
 
-    def _check(self, sentence: str, language: str) -> None:
+    def _check_language(self, language: str) -> None:
         if language not in self.languages:
             raise UsageError(f"corpus {self.name!r} has no language {language!r}: {self._meant(language)}")
+
+    def _check_sentence(self, sentence: str) -> None:
         if sentence not in self._known:
             raise UsageError(
                 f"corpus {self.name!r} has no sentence {sentence!r}: {did_you_mean(sentence, self.sentences)}"
             )
+
+    def _cell(self, sentence: str, language: str) -> _Cell:
+        self._check_language(language)
+        self._check_sentence(sentence)
+        return self._cells.get((sentence, language), _Cell(None, ()))
 
     def text(self, sentence: str, language: str) -> str | None:
         """Return what is written in a cell, or None.
@@ -253,9 +258,7 @@ class Corpus:
         UsageError
             If there is no such sentence or language.
         """
-        self._check(sentence, language)
-        cell = self._cells.get((sentence, language))
-        return cell.text if cell else None
+        return self._cell(sentence, language).text
 
     def recordings(self, sentence: str, language: str) -> tuple[Recording, ...]:
         """Return the recordings of a cell; the first is the primary one.
@@ -265,9 +268,7 @@ class Corpus:
         UsageError
             If there is no such sentence or language.
         """
-        self._check(sentence, language)
-        cell = self._cells.get((sentence, language))
-        return cell.recordings if cell else ()
+        return self._cell(sentence, language).recordings
 
     def second_recording(self, sentence: str, language: str) -> Recording | None:
         """Return the first further recording of a cell that is by another reader; None where none is known to be.
@@ -298,23 +299,21 @@ class Corpus:
             If there is no such language.
         """
         rows = [
-            (sentence, language, self.text(sentence, language), str(one.path), one.member, one.reader or None,
-             one.seconds, one.start, self.clusters.get(sentence))
+            (sentence, language, self.text(sentence, language), str(second.path), second.member, second.reader or None,
+             second.seconds, second.start, self.clusters.get(sentence))
             for sentence in self.sentences
-            if (one := self.second_recording(sentence, language)) is not None
-            and (max_seconds is None or one.seconds <= max_seconds)
+            if (second := self.second_recording(sentence, language)) is not None
+            and (max_seconds is None or second.seconds <= max_seconds)
         ]  # fmt: skip
         if not rows:
             return None
-        return Corpus(
-            pd.DataFrame(rows, columns=[*COLUMNS, *OPTIONAL_COLUMNS]),
-            name=self.name,
-            title=f"{self.title}: second recordings of {language}",
-            licence=self.licence,
-            attribution=self.attribution,
-            notes=self.notes,
-            languages=[language],
-        )
+        table = pd.DataFrame(rows, columns=[*COLUMNS, *OPTIONAL_COLUMNS])
+        return self._view(table, title=f"{self.title}: second recordings of {language}", languages=[language])
+
+    def _view(self, table: pd.DataFrame, **about: Any) -> Corpus:
+        """Return another table of this corpus; `about` overrides what is taken from it."""
+        own = ("name", "title", "licence", "attribution", "notes")
+        return Corpus(table, **({name: getattr(self, name) for name in own} | about))
 
     def describe(self) -> pd.DataFrame:
         """Return a row a language: ``texts``, ``recordings``, ``pairs`` (cells with both), ``minutes``, ``readers``."""
@@ -386,12 +385,8 @@ class Corpus:
             If a language has no cell with every modality ("no pair"), or no sentence is left.
         """
         chosen = self._chosen_languages(languages)
+        check_modalities(modalities)
         wanted = tuple(dict.fromkeys(modalities))
-        for modality in wanted:
-            if modality not in MODALITIES:
-                raise UsageError(f"there is no modality {modality!r}: {did_you_mean(modality, MODALITIES)}")
-        if isinstance(modalities, str) or not wanted:
-            raise UsageError("modalities is a list of 'text' and 'speech'")
         for key, value, least in (("min_words", min_words, 0), ("n", n, 1)):
             if value is not None and value < least:
                 raise UsageError(f"{key} is {value}: it must be {least} or more")
@@ -437,13 +432,8 @@ class Corpus:
             left = [sentence for sentence in left if sentence in drawn]
         table = pd.DataFrame(lost, columns=list(_LOST_COLUMNS))
         rows = self._table["sentence"].isin(left) & self._table["language"].isin(chosen)
-        return Corpus(
+        return self._view(
             self._table[rows],
-            name=self.name,
-            title=self.title,
-            licence=self.licence,
-            attribution=self.attribution,
-            notes=self.notes,
             languages=chosen,
             lost=pd.concat([self._lost, table], ignore_index=True) if len(self._lost) else table,
             left_out=(*self.left_out, *self._named(lacking, wanted)) if skip_bad else self.left_out,
@@ -477,13 +467,9 @@ class Corpus:
     def _chosen_languages(self, languages: Sequence[str] | None) -> tuple[str, ...]:
         if languages is None:
             return self.languages
-        if isinstance(languages, str):
-            raise UsageError(f"languages is a list, as in [{languages!r}]")
+        check_languages(languages)
         for language in languages:
-            if language not in self.languages:
-                raise UsageError(f"corpus {self.name!r} has no language {language!r}: {self._meant(language)}")
-        if len(set(languages)) < len(languages) or not languages:
-            raise UsageError(f"languages {list(languages)} names one twice, or none")
+            self._check_language(language)
         return tuple(languages)
 
     def _meant(self, language: str) -> str:
@@ -496,10 +482,7 @@ class Corpus:
             raise UsageError(f"ids is a list, as in [{ids!r}]")
         listed = list(ids)
         for sentence in listed:
-            if sentence not in self._known:
-                raise UsageError(
-                    f"corpus {self.name!r} has no sentence {sentence!r}: {did_you_mean(sentence, self.sentences)}"
-                )
+            self._check_sentence(sentence)
         if len(set(listed)) < len(listed):
             twice = next(sentence for sentence in listed if listed.count(sentence) > 1)
             raise UsageError(f"ids names {twice!r} twice")
@@ -557,14 +540,14 @@ class Corpus:
     def _fingerprint(self, skip_bad: bool) -> str:
         total = hashlib.sha256()
         for (sentence, language), cell in sorted(self._cells.items()):
-            parts = [sentence, language, "\0" if cell.text is None else cell.text]
+            fields = [sentence, language, "\0" if cell.text is None else cell.text]
             for recording in cell.recordings:
                 content = self._contents.of(recording, skip_bad=skip_bad)
-                parts += [recording.reader, f"{recording.seconds:.3f}", content]
+                fields += [recording.reader, f"{recording.seconds:.3f}", content]
                 if recording.start is not None:
-                    parts.append(f"from {recording.start:.3f}")
-            for part in parts:
-                data = part.encode()
+                    fields.append(f"from {recording.start:.3f}")
+            for field in fields:
+                data = field.encode()
                 total.update(len(data).to_bytes(8, "little") + data)
             total.update(b"\xff" * 8)
         return total.hexdigest()
@@ -604,6 +587,33 @@ class _Contents:
             return self._archives[recording.path][recording.member]
         except KeyError:
             raise DataError(f"recording {recording} is missing: the archive has no such member") from None
+
+
+def check_modalities(modalities: Sequence[str]) -> None:
+    """Refuse what is not a list of modalities.
+
+    Raises
+    ------
+    UsageError
+    """
+    if isinstance(modalities, str) or not modalities:
+        raise UsageError("modalities is a list of 'text' and 'speech'")
+    for modality in modalities:
+        if modality not in MODALITIES:
+            raise UsageError(f"there is no modality {modality!r}: {did_you_mean(modality, MODALITIES)}")
+
+
+def check_languages(languages: Sequence[str]) -> None:
+    """Refuse what is not a list of languages, each once.
+
+    Raises
+    ------
+    UsageError
+    """
+    if isinstance(languages, str):
+        raise UsageError(f"languages is a list, as in [{languages!r}]")
+    if not languages or len(set(languages)) < len(languages):
+        raise UsageError(f"languages {list(languages)} names one twice, or none")
 
 
 def _or_none(value: Any) -> Any:

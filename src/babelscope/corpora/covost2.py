@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 
 from babelscope.corpora.clips import clip_name, plain_clip, read_tsv
 from babelscope.corpora.corpus import MODALITIES, Corpus
-from babelscope.corpora.options import Broken, Choice, chosen_splits, pick_languages, same_language
+from babelscope.corpora.options import Broken, Choice, chosen_splits, data_folder, pick_languages, same_language
 from babelscope.corpora.readings import Row, Split, assemble, in_folder
 from babelscope.errors import DataError, UsageError
 
@@ -107,8 +107,7 @@ def load(
 
 
 def _root(path: Path, languages: Sequence[str] | None) -> Path:
-    if not path.is_dir():
-        raise UsageError(f"corpus 'covost2': {path} is no folder")
+    data_folder("covost2", path)
     below = [path, *(folder for folder in sorted(path.iterdir()) if folder.is_dir())]
     roots = [folder for folder in below if any(_NAME.fullmatch(file.name) for file in folder.iterdir())]
     if languages and not isinstance(languages, str) and len(roots) > 1:

@@ -23,17 +23,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from babelscope import languages as codes
 from babelscope.cache import cache_folder, write_atomically
 from babelscope.corpora.corpus import MODALITIES, Corpus
 from babelscope.corpora.documents import read_documents
 from babelscope.corpora.fleurs_rows import Reading, parquet_recordings, read_parquet, read_tsv
-from babelscope.corpora.hub_splits import HubSplits
-from babelscope.corpora.options import Broken, Choice, chosen_languages, chosen_splits, one_of
+from babelscope.corpora.options import Broken, Choice, chosen_splits, one_of
 from babelscope.corpora.packing import Packed, pack, read_tar_gz
 from babelscope.corpora.readings import Split, assemble, in_folder, in_zip
-from babelscope.errors import DataError, UsageError
-from babelscope.fetch.hub import HubFile, cached_hub_file, download_hub_file, hub_file
+from babelscope.corpora.splits import HubSplits, read_splits
+from babelscope.errors import DataError, FetchError
+from babelscope.fetch.hub import HubFile, cached_hub_file, download_hub_file, hub_listing
 from babelscope.fetch.progress import Progress
 
 SPLITS = ("train", "dev", "test")
@@ -47,10 +46,8 @@ class Release:
 
     Attributes
     ----------
-    corpus : str
-        Its name here.
-    repository : str
-        On the hub.
+    corpus, repository : str
+        Its name here, and on the hub.
     title, attribution : str
     claims : bool
         Whether its ``num_samples`` is known to be the length of the recording at 16 kHz.
@@ -143,34 +140,24 @@ def load_release(
     choice = Choice(release.corpus, recording, others, broken, truncated, modalities)
     one_of(release.corpus, "text", text, TEXTS)
     wanted = chosen_splits(release.corpus, splits, SPLITS)
-    chosen = chosen_languages(languages)
     problems = Broken(broken)
-    root = None if path is None else _root(release, Path(path))
-    if root is not None:
-        chosen = chosen or _present(release, root, wanted)
-    elif not chosen:
-        raise UsageError(
-            f"corpus {release.corpus!r} from the hub needs languages (the recordings of all 102 are tens of gigabytes "
-            "for test alone)"
-        )
-    hub = HubSplits(release.corpus, revision, progress)
-    read: dict[str, list[Split]] = {}
-    for language in chosen:
-        for split in wanted:
-            reading = Reading(language, split, text == "normalised", release.claims, problems)
-            if root is not None:
-                own = _local(release, root, reading, choice.audio)
-            else:
-                own = _from_hub(release, hub, reading, choice.audio)
-            read.setdefault(language, []).append(own)
+    read, said = read_splits(
+        release.corpus,
+        release.repository,
+        _Reader(release, choice.audio, text == "normalised", problems),
+        None if path is None else _data_folder(Path(path)),
+        languages=languages,
+        splits=wanted,
+        revision=revision,
+        progress=progress,
+    )
     if documents is not None:
         known = read_documents(Path(documents))
-        for language, parts in read.items():
+        for language, of_language in read.items():
             read[language] = [
-                Split([replace(row, cluster=known.of(row.sentence, row.text)) for row in own.rows], own.locate)
-                for own in parts
+                Split([replace(row, cluster=known.of(row.sentence, row.text)) for row in split.rows], split.locate)
+                for split in of_language
             ]
-    said = [f"{release.repository} at {', '.join(sorted(hub.commits))}."] if root is None else []
     if choice.audio:
         said.append(
             "Readers have no names in FLEURS, only a sex: 'en_us female' is several people, and who reads differs from "
@@ -193,103 +180,89 @@ def load_release(
 load = partial(load_release, FLEURS)
 
 
-# A local copy
+def _data_folder(path: Path) -> Path:
+    return next((path / name for name in ("data", "parquet-data") if (path / name).is_dir()), path)
 
 
-def _root(release: Release, path: Path) -> Path:
-    if not path.is_dir():
-        raise UsageError(f"corpus {release.corpus!r}: {path} is no folder")
-    for name in ("data", "parquet-data"):
-        if (path / name).is_dir():
-            return path / name
-    return path
+@dataclass(frozen=True)
+class _Reader:
+    """Reads splits of a release; see :class:`babelscope.corpora.splits.SplitReader`."""
+
+    release: Release
+    audio: bool
+    normalised: bool
+    broken: Broken
+
+    def _reading(self, language: str, split: str) -> Reading:
+        return Reading(language, split, self.normalised, self.release.claims, self.broken)
+
+    def looked_for(self, root: Path, language: str, split: str) -> Path:
+        return root / language / f"{split}.tsv"
+
+    def has(self, root: Path, language: str, split: str) -> bool:
+        return self.looked_for(root, language, split).is_file() or bool(_parquet(root / language, split))
+
+    def local(self, root: Path, language: str, split: str) -> Split:
+        tsv, corpus = self.looked_for(root, language, split), self.release.corpus
+        if tsv.is_file():
+            rows = read_tsv(tsv, self._reading(language, split))
+            archive, folder = root / language / "audio" / f"{split}.tar.gz", root / language / "audio" / split
+            if not self.audio:
+                return Split(rows, None)
+            if archive.is_file():
+                return Split(rows, in_zip(self._packed(language, split, archive), archive))
+            if folder.is_dir():
+                return Split(rows, in_folder(folder))
+            raise DataError(f"corpus {corpus!r}, language {language!r}: {archive} is missing, beside {tsv}")
+        files = _parquet(root / language, split)
+        if not files:
+            raise DataError(f"corpus {corpus!r}, language {language!r} has no split {split!r}: {tsv} is missing")
+        rows = read_parquet(files, self._reading(language, split))
+        if not self.audio:
+            return Split(rows, None)
+        packed = pack(corpus, f"{language}-{split}", files, lambda: parquet_recordings(files))
+        return Split(rows, in_zip(packed, files[0].parent))
+
+    def _packed(self, language: str, split: str, archive: Path, digest: str | None = None) -> Packed:
+        return pack(self.release.corpus, f"{language}-{split}", [archive], lambda: read_tar_gz(archive), digest=digest)
+
+    def remote(self, hub: HubSplits, language: str, split: str) -> Split:
+        repository = self.release.repository
+        texts, recordings = f"data/{language}/{split}.tsv", f"data/{language}/audio/{split}.tar.gz"
+        wanted = [texts, recordings] if self.audio else [texts]
+
+        def fetch(target: Path, shown: Progress) -> tuple[str, Packed | None]:
+            cached = {name: cached_hub_file(repository, name, revision=hub.revision) for name in wanted}
+            if (own := cached[texts]) is not None and all(cached.values()):
+                content, archive = own.path.read_bytes(), cached.get(recordings)
+                packed = self._packed(language, split, archive.path, archive.digest) if archive else None
+                write_atomically(target, lambda temporary: temporary.write_bytes(content))
+                return own.commit, packed
+            commit, files, _ = hub_listing(repository, wanted, revision=hub.revision)
+            for name in wanted:
+                if name not in files:
+                    raise FetchError(f"the hub has no {name} of {repository} ({hub.revision}): it may have moved")
+            download_hub_file(files[texts], target, shown)
+            return commit, self._download(language, split, files[recordings], shown) if self.audio else None
+
+        kept = hub.get(language, split, ".tsv", self.audio, fetch)
+        rows = read_tsv(kept.rows, self._reading(language, split))
+        return Split(rows, in_zip(kept.packed, Path(recordings)) if kept.packed is not None else None)
+
+    def _download(self, language: str, split: str, file: HubFile, shown: Progress) -> Packed:
+        label = f"{language}-{split}"
+        archive = cache_folder() / "downloads" / self.release.corpus / f"{label}-{file.digest[:16]}.tar.gz"
+        shown.start(f"{self.release.corpus}: {label}", file.size)
+        download_hub_file(file, archive, shown)
+        shown.finish()
+        packed = self._packed(language, split, archive, file.digest)
+        archive.unlink()  # all that is in it is packed now
+        return packed
 
 
-def _present(release: Release, root: Path, splits: Sequence[str]) -> list[str]:
-    present = [
-        each.fleurs
-        for each in codes.LANGUAGES
-        if all(
-            (root / each.fleurs / f"{split}.tsv").is_file() or _parquet(root, each.fleurs, split) for split in splits
-        )
-    ]
-    if not present:
-        raise UsageError(
-            f"corpus {release.corpus!r}: {root} has no language with {' and '.join(splits)} "
-            f"(looked for {root / 'en_us' / (splits[0] + '.tsv')}, and Parquet files): name the folder of the data set"
-        )
-    return present
-
-
-def _parquet(root: Path, language: str, split: str) -> list[Path]:
-    folder = root / language
+def _parquet(folder: Path, split: str) -> list[Path]:
     for name in ("validation", "dev") if split == "dev" else (split,):
         for pattern in (f"fleurs-{name}.parquet", f"fleurs-{name}-*.parquet", f"{name}/*.parquet", f"{name}-*.parquet"):
             if files := sorted(folder.glob(pattern)):
                 return files
     return []
-
-
-def _local(release: Release, root: Path, reading: Reading, audio: bool) -> Split:
-    language, split, corpus = reading.language, reading.split, release.corpus
-    tsv = root / language / f"{split}.tsv"
-    if tsv.is_file():
-        rows = read_tsv(tsv, reading)
-        if not audio:
-            return Split(rows, None)
-        archive, folder = root / language / "audio" / f"{split}.tar.gz", root / language / "audio" / split
-        if archive.is_file():
-            return Split(rows, in_zip(_packed(release, reading, archive), archive))
-        if folder.is_dir():
-            return Split(rows, in_folder(folder))
-        raise DataError(f"corpus {corpus!r}, language {language!r}: {archive} is missing, beside {tsv}")
-    files = _parquet(root, language, split)
-    if not files:
-        raise DataError(f"corpus {corpus!r}, language {language!r} has no split {split!r}: {tsv} is missing")
-    rows = read_parquet(files, reading)
-    if not audio:
-        return Split(rows, None)
-    packed = pack(corpus, f"{language}-{split}", files, lambda: parquet_recordings(files))
-    return Split(rows, in_zip(packed, files[0].parent))
-
-
-def _packed(release: Release, reading: Reading, archive: Path, digest: str | None = None) -> Packed:
-    label = f"{reading.language}-{reading.split}"
-    return pack(release.corpus, label, [archive], lambda: read_tar_gz(archive), digest=digest)
-
-
-# The hub
-
-
-def _from_hub(release: Release, hub: HubSplits, reading: Reading, audio: bool) -> Split:
-    language, split = reading.language, reading.split
-    texts, recordings = f"data/{language}/{split}.tsv", f"data/{language}/audio/{split}.tar.gz"
-
-    def fetch(target: Path, shown: Progress) -> tuple[str, Packed | None]:
-        cached = cached_hub_file(release.repository, texts, revision=hub.revision)
-        beside = cached_hub_file(release.repository, recordings, revision=hub.revision) if audio else None
-        if cached and (beside or not audio):
-            content = cached.path.read_bytes()
-            packed = _packed(release, reading, beside.path, beside.digest) if beside else None
-            write_atomically(target, lambda temporary: temporary.write_bytes(content))
-            return cached.commit, packed
-        # The texts are asked for at the recordings' commit: both are of one state of the data set.
-        told = hub_file(release.repository, recordings if audio else texts, revision=hub.revision)
-        file = hub_file(release.repository, texts, revision=told.commit) if audio else told
-        download_hub_file(file, target, shown)
-        return told.commit, _download(release, reading, told, shown) if audio else None
-
-    kept = hub.get(language, split, ".tsv", audio, fetch)
-    rows = read_tsv(kept.rows, reading)
-    return Split(rows, in_zip(kept.packed, Path(recordings)) if audio and kept.packed is not None else None)
-
-
-def _download(release: Release, reading: Reading, told: HubFile, shown: Progress) -> Packed:
-    label = f"{reading.language}-{reading.split}"
-    archive = cache_folder() / "downloads" / release.corpus / f"{label}-{told.digest[:16]}.tar.gz"
-    shown.start(f"{release.corpus}: {label}", told.size)
-    download_hub_file(told, archive, shown)
-    shown.finish()
-    packed = _packed(release, reading, archive, told.digest)
-    archive.unlink()  # all that is in it is packed now
-    return packed

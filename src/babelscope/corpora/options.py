@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from babelscope import languages as codes
-from babelscope.corpora.corpus import MODALITIES
+from babelscope.corpora.corpus import MODALITIES, check_languages, check_modalities
 from babelscope.errors import DataError, UsageError, did_you_mean
 
 #: Rules for the primary recording of a cell.
@@ -39,11 +40,7 @@ class Choice:
         one_of(self.corpus, "recording", self.recording, RECORDINGS)
         one_of(self.corpus, "broken", self.broken, BROKEN)
         one_of(self.corpus, "truncated", self.truncated, TRUNCATED)
-        if isinstance(self.modalities, str) or not self.modalities:
-            raise UsageError("modalities is a list of 'text' and 'speech'")
-        for modality in self.modalities:
-            if modality not in MODALITIES:
-                raise UsageError(f"there is no modality {modality!r}: {did_you_mean(modality, MODALITIES)}")
+        check_modalities(self.modalities)
 
     @property
     def audio(self) -> bool:
@@ -136,11 +133,9 @@ def chosen_languages(given: Sequence[str] | None) -> list[str]:
     """
     if given is None:
         return []
-    if isinstance(given, str):
-        raise UsageError(f"languages is a list, as in [{given!r}]")
+    check_languages(given)
     chosen = [codes.fleurs(code) for code in given]
-    if not chosen or len(set(chosen)) < len(chosen):
-        raise UsageError(f"languages {list(given)} names one twice, or none")
+    check_languages(chosen)
     return chosen
 
 
@@ -164,14 +159,25 @@ def pick_languages(corpus: str, given: Sequence[str] | None, known: Mapping[str,
     """
     if given is None:
         return list(known)
-    if isinstance(given, str):
-        raise UsageError(f"languages is a list, as in [{given!r}]")
+    check_languages(given)
     chosen: list[str] = []
     for code in given:
-        own = next((own for own in known if same_language(code, own)), None)
-        if own is None:
+        match = next((own for own in known if same_language(code, own)), None)
+        if match is None:
             raise UsageError(f"corpus {corpus!r} has no language {code!r}: {did_you_mean(code, known)}")
-        chosen.append(own)
-    if not chosen or len(set(chosen)) < len(chosen):
-        raise UsageError(f"languages {list(given)} names one twice, or none")
+        chosen.append(match)
+    check_languages(chosen)
     return chosen
+
+
+def data_folder(corpus: str, path: Path) -> Path:
+    """Return the folder of a local copy.
+
+    Raises
+    ------
+    UsageError
+        If it is no folder.
+    """
+    if not path.is_dir():
+        raise UsageError(f"corpus {corpus!r}: {path} is no folder")
+    return path

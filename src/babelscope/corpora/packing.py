@@ -9,28 +9,24 @@ another archive, or a changed one, is packed anew.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
-import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, cast
 
 from babelscope.audio import SAMPLE_RATE, decode
 from babelscope.cache import cache_folder, sha256_of, write_atomically
-from babelscope.errors import BabelscopeError, DataError
-from babelscope.fetch.archives import MAX_ENTRIES, MAX_MEMBER_BYTES, Unpacked, is_safe_name
+from babelscope.errors import DataError
+from babelscope.fetch import archives
+from babelscope.fetch.archives import is_safe_name
 
 #: All members of one archive together. A split of FLEURS for training has up to some 10 GB.
 MAX_TOTAL_BYTES = 64 * 2**30
 
 _INDEX = "index.json"
 _FORMAT = 1
-_CHUNK = 2**20
 
 #: Name and content of recordings, one after the other.
 Members = Iterable[tuple[str, bytes]]
@@ -86,18 +82,17 @@ def pack(
         If the archive is missing or damaged, or the disk is full; nothing is kept then.
     """
     place = cache_folder() / "corpora" / folder
-    parts = [digest] if digest else [_digest(place, source) for source in sources]
-    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+    digests = [digest] if digest else [_digest(place, source) for source in sources]
+    key = hashlib.sha256("\0".join(digests).encode()).hexdigest()[:16]
     path = place / f"{label}-{key}.zip"
-    found = packed_before(path)
-    if found is not None:
-        return found
+    if (packed := packed_before(path)) is not None:
+        return packed
     name = sources[0].name + (f" and {len(sources) - 1} more" if len(sources) > 1 else "")
     write_atomically(path, lambda temporary: _write(temporary, str(sources[0].parent / name), read()))
-    found = packed_before(path)
-    if found is None:
+    packed = packed_before(path)
+    if packed is None:
         raise DataError(f"{path} cannot be read back: the disk may be damaged")
-    return found
+    return packed
 
 
 def packed_before(path: Path) -> Packed | None:
@@ -121,38 +116,8 @@ def read_tar_gz(path: Path) -> Iterator[tuple[str, bytes]]:
     DataError
         If the archive is missing, damaged, or exceeds the limits of this module.
     """
-
-    def refused(why: str) -> DataError:
-        return DataError(f"archive {path} is refused: {why}")
-
-    try:
-        with path.open("rb") as raw, gzip.open(raw) as handle:
-            unpacked = Unpacked(
-                cast(IO[bytes], handle), path.stat().st_size, MAX_TOTAL_BYTES, MAX_MEMBER_BYTES + 2 * _CHUNK, refused
-            )
-            total = 0
-            with tarfile.open(fileobj=cast(IO[bytes], unpacked), mode="r|") as archive:
-                for count, entry in enumerate(archive):
-                    unpacked.entry()
-                    if not entry.isreg():
-                        continue
-                    total += entry.size
-                    if count >= MAX_ENTRIES or entry.size > MAX_MEMBER_BYTES or total > MAX_TOTAL_BYTES:
-                        raise DataError(f"archive {path} holds more than is allowed (at {entry.name!r}): refused")
-                    member = cast(IO[bytes], archive.extractfile(entry))
-                    data = member.read(entry.size)
-                    if len(data) != entry.size:
-                        raise DataError(f"archive {path} is cut short at {entry.name!r}: get it again")
-                    yield PurePosixPath(entry.name).name, data
-                    unpacked.entry()
-            while unpacked.read(_CHUNK):  # to the end, where the checksum stands
-                pass
-    except FileNotFoundError:
-        raise DataError(f"archive {path} does not exist") from None
-    except BabelscopeError:
-        raise
-    except (tarfile.TarError, zlib.error, EOFError, IndexError, MemoryError, OSError, ValueError) as error:
-        raise DataError(f"archive {path} is damaged or cannot be read ({error}): get it again") from error
+    for name, data in archives.read_tar_gz(path, most=MAX_TOTAL_BYTES, error=DataError, remedy="get it again"):
+        yield PurePosixPath(name).name, data
 
 
 def _digest(place: Path, source: Path) -> str:

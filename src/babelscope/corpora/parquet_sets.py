@@ -25,12 +25,12 @@ from babelscope import languages as codes
 from babelscope.audio import SAMPLE_RATE
 from babelscope.cache import cache_folder, write_atomically
 from babelscope.corpora.corpus import MODALITIES, Corpus
-from babelscope.corpora.hub_splits import HubSplits
-from babelscope.corpora.options import Broken, Choice, chosen_languages, chosen_splits
+from babelscope.corpora.options import Broken, Choice, chosen_splits
 from babelscope.corpora.packing import Members, Packed, pack
 from babelscope.corpora.parquet import read_rows, silent_columns
 from babelscope.corpora.readings import Row, Split, assemble, in_zip
-from babelscope.errors import BabelscopeError, DataError, FetchError, UsageError
+from babelscope.corpora.splits import HubSplits, read_splits
+from babelscope.errors import BabelscopeError, DataError, FetchError
 from babelscope.fetch.hub import cached_hub_file, download_hub_file, hub_listing, kept_by_huggingface
 from babelscope.fetch.progress import Progress
 
@@ -139,31 +139,18 @@ def load_set(
     """
     choice = Choice(which.corpus, recording, others, broken, truncated, modalities)
     wanted = chosen_splits(which.corpus, splits, which.splits)
-    chosen = chosen_languages(languages)
-    root = None if path is None else Path(path)
-    if root is None and not chosen:
-        raise UsageError(f"corpus {which.corpus!r} from the hub needs languages: one is up to some gigabytes")
-    if root is not None:
-        if not root.is_dir():
-            raise UsageError(f"corpus {which.corpus!r}: {root} is no folder")
-        chosen = chosen or _present(which, root, wanted)
     problems = Broken(broken)
-    hub = HubSplits(which.corpus, revision, progress)
-    labels: dict[str, dict[str, Any]] = {}
-    read: dict[str, list[Split]] = {}
-    for language in chosen:
-        for split in wanted:
-            if root is not None:
-                files = _local(which, root, language, split)
-                packed = _packed(which, language, split, files) if choice.audio else None
-                source = files[0].parent
-            else:
-                kept = hub.get(language, split, ".parquet", choice.audio, _fetching(which, hub, language, split))
-                files, packed, source = [kept.rows], kept.packed, Path(which.patterns(language, split)[0])
-            rows = _rows(which, files, language, split, problems, labels)
-            locate = in_zip(packed, source) if choice.audio and packed is not None else None
-            read.setdefault(language, []).append(Split(rows, locate))
-    said = [f"{which.repository} at {', '.join(sorted(hub.commits))}."] if root is None else []
+    reader = _Reader(which, choice.audio, problems)
+    read, said = read_splits(
+        which.corpus,
+        which.repository,
+        reader,
+        None if path is None else Path(path),
+        languages=languages,
+        splits=wanted,
+        revision=revision,
+        progress=progress,
+    )
     return assemble(
         read,
         choice,
@@ -172,44 +159,58 @@ def load_set(
         licence=which.licence,
         attribution=which.attribution,
         notes=[*said, *which.notes],
-        labels=labels,
+        labels=reader.labels,
     )
 
 
-def _present(which: ParquetSet, root: Path, splits: Sequence[str]) -> list[str]:
-    present = [
-        each.fleurs
-        for each in codes.LANGUAGES
-        if all(any(_files(root, pattern) for pattern in which.patterns(each.fleurs, split)) for split in splits)
-    ]
-    if not present:
-        raise UsageError(
-            f"corpus {which.corpus!r}: {root} has no language with {' and '.join(splits)} (looked for "
-            f"{root / which.patterns('en_us', splits[0])[0]}): name the folder of the data set"
-        )
-    return present
+@dataclass(frozen=True)
+class _Reader:
+    """Reads splits of a data set; see :class:`babelscope.corpora.splits.SplitReader`."""
+
+    which: ParquetSet
+    audio: bool
+    broken: Broken
+    labels: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def looked_for(self, root: Path, language: str, split: str) -> Path:
+        return root / self.which.patterns(language, split)[0]
+
+    def has(self, root: Path, language: str, split: str) -> bool:
+        return bool(self._files(root, language, split))
+
+    def _files(self, root: Path, language: str, split: str) -> list[Path]:
+        return next(filter(None, (_matching(root, each) for each in self.which.patterns(language, split))), [])
+
+    def local(self, root: Path, language: str, split: str) -> Split:
+        files = self._files(root, language, split)
+        if not files:
+            raise DataError(
+                f"corpus {self.which.corpus!r}, language {language!r} has no split {split!r}: "
+                f"{self.looked_for(root, language, split)} is missing"
+            )
+        packed = _packed(self.which, language, split, _complete(files)) if self.audio else None
+        return self._split(files, packed, files[0].parent, language, split)
+
+    def remote(self, hub: HubSplits, language: str, split: str) -> Split:
+        kept = hub.get(language, split, ".parquet", self.audio, _fetching(self.which, hub, language, split))
+        source = Path(self.which.patterns(language, split)[0])
+        return self._split([kept.rows], kept.packed, source, language, split)
+
+    def _split(self, files: list[Path], packed: Packed | None, source: Path, language: str, split: str) -> Split:
+        rows = _rows(self.which, _complete(files), language, split, self.broken, self.labels)
+        return Split(rows, None if packed is None else in_zip(packed, source))
 
 
-def _files(root: Path, pattern: str) -> list[Path]:
+def _matching(root: Path, pattern: str) -> list[Path]:
     return sorted(path for path in root.glob(pattern) if path.is_file())
-
-
-def _local(which: ParquetSet, root: Path, language: str, split: str) -> list[Path]:
-    patterns = which.patterns(language, split)
-    files = next(filter(None, (_files(root, pattern) for pattern in patterns)), [])
-    if not files:
-        raise DataError(
-            f"corpus {which.corpus!r}, language {language!r} has no split {split!r}: {root / patterns[0]} is missing"
-        )
-    return _complete(files)
 
 
 def _complete(files: list[Path]) -> list[Path]:
     """Refuse files of which some are missing, as their names tell: ``test-00000-of-00003.parquet``."""
-    told = _SHARDS.search(files[0].name)
-    if told and int(told[1]) != len(files):
+    shards = _SHARDS.search(files[0].name)
+    if shards and int(shards[1]) != len(files):
         raise DataError(
-            f"{files[0].parent} has {len(files)} files like {files[0].name}, of {int(told[1])}: get the rest"
+            f"{files[0].parent} has {len(files)} files like {files[0].name}, of {int(shards[1])}: get the rest"
         )
     return files
 
@@ -222,7 +223,7 @@ def _rows(
     broken: Broken,
     labels: dict[str, dict[str, Any]],
 ) -> list[Row]:
-    found: dict[str, tuple[str, Spoken]] = {}
+    sentences: dict[str, tuple[str, Spoken]] = {}
     for path in files:
         for number, fields in enumerate(read_rows(path, which.needed, sound=False), 1):
             where = f"{path}, row {number}"
@@ -233,13 +234,13 @@ def _rows(
                 own = labels.setdefault(spoken.sentence, {})
                 for name, value in spoken.labels.items():
                     own.setdefault(name, value)
-                before = found.get(spoken.sentence)
+                before = sentences.get(spoken.sentence)
                 if before is None:
-                    found[spoken.sentence] = (where, spoken)
+                    sentences[spoken.sentence] = (where, spoken)
                 elif spoken.cluster is not None and spoken.cluster < (before[1].cluster or spoken.cluster):
-                    found[spoken.sentence] = (before[0], replace(before[1], cluster=spoken.cluster))
+                    sentences[spoken.sentence] = (before[0], replace(before[1], cluster=spoken.cluster))
     rows: list[Row] = []
-    for where, spoken in found.values():
+    for where, spoken in sentences.values():
         text = " ".join(spoken.text.split())
         for clip in spoken.clips:
             reader = " ".join(filter(None, (language, clip.gender, clip.speaker)))
@@ -307,7 +308,7 @@ def _fetching(
             beside = kept_by_huggingface(which.repository, wanted, revision=hub.revision)
             if beside is None:
                 raise
-            commit, files = beside.commit, _complete(_files(beside.path, wanted[0]))
+            commit, files = beside.commit, _complete(_matching(beside.path, wanted[0]))
         else:
             files = []
             for name, file in sorted(listed.items()):

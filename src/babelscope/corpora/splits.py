@@ -1,17 +1,24 @@
-"""Splits of a data set on the hub, each kept in the cache: its rows, its recordings packed, and a record of both."""
+"""Data sets with a file for each language and split: read from a local copy, or from the hub through the cache.
+
+A split from the hub is kept in the cache: its rows, its recordings packed, and a record of both.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import filelock
 
+from babelscope import languages as codes
 from babelscope.cache import cache_folder, naming_the_disk, write_atomically
+from babelscope.corpora.options import chosen_languages, data_folder
 from babelscope.corpora.packing import Packed, packed_before
+from babelscope.corpora.readings import Split
 from babelscope.errors import UsageError
 from babelscope.fetch.archives import is_safe_name
 from babelscope.fetch.progress import Progress, SilentProgress, TerminalProgress
@@ -94,8 +101,8 @@ class HubSplits:
 
     def _recorded(self, rows: Path, record: Path, audio: bool) -> Kept | None:
         try:
-            told = json.loads(record.read_text(encoding="utf-8"))
-            commit, name = str(told["commit"]), told["packed"]
+            entry = json.loads(record.read_text(encoding="utf-8"))
+            commit, name = str(entry["commit"]), entry["packed"]
             packed = packed_before(cache_folder() / "corpora" / self.name / name) if audio and name else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -108,3 +115,78 @@ class HubSplits:
         line = json.dumps({"commit": commit, "packed": packed.path.name if packed else None}) + "\n"
         write_atomically(record, lambda temporary: temporary.write_text(line, encoding="utf-8"))
         return Kept(commit, rows, packed)
+
+
+class SplitReader(Protocol):
+    """How one data set's splits are read."""
+
+    def looked_for(self, root: Path, language: str, split: str) -> Path:
+        """Return the file by which a local copy has a split, for messages."""
+
+    def has(self, root: Path, language: str, split: str) -> bool:
+        """Return whether a local copy has a split."""
+
+    def local(self, root: Path, language: str, split: str) -> Split:
+        """Read a split of a local copy."""
+
+    def remote(self, hub: HubSplits, language: str, split: str) -> Split:
+        """Read a split from the hub."""
+
+
+def read_splits(
+    corpus: str,
+    repository: str,
+    reader: SplitReader,
+    path: Path | None,
+    *,
+    languages: Sequence[str] | None,
+    splits: Sequence[str],
+    revision: str,
+    progress: bool,
+) -> tuple[dict[str, list[Split]], list[str]]:
+    """Read splits of some languages.
+
+    Parameters
+    ----------
+    corpus, repository : str
+        The data set's name here, and on the hub.
+    reader : SplitReader
+    path : Path or None
+        A local copy; the hub if None.
+    languages : sequence of str or None
+        In any code; all that the local copy has if None.
+    splits : sequence of str
+    revision : str
+        Of the data set on the hub.
+    progress : bool
+        Whether downloads are shown on the error stream.
+
+    Returns
+    -------
+    splits : dict
+        FLEURS code to the splits of the language, in order.
+    notes : list of str
+        The commit on the hub, if it was read from there.
+
+    Raises
+    ------
+    UsageError
+        If the local copy has no such language, or none is given for the hub.
+    """
+    chosen = chosen_languages(languages)
+    if path is None:
+        if not chosen:
+            raise UsageError(f"corpus {corpus!r} from the hub needs languages: one is up to several gigabytes")
+        hub = HubSplits(corpus, revision, progress)
+        read = {language: [reader.remote(hub, language, split) for split in splits] for language in chosen}
+        return read, [f"{repository} at {', '.join(sorted(hub.commits))}."]
+    root = data_folder(corpus, path)
+    chosen = chosen or [
+        known.fleurs for known in codes.LANGUAGES if all(reader.has(root, known.fleurs, split) for split in splits)
+    ]
+    if not chosen:
+        raise UsageError(
+            f"corpus {corpus!r}: {root} has no language with {' and '.join(splits)} (looked for "
+            f"{reader.looked_for(root, 'en_us', splits[0])}): name the folder of the data set"
+        )
+    return {language: [reader.local(root, language, split) for split in splits] for language in chosen}, []
