@@ -25,14 +25,16 @@ DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 
 #: What a page takes as the reader's own: one line that makes it up.
+RESULTS = (
+    "import babelscope, babelscope.testing as made\n"
+    "for name, share in (('first', 0.7), ('second', 0.4)):\n"
+    "    folder, planted = f'results/{name}', {'p': made.Planted(meaning=share)}\n"
+    "    store = made.planted_activations(f'{folder}/activations.zarr', planted)\n"
+    "    babelscope.compare(store, ['retrieval']).save(folder)\n"
+)
 GIVEN = {
-    "leaderboard": (
-        "import babelscope, babelscope.testing as made\n"
-        "for name, share in (('first', 0.7), ('second', 0.4)):\n"
-        "    folder, planted = f'results/{name}', {'p': made.Planted(meaning=share)}\n"
-        "    store = made.planted_activations(f'{folder}/activations.zarr', planted)\n"
-        "    babelscope.compare(store, ['retrieval']).save(folder)\n"
-    ),
+    "leaderboard": RESULTS,
+    "trackers": RESULTS,
     "which-number": "import numpy; text, speech = numpy.random.default_rng(0).normal(size=(2, 60, 8))\n",
 }
 

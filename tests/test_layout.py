@@ -60,16 +60,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runs": BELOW | {"capture", "gaps", "report"},
     "mteb_adapter": BELOW | {"corpora", "models", "search"},
     "publishing": BELOW | {"gaps"},
+    "tracking": BELOW | {"gaps", "report", "monitor", "publishing"},
     "preflight": BELOW | {"corpora", "models", "similarity", "gaps"},
     "study": BELOW
     | {"corpora", "models", "capture", "similarity", "engines", "gaps", "report", "preflight"}
-    | {"neurons", "tokens", "interventions", "lens", "sections"},
+    | {"neurons", "tokens", "interventions", "lens", "sections", "tracking"},
     "corpus_check": BELOW | {"corpora", "preflight", "study"},
     "forecast": BELOW | {"corpora", "models", "capture", "sections", "study"},
     "cli": BELOW
     | {"verification"}
     | {"corpora", "models", "capture", "similarity", "engines", "gaps", "report"}
-    | {"study", "forecast", "search", "check", "runs", "corpus_check", "publishing"},
+    | {"study", "forecast", "search", "check", "runs", "corpus_check", "publishing", "tracking"},
     "testing": BELOW
     | {"sides", "verification"}
     | {"corpora", "models", "capture", "similarity", "gaps", "report", "study"},

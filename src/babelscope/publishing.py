@@ -118,14 +118,20 @@ def contents(folder: Path | str, repository: str) -> dict[str, bytes]:
     _check_name(repository)
     folder = Path(folder)
     result = Result.load(folder)
-    files = {
-        path.relative_to(folder).as_posix(): path.read_bytes()
+    files = {name: path.read_bytes() for name, path in published_files(folder).items()}
+    index = yaml.safe_dump(model_index(result), sort_keys=False, allow_unicode=True)
+    return {"README.md": card(result, repository).encode(), **files, "model-index.yml": index.encode()}
+
+
+def published_files(folder: Path | str) -> dict[str, Path]:
+    """Return the files of a result that may be published, by name: neither activations, texts nor recordings."""
+    folder = Path(folder)
+    return {
+        path.relative_to(folder).as_posix(): path
         for pattern in _PUSHED
         for path in sorted(folder.glob(pattern))
         if path.is_file() and not path.name.startswith(".")
     }
-    index = yaml.safe_dump(model_index(result), sort_keys=False, allow_unicode=True)
-    return {"README.md": card(result, repository).encode(), **files, "model-index.yml": index.encode()}
 
 
 def _check_name(repository: str) -> None:
@@ -211,4 +217,4 @@ def _plain(value: object) -> str:
     return text
 
 
-__all__ = ["DataError", "card", "contents", "model_index", "open_result", "push_result"]
+__all__ = ["DataError", "card", "contents", "model_index", "open_result", "published_files", "push_result"]

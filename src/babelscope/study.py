@@ -66,6 +66,7 @@ from babelscope.sections import SECTIONS, Material, add_sections, check_sections
 from babelscope.similarity import MEASURES, parse_measure
 from babelscope.similarity.blocks import BlockExecutor
 from babelscope.tokens import TokenOptions
+from babelscope.tracking import Logged, TrackingOptions, check_trackers, replaced, track
 
 #: The option by which keys of a study are given on the command line.
 SET = "--set"
@@ -244,6 +245,7 @@ class Study(_Table):
     )
     tasks: TaskOptions | None = Field(None, description="tasks that are scored by nearest neighbour: topics, questions")
     lens: LensOptions | None = Field(None, description="what positions of speech read as in the model's vocabulary")
+    tracking: TrackingOptions | None = Field(None, description="trackers to which the finished study is logged")
 
     @field_validator("controls")
     @classmethod
@@ -287,6 +289,9 @@ class Study(_Table):
         if corpus.path is not None:
             corpus = corpus.model_copy(update={"path": folder / corpus.path.expanduser()})
         model, *others = (_beside_the_study(table, folder) for table in (study.model, *study.baselines))
+        tracking = study.tracking
+        if tracking is not None and tracking.folder is not None:
+            tracking = tracking.model_copy(update={"folder": folder / tracking.folder.expanduser()})
         store = study.store if study.store is None or is_url(study.store) else str(folder / study.store)
         tokens = study.tokens
         if tokens is not None and tokens.timings is not None:
@@ -297,6 +302,7 @@ class Study(_Table):
                 "model": model,
                 "baselines": others,
                 "tokens": tokens,
+                "tracking": tracking,
                 "output": folder / study.output,
                 "store": store,
             }
@@ -315,10 +321,11 @@ class Study(_Table):
         replicas: int | None = None,
         device: str | None = None,
         languages: Sequence[str] | None = None,
+        trackers: Sequence[str] | None = None,
     ) -> Study:
         """Return the study with another model, weights, corpus's place, output or engine; None leaves each as it is.
 
-        `device` is that of the baselines too.
+        `device` is that of the baselines too. `trackers` are instead of those of the study; ``["none"]`` is without.
 
         Raises
         ------
@@ -348,7 +355,7 @@ class Study(_Table):
         table, *others = (one.model_copy(update=asked) for one in (table, *others))
         return self.model_copy(
             update={"model": table, "baselines": others, "corpus": corpus, "output": output or self.output}
-            | {"skip_bad": skip_bad or self.skip_bad}
+            | {"skip_bad": skip_bad or self.skip_bad, "tracking": replaced(self.tracking, trackers)}
             | told
         )
 
@@ -496,7 +503,7 @@ def _first_problem(error: ValidationError) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         tables: dict[str, type[BaseModel]] = {"corpus": CorpusTable, "model": ModelTable, "baselines": ModelTable}
-        tables |= SECTION_TABLES
+        tables |= {**SECTION_TABLES, "tracking": TrackingOptions}
         table = tables.get(str(problem["loc"][0]), Study) if len(problem["loc"]) > 1 else Study
         return f"{key}: there is no such key; {did_you_mean(str(problem['loc'][-1]), table.model_fields)}"
     if problem["type"] == "missing":
@@ -539,12 +546,13 @@ def comparing(settings: Mapping[str, Any]) -> Study:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a study left: its result, its report, and where everything is."""
+    """What a study left: its result, its report, where everything is, and what became of logging it to trackers."""
 
     result: Result
     report: Path
     folder: Path
     seconds: float
+    logged: Sequence[Logged] = ()
 
 
 def check_start(study: Study, *, compared: bool = True) -> list[Model]:
@@ -569,6 +577,8 @@ def check_start(study: Study, *, compared: bool = True) -> list[Model]:
     if compared and study.corpus.n is not None:
         _check_measures(study, study.corpus.n, "corpus.n")
     check_output(study.output)
+    if study.tracking is not None and compared:
+        check_trackers(study.tracking.to)
     if study.engine != "local":  # weights and devices are other machines'
         return []
     tables = (study.model, *study.baselines)
@@ -888,7 +898,11 @@ def run(
             tell("writing the report", 0, 0)
             report = write_report(result, study.output)
             _write_listening_page(result, corpus, study)
-    return Outcome(result, report, study.output, time.monotonic() - started)
+    logged: list[Logged] = []
+    if study.tracking is not None:
+        tell("logging", 0, 0)
+        logged = track(study.output, study.tracking, again=False)
+    return Outcome(result, report, study.output, time.monotonic() - started, logged)
 
 
 def _write_listening_page(result: Result, corpus: Corpus, study: Study) -> None:
@@ -1124,6 +1138,7 @@ def _scored(
 def describe_keys() -> list[tuple[str, str]]:
     """Return every key of a study file with what it means, for help texts."""
     tables: dict[str, type[BaseModel]] = {"corpus": CorpusTable, "model": ModelTable, **SECTION_TABLES}
+    tables["tracking"] = TrackingOptions
     rows = [(name, field.description or "") for name, field in Study.model_fields.items() if name not in tables]
     for prefix, table in tables.items():
         rows += [(f"{prefix}.{name}", field.description or "") for name, field in table.model_fields.items()]

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from babelscope.cache import write_atomically
-from babelscope.cli.console import out, records, say, say_json, say_where
+from babelscope.cli.console import note, out, records, say, say_json, say_where
 from babelscope.cli.program import RESULTS, AsJson, command
 from babelscope.errors import UsageError
 
@@ -67,6 +67,30 @@ def push(
             say(f"{name}: {len(content) / 1e3:.1f} kB")
         return
     say(f"Pushed: {push_result(folder, repository, private=private)}")
+
+
+@command(panel=RESULTS)
+def track(
+    folder: Annotated[Path, typer.Argument(help="Folder with result.json and scores.parquet.")],
+    to: Annotated[list[str], typer.Option("--to", help="wandb, tensorboard or mlflow; repeat for more.")],
+    project: Annotated[
+        str, typer.Option("--project", help="The project in Weights & Biases, the experiment in MLflow.")
+    ] = "babelscope",
+) -> None:
+    """Log a result to trackers: provenance, curves along the model, headline numbers, report and tables.
+
+    Each is found and signed in to as its own programs do it, by WANDB_API_KEY or MLFLOW_TRACKING_URI for example.
+
+    Example: babelscope track results/first --to tensorboard
+    """
+    from babelscope.tracking import options_for
+    from babelscope.tracking import track as track_result
+
+    outcomes = track_result(folder, options_for(to, project))
+    for outcome in outcomes:
+        (note if outcome.error else say)(str(outcome))
+    if any(outcome.error for outcome in outcomes):
+        raise typer.Exit(1)
 
 
 def _heard(result: Any, folder: Path, corpus_path: Path | None) -> Any:

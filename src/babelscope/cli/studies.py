@@ -13,6 +13,7 @@ import typer
 
 from babelscope.cli.completion import languages_of, model_names, presets, study_names
 from babelscope.cli.console import (
+    note,
     out,
     say,
     say_json,
@@ -71,6 +72,13 @@ EngineName = Annotated[
 ]
 Address = Annotated[
     str | None, typer.Option("--address", help="Of the Ray cluster to join; this machine alone if left out.")
+]
+Track = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--track",
+        help="Log the result to wandb, tensorboard or mlflow; repeat for more; none: not to those of the study either.",
+    ),
 ]
 Replicas = Annotated[
     int | None, typer.Option("--replicas", min=1, help="How many copies of the model a Ray cluster runs.")
@@ -154,6 +162,7 @@ def run(
     engine: EngineName = None,
     address: Address = None,
     replicas: Replicas = None,
+    tracker: Track = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a study from its corpus to its report. Stopped at any moment, it resumes from there when run again.
@@ -175,6 +184,7 @@ def run(
         engine=engine,
         replicas=replicas,
         device=device,
+        trackers=tracker,
     )
     if not dry_run:
         _run(chosen, overwrite, address, as_json=as_json)
@@ -209,13 +219,16 @@ def _run(study: Any, overwrite: bool, address: str | None = None, *, as_json: bo
     if as_json:
         paths = {"folder": outcome.folder, "report": outcome.report}
         told = {"verdict": [str(sentence) for sentence in screen.verdict], "headline": meta["headline"]}
-        say_json({"study": study.name, **paths, "seconds": outcome.seconds, **told})
+        logged = {"logged": [asdict(each) for each in outcome.logged]} if outcome.logged else {}
+        say_json({"study": study.name, **paths, "seconds": outcome.seconds, **told, **logged})
         return
     if not volume.quiet:
         for line in verdict_lines(screen):
             out.print(line, highlight=False)
     say_left_out(meta)
     say_where(outcome.report, outcome.seconds)
+    for tracked in outcome.logged:
+        note(str(tracked))
 
 
 @command(panel=STORES)

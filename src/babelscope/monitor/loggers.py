@@ -1,7 +1,8 @@
-"""Where scalars go besides the log: a TensorBoard writer or a W&B run that the training script has, or a function."""
+"""Where scalars go besides the log: a training script's TensorBoard writer, W&B run, MLflow run or function."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,6 +15,17 @@ Logger = Callable[[Mapping[str, float], int], object]
 STEP = "babelscope/step"
 
 
+def metric_name(name: str) -> str:
+    """Return a name that every tracker takes: ``svcca(variance=0.9)`` is ``svcca_variance_0.9``."""
+    return re.sub(r"_(?=/|$)", "", re.sub(r"[^-/\w.]+", "_", name))
+
+
+def _leaves(scalars: Mapping[str, float]) -> dict[str, float]:
+    """Return scalars by names none of which lies below another: MLflow may keep each in a file."""
+    above = {name.rpartition("/")[0] for name in scalars}
+    return {metric_name(f"{name}/value" if name in above else name): value for name, value in scalars.items()}
+
+
 def logger_of(given: Any) -> Logger:
     """Return how to log to what was given.
 
@@ -21,7 +33,8 @@ def logger_of(given: Any) -> Logger:
     ----------
     given : object
         A TensorBoard writer (anything with ``add_scalar(name, value, step)``), a W&B run (anything with ``log`` and
-        ``define_metric``), or a function of scalars by name and the step.
+        ``define_metric``), the module ``mlflow`` (anything with ``log_metrics``), or a function of scalars by name and
+        the step.
 
     Raises
     ------
@@ -34,10 +47,12 @@ def logger_of(given: Any) -> Logger:
         given.define_metric(STEP)
         given.define_metric("babelscope/*", step_metric=STEP)
         return lambda scalars, step: given.log({**scalars, STEP: step})
+    if hasattr(given, "log_metrics"):
+        return lambda scalars, step: given.log_metrics(_leaves(scalars), step=step)
     if callable(given):
         logger: Logger = given
         return logger
     raise UsageError(
-        f"to: {type(given).__name__} is no TensorBoard writer (add_scalar), no W&B run (log) and no function of "
-        "(scalars, step)"
+        f"to: {type(given).__name__} is no TensorBoard writer (add_scalar), no W&B run (log), not mlflow (log_metrics) "
+        "and no function of (scalars, step)"
     )
