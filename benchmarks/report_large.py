@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "report"))
 
 from babelscope.report import write_report
-from chromium import CHROMIUM, Browser
+from browsing import PROGRAM, Watched, chromium
 from synthetic import MEASURES, synthetic_result
 from synthetic_tables import crossed, with_tables
 
@@ -58,24 +58,26 @@ def main() -> None:
         page = write_report(result, folder, figures=False)
         print(f"written in {time.perf_counter() - start:.1f} s ({time.process_time() - computed:.1f} s of one core)")
         print(f"size: {page.stat().st_size / 1e6:.2f} MB")
-        if CHROMIUM is None:
+        if PROGRAM is None:
             print("no Chromium here: nothing was opened")
             return
-        with Browser() as browser:
-            browser.call("Performance.enable", timeDomain="threadTicks")
-            browser.open(page)
-            timing = browser.evaluate(
+        with chromium() as browser:
+            watched = Watched(browser)
+            session = watched.page.context.new_cdp_session(watched.page)
+            session.send("Performance.enable", {"timeDomain": "threadTicks"})
+            watched.page.goto(page.resolve().as_uri())
+            timing = watched.page.evaluate(
                 "(() => { const t = performance.getEntriesByType('navigation')[0];"
                 " return [t.domInteractive, t.domContentLoadedEventEnd, t.loadEventEnd]; })()"
             )
-            metrics = {one["name"]: one["value"] for one in browser.call("Performance.getMetrics")["metrics"]}
+            metrics = {one["name"]: one["value"] for one in session.send("Performance.getMetrics")["metrics"]}
             print(f"interactive: {timing[1] / 1000:.2f} s, loaded: {timing[2] / 1000:.2f} s")
             print(
                 f"busy: {metrics['TaskDuration']:.2f} s (script {metrics['ScriptDuration']:.2f} s, "
                 f"layout and style {metrics['LayoutDuration'] + metrics['RecalcStyleDuration']:.2f} s)"
             )
-            print(f"first figure of the evidence (with Vega): {browser.evaluate(UNFOLD):.0f} ms")
-            assert not browser.errors, browser.errors
+            print(f"first figure of the evidence (with Vega): {watched.page.evaluate(UNFOLD):.0f} ms")
+            assert not watched.errors, watched.errors
 
 
 if __name__ == "__main__":

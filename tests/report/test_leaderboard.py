@@ -20,7 +20,7 @@ from babelscope.gaps.paired import paired
 from babelscope.report.leaderboard import PAIRS, SCORES, render, sections
 from babelscope.runs import runs_below
 from babelscope.testing import Planted, planted_activations
-from chromium import CHROMIUM, Browser
+from browsing import Watched, chromium, needs_chromium
 
 LANGUAGES = ("en", "es", "fr")
 GOOD, BAD = {"p0": Planted(meaning=0.7)}, {"p0": Planted(meaning=0.3)}
@@ -188,34 +188,36 @@ def test_names_from_results_are_no_markup(folder: Path) -> None:
     assert "<script>alert" not in page and "<b>corpus" not in page and "&lt;script&gt;" in page
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@needs_chromium
 def test_the_page_sorts_without_network_or_errors(folder: Path, tmp_path: Path) -> None:
     page = tmp_path / "leaderboard.html"
     page.write_text(render(leaderboard(loaded(folder, "good", "bad"))), encoding="utf-8")
     order = "[...document.querySelector('tbody').rows].map(row => row.cells[0].firstChild.textContent.trim()).join()"
-    with Browser() as browser:
-        browser.open(page)
-        assert browser.evaluate(order) == "good,bad"
-        browser.evaluate("document.querySelectorAll('thead button')[1].click()")
-        assert browser.evaluate(order) == "bad,good"
-        assert browser.evaluate("document.querySelector('th[aria-sort]').getAttribute('aria-sort')") == "ascending"
-        browser.evaluate("document.querySelectorAll('thead button')[0].click()")
-        assert browser.evaluate(order) == "bad,good"
-        browser.evaluate("document.querySelectorAll('thead button')[0].click()")
-        assert browser.evaluate(order) == "good,bad"
-        assert browser.errors == [] and browser.requests == [page.as_uri()]
+    with chromium() as browser:
+        watched = Watched(browser, page)
+        assert watched.page.evaluate(order) == "good,bad"
+        watched.page.evaluate("document.querySelectorAll('thead button')[1].click()")
+        assert watched.page.evaluate(order) == "bad,good"
+        assert watched.page.evaluate("document.querySelector('th[aria-sort]').getAttribute('aria-sort')") == "ascending"
+        watched.page.evaluate("document.querySelectorAll('thead button')[0].click()")
+        assert watched.page.evaluate(order) == "bad,good"
+        watched.page.evaluate("document.querySelectorAll('thead button')[0].click()")
+        assert watched.page.evaluate(order) == "good,bad"
+        assert watched.errors == [] and watched.requests == [page.as_uri()]
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@needs_chromium
 def test_the_page_is_accessible(folder: Path, tmp_path: Path) -> None:
     axe = pytest.importorskip("axe_core_python")
     page = tmp_path / "leaderboard.html"
     page.write_text(render(leaderboard(loaded(folder, "good", "bad"))), encoding="utf-8")
-    with Browser() as browser:
-        browser.open(page)
-        browser.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
-        browser.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8"))
-        found = browser.evaluate("axe.run().then(run => run.violations.map(one => one.id + ': ' + one.help).join())")
+    with chromium() as browser:
+        watched = Watched(browser, page)
+        watched.page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
+        watched.page.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8"))
+        found = watched.page.evaluate(
+            "axe.run().then(run => run.violations.map(one => one.id + ': ' + one.help).join())"
+        )
     assert found == ""
 
 

@@ -325,6 +325,8 @@ def _difference_row(
     both: tuple[str, str], kind: str, measure: str, group: str, contrast: Contrast, holds_for: str
 ) -> dict[str, Any]:
     known = np.isfinite(contrast.error) and contrast.error > NOTHING
+    # The weighted sum of equal scores is rounded away from 0 where a processor fuses its products and sums.
+    same = not known and abs(contrast.value) < NOTHING
     low, high = contrast.interval() if known else (np.nan, np.nan)
     return {
         "kind": kind,
@@ -332,7 +334,7 @@ def _difference_row(
         "first": both[0],
         "second": both[1],
         "group": group,
-        "difference": contrast.value,
+        "difference": 0.0 if same else contrast.value,
         "low": low,
         "high": high,
         "p": contrast.p if known else np.nan,

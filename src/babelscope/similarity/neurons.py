@@ -144,6 +144,10 @@ class CentroidGap(Measure):
         return (0.0, 2.0 if self.normalise else float("inf"))
 
     @property
+    def invariances(self) -> frozenset[str]:
+        return frozenset({"scale"}) if self.normalise else frozenset()
+
+    @property
     def minimum_sentences(self) -> int:
         return 1
 
