@@ -14,15 +14,12 @@ exceptions:
 from __future__ import annotations
 
 import re
-import zipfile
 from pathlib import Path
 
-import pandas as pd
-
-from babelscope.audio import seconds_of_member
-from babelscope.corpora.corpus import COLUMNS, Corpus
+from babelscope.corpora.assets import Recorded, Row, asset_corpus, recordings_in
+from babelscope.corpora.corpus import Corpus
 from babelscope.errors import DataError
-from babelscope.fetch import ASSETS, asset_folder
+from babelscope.fetch import asset_folder
 
 #: Who reads each language; the same woman reads English and Spanish.
 READERS = {"en": "Allison", "es": "Allison", "fr": "June", "it": "Carlo", "ru": "IvrvoiceRU"}
@@ -63,28 +60,16 @@ def load(*, languages: list[str] | None = None, second_reader: bool = True) -> C
         If a file of it is damaged.
     """
     folder = asset_folder("asterisk")
-    frames = []
+    rows: list[Row] = []
     for language, reader in READERS.items():
         texts = read_transcript(folder / f"{language}.txt", language)
-        frames.append(_rows(folder / f"{language}.zip", language, reader, texts))
+        recordings = recordings_in(folder / f"{language}.zip", "asterisk", wanted=texts)
+        rows += _rows(language, reader, texts, recordings)
         archive = folder / "it-menardi.zip"
         if language == "it" and second_reader and archive.is_file():
-            spoken = set(frames[-1]["sentence"])
-            shared = {sentence: text for sentence, text in texts.items() if sentence in spoken}
-            frames.append(_rows(archive, language, SECOND_READER, shared))
-    table = pd.concat(frames, ignore_index=True)
-    # By id, so that a slice of the table is the same sentences in every language; recordings keep their order.
-    table = table.sort_values("sentence", kind="stable", ignore_index=True)
-    asset = ASSETS["asterisk"]
-    corpus = Corpus(
-        table,
-        name="asterisk",
-        title="Asterisk telephone prompts, read by people",
-        licence=asset.licence,
-        attribution=asset.attribution,
-        notes=NOTES,
-        languages=list(READERS),
-    )
+            rows += _rows(language, SECOND_READER, texts, recordings_in(archive, "asterisk", wanted=recordings))
+    title = "Asterisk telephone prompts, read by people"
+    corpus = asset_corpus("asterisk", rows, title=title, notes=NOTES, languages=list(READERS))
     return corpus.select(languages=languages, complete=False) if languages is not None else corpus
 
 
@@ -133,15 +118,8 @@ def _spoken(text: str) -> str:
     return " ".join(re.sub(r"\[[^\]]*\]", " ", text).split())
 
 
-def _rows(archive: Path, language: str, reader: str, texts: dict[str, str]) -> pd.DataFrame:
-    rows = []
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            for info in opened.infolist():
-                sentence = info.filename.rpartition(".")[0]
-                if sentence in texts:
-                    seconds = seconds_of_member(info, opened)
-                    rows.append((sentence, language, texts[sentence], str(archive), info.filename, reader, seconds))
-    except (OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"recordings {archive} cannot be read ({error}): fetch 'asterisk' again") from error
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+def _rows(language: str, reader: str, texts: dict[str, str], recordings: dict[str, Recorded]) -> list[Row]:
+    return [
+        (sentence, language, texts[sentence], audio, member, reader, seconds)
+        for sentence, (audio, member, seconds) in recordings.items()
+    ]

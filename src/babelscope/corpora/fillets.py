@@ -1,8 +1,8 @@
 """The dialogues of the game Fish Fillets: acted speech in Czech and Dutch, text in a dozen languages.
 
-A level's ``dialogs_LL.lua`` is a list of ``dialogId("name", "font", "English")`` and, behind each, the translation
+A level's ``dialogs_LL.lua`` is a list of ``dialogId("name", "font", "English")`` and, after each, the translation
 ``dialogStr("text")``. ``sound/LEVEL/LL/name.ogg`` is an actor saying that. Only the two strings are read, by pattern;
-no Lua is run. The font tells who speaks: the small fish, the big fish, or one of the things that they meet.
+no Lua is run. The font identifies the speaker: the small fish, the big fish, or one of the things that they meet.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import pandas as pd
-
 from babelscope.audio import seconds_of_member
-from babelscope.corpora.corpus import COLUMNS, Corpus
-from babelscope.errors import DataError, UsageError, did_you_mean
-from babelscope.fetch import ASSETS, asset_folder
+from babelscope.corpora.assets import Recorded, Row, asset_corpus, chosen, open_archive, recordings_in
+from babelscope.corpora.corpus import Corpus
+from babelscope.errors import DataError
+from babelscope.fetch import asset_folder
 
 NOTES = (
     "Acted dialogue: shouts, jokes, effects on the voice; the things that the fish meet are not always speech.",
@@ -25,7 +24,7 @@ NOTES = (
     "The translations are free.",
 )
 
-#: Fonts of the two fish; another font is the name of who speaks.
+#: Fonts of the two fish; any other font is named after its speaker.
 _READERS = {"font_small": "small fish", "font_big": "big fish"}
 
 _STRING = r'"((?:[^"\\]|\\.)*)"'
@@ -59,39 +58,27 @@ def load(*, languages: list[str] | None = None) -> Corpus:
     """
     folder = asset_folder("fillets")
     texts = _texts(folder / "texts.zip")
-    for language in languages or ():
-        if language not in texts:
-            raise UsageError(f"corpus 'fillets' has no language {language!r}: {did_you_mean(language, texts)}")
-    wanted = languages or sorted(texts)
-    rows = []
+    wanted = chosen("fillets", languages, texts)
+    rows: list[Row] = []
     for language in wanted:
-        spoken = _spoken(folder / f"{language}.zip")
-        for sentence, (text, who) in texts[language].items():
-            audio, member, seconds = spoken.get(sentence, (None, None, float("nan")))
-            reader = None if audio is None else f"{language} {who}"
+        archive = folder / f"{language}.zip"
+        spoken = recordings_in(archive, "fillets", measure=_seconds) if archive.is_file() else {}
+        for sentence, (text, speaker) in texts[language].items():
+            audio, member, seconds = spoken.get(sentence, Recorded())
+            reader = None if audio is None else f"{language} {speaker}"
             rows.append((sentence, language, text, audio, member, reader, seconds))
-    table = pd.DataFrame(rows, columns=list(COLUMNS)).sort_values("sentence", kind="stable", ignore_index=True)
-    asset = ASSETS["fillets"]
-    return Corpus(
-        table,
-        name="fillets",
-        title="Dialogues of Fish Fillets, acted",
-        licence=asset.licence,
-        attribution=asset.attribution,
-        notes=NOTES,
-        languages=wanted,
-    )
+    return asset_corpus("fillets", rows, title="Dialogues of Fish Fillets, acted", notes=NOTES, languages=wanted)
 
 
 def read_dialogues(content: bytes, language: str) -> Iterator[tuple[str, str, str]]:
-    """Yield (name, text, who speaks) from one list of dialogues.
+    """Yield (name, text, speaker) from one list of dialogues.
 
     Parameters
     ----------
     content : bytes
         UTF-8; what cannot be decoded is replaced.
     language : str
-        In ``en`` the text is what ``dialogId`` says, otherwise what ``dialogStr`` says behind it.
+        In ``en`` the text is that of ``dialogId``, otherwise that of the ``dialogStr`` after it.
 
     Yields
     ------
@@ -110,40 +97,22 @@ def _unescaped(match: re.Match[str]) -> str:
     return " " if match[1] in "nt" else match[1]
 
 
-def _texts(archive: Path) -> dict[str, dict[str, tuple[str, str]]]:
-    """Language to sentence to (text, who speaks); the first of two lines with one name counts."""
-    found: dict[str, dict[str, tuple[str, str]]] = {}
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            for name in sorted(opened.namelist()):
-                match = _SCRIPT.fullmatch(name)
-                if match is None:
-                    continue
-                for line, text, who in read_dialogues(opened.read(name), match[2]):
-                    found.setdefault(match[2], {}).setdefault(f"{match[1]}/{line}", (text, who))
-    except (OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"dialogues {archive} cannot be read ({error}): fetch 'fillets' again") from error
-    if not found:
-        raise DataError(f"dialogues {archive} hold no line of dialogue: fetch 'fillets' again")
-    return found
+def _texts(path: Path) -> dict[str, dict[str, tuple[str, str]]]:
+    """Language to sentence to (text, speaker); the first of two lines with one name counts."""
+    texts: dict[str, dict[str, tuple[str, str]]] = {}
+    with open_archive(path, "fillets") as archive:
+        for name in sorted(archive.namelist()):
+            if match := _SCRIPT.fullmatch(name):
+                for line, text, speaker in read_dialogues(archive.read(name), match[2]):
+                    texts.setdefault(match[2], {}).setdefault(f"{match[1]}/{line}", (text, speaker))
+    if not texts:
+        raise DataError(f"dialogues {path} hold no line of dialogue: fetch 'fillets' again")
+    return texts
 
 
-def _seconds(info: zipfile.ZipInfo, opened: zipfile.ZipFile) -> float:
-    """Return how long a line is; 0 for one that comes along without a sound, which whoever listens to it is told."""
+def _seconds(info: zipfile.ZipInfo, archive: zipfile.ZipFile) -> float:
+    """Return the duration of a line; 0 for one without sound, which is an error only if it is listened to."""
     try:
-        return seconds_of_member(info, opened)
+        return seconds_of_member(info, archive)
     except DataError:
         return 0.0
-
-
-def _spoken(archive: Path) -> dict[str, tuple[str, str, float]]:
-    if not archive.is_file():
-        return {}
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            return {
-                info.filename.removesuffix(".ogg"): (str(archive), info.filename, _seconds(info, opened))
-                for info in opened.infolist()
-            }
-    except (OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"recordings {archive} cannot be read ({error}): fetch 'fillets' again") from error

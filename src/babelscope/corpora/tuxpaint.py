@@ -8,15 +8,11 @@ somebody reading that. A stamp may repeat another's name (``ladybug`` and ``lady
 from __future__ import annotations
 
 import re
-import zipfile
 from pathlib import Path
 
-import pandas as pd
-
-from babelscope.audio import seconds_of_member
-from babelscope.corpora.corpus import COLUMNS, Corpus
-from babelscope.errors import DataError, UsageError, did_you_mean
-from babelscope.fetch import ASSETS, asset_folder
+from babelscope.corpora.assets import Recorded, Row, asset_corpus, chosen, open_archive, recordings_in
+from babelscope.corpora.corpus import Corpus
+from babelscope.fetch import asset_folder
 
 NOTES = (
     "Phrases of one to a few words, .9 to 1.9 s: far shorter than sentences.",
@@ -52,30 +48,18 @@ def load(*, languages: list[str] | None = None) -> Corpus:
     """
     folder = asset_folder("tuxpaint")
     texts = _texts(folder / "texts.zip")
-    known = sorted({language for stamp in texts.values() for language in stamp})
-    for language in languages or ():
-        if language not in known:
-            raise UsageError(f"corpus 'tuxpaint' has no language {language!r}: {did_you_mean(language, known)}")
-    wanted = languages or known
-    rows = []
+    known = {language for stamp in texts.values() for language in stamp}
+    wanted = chosen("tuxpaint", languages, known)
+    rows: list[Row] = []
     for language in wanted:
-        spoken = _spoken(folder / f"{language}.zip")
+        archive = folder / f"{language}.zip"
+        spoken = recordings_in(archive, "tuxpaint") if archive.is_file() else {}
         for stamp, names in texts.items():
-            if language not in names:
-                continue
-            audio, member, seconds = spoken.get(stamp, (None, None, float("nan")))
-            rows.append((stamp, language, names[language], audio, member, None, seconds))
-    table = pd.DataFrame(rows, columns=list(COLUMNS)).sort_values("sentence", kind="stable", ignore_index=True)
-    asset = ASSETS["tuxpaint"]
-    return Corpus(
-        table,
-        name="tuxpaint",
-        title="Names of Tux Paint's stamps, read by people",
-        licence=asset.licence,
-        attribution=asset.attribution,
-        notes=NOTES,
-        languages=wanted,
-    )
+            if language in names:
+                audio, member, seconds = spoken.get(stamp, Recorded())
+                rows.append((stamp, language, names[language], audio, member, None, seconds))
+    title = "Names of Tux Paint's stamps, read by people"
+    return asset_corpus("tuxpaint", rows, title=title, notes=NOTES, languages=wanted)
 
 
 def read_stamp(content: bytes) -> dict[str, str]:
@@ -104,22 +88,6 @@ def read_stamp(content: bytes) -> dict[str, str]:
     return names
 
 
-def _texts(archive: Path) -> dict[str, dict[str, str]]:
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            return {name.removesuffix(".txt"): read_stamp(opened.read(name)) for name in sorted(opened.namelist())}
-    except (OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"names {archive} cannot be read ({error}): fetch 'tuxpaint' again") from error
-
-
-def _spoken(archive: Path) -> dict[str, tuple[str, str, float]]:
-    if not archive.is_file():
-        return {}
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            return {
-                info.filename.removesuffix(".ogg"): (str(archive), info.filename, seconds_of_member(info, opened))
-                for info in opened.infolist()
-            }
-    except (OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"recordings {archive} cannot be read ({error}): fetch 'tuxpaint' again") from error
+def _texts(path: Path) -> dict[str, dict[str, str]]:
+    with open_archive(path, "tuxpaint") as archive:
+        return {name.removesuffix(".txt"): read_stamp(archive.read(name)) for name in sorted(archive.namelist())}
