@@ -35,11 +35,15 @@ RESULTS = (
 GIVEN = {
     "leaderboard": RESULTS,
     "trackers": RESULTS,
+    "notebooks": (
+        "import babelscope, matplotlib, babelscope.testing as made\n"
+        "matplotlib.use('agg')\n"
+        "points = {'shared.0': made.Planted(meaning=0.3), 'shared.1': made.Planted(meaning=0.7)}\n"
+        "store = made.planted_activations('results/first/activations.zarr', points)\n"
+        "babelscope.compare(store, ['linear_cka', 'retrieval']).save('results/first')\n"
+    ),
     "which-number": "import numpy; text, speech = numpy.random.default_rng(0).normal(size=(2, 60, 8))\n",
 }
-
-#: Pages whose code takes minutes with real recordings.
-LONG = ("notebooks",)
 
 _FENCE = re.compile(r"^```(?P<head>[^\n`]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -84,8 +88,7 @@ def _cases() -> Iterator[ParameterSet]:
         if any(not block.assets for block in here):
             yield pytest.param(page, False, id=page.stem)
         if any(block.assets for block in here):
-            marks = [pytest.mark.assets, *([pytest.mark.slow] if page.stem in LONG else [])]
-            yield pytest.param(page, True, id=f"{page.stem}-assets", marks=marks)
+            yield pytest.param(page, True, id=f"{page.stem}-assets", marks=pytest.mark.assets)
 
 
 def _install(pyproject: str, folder: Path) -> None:

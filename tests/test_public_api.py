@@ -6,6 +6,7 @@ import inspect
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,8 +14,10 @@ import pytest
 import xarray as xr
 
 import babelscope
+from babelscope.errors import DataError
 from babelscope.gaps import Result
 from synthetic import synthetic_result
+from synthetic_tables import crossed, with_tables
 
 #: A name that goes or changes breaks the code of others: it needs a deprecation first.
 PUBLIC = {
@@ -41,6 +44,7 @@ MEMBERS = {
         "curves",
         "load",
         "meta",
+        "plot",
         "report",
         "save",
         "scores",
@@ -119,6 +123,82 @@ def test_a_result_is_saved_opened_and_reported(result: Result, tmp_path: Path) -
     pd.testing.assert_frame_equal(again.scores, result.scores)
     assert again.report(tmp_path) == tmp_path / "report.html"
     assert (tmp_path / "report.html").is_file()
+
+
+#: Methods of ``result.plot``, and the figure of the report that each draws, where there is one of that size.
+PLOTS = {
+    "adaptation": "adaptation",
+    "alignment": "alignment",
+    "baselines": "baselines",
+    "by_class": "by_class.modality_similarity",
+    "by_layer": "heat_map.text-speech",
+    "centroids": "centroids",
+    "claims": "claims",
+    "cross_layer": "cross_layer",
+    "curves": "layer_curves.modality_similarity",
+    "decomposition": "decomposition.all",
+    "headline": "similarity",
+    "heat_map": "heat_map.text",
+    "languages": "deficits",
+    "models": "models",
+    "most_similar": "most_similar",
+    "points": "point_map",
+    "retrieval": "retrieval.modality_similarity",
+    "shared_tokens": "shared_tokens",
+}
+NOT_MEASURED = {"adaptation", "alignment", "baselines", "models"}
+
+
+@pytest.fixture(scope="module")
+def tables() -> Result:
+    """A result with every table that a study of one model writes by itself."""
+    return with_tables(crossed(synthetic_result(("en", "fr", "ru"), speech=4, text=3)))
+
+
+@pytest.fixture(scope="module")
+def figures(tables: Result) -> dict[str, Any]:
+    return dict(tables.plot.figures())
+
+
+def test_the_plots_are_the_figures_of_the_report_and_completion_lists_them(
+    tables: Result, figures: dict[str, Any]
+) -> None:
+    methods = {name for name in dir(tables.plot) if not name.startswith("_")}
+    assert methods - {"result", "figure", "figures"} == PLOTS.keys()
+    assert set(figures) >= {figure for name, figure in PLOTS.items() if name not in NOT_MEASURED}
+    for name in methods:
+        assert name == "result" or (inspect.getdoc(getattr(tables.plot, name)) or "").endswith((".", ")"))
+        assert name == "result" or f".{name}()" in repr(tables.plot)
+
+
+@pytest.mark.parametrize("name", sorted(PLOTS.keys() - NOT_MEASURED))
+def test_a_plot_is_a_chart_that_is_saved_as_a_picture(
+    name: str, tables: Result, figures: dict[str, Any], tmp_path: Path
+) -> None:
+    chart = getattr(tables.plot, name)()
+    chart.save(tmp_path / "figure.svg")
+    drawn = (tmp_path / "figure.svg").read_text(encoding="utf-8")
+    title = figures[PLOTS[name]].chart.title.text
+    assert " ".join(title if isinstance(title, list) else [title]).split(" (at")[0] in drawn
+    if name == "headline":
+        chart.properties(title="Mine").save(tmp_path / "figure.png")
+        assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", sorted(NOT_MEASURED))
+def test_a_plot_of_what_was_not_measured_says_what_it_takes(name: str, tables: Result) -> None:
+    with pytest.raises(DataError, match=f"no figure '{name}': it takes"):
+        getattr(tables.plot, name)()
+
+
+def test_a_result_knows_no_report_until_it_is_plotted() -> None:
+    program = (
+        "import sys; from babelscope.gaps import Result; import pandas; result = Result(pandas.DataFrame(), "
+        "pandas.DataFrame()); early = {'altair', 'babelscope.report'} & set(sys.modules); result.plot; "
+        "sys.exit(bool(early) or 'altair' not in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_arrays_go_in_and_a_score_comes_out() -> None:

@@ -338,7 +338,7 @@ def test_the_page_carries_what_its_figures_draw(told: Document, whole: Result) -
 
 
 def test_the_tokens_are_one_dot_a_pair(whole: Result) -> None:
-    figure = next(one for one in figures_of(gather(whole)) if one.name == "tokens")
+    figure = next(one for one in figures_of(gather(whole)) if one.name == "shared_tokens")
     assert len(figure.data) == 6 == len(figure.data.drop_duplicates(["language_a", "language_b"]))
     assert figure.data["measure"].nunique() == figure.data["point"].nunique() == 1
 

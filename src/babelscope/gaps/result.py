@@ -453,6 +453,14 @@ class Result:
         reports = importlib.import_module("babelscope.report")  # which is above: a result knows nothing of reports
         return Path(reports.write_report(self, folder))
 
+    @property
+    def plot(self) -> Any:
+        """The figures of the report, a method each: ``result.plot.curves()`` is an Altair chart.
+
+        ``dir(result.plot)`` lists them; :class:`babelscope.report.plots.Plots`.
+        """
+        return importlib.import_module("babelscope.report.plots").Plots(self)
+
     @classmethod
     def load(cls, folder: Path | str) -> Result:
         """Read what :meth:`save` wrote.

@@ -58,6 +58,9 @@ PALETTE: dict[str, str] = {
 
 LANGUAGE_COLOURS: tuple[str, ...] = tuple(colour for name, colour in PALETTE.items() if name.startswith("language-"))
 
+#: Legends are stacked.
+_LEGENDS = alt.ExprRef("{bottom: {direction: 'vertical', anchor: 'start', offset: 18}}")
+
 _FONT = "Helvetica, Arial, 'Liberation Sans', sans-serif"
 
 #: Characters that XML 1.0 cannot hold, not even escaped.
@@ -152,8 +155,6 @@ def _spec(chart: Any, text: str) -> dict[str, Any]:
         spec: dict[str, Any] = chart.to_dict(validate=False)
     if text:
         spec["description"] = text
-    # Legends stand one below another; Altair's schema does not know how to say so.
-    spec.get("config", {}).get("legend", {})["layout"] = {"bottom": {"direction": "vertical", "anchor": "start"}}
     return spec
 
 
@@ -369,7 +370,7 @@ def restyled(chart: Styled, text: str) -> Styled:
         ),
         legend=alt.LegendConfig(
             labelColor=PALETTE["ink"], titleColor=PALETTE["muted"], titleFontWeight="normal", labelFontSize=11,
-            titleFontSize=11, labelLimit=10_000, titleLimit=10_000,
+            titleFontSize=11, labelLimit=10_000, titleLimit=10_000, layout=_LEGENDS,
         ),
         header=alt.HeaderConfig(labelColor=PALETTE["ink"], titleColor=PALETTE["muted"]),
     )  # fmt: skip

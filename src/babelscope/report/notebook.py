@@ -1,4 +1,4 @@
-"""A result in a notebook: what it shows of itself, its charts to restyle, its tables to go on with.
+"""A result in a notebook: what it shows of itself, its charts to restyle, its tables.
 
 >>> view = babelscope.view(result)  # doctest: +SKIP
 >>> view.curves("modality_similarity", "linear_cka").properties(width=500)  # doctest: +SKIP
@@ -13,154 +13,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import altair as alt
 import pandas as pd
 from markupsafe import Markup
 
-from babelscope.errors import DataError
 from babelscope.gaps.findings import CORRECTED
-from babelscope.gaps.result import TABLE_COLUMNS, Result
-from babelscope.report import charts, latex, select
-from babelscope.report.evidence import crosslayer, points, variance
-from babelscope.report.figure import Figure
-from babelscope.report.page import Report
+from babelscope.gaps.result import Result
+from babelscope.report import latex, select
+from babelscope.report.plots import Plots
 from babelscope.report.words import KIND_TITLES, measure_title, number, p_value
 
 
-@dataclass(frozen=True)
-class View:
-    """A result, ready to be looked at.
+@dataclass(frozen=True, repr=False)
+class View(Plots):
+    """A result, ready to be looked at: its figures, as :class:`~babelscope.report.plots.Plots`, and its tables.
 
-    In a notebook it shows its headline, the findings where there are any, the means at the output, and its caveats. The
-    charts are Altair's: restyle them with ``.properties``, ``.configure_...`` or by assigning to their parts.
+    In a notebook it shows its headline, the findings where there are any, the means at the output, and its caveats.
 
     Attributes
     ----------
     result : Result
     """
 
-    result: Result
-
-    # -- charts
-
-    def curves(
-        self, kind: str = "modality_similarity", measure: str | None = None, **options: Any
-    ) -> alt.TopLevelMixin:
-        """Draw a gap along the depth over its null; :func:`~babelscope.report.layer_curves`."""
-        return charts.layer_curves(self.result, kind, measure, **options)
-
-    def heat_map(self, modality: str = "text", point: str | None = None, **options: Any) -> alt.TopLevelMixin:
-        """Draw one score for every pair of languages at one point; :func:`~babelscope.report.heat_map`."""
-        return charts.heat_map(self.result, modality, point, **options)
-
-    def retrieval(self, kind: str = "modality_similarity", **options: Any) -> alt.TopLevelMixin:
-        """Draw retrieval of each language or pair; :func:`~babelscope.report.retrieval_chart`."""
-        return charts.retrieval_chart(self.result, kind, **options)
-
-    def decomposition(self, part: str = "all", *, width: int = 420, height: int = 240) -> alt.Chart:
-        """Draw what the variance is made of along the depth: stacked areas of bias-corrected shares.
-
-        Parameters
-        ----------
-        part : {"all", "text", "speech"}
-            Speech and text crossed, or one alone.
-        width, height : int
-            Of the plot, in pixels.
-
-        Raises
-        ------
-        UsageError
-            If the result has no such part.
-        DataError
-            If it has no decomposition.
-        """
-        table = self._table("decomposition")
-        select.known("part of the decomposition", part, [str(name) for name in table["part"].unique()])
-        return variance.chart(self.result, part, width=width, height=height)
-
-    def centroids(self, *, width: int = 420, height: int = 240) -> alt.LayerChart:
-        """Draw the distances between mean vectors along the depth: each language or pair thin, the mean thick.
-
-        Raises
-        ------
-        DataError
-            If the result has none.
-        """
-        self._table("centroids")
-        return variance.centroid_chart(self.result, width=width, height=height)
-
-    def cross_layer(
-        self, measure: str | None = None, *, language: str | None = None, width: int = 420, height: int = 360
-    ) -> alt.Chart:
-        """Draw every speech point by every text point: where two towers are most similar, wherever in their depth.
-
-        Parameters
-        ----------
-        measure : str, optional
-            The leading one if left out.
-        language : str, optional
-            The mean over languages if left out; the chart then lets its reader choose, where there are few rows.
-        width, height : int
-            Of the plot, in pixels.
-
-        Raises
-        ------
-        UsageError
-            If the result has no such measure or language.
-        DataError
-            If speech points were not compared with several text points (``match = "all"``).
-        """
-        if not select.crossings(self.result)[0]:
-            raise DataError('no speech point was compared with several text points: run the study with match = "all"')
-        measure = select.leading_measure(self.result) if measure is None else measure
-        measure = select.known("measure", measure or "", select.measures(self.result))
-        if language is not None:
-            select.known("language", language, select.languages(self.result))
-        return crosslayer.chart(self.result, measure, language, width=width, height=height)
-
-    def points(self, point: str | None = None, *, width: int = 420, height: int = 360) -> alt.Chart:
-        """Draw the sentences at a point on their first two principal axes, by language and modality.
-
-        Parameters
-        ----------
-        point : str, optional
-            The last one if left out; the chart then lets its reader choose, where there are few rows.
-        width, height : int
-            Of the plot, in pixels.
-
-        Raises
-        ------
-        UsageError
-            If the result has no such point.
-        DataError
-            If it has no projection.
-        """
-        self._table("projection")
-        return points.chart(self.result, point, width=width, height=height)
-
-    def figures(self) -> dict[str, Figure]:
-        """Return every figure of the report by name: its chart, its data, its sentence."""
-        return {figure.name: figure for figure in Report.of(self.result).figures()}
-
     # -- tables
 
     def to_dataframe(self, table: str = "curves", **equal: str) -> pd.DataFrame:
-        """Return a table as a tidy DataFrame of its own.
-
-        Parameters
-        ----------
-        table : str
-            ``curves``, ``scores``, or one of :attr:`tables`.
-        **equal : str
-            Columns and what they must equal, such as ``kind="modality_similarity", control="none", group="swh"``.
-
-        Raises
-        ------
-        UsageError
-            If there is no such table, column, or value in it.
-        DataError
-            If the result has no rows of that table.
-        """
+        """Return a table as a tidy DataFrame of its own; :meth:`babelscope.Result.to_dataframe`."""
         return self.result.to_dataframe(table, **equal)
 
     def to_latex(self, table: str = "gaps", **options: Any) -> str:
@@ -171,14 +48,6 @@ class View:
     def tables(self) -> tuple[str, ...]:
         """Names of the tables that the result has."""
         return ("curves", "scores", *self.result.tables)
-
-    def _table(self, name: str) -> pd.DataFrame:
-        if name not in self.result.tables:
-            select.known("table", name, (*self.tables, *TABLE_COLUMNS))
-            raise DataError(
-                f"the result has no rows of {name!r}: the study allowed none; it has {', '.join(self.tables)}"
-            )
-        return self.result.tables[name]
 
     # -- itself
 

@@ -52,7 +52,7 @@ def evidence(result: Result) -> Evidence | None:
 def chart(result: Result, modality: str, measure: str, width: int) -> Any:
     """Draw a map; between languages its layer can be chosen in the page where the cells are few."""
     if modality in select.ALONG:
-        return _along(result, modality, measure, width)
+        return along(result, modality, measure, width)
     kind = select.MAP_KINDS[modality]
     points, names = select.points(result, kind), select.languages(result)
     size = min(width, max(200, 40 * len(names)))
@@ -87,7 +87,8 @@ def chart(result: Result, modality: str, measure: str, width: int) -> Any:
     return last
 
 
-def _along(result: Result, modality: str, measure: str, width: int) -> alt.Chart:
+def along(result: Result, modality: str, measure: str, width: int) -> alt.Chart:
+    """Draw a map of languages (rows) and points (columns)."""
     kind = select.MAP_KINDS[modality]
     part = select.curve(result, kind, measure)
     if part["group"].nunique() <= 1 and len(select.languages(result)) > 1:  # curves too many to be kept

@@ -12,7 +12,7 @@ from babelscope.gaps.diagnosis import uncompared
 from babelscope.gaps.result import Result
 from babelscope.languages import name_of
 from babelscope.report import charts, select, words
-from babelscope.report.evidence import classes, diagnosis, maps, retrieval, tokens
+from babelscope.report.evidence import classes, diagnosis, maps, retrieval, shared_tokens
 from babelscope.report.figure import PALETTE, Figure
 from babelscope.report.section import Column, Evidence, Section, Table, section
 from babelscope.report.told import Sentence, tell
@@ -48,7 +48,7 @@ def languages(result: Result) -> Section | None:
         classes.evidence(result),
         maps.evidence(result),
         retrieval.evidence(result),
-        tokens.evidence(result),
+        shared_tokens.evidence(result),
     )
     there = tuple(one for one in evidence if one is not None)
     across = "modality_similarity" in select.kinds(result)

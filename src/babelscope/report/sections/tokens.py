@@ -113,11 +113,11 @@ def _cell(table: str, row: pd.Series[Any], name: str) -> Any:
 def _figure(result: Result, rows: pd.DataFrame, lead: Sentence) -> Figure | None:
     same = rows[rows["speech_point"] == rows["text_point"]]
     if same["speech_point"].nunique() > 1 and same["language"].nunique() <= len(LANGUAGE_COLOURS):
-        return Figure("tokens", lambda width: _lines(result, same, width), same, lead, str(lead))
+        return Figure("alignment", lambda width: _lines(result, same, width), same, lead, str(lead))
     if rows["speech_point"].nunique() * rows["text_point"].nunique() < 2:
         return None
     first = rows[rows["language"] == rows["language"].iloc[0]]
-    return Figure("tokens", lambda width: _map(result, first, width), first, lead, str(lead))
+    return Figure("alignment", lambda width: _map(result, first, width), first, lead, str(lead))
 
 
 def _lines(result: Result, rows: pd.DataFrame, width: int) -> Any:

@@ -49,7 +49,7 @@ def evidence(result: Result) -> Evidence | None:
     found = result.tables.get("associations")
     tests = [] if found is None else [row for _, row in found[found["measure"] == measure].iterrows()]
     figure = Figure(
-        "tokens", lambda width: chart(result, there, width), there, lead, f"Each dot a pair of languages. {lead}"
+        "shared_tokens", lambda width: chart(result, there, width), there, lead, f"Each dot a pair of languages. {lead}"
     )
     return Evidence("Tokens in common", (*joined([lead, *(_association(row) for row in tests)]), figure, _table(there)))
 
