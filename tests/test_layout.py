@@ -23,6 +23,7 @@ BELOW = {
     "scratch",
     "stages",
     "text_table",
+    "numbers",
     "key_values",
     "lazy_imports",
 }
@@ -31,6 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "stages": set(),
     "lazy_imports": set(),
     "text_table": set(),
+    "numbers": set(),
     "key_values": {"errors"},
     "cache": {"errors"},
     "scratch": {"errors", "cache"},

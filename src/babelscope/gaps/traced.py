@@ -12,6 +12,8 @@ from typing import Any
 
 import pandas as pd
 
+from babelscope.numbers import number
+
 
 @dataclass(frozen=True)
 class Number:
@@ -41,13 +43,13 @@ class Number:
 def told(table: str, row: Any, column: str, digits: int = 2) -> Number:
     """Return one number of one row (a Series); its name is its row number."""
     value = float(row[column])
-    return Number(value, table, (int(row.name),), column, written(value, digits))
+    return Number(value, table, (int(row.name),), column, number(value, digits, minus="-"))
 
 
 def told_mean(table: str, rows: pd.DataFrame, column: str) -> Number:
     """Return the mean of a column over some rows."""
     value = float(rows[column].mean())
-    return Number(value, table, tuple(int(str(label)) for label in rows.index), column, written(value))
+    return Number(value, table, tuple(int(str(label)) for label in rows.index), column, number(value, minus="-"))
 
 
 def told_count(table: str, rows: pd.DataFrame) -> Number:
@@ -62,12 +64,6 @@ MOST_COUNTED = 500
 def told_many(table: str, rows: pd.DataFrame) -> Number | str:
     """Return how many rows a part of a table has; without their numbers where they are many."""
     return told_count(table, rows) if len(rows) <= MOST_COUNTED else str(len(rows))
-
-
-def written(value: float, digits: int = 2) -> str:
-    """Write a number, without the sign of a zero."""
-    text = f"{value:.{digits}f}"
-    return text.removeprefix("-") if float(text) == 0 else text
 
 
 class Traced(str):

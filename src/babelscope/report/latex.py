@@ -10,6 +10,7 @@ import pandas as pd
 
 from babelscope.errors import DataError
 from babelscope.gaps.result import CONTROLS, Result
+from babelscope.numbers import number
 from babelscope.report import select
 from babelscope.report.words import KIND_LINES, KIND_TITLES, measure_title
 
@@ -196,10 +197,7 @@ def _of(row: pd.Series[Any] | None, column: str) -> float:
 
 
 def _number(value: float, digits: int) -> str:
-    if not math.isfinite(value):
-        return "--"
-    text = f"{value:.{digits}f}"
-    return text.removeprefix("-") if float(text) == 0 else text.replace("-", "$-$")
+    return number(value, digits, minus="$-$", nothing="--")
 
 
 def _cell(row: pd.Series[Any] | None, column: str, digits: int) -> str:

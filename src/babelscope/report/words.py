@@ -6,6 +6,7 @@ import math
 import re
 
 from babelscope.gaps.naming import measure_head, measure_title
+from babelscope.numbers import NOTHING, number, p_value
 
 __all__ = [
     "CONTROL_TITLES",
@@ -71,30 +72,10 @@ CONTROL_TITLES: dict[str, str] = {
 #: What a reader calls a verdict of the findings.
 VERDICT_TITLES: dict[str, str] = {"holds": "holds", "holds not": "does not hold", "cannot tell": "inconclusive"}
 
-#: Written where there is no number.
-NOTHING = "–"
-
 
 def slug(name: str) -> str:
     """Return a name fit for a file or an anchor: letters, digits, dots and hyphens only."""
     return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.") or "unnamed"
-
-
-def number(value: object, digits: int = 2) -> str:
-    """Write a number with `digits` decimals, or a dash where there is none."""
-    if not isinstance(value, (int, float)) or not math.isfinite(value):
-        return NOTHING
-    text = f"{value:.{digits}f}"
-    return text.removeprefix("-") if float(text) == 0 else text.replace("-", "−")
-
-
-def p_value(value: object) -> str:
-    """Write a p-value: ``< 0.001``, three decimals below 0.1, two above; a dash where there is none."""
-    if not isinstance(value, (int, float)) or not math.isfinite(value):
-        return NOTHING
-    if value < 0.001:
-        return "< 0.001"
-    return f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
 
 
 def span(seconds: object) -> str:
