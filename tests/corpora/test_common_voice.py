@@ -72,7 +72,7 @@ def test_what_is_broken_is_named_or_dropped(release: Path) -> None:
     with pytest.raises(DataError, match=r"dev.tsv, line \d+ names the clip .* it must be a plain name"):
         _load(release, languages=["en"], splits="dev")
     (folder / "dev.tsv").write_text(whole + "three\tfields\tonly\n")
-    with pytest.raises(DataError, match=r"en/dev.tsv, line 5 has 3 fields, its header 13"):
+    with pytest.raises(DataError, match=r"en/dev.tsv, line 5 has 3 fields for 13 columns"):
         _load(release, languages=["en"], splits="dev")
     (folder / "dev.tsv").write_text(whole.replace("\tsentence\t", "\tsentences\t"))
     with pytest.raises(DataError, match=r"en/dev.tsv has no column 'sentence': did you mean 'sentences'"):

@@ -17,6 +17,8 @@ from babelscope.fetch import ASSETS
 
 #: The columns of a corpus's table.
 Row = tuple[str, str, str, str | None, str | None, str | None, float]
+#: Returns the duration of a member of an archive.
+Measure = Callable[[zipfile.ZipInfo, zipfile.ZipFile], float]
 
 
 class Recorded(NamedTuple):
@@ -29,13 +31,7 @@ class Recorded(NamedTuple):
 
 @contextlib.contextmanager
 def open_archive(path: Path, asset: str) -> Iterator[zipfile.ZipFile]:
-    """Open a zip archive of an asset.
-
-    Raises
-    ------
-    DataError
-        If it is missing or damaged.
-    """
+    """Open a zip archive of an asset; a DataError names it if it is missing or damaged."""
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
@@ -44,29 +40,9 @@ def open_archive(path: Path, asset: str) -> Iterator[zipfile.ZipFile]:
 
 
 def recordings_in(
-    path: Path,
-    asset: str,
-    *,
-    wanted: Collection[str] | None = None,
-    measure: Callable[[zipfile.ZipInfo, zipfile.ZipFile], float] = seconds_of_member,
+    path: Path, asset: str, *, wanted: Collection[str] | None = None, measure: Measure = seconds_of_member
 ) -> dict[str, Recorded]:
-    """Return the recordings of an archive by their names without suffix.
-
-    Parameters
-    ----------
-    path : Path
-    asset : str
-        For the message.
-    wanted : collection of str, optional
-        These only.
-    measure : callable
-        Returns the duration of a member.
-
-    Raises
-    ------
-    DataError
-        If the archive or a recording is damaged.
-    """
+    """Return the recordings of an archive, or those that are wanted, by their names without suffix."""
     with open_archive(path, asset) as archive:
         return {
             name: Recorded(str(path), info.filename, measure(info, archive))
@@ -76,13 +52,7 @@ def recordings_in(
 
 
 def chosen(asset: str, languages: Sequence[str] | None, known: Collection[str]) -> list[str]:
-    """Return the languages that are asked for; all if none are.
-
-    Raises
-    ------
-    UsageError
-        If one is unknown.
-    """
+    """Return the languages that are asked for, all if none are; a UsageError names one that is unknown."""
     for language in languages or ():
         if language not in known:
             raise UsageError(f"corpus {asset!r} has no language {language!r}: {did_you_mean(language, known)}")

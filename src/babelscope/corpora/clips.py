@@ -1,12 +1,14 @@
-"""What Common Voice and data sets built on it share: TSV files that are not quoted, and folders of clips."""
+"""TSV files and clips of Common Voice and of data sets that are built on it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from babelscope.corpora.manifest.text import encoding_of, lines_of
+from babelscope.corpora.manifest.dialects import read_delimited
+from babelscope.corpora.manifest.errors import BrokenRowError
+from babelscope.corpora.problems import ProblemLog
 from babelscope.errors import DataError, did_you_mean
 from babelscope.fetch.archives import is_safe_name
 
@@ -22,7 +24,7 @@ def read_tsv(
     needed : sequence of str
         Columns that it must have.
     broken : callable
-        Told about rows with another number of fields than the header; they are passed over if it returns.
+        Called for rows with another number of fields than the header; they are skipped if it returns.
     escaped : bool
         Whether ``\"`` stands for a quote, as pandas writes it.
 
@@ -36,24 +38,16 @@ def read_tsv(
         If the file is missing, cannot be read, or lacks a column.
     """
     try:
-        lines = enumerate(lines_of(path, encoding_of(path)), 1)
-        header = next(lines, (1, ""))[1].rstrip("\r\n").split("\t")
+        table = read_delimited(path, ProblemLog(), lambda names: True, separator="\t", quoted=False)
         for column in needed:
-            if column not in header:
-                raise DataError(f"{path} has no column {column!r}: {did_you_mean(column, header)}")
-        for number, line in lines:
-            fields = line.rstrip("\r\n").split("\t")
-            where = f"{path}, line {number}"
-            if len(fields) == len(header):
-                yield (
-                    where,
-                    {
-                        name: re.sub(r"\\(.)", r"\1", field) if escaped else field
-                        for name, field in zip(header, fields, strict=True)
-                    },
-                )
-            elif line.strip():
-                broken(f"{where} has {len(fields)} fields, its header {len(header)}")
+            if column not in table.columns:
+                raise DataError(f"{path} has no column {column!r}: {did_you_mean(column, table.columns)}")
+        for number, row in table.rows:
+            if isinstance(row, BrokenRowError):
+                broken(f"{path}, line {number} {row.what}")
+            elif isinstance(row, Mapping):
+                fields = {name: re.sub(r"\\(.)", r"\1", field) if escaped else field for name, field in row.items()}
+                yield f"{path}, line {number}", fields
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror})") from error
 
@@ -65,7 +59,7 @@ def clip_name(path: str) -> str:
 
 
 def plain_clip(where: str, path: str, broken: Callable[[str], None]) -> str | None:
-    """Return a clip's file, or None after telling that its name is refused."""
+    """Return a clip's file; None if its name is refused, which is reported to `broken`."""
     name = clip_name(path)
     if is_safe_name(name):
         return name

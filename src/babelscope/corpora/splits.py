@@ -144,29 +144,10 @@ def read_splits(
     revision: str,
     progress: bool,
 ) -> tuple[dict[str, list[Split]], list[str]]:
-    """Read splits of some languages.
+    """Return the splits of each language by its FLEURS code, and notes on where they are from.
 
-    Parameters
-    ----------
-    corpus, repository : str
-        The data set's name here, and on the hub.
-    reader : SplitReader
-    path : Path or None
-        A local copy; the hub if None.
-    languages : sequence of str or None
-        In any code; all that the local copy has if None.
-    splits : sequence of str
-    revision : str
-        Of the data set on the hub.
-    progress : bool
-        Whether downloads are shown on the error stream.
-
-    Returns
-    -------
-    splits : dict
-        FLEURS code to the splits of the language, in order.
-    notes : list of str
-        The commit on the hub, if it was read from there.
+    `path` is a local copy, or None for the hub; the other options are those of
+    :func:`babelscope.corpora.fleurs.load_release`.
 
     Raises
     ------

@@ -35,15 +35,15 @@ def _folder(name: str) -> Path:
     return cache_folder() / "assets" / name
 
 
-def _record(name: str) -> dict[str, Any] | None:
-    """Return the record of an asset all of whose files are here; None if there is none."""
+def _record(name: str, *, whole: bool = True) -> dict[str, Any] | None:
+    """Return the record of an asset; None if it cannot be read or, where it must be `whole`, a file is missing."""
     folder = _folder(name)
     try:
         record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        whole = all((folder / file).is_file() for file in record["files"])
+        there = [(folder / file).is_file() for file in dict(record["files"])]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return record if whole else None
+    return record if all(there) or not whole else None
 
 
 def _found(asset: Asset) -> tuple[Path, dict[str, Any]] | None:
@@ -148,7 +148,7 @@ def check_cache(progress: Callable[[str, int, int], None] | None = None) -> list
 
     cached: dict[str, tuple[str, dict[Path, str]]] = {}
     for folder in sorted(path.parent for path in (cache_folder() / "assets").glob(f"*/{RECORD}")):
-        if (record := _readable(folder / RECORD)) is None:
+        if (record := _record(folder.name, whole=False)) is None:
             cached[folder.name] = folder.name, {folder / RECORD: "?"}
         else:
             cached[folder.name] = folder.name, {folder / file: digest for file, digest in record["files"].items()}
@@ -165,15 +165,6 @@ def check_cache(progress: Callable[[str, int, int], None] | None = None) -> list
         size = sum(path.stat().st_size for path in files if path.is_file())
         results.append(CachedAsset(name, len(files), size, tuple(damaged), list(files.values()).count("")))
     return results
-
-
-def _readable(path: Path) -> dict[str, Any] | None:
-    try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        dict(record["files"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return record
 
 
 def fetch(names: Iterable[str], progress: Progress | bool = True, *, source: str = "auto", force: bool = False) -> None:

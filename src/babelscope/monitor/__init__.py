@@ -14,9 +14,9 @@ as they were (:mod:`babelscope.monitor.state`), and all probing together takes a
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from babelscope.lazy_imports import lazy_names
 from babelscope.monitor.loop import GapMonitor
 from babelscope.monitor.probe import FunctionProbe, ModelProbe, Probe
 from babelscope.monitor.record import read_log
@@ -26,8 +26,5 @@ if TYPE_CHECKING:
 
 __all__ = ["FunctionProbe", "GapCallback", "GapMonitor", "ModelProbe", "Probe", "read_log"]
 
-
-def __getattr__(name: str) -> Any:
-    if name == "GapCallback":  # its base class brings all of transformers' Trainer along
-        return importlib.import_module("babelscope.monitor.trainer").GapCallback
-    raise AttributeError(f"module 'babelscope.monitor' has no attribute {name!r}")
+#: Imported when it is first used: its base class imports all of transformers' Trainer.
+__getattr__, __dir__ = lazy_names(__name__, {"GapCallback": "babelscope.monitor.trainer"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from babelscope.corpora.corpus import MODALITIES, Corpus
+from babelscope.corpora.problems import Problem, Severity
 
 #: Places that a problem names.
 MOST_PLACES = 10
@@ -65,9 +66,21 @@ class Cells:
         """Which sentences have everything in every language."""
         return np.asarray(self.there.all(axis=1))
 
-    def places(self, rows: Iterable[int]) -> tuple[str, ...]:
-        """Name the cells of the first of some rows."""
-        return tuple(self.place(row) for row, _ in zip(rows, range(MOST_PLACES), strict=False))
+    def problem(
+        self,
+        kind: str,
+        severity: Severity,
+        rows: Iterable[int],
+        message: str,
+        remedy: str = "",
+        *,
+        details: Mapping[int, str] | None = None,
+    ) -> Problem:
+        """Return the problem of some rows, with the cells of the first of them as its places."""
+        rows = list(rows)
+        details = details or {}
+        places = tuple(f"{self.place(row)}{details.get(row, '')}" for row in rows[:MOST_PLACES])
+        return Problem(kind, severity, message, remedy, len(rows), places)
 
     def place(self, row: int) -> str:
         """Name the cell of a row."""
@@ -79,7 +92,7 @@ class Cells:
 
 
 def counted(count: int, singular: str, plural: str) -> str:
-    """Return a count with what follows it, in the singular or the plural."""
+    """Return a count with its noun, in the singular or the plural."""
     return f"{count} {singular if count == 1 else plural}"
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from babelscope.corpora.checks.cells import MOST_PLACES, Cells, counted
+from babelscope.corpora.checks.cells import Cells, counted
 from babelscope.corpora.checks.texts import Texts
 from babelscope.corpora.problems import Problem, Severity
 from babelscope.corpora.truncation import TOO_SHORT, too_short_for
@@ -94,20 +94,20 @@ def unfit_clips(cells: Cells, texts: Texts) -> Iterable[Problem]:
         if not len(numbers):
             continue
         numbers = numbers[np.argsort(-np.abs(np.log(seconds[numbers] / expected[numbers])), kind="stable")]
-        places = tuple(
-            f"{cells.place(int(recording[number]))}: {seconds[number]:.2f} s"
+        details = {
+            int(recording[number]): f": {seconds[number]:.2f} s"
             + (f", about {expected[number]:.1f} s expected" if expected[number] > 0 else "")
-            for number in numbers[:MOST_PLACES]
-        )
-        count = len(numbers)
-        yield Problem(
+            for number in numbers
+        }
+        count = len(details)
+        yield cells.problem(
             kind,
             "warning",
+            details,
             f"{counted(count, 'recording is', 'recordings are')} far too {what} for the text, compared with texts of "
             "about that length in the language",
             f"listen to {'it' if count == 1 else 'them'}: {'it is' if count == 1 else 'they are'} {cause}",
-            count,
-            places,
+            details=details,
         )
 
 
@@ -122,15 +122,15 @@ def beyond(cells: Cells, limits: Limits, skip_bad: bool) -> Iterable[Problem]:
             most = int(limits.samples / _SAMPLE_RATE * 10) / 10  # a tenth of a second, rounded down
             excluded = len(np.intersect1d(np.flatnonzero(cells.complete), cells.sentence[rows]))
             longest = float(np.nanmax(seconds))
-            yield Problem(
+            yield cells.problem(
                 "too-long-for-model",
                 severity,
+                rows.tolist(),
                 f"{counted(len(rows), 'recording is', 'recordings are')} longer than the {most:g} s that "
                 f"{limits.model} takes; the longest lasts {longest:.1f} s",
                 f"{skipped if skip_bad else ''}set max_seconds = {most:g} in [corpus], which excludes "
                 f"{excluded} of {int(cells.complete.sum())} sentences",
-                len(rows),
-                tuple(f"{cells.place(row)}: {cells.seconds[row]:.1f} s" for row in rows[:MOST_PLACES].tolist()),
+                details={row: f": {cells.seconds[row]:.1f} s" for row in rows.tolist()},
             )
     if limits.tokens is not None and "text" in cells.modalities:
         yield from _long_texts(cells, limits, severity, skipped if skip_bad else "")
@@ -140,23 +140,23 @@ def _long_texts(cells: Cells, limits: Limits, severity: Severity, skipped: str) 
     assert limits.tokens is not None
     sizes = pc.binary_length(pa.array(cells.table["text"].iloc[cells.text_rows], pa.large_string(), from_pandas=True))
     candidates = cells.text_rows[np.asarray(sizes) + _OWN_TOKENS > limits.tokens]  # no text has more tokens than bytes
-    long: list[tuple[int, str]] = []
+    long: dict[int, str] = {}
     for row in candidates.tolist():
         text = str(cells.table["text"].iloc[row])
         if limits.count_tokens is not None:
             tokens = limits.count_tokens(text, cells.languages[cells.language[row]])
             if tokens > limits.tokens:
-                long.append((row, f"{tokens} tokens"))
+                long[row] = f": {tokens} tokens"
         elif len(text) > 4 * limits.tokens:  # fewer than a token for four letters is rare in any language
-            long.append((row, f"{len(text)} characters"))
+            long[row] = f": {len(text)} characters"
     if long:
         certain = limits.count_tokens is not None
-        yield Problem(
+        yield cells.problem(
             "text-too-long-for-model",
             severity if certain else "warning",
+            long,
             f"{counted(len(long), 'text has', 'texts have')} {'' if certain else 'probably '}more than the "
             f"{limits.tokens} tokens that {limits.model} takes",
             f"{skipped}shorten these texts, or remove their sentences",
-            len(long),
-            tuple(f"{cells.place(row)}: {size}" for row, size in long[:MOST_PLACES]),
+            details=long,
         )

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from babelscope.corpora.checks.cells import Cells, counted
+from babelscope.corpora.checks.cells import MOST_PLACES, Cells, counted
 from babelscope.corpora.checks.clusters import clusters_of
 from babelscope.corpora.checks.texts import Texts, by_language
 from babelscope.corpora.checks.wording import NEAR
@@ -58,15 +58,14 @@ def _shared(cells: Cells, content: NDArray[np.int64], kind: str, what: str) -> I
     again = again[np.argsort(codes[again], kind="stable")]
     languages = pd.DataFrame({"code": codes[again], "language": cells.language[rows[again]]}).drop_duplicates()
     across = bool(languages["code"].duplicated().any())
-    yield Problem(
+    yield cells.problem(
         kind,
         "warning",
+        rows[again].tolist(),
         f"{counted(len(again), 'cell shares', 'cells share')} {what} with another sentence"
         f"{' or language' if across else ''}: "
         f"{counted(len(np.unique(codes[again])), 'recording', 'different recordings')} for all of them",
         "give each sentence its own recording in each language",
-        len(again),
-        cells.places(rows[again].tolist()),
     )
 
 
@@ -174,7 +173,7 @@ def clusters(cells: Cells, texts: Texts) -> tuple[dict[str, str], list[Problem]]
                     f"{counted(documents, 'file', 'files')}: those of one file have a document and a voice in common",
                     "resample by cluster: --suggest-clusters FILE writes a column 'cluster'",
                     len(np.unique(cells.sentence[cut])),
-                    cells.places(cut.tolist()),
+                    tuple(map(cells.place, cut[:MOST_PLACES].tolist())),
                 )
             )
     if cells.corpus.clusters:

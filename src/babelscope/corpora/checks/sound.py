@@ -149,14 +149,8 @@ def _refused(cells: Cells, heard: dict[int, AudioFacts], failed: dict[int, str],
         ("audio-too-short", f"shorter than {MIN_SECONDS} s", short),
     ):
         if rows:
-            yield Problem(
-                kind,
-                severity,
-                f"{counted(len(rows), 'recording is', 'recordings are')} {what}",
-                remedy,
-                len(rows),
-                tuple(f"{cells.place(row)}{more}" for row, more in list(rows.items())[:MOST_PLACES]),
-            )
+            message = f"{counted(len(rows), 'recording is', 'recordings are')} {what}"
+            yield cells.problem(kind, severity, rows, message, remedy, details=rows)
     if failed:
         yield Problem(
             "audio-broken",
@@ -169,34 +163,31 @@ def _refused(cells: Cells, heard: dict[int, AudioFacts], failed: dict[int, str],
 
 
 def _doubtful(cells: Cells, heard: dict[int, AudioFacts]) -> Iterable[Problem]:
-    clipped = {row: f"{facts.clipped:.1%}" for row, facts in heard.items() if facts.clipped > CLIPPED}
+    clipped = {row: f": {facts.clipped:.1%}" for row, facts in heard.items() if facts.clipped > CLIPPED}
     if clipped:
-        yield Problem(
+        yield cells.problem(
             "audio-clipped",
             "warning",
+            clipped,
             f"{counted(len(clipped), 'recording is', 'recordings are')} clipped: more than {CLIPPED:.1%} of the "
             "samples are at full scale",
             "record or export these again at a lower level",
-            len(clipped),
-            tuple(f"{cells.place(row)}: {share}" for row, share in list(clipped.items())[:MOST_PLACES]),
+            details=clipped,
         )
-    other = [
-        (row, facts)
+    other = {
+        row: f": {facts.seconds:.2f} s, stated {cells.seconds[row]:.2f} s"
         for row, facts in heard.items()
         if not facts.truncated
         and abs(facts.seconds - cells.seconds[row]) > max(DURATION_SECONDS, DURATION_SHARE * facts.seconds)
-    ]
+    }
     if other:
-        yield Problem(
+        yield cells.problem(
             "seconds-disagree",
             "warning",
+            other,
             f"{counted(len(other), 'recording lasts', 'recordings last')} longer or shorter than the corpus states",
             "correct the durations that the corpus gives, or leave the column out: then files are measured",
-            len(other),
-            tuple(
-                f"{cells.place(row)}: {facts.seconds:.2f} s, stated {cells.seconds[row]:.2f} s"
-                for row, facts in other[:MOST_PLACES]
-            ),
+            details=other,
         )
 
 

@@ -17,7 +17,7 @@ from babelscope.corpora.checks.wording import (
     read_wordings,
     scripts_of,
 )
-from babelscope.corpora.problems import Problem
+from babelscope.corpora.problems import Problem, Severity
 
 #: Called with what is being done, how much is done, and how much there is.
 Progress = Callable[[str, int, int], None]
@@ -72,33 +72,23 @@ class Texts:
     def problems(self) -> Iterable[Problem]:
         """Yield what is to be said of the texts themselves."""
         cells = self.cells
-        if self._no_letters:
-            yield Problem(
-                "text-without-letters",
-                "warning",
-                f"{counted(len(self._no_letters), 'text has', 'texts have')} no letter and no digit",
-                "complete these texts, or remove the sentences",
-                len(self._no_letters),
-                cells.places(self._no_letters),
-            )
-        if self._single:
-            yield Problem(
-                "one-character-text",
-                "note",
-                f"{counted(len(self._single), 'text has', 'texts have')} a single letter or digit",
-                "",
-                len(self._single),
-                cells.places(self._single),
-            )
+        few: tuple[tuple[str, Severity, list[int], str, str], ...] = (
+            ("text-without-letters", "warning", self._no_letters, "no letter and no digit",
+             "complete these texts, or remove the sentences"),
+            ("one-character-text", "note", self._single, "a single letter or digit", ""),
+        )  # fmt: skip
+        for kind, severity, rows, what, remedy in few:
+            if rows:
+                message = f"{counted(len(rows), 'text has', 'texts have')} {what}"
+                yield cells.problem(kind, severity, rows, message, remedy)
         for language, (script, texts, rows) in self._foreign.items():
-            yield Problem(
+            yield cells.problem(
                 "wrong-script",
                 "warning",
+                rows,
                 f"{len(rows)} of {texts} texts in {language!r} are not written in its script "
                 f"({' or '.join(scripts_of(language))}), but mostly in {SCRIPTS[script] or 'another'}",
                 "check the language's code and the column of texts",
-                len(rows),
-                cells.places(rows),
             )
         same = np.concatenate([np.zeros((0, 2), dtype=np.int64), *self._same.values()])
         if len(same):
@@ -120,14 +110,13 @@ class Texts:
         again = rows[frame.duplicated().to_numpy()]
         if len(again):
             languages = [cells.languages[number] for number in np.unique(cells.language[again])]
-            yield Problem(
+            yield cells.problem(
                 "untranslated",
                 "warning",
+                again.tolist(),
                 f"{counted(len(again), 'text is', 'texts are')} the same in two languages of one sentence, the second "
                 f"of them {listed(languages)}",
                 "check whether these are translations; remove the sentences if not",
-                len(again),
-                cells.places(again.tolist()),
             )
 
     def pair_places(self, pairs: NDArray[np.int64]) -> tuple[str, ...]:

@@ -34,10 +34,7 @@ class BrokenRowError(DataError):
     """
 
     def __init__(self, path: Path, place: str, what: str, remedy: str = "", *, kind: str, column: str = "") -> None:
-        self.place = place
-        self.remedy = remedy
-        self.kind = kind
-        self.column = column
+        self.place, self.what, self.remedy, self.kind, self.column = place, what, remedy, kind, column
         field = f", column {column!r}" if column else ""
         self.summary = f"manifest {path}{field} {what}"
         super().__init__(f"manifest {path}, {place}{field} {what}" + (f": {remedy}" if remedy else ""))
