@@ -64,13 +64,14 @@ def takes(name: str, option: str) -> bool:
     return option in inspect.signature(_resolve(name, known[name])).parameters
 
 
-def load(name: str, path: Path | str | None = None, **options: Any) -> Corpus:
+def load(name: Any, /, path: Path | str | None = None, **options: Any) -> Corpus:
     """Load a corpus.
 
     Parameters
     ----------
-    name : str
-        One of :func:`sources`.
+    name : str, or Dataset, DatasetDict or mapping of language to one
+        One of :func:`sources`; or a data set of the package ``datasets`` that the caller holds, with the options of
+        :func:`babelscope.corpora.held_datasets.load`: ``text="transcription"`` for example.
     path : path, optional
         The user's file or folder for ``manifest``, or a local copy of a data set.
     **options
@@ -88,9 +89,13 @@ def load(name: str, path: Path | str | None = None, **options: Any) -> Corpus:
         If the data are broken, or were not fetched yet.
     """
     known = sources()
-    if name not in known:
+    if not isinstance(name, str):
+        options = {"dataset": name, **options}
+        function, name = _resolve("of a data set", "babelscope.corpora.held_datasets:load"), "of a data set"
+    elif name not in known:
         raise UsageError(f"there is no corpus {name!r}: {did_you_mean(name, known)}")
-    function = _resolve(name, known[name])
+    else:
+        function = _resolve(name, known[name])
     given = dict(options) if path is None else {"path": path, **options}
     takes = inspect.signature(function).parameters
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes.values()):

@@ -31,8 +31,19 @@ refused.
 
 from babelscope.corpora.manifest.choices import FORMATS, Choices
 from babelscope.corpora.manifest.errors import RowError
-from babelscope.corpora.manifest.reading import Examined, examine, load
+from babelscope.corpora.manifest.reading import Examined, examine, load, load_tables
 from babelscope.corpora.manifest.rows import MAX_NAME, MAX_ROWS
 from babelscope.corpora.manifest.text import MAX_LINE
 
-__all__ = ["FORMATS", "MAX_LINE", "MAX_NAME", "MAX_ROWS", "Choices", "Examined", "RowError", "examine", "load"]
+__all__ = [
+    "FORMATS",
+    "MAX_LINE",
+    "MAX_NAME",
+    "MAX_ROWS",
+    "Choices",
+    "Examined",
+    "RowError",
+    "examine",
+    "load",
+    "load_tables",
+]

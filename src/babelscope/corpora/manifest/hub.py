@@ -177,10 +177,11 @@ def _members(shards: Shards, audio: str) -> Iterator[tuple[str, bytes]]:
             value = fields[audio]
             content, name = (value.get("bytes"), value.get("path")) if isinstance(value, dict) else (value, None)
             if isinstance(content, bytes) and content:
-                yield _stem(shard, number) + _suffix(name, content), content
+                yield _stem(shard, number) + suffix_of(name, content), content
 
 
-def _suffix(name: object, content: bytes) -> str:
+def suffix_of(name: object, content: bytes) -> str:
+    """Return the ending of a recording's name, or the one that its first bytes ask for."""
     suffix = PurePosixPath(name).suffix.lower() if isinstance(name, str) else ""
     if suffix[1:].isalnum() and suffix.isascii():
         return suffix

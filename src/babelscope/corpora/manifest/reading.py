@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from babelscope.corpora.corpus import Corpus
 from babelscope.corpora.manifest.choices import Choices
 from babelscope.corpora.manifest.durations import SAMPLE, check_durations
 from babelscope.corpora.manifest.errors import BrokenRowError, RowError
+from babelscope.corpora.manifest.layouts import arrange
 from babelscope.corpora.manifest.relations import (
     contradictions,
     note_shared_recordings,
@@ -20,7 +21,7 @@ from babelscope.corpora.manifest.relations import (
     unify_forms,
 )
 from babelscope.corpora.manifest.rows import Rows
-from babelscope.corpora.manifest.sources import open_source
+from babelscope.corpora.manifest.sources import chained, open_source
 from babelscope.corpora.manifest.spellings import unify_spellings
 from babelscope.corpora.manifest.tables import Table
 from babelscope.corpora.problems import Problem, ProblemLog
@@ -115,6 +116,43 @@ def load(
     path = Path(path)
     choices = Choices(format, columns or {}, language, translation, encoding, separator, quoted)
     log = ProblemLog()
+    about = {"name": name or _stem(path), "title": title, "licence": licence, "attribution": attribution}
+    return _loaded(open_source(path, choices, log), path, log, about, skip_bad)
+
+
+def load_tables(
+    tables: Sequence[tuple[Table, Choices]], path: Path, about: Mapping[str, str], *, skip_bad: bool = False
+) -> Corpus:
+    """Make one corpus of tables that are open already, each read by choices of its own.
+
+    Parameters
+    ----------
+    tables : sequence of Table and Choices
+    path : path
+        What messages name.
+    about : mapping
+        Name, title, licence and attribution of the corpus.
+    skip_bad : bool
+        As of :func:`load`.
+
+    Returns
+    -------
+    Corpus
+
+    Raises
+    ------
+    DataError
+        As of :func:`load`.
+    """
+    log = ProblemLog()
+    source = chained(path, [arrange(table, choices, log) for table, choices in tables])
+    if source is None:
+        raise DataError(f"manifest {path} has no rows")
+    return _loaded(source, path, log, about, skip_bad)
+
+
+def _loaded(source: Table, path: Path, log: ProblemLog, about: Mapping[str, str], skip_bad: bool) -> Corpus:
+    """Return the corpus of a table's rows; the first broken one is raised, or those that are broken are left out."""
     excluded: list[str] = []
     count = 0
 
@@ -126,7 +164,6 @@ def load(
         if count <= _NAMED:
             excluded.append(str(error))
 
-    source = open_source(path, choices, log)
     rows = Rows(source.path, source.unit, log, refuse_empty_text=source.typed)
     _fill(rows, source, reject)
     table = _unified(rows, path, log)
@@ -134,8 +171,7 @@ def load(
         raise error
     if count > _NAMED:
         excluded.append(f"manifest {path}: {count - _NAMED} more rows are broken")
-    about = {"title": title, "licence": licence, "attribution": attribution}
-    return _corpus(table, rows, path, log, SAMPLE, name=name or _stem(path), left_out=excluded, **about)
+    return _corpus(table, rows, path, log, SAMPLE, left_out=excluded, **about)
 
 
 def examine(

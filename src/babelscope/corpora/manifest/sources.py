@@ -121,7 +121,7 @@ def _open_folder(path: Path, choices: Choices, log: ProblemLog) -> Table | None:
         return read_kaldi(path, choices.language)
     spoken = [folder for folder in sorted(path.iterdir()) if _is_language(folder.name) and folder.is_dir()]
     tables = (_open_folder(folder, replace(choices, language=folder.name), log) for folder in spoken)
-    if (together := _chained(path, [table for table in tables if table is not None])) is not None:
+    if (together := chained(path, [table for table in tables if table is not None])) is not None:
         return together
     if choices.format in (None, "datasets"):
         own = replace(choices, format="datasets")
@@ -130,7 +130,7 @@ def _open_folder(path: Path, choices: Choices, log: ProblemLog) -> Table | None:
         places = [path, *(folder for folder in sorted(path.iterdir()) if folder.is_dir())]
         metadata = [folder / name for folder in places for name in METADATA if (folder / name).is_file()]
         listed = [file for file in metadata if choices.format or "file_name" in _first(file, choices)]
-        if (together := _chained(path, [_open_file(file, own, log) for file in listed])) is not None:
+        if (together := chained(path, [_open_file(file, own, log) for file in listed])) is not None:
             return together
     for name in ("metadata.csv", "validated.tsv", "sentences.csv", "sentences.tsv"):
         if (path / name).is_file():
@@ -142,7 +142,7 @@ def _is_language(name: str) -> bool:
     return name not in _NO_LANGUAGES and is_code(name)
 
 
-def _chained(path: Path, tables: Sequence[Table]) -> Table | None:
+def chained(path: Path, tables: Sequence[Table]) -> Table | None:
     """Return the rows of several tables as those of one; None if there is none."""
     if len(tables) < 2:
         return tables[0] if tables else None
