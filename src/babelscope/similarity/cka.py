@@ -103,6 +103,7 @@ class LinearCKA(_CKA):
     source = (
         "Kornblith et al. 2019, arXiv 1905.00414; debiased: Szekely & Rizzo 2014, Song et al. 2012, Nguyen et al. 2021"
     )
+    invariances = frozenset({"rotation", "scale", "shift"})
 
     @property
     def convention_text(self) -> str:
@@ -112,10 +113,6 @@ class LinearCKA(_CKA):
             else "biased HSIC, which rises with d/n"
         )
         return f"<K, L> / (|K| |L|) of linear kernels, {kind}; both sides centred"
-
-    @property
-    def invariances(self) -> frozenset[str]:
-        return frozenset({"rotation", "scale", "shift"})
 
     def prepare(self, x: Representation) -> Kernel:
         return self._side(x.kernel, x)
@@ -168,6 +165,7 @@ class RBFCKA(_CKA):
     lead = 2
     geometric = True
     source = "Kornblith et al. 2019, arXiv 1905.00414, section 3 (sigma a fraction of the median distance)"
+    invariances = frozenset({"rotation", "scale", "shift"})
 
     fraction: float = 1.0
 
@@ -182,10 +180,6 @@ class RBFCKA(_CKA):
             f"CKA of exp(-distance^2 / (2 sigma^2)), sigma {self.fraction:g} x the median distance between two "
             f"sentences; {kind}"
         )
-
-    @property
-    def invariances(self) -> frozenset[str]:
-        return frozenset({"rotation", "scale", "shift"})
 
     def prepare(self, x: Representation) -> Kernel:
         squares = x.square_distances

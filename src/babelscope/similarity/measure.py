@@ -82,16 +82,6 @@ class Measure(ABC):
         (:func:`babelscope.similarity.residuals.residual_rows`). Other measures take the residuals of the sentences.
     drawn_by_default : bool
         Whether its intervals, where they have no closed form, are drawn without being asked for by name.
-    invariances : frozenset of str
-        Of ``rotation`` (an orthogonal map of the features), ``scale`` (isotropic), ``shift`` (the same vector added
-        to every sentence), ``linear`` (any invertible map). Each holds for either side by itself. All measures are
-        invariant to the order of the sentences.
-    symmetric : bool
-        Whether f(x, y) = f(y, x).
-    same_space : bool
-        Whether the two sides must have the same features.
-    centres : bool
-        Whether the mean sentence is taken off each side first.
     """
 
     name: ClassVar[str]
@@ -113,7 +103,11 @@ class Measure(ABC):
 
     @property
     def invariances(self) -> frozenset[str]:
-        """Which maps of one side leave the value as it is."""
+        """Which maps of either side leave the value as it is.
+
+        Of ``rotation`` (an orthogonal map of the features), ``scale`` (isotropic), ``shift`` (the same vector added to
+        every sentence), ``linear`` (any invertible map). No measure depends on the order of the sentences.
+        """
         return frozenset()
 
     @property
@@ -133,8 +127,8 @@ class Measure(ABC):
 
     @property
     def centres(self) -> bool:
-        """Whether each side's mean is taken off first."""
-        return True
+        """Whether each side's mean is taken off first; a parameter ``centre`` says so where there is one."""
+        return bool(getattr(self, "centre", True))
 
     @property
     def higher_is_better(self) -> bool:

@@ -50,6 +50,7 @@ class MutualKNN(Measure):
     geometric = True
     source = "Huh et al. 2024, arXiv 2405.07987 (mutual k-NN)"
     shown = ("k",)
+    null_kinds = ("exact", "permutation")
 
     k: int = 10
     metric: str = "cosine"
@@ -68,16 +69,8 @@ class MutualKNN(Measure):
         )
 
     @property
-    def centres(self) -> bool:
-        return self.centre
-
-    @property
     def minimum_sentences(self) -> int:
         return max(self.k + 2, 5)
-
-    @property
-    def null_kinds(self) -> tuple[str, ...]:
-        return ("exact", "permutation")
 
     @property
     def invariances(self) -> frozenset[str]:

@@ -33,6 +33,8 @@ class ANC(Measure):
     references = ("del2022similarity",)
     geometric = True
     source = "Del & Fishel 2022, arXiv 2212.01924"
+    same_space = True
+    invariances = frozenset({"scale", "shift"})
 
     absolute: bool = False
 
@@ -45,16 +47,8 @@ class ANC(Measure):
         )
 
     @property
-    def same_space(self) -> bool:
-        return True
-
-    @property
     def range(self) -> tuple[float, float]:
         return (0.0, 1.0) if self.absolute else (-1.0, 1.0)
-
-    @property
-    def invariances(self) -> frozenset[str]:
-        return frozenset({"scale", "shift"})
 
     @property
     def null_kinds(self) -> tuple[str, ...]:
@@ -112,6 +106,12 @@ class CentroidGap(Measure):
     title = "Centroid gap"
     references = ("liang2022mind",)
     source = "Liang et al. 2022, arXiv 2203.02053"
+    same_space = True
+    centres = False
+    higher_is_better = False
+    best = 0.0
+    minimum_sentences = 1
+    null_kinds = ()
 
     normalise: bool = True
 
@@ -124,22 +124,6 @@ class CentroidGap(Measure):
         )
 
     @property
-    def same_space(self) -> bool:
-        return True
-
-    @property
-    def centres(self) -> bool:
-        return False
-
-    @property
-    def higher_is_better(self) -> bool:
-        return False
-
-    @property
-    def best(self) -> float:
-        return 0.0
-
-    @property
     def range(self) -> tuple[float, float]:
         return (0.0, 2.0 if self.normalise else float("inf"))
 
@@ -147,16 +131,8 @@ class CentroidGap(Measure):
     def invariances(self) -> frozenset[str]:
         return frozenset({"scale"}) if self.normalise else frozenset()
 
-    @property
-    def minimum_sentences(self) -> int:
-        return 1
-
     def of_one_column(self) -> None:
         """Return None: lengths that were standardised have the same mean on both sides."""
-
-    @property
-    def null_kinds(self) -> tuple[str, ...]:
-        return ()
 
     def prepare(self, x: Representation) -> Centroid:
         return Centroid(to_numpy((x.unit if self.normalise else x.rows).mean(0)), x.n)

@@ -20,8 +20,7 @@ from babelscope.similarity.nulls import Cells, NullLaw, assignment_counts
 from babelscope.similarity.representation import Representation
 from babelscope.similarity.residuals import ROUNDING, NothingLeft
 
-DIRECTIONS = ("both", "xy", "yx")
-
+DIRECTIONS = {"both": "mean of both directions", "xy": "from x to y", "yx": "from y to x"}
 
 #: Similarities that are looked at together.
 BLOCK = 2**19
@@ -62,26 +61,24 @@ class Matches:
 class Assignment(Measure):
     """Base of the scores that are a mean over sentences of a weight w(i, the sentence that i is paired with)."""
 
-    @property
-    def same_space(self) -> bool:
-        return True
+    same_space = True
+    null_kinds = ("exact", "permutation")
 
     @property
-    def null_kinds(self) -> tuple[str, ...]:
-        return ("exact", "permutation")
+    def symmetric(self) -> bool:
+        return getattr(self, "direction", "both") == "both"
 
     @property
-    def minimum_sentences(self) -> int:
-        return 3
+    def invariances(self) -> frozenset[str]:
+        return frozenset({"scale", "shift"} if self.centres else {"scale"})
 
     @property
-    def centred(self) -> bool:
-        """Whether each side's mean is taken off before a cosine."""
-        return bool(getattr(self, "centre", False))
+    def _centred_text(self) -> str:
+        return "each side centred by its own mean" if self.centres else "not centred"
 
     def prepare(self, x: Representation) -> Vectors:
-        rows = x.centred if self.centred else x.rows / float(abs(x.rows).max() or 1.0)
-        return Vectors(x.centred_unit if self.centred else x.unit, norms=(rows * rows).sum(1) ** 0.5)
+        rows = x.centred if self.centres else x.rows / float(abs(x.rows).max() or 1.0)
+        return Vectors(x.centred_unit if self.centres else x.unit, norms=(rows * rows).sum(1) ** 0.5)
 
     def regressed(self, x: Vectors, covariates: FloatArray) -> Vectors:
         rows = x.rows if x.norms is None else x.rows * x.norms[:, None]
@@ -92,7 +89,7 @@ class Assignment(Measure):
         rows = rows - q @ (q.T @ rows)
         if not float((rows * rows).sum()) > ROUNDING**2 * spread:
             raise NothingLeft(self.name)
-        if not self.centred:
+        if not self.centres:
             rows = rows + mean  # or the control would take off the mean as well
         squares = (rows * rows).sum(1)
         if x.squares is not None:
@@ -135,12 +132,12 @@ class Assignment(Measure):
     def influence(self, x: Vectors, y: Vectors) -> FloatArray | None:
         return self._influence(self.matches(x, y))
 
-    def _influence(self, found: Matches) -> FloatArray | None:
+    def _influence(self, matches: Matches) -> FloatArray | None:
         """Delete each sentence in turn: its own hit goes, and so does what it stood in the way of."""
-        if found.gained is None:
+        if matches.gained is None:
             return None
-        hits, n = found.cells.paired(), found.cells.n
-        without = (hits.sum() - hits + found.gained) / (n - 1)
+        hits, n = matches.cells.paired(), matches.cells.n
+        without = (hits.sum() - hits + matches.gained) / (n - 1)
         return np.asarray((n - 1) * (hits.mean() - without))
 
     def outcome(
@@ -153,12 +150,12 @@ class Assignment(Measure):
         influence: bool = False,
         value: float | None = None,
     ) -> Outcome:
-        found = self.matches(x, y)
+        matches = self.matches(x, y)
         return Outcome(
-            self._score(float(found.cells.paired().mean())),
-            self._law(found.cells) if law else None,
-            float(self._permuted(found.cells, order[None])[0]) if order is not None else float("nan"),
-            self._influence(found) if influence else None,
+            self._score(float(matches.cells.paired().mean())),
+            self._law(matches.cells) if law else None,
+            float(self._permuted(matches.cells, order[None])[0]) if order is not None else float("nan"),
+            self._influence(matches) if influence else None,
             self.pair_sketch(x, y) if influence else None,
         )
 
@@ -313,23 +310,13 @@ class Retrieval(Assignment):
 
     def __post_init__(self) -> None:
         one_of(self.name, "metric", self.metric, ("cosine", "euclidean"))
-        one_of(self.name, "direction", self.direction, DIRECTIONS)
+        one_of(self.name, "direction", self.direction, list(DIRECTIONS))
         count(self.name, "k", self.k)
 
     @property
     def convention_text(self) -> str:
         what = "mean reciprocal rank" if self.mrr else f"precision at {self.k}"
-        way = {"both": "mean of both directions", "xy": "from x to y", "yx": "from y to x"}[self.direction]
-        centred = "each side centred by its own mean" if self.centre else "not centred"
-        return f"{what} by {self.metric}; {way}; {centred}; ties share a hit"
-
-    @property
-    def centres(self) -> bool:
-        return self.centre
-
-    @property
-    def symmetric(self) -> bool:
-        return self.direction == "both"
+        return f"{what} by {self.metric}; {DIRECTIONS[self.direction]}; {self._centred_text}; ties share a hit"
 
     @property
     def minimum_sentences(self) -> int:
@@ -416,6 +403,9 @@ class Xsim(Assignment):
     title = "xSIM"
     references = ("artetxe2019margin",)
     source = "LASER xsim (facebookresearch/LASER, source/xsim.py); margins: Artetxe & Schwenk 2019, arXiv 1811.01136"
+    higher_is_better = False
+    best = 0.0
+    has_influence = False
 
     margin: str = "ratio"
     k: int = 4
@@ -424,45 +414,19 @@ class Xsim(Assignment):
 
     def __post_init__(self) -> None:
         one_of(self.name, "margin", self.margin, ("ratio", "distance", "absolute"))
-        one_of(self.name, "direction", self.direction, DIRECTIONS)
+        one_of(self.name, "direction", self.direction, list(DIRECTIONS))
         count(self.name, "k", self.k)
 
     @property
     def convention_text(self) -> str:
-        way = {"both": "mean of both directions", "xy": "from x to y", "yx": "from y to x"}[self.direction]
-        centred = "each side centred by its own mean" if self.centre else "not centred"
         return (
             f"share of sentences whose best match by {self.margin} margin (k={self.k}) is another sentence: an "
-            f"error, 0 is best; {way}; {centred}"
+            f"error, 0 is best; {DIRECTIONS[self.direction]}; {self._centred_text}"
         )
-
-    @property
-    def centres(self) -> bool:
-        return self.centre
-
-    @property
-    def symmetric(self) -> bool:
-        return self.direction == "both"
-
-    @property
-    def higher_is_better(self) -> bool:
-        return False
-
-    @property
-    def best(self) -> float:
-        return 0.0
 
     @property
     def minimum_sentences(self) -> int:
         return max(self.k + 1, 3)
-
-    @property
-    def invariances(self) -> frozenset[str]:
-        return frozenset({"scale", "shift"} if self.centre else {"scale"})
-
-    @property
-    def has_influence(self) -> bool:
-        return False
 
     def of_one_column(self) -> None:
         """Return None: the cosine of two numbers is only their signs."""
@@ -505,28 +469,17 @@ class Mexa(Assignment):
     title = "MEXA"
     references = ("kargaran2024mexa",)
     source = "Kargaran et al. 2024, arXiv 2410.05873"
+    minimum_sentences = 3
+    has_influence = False
 
     centre: bool = False
 
     @property
     def convention_text(self) -> str:
-        centred = "each side centred by its own mean" if self.centre else "not centred"
         return (
             "share of sentences whose cosine with their own other side exceeds all others in its row and in its "
-            f"column; {centred}"
+            f"column; {self._centred_text}"
         )
-
-    @property
-    def centres(self) -> bool:
-        return self.centre
-
-    @property
-    def invariances(self) -> frozenset[str]:
-        return frozenset({"scale", "shift"} if self.centre else {"scale"})
-
-    @property
-    def has_influence(self) -> bool:
-        return False
 
     def of_one_column(self) -> None:
         """Return None: the cosine of two numbers is only their signs."""

@@ -120,9 +120,7 @@ def by_sentence(a: Array, b: Array) -> FloatArray:
 class TraceForm(Measure):
     """Base of the measures of this form."""
 
-    @property
-    def null_kinds(self) -> tuple[str, ...]:
-        return ("exact", "permutation")
+    null_kinds = ("exact", "permutation")
 
     def value(self, x: Kernel, y: Kernel) -> float:
         return inner(x.matrix, y.matrix)
