@@ -11,7 +11,7 @@ import json
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -94,6 +94,9 @@ class Figure:
     data: pd.DataFrame
     sentence: Any
     alt: str
+    # By width: files, page and notebook show the same figure, and drawing it takes most of the time of a report.
+    _specs: dict[int, dict[str, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _svgs: dict[int, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def chart(self) -> Any:
@@ -106,11 +109,15 @@ class Figure:
 
     def spec(self, width: int = WIDE) -> dict[str, Any]:
         """Return the Vega-Lite specification, which holds its data."""
-        return _spec(self.draw(width), self.alt)
+        if width not in self._specs:
+            self._specs[width] = _spec(self.draw(width), self.alt)
+        return dict(self._specs[width])
 
     def svg(self, width: int = WIDE) -> str:
         """Return the figure as a stand-alone SVG text, the same whenever it is made."""
-        return _svg(self.spec(width))
+        if width not in self._svgs:
+            self._svgs[width] = _svg(self.spec(width))
+        return self._svgs[width]
 
     def files(self) -> Iterable[tuple[str, bytes]]:
         """Yield each suffix and the file's content; a PNG has two pixels a unit."""
