@@ -16,7 +16,7 @@ from babelscope.capture import encode
 from babelscope.errors import RenamedWarning, UsageError
 from babelscope.gaps import Result, compare
 from babelscope.plugins.pocket.adapter import AdapterShape, PocketAdapter, save_adapter
-from babelscope.study import Outcome, Study, gather, run, summon
+from babelscope.study import Outcome, Study, build_corpus, build_model, run
 
 UNTRAINED = "pocket (adapter untrained)"
 
@@ -55,7 +55,7 @@ def test_a_model_beside_gives_what_it_gives_alone(
 ) -> None:
     study = Study.parse(_said(weights, manifest, tmp_path))
     activations = encode(
-        summon(study.model_copy(update={"model": study.baselines[0]})), gather(study), tmp_path / "alone"
+        build_model(study.model_copy(update={"model": study.baselines[0]})), build_corpus(study), tmp_path / "alone"
     )
     alone = compare(activations, study.measures, controls=["none"], permutations=19, interval=False).curves
     beside = outcome.result.tables["beside"]
@@ -121,12 +121,11 @@ def test_held_out_sentences_are_chosen_where_a_model_says_which(weights: Path, m
 def test_of_a_corpus_that_was_trained_on_only_the_rest_is_taken() -> None:
     said: dict[str, Any] = {"corpus": {"source": "asterisk", "held_out": True}, "model": {"name": "pocket"}}
     held_out = set(models.held_out("pocket", "asterisk"))
-    assert set(gather(Study.parse(said)).sentences) == held_out
-    seen = next(
-        one for one in gather(Study.parse(said | {"corpus": {"source": "asterisk"}})).sentences if one not in held_out
-    )
+    assert set(build_corpus(Study.parse(said)).sentences) == held_out
+    every = build_corpus(Study.parse(said | {"corpus": {"source": "asterisk"}})).sentences
+    seen = next(sentence for sentence in every if sentence not in held_out)
     with pytest.raises(UsageError, match="was not held out of the training of pocket"):
-        gather(Study.parse(said | {"corpus": {"source": "asterisk", "held_out": True, "ids": [seen]}}))
+        build_corpus(Study.parse(said | {"corpus": {"source": "asterisk", "held_out": True, "ids": [seen]}}))
 
 
 def test_earlier_spellings_are_read_with_a_line(weights: Path, manifest: Path, tmp_path: Path) -> None:

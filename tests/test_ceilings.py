@@ -11,8 +11,8 @@ import soundfile
 from babelscope import corpora
 from babelscope.capture.second_readings import place_of_language
 from babelscope.corpora import Corpus
-from babelscope.forecast import forecast
 from babelscope.study import Study, run
+from babelscope.study.forecast import forecast
 from conftest import tone
 
 SENTENCES = 24

@@ -17,7 +17,7 @@ from babelscope.cli import console, main
 from babelscope.errors import FetchError
 from babelscope.gaps import Result
 from babelscope.similarity import MEASURES
-from babelscope.study import Study, describe_keys
+from babelscope.study.settings import Study, describe_keys
 
 COMMANDS = ("demo", "run", "fetch", "corpora", "models", "measures", "schema", "encode", "compare", "report", "search")
 
@@ -319,10 +319,10 @@ def test_weights_that_are_not_fetched_name_the_command(
         code, out, _ = _told(capsys, "models", "show", name)
         assert code == 0 and all(f"babelscope fetch {part}" in out for part in name.split("+"))
         assert "in float32" in out and "in bfloat16" in out and "M parameters" in out and "licence: MIT" in out
-    from babelscope.study import Study, summon
+    from babelscope.study import Study, build_model
 
     with pytest.raises(FetchError, match="babelscope fetch whisper-base"):
-        summon(Study.parse({"corpus": {"source": "asterisk"}, "model": {"name": "whisper-base"}}))
+        build_model(Study.parse({"corpus": {"source": "asterisk"}, "model": {"name": "whisper-base"}}))
 
 
 def test_an_internal_error_is_a_line_too(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

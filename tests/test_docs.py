@@ -18,7 +18,7 @@ import typer.main
 from _pytest.mark import ParameterSet
 
 from babelscope.cli import app
-from babelscope.study import describe_keys
+from babelscope.study.settings import describe_keys
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

@@ -9,9 +9,9 @@ import pytest
 from babelscope import languages
 from babelscope.cli import main
 from babelscope.errors import UsageError
-from babelscope.forecast import forecast
 from babelscope.gaps import plan
 from babelscope.study import Study, presets, run
+from babelscope.study.forecast import forecast
 
 
 @pytest.fixture

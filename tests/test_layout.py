@@ -26,11 +26,13 @@ BELOW = {
     "numbers",
     "key_values",
     "lazy_imports",
+    "progress",
 }
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "stages": set(),
     "lazy_imports": set(),
+    "progress": set(),
     "text_table": set(),
     "numbers": set(),
     "key_values": {"errors"},
@@ -52,27 +54,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tokens": BELOW | {"corpora", "models", "capture", "similarity", "gaps"},
     "lens": BELOW | {"corpora", "models", "capture", "similarity", "gaps"},
     "interventions": BELOW | {"corpora", "models", "capture", "similarity"},
-    "sections": BELOW
-    | {"corpora", "models", "capture", "similarity", "gaps", "neurons", "tokens"}
-    | {"interventions", "lens"},
     "report": BELOW | {"gaps"},
     "monitor": BELOW | {"corpora", "models", "capture", "similarity", "gaps"},
     "check": BELOW | {"similarity", "gaps"},
     "search": BELOW | {"corpora", "models", "capture", "similarity"},
-    "runs": BELOW | {"capture", "gaps", "report"},
     "mteb_adapter": BELOW | {"corpora", "models", "search"},
     "publishing": BELOW | {"gaps"},
     "tracking": BELOW | {"gaps", "report", "monitor", "publishing"},
-    "preflight": BELOW | {"corpora", "models", "similarity", "gaps"},
     "study": BELOW
-    | {"corpora", "models", "capture", "similarity", "engines", "gaps", "report", "preflight"}
-    | {"neurons", "tokens", "interventions", "lens", "sections", "tracking"},
-    "corpus_check": BELOW | {"corpora", "preflight", "study"},
-    "forecast": BELOW | {"corpora", "models", "capture", "sections", "study"},
+    | {"corpora", "models", "capture", "similarity", "engines", "gaps", "report"}
+    | {"neurons", "tokens", "interventions", "lens", "tracking"},
     "cli": BELOW
     | {"verification"}
     | {"corpora", "models", "capture", "similarity", "engines", "gaps", "report"}
-    | {"study", "forecast", "search", "check", "runs", "corpus_check", "publishing", "tracking"},
+    | {"study", "search", "check", "publishing", "tracking"},
     "testing": BELOW
     | {"sides", "verification"}
     | {"corpora", "models", "capture", "similarity", "gaps", "report", "study"},

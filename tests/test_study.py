@@ -10,7 +10,8 @@ import pytest
 
 import babelscope
 from babelscope.errors import BabelscopeError, DataError, UsageError
-from babelscope.study import Study, describe_keys, run
+from babelscope.study import run
+from babelscope.study.settings import Study, describe_keys
 
 
 @pytest.fixture
@@ -133,7 +134,7 @@ def test_what_is_wrong_is_named_in_one_line(study_file: Path, old: str, new: str
 def test_paths_of_a_model_are_relative_to_the_study(
     tmp_path: Path, whisper_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from babelscope.study import summon
+    from babelscope.study import build_model
     from babelscope.testing import tiny
 
     folder = tmp_path / "studies"
@@ -151,7 +152,7 @@ def test_paths_of_a_model_are_relative_to_the_study(
     monkeypatch.chdir(tmp_path)
     for said in told.values():
         (folder / "study.toml").write_text(start + said)
-        assert summon(Study.load("studies/study.toml")).modalities == ("text", "speech")
+        assert build_model(Study.load("studies/study.toml")).modalities == ("text", "speech")
     table = Study.load("studies/study.toml").model
     assert table.weights == str(folder / "text" / "sonar_text_encoder.pt")
     assert table.options["tokenizer"] == str(folder / "tokens.json")
@@ -172,7 +173,7 @@ def test_a_window_is_refused_before_anything_is_read(tmp_path: Path, name: str) 
 
 
 def test_a_text_model_or_points_of_text_need_no_recordings(tmp_path: Path, e5_folder: Path) -> None:
-    from babelscope.study import gather, summon
+    from babelscope.study import build_corpus, build_model
     from fleurs_fixture import tones, write
 
     copy = write(tmp_path / "fleurs", tones(["en_us", "it_it", "zu_za"]))
@@ -182,13 +183,13 @@ def test_a_text_model_or_points_of_text_need_no_recordings(tmp_path: Path, e5_fo
     corpus = {"source": "fleurs", "path": str(copy), "languages": ["en_us", "it_it"]}
     text = {"corpus": corpus, "model": {"name": "e5-small", "weights": str(e5_folder)}}
     study = Study.parse(text)
-    activations = babelscope.encode(summon(study), gather(study), tmp_path / "text.zarr")
+    activations = babelscope.encode(build_model(study), build_corpus(study), tmp_path / "text.zarr")
     assert activations.complete and activations.modalities == ("text",) and len(activations.sentences) == 6
     both = {"corpus": corpus, "model": {"name": "seamless-m4t-v2-large"}}
-    assert len(gather(Study.parse(both | {"points": ["text.layer.*", "text.norm"]}))) == 6
+    assert len(build_corpus(Study.parse(both | {"points": ["text.layer.*", "text.norm"]}))) == 6
     for points in (["all"], ["text.norm", "shared.*"], ["speech.norm"]):
         with pytest.raises(DataError, match=r"test.tar.gz"):
-            gather(Study.parse(both | {"points": points}))
+            build_corpus(Study.parse(both | {"points": points}))
 
 
 def test_a_study_that_is_not_there(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from babelscope.study import Study, summon
+from babelscope.study import Study, build_model
 
 LOG, BATCHES, TIMES, MODULES = "begun", "batches", "times", "modules"
 
@@ -114,8 +114,10 @@ def beside(study: Study, kind: str) -> Path:
 
 def _run(study: Study, stage: Path, write: int | None = None) -> None:
     """Run a study; count what it encodes and when; be killed before so manieth a write, if one is given."""
-    from babelscope import study as module
     from babelscope.capture import encoding, streams
+    from babelscope.study import encoding as study_encoding
+    from babelscope.study import model as study_model
+    from babelscope.study import run
 
     real, real_batch = vars(encoding)["encode_job"], vars(streams)["_run"]
     batches = os.open(beside(study, BATCHES), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -141,14 +143,14 @@ def _run(study: Study, stage: Path, write: int | None = None) -> None:
             os.pwrite(now, f"{word:<10}".encode()[:10], 0)
             os.write(times, f"{word} {time.monotonic()}\n".encode())
 
-    vars(module)["BLOCK"] = 3
+    vars(study_encoding)["BLOCK"] = 3
     if MODEL:
-        vars(module)["summon"] = lambda _: MODEL[0]
+        vars(study_model)["build_model"] = lambda _: MODEL[0]
     vars(encoding)["encode_job"] = counting
     vars(streams)["_run"] = counting_batches
     writes = _counting_writes(write)
     tell("starting")
-    module.run(study, progress=tell)
+    run(study, progress=tell)
     tell("ended")
     beside(study, MODULES).write_text(json.dumps({"modules": list(sys.modules), "writes": writes()}))
 
@@ -240,7 +242,7 @@ def main(folder: Path, kills: int, seed: int) -> dict[str, Any]:
     for name in told["modules"]:
         with contextlib.suppress(Exception):  # what cannot be imported by its name is not needed by it
             importlib.import_module(name)
-    MODEL.append(summon(undisturbed))
+    MODEL.append(build_model(undisturbed))
     end = time.monotonic() + 10
     while len(names := _threads()) > 1:  # some end by themselves
         if time.monotonic() > end:

@@ -18,7 +18,7 @@ from babelscope.gaps import Result, compare
 from babelscope.gaps.leaderboard import PAIR_COLUMNS, SCORE_COLUMNS, leaderboard
 from babelscope.gaps.paired import paired
 from babelscope.report.leaderboard import PAIRS, SCORES, render, sections
-from babelscope.runs import runs_below
+from babelscope.study.runs import runs_below
 from babelscope.testing import Planted, planted_activations
 from browsing import Watched, chromium, needs_chromium
 

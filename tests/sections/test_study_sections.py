@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from babelscope.errors import UsageError
-from babelscope.forecast import forecast
 from babelscope.gaps import Result
 from babelscope.study import Study, run
+from babelscope.study.forecast import forecast
 
 
 @pytest.fixture

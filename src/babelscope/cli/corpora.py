@@ -107,8 +107,8 @@ def corpora_check(
     """
     from babelscope.corpora.checks import DECODED, write_clusters
     from babelscope.corpora.checks.output import to_json, to_table
-    from babelscope.corpus_check import check_target
     from babelscope.key_values import parse_pairs
+    from babelscope.study.corpus_check import check_target
 
     if quick and every:
         raise UsageError("--quick and --all: choose one of them")

@@ -99,7 +99,7 @@ def _heard(result: Any, folder: Path, corpus_path: Path | None) -> Any:
     from babelscope.capture import Activations
     from babelscope.errors import DataError, UsageError
     from babelscope.report import embed
-    from babelscope.study import store_beside
+    from babelscope.study.paths import store_beside
 
     about = result.meta["corpus"]
     known = about["name"] in corpora.sources()

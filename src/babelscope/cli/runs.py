@@ -40,7 +40,7 @@ def leaderboard(
     from babelscope.gaps.leaderboard import SHOWN, standing
     from babelscope.gaps.leaderboard import leaderboard as compared
     from babelscope.report.leaderboard import terminal, write
-    from babelscope.runs import places_below
+    from babelscope.study.runs import places_below
 
     held: dict[str, Result] = {}
     for folder in results:
@@ -80,7 +80,7 @@ def view(
 
     Example: babelscope view results
     """
-    from babelscope.runs import runs_below
+    from babelscope.study.runs import runs_below
 
     runs = runs_below(folder)
     if as_json:

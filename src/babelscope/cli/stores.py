@@ -97,7 +97,7 @@ def compare(
     from babelscope.gaps.parts import PARTS
     from babelscope.key_values import parse_pairs
     from babelscope.report.terminal import summary_table
-    from babelscope.study import SET, comparing
+    from babelscope.study.settings import SET, comparing
 
     options = {
         "measures": measure,

@@ -189,7 +189,7 @@ def run(
     if not dry_run:
         _run(chosen, overwrite, address, as_json=as_json)
         return
-    from babelscope.forecast import forecast
+    from babelscope.study.forecast import forecast
 
     expected = forecast(chosen)
     if as_json:
@@ -253,10 +253,11 @@ def encode(
 
     Example: babelscope encode study.toml
     """
-    from babelscope.capture import encode as encode_corpus
     from babelscope.corpora.checks.output import in_short
     from babelscope.engines import open_engine
-    from babelscope.study import check_start, checked_corpus, encode_seconds, store_of, summon_on
+    from babelscope.study.encoding import StudyEncoder
+    from babelscope.study.model import build_model_on
+    from babelscope.study.preflight import check_start, checked_corpus
 
     chosen = _study(
         study,
@@ -276,19 +277,10 @@ def encode(
         corpus, checked = checked_corpus(chosen, planned, tell, compared=False)
         for line in in_short(checked):
             warn_of_corpus(line)
-        model = summon_on(runs, chosen)
-        activations = encode_corpus(
-            model,
-            corpus,
-            store_of(chosen),
-            **chosen.model.how(),
-            store_dtype=chosen.model.store_dtype,
-            skip_bad=chosen.skip_bad,
-            overwrite=overwrite,
-            progress=tell,
-            engine=runs,
-        )
-        encode_seconds(model, chosen, corpus, overwrite, tell, runs)
+        model = build_model_on(runs, chosen)
+        encoder = StudyEncoder(corpus, runs, overwrite, tell)
+        activations = encoder.encode(model, chosen)
+        encoder.encode_second(model, chosen)
     if not volume.quiet:
         say(repr(activations))
     say_left_out(activations.meta)

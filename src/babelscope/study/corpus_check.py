@@ -16,9 +16,9 @@ from babelscope.corpora import Corpus, load, manifest, sources, takes
 from babelscope.corpora.checks import DECODED, CorpusCheck, Limits, check_corpus
 from babelscope.corpora.checks.coverage import EMPTY
 from babelscope.corpora.checks.result import broken_check
-from babelscope.corpora.checks.texts import Progress
 from babelscope.corpora.problems import Problem
 from babelscope.errors import BabelscopeError, UsageError
+from babelscope.progress import Progress, silent
 
 #: Rows of a corpus beside which no model is imported, unless a text may be too long for it.
 _LARGE = 200_000
@@ -62,7 +62,7 @@ def check_target(
     BabelscopeError
         If there is no such target, or its study's file is broken.
     """
-    tell = progress or (lambda what, done, total: None)
+    tell = progress or silent
     tell("reading the corpus", 0, 0)
     if Path(target).suffix.lower() == ".toml":
         return _check_study(target, path, languages, model, dict(options or {}), decoded, tell)
@@ -89,7 +89,7 @@ def _limits(model: str, *, apart: bool) -> Limits:
 
 
 def _model_limits(model: str, *, count: bool) -> Limits:
-    from babelscope.preflight import limits_of
+    from babelscope.study.preflight import limits_of
 
     limits = limits_of(model)
     return limits if count or limits.count_tokens is None else replace(limits, count_tokens=_unused)
@@ -101,7 +101,7 @@ def _unused(text: str, language: str) -> int:
 
 @cache
 def _counter(model: str) -> Callable[[str, str], int]:
-    from babelscope.preflight import limits_of
+    from babelscope.study.preflight import limits_of
 
     counter = limits_of(model).count_tokens
     assert counter is not None, "the other process has one"
@@ -145,7 +145,9 @@ def _check_study(
     decoded: int | None,
     progress: Progress,
 ) -> tuple[CorpusCheck, Corpus | None]:
-    from babelscope.study import Study, check_corpus, corpus_options, filtered, load_corpus
+    from babelscope.study.corpus import corpus_options, filtered, load_corpus
+    from babelscope.study.preflight import check_corpus
+    from babelscope.study.settings import Study
 
     study = Study.load(target).changed(model=model, corpus_path=path)
     chosen: dict[str, Any] = {"options": study.corpus.options | options}

@@ -13,15 +13,20 @@ from typing import Any
 
 from babelscope import gaps, models
 from babelscope.audio import SAMPLE_RATE
-from babelscope.corpora import Corpus, Problem
-from babelscope.corpora.checks import CorpusCheck, Limits
+from babelscope.capture.position_encoding import with_positions
+from babelscope.corpora import Corpus, Problem, checks
+from babelscope.corpora.checks import DECODED, DECODED_BEFORE_A_RUN, CorpusCheck, Limits
 from babelscope.errors import BabelscopeError, DataError, FetchError
 from babelscope.fetch import ASSETS, is_fetched
 from babelscope.models.base import Model, Point, check_device
 from babelscope.models.naming import location
 from babelscope.models.planning import plan, token_counter
 from babelscope.models.weights.places import local_path, locate
+from babelscope.progress import Progress
 from babelscope.similarity import parse_measure
+from babelscope.study.corpus import filtered, load_corpus
+from babelscope.study.settings import Study
+from babelscope.tracking import check_trackers
 
 #: Options of models of the hub that leave their points as they are planned.
 _KEEP_POINTS = {"prompt", "batch", "device_map"}
@@ -164,6 +169,18 @@ def limits_of(
     return Limits(name, longest.get("speech"), longest.get("text"), token_counter(name, weights))
 
 
+def check_measures(measures: Iterable[str], sentences: int, where: str) -> None:
+    """Refuse measures that so many sentences are too few for.
+
+    Raises
+    ------
+    DataError
+        Naming the measure and `where` the sentences are from.
+    """
+    for measure in measures:
+        parse_measure(measure).check(sentences, where)
+
+
 def too_few(measures: Iterable[str], corpus: Corpus) -> Iterable[Problem]:
     """Yield the measures that the sentences of a corpus are too few for."""
     for measure in measures:
@@ -190,6 +207,128 @@ def refuse(check: CorpusCheck) -> None:
     more = len(errors) - 1
     further = f" ({more} more: babelscope corpora check)" if more else ""
     raise DataError(f"corpus {check.corpus!r}: {first.message}{place}: {first.remedy}{further}")
+
+
+def check_start(study: Study, *, compared: bool = True) -> list[Model]:
+    """Refuse what is wrong with a study and can be known before its corpus is read.
+
+    Parameters
+    ----------
+    study : Study
+    compared : bool
+        Whether its activations are to be compared as well: then the measures count.
+
+    Returns
+    -------
+    list of Model
+        The study's own and those beside it, without weights, as far as their configurations are here.
+
+    Raises
+    ------
+    BabelscopeError
+        In one line.
+    """
+    if compared and study.corpus.n is not None:
+        check_measures(study.measures, study.corpus.n, "corpus.n")
+    check_output(study.output)
+    if study.tracking is not None and compared:
+        check_trackers(study.tracking.to)
+    if study.engine != "local":  # weights and devices are other machines'
+        return []
+    tables = (study.model, *study.baselines)
+    needed = [asset for table in tables for asset in models.assets_of(table.name, table.weights)]
+    check_assets([study.corpus.source, *needed])
+    patterns = (study.points, *(["all"] for _ in study.baselines))
+    planned = [
+        check_model(table.name, table.weights, points, table.device, table.options)
+        for table, points in zip(tables, patterns, strict=True)
+    ]
+    if study.tokens is not None and planned[0] is not None:
+        with_positions(planned[0], study.tokens.points)
+    return [model for model in planned if model is not None]
+
+
+def checked_corpus(
+    study: Study, planned: Sequence[Model], progress: Progress | None = None, *, compared: bool = True
+) -> tuple[Corpus, CorpusCheck]:
+    """Load, filter and check the study's corpus, and refuse one that the study cannot be run on.
+
+    Parameters
+    ----------
+    study : Study
+    planned : sequence of Model
+        Of :func:`check_start`.
+    progress : callable, optional
+    compared : bool
+        Whether its activations are to be compared as well: then the measures and comparisons count.
+
+    Raises
+    ------
+    BabelscopeError
+        In one line.
+    """
+    if progress:
+        progress("reading the corpus", 0, 0)
+    loaded = load_corpus(study)
+    corpus = filtered(study, loaded)
+    check = check_corpus(
+        study,
+        corpus,
+        before=loaded,
+        planned=planned,
+        decoded=DECODED_BEFORE_A_RUN,
+        compared=compared,
+        progress=progress,
+    )
+    refuse(check)
+    for model in planned[: int(compared)]:
+        check_comparisons(model, corpus.languages, study.match, study.kinds)
+    return corpus, check
+
+
+def check_corpus(
+    study: Study,
+    corpus: Corpus,
+    *,
+    before: Corpus | None = None,
+    planned: Sequence[Model] = (),
+    decoded: int | None = DECODED,
+    compared: bool = True,
+    progress: Progress | None = None,
+) -> CorpusCheck:
+    """Check a corpus for a study: for its languages, models and measures.
+
+    Parameters
+    ----------
+    study : Study
+    corpus : Corpus
+        After the study's filters, or as it is loaded if these leave nothing.
+    before : Corpus, optional
+        Before the filters.
+    planned : sequence of Model
+        Of :func:`check_start`, as far as they are known.
+    decoded, progress
+        As for :func:`babelscope.corpora.checks.check_corpus`.
+    compared : bool
+        Whether the measures count.
+    """
+    known = {model.name: model for model in planned}
+    tables = (study.model, *study.baselines)
+    limits = {
+        table.name: limits_of(table.name, table.weights, table.window_seconds, known.get(models.readable(table.name)))
+        for table in tables
+    }
+    check = checks.check_corpus(
+        corpus,
+        languages=study.corpus.languages,
+        modalities=study.modalities,
+        limits=list(limits.values()),
+        skip_bad=study.skip_bad,
+        before=before,
+        decoded=decoded,
+        progress=progress,
+    )
+    return check.with_problems(too_few(study.measures, corpus)) if compared else check
 
 
 class _Places:

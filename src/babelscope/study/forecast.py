@@ -23,8 +23,10 @@ from babelscope.corpora import Corpus
 from babelscope.corpora.checks.output import in_short
 from babelscope.models import Modality, Model, Prepared
 from babelscope.models.planning import Plan
-from babelscope.sections import check_sections, costs
-from babelscope.study import Study, asked_sections, check_start, checked_corpus, summon
+from babelscope.study.model import build_model
+from babelscope.study.preflight import check_start, checked_corpus
+from babelscope.study.sections import check_sections, costs
+from babelscope.study.settings import Study
 
 #: Utterances of each modality that are tried: the shortest, some between, the longest.
 TRIED = 4
@@ -161,8 +163,8 @@ def forecast(study: Study) -> Forecast:
     """
     planned = check_start(study)
     corpus, check = checked_corpus(study, planned)
-    model = summon(study)
-    check_sections(asked_sections(study), model)
+    model = build_model(study)
+    check_sections(study.sections, model)
     sides = tuple(_try(model, modality, corpus) for modality in model.modalities)
     memory = Plan(model, from_weights=True).memory[study.model.dtype]
     cells = len(corpus.sentences) * len(corpus.languages)
@@ -189,7 +191,7 @@ def forecast(study: Study) -> Forecast:
         tokens.shared * sum(side.seconds for side in sides) if tokens is not None else 0.0,
         tuple(
             costs(
-                asked_sections(study),
+                study.sections,
                 model,
                 len(corpus.sentences),
                 len(corpus.languages),

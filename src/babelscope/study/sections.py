@@ -33,10 +33,8 @@ from babelscope.interventions import PatchOptions, patch_table, plan_patch, poin
 from babelscope.lens import LensOptions, lens_tables, plan_lens, points_to_read
 from babelscope.models.base import Model
 from babelscope.neurons import NeuronOptions, neuron_tables
+from babelscope.progress import Progress
 from babelscope.tokens import TokenOptions, token_tables
-
-#: Called with what is being done, how much is done, and how much there is.
-Progress = Callable[[str, int, int], None]
 
 #: The folder beside the scores in which unfinished sections are kept.
 SECTIONS = ".sections"

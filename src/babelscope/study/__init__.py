@@ -1,0 +1,44 @@
+"""One study: a corpus, a model and measures, written in one TOML file, run into one folder of results."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from babelscope.lazy_imports import lazy_names
+
+if TYPE_CHECKING:
+    from babelscope.study.corpus import build_corpus
+    from babelscope.study.model import build_model
+    from babelscope.study.preflight import check_start, checked_corpus
+    from babelscope.study.running import Outcome, run
+    from babelscope.study.settings import SET, Study, presets, schema
+
+__all__ = [
+    "SET",
+    "Outcome",
+    "Study",
+    "build_corpus",
+    "build_model",
+    "check_start",
+    "checked_corpus",
+    "presets",
+    "run",
+    "schema",
+]
+
+#: Imported when they are first used: a check of a large corpus needs no model, and no torch.
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "SET": "babelscope.study.settings",
+        "Outcome": "babelscope.study.running",
+        "Study": "babelscope.study.settings",
+        "build_corpus": "babelscope.study.corpus",
+        "build_model": "babelscope.study.model",
+        "check_start": "babelscope.study.preflight",
+        "checked_corpus": "babelscope.study.preflight",
+        "presets": "babelscope.study.settings",
+        "run": "babelscope.study.running",
+        "schema": "babelscope.study.settings",
+    },
+)

@@ -1,0 +1,78 @@
+"""The activations of a study: of its corpus, and of second recordings of its sentences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from babelscope.capture.encoding import BLOCK, encode
+from babelscope.capture.second_readings import encode_second
+from babelscope.capture.store import Activations
+from babelscope.capture.taking_over import Earlier
+from babelscope.corpora import Corpus
+from babelscope.engines import Engine
+from babelscope.models.base import Model
+from babelscope.progress import Progress
+from babelscope.study.settings import Study
+
+
+@dataclass(frozen=True)
+class StudyEncoder:
+    """Encodes one corpus for a study and for its baselines.
+
+    Attributes
+    ----------
+    corpus : Corpus
+    engine : Engine
+    overwrite : bool
+        Whether stores of other contents are replaced.
+    progress : callable
+    """
+
+    corpus: Corpus
+    engine: Engine
+    overwrite: bool
+    progress: Progress
+
+    def encode(self, model: Model, study: Study, *, label: str = "", earlier: Earlier | None = None) -> Activations:
+        """Encode the corpus into the study's store.
+
+        Parameters
+        ----------
+        model : Model
+        study : Study
+        label : str
+            Of a baseline, for progress.
+        earlier : Earlier, optional
+            As for :func:`babelscope.encode`.
+
+        Raises
+        ------
+        BabelscopeError
+            As :func:`babelscope.encode`.
+        """
+        named = f" ({label})" if label else ""
+        return encode(model, self.corpus, study.activations, earlier=earlier, **self._options(study, named))
+
+    def encode_second(self, model: Model, study: Study) -> dict[str, Activations]:
+        """Encode the second recordings of the sentences, by language; nothing if the study has no noise ceilings.
+
+        Raises
+        ------
+        BabelscopeError
+            As :func:`babelscope.encode`.
+        """
+        if study.corpus.ceilings == "none":
+            return {}
+        longest = study.corpus.max_seconds
+        return encode_second(model, self.corpus, study.activations, max_seconds=longest, **self._options(study))
+
+    def _options(self, study: Study, named: str = "") -> dict[str, Any]:
+        return study.model.how() | {
+            "store_dtype": study.model.store_dtype,
+            "skip_bad": study.skip_bad,
+            "block": BLOCK,
+            "overwrite": self.overwrite,
+            "progress": lambda what, done, total: self.progress(f"encoding {what}{named}", done, total),
+            "engine": self.engine,
+        }
