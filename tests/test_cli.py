@@ -80,6 +80,16 @@ def test_a_study_by_hand_in_three_steps(capsys: pytest.CaptureFixture[str], stud
         "19",
     )
     assert code == 0 and "Similarity of speech and text" in out and (out_folder / "scores.csv").exists()
+    code, out, err = _told(capsys, "encode", str(study_file), "--json")
+    assert code == 0, err
+    encoded = json.loads(out)
+    assert encoded["languages"] == ["xa", "xb"] and len(encoded["sentences"]) == 12
+    code, out, _ = _told(capsys, "compare", encoded["path"], "-m", "linear_cka", "--intervals", "none", "--json")
+    compared, scores = json.loads(out), Result.load(out_folder).curves
+    assert code == 0 and compared["scores"] == str(out_folder / "scores.parquet") and compared["verdict"]
+    row = next(row for row in compared["summary"] if row["kind"] == "modality_similarity")
+    means = scores.query("kind == 'modality_similarity' and group == 'mean' and control == 'none'")["value"]
+    assert (row["first"], row["best"], row["last"]) == (means.iloc[0], means.max(), means.iloc[-1])
     code, out, _ = _told(capsys, "report", str(out_folder))
     assert code == 0 and "report.html" in out.replace(" ", "")
     assert (out_folder / "report.html").exists()
@@ -213,7 +223,8 @@ def test_in_a_pipe_a_model_is_a_line_with_all_there_is(capsys: pytest.CaptureFix
     known = json.loads(capsys.readouterr().out)
     assert main(["models"]) == 0
     heads, *lines = capsys.readouterr().out.splitlines()
-    assert re.split("  +", heads) == ["kind", "name", "size", "licence", "languages", "summary"]
+    columns = ["kind", "name", "size", "licence", "languages", "revision", "seen", "summary"]
+    assert re.split("  +", heads) == columns
     assert [re.split("  +", line)[1] for line in lines] == [row["name"] for row in known]
     assert all(row["summary"] in line for row, line in zip(known, lines, strict=True))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import xarray as xr
 import babelscope
 from babelscope.errors import DataError
 from babelscope.gaps import Result
+from babelscope.testing import Planted, planted_activations
 from synthetic import synthetic_result
 from synthetic_tables import crossed, with_tables
 
@@ -39,6 +41,41 @@ PUBLIC = {
     "view",
     "write_report",
 }
+#: Names of the packages that callers use by name.
+PACKAGES = {
+    "corpora": {
+        "COLUMNS", "GROUP", "OPTIONAL_COLUMNS", "SOURCES", "Corpus", "Problem", "Recording", "count_words", "load",
+        "sources", "takes",
+    },
+    "models": {
+        "Batch", "Declaration", "LoadOptions", "Modality", "Model", "ModelInfo", "Point", "Prepared", "Side", "Stage",
+        "WeightsFile", "held_out", "info", "known", "load", "variant",
+    },
+    "gaps": {
+        "CONTROLS", "CURVE_COLUMNS", "GAPS", "KINDS", "MATCHES", "SCORE_COLUMNS", "Comparison", "Place", "Result",
+        "compare", "curves", "plan",
+    },
+    "similarity": {
+        "ANC", "CCA", "CVCCA", "MEASURES", "PWCCA", "RBFCKA", "RSA", "SVCCA", "SVCCA_CONVENTIONS", "Average", "Best",
+        "Calibration", "CentroidGap", "Floor", "LinearCKA", "Measure", "Mexa", "MutualKNN", "NullLaw", "Procrustes",
+        "Representation", "Retrieval", "Score", "Xsim", "anc", "anisotropy", "calibrate", "cca", "centroid_gap",
+        "chance_corrected", "cross_layer", "cv_cca", "directions_carried", "drop_rogue", "effective_rank",
+        "false_discovery", "holm", "linear_cka", "max_over", "mexa", "mutual_knn", "over_languages", "pairwise",
+        "parse_measure", "procrustes", "pwcca", "rbf_cka", "regress_out", "retrieval", "rogue_dimensions", "rsa",
+        "score", "speaker_floor", "standardise", "subsample_interval", "subsamples", "svcca", "top_pc_share", "xsim",
+    },
+    "report": {
+        "Heard", "View", "embed", "heat_map", "layer_curves", "print_pdf", "render", "retrieval_chart",
+        "summary_table", "to_latex", "view", "write_figures", "write_markdown", "write_report",
+    },
+    "capture": {
+        "POOLINGS", "Activations", "Capture", "Positions", "encode", "encode_positions", "open_activations", "pool",
+    },
+}  # fmt: skip
+#: Further packages whose ``__all__`` is what completion shows.
+OTHERS = (
+    "engines", "fetch", "interventions", "lens", "monitor", "neurons", "search", "testing", "tokens", "verification",
+)  # fmt: skip
 MEMBERS = {
     "Result": {
         "curves",
@@ -65,6 +102,21 @@ def test_completion_shows_the_names_before_anything_is_imported() -> None:
     program = "import babelscope, sys; print(*dir(babelscope)); sys.exit('numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0 and set(done.stdout.split()) >= PUBLIC
+
+
+@pytest.mark.parametrize("package", [*PACKAGES, *OTHERS])
+def test_a_package_shows_its_public_names_and_nothing_else(package: str) -> None:
+    module = importlib.import_module(f"babelscope.{package}")
+    names = {name for name in dir(module) if not name.startswith("_")}
+    assert names == set(module.__all__) == PACKAGES.get(package, names)
+    for name in names:
+        assert getattr(module, name) is not None
+
+
+def test_a_measure_is_named_without_a_list(tmp_path: Path) -> None:
+    activations = planted_activations(tmp_path / "a.zarr", {"p": Planted(meaning=0.5)}, n=12, languages=("xa",))
+    alone = babelscope.compare(activations, "linear_cka")
+    pd.testing.assert_frame_equal(alone.scores, babelscope.compare(activations, ["linear_cka"]).scores)
 
 
 @pytest.mark.parametrize("name", sorted(PUBLIC))

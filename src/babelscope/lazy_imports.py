@@ -1,4 +1,4 @@
-"""Names of a package that are imported when they are first used, and that completion shows before."""
+"""The names of a package that completion shows, some of which are imported when they are first used."""
 
 from __future__ import annotations
 
@@ -27,8 +27,14 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], 
         module = importlib.import_module(home)
         return module if home == f"{package}.{name}" else getattr(module, attribute or name)
 
+    return get, public_names(package)
+
+
+def public_names(package: str) -> Callable[[], list[str]]:
+    """Return a package's ``__dir__``: its ``__all__``, without its modules and what it imports for itself."""
+
     def names() -> list[str]:
         here = vars(sys.modules[package])
         return sorted({*here["__all__"], *(name for name in here if name.startswith("__"))})
 
-    return get, names
+    return names

@@ -357,6 +357,22 @@ def test_a_shared_layer_is_shown_against_itself_and_a_speech_layer_against_the_d
     assert heroes[0].spec() == heroes[1].spec()
 
 
+def test_of_many_layers_some_are_drawn_evenly_spread_and_the_page_says_so() -> None:
+    only_text = {"controls": ("none",), "measures": MEASURES[1:2], "kinds": ("language_similarity_text",)}
+    many_pairs = synthetic_result([f"l{index:02}" for index in range(30)], speech=2, text=40, **only_text)
+    many_sentences = with_tables(synthetic_result(("en", "fr", "es"), speech=20, text=20, **only_text), sentences=200)
+    for result, name, some in ((many_pairs, "heat_map.text", 17), (many_sentences, "point_map", 20)):
+        sections = gather(result)
+        spec = next(figure for figure in figures_of(sections) if figure.name == name).spec()
+        blocks = [str(block) for section in sections for evidence in section.evidence for block in evidence.blocks]
+        (menu,) = (one["bind"]["options"] for one in spec["params"] if "options" in one.get("bind", {}))
+        points = [str(point["name"]) for side in result.meta["model"]["sides"] for point in side["points"]]
+        (rows,) = spec["datasets"].values()
+        assert {row["point"] for row in rows} == set(menu) and len(menu) == some
+        assert menu[-1] == points[-1] and np.ptp(np.diff([points.index(point) for point in menu])) <= 1
+        assert any(f"has {some} of 40 layers, evenly spread" in block for block in blocks)
+
+
 def test_files_beside_the_page_are_linked(document: Document) -> None:
     links = {attributes["href"] for attributes in document.all("a")}
     assert {"scores.parquet", "scores.csv", "curves.csv", "result.json", "figures/heat_map.text.pdf"} <= links

@@ -341,6 +341,10 @@ def test_by_hand(weights: Path, folder: Path, tmp_path: Path, capsys: pytest.Cap
     shown = capsys.readouterr().out
     assert "short.wav" in shown and "1.000" in shown and html.is_file()
     assert csv.read_text(encoding="utf-8").startswith("rank,score,kind")
+    capsys.readouterr()
+    assert main(["search", "index", str(folder), "--index", index, "--json", *common]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["index"] == index and again["added"] == 0 and again["items"] == len(Index(tmp_path / "index"))
     assert main(["search", "index", str(folder), "--index", index, "--hop-seconds", "2", *common]) == 2
     assert "has 4" in capsys.readouterr().err
     assert main(["search", "query", str(tmp_path / "none.wav"), "--index", index]) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import time
@@ -30,7 +31,7 @@ from rich.text import Text
 
 from babelscope.cache import write_atomically
 from babelscope.errors import harmless
-from babelscope.text_table import wrapped
+from babelscope.text_table import TextTable, wrapped
 
 #: Columns of a pipe or file: nothing is folded or cut there.
 UNBOUNDED = 100_000
@@ -145,6 +146,18 @@ def say_json(value: Any) -> None:
     typer.echo(_json(value))
 
 
+def show(as_json: bool, value: Any, *readable: TextTable | str) -> None:
+    """Print a value as JSON, or instead the tables and sentences that show it to a reader."""
+    if as_json:
+        say_json(value)
+        return
+    for item in readable:
+        if isinstance(item, str):
+            say_text(item)
+        else:
+            out.print(item)
+
+
 def write_json(path: Path | None, value: Any) -> bool:
     """Write a value as JSON to a file, if one is named; return whether it went to the standard output instead."""
     if path == Path("-"):
@@ -160,9 +173,13 @@ def _json(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return what JSON holds for a value, scalars of NumPy among them."""
+    """Return what JSON holds for a value: tables become rows, data classes mappings."""
     if hasattr(value, "item") and callable(value.item) and getattr(value, "ndim", 0) == 0:
-        value = value.item()
+        value = value.item()  # a scalar of NumPy
+    if hasattr(value, "itertuples"):
+        value = records(value)
+    if dataclasses.is_dataclass(value):
+        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from babelscope.cli.completion import corpus_names, model_names
-from babelscope.cli.console import out, records, say_json, say_text, showing, write_json
+from babelscope.cli.console import out, records, show, showing, write_json
 from babelscope.cli.program import DATA, AsJson, JsonFile, app, command
 from babelscope.errors import UsageError
 from babelscope.text_table import Column, TextTable
@@ -29,10 +28,7 @@ def corpora(context: typer.Context, as_json: AsJson = False) -> None:
     from babelscope.corpora.sources import described
 
     rows = [{"name": name, "what": what} for name, what in described().items()]
-    if as_json:
-        say_json(rows)
-    else:
-        out.print(TextTable(["name", Column("what", prose=True)], rows, "Corpora"))
+    show(as_json, rows, TextTable(["name", Column("what", prose=True)], rows, "Corpora"))
 
 
 @command(corpora_app, "show")
@@ -58,19 +54,20 @@ def corpora_show(
         "licence": corpus.licence,
         "attribution": corpus.attribution,
         "notes": corpus.notes,
-        "problems": [asdict(problem) for problem in corpus.problems],
+        "problems": corpus.problems,
     }
-    if as_json:
-        say_json(about)
-        return
     columns = [Column(key, text=_number, right=key != "language") for key in map(str, described.columns)]
-    out.print(TextTable(columns, rows, f"{corpus.title}: {len(corpus.sentences)} sentences"))
-    say_text(f"Licence: {corpus.licence}. {corpus.attribution}")
-    for note in corpus.notes:
-        say_text(f"Note: {note}")
-    for problem in corpus.problems:
-        remedy = f" ({problem.remedy})" if problem.remedy else ""
-        say_text(f"{problem.severity.capitalize()}: {problem.message}{remedy}")
+    show(
+        as_json,
+        about,
+        TextTable(columns, rows, f"{corpus.title}: {len(corpus.sentences)} sentences"),
+        f"Licence: {corpus.licence}. {corpus.attribution}",
+        *(f"Note: {note}" for note in corpus.notes),
+        *(
+            f"{problem.severity.capitalize()}: {problem.message}{f' ({problem.remedy})' if problem.remedy else ''}"
+            for problem in corpus.problems
+        ),
+    )
 
 
 def _number(value: Any) -> str:

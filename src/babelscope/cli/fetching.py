@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from babelscope.cli.completion import asset_names
-from babelscope.cli.console import out, say, say_json, volume
+from babelscope.cli.console import say, show, volume
 from babelscope.cli.program import DATA, AsJson, command
 from babelscope.text_table import Column, TextTable
 
@@ -54,17 +54,14 @@ def fetch(
         for asset in ASSETS.values()
         if not names or asset.name in names
     ]
-    if as_json:
-        say_json(rows)
-    elif not names:
-        columns = (
-            "name",
-            Column("here", text=lambda here: "yes" if here else "no"),
-            Column("bytes", "MB", lambda size: f"{size / 1e6:.0f}", right=True),
-            Column("licence", prose=True),
-            Column("what", prose=True),
-        )
-        out.print(TextTable(columns, rows, "Assets"))
+    columns = (
+        "name",
+        Column("here", text=lambda here: "yes" if here else "no"),
+        Column("bytes", "MB", lambda size: f"{size / 1e6:.0f}", right=True),
+        Column("licence", prose=True),
+        Column("what", prose=True),
+    )
+    show(as_json, rows, *(() if names else (TextTable(columns, rows, "Assets"),)))
 
 
 def _fetch_model(name: str, force: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from babelscope.cli.console import out, say, say_json
+from babelscope.cli.console import show
 from babelscope.cli.program import DATA, AsJson, command
 from babelscope.text_table import Column, TextTable
 
@@ -37,9 +37,6 @@ def measures(as_json: AsJson = False) -> None:
     kinds = [{"name": name, "what": what} for name, what in KINDS.items()]
     gaps = [{"name": name, "what": f"1 - the chance-corrected {kind}"} for name, kind in GAPS.items()]
     controls = [{"name": name, "what": what} for name, what in CONTROLS.items()]
-    if as_json:
-        say_json({"measures": rows, "kinds": kinds, "gaps": gaps, "controls": controls})
-        return
     columns = (
         "name",
         Column("range", text=lambda ends: f"{ends[0]:g} to {ends[1]:g}"),
@@ -48,7 +45,7 @@ def measures(as_json: AsJson = False) -> None:
         Column("fewest_sentences", "fewest n", right=True),
         Column("title", "what", prose=True),
     )
-    out.print(TextTable(columns, rows, "Measures"))
-    for title, named in (("Kinds of comparison", kinds), ("Gaps, in babelscope check", gaps), ("Controls", controls)):
-        say("")
-        out.print(TextTable(("name", Column("what", prose=True)), named, title))
+    named = {"Kinds of comparison": kinds, "Gaps, in babelscope check": gaps, "Controls": controls}
+    tables = [TextTable(("name", Column("what", prose=True)), lines, title) for title, lines in named.items()]
+    everything = {"measures": rows, "kinds": kinds, "gaps": gaps, "controls": controls}
+    show(as_json, everything, TextTable(columns, rows, "Measures"), *(item for table in tables for item in ("", table)))

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from babelscope.cli.completion import model_names
-from babelscope.cli.console import note, out, say_json, say_text, showing, write_json
+from babelscope.cli.console import note, out, show, showing, write_json
 from babelscope.cli.program import DATA, AsJson, JsonFile, app, command
 from babelscope.errors import UsageError
 from babelscope.text_table import Column, TextTable
@@ -36,15 +36,12 @@ def models_list(as_json: AsJson = False) -> None:
     from babelscope.cli.model_list import FOOTNOTE, listed, to_json
 
     groups = listed()
-    if as_json:
-        say_json(to_json(groups))
-        return
     rows = [row.shown(title) for title, group in groups.items() for row in group]
     prose = (Column(key, prose=True) for key in ("licence", "languages", "revision", "seen", "summary"))
-    out.print(TextTable(["name", Column("size", right=True), *prose], rows, group="kind"))
-    note(FOOTNOTE)
-    note("Any other model: hf:owner/name or hf:./folder.")
-    note("A pair SPEECH+TEXT takes two models' sides, such as whisper-base+e5-small.")
+    show(as_json, to_json(groups), TextTable(["name", Column("size", right=True), *prose], rows, group="kind"))
+    pairs = "A pair SPEECH+TEXT takes two models' sides, such as whisper-base+e5-small."
+    for line in () if as_json else (FOOTNOTE, "Any other model: hf:owner/name or hf:./folder.", pairs):
+        note(line)
 
 
 @command(models_app, "show")
@@ -75,21 +72,17 @@ def models_show(
         weights += [line for asset in assets_of(name) for line in _about_asset(asset)]
         if not weights and not planned.sources:
             weights.append("none were read; this is the released configuration")
-    if as_json:
-        say_json(
-            {
-                "name": model.name,
-                "points": model.describe(),
-                "sides": sides,
-                "parameters": planned.parameters,
-                "memory": planned.memory,
-                "weights": weights,
-                "sources": planned.sources,
-                "licence": model.licence,
-                "notes": model.notes,
-            }
-        )
-        return
+    about = {
+        "name": model.name,
+        "points": model.describe(),
+        "sides": sides,
+        "parameters": planned.parameters,
+        "memory": planned.memory,
+        "weights": weights,
+        "sources": planned.sources,
+        "licence": model.licence,
+        "notes": model.notes,
+    }
     columns = (
         Column("name", "point"),
         "stage",
@@ -98,7 +91,6 @@ def models_show(
         Column("formula", "positions", prose=True),
         Column("module", prose=True),
     )
-    out.print(TextTable(columns, model.describe(), model.name))
     lines = [
         f"{modality}: {side['family']}, {side['parameters'] / 1e6:.1f} M parameters, lengths in {side['unit']}"
         for modality, side in sides.items()
@@ -108,8 +100,7 @@ def models_show(
     lines += [f"weights: {line}" for line in weights]
     lines += planned.sources
     lines += [f"licence: {model.licence or 'not stated'}", *(f"note: {note}" for note in model.notes)]
-    for line in lines:
-        say_text(line)
+    show(as_json, about, TextTable(columns, model.describe(), model.name), *lines)
 
 
 @command(models_app, "verify")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from babelscope.cache import write_atomically
-from babelscope.cli.console import note, out, records, say, say_json, say_where
+from babelscope.cli.console import note, say, say_where, show
 from babelscope.cli.program import RESULTS, AsJson, command
 from babelscope.errors import UsageError
 
@@ -165,11 +164,8 @@ def relate(
     relations = related(loaded.scores, table, given=given or (), draws=draws, seed=seed)
     if output is not None:
         write_atomically(output, lambda file: relations.to_csv(file, index=False))
-    if as_json:
-        say_json(records(relations))
-        return
-    out.print(relations_table(relations, given or ()))
-    if output is not None:
+    show(as_json, relations, relations_table(relations, given or ()))
+    if output is not None and not as_json:
         say(f"All points: {output}")
 
 
@@ -210,8 +206,7 @@ def check(
     given = [parse_bound(text, "max") for text in at_most or ()] + [parse_bound(text, "min") for text in at_least or ()]
     verdicts_asked = [parse_required(text) for text in required or ()]
     verdicts = check_rules(Result.load(result), asked.changed(given, no_worse_than, tolerance, verdicts_asked))
-    if as_json:
-        say_json([asdict(verdict) for verdict in verdicts])
+    show(as_json, verdicts)
     for verdict in () if as_json else verdicts:
         say(verdict.line, style=None if verdict.passed else "bold red")
     if junit is not None:

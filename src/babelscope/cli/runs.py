@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from babelscope.cli.console import note, out, records, say, say_json, say_text
+from babelscope.cli.console import note, say, show
 from babelscope.cli.program import RESULTS, AsJson, command
 from babelscope.text_table import Column, TextTable
 
@@ -56,18 +56,11 @@ def leaderboard(
         raise DataError(f"no result can be read in {', '.join(map(str, results))}: 'babelscope run' writes them")
     found = compared(held, kinds=kind or SHOWN, measures=measure or ())
     page = write(found, output)
-    if as_json:
-        tables = {"scores": records(found.scores), "pairs": records(found.pairs)}
-        say_json({"corpora": found.corpora, **tables, "notes": found.notes, "page": page})
-        return
-    for shown in terminal(found):
-        if isinstance(shown, str):
-            say_text(shown)
-        else:
-            out.print(shown)
-    for line in found.notes:
-        note(line)
-    say(f"Leaderboard: {page}")
+    show(as_json, {**vars(found), "page": page}, *terminal(found))
+    if not as_json:
+        for line in found.notes:
+            note(line)
+        say(f"Leaderboard: {page}")
 
 
 @command(panel=RESULTS)
@@ -83,9 +76,6 @@ def view(
     from babelscope.study.runs import runs_below
 
     runs = runs_below(folder)
-    if as_json:
-        say_json([run.record() for run in runs])
-        return
     rows = [
         {
             "folder": str(run.folder.relative_to(folder)) if run.folder != folder else str(folder),
@@ -100,8 +90,11 @@ def view(
         for run in runs
     ]
     prose = [Column(name, prose=True) for name in ("languages", "first number")]
-    out.print(TextTable(["folder", "state", "model", "corpus", Column("n", right=True), "date", *prose], rows))
+    table = TextTable(["folder", "state", "model", "corpus", Column("n", right=True), "date", *prose], rows)
+    show(as_json, [run.record() for run in runs], table)
     chosen = runs[0] if runs[0].folder == folder or len(runs) == 1 else None
+    if as_json:
+        return
     if chosen is None:
         say(f"Open one: babelscope view {next((run.folder for run in runs if run.report), runs[0].folder)}")
     elif chosen.report is None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from babelscope.cache import write_atomically
-from babelscope.cli.console import out, records, say, say_json, say_text, showing, volume
+from babelscope.cli.console import records, say, show, showing, volume
 from babelscope.cli.program import RESULTS, AsJson, app, command, print_help
 from babelscope.errors import UsageError
 from babelscope.text_table import Column, TextTable
@@ -45,6 +45,7 @@ def search_index(
     hop: Annotated[float | None, typer.Option("--hop-seconds", help="Windows begin so far apart.")] = None,
     device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Most items in one forward pass.")] = 8,
+    as_json: AsJson = False,
 ) -> None:
     """Index texts and recordings; what is there already is not done again. Stopped, it resumes from there.
 
@@ -82,7 +83,10 @@ def search_index(
             **cut,
         )
         added = made.add(items, embedder, progress=tell)
-    out.print(f"{added} added, {len(Index(index))} in all: {index}", markup=False, highlight=False, soft_wrap=True)
+    outcome = {"index": index, "added": added, "items": len(Index(index)), "model": model, "seconds": cut}
+    show(as_json, outcome)
+    if not as_json:
+        say(f"{added} added, {outcome['items']} in all: {index}")
 
 
 @command(search_app, "query")
@@ -137,9 +141,6 @@ def search_query(
         write_atomically(csv, lambda path: nearest.to_csv(path, index=False))
     page = write_page(nearest, html, query=query, heard=samples, about=about) if html is not None else None
     rows = records(nearest)
-    if as_json:
-        say_json(rows)
-        return
     for row in rows:
         row["sentence"] += "" if row["whole"] else f", {row['start']:.1f} to {row['end']:.1f} s"
     columns = (
@@ -150,10 +151,8 @@ def search_query(
         Column("text", "what", prose=True),
         Column("sentence", "where"),
     )
-    out.print(TextTable(columns, rows))
-    if not volume.quiet:
-        say_text(about)
-    if page is not None:
+    show(as_json, nearest, TextTable(columns, rows), *(() if volume.quiet else (about,)))
+    if page is not None and not as_json:
         say(f"Page: {page}")
 
 
@@ -177,13 +176,11 @@ def search_evaluate(
     if csv is not None:
         write_atomically(csv, lambda path: retrieval.to_csv(path, index=False))
     rows = records(retrieval)
-    if as_json:
-        say_json(rows)
-        return
     for row in rows:
         row |= {end: f"{row[f'{end}_kind']} {row[f'{end}_language']}" for end in ("from", "to")}
     shares = (
         Column(key, title, lambda share: f"{share:.3f}", right=True)
         for key, title in (("p_at_1", "P@1"), ("mrr", "MRR"), ("chance", None))
     )
-    out.print(TextTable(["from", "to", Column("n", "sentences", right=True), *shares], rows, "Retrieval"))
+    table = TextTable(["from", "to", Column("n", "sentences", right=True), *shares], rows, "Retrieval")
+    show(as_json, retrieval, table)

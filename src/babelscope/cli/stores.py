@@ -11,9 +11,9 @@ from typing import Annotated
 import typer
 
 from babelscope.cli.completion import measure_names
-from babelscope.cli.console import out, records, say, say_json, showing, volume
+from babelscope.cli.console import say, say_json, show, showing, volume
 from babelscope.cli.program import STORES, AsJson, command
-from babelscope.cli.studies import Address, Settings, codes
+from babelscope.cli.studies import Address, EngineName, Settings, codes
 from babelscope.errors import UsageError
 
 Kinds = Annotated[
@@ -81,10 +81,9 @@ def compare(
     memory: Annotated[
         float, typer.Option("--memory", min=0.01, help="GB of activations that are kept in memory at once.")
     ] = 2.0,
-    engine: Annotated[
-        str | None, typer.Option("--engine", help="local: this process; ray: the machines of a Ray cluster.")
-    ] = None,
+    engine: EngineName = None,
     address: Address = None,
+    as_json: AsJson = False,
 ) -> None:
     """Compute scores from activations: every kind of similarity at every point, with nulls and controls.
 
@@ -96,7 +95,8 @@ def compare(
     from babelscope.gaps.folder import locked_output, save
     from babelscope.gaps.parts import PARTS
     from babelscope.key_values import parse_pairs
-    from babelscope.report.terminal import summary_table
+    from babelscope.report.terminal import summary, summary_table
+    from babelscope.report.verdict import first_screen
     from babelscope.study.settings import SET, comparing
 
     options = {
@@ -144,8 +144,18 @@ def compare(
         )
         result.meta["study"]["command"] = shlex.join(["babelscope", *sys.argv[1:]])
         save(result, folder, activations.path)
-    if not volume.quiet:
-        out.print(summary_table(result))
+    if as_json:
+        say_json(
+            {
+                "folder": folder,
+                "scores": folder / "scores.parquet",
+                "verdict": [str(sentence) for sentence in first_screen(result).verdict],
+                "headline": result.meta["headline"],
+                "summary": summary(result),
+            }
+        )
+    elif not volume.quiet:
+        show(as_json, None, summary_table(result))
         say(f"Scores: {folder / 'scores.parquet'} and scores.csv; now: babelscope report {folder}")
 
 
@@ -175,8 +185,7 @@ def verify(
 
     with showing() as tell:
         verdicts = verify_all(store, repair=repair, progress=tell)
-    if as_json:
-        say_json([{"sound": verdict.sound, "settled": verdict.settled, **asdict(verdict)} for verdict in verdicts])
+    show(as_json, [{"sound": verdict.sound, "settled": verdict.settled, **asdict(verdict)} for verdict in verdicts])
     for verdict in () if as_json else verdicts:
         for line in verdict.lines():
             say(line)
@@ -190,8 +199,7 @@ def _verify_cache(as_json: bool) -> None:
 
     with showing() as tell:
         cached = check_cache(tell)
-    if as_json:
-        say_json([each._asdict() for each in cached])
+    show(as_json, [each._asdict() for each in cached])
     for each in () if as_json else cached:
         unchecked = f", {each.unchecked} of them with no recorded hash" if each.unchecked else ""
         say(f"{each.name}: {each.files} files, {each.size / 1e6:.1f} MB{unchecked}, {len(each.damaged)} damaged")
@@ -254,9 +262,6 @@ def diff(
         )
     if output is not None:
         write_atomically(output, lambda file: differences.to_csv(file, index=False))
-    if as_json:
-        say_json(records(differences))
-        return
-    out.print(differences_table(differences))
-    if output is not None:
+    show(as_json, differences, differences_table(differences))
+    if output is not None and not as_json:
         say(f"All differences: {output}")

@@ -19,6 +19,7 @@ from babelscope.cli.console import (
     say_json,
     say_left_out,
     say_where,
+    show,
     showing,
     volume,
     warn_of_corpus,
@@ -192,12 +193,9 @@ def run(
     from babelscope.study.forecast import forecast
 
     expected = forecast(chosen)
-    if as_json:
-        say_json(asdict(expected))
-        return
     rows = [{"what": label, "takes": value} for label, value in expected.rows()]
-    out.print(TextTable(["what", Column("takes", prose=True)], rows, f"What {chosen.name} takes"))
-    for line in expected.warnings:
+    show(as_json, asdict(expected), TextTable(["what", Column("takes", prose=True)], rows, f"What {chosen.name} takes"))
+    for line in () if as_json else expected.warnings:
         warn_of_corpus(line)
 
 
@@ -248,6 +246,7 @@ def encode(
     engine: EngineName = None,
     address: Address = None,
     replicas: Replicas = None,
+    as_json: AsJson = False,
 ) -> None:
     """Run only the first half of a study: the activations, into activations.zarr in its output folder.
 
@@ -281,6 +280,17 @@ def encode(
         encoder = StudyEncoder(corpus, runs, overwrite, tell)
         activations = encoder.encode(model, chosen)
         encoder.encode_second(model, chosen)
+    if as_json:
+        say_json(
+            {
+                "path": activations.path,
+                "sentences": activations.sentences,
+                "languages": activations.languages,
+                "points": {modality: activations.points(modality) for modality in activations.modalities},
+                "skipped": activations.skipped,
+            }
+        )
+        return
     if not volume.quiet:
         say(repr(activations))
     say_left_out(activations.meta)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from babelscope.errors import UsageError, did_you_mean
+from babelscope.lazy_imports import public_names
 from babelscope.similarity.blocks import BlockExecutor
 
 if TYPE_CHECKING:  # comparing needs no torch
@@ -18,6 +19,8 @@ if TYPE_CHECKING:  # comparing needs no torch
     from babelscope.models.base import Model
 
 __all__ = ["ENGINES", "Engine", "Local", "check_engine", "open_engine"]
+
+__dir__ = public_names(__name__)
 
 ENGINES: dict[str, str] = {"local": "this process", "ray": "the machines of a Ray cluster"}
 

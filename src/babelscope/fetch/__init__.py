@@ -24,6 +24,7 @@ from babelscope.fetch.catalogue import ASSETS
 from babelscope.fetch.progress import Progress, SilentProgress, TerminalProgress
 from babelscope.fetch.sources import Asset
 from babelscope.fetch.store import asset_folder, asset_record, asset_source, check_cache, fetch, is_fetched
+from babelscope.lazy_imports import public_names
 
 __all__ = [
     "ASSETS",
@@ -38,6 +39,8 @@ __all__ = [
     "fetch",
     "is_fetched",
 ]
+
+__dir__ = public_names(__name__)
 
 
 class _Fetch(ModuleType):

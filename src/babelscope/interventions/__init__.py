@@ -6,6 +6,7 @@ from babelscope.interventions.options import KINDS, PatchOptions
 from babelscope.interventions.outcomes import OUTCOMES
 from babelscope.interventions.patching import Patched
 from babelscope.interventions.replay import Replay
+from babelscope.lazy_imports import public_names
 
 __all__ = [
     "KINDS",
@@ -22,3 +23,5 @@ __all__ = [
     "plan_patch",
     "points_to_patch",
 ]
+
+__dir__ = public_names(__name__)

@@ -1,5 +1,6 @@
 """Single features: which are selective for a modality or a language, and whether they are the same ones elsewhere."""
 
+from babelscope.lazy_imports import public_names
 from babelscope.neurons.overlap import MATCH_COLUMNS, OVERLAP_COLUMNS, match_table, overlap_table
 from babelscope.neurons.selective import (
     SELECTIVITY_COLUMNS,
@@ -22,3 +23,5 @@ __all__ = [
     "overlap_table",
     "selectivity",
 ]
+
+__dir__ = public_names(__name__)

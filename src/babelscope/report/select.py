@@ -156,6 +156,14 @@ def points(result: Result, kind: str) -> list[PointAt]:
     return sorted(there, key=lambda point: (point.depth, rank.get(point.name, len(rank))))
 
 
+def spread(points: Sequence[str], most: int) -> list[str]:
+    """Return at most so many of the points, evenly spread from the first to the last; of one, the last."""
+    if most < 2:
+        return list(points[-1:])
+    places = np.linspace(0, len(points) - 1, min(most, len(points)))
+    return [points[place] for place in places.round().astype(int)]
+
+
 @remembered
 def facing(result: Result) -> dict[str, str]:
     """Return the text point that each speech point is shown with.

@@ -18,7 +18,7 @@ from babelscope.text_table import Column, TextTable
 MOST_LINES = 20
 
 
-def summary_table(result: Result) -> TextTable:
+def summary(result: Result) -> list[dict[str, Any]]:
     """Return the mean of every kind and measure at the first, the best and the last point.
 
     Parameters
@@ -27,37 +27,52 @@ def summary_table(result: Result) -> TextTable:
 
     Returns
     -------
-    TextTable
-        One group a kind, one row a measure; columns: the mean at the first, best and last point, the null's mean, the
-        chance-corrected mean and the range of the languages' or pairs' p-values, these three at the last point, and
-        where the best is. A saturated measure is marked by ``!``.
+    list of dict
+        One row a kind and measure: ``kind``, ``measure``, ``saturated``, and where it was measured the mean at the
+        ``first``, ``best`` and ``last`` point; ``null_mean``, ``chance_corrected`` and the smallest and largest p-value
+        of a language or pair (``p_low``, ``p_high``; None without a null) at the last; and ``best_at``.
     """
     rows: list[dict[str, Any]] = []
-    saturated = False
     for kind in select.kinds(result):
         for measure in select.measures(result):
-            named = {"kind": KIND_TITLES[kind], "measure": measure_title(measure)}
+            row: dict[str, Any] = {"kind": kind, "measure": measure}
+            rows.append(row | {"saturated": select.saturation(result, kind, measure) is not None})
             curve = select.curve(result, kind, measure)
             mean = select.mean_of(curve).dropna(subset=["value"])
             if mean.empty:
-                rows.append(named | {"best at": "not measured"})
                 continue
-            first, last, best = mean.iloc[0], mean.iloc[-1], mean.iloc[int(mean["value"].argmax())]
-            if select.saturation(result, kind, measure) is not None:
-                saturated, named["measure"] = True, f"{named['measure']} !"
+            first, last, best = mean.iloc[0], mean.iloc[-1], select.highest(mean, "value")
             p = select.rows(curve, point=str(last["point"]))["p"].dropna()
-            numbers = {
-                "first": first["value"],
-                "best": best["value"],
-                "last": last["value"],
-                "null": last["null_mean"],
-                "corr.": last["chance_corrected"],
+            rows[-1] |= {
+                "first": float(first["value"]),
+                "best": float(best["value"]),
+                "last": float(last["value"]),
+                "null_mean": float(last["null_mean"]),
+                "chance_corrected": float(last["chance_corrected"]),
+                "p_low": float(p.min()) if len(p) else None,
+                "p_high": float(p.max()) if len(p) else None,
+                "best_at": str(best["point"]),
             }
-            ends = {"p": _range(float(p.min()), float(p.max())) if len(p) else "", "best at": str(best["point"])}
-            rows.append(named | {name: number(value) for name, value in numbers.items()} | ends)
-    columns = [Column(name, right=True) for name in ("first", "best", "last", "null", "corr.", "p")]
+    return rows
+
+
+def summary_table(result: Result) -> TextTable:
+    """Return :func:`summary` for a terminal: a group a kind, a row a measure; a saturated one is marked by ``!``."""
+    rows = [
+        row
+        | {
+            "kind": KIND_TITLES[row["kind"]],
+            "measure": measure_title(row["measure"]) + (" !" if row["saturated"] else ""),
+            "p": "" if row.get("p_low") is None else _range(row["p_low"], row["p_high"]),
+            "best_at": row.get("best_at", "not measured"),
+        }
+        for row in summary(result)
+    ]
+    heads = {"first": "first", "best": "best", "last": "last", "null_mean": "null", "chance_corrected": "corr."}
+    numbers = [Column(key, head, number, right=True) for key, head in heads.items()]
+    saturated = any(row["saturated"] for row in rows)
     caption = "! gives nearly 1 to unrelated sentences: its values say little, judge by p" if saturated else ""
-    return TextTable(["measure", *columns, "best at"], rows, caption=caption, group="kind")
+    return TextTable(["measure", *numbers, Column("p", right=True), "best_at"], rows, caption=caption, group="kind")
 
 
 def left_out(corpus: dict[str, Any]) -> list[str]:

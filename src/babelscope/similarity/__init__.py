@@ -5,6 +5,7 @@ Rows are sentences, columns features; float64 inside. Every measure is a plain f
 :func:`cross_layer` do so for tables of pairs.
 """
 
+from babelscope.lazy_imports import public_names
 from babelscope.similarity.aggregate import Average, over_languages
 from babelscope.similarity.cca import CCA, PWCCA, SVCCA, SVCCA_CONVENTIONS, cca, directions_carried, pwcca, svcca
 from babelscope.similarity.cka import RBFCKA, LinearCKA, linear_cka, rbf_cka
@@ -87,3 +88,5 @@ __all__ = [
     "top_pc_share",
     "xsim",
 ]
+
+__dir__ = public_names(__name__)

@@ -7,8 +7,9 @@ when asked for).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from babelscope.lazy_imports import lazy_names
 from babelscope.testing.planted import Planted, planted_activations, planted_likeness, planted_vectors
 from babelscope.testing.tiny import tiny
 
@@ -17,10 +18,5 @@ if TYPE_CHECKING:
 
 __all__ = ["ModelTests", "Planted", "planted_activations", "planted_likeness", "planted_vectors", "tiny"]
 
-
-def __getattr__(name: str) -> Any:
-    if name == "ModelTests":
-        from babelscope.testing.model_tests import ModelTests
-
-        return ModelTests
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+#: Imported when it is first used: it needs pytest.
+__getattr__, __dir__ = lazy_names(__name__, {"ModelTests": "babelscope.testing.model_tests"})

@@ -1,5 +1,6 @@
 """Whether a model is what it says: activations position by position, padded batches against single utterances."""
 
+from babelscope.lazy_imports import public_names
 from babelscope.verification.items import shortest
 from babelscope.verification.probing import Probe, apply, probe
 from babelscope.verification.result import CHECKS, Row, Verification
@@ -22,3 +23,5 @@ __all__ = [
     "verify",
     "watch",
 ]
+
+__dir__ = public_names(__name__)

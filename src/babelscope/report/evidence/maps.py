@@ -14,7 +14,7 @@ from babelscope.report.figure import Figure, captioned, restyled
 from babelscope.report.section import Evidence
 from babelscope.report.told import Sentence, tell
 
-#: Cells up to which the layer can be chosen in the page.
+#: Cells that a map holds: as many layers as fit, evenly spread.
 MOST_CELLS = 16_000
 
 
@@ -46,21 +46,37 @@ def evidence(result: Result) -> Evidence | None:
         )
         blocks += [lead] if lead is not None else []
         blocks.append(figure)
+        layers, shown = select.points(result, kind), _layers(result, kind)
+        if not along and len(shown) < len(layers):
+            blocks.append(
+                Sentence(
+                    "The map has {some} of {all} layers, evenly spread; scores.parquet has every one.",
+                    some=len(shown), all=len(layers),
+                )
+            )  # fmt: skip
     return Evidence("Each language with each other", tuple(blocks)) if blocks else None
 
 
+def _layers(result: Result, kind: str) -> list[str]:
+    """Return the points whose maps can be chosen: all, or as many as fit, evenly spread."""
+    points = [point.name for point in select.points(result, kind)]
+    return select.spread(points, MOST_CELLS // len(select.languages(result)) ** 2)
+
+
 def chart(result: Result, modality: str, measure: str, width: int) -> Any:
-    """Draw a map; between languages its layer can be chosen in the page where the cells are few."""
+    """Draw a map; between languages its layer can be chosen in the page."""
     if modality in select.ALONG:
         return along(result, modality, measure, width)
     kind = select.MAP_KINDS[modality]
     points, names = select.points(result, kind), select.languages(result)
     size = min(width, max(200, 40 * len(names)))
     last = charts.heat_map(result, modality, None, measure, size=size)
-    if len(points) * len(names) ** 2 > MOST_CELLS or len(points) < 2:
+    layers = _layers(result, kind)
+    if len(layers) < 2:
         return last
     pivoted = select.cells(result, modality, measure, "none", ("value", "null_mean", "chance_corrected", "p"))
-    at, a, b = np.nonzero(np.isfinite(pivoted["value"]))
+    drawn = np.array([point.name in layers for point in points])
+    at, a, b = np.nonzero(np.isfinite(pivoted["value"]) & drawn[:, None, None])
     values, p = pivoted["value"][at, a, b], pivoted["p"][at, a, b]
     rows = pd.DataFrame(
         {
@@ -74,7 +90,7 @@ def chart(result: Result, modality: str, measure: str, width: int) -> Any:
     for layer in last.layer:
         layer.data = rows
     last.data = alt.Undefined
-    there = [point.name for point in points if point.name in set(rows["point"])]
+    there = [name for name in layers if name in set(rows["point"])]
     chosen = alt.param(name="layer", value=there[-1], bind=alt.binding_select(options=there, name="layer "))
     last.layer = [one.transform_filter("datum.point == layer") for one in last.layer]
     last.layer[0] = last.layer[0].add_params(chosen)

@@ -13,7 +13,7 @@ from babelscope.report.figure import LANGUAGE_COLOURS, NARROW, PALETTE, Figure, 
 from babelscope.report.section import Evidence
 from babelscope.report.told import Sentence, percent
 
-#: Rows up to which the layer can be chosen; beyond, the last layer is drawn, and of it at most so many.
+#: Rows that the figure holds: as many layers as fit, evenly spread; of one that does not fit, the first rows.
 MOST_ROWS = 12_000
 
 
@@ -33,8 +33,14 @@ def evidence(result: Result) -> Evidence | None:
         y=percent("projection", first, "share_y"),
     )
     blocks: list[Any] = [lead]
-    if len(table) > MOST_ROWS:
-        blocks.append(Sentence("Other layers are in tables/projection.parquet."))
+    layers, shown = select.distinct(table["point"]), _layers(table, point)
+    if len(shown) < len(layers):
+        blocks.append(
+            Sentence(
+                "The figure has {some} of {all} layers, evenly spread; tables/projection.parquet has every one.",
+                some=len(shown), all=len(layers),
+            )
+        )  # fmt: skip
     text = f"{here['sentence'].nunique()} sentences at {point}, each a point on the first two principal axes."
     figure = Figure("point_map", lambda width: chart(result, width=width), here, lead, text)
     return Evidence("Sentences as points", (*blocks, figure))
@@ -46,23 +52,30 @@ def last_point(table: pd.DataFrame) -> str:
     return str(count[count == count.max()].index[-1])
 
 
+def _layers(table: pd.DataFrame, last: str) -> list[str]:
+    """Return the points that can be chosen: all, or as many as fit, evenly spread up to the last."""
+    names = select.distinct(table["point"])
+    if len(table) <= MOST_ROWS:
+        return names
+    names = [*(name for name in names[: names.index(last)]), last]
+    return select.spread(names, MOST_ROWS // int(table["point"].value_counts().max()))
+
+
 def chart(result: Result, point: str | None = None, *, width: int = 420, height: int | None = None) -> alt.Chart:
     """Draw the sentences at a point on their first two principal axes, by language and modality.
 
-    Without a point the last one is drawn, and the page lets its reader choose another where there are few rows.
+    Without a point the last one is drawn, and the page lets its reader choose another.
     """
     table = result.tables["projection"]
-    names = [str(name) for name in dict.fromkeys(table["point"])]
-    chosen = None
-    shown = table
     if point is None:
         point = last_point(table)
-        if len(table) <= MOST_ROWS:
-            chosen = alt.param(name="layer", value=point, bind=alt.binding_select(options=names, name="layer "))
-        else:
-            shown = table[table["point"] == point].head(MOST_ROWS)
+        names = _layers(table, point)
     else:
-        shown = table[table["point"] == select.known("point", point, names)]
+        names = [select.known("point", point, select.distinct(table["point"]))]
+    chosen = None
+    if len(names) > 1:
+        chosen = alt.param(name="layer", value=point, bind=alt.binding_select(options=names, name="layer "))
+    shown = table[table["point"].isin(names)].head(MOST_ROWS)
     here = table[table["point"] == point]
     shares = [100 * float(here[name].iloc[0]) for name in ("share_x", "share_y")]
     there, modalities = select.distinct(table["language"]), select.distinct(table["modality"])
