@@ -12,7 +12,8 @@ from babelscope import corpora, models
 from babelscope.audio import load_audio
 from babelscope.capture import Capture
 from babelscope.fetch import asset_folder
-from babelscope.models import Model, e5
+from babelscope.models import Model
+from babelscope.models.catalogue import CATALOGUE
 from babelscope.sides import Modality
 
 pytestmark = [pytest.mark.assets, pytest.mark.slow]
@@ -22,7 +23,7 @@ pytestmark = [pytest.mark.assets, pytest.mark.slow]
 def whisper_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers import WhisperFeatureExtractor
 
-    from babelscope.models.whisper import Transcriber
+    from babelscope.tokens.transcriber import Transcriber
 
     folder = tmp_path_factory.mktemp("whisper-base")
     Transcriber().model.save_pretrained(folder)
@@ -36,14 +37,14 @@ def e5_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers import PreTrainedTokenizerFast
 
     folder = tmp_path_factory.mktemp("e5-small")
-    e5.read()[0].save_pretrained(folder)
-    tokens = asset_folder(e5.ASSET) / "tokenizer.json"
+    models.load("e5-small").sides["text"].root.save_pretrained(folder)
+    tokens = asset_folder("e5-small") / "tokenizer.json"
     PreTrainedTokenizerFast(tokenizer_file=str(tokens), pad_token="<pad>").save_pretrained(folder)
     kinds = {"": "Transformer", "1_Pooling": "Pooling", "2_Normalize": "Normalize"}
     (folder / "modules.json").write_text(json.dumps([{"path": path, "type": kind} for path, kind in kinds.items()]))
     (folder / "1_Pooling").mkdir()
     (folder / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode_mean_tokens": True}))
-    prompts = {"prompts": {"query": e5.PREFIX}, "default_prompt_name": "query"}
+    prompts = {"prompts": {"query": CATALOGUE["e5-small"].prefix}, "default_prompt_name": "query"}
     (folder / "config_sentence_transformers.json").write_text(json.dumps(prompts))
     return folder
 

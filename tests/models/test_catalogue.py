@@ -50,7 +50,9 @@ def test_what_a_model_is_tested_as_is_a_tiny_model() -> None:
 @pytest.mark.parametrize("declaration", CATALOGUE.values(), ids=list(CATALOGUE))
 def test_a_declaration_is_well_formed(declaration: Declaration) -> None:
     assert re.fullmatch(r"[a-z0-9][a-z0-9.-]*", declaration.name)
-    assert hub_id(location(declaration).removeprefix("hf:")) == (declaration.source, declaration.revision)
+    where = location(declaration)
+    assert (where is None) == bool(declaration.asset)
+    assert where is None or hub_id(where.removeprefix("hf:")) == (declaration.source, declaration.revision)
     assert re.fullmatch(r"|[0-9a-f]{40}|refs/pr/\d+", declaration.revision)
     assert declaration.licence and declaration.summary and declaration.kind and declaration.modalities
     assert ("speech" in declaration.modalities) == declaration.kind.startswith("speech")

@@ -17,7 +17,8 @@ from safetensors.torch import save_file
 from babelscope import models
 from babelscope.capture import Capture
 from babelscope.errors import DataError, FetchError, UsageError
-from babelscope.models import Model, Stage, whisper
+from babelscope.models import Model, Stage
+from babelscope.plugins.pocket import whisper
 from babelscope.plugins.pocket.adapter import AdapterShape, PocketAdapter, save_adapter
 from babelscope.plugins.pocket.model import Memory, held_out, planned
 from babelscope.plugins.pocket.ridge import FORMAT, RidgeMap, load_ridge, save_ridge

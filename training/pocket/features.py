@@ -25,8 +25,8 @@ from babelscope import models
 from babelscope.audio import load_audio
 from babelscope.cache import write_atomically
 from babelscope.errors import DataError
-from babelscope.models.whisper import HOP, positions
 from babelscope.plugins.pocket.adapter import LONGEST_WINDOW, SAMPLE_RATE, window_samples
+from babelscope.plugins.pocket.whisper import HOP, positions
 from training.pocket.utterances import Utterance
 
 #: Recordings that are written together.

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from babelscope import models
 from babelscope.cache import write_atomically
-from babelscope.models.e5 import PREFIX, E5Text
+from babelscope.models.adapters.text import TextSide
 from babelscope.plugins.pocket.adapter import embed_between
 
 Progress = Callable[[str, int, int], None]
@@ -57,13 +57,13 @@ class Teacher:
         model = models.load("e5-small", weights=weights)
         self.revision = model.revision
         side = model.sides["text"]
-        assert isinstance(side, E5Text)
+        assert isinstance(side, TextSide)
         self.side = side
         bert: Any = side.root
         self.bert = bert
         self.bert.config._attn_implementation = "eager"
         self.words: Tensor = self.bert.embeddings.word_embeddings.weight
-        ids = side.tokenizer.encode(PREFIX.strip()).ids
+        ids = side.tokens.tokenizer.encode(side.prefix.strip()).ids
         self.before, self.after = self.words[ids[:-1]], self.words[ids[-1:]]
 
     @property

@@ -114,24 +114,6 @@ class ModelInfo:
 
 
 _BUILT_IN: dict[str, ModelInfo] = {
-    "whisper-base": ModelInfo(
-        "Whisper-base encoder: 6 layers, 512 wide, about 100 languages",
-        ("speech",),
-        "babelscope.models.whisper:load",
-        ("whisper-base",),
-        "MIT",
-        "babelscope.models.whisper:planned",
-        takes_window=True,
-    ),
-    "e5-small": ModelInfo(
-        "multilingual-e5-small: 12 layers, 384 wide, about 100 languages",
-        ("text",),
-        "babelscope.models.e5:load",
-        ("e5-small",),
-        "MIT",
-        "babelscope.models.e5:planned",
-        counter="babelscope.models.e5:counter",
-    ),
     "seamless-m4t-v2-large": ModelInfo(
         "SeamlessM4T v2 large: 24 layers each for text and speech, and a shared decoder",
         ("text", "speech"),
@@ -256,9 +238,10 @@ def info(part: str) -> ModelInfo:
         declaration.summary or f"{declaration.name}, from its own configuration",
         declaration.modalities,
         "babelscope.models.adapters:load",
-        (),
+        (declaration.asset,) if declaration.asset else (),
         declaration.licence,
         "babelscope.models.adapters:planned",
+        takes_window=bool(declaration.window),
         path_options=("adapter",),
         declaration=declaration,
     )
@@ -297,7 +280,7 @@ def check_window(name: str, window_seconds: float | None) -> None:
         If no part of the model takes a window; it names the models that do.
     """
     if window_seconds is not None and not takes_window(name):
-        takers = ", ".join(part for part, described in known().items() if described.takes_window)
+        takers = ", ".join(part for part in dict.fromkeys([*known(), *CATALOGUE]) if info(part).takes_window)
         raise UsageError(f"window_seconds: {name} takes no window ({takers} does): leave it out")
 
 

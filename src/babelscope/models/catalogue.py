@@ -8,9 +8,10 @@ configuration and processor, as they do for any hub id written ``hf:owner/name``
 
 from __future__ import annotations
 
+import dataclasses
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any, Literal
 
@@ -64,6 +65,13 @@ class Declaration:
     tested_as : str
         The tiny model of :mod:`babelscope.testing.tiny` that is of the same class; empty if there is none.
 
+    asset : str
+        The fetched asset that is read where no weights are named; empty if the weights are those of the hub id.
+    window : float
+        Seconds of the window that the model was trained on, where a shorter one can be chosen; 0 if there is none.
+    config : mapping
+        Its released sizes, for planning it before any file is here; empty if the hub's own files say them.
+
     Notes
     -----
     A licence is what was known when the declaration was written: where the hub's model card names one, that counts.
@@ -86,6 +94,15 @@ class Declaration:
     announced: bool = False
     seen: str = ""
     tested_as: str = ""
+    asset: str = ""
+    window: float = 0.0
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    def of_hub(self, repository: str, revision: str) -> Declaration:
+        """Return what is declared of a hub id that was named itself: with its own revision, and without an asset."""
+        return dataclasses.replace(
+            self, name=repository, source=repository, revision=revision, asset="", window=0.0, config={}
+        )
 
 
 def read_catalogue(text: str) -> dict[str, Declaration]:
@@ -110,6 +127,11 @@ def _declaration(name: str, settings: Mapping[str, Any], notes: Mapping[str, str
     return Declaration(name, **{**settings, **lists})
 
 
-#: By name, in groups of a kind. A name with a loader of its own (:func:`babelscope.models.known`) is loaded by that;
-#: what is declared of it here counts for its hub id.
+#: By name, in groups of a kind.
 CATALOGUE: dict[str, Declaration] = read_catalogue((files(__package__) / "catalogue.toml").read_text(encoding="utf-8"))
+
+
+def declared_of_hub(repository: str, revision: str = "") -> Declaration:
+    """Return what the catalogue declares of a hub id; of one that it does not have, its name alone."""
+    known = (declaration for declaration in CATALOGUE.values() if declaration.source == repository)
+    return next(known, Declaration("", repository)).of_hub(repository, revision)

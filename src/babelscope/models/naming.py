@@ -11,12 +11,11 @@ A name is read here without opening a file and without a network:
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection
 from pathlib import Path
 
 from babelscope.errors import UsageError
-from babelscope.models.catalogue import CATALOGUE, Declaration
+from babelscope.models.catalogue import CATALOGUE, Declaration, declared_of_hub
 from babelscope.models.weights.places import HUB, expanded, hub_id
 from babelscope.models.weights.places import is_path as is_path
 
@@ -68,12 +67,16 @@ def declared(part: str) -> Declaration | None:
         repository, revision = hub_id(source)
     except UsageError as error:
         raise UsageError(f"model {part!r}: {error}") from error
-    known = next((each for each in CATALOGUE.values() if each.source == repository), Declaration("", repository))
-    return dataclasses.replace(known, name=repository, revision=revision)
+    return declared_of_hub(repository, revision)
 
 
-def location(declaration: Declaration) -> str:
-    """Return where a declared model's files are, as :func:`~babelscope.models.weights.places.locate` takes it."""
+def location(declaration: Declaration) -> str | None:
+    """Return where a declared model's files are, as :func:`~babelscope.models.weights.places.locate` takes it.
+
+    None for one whose weights are a fetched asset.
+    """
+    if declaration.asset:
+        return None
     if is_path(declaration.source):
         return declaration.source
     return f"{HUB}{declaration.source}" + (f"@{declaration.revision}" if declaration.revision else "")

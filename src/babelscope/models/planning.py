@@ -104,8 +104,12 @@ def token_counter(name: str, weights: str | Mapping[str, str] | None = None) -> 
         If the name is unknown, or weights are named for what is no part of it.
     """
     part = parts(name)[-1]
-    counter = info(part).counter
-    return _resolve(counter)(weights_by_part(name, weights).get(part)) if counter else None
+    described, source = info(part), weights_by_part(name, weights).get(part)
+    if described.declaration is not None:
+        from babelscope.models.adapters import token_counter as counter_of  # transformers is slow to import
+
+        return counter_of(described.declaration, source)
+    return _resolve(described.counter)(source) if described.counter else None
 
 
 def _resolve(reference: str) -> Callable[..., Any]:
@@ -118,9 +122,10 @@ def _planned(name: str, folder: str | None) -> Plan:
     if not described.planner:
         return Plan(load(name, weights=folder), from_weights=True)
     declaration = described.declaration
-    if declaration is None:
+    source = folder or (naming.location(declaration) if declaration is not None else None)
+    if declaration is None or source is None:
         return Plan(_resolve(described.planner)(name, folder), from_weights=False)
-    place = locate_settings(folder or naming.location(declaration))
+    place = locate_settings(source)
     model, index, released = _without_weights(
         described.planner,
         declaration.name,

@@ -94,8 +94,8 @@ def check_model(
     declared = {part: found for part in models.parts(name) if (found := models.info(part).declaration)}
     for part, declaration in declared.items():
         source = named.get(part) or location(declaration)
-        if local_path(source) is not None:
-            locate(source, adapters=True)
+        if source is not None and local_path(source) is not None:
+            locate(source, adapters=not declaration.asset)
     keep_points = _KEEP_POINTS if len(declared) == len(models.parts(name)) else set()
     if set(options or ()) - keep_points or not models.has_planner(name):
         return None

@@ -24,7 +24,7 @@ from scipy.ndimage import median_filter
 from babelscope.audio import SAMPLE_RATE, load_audio
 from babelscope.corpora import Corpus
 from babelscope.errors import DataError
-from babelscope.models.whisper import Transcriber, positions
+from babelscope.tokens.transcriber import Transcriber
 from babelscope.tokens.warping import Stack, paths
 from babelscope.tokens.words import words_of
 
@@ -79,7 +79,8 @@ class WordTimes:
         ids = torch.tensor([[*begin, *own, number("<|endoftext|>")]])
         attended = model(input_features=features, decoder_input_ids=ids, output_attentions=True, use_cache=False)
         heads = torch.stack([attended.cross_attentions[layer][0, head] for layer, head in HEADS])
-        weights = heads[:, :, : positions(len(samples))].double().numpy()
+        own_positions = -(-len(samples) // round(POSITION * SAMPLE_RATE))
+        weights = heads[:, :, :own_positions].double().numpy()
         spread = weights.std(axis=1, keepdims=True)
         weights = np.divide(weights - weights.mean(axis=1, keepdims=True), spread, where=spread > 0, out=0 * weights)
         matrix = median_filter(weights, size=(1, 1, _MEDIAN), mode="mirror").mean(axis=0)

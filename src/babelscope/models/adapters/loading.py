@@ -16,8 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from torch import nn
+from torch import Tensor, nn
+from transformers.initialization import no_init_weights
 
+from babelscope.cache import sha256_of
 from babelscope.errors import BabelscopeError, DataError
 from babelscope.models.adapters import quirks
 from babelscope.models.adapters.merging import ADAPTER, merge_adapter
@@ -26,6 +28,7 @@ from babelscope.models.catalogue import Kind
 from babelscope.models.options import LoadOptions
 from babelscope.models.placement import place_parts
 from babelscope.models.weights.accounting import safetensors_dtypes, safetensors_files
+from babelscope.models.weights.containers import Container
 from babelscope.models.weights.folder import load_pretrained, silent
 from babelscope.models.weights.places import Place
 from babelscope.models.weights.settings import read_settings
@@ -185,7 +188,29 @@ def read_configuration(folder: Path, kind: Kind = "") -> Configuration:
     if settings.get("quantization_config") is not None:
         raise DataError(f"weights: {path} is of a quantised model, which is not read: name one in 16 or 32 bits")
     config = _parsed(path, settings)
-    whole = _named_class(settings) or _auto_class(config)
+    return configuration_of(config, folder, kind, _named_class(settings))
+
+
+def configuration_of(config: Any, folder: Path, kind: Kind = "", whole: Any = None) -> Configuration:
+    """Decide which part of which class of a model is loaded.
+
+    Parameters
+    ----------
+    config : transformers.PreTrainedConfig
+    folder : Path
+        Where its files are.
+    kind : str
+        As for :func:`read_configuration`.
+    whole : type, optional
+        The class that the checkpoint was saved from; transformers' class for the configuration if left out.
+
+    Raises
+    ------
+    DataError
+        As :func:`read_configuration`.
+    """
+    path = folder / "config.json"
+    whole = whole or _auto_class(config)
     if whole is None:
         raise DataError(
             f"weights: {path} is of model_type {config.model_type!r}, for which transformers has no model: name another"
@@ -381,7 +406,8 @@ def _encoder(folder: Path, config: Any, kind: Kind, whole: Any, body: Any) -> Co
     takes = inspect.signature(body.__init__).parameters
     arguments = {"add_pooling_layer": False} if "add_pooling_layer" in takes else {}
     inside = (Configuration(folder, config, kind, whole), str(body.base_model_prefix)) if whole is not body else None
-    return Configuration(folder, config, kind, body, {}, (*left, "pooler."), arguments, inside)
+    poolers = ("pooler.", f"{body.base_model_prefix}.pooler.")
+    return Configuration(folder, config, kind, body, {}, (*left, *poolers), arguments, inside)
 
 
 def _first_half(folder: Path, config: Any, kind: Kind, body: Any, left: Sequence[str]) -> Configuration:
@@ -445,7 +471,9 @@ def _blank_children(body: Any, config: Any) -> Iterator[tuple[str, nn.Module]]:
     yield from build_without_weights(lambda: cast(nn.Module, body(copy.deepcopy(config)))).named_children()
 
 
-def load_model(configuration: Configuration, place: Place, options: LoadOptions) -> Loaded:
+def load_model(
+    configuration: Configuration, place: Place, options: LoadOptions, container: Container | None = None
+) -> Loaded:
     """Load the part that is looked at, in the dtype and where the options say.
 
     Parameters
@@ -454,6 +482,8 @@ def load_model(configuration: Configuration, place: Place, options: LoadOptions)
     place : Place
         Where its folder came from.
     options : LoadOptions
+    container : Container, optional
+        The weights, where they are in a format that a plug-in read.
 
     Raises
     ------
@@ -463,9 +493,12 @@ def load_model(configuration: Configuration, place: Place, options: LoadOptions)
         If the dtype or device does not exist.
     """
     try:
-        model, files, attention = _read(configuration, place, options)
+        if container is not None:
+            model, files, attention = *_read_container(configuration, container, place.source), "sdpa"
+        else:
+            model, files, attention = _read(configuration, place, options)
     except DataError as error:
-        if configuration.inside is None:
+        if configuration.inside is None or container is not None:
             raise
         larger, path = configuration.inside
         try:
@@ -497,3 +530,21 @@ def _read(configuration: Configuration, place: Place, options: LoadOptions) -> t
             **configuration.arguments,
         )
     return model, files, attention
+
+
+def _read_container(
+    configuration: Configuration, container: Container, source: str
+) -> tuple[Any, tuple[WeightsFile, ...]]:
+    """Return a model filled from a container, and the file that it was read from."""
+    state: dict[str, Tensor] = {}
+    for name, array in container.state.items():
+        placed = next(
+            (re.sub(old, new, name) for old, new in configuration.renamed.items() if re.search(old, name)), None
+        )
+        if placed is not None or not configuration.renamed:
+            state[placed or name] = array
+    configuration.config._attn_implementation = "sdpa"
+    with no_init_weights():
+        model: nn.Module = configuration.model_class(configuration.config, **configuration.arguments)
+    model.load_state_dict(state, strict=True)
+    return model, (WeightsFile(container.file.name, sha256_of(container.file), source),)

@@ -7,17 +7,13 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-from torch import Tensor, nn
-from transformers.initialization import no_init_weights
+from torch import Tensor
 
-from babelscope.cache import sha256_of
 from babelscope.errors import DataError
 from babelscope.fetch import asset_folder, asset_source
 from babelscope.models.weights.places import Place
-from babelscope.sides import WeightsFile
 
-#: Entry-point group of readers: each, by an asset's name, takes the asset's folder and returns a :class:`Container`.
+#: Entry-point group of readers: each, by a model's name, takes an asset's folder and returns a :class:`Container`.
 ENTRY_POINTS = "babelscope.weights"
 
 
@@ -40,67 +36,40 @@ class Container(NamedTuple):
     file: Path
     note: str = ""
 
-    def weights(self, asset: str) -> tuple[WeightsFile, ...]:
-        """Return which file was read."""
-        return (WeightsFile(self.file.name, sha256_of(self.file), f"asset {asset}"),)
 
+def open_asset(asset: str, model: str) -> tuple[Place, Container | None]:
+    """Return the folder of a fetched asset, and its weights if they are in a format of their own.
 
-def authors_folder(asset: str) -> Place | None:
-    """Return the folder of a fetched asset in transformers' own format, as its authors publish it; None of another.
+    Parameters
+    ----------
+    asset : str
+    model : str
+        The name of the model whose weights it holds.
+
+    Returns
+    -------
+    place : Place
+    container : Container or None
+        None if the folder is in transformers' format, as its authors publish it.
 
     Raises
     ------
     FetchError
         If the asset is not here.
     DataError
-        If a file of it is damaged.
+        If a file of it is damaged, or no plug-in that is installed reads it.
     """
     folder = asset_folder(asset)
-    return Place(folder, asset_source(asset)) if (folder / "model.safetensors").is_file() else None
-
-
-def read_asset(asset: str, folder: Path) -> Container:
-    """Read an asset's weights with the plug-in for it.
-
-    Raises
-    ------
-    DataError
-        If no plug-in that is installed reads them, or they are damaged.
-    """
-    entry = next(iter(entry_points(group=ENTRY_POINTS, name=asset)), None)
+    if (folder / "model.safetensors").is_file():
+        return Place(folder, asset_source(asset)), None
+    entry = next(iter(entry_points(group=ENTRY_POINTS, name=model)), None)
     try:
         reader = entry.load() if entry else None
     except ImportError:
         reader = None
     if reader is None:
         raise DataError(
-            f"weights {folder} are in a format of their own, and no plug-in for {asset!r} is installed (entry points "
+            f"weights {folder} are in a format of their own, and no plug-in for {model!r} is installed (entry points "
             f"of the group {ENTRY_POINTS}): name a folder in transformers' format, or a hub id, as weights"
         )
-    container: Container = reader(folder)
-    return container
-
-
-def filled(kind: Any, config: Any, state: Mapping[str, Tensor], **options: Any) -> Any:
-    """Return a model of transformers with these weights, all of them accounted for, and with sdpa attention.
-
-    Parameters
-    ----------
-    kind : type
-    config : transformers.PreTrainedConfig
-    state : mapping of str to Tensor
-    **options
-        For the class's constructor.
-    """
-    config._attn_implementation = "sdpa"
-    with no_init_weights():
-        model: nn.Module = kind(config, **options)
-    model.load_state_dict(dict(state), strict=True)
-    return model
-
-
-def blank(kind: Any, config: Any, **options: Any) -> Any:
-    """Return a model without weights, in evaluation mode and without gradients, on the "meta" device."""
-    config._attn_implementation = "sdpa"
-    with torch.device("meta"):
-        return kind(config, **options).eval().requires_grad_(False)
+    return Place(folder, f"asset {asset}"), reader(folder)

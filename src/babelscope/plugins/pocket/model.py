@@ -37,13 +37,17 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from babelscope.cache import sha256_of
 from babelscope.errors import DataError, UsageError, did_you_mean
-from babelscope.models import e5, whisper
-from babelscope.models.adapters.text import one
-from babelscope.models.e5 import EMBEDDING
+from babelscope.models.adapters import build_planned, open_declared, token_counter
+from babelscope.models.adapters.embedding import Embedding
+from babelscope.models.adapters.loading import Loaded, load_model
+from babelscope.models.adapters.text import TextSide, one, text_points
+from babelscope.models.adapters.windows import cut_positions
+from babelscope.models.catalogue import CATALOGUE, Declaration
 from babelscope.models.options import LoadOptions
 from babelscope.models.padding import pad
+from babelscope.models.weights.folder import read_tokenizer
 from babelscope.models.weights.places import expanded
-from babelscope.plugins.pocket import E5_ASSET
+from babelscope.plugins.pocket import E5_ASSET, whisper
 from babelscope.plugins.pocket.adapter import (
     LONGEST_WINDOW,
     SAMPLE_RATE,
@@ -77,6 +81,11 @@ ADAPTERS: dict[str, str] = {
     "ridge": "a linear map from the mean of Whisper's last layer to E5's embedding (a control)",
 }
 POOLED = "shared.pooled"
+
+WHISPER = CATALOGUE["whisper-base"]
+E5 = dataclasses.replace(CATALOGUE["e5-small"], asset=E5_ASSET)
+#: From the last hidden states to E5's embedding of a sentence.
+EMBEDDING = Embedding("mean")
 #: Tokens before and behind an input, by E5's tokenizer: ``<s> ▁que ry :`` and ``</s>``.
 PROMPT = (4, 1)
 LICENCE = "MIT (Whisper, E5), Apache-2.0 (adapter)"
@@ -148,7 +157,7 @@ def _shared_points(model: BertModel, length: Callable[[int], int], formula: str)
     ]
 
 
-class PocketText(e5.E5Text):
+class PocketText(TextSide):
     """The text side: E5, whose layers are the shared ones.
 
     Parameters
@@ -161,7 +170,9 @@ class PocketText(e5.E5Text):
     """
 
     def __init__(self, model: BertModel, tokenizer: Tokenizer | None, longest: int) -> None:
-        super().__init__(model, tokenizer)
+        points, _ = text_points(model, [model.config.num_hidden_layers])
+        super().__init__(model, tokenizer, points, embedding=EMBEDDING, prefix=E5.prefix)
+        self.family, self.tokenizer = "multilingual E5 (BERT)", tokenizer
         self.root = nn.ModuleDict({"shared": model}).eval()
         width = model.config.hidden_size
         own = [Point("text.words", Stage.FRONT_END, 0, width, "shared.embeddings.word_embeddings", around=PROMPT)]
@@ -393,11 +404,19 @@ def load(options: LoadOptions) -> Model:
     """
     _chosen(options)
     place = _Place(options.weights)
-    encoder, heard = whisper.read(place.folder("whisper"), LONGEST_WINDOW)
-    model, tokenizer, read, notes = e5.read(place.folder("e5"), asset=E5_ASSET)
-    for module in (encoder, model):
-        ready(module, options.device, dtype_named(options.dtype))  # in place
-    return _joined(options, Frozen(options, encoder, model, tokenizer, heard, read, notes))
+    heard, _, _ = _read(WHISPER, place.folder("whisper"), options)
+    cut_positions(heard.model, LONGEST_WINDOW)
+    read, tokens, notes = _read(E5, place.folder("e5"), options)
+    tokenizer = read_tokenizer(tokens, read.model.config.vocab_size)
+    return _joined(options, Frozen(options, heard.model, read.model, tokenizer, heard.files, read.files, notes))
+
+
+def _read(declaration: Declaration, folder: str | None, options: LoadOptions) -> tuple[Loaded, Path, tuple[str, ...]]:
+    """Return a frozen model with its weights, its tokenizer's file, and notes on the weights."""
+    opened = open_declared(declaration, folder)
+    plain = LoadOptions(declaration.name, device=options.device, dtype=options.dtype)
+    loaded = load_model(opened.configuration, opened.place, plain, opened.container)
+    return loaded, opened.place.folder / "tokenizer.json", opened.notes
 
 
 def variant(model: Model, extra: Mapping[str, Any]) -> Model:
@@ -430,7 +449,7 @@ def _joined(options: LoadOptions, frozen: Frozen) -> Model:
     kind, seed = _chosen(options)
     place, encoder, model = _Place(options.weights), frozen.encoder, frozen.model
     dtype = dtype_named(options.dtype)
-    said: dict[str, Any] = {"adapter": kind, "prefix": e5.PREFIX, "dtype": options.dtype, "attention": "sdpa"}
+    said: dict[str, Any] = {"adapter": kind, "prefix": E5.prefix, "dtype": options.dtype, "attention": "sdpa"}
     files = (*frozen.heard, *frozen.read)
     text: PocketText
     speech: _PocketSpeech
@@ -451,7 +470,7 @@ def _joined(options: LoadOptions, frozen: Frozen) -> Model:
             said["seed"] = seed
         else:
             files = (*files, _weights(file))
-        prompt = frozen.tokenizer.encode(e5.PREFIX.strip()).ids
+        prompt = frozen.tokenizer.encode(E5.prefix.strip()).ids
         ready(adapter, options.device, dtype)
         joint = PocketSpeech(encoder, adapter, model, prompt[:-1], prompt[-1:])
         text, speech = PocketText(model, frozen.tokenizer, joint.own), joint
@@ -481,13 +500,11 @@ def planned(name: str, folder: str | None = None) -> Model:
         If the folder does not exist, or the adapter is missing or damaged.
     """
     place = _Place(folder)
-    encoder = whisper.planned(name, place.folder("whisper")).sides["speech"].root
-    model = cast(BertModel, e5.planned(name, place.folder("e5")).sides["text"].root)
+    encoder = build_planned(WHISPER.name, place.folder("whisper"))
+    model = build_planned(E5.name, place.folder("e5"))
     adapter, _ = load_adapter(place.file("adapter.safetensors", WEIGHTS))
     with torch.device("meta"):
-        speech = PocketSpeech(
-            cast(WhisperEncoder, encoder), adapter.to("meta").requires_grad_(False), model, *map(range, PROMPT)
-        )
+        speech = PocketSpeech(encoder, adapter.to("meta").requires_grad_(False), model, *map(range, PROMPT))
     text = PocketText(model, None, speech.own)
     return Model(name, {"text": text, "speech": speech}, (), {"adapter": "trained"}, _notes("trained", 0), LICENCE)
 
@@ -495,7 +512,7 @@ def planned(name: str, folder: str | None = None) -> Model:
 def counter(weights: str | None = None) -> Callable[[str, str], int] | None:
     """Return what counts the tokens of a text, given with its language; None if the tokenizer is not here."""
     try:
-        return e5.counter(_Place(weights).folder("e5"), asset=E5_ASSET)
+        return token_counter(E5, _Place(weights).folder("e5"))
     except DataError:
         return None
 

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from transformers import WhisperFeatureExtractor
 
 from babelscope.errors import DataError
-from babelscope.models.whisper import positions
 from babelscope.plugins.salmonn import beats
 from babelscope.plugins.salmonn.parts import WINDOW, Sizes, lora
 from babelscope.sides import Batch, Point, Prepared, Side, Stage, layer_points, spread_depths_before
@@ -31,6 +30,10 @@ SAMPLE_RATE = 16_000
 STEP = 320
 #: What stands before speech in SALMONN's prompt, behind the start token.
 BEFORE = "USER: <Speech>"
+
+
+def _positions(samples: int) -> int:
+    return -(-samples // STEP)
 
 
 def patches(samples: int) -> int:
@@ -68,10 +71,10 @@ class _Shared(Side):
 
 def _speech_points(sizes: Sizes) -> list[Point]:
     window = sizes.positions // WINDOW
-    whisper: dict[str, Any] = {"length": positions, "formula": "E = ceil(n / 320)"}
+    whisper: dict[str, Any] = {"length": _positions, "formula": "E = ceil(n / 320)"}
     patched: dict[str, Any] = {"length": patches, "formula": "P = max(8, 8 (((n - 400) // 160 + 1) // 16))"}
     windowed: dict[str, Any] = {
-        "length": lambda samples: min(window, -(-positions(samples) // WINDOW)),
+        "length": lambda samples: min(window, -(-_positions(samples) // WINDOW)),
         "formula": f"W = min({window}, ceil(E / {WINDOW}))",
     }
 
