@@ -98,7 +98,7 @@ def test_a_device_beside_a_map_is_refused(folder: Path) -> None:
 
 def test_a_family_that_is_one_small_part_has_no_map() -> None:
     with pytest.raises(UsageError, match="device_map"):
-        models.load("e5-small", options={"device_map": "auto"})
+        models.load("sonar-text", options={"device_map": "auto"})
 
 
 #: A process with a model on the disk, which says where and waits to be killed.

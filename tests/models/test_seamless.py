@@ -641,7 +641,7 @@ def test_a_folder_is_planned_as_it_is_loaded(pair: Pair) -> None:
 
 
 def test_what_cannot_be_planned_is_loaded(whisper_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    info = dataclasses.replace(models.known()["whisper-base"], planner="")
+    info = dataclasses.replace(models.info("whisper-base"), planner="")
     monkeypatch.setattr("babelscope.models.planning.info", lambda name: info)
     planned = plan("whisper-base", str(whisper_folder))
     assert planned.from_weights and planned.parameters == planned.model.sides["speech"].parameters

@@ -19,7 +19,7 @@ from babelscope.errors import DataError, UsageError
 from babelscope.models.adapters import prompts, speech_llm, towers
 from babelscope.models.adapters.counting import Chain, chain_of, chain_through
 from babelscope.models.adapters.processors import Processors
-from babelscope.models.adapters.speech_llm_sides import noise
+from babelscope.models.adapters.recordings import noise
 from babelscope.models.adapters.tracing import trace
 from babelscope.sides import Model, Side
 from babelscope.study import Study, run

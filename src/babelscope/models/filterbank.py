@@ -48,14 +48,14 @@ def fbank(
     framed = np.lib.stride_tricks.sliding_window_view(wave, WINDOW)[::HOP]
     power = np.empty((len(framed), FOURIER // 2 + 1), dtype=np.float64)
     for start in range(0, len(framed), _AT_ONCE):
-        part = framed[start : start + _AT_ONCE]
-        part = part - part.mean(axis=1, keepdims=True)
-        part[:, 1:] -= PREEMPHASIS * part[:, :-1]
-        part[:, 0] *= 1 - PREEMPHASIS
-        part *= shape
+        chunk = framed[start : start + _AT_ONCE]
+        chunk = chunk - chunk.mean(axis=1, keepdims=True)
+        chunk[:, 1:] -= PREEMPHASIS * chunk[:, :-1]
+        chunk[:, 0] *= 1 - PREEMPHASIS
+        chunk *= shape
         # In between transformers keeps the spectrum in single precision.
-        spectrum = np.fft.rfft(part, FOURIER).astype(np.complex64)
-        power[start : start + len(part)] = np.abs(spectrum, dtype=np.float64) ** 2.0
+        spectrum = np.fft.rfft(chunk, FOURIER).astype(np.complex64)
+        power[start : start + len(chunk)] = np.abs(spectrum, dtype=np.float64) ** 2.0
     energies = np.maximum(floor, np.dot(filters.T, power.T))
     return np.asarray(np.log(energies), dtype=np.float32).T
 

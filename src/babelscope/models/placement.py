@@ -43,8 +43,8 @@ def place_parts(parts: Mapping[str, nn.Module], options: LoadOptions) -> dict[st
     wanted = options.extra.get(DEVICE_MAP)
     dtype = dtype_named(options.dtype)
     if wanted is None:
-        for part in parts.values():
-            ready(part, options.device, dtype)
+        for module in parts.values():
+            ready(module, options.device, dtype)
         return {}
     if options.device != "cpu":
         raise UsageError(f"device_map: leave out device = {options.device!r}; the map says where everything goes")
@@ -54,7 +54,7 @@ def place_parts(parts: Mapping[str, nn.Module], options: LoadOptions) -> dict[st
         raise UsageError(
             "device_map: accelerate is not installed: pip install 'babelscope[device-map]', or leave device_map out"
         ) from error
-    whole = nn.ModuleDict({name: part.to(dtype=dtype) for name, part in parts.items()}).eval().requires_grad_(False)
+    whole = nn.ModuleDict({name: module.to(dtype=dtype) for name, module in parts.items()}).eval().requires_grad_(False)
     if wanted == "auto":
         chosen: dict[str, Any] = dict(
             accelerate.infer_auto_device_map(whole, no_split_module_classes=_layers(whole), dtype=dtype)
@@ -66,8 +66,8 @@ def place_parts(parts: Mapping[str, nn.Module], options: LoadOptions) -> dict[st
     if "disk" in chosen.values():
         scratch = Scratch()
         folder = str(scratch.folder)
-        for part in parts.values():  # the weights are there as long as any part of the model
-            part.__dict__["scratch"] = scratch
+        for module in parts.values():  # the weights are there as long as any part of the model
+            module.__dict__["scratch"] = scratch
     accelerate.dispatch_model(whole, chosen, main_device=computing, offload_dir=folder, force_hooks=True)
     return {
         DEVICE_MAP: {path: f"cuda:{device}" if isinstance(device, int) else device for path, device in chosen.items()}

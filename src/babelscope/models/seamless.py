@@ -421,8 +421,8 @@ def build(config: Any, dtype: torch.dtype) -> dict[str, nn.Module]:
     finally:
         torch.set_default_dtype(before)
     parts["text_decoder"].embed_tokens.weight = parts["text_encoder"].embed_tokens.weight
-    for part in parts.values():
-        part.eval().requires_grad_(False)
+    for module in parts.values():
+        module.eval().requires_grad_(False)
     return parts
 
 
@@ -561,8 +561,8 @@ def _code(language: str, codes: Mapping[str, int]) -> str:
     """
     if language in codes:
         return language
-    found = languages.language(language)
-    code = next((code for code in (found.seamless, *languages.codes_of(found)) if code in codes), None)
+    entry = languages.language(language)
+    code = next((code for code in (entry.seamless, *languages.codes_of(entry)) if code in codes), None)
     if code is None:
         raise UsageError(
             f"language {language!r} is not one of the {len(codes)} that this SeamlessM4T reads: leave it out"
@@ -590,8 +590,8 @@ def _shift_positions(module: nn.Module) -> None:
 def _expected(parts: Mapping[str, nn.Module]) -> dict[str, Tensor]:
     expected = {
         f"{name}.{key}": tensor
-        for name, part in parts.items()
-        for key, tensor in part.state_dict().items()
+        for name, module in parts.items()
+        for key, tensor in module.state_dict().items()
         if key != "embed_tokens.weight"
     }
     return {EMBEDDING: cast(Tensor, parts["text_encoder"].get_parameter("embed_tokens.weight")).data, **expected}

@@ -343,24 +343,24 @@ def _released_files(place: Path) -> dict[str, Path]:
             f"weights: there is no {place}: name a folder that holds SONAR's speech encoders (spenc.v3ap.fra.pt, "
             f"spenc.eng.pt), or say which file is which language's in options = {{'speech_weights': ...}}"
         )
-    found: dict[str, Path] = {}
+    by_language: dict[str, Path] = {}
     for path in sorted(place.glob("spenc*.pt")) if place.is_dir() else [place]:
         match = _SPEECH_FILE.fullmatch(path.name)
         if not match:
             continue
         language = match["language"]
-        if language in found:
+        if language in by_language:
             raise DataError(
-                f"weights: {found[language].name} and {path.name} in {place} are both for {language!r}: keep one, or "
-                f"say which in options = {{'speech_weights': ...}}"
+                f"weights: {by_language[language].name} and {path.name} in {place} are both for {language!r}: "
+                f"keep one, or say which in options = {{'speech_weights': ...}}"
             )
-        found[language] = path
-    if not found:
+        by_language[language] = path
+    if not by_language:
         raise DataError(
             f"weights: {place} is or holds no file named as SONAR's speech encoders are (spenc.v3ap.fra.pt, "
             f"spenc.eng.pt): say which file is which language's in options = {{'speech_weights': ...}}"
         )
-    return found
+    return by_language
 
 
 def _speech_side(

@@ -345,12 +345,12 @@ class SonarSpeech(SpeechSide):
         UsageError
             If there is no encoder for the language; those that there are are named.
         """
-        found = self.encoders.find(language)
-        if found == self.language:
+        code = self.encoders.find(language)
+        if code == self.language:
             return self
         side = copy.copy(self)
-        side.language = found
-        side.root = self.encoders.get(found)
+        side.language = code
+        side.root = self.encoders.get(code)
         return side
 
     def forward(self, batch: Batch) -> Mapping[str, Tensor]:

@@ -90,10 +90,10 @@ def unembedding(model: Model) -> Unembedding | None:
         return None
     normed = next((point for point in reversed(shared) if _is_norm(side, point)), None)
     norm = side.root.get_submodule(normed.module) if normed is not None else _norm_behind(side, shared[-1])
-    found = _head(side.root, config, shared[-1].width)
-    if found is None:
+    head = _head(side.root, config, shared[-1].width)
+    if head is None:
         return None
-    weight, bias, source = found
+    weight, bias, source = head
     scale = getattr(config, "logits_scaling", None) or getattr(side.root.config, "logits_scaling", None) or 1.0
     cap = getattr(config, "final_logit_softcapping", None)
     return Unembedding(norm, normed.name if normed is not None else "", weight, bias, float(scale), cap, source)
@@ -162,10 +162,10 @@ def _head(root: nn.Module, config: Any, width: int) -> tuple[Tensor, Tensor | No
     embeddings = _read_by(root, width)
     vocabulary = embeddings.shape[0] if embeddings is not None else None
     for file in _files(root):
-        found = _in_file(file, width, vocabulary)
-        if found is not None:
+        stored = _in_file(file, width, vocabulary)
+        if stored is not None:
             like = next(root.parameters())
-            return found.to(device=like.device, dtype=like.dtype), None, f"{file.name} of the release"
+            return stored.to(device=like.device, dtype=like.dtype), None, f"{file.name} of the release"
     if embeddings is not None and _ties(root, config):
         return embeddings, None, "the input embeddings, which the configuration ties to the output layer"
     return None
@@ -199,8 +199,8 @@ def _in_file(file: Path, width: int, vocabulary: int | None) -> Tensor | None:
                 if name.endswith(_HEADS):
                     shape = tensors.get_slice(name).get_shape()
                     if len(shape) == 2 and shape[1] == width and (vocabulary is None or shape[0] >= vocabulary // 2):
-                        held: Tensor = tensors.get_tensor(name)
-                        return held
+                        weight: Tensor = tensors.get_tensor(name)
+                        return weight
     except (OSError, SafetensorError):
         return None
     return None

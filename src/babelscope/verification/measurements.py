@@ -101,8 +101,8 @@ class Lengths:
             if path.is_file() and path.suffix != ".safetensors" and path.stat().st_size <= _LARGEST_SETTINGS
         }
         self.key = key_of({"settings": settings, **identity})
-        found = kept("lengths", self.key)
-        self.known: dict[str, Any] = found if isinstance(found, dict) else {}
+        measured = kept("lengths", self.key)
+        self.known: dict[str, Any] = measured if isinstance(measured, dict) else {}
         self.new = False
 
     def __enter__(self) -> Lengths:

@@ -27,8 +27,9 @@ from babelscope.models.adapters.loading import (
     read_configuration,
 )
 from babelscope.models.adapters.merging import ADAPTER
+from babelscope.models.adapters.prompts import PLACE, given
 from babelscope.models.adapters.speech import SpeechSide, read_extractor, speech_side
-from babelscope.models.adapters.text import PLACE, TextSide, check_prompt, text_points
+from babelscope.models.adapters.text import TextSide, text_points
 from babelscope.models.adapters.tokenizing import read_tokenizer
 from babelscope.models.adapters.windows import checked_window, cut_window, window_extractor, window_notes
 from babelscope.models.catalogue import CATALOGUE, Declaration, declared_of_hub
@@ -215,7 +216,7 @@ def _text(
     options: LoadOptions, declaration: Declaration, place: Place, configuration: Configuration, model: Any
 ) -> tuple[TextSide, tuple[WeightsFile, ...], dict[str, Any], tuple[str, ...]]:
     """Return a text side, the files of its own way to one vector, what to record of it, and notes."""
-    prompt = check_prompt(str(options.extra.get("prompt") or declaration.prompt or PLACE))
+    prompt = given(str(options.extra.get("prompt") or declaration.prompt or PLACE)).text
     embedding, prefix, files = _embedding(options, declaration, place.folder, place.source)
     points, notes = text_points(model, configuration.layer_counts)
     vocabulary = configuration.config.get_text_config().vocab_size

@@ -162,8 +162,12 @@ def in_one_line(name: str) -> Iterator[None]:
 
 def first_line(error: BaseException) -> str:
     """Return the first sentence of what an error says, or its kind."""
-    line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return line.split(". ")[0][:200].rstrip(".")
+    return whole_line(error).split(". ")[0][:200].rstrip(".")
+
+
+def whole_line(error: BaseException) -> str:
+    """Return the first line of what an error says, or its kind."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def read_configuration(folder: Path, kind: Kind = "") -> Configuration:
@@ -333,8 +337,8 @@ def _named_class(settings: Mapping[str, Any]) -> Any:
 
     named = settings.get("architectures")
     name = named[0] if isinstance(named, list) and named and isinstance(named[0], str) else ""
-    found = getattr(transformers, name, None) if name.isidentifier() else None
-    return found if inspect.isclass(found) and hasattr(found, "config_class") else None
+    named_class = getattr(transformers, name, None) if name.isidentifier() else None
+    return named_class if inspect.isclass(named_class) and hasattr(named_class, "config_class") else None
 
 
 def _auto_class(config: Any) -> Any:
@@ -343,10 +347,10 @@ def _auto_class(config: Any) -> Any:
 
     for mapping in (modeling_auto.MODEL_MAPPING, modeling_auto.MODEL_FOR_MULTIMODAL_LM_MAPPING):
         try:
-            found = mapping[type(config)]
+            classes = mapping[type(config)]
         except KeyError:
             continue
-        return found[0] if isinstance(found, tuple | list) else found
+        return classes[0] if isinstance(classes, tuple | list) else classes
     return None
 
 
@@ -430,8 +434,8 @@ def _first_half(folder: Path, config: Any, kind: Kind, body: Any, left: Sequence
     names = _names_in(folder)
     tied = getattr(blank, "all_tied_weights_keys", None) or {}
     for target, source in tied.items():
-        held = any(re.fullmatch(rf"{before}{re.escape(target)}", name) for name in names)
-        if target.startswith(f"{path}.") and not held:
+        stored = any(re.fullmatch(rf"{before}{re.escape(target)}", name) for name in names)
+        if target.startswith(f"{path}.") and not stored:
             renamed[rf"{before}{re.escape(source)}$"] = target.removeprefix(f"{path}.")
     others = [f"{dot}{name}" for name, _ in blank.named_children() for dot in ("", f"{body.base_model_prefix}.")]
     kept = {path, f"{body.base_model_prefix}.{path}"}
@@ -516,8 +520,8 @@ def load_model(
 
 def _read(configuration: Configuration, place: Place, options: LoadOptions) -> tuple[Any, tuple[WeightsFile, ...], str]:
     """Return a model, the files that it was read from, and its kind of attention."""
-    parts = [part for part in configuration.build().modules() if hasattr(part, "_supports_sdpa")]
-    attention = "sdpa" if all(part._supports_sdpa for part in parts) else "eager"
+    models = [submodel for submodel in configuration.build().modules() if hasattr(submodel, "_supports_sdpa")]
+    attention = "sdpa" if all(submodel._supports_sdpa for submodel in models) else "eager"
     with quirks.building(configuration.config):
         model, files = load_pretrained(
             configuration.model_class,

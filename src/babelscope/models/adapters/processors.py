@@ -18,6 +18,7 @@ from typing import Any
 
 from babelscope.errors import DataError
 from babelscope.models.adapters import quirks
+from babelscope.models.adapters.loading import whole_line
 
 #: Files in which a checkpoint says how its processor is to be made.
 _FILES = ("processor_config.json", "preprocessor_config.json", "tokenizer_config.json")
@@ -78,13 +79,13 @@ def read(folder: Path, *, planning: bool = False) -> Processors:
         if _extractor_of(whole) is not None:
             processor = whole
     except Exception as error:  # the library raises whatever its parts do
-        missing = _line(error)
+        missing = whole_line(error)
     if processor is None:
         extractor = _extractor(folder)
         try:
             processor = _without_images(folder, extractor, tokenizer)
         except Exception as error:  # as above
-            missing = missing or _line(error)
+            missing = missing or whole_line(error)
     else:
         extractor = _extractor_of(processor)
     if processor is not None:
@@ -99,7 +100,7 @@ _LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 
 
 def _extractor_of(processor: Any) -> Any | None:
-    return next((part for name in _HEARING if (part := getattr(processor, name, None)) is not None), None)
+    return next((component for name in _HEARING if (component := getattr(processor, name, None)) is not None), None)
 
 
 def _extractor(folder: Path) -> Any:
@@ -112,8 +113,8 @@ def _extractor(folder: Path) -> Any:
         return transformers.AutoFeatureExtractor.from_pretrained(folder, **_LOCAL)
     except Exception as error:  # the library raises whatever its parts do
         raise DataError(
-            f"the feature extractor in {folder} cannot be read ({_line(error)}): install what it names, or add the "
-            f"checkpoint's preprocessor_config.json"
+            f"the feature extractor in {folder} cannot be read ({whole_line(error)}): install what it names, or add "
+            f"the checkpoint's preprocessor_config.json"
         ) from error
 
 
@@ -142,8 +143,10 @@ class Letters:
     def _ids(self, text: str) -> list[int]:
         if not self.words:
             return [1] * len(text)
-        parts = re.split("(" + "|".join(map(re.escape, self.words)) + ")", text)
-        return [token for part in parts for token in ([self.words[part]] if part in self.words else [1] * len(part))]
+        pieces = re.split("(" + "|".join(map(re.escape, self.words)) + ")", text)
+        return [
+            token for piece in pieces for token in ([self.words[piece]] if piece in self.words else [1] * len(piece))
+        ]
 
     def convert_ids_to_tokens(self, token: int) -> str:
         """Return a word for a token, which is learnt."""
@@ -170,7 +173,7 @@ def _tokenizer(folder: Path, planning: bool) -> Any:
         made = transformers.AutoTokenizer.from_pretrained(folder, **_LOCAL)
         count, reason = len(made), ""
     except Exception as error:  # the library raises whatever its parts do
-        made, count, reason = None, 0, _line(error)
+        made, count, reason = None, 0, whole_line(error)
     wanted = _vocabulary(json.loads((folder / "config.json").read_text(encoding="utf-8")))
     if made is not None and count >= min(256, int(wanted) // 2):
         return made
@@ -189,10 +192,6 @@ def _vocabulary(settings: Mapping[str, Any]) -> int:
         if isinstance(said, int)
         else max((_vocabulary(each) for each in inner if isinstance(each, dict)), default=0)
     )
-
-
-def _line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _without_images(folder: Path, extractor: Any, tokenizer: Any) -> Any | None:

@@ -187,8 +187,8 @@ def place(tokenizer: Any, around: tuple[str, str], sentence: str) -> Placed:
 
 def _shared_prefix(left: Sequence[int], right: Sequence[int]) -> int:
     count = 0
-    for one, other in zip(left, right, strict=False):
-        if one != other:
+    for left_token, right_token in zip(left, right, strict=False):
+        if left_token != right_token:
             break
         count += 1
     return count

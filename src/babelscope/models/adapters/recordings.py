@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from babelscope.errors import DataError
+from babelscope.models.adapters.loading import whole_line
 from babelscope.models.adapters.processors import Processors
 from babelscope.models.adapters.prompts import Prompt, adds_special_tokens, place
 
@@ -78,7 +79,7 @@ def forward_of(root: nn.Module) -> tuple[nn.Module, nn.Module, dict[str, Any]]:
     parameters = inspect.signature(chosen.forward).parameters
     quiet = {name: value for name, value in _QUIET.items() if name in parameters}
     config = getattr(chosen, "config", None)
-    if "use_cache" not in quiet and _takes_more(parameters) and hasattr(config, "use_cache"):
+    if "use_cache" not in quiet and takes_more(parameters) and hasattr(config, "use_cache"):
         quiet["use_cache"] = False
     return whole, chosen, quiet
 
@@ -104,7 +105,8 @@ def _is_audio(name: str) -> bool:
     )
 
 
-def _takes_more(parameters: Mapping[str, inspect.Parameter]) -> bool:
+def takes_more(parameters: Mapping[str, inspect.Parameter]) -> bool:
+    """Whether a function takes arguments of any name."""
     return any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
 
 
@@ -164,9 +166,8 @@ class Recorder:
         except DataError:
             raise
         except Exception as error:  # processors raise whatever their parts do
-            line = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
             raise DataError(
-                f"the model's processor cannot take {len(heard) / self.rate:g} s of speech ({line.strip()})"
+                f"the model's processor cannot take {len(heard) / self.rate:g} s of speech ({whole_line(error)})"
             ) from error
         return self.placed(inputs)
 
@@ -195,8 +196,8 @@ class Recorder:
         """Return the feature extractor's output under the names that the model's forward pass takes."""
         extractor = self.processors.extractor
         wanted = inspect.signature(extractor.__call__).parameters
-        more: dict[str, Any] = {"return_tensors": "pt"} if "return_tensors" in wanted or _takes_more(wanted) else {}
-        if "sampling_rate" in wanted or _takes_more(wanted):
+        more: dict[str, Any] = {"return_tensors": "pt"} if "return_tensors" in wanted or takes_more(wanted) else {}
+        if "sampling_rate" in wanted or takes_more(wanted):
             more["sampling_rate"] = self.rate
         if "return_attention_mask" in wanted and any(
             "mask" in name and name != "attention_mask" for name in self.names
@@ -255,6 +256,12 @@ class Recorder:
 
 def _says_audio(name: str) -> bool:
     return any(word in name.lower() for word in ("audio", "feature", "speech", "sound", "padding"))
+
+
+def noise(samples: int) -> Samples:
+    """Return so many samples of noise, always the same: what is measured depends on their number alone."""
+    generator = np.random.default_rng(samples)
+    return np.asarray(0.1 * generator.standard_normal(samples), dtype=np.float32)
 
 
 def resampled(samples: Samples, rate: int) -> Samples:
@@ -338,11 +345,11 @@ def placeholder_of(config: Any, processors: Processors) -> int | None:
             said = getattr(each, name, None)
             if isinstance(said, int) and said >= 0:
                 return said
-    for part in (processors.processor, processors.tokenizer):
-        said = getattr(part, "audio_token_id", None)
+    for holder in (processors.processor, processors.tokenizer):
+        said = getattr(holder, "audio_token_id", None)
         if isinstance(said, int):
             return said
-        word = getattr(part, "audio_token", None)
+        word = getattr(holder, "audio_token", None)
         if isinstance(word, str):
             number = processors.tokenizer.convert_tokens_to_ids(word)
             if isinstance(number, int) and number != getattr(processors.tokenizer, "unk_token_id", None):

@@ -22,14 +22,13 @@ from torch import Tensor, nn
 from babelscope.errors import DataError
 from babelscope.models.adapters.counting import Chain, chain_of, chain_through
 from babelscope.models.adapters.loading import Configuration, first_line
-from babelscope.models.adapters.tracing import Layer, Shape, Stack, Trace, ran_between, trace, trunk
+from babelscope.models.adapters.recordings import SAMPLE_RATE, Samples, noise
+from babelscope.models.adapters.tracing import Layer, Shape, Stack, Trace, positions_of, ran_between, trace, trunk
 from babelscope.models.adapters.weightless import shapes_only
 from babelscope.models.padding import mask, pad
 from babelscope.models.weights.folder import silent
 from babelscope.sides import Batch, Layout, Point, Prepared, Side, Stage, spread_depths
 from babelscope.verification.measurements import Lengths
-
-SAMPLE_RATE = 16_000
 
 #: Recordings that are traced, in samples: their counts at a module tell its axis of time.
 _TRACED = (20_777, 46_411)
@@ -39,8 +38,6 @@ _SHORT, _LONG = SAMPLE_RATE // 2, 28 * SAMPLE_RATE
 
 #: Arguments of forward passes that say which frames are real.
 _MASKS = ("attention_mask", "input_features_mask", "padding_mask", "audio_mask", "feature_attention_mask")
-
-Samples = NDArray[np.float32]
 
 
 class Features:
@@ -199,12 +196,6 @@ def in_dtype_of(model: nn.Module, inputs: Mapping[str, Tensor]) -> dict[str, Ten
     return {name: array.to(dtype) if array.is_floating_point() else array for name, array in inputs.items()}
 
 
-def noise(samples: int) -> Samples:
-    """Return a recording of noise: what is measured depends on its length alone."""
-    generator = np.random.default_rng(samples)
-    return np.asarray(0.1 * generator.standard_normal(samples), dtype=np.float32)
-
-
 def read_extractor(folder: Path) -> Any:
     """Read the feature extractor of a folder in transformers' format.
 
@@ -249,12 +240,12 @@ def speech_side(
     features = Features(extractor, model.main_input_name)
     side = SpeechSide(model, features)
     with Lengths(configuration.folder, model=type(model).__name__) as lengths:
-        found = _Measuring(side, configuration, lengths)
-        points = found.points(front)
+        measuring = _Measuring(side, configuration, lengths)
+        points = measuring.points(front)
     if not points:
-        raise DataError(f"{type(model).__name__}: no point holds. {found.notes[0]}")
+        raise DataError(f"{type(model).__name__}: no point holds. {measuring.notes[0]}")
     side.points = spread_depths(points)
-    return side, tuple(found.notes)
+    return side, tuple(measuring.notes)
 
 
 def _window(extractor: Any) -> int:
@@ -385,7 +376,7 @@ class _Measuring:
         self, spot: _Spot, layout: Layout, shapes: tuple[Shape | None, Shape | None]
     ) -> tuple[Callable[[int], int], str] | None:
         if self.side.window is not None:
-            return self._share(_positions(shapes[0], layout))
+            return self._share(positions_of(shapes[0], layout))
         path, call = spot.layer
 
         def measured(samples: int) -> int | None:
@@ -393,7 +384,7 @@ class _Measuring:
                 noted = self._trace(samples)
             except Exception:  # models raise whatever their parts do for a recording that is too short for them
                 return None
-            return _positions(noted.shape(path, spot.take, call), layout)
+            return positions_of(noted.shape(path, spot.take, call), layout)
 
         chain = self._known(f"{path} {spot.take} {call}", lambda: self._chain(measured))
         return (chain, chain.formula("n")) if chain is not None else None
@@ -426,10 +417,10 @@ class _Measuring:
     def _steps(self) -> Chain:
         """How many frames of features a recording has; its samples, if they are the features."""
         features, plain = self.side.features, Chain(1, 0)
-        found = self._known(
+        chain = self._known(
             "steps", lambda: chain_of(lambda samples: features(noise(samples)).shape[features.time or 0], _SHORT, _LONG)
         )
-        return found or plain
+        return chain or plain
 
     def _share(self, positions: int | None) -> tuple[Callable[[int], int], str] | None:
         if self._frames is None or positions is None or self._window_frames % positions:
@@ -469,11 +460,3 @@ def _axes(short: Shape | None, long: Shape | None, module: nn.Module, windowed: 
     if len(short) in (2, 3) and changed == [0]:
         return "td", short[-1]
     return None
-
-
-def _positions(shape: Shape | None, layout: Layout) -> int | None:
-    if shape is None:
-        return None
-    if layout == "td":
-        return int(np.prod(shape[:-1]))
-    return shape[2] if layout == "bdt" else shape[1]

@@ -24,11 +24,11 @@ from torch import Tensor, nn
 from babelscope.errors import DataError
 from babelscope.models.adapters import prompts, recordings, towers
 from babelscope.models.adapters.counting import Chain, chain_through
-from babelscope.models.adapters.loading import Configuration, in_one_line, load_model
+from babelscope.models.adapters.loading import Configuration, in_one_line, load_model, whole_line
 from babelscope.models.adapters.merging import ADAPTER
 from babelscope.models.adapters.processors import Letters, Processors, read
 from babelscope.models.adapters.prompts import Prompt
-from babelscope.models.adapters.recordings import SAMPLE_RATE, Recorder, Recording
+from babelscope.models.adapters.recordings import SAMPLE_RATE, Recorder, Recording, noise, takes_more
 from babelscope.models.adapters.speech_llm_sides import (
     IN_LANGUAGE_MODEL,
     PLACEHOLDERS,
@@ -36,10 +36,9 @@ from babelscope.models.adapters.speech_llm_sides import (
     Reader,
     SpokenSide,
     WrittenSide,
-    noise,
 )
 from babelscope.models.adapters.towers import Spot, Towers
-from babelscope.models.adapters.tracing import Shape, Trace, trace
+from babelscope.models.adapters.tracing import Shape, Trace, positions_of, trace
 from babelscope.models.adapters.weightless import shapes_only
 from babelscope.models.catalogue import Declaration
 from babelscope.models.options import LoadOptions
@@ -278,18 +277,18 @@ class _Builder:
         written = alone or self._read_without_the_rest()
         self._refuse_random()
         spoken = self._spoken(_TRACED[0], None)
-        found = towers.find(self.root, spoken, written, self._varying)
-        self.notes += [f"Left out: {note}." for note in found.notes]
-        if only := towers.adapters_of_speech(self.root, spoken, written, found):
+        anatomy = towers.find(self.root, spoken, written, self._varying)
+        self.notes += [f"Left out: {note}." for note in anatomy.notes]
+        if only := towers.adapters_of_speech(self.root, spoken, written, anatomy):
             self.notes.append(
                 f"{len(only)} modules of the language model, such as {only[0]}, run for speech and not for text: at "
                 f"shared points the two do not go through quite the same modules."
             )
-        self.stop = found.first_layer
-        own = self._own_points(found)
-        shared = self._shared_points(found, spoken, written)
+        self.stop = anatomy.first_layer
+        own = self._own_points(anatomy)
+        shared = self._shared_points(anatomy, spoken, written)
         self._shortest(own)
-        embeddings = self._embeddings(found, written)
+        embeddings = self._embeddings(anatomy, written)
         longest = max(len(own), len(embeddings))
         self.spoken.points = spread_depths_before(own, shared, longest)
         start = self.written.prepare("a", "en").starts[IN_LANGUAGE_MODEL]
@@ -299,7 +298,7 @@ class _Builder:
         )
         if isinstance(self.written.most, int):
             self.written.longest = self.written.most
-        return Built({"text": self.written, "speech": self.spoken}, found, self.prompt, self.notes)
+        return Built({"text": self.written, "speech": self.spoken}, anatomy, self.prompt, self.notes)
 
     # ------------------------------------------------------------------ a text alone
 
@@ -309,7 +308,7 @@ class _Builder:
         try:
             return trace(self.root, self._run(inputs))
         except Exception as error:  # models raise whatever their parts do
-            self.unread = _line(error)
+            self.unread = whole_line(error)
             return None
 
     def _read_without_the_rest(self) -> Trace:
@@ -330,7 +329,7 @@ class _Builder:
             constants = {
                 name: value
                 for name, value in short.items()
-                if name not in own and (name in takes or _takes_more(takes)) and _same(value, long.get(name))
+                if name not in own and (name in takes or takes_more(takes)) and _same(value, long.get(name))
             }
             reader = Reader(embeddings, language, constants)
             run = functools.partial(reader, inputs["input_ids"].to(device), inputs["attention_mask"].to(device))
@@ -390,7 +389,7 @@ class _Builder:
                 self._find_time()
                 self._spoken(_TRACED[0], None)
             except Exception as error:  # processors and models raise whatever their parts do
-                reasons.append(_line(error))
+                reasons.append(whole_line(error))
                 self.recorder.by_processor = False
                 self._kept.clear()
             else:
@@ -415,7 +414,7 @@ class _Builder:
                     self._spoken(samples, None)
                 break
             except Exception as error:  # as above
-                reasons.append(_line(error))
+                reasons.append(whole_line(error))
         else:
             raise DataError(f"{type(self.root).__name__} does not run on a recording ({reasons[-1]})")
         self.notes.append(
@@ -446,7 +445,7 @@ class _Builder:
             if not hearing:
                 raise DataError(
                     f"no module of {type(self.root).__name__} runs for a recording alone"
-                    + (f" ({_line(error)})" if error else "")
+                    + (f" ({whole_line(error)})" if error else "")
                 )
             last = max(hearing, key=lambda name: noted.left[name][-1])
             shape = noted.outputs[last][-1] or (1, 1)
@@ -480,19 +479,19 @@ class _Builder:
     def _shape(self, spot: Spot, samples: int) -> Shape | None:
         return self._spoken(samples, self.stop).shape(spot.module, spot.take, spot.call)
 
-    def _own_points(self, found: Towers) -> list[Point]:
+    def _own_points(self, anatomy: Towers) -> list[Point]:
         points: list[Point] = []
         wanted: list[tuple[Spot, Layout, int, str]] = []
         counts: dict[tuple[Any, ...], Count] = {}
         unexplained: list[str] = []
-        layers = [place for place, spot in enumerate(found.own) if spot.role == "layer"]
+        layers = [place for place, spot in enumerate(anatomy.own) if spot.role == "layer"]
         if layers:
-            self.front = frozenset(spot for spot in found.own[: layers[0]] if spot.calls == 1)
-            self.front_end = found.own[layers[0]].module
+            self.front = frozenset(spot for spot in anatomy.own[: layers[0]] if spot.calls == 1)
+            self.front_end = anatomy.own[layers[0]].module
         if not self.recorder.by_processor and self.token is not None:
             # While positions are measured, passes may end at the placeholders: none need be counted by a pass.
             self.recorder.counted = lambda features: 1
-        for spot in found.own:
+        for spot in anatomy.own:
             short, long = (self._shape(spot, samples) for samples in _TRACED)
             if short is None or long is None or len(short) != len(long):
                 self.notes.append(f"Left out: {spot.module} gives no tensor of one number of axes.")
@@ -502,7 +501,7 @@ class _Builder:
                 self.notes.append(f"Left out: {spot.module} gives {short}, which is not batch, time and features.")
                 continue
             layout, width = read
-            sizes = (_positions(short, layout), _positions(long, layout))
+            sizes = (positions_of(short, layout), positions_of(long, layout))
             count = self._count(spot, layout, sizes, counts)
             if count is None:
                 unexplained.append(spot.module)
@@ -536,7 +535,7 @@ class _Builder:
         return points
 
     def _count(
-        self, spot: Spot, layout: Layout, sizes: tuple[int, int], counts: dict[tuple[Any, ...], Count]
+        self, spot: Spot, layout: Layout, sizes: tuple[int | None, int | None], counts: dict[tuple[Any, ...], Count]
     ) -> Count | None:
         """Return how many positions a point has; points that have as many share one count."""
         where = f"{spot.module} {spot.take} {spot.call}"
@@ -549,7 +548,7 @@ class _Builder:
             counts[key] = Count(f"speech {len(counts) + 1}", **{**said, "chain": chain})
         return counts[key]
 
-    def _plain_count(self, spot: Spot, layout: Layout, sizes: tuple[int, int]) -> dict[str, Any] | None:
+    def _plain_count(self, spot: Spot, layout: Layout, sizes: tuple[int | None, int | None]) -> dict[str, Any] | None:
         """Measure how many positions a point has, as plain data; None if nothing explains it."""
         if sizes[0] == sizes[1]:
             return {"chain": None, "fixed": sizes[0]}
@@ -580,7 +579,7 @@ class _Builder:
             noted = self._traced(heard, stop)
             shape = None if noted is None else noted.shape(spot.module, spot.take, spot.call)
             if shape is not None:
-                return _positions(shape, layout)
+                return positions_of(shape, layout)
         return None
 
     def _chain(self, spot: Spot, layout: Layout, *, padded: bool = False, chunks: Sequence[int] = ()) -> Chain | None:
@@ -655,11 +654,11 @@ class _Builder:
             f"gives."
         )
 
-    def _shared_points(self, found: Towers, spoken: Trace, written: Trace) -> list[Point]:
+    def _shared_points(self, anatomy: Towers, spoken: Trace, written: Trace) -> list[Point]:
         points: list[Point] = []
         total = self._recording(_TRACED[0]).total
         start = self._recording(_TRACED[0]).start
-        for spot in found.shared:
+        for spot in anatomy.shared:
             shape = spoken.shape(spot.module, spot.take, spot.call)
             other = written.shape(spot.module, spot.take, spot.call)
             stream = None
@@ -685,10 +684,10 @@ class _Builder:
             )
         return points
 
-    def _embeddings(self, found: Towers, written: Trace) -> list[Point]:
-        shape = written.shape(found.embeddings, "output", 0)
+    def _embeddings(self, anatomy: Towers, written: Trace) -> list[Point]:
+        shape = written.shape(anatomy.embeddings, "output", 0)
         if shape is None or len(shape) != 3:
-            self.notes.append(f"Left out: {found.embeddings} gives {shape}.")
+            self.notes.append(f"Left out: {anatomy.embeddings} gives {shape}.")
             return []
         return [
             Point(
@@ -696,7 +695,7 @@ class _Builder:
                 Stage.FRONT_END,
                 0,
                 shape[2],
-                found.embeddings,
+                anatomy.embeddings,
                 counted_by=IN_LANGUAGE_MODEL,
             )
         ]
@@ -773,19 +772,11 @@ def _least(holds: Callable[[int], bool], low: int, high: int) -> int:
     return high
 
 
-def _takes_more(parameters: Mapping[str, inspect.Parameter]) -> bool:
-    return any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-
-
-def _same(one: Any, other: Any) -> bool:
+def _same(short: Any, long: Any) -> bool:
     """Whether two arguments are the same for any recording: equal tensors or plain values."""
-    if isinstance(one, Tensor) and isinstance(other, Tensor):
-        return one.shape == other.shape and torch.equal(one, other)
-    return isinstance(one, bool | int | float | str) and one == other
-
-
-def _line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    if isinstance(short, Tensor) and isinstance(long, Tensor):
+        return short.shape == long.shape and torch.equal(short, long)
+    return isinstance(short, bool | int | float | str) and short == long
 
 
 def _axes(short: Shape, long: Shape, module: nn.Module) -> tuple[Layout, int] | None:
@@ -808,17 +799,11 @@ def _axes(short: Shape, long: Shape, module: nn.Module) -> tuple[Layout, int] | 
     return ("btd", short[2]) if not changing else None
 
 
-def _positions(shape: Shape, layout: Layout) -> int:
-    if layout == "td":
-        return int(np.prod(shape[:-1]))
-    return shape[2] if layout == "bdt" else shape[1]
-
-
 def _numbers(config: Any) -> list[int]:
     """Return whole numbers of a configuration, and twice them, which could be lengths of chunks."""
-    found: set[int] = set()
+    numbers: set[int] = set()
     for each in recordings.configs(config):
         for value in vars(each).values():
             if isinstance(value, int) and not isinstance(value, bool) and 8 <= value <= 3_000:
-                found |= {value, 2 * value}
-    return sorted(found)
+                numbers |= {value, 2 * value}
+    return sorted(numbers)

@@ -15,7 +15,7 @@ from babelscope.errors import DataError
 from babelscope.models.adapters import prompts, quirks, recordings
 from babelscope.models.adapters.counting import Chain
 from babelscope.models.adapters.prompts import Prompt
-from babelscope.models.adapters.recordings import SAMPLE_RATE, Recorder, Recording
+from babelscope.models.adapters.recordings import SAMPLE_RATE, Recorder, Recording, noise
 from babelscope.sides import Batch, Prepared, Side, Stage
 
 #: The key under which utterances count their positions in the language model.
@@ -311,9 +311,3 @@ class SpokenSide(_Through):
         values, _ = observe(self, lambda: self.whole(**inputs, use_cache=False))
         starts = {point.name: recording.start - point.start for point in self.points if point.stage is Stage.SHARED}
         return {name: value[0, starts.get(name, 0) :] for name, value in values.items()}
-
-
-def noise(samples: int) -> NDArray[np.float32]:
-    """Return so many samples of noise, always the same."""
-    generator = np.random.default_rng(samples)
-    return np.asarray(0.1 * generator.standard_normal(samples), dtype=np.float32)

@@ -17,8 +17,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from babelscope.errors import DataError, UsageError
+from babelscope.errors import DataError
 from babelscope.models.adapters.embedding import Embedding
+from babelscope.models.adapters.prompts import PLACE
+from babelscope.models.adapters.recordings import takes_more
 from babelscope.models.adapters.tokenizing import Tokens
 from babelscope.models.adapters.tracing import (
     Layer,
@@ -33,9 +35,6 @@ from babelscope.models.adapters.tracing import (
 from babelscope.models.adapters.weightless import shapes_only
 from babelscope.models.padding import mask, pad
 from babelscope.sides import Batch, Point, Prepared, Side, Stage, first_tensor, spread_depths
-
-#: Where a sentence stands in a prompt.
-PLACE = "{}"
 
 #: Tokens of the text that is traced.
 _TRACED = 12
@@ -247,8 +246,7 @@ def one(length: int) -> int:
 def quiet(model: Any) -> dict[str, Any]:
     """Return what a forward pass is given so that it keeps nothing for later tokens."""
     parameters = inspect.signature(model.forward).parameters
-    takes_more = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-    caches = "use_cache" in parameters or (takes_more and hasattr(model.config, "use_cache"))
+    caches = "use_cache" in parameters or (takes_more(parameters) and hasattr(model.config, "use_cache"))
     return {"use_cache": False} if caches else {}
 
 
@@ -271,21 +269,6 @@ def longest_of(model: Any) -> int | None:
         if "position" in name and isinstance(module, nn.Embedding) and module.padding_idx is not None:
             return min(most, module.num_embeddings - module.padding_idx - 1)
     return most
-
-
-def check_prompt(prompt: str) -> str:
-    """Return a prompt.
-
-    Raises
-    ------
-    UsageError
-        If it has no place, or more than one, for a sentence.
-    """
-    if prompt.count(PLACE) != 1:
-        raise UsageError(
-            f"prompt {prompt!r} has {prompt.count(PLACE)} places for a sentence: write {PLACE} once, where it stands"
-        )
-    return prompt
 
 
 def trace_text(model: Any) -> Trace:

@@ -129,13 +129,13 @@ class Tokens:
             standard = languages.standard(language)
             wanted += [languages.nllb(language), standard, standard.split("-")[0]]
         primary = wanted[-1].split("_")[0]
-        found = [code for code in wanted if code in self._codes]
-        found += [code for code in self._codes if code.split("_")[0] == primary]
-        if not found:
+        codes = [code for code in wanted if code in self._codes]
+        codes += [code for code in self._codes if code.split("_")[0] == primary]
+        if not codes:
             raise DataError(
                 f"the tokenizer has no code for {language!r} among its {len(self._codes)}: leave the language out"
             )
-        return found[0]
+        return codes[0]
 
 
 def _language_codes(tokenizer: Any) -> Sequence[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from babelscope.errors import DataError
-from babelscope.sides import first_tensor
+from babelscope.sides import Layout, first_tensor
 
 Shape = tuple[int, ...]
 
@@ -133,6 +134,15 @@ def _shape(tensor: Tensor | None) -> Shape | None:
     return None if tensor is None else tuple(tensor.shape)
 
 
+def positions_of(shape: Shape | None, layout: Layout) -> int | None:
+    """Return how many positions an array of one utterance has; None of none."""
+    if shape is None:
+        return None
+    if layout == "td":
+        return math.prod(shape[:-1])
+    return shape[2] if layout == "bdt" else shape[1]
+
+
 def is_within(path: str, outer: str) -> bool:
     """Whether a module is another, or lies inside it."""
     return not outer or path == outer or path.startswith(outer + ".")
@@ -170,7 +180,7 @@ def stacks(root: nn.Module, noted: Trace) -> list[Stack]:
     A stack is a list of modules that ran one after the other and keep the shape of what they are given; or one module
     that ran several times so (ALBERT's shared layer).
     """
-    found: list[Stack] = []
+    finished: list[Stack] = []
     weighted = {
         path for path, module in root.named_modules() if next(module.parameters(recurse=False), None) is not None
     }
@@ -184,9 +194,9 @@ def stacks(root: nn.Module, noted: Trace) -> list[Stack]:
             stack = _chained(path, [Layer(path, call) for call in range(noted.calls(path))], noted, weighted)
         else:
             continue
-        if stack is not None and not any(is_within(path, layer.path) for each in found for layer in each.layers):
-            found.append(stack)
-    return sorted(found, key=lambda stack: stack.entered)
+        if stack is not None and not any(is_within(path, layer.path) for each in finished for layer in each.layers):
+            finished.append(stack)
+    return sorted(finished, key=lambda stack: stack.entered)
 
 
 def _chained(path: str, layers: Sequence[Layer], noted: Trace, weighted: Container[str]) -> Stack | None:
@@ -210,23 +220,23 @@ def _chained(path: str, layers: Sequence[Layer], noted: Trace, weighted: Contain
     return Stack(path, tuple(layers), begun[0], ended[-1]) if 2 * filled <= len(gaps) else None
 
 
-def largest(root: nn.Module, found: Sequence[Stack], counts: Sequence[int] = ()) -> Stack | None:
+def largest(root: nn.Module, candidates: Sequence[Stack], counts: Sequence[int] = ()) -> Stack | None:
     """Return the stack with the most weights, among those of as many layers as a configuration says if there are any.
 
     Parameters
     ----------
     root : torch.nn.Module
-    found : sequence of Stack
+    candidates : sequence of Stack
     counts : sequence of int
         Numbers of layers in the configuration.
     """
-    said = [stack for stack in found if len(stack.layers) in counts]
+    said = [stack for stack in candidates if len(stack.layers) in counts]
 
     def weight(stack: Stack) -> int:
         modules = {id(module): module for path, _ in stack.layers for module in [root.get_submodule(path)]}
         return sum(parameter.numel() for module in modules.values() for parameter in module.parameters())
 
-    return max(said or found, key=weight, default=None)
+    return max(said or candidates, key=weight, default=None)
 
 
 def trunk(root: nn.Module, noted: Trace, counts: Sequence[int] = ()) -> Stack:
@@ -245,15 +255,15 @@ def trunk(root: nn.Module, noted: Trace, counts: Sequence[int] = ()) -> Stack:
     DataError
         If no stack ran, or layers of the same class lie in further lists (stages of a hierarchical model).
     """
-    found = stacks(root, noted)
-    stack = largest(root, found, counts)
+    candidates = stacks(root, noted)
+    stack = largest(root, candidates, counts)
     name = type(root).__name__
     if stack is None:
         raise DataError(
             f"{name}: no list of layers was found that run one after the other: it cannot be looked at by rules"
         )
     kind = type(root.get_submodule(stack.layers[0].path))
-    for other in found:
+    for other in candidates:
         if other is not stack and type(root.get_submodule(other.layers[0].path)) is kind:
             raise DataError(
                 f"{name}: its layers ({kind.__name__}) lie in several lists, such as {stack.path} and {other.path}: it "

@@ -12,7 +12,8 @@ from torch import nn
 from transformers import WhisperFeatureExtractor
 
 from babelscope.errors import UsageError
-from babelscope.models.adapters.speech import SAMPLE_RATE, Features, SpeechSide
+from babelscope.models.adapters.recordings import SAMPLE_RATE
+from babelscope.models.adapters.speech import Features, SpeechSide
 
 #: Samples of a position of the encoder: two frames of features.
 _POSITION = 320

@@ -230,8 +230,8 @@ def folder_arrays(files: Sequence[Path], wanted: Callable[[str], bool]) -> Itera
         if file.suffix == ".safetensors":
             yield from safetensors_arrays([file], wanted)
         else:
-            held = read_checkpoint(file)
-            yield from ((name, array) for name, array in _tensors(held, file).items() if wanted(name))
+            arrays = read_checkpoint(file)
+            yield from ((name, array) for name, array in _tensors(arrays, file).items() if wanted(name))
 
 
 def read_checkpoint(file: Path) -> Mapping[str, Any]:
@@ -328,17 +328,17 @@ def model_arrays(checkpoint: Mapping[str, Any], file: Path, whose: str) -> dict[
     """
     model = checkpoint.get("model")
     if not isinstance(model, Mapping) or not model:
-        found = ", ".join(sorted(map(str, checkpoint))[:5])
-        raise DataError(f"weights {file} have no 'model' (found: {found}): they are no checkpoint of {whose}")
+        keys = ", ".join(sorted(map(str, checkpoint))[:5])
+        raise DataError(f"weights {file} have no 'model' (found: {keys}): they are no checkpoint of {whose}")
     return _tensors(model, file, " under 'model'")
 
 
-def _tensors(held: Mapping[Any, Any], file: Path, where: str = "") -> dict[str, Tensor]:
-    for name, value in held.items():
+def _tensors(arrays: Mapping[Any, Any], file: Path, where: str = "") -> dict[str, Tensor]:
+    for name, value in arrays.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise DataError(f"weights {file}: {str(name)[:200]!r}{where} is not a tensor")
         _refuse_odd(name, value, str(file))
-    return dict(held)
+    return dict(arrays)
 
 
 def _refuse_odd(name: str, array: Tensor, source: str) -> None:
@@ -354,13 +354,13 @@ def _refuse_odd(name: str, array: Tensor, source: str) -> None:
 
 
 def renamed(
-    held: Mapping[str, Tensor], rules: Sequence[tuple[str, str]], left_behind: str = ""
+    arrays: Mapping[str, Tensor], rules: Sequence[tuple[str, str]], left_behind: str = ""
 ) -> tuple[dict[str, Tensor], list[str]]:
     """Rename arrays.
 
     Parameters
     ----------
-    held : mapping of str to Tensor
+    arrays : mapping of str to Tensor
     rules : sequence of (str, str)
         Regular expression for a whole name, and what becomes of it; the first that fits counts.
     left_behind : str
@@ -376,10 +376,10 @@ def renamed(
     unneeded = re.compile(left_behind or r"(?!)")
     state: dict[str, Tensor] = {}
     unknown: list[str] = []
-    for name, array in held.items():
-        found = next((match.expand(new) for old, new in compiled if (match := old.fullmatch(name))), None)
-        if found is not None and found not in state:
-            state[found] = array
+    for name, array in arrays.items():
+        target = next((match.expand(new) for old, new in compiled if (match := old.fullmatch(name))), None)
+        if target is not None and target not in state:
+            state[target] = array
         elif not unneeded.fullmatch(name):
             unknown.append(name)
     return state, unknown
@@ -417,7 +417,7 @@ def with_axes(state: Mapping[str, Tensor], name: str, axes: int, path: Path) -> 
 
 
 def account(
-    held: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: str, optional: Sequence[str] = ()
+    arrays: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: str, optional: Sequence[str] = ()
 ) -> None:
     """Compare arrays with those that a model needs, by name and shape, and copy nothing: see :func:`fill`.
 
@@ -426,11 +426,11 @@ def account(
     DataError
         As :func:`fill`.
     """
-    for name, array in held.items():
+    for name, array in arrays.items():
         if name in expected:
             _same_shape(name, array, expected[name], source)
             refuse_not_finite(name, array, source)
-    _complete(expected, held.keys(), [name for name in held if name not in expected], source, optional)
+    _complete(expected, arrays.keys(), [name for name in arrays if name not in expected], source, optional)
 
 
 @torch.no_grad()
@@ -542,10 +542,10 @@ def refuse_larger(blank: Iterable[torch.nn.Module], files: Iterable[Path], confi
     DataError
     """
     sizes = {id(each): each.numel() for module in blank for each in module.parameters()}
-    numbers, held = sum(sizes.values()), sum(file.stat().st_size for file in files)
-    if numbers > held:
+    numbers, size = sum(sizes.values()), sum(file.stat().st_size for file in files)
+    if numbers > size:
         raise DataError(
-            f"weights: {config} describes a model of {numbers} numbers, but the weights beside it have {held} bytes: "
+            f"weights: {config} describes a model of {numbers} numbers, but the weights beside it have {size} bytes: "
             f"they are another model's, or the config is"
         )
 

@@ -251,8 +251,8 @@ def _from_fairseq(name: str) -> str:
     return name
 
 
-def _longest(rest: str, parts: Mapping[str, str]) -> str:
-    for part in sorted(parts, key=len, reverse=True):
-        if rest == part or rest.startswith(part + "."):
-            return parts[part] + rest.removeprefix(part)
+def _longest(rest: str, renamings: Mapping[str, str]) -> str:
+    for path in sorted(renamings, key=len, reverse=True):
+        if rest == path or rest.startswith(path + "."):
+            return renamings[path] + rest.removeprefix(path)
     return rest

@@ -361,5 +361,5 @@ def _models_inside(folder: Path, pickled: bool) -> str | None:
 
 
 def _number(name: str) -> int:
-    found = re.fullmatch(r"checkpoint-(\d{1,12})", name)
-    return int(found[1]) if found else 0
+    match = re.fullmatch(r"checkpoint-(\d{1,12})", name)
+    return int(match[1]) if match else 0

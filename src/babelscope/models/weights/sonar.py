@@ -179,9 +179,9 @@ def read_speech(path: Path) -> SpeechCheckpoint:
     DataError
         If the file is missing, damaged or holds more than tensors, or its arrays are not a SONAR speech encoder's.
     """
-    held = pickled_arrays(path, "SONAR")
-    fairseq2 = any(name.startswith("encoder_frontend.") for name in held)
-    state, left = renamed(held, _FAIRSEQ2_SPEECH if fairseq2 else _FAIRSEQ_SPEECH, _LEFT_BEHIND)
+    arrays = pickled_arrays(path, "SONAR")
+    fairseq2 = any(name.startswith("encoder_frontend.") for name in arrays)
+    state, left = renamed(arrays, _FAIRSEQ2_SPEECH if fairseq2 else _FAIRSEQ_SPEECH, _LEFT_BEHIND)
     if "feature_projection.projection.weight" not in state or "pooler.query.weight" not in state:
         raise DataError(f"weights {path} lack the front end or the pooler: they are no speech encoder of SONAR")
     refuse(left, path, "a speech encoder of SONAR")

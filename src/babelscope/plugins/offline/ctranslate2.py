@@ -158,10 +158,10 @@ def whisper_state(arrays: dict[str, NDArray[np.generic]], path: Path) -> dict[st
                 f"{len(parts)} projections"
             )
         weights, biases = weight.chunk(len(parts)), bias.chunk(len(parts))
-        for part, weight, bias in zip(parts, weights, biases, strict=True):
-            state[f"{target}.{part}_proj.weight"] = weight.clone()
-            if part != "k":
-                state[f"{target}.{part}_proj.bias"] = bias.clone()
+        for projection, weight, bias in zip(parts, weights, biases, strict=True):
+            state[f"{target}.{projection}_proj.weight"] = weight.clone()
+            if projection != "k":
+                state[f"{target}.{projection}_proj.bias"] = bias.clone()
             elif bias.abs().max() > 0:
                 raise DataError(f"weights {path}: {source} gives the keys a bias, which Whisper does not have")
 

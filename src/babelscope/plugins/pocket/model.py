@@ -127,8 +127,8 @@ class Memory:
     @staticmethod
     def key(features: Tensor, windows: Sequence[int]) -> bytes:
         """Return what tells a batch's features and windows from others'."""
-        told = f"{tuple(features.shape)} {list(windows)} ".encode()
-        return hashlib.blake2b(told + features.cpu().numpy().tobytes(), digest_size=16).digest()
+        label = f"{tuple(features.shape)} {list(windows)} ".encode()
+        return hashlib.blake2b(label + features.cpu().numpy().tobytes(), digest_size=16).digest()
 
     def get(self, key: bytes) -> Tensor | None:
         """Return what is kept of a batch."""
@@ -589,7 +589,7 @@ def held_out(corpus: str, split: Path = SPLIT) -> tuple[str, ...]:
     """
     try:
         said = json.loads(split.read_text(encoding="utf-8"))
-        listed = {str(name): tuple(str(one) for one in sentences) for name, sentences in said["test"].items()}
+        listed = {str(name): tuple(str(sentence) for sentence in sentences) for name, sentences in said["test"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"the list of held-out sentences {split} cannot be read ({error}): install again") from error
     if corpus not in listed:
