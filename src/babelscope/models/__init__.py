@@ -150,7 +150,7 @@ _BUILT_IN: dict[str, ModelInfo] = {
     "sonar-text": ModelInfo(
         "SONAR's text encoder: 24 layers, 1024 wide, 200 languages",
         ("text",),
-        "babelscope.models.sonar:load_text",
+        "babelscope.models.sonar:load",
         (),
         "CC-BY-NC 4.0",
         "babelscope.models.sonar:planned",
@@ -159,7 +159,7 @@ _BUILT_IN: dict[str, ModelInfo] = {
     "sonar-speech": ModelInfo(
         "SONAR's speech encoders: 24 layers, 1024 wide, one for each of 58 languages",
         ("speech",),
-        "babelscope.models.sonar:load_speech",
+        "babelscope.models.sonar:load",
         (),
         "MIT or CC-BY-NC 4.0 (by language)",
         "babelscope.models.sonar:planned",

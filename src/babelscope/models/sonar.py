@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,18 @@ from babelscope.models.weights.places import expanded, local_path, locate
 from babelscope.models.weights.sonar import TEXT_HEADS, SpeechSizes, TextCheckpoint, read_text
 from babelscope.sides import Modality, Model, Side, WeightsFile, dtype_named, ready
 
-__all__ = ["Golden", "check_golden", "load", "load_speech", "load_text", "planned"]
+__all__ = ["Golden", "check_golden", "load", "planned"]
+
+#: The sides of each registered name, and the options of each side.
+SIDES: dict[str, tuple[Modality, ...]] = {
+    "sonar": ("text", "speech"),
+    "sonar-text": ("text",),
+    "sonar-speech": ("speech",),
+}
+_OPTIONS: dict[Modality, tuple[str, ...]] = {
+    "text": ("tokenizer",),
+    "speech": ("speech_weights", "speech_languages"),
+}
 
 #: The converted text encoder that is asked for where the user names none.
 PORT = "cointegrated/SONAR_200_text_encoder"
@@ -73,99 +84,57 @@ _SPEECH_FILE = re.compile(r"spenc\.(?:(?P<version>v\d+[a-z]*)\.)?(?P<language>[a
 
 
 def load(options: LoadOptions) -> Model:
-    """Load both sides: text and speech in one space.
+    """Load SONAR, or the half of it that the model's name says.
+
+    Text is read from the converted port on the hub (if nothing is named), or from the original
+    ``sonar_text_encoder.pt``. Speech has one encoder a language, in files under their released names
+    (``spenc.v3ap.fra.pt``, ``spenc.eng.pt``). Every file that is offered is hashed whole, so name what you need.
 
     Parameters
     ----------
     options : LoadOptions
-        ``weights`` is a folder that holds both, or that of the text side, as in :func:`load_text` (the converted port
-        from the hub if left out). ``extra`` is that of both halves.
+        ``weights``: a folder that holds both halves, or a half: for text also a folder or hub id in transformers'
+        format (config.json, safetensors, tokenizer.json) or the original file, for speech a folder or one file.
+        ``extra["tokenizer"]``: a folder or file where NLLB's tokenizer.json lies, if not next to the weights.
+        ``extra["speech_weights"]``: a folder or file of speech encoders, or a mapping from languages to files of any
+        name. ``extra["speech_languages"]``: the languages to take from a folder (all).
 
     Returns
     -------
     Model
-
-    Raises
-    ------
-    DataError, UsageError
-        As the halves; or if their embeddings differ in width.
-    """
-    options.check_extra((*_TEXT_OPTIONS, *_SPEECH_OPTIONS))
-    files = _speech_files(options)
-    text, text_files, text_notes = _text_side(options)
-    speech, speech_files, speech_notes = _speech_side(options, files)
-    widths = text.points[-1].width, speech.points[-1].width
-    if widths[0] != widths[1]:
-        raise DataError(f"SONAR's text embeddings are {widths[0]} wide and its speech embeddings {widths[1]}: they "
-                        "share no space, so that these weights do not belong together")  # fmt: skip
-    return Model(
-        name=options.name,
-        sides={"text": text, "speech": speech},
-        weights=(*text_files, *speech_files),
-        options=_recorded(options) | _speech_recorded(speech),
-        notes=(*text_notes, *speech_notes),
-        licence=_licence([NON_COMMERCIAL], speech),
-    )
-
-
-def load_text(options: LoadOptions) -> Model:
-    """Load the text side: from the converted port, or from the original ``sonar_text_encoder.pt``.
-
-    Parameters
-    ----------
-    options : LoadOptions
-        ``weights`` is a folder or hub id in transformers' format (config.json, safetensors, tokenizer.json), the
-        original file, or a folder that holds it; ``extra["tokenizer"]`` is a folder or file where NLLB's tokenizer.json
-        lies, if not beside the weights.
-
-    Returns
-    -------
-    Model
-        With a text side only.
 
     Raises
     ------
     DataError
-        If weights or tokenizer are missing, damaged or of another model.
-    """
-    options.check_extra(_TEXT_OPTIONS)
-    side, files, notes = _text_side(options)
-    return Model(options.name, {"text": side}, files, _recorded(options), notes, NON_COMMERCIAL)
-
-
-def load_speech(options: LoadOptions) -> Model:
-    """Load the speech side: one encoder a language.
-
-    Parameters
-    ----------
-    options : LoadOptions
-        ``weights`` is a folder of files under their released names (``spenc.v3ap.fra.pt``, ``spenc.eng.pt``), or one
-        such file. ``extra["speech_weights"]`` does the same, or maps languages to files of any name;
-        ``extra["speech_languages"]`` lists the languages to take from a folder (all). Every file that is offered is
-        hashed whole, so name what you need.
-
-    Returns
-    -------
-    Model
-        With a speech side only.
-
-    Raises
-    ------
+        If weights or tokenizer are missing, damaged or of another model, or the halves' embeddings differ in width.
     UsageError
-        If no weights are named.
-    DataError
-        If weights are missing, damaged or of another model.
+        If an option is wrong, or speech is wanted and no weights of it are named.
     """
-    options.check_extra(_SPEECH_OPTIONS)
-    side, files, notes = _speech_side(options, _speech_files(options))
-    return Model(
-        options.name,
-        {"speech": side},
-        files,
-        _recorded(options) | _speech_recorded(side),
-        notes,
-        _licence([], side),
-    )
+    modalities = SIDES[options.name]
+    options.check_extra(option for modality in modalities for option in _OPTIONS[modality])
+    speech_files = _speech_files(options) if "speech" in modalities else {}
+    sides: dict[Modality, Side] = {}
+    weights: tuple[WeightsFile, ...] = ()
+    notes: tuple[str, ...] = ()
+    licences: list[str] = []
+    recorded: dict[str, Any] = {"dtype": options.dtype, "attention": "sdpa"}
+    if "text" in modalities:
+        sides["text"], weights, notes = _text_side(options)
+        licences.append(NON_COMMERCIAL)
+    if "speech" in modalities:
+        speech, encoder_files, encoder_notes = _speech_side(options, speech_files)
+        sides["speech"], weights, notes = speech, (*weights, *encoder_files), (*notes, *encoder_notes)
+        licences += map(_licence_of, speech_files.values())
+        sizes = speech.encoders.sizes.items()
+        recorded["speech encoders"] = {language: path.name for language, path in speech_files.items()}
+        recorded["pooler layers"] = {language: each.pooler_layers for language, each in sizes}
+    widths = [side.points[-1].width for side in sides.values()]
+    if len(set(widths)) > 1:
+        raise DataError(
+            f"SONAR's text embeddings are {widths[0]} wide and its speech embeddings {widths[1]}: they share no space, "
+            f"so that these weights do not belong together"
+        )
+    return Model(options.name, sides, weights, recorded, notes, " and ".join(dict.fromkeys(licences)))
 
 
 def planned(name: str, folder: str | None = None) -> Model:
@@ -191,12 +160,12 @@ def planned(name: str, folder: str | None = None) -> Model:
     sides: dict[Modality, Side] = {}
     notes: list[str] = []
     licences: list[str] = []
-    if name != "sonar-speech":
+    if "text" in SIDES[name]:
         licences.append(NON_COMMERCIAL)
         with torch.device("meta"):
             model = M2M100Encoder(_planned_text(folder))
         sides["text"] = SonarText(model.eval().requires_grad_(False), None)
-    if name != "sonar-text":
+    if "speech" in SIDES[name]:
         if folder:
             encoders = SpeechEncoders(_released_files(expanded(folder)))
             files, sizes = encoders.files, encoders.sizes
@@ -224,22 +193,6 @@ def _planned_text(folder: str | None) -> M2M100Config:
         return _original_config(read_text(path))
     config: M2M100Config = planned_config(M2M100Config, str(path))
     return config
-
-
-_TEXT_OPTIONS = ("tokenizer",)
-_SPEECH_OPTIONS = ("speech_weights", "speech_languages")
-
-
-def _recorded(options: LoadOptions) -> dict[str, Any]:
-    return {"dtype": options.dtype, "attention": "sdpa"}
-
-
-def _speech_recorded(side: SonarSpeech) -> dict[str, Any]:
-    encoders = side.encoders
-    return {
-        "speech encoders": {language: path.name for language, path in encoders.files.items()},
-        "pooler layers": {language: sizes.pooler_layers for language, sizes in encoders.sizes.items()},
-    }
 
 
 def _text_side(options: LoadOptions) -> tuple[SonarText, tuple[WeightsFile, ...], tuple[str, ...]]:
@@ -391,7 +344,3 @@ def _speech_side(
 def _licence_of(path: Path) -> str:
     match = _SPEECH_FILE.fullmatch(path.name)
     return SPEECH_LICENCES.get((match["version"] or "") if match else "", "licence not stated")
-
-
-def _licence(before: Sequence[str], side: SonarSpeech) -> str:
-    return " and ".join(dict.fromkeys([*before, *map(_licence_of, side.encoders.files.values())]))
