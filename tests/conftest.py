@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import csv
 import shutil
+import sys
 import warnings
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -20,9 +24,38 @@ from babelscope.corpora import Corpus
 from babelscope.models import Model
 from babelscope.plugins.pocket.adapter import AdapterShape, PocketAdapter, save_adapter
 from babelscope.plugins.pocket.ridge import RidgeMap, save_ridge
+from babelscope.report import write_report
+from babelscope.study import run
 
 SAMPLE_RATE = 16_000
 LANGUAGES = ("xa", "xb", "xc")
+
+#: Test files that compute longest, the longest first: what starts first does not keep everybody waiting at the end.
+LONGEST = ("test_real_study.py", "test_report_page.py", "test_printed_commands.py", "test_docs.py", "test_kills.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    rank = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
+
+
+def _running() -> ModuleType:
+    """Return the module in which a study writes its report."""
+    return sys.modules[run.__module__]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def studies_write_no_figure_files() -> Iterator[None]:
+    """Let studies write their page without the files of its figures, which take half the time of a small study."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_running(), "write_report", partial(write_report, figures=False))
+        yield
+
+
+@pytest.fixture
+def figure_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the studies of a test write the files of their figures as well, as they do for everybody else."""
+    monkeypatch.setattr(_running(), "write_report", write_report)
 
 
 @pytest.fixture(scope="session")

@@ -41,6 +41,7 @@ weights = {{ whisper-base = "{whisper_folder}", e5-small = "{e5_folder}" }}
     return path
 
 
+@pytest.mark.usefixtures("figure_files")
 def test_a_study_runs_from_file_to_report(study_file: Path) -> None:
     steps: list[str] = []
     outcome = run(

@@ -24,7 +24,7 @@ import soundfile
 with warnings.catch_warnings(record=True) as said:
     warnings.simplefilter("always")
     import babelscope
-    from babelscope import models, study
+    from babelscope import cli, models, study
     from babelscope.errors import BabelscopeError
     from babelscope.models.catalogue import CATALOGUE
     from babelscope.testing import tiny
@@ -55,9 +55,13 @@ settings = {
     "corpus": {"source": "manifest", "path": "manifest.tsv"},
     "model": {"name": "seamless-m4t-v2-large", "weights": str(folder)},
     "output": "result",
+    "measures": ["linear_cka"],
+    "permutations": 19,
+    "intervals": False,
 }
 outcome = study.run(study.Study.model_validate(settings))
 assert len(outcome.result.scores) and outcome.report.is_file()
+assert cli.main(["models", "list"]) == 0
 """
 
 
@@ -75,11 +79,7 @@ def test_a_study_runs_and_models_are_listed_without_the_plugins(core: dict[str, 
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert re.search(r"^pocket \| .*unknown", done.stdout, re.MULTILINE), done.stdout
-    listed = subprocess.run(
-        [sys.executable, "-m", "babelscope", "models", "list"], env=core, capture_output=True, text=True, check=False
-    )
-    assert listed.returncode == 0, listed.stderr
-    assert "sonar-text" in listed.stdout and "Traceback" not in listed.stderr
+    assert "sonar-text" in done.stdout
 
 
 def test_nothing_in_the_core_names_a_module_of_the_plugins() -> None:

@@ -1,0 +1,188 @@
+"""Check prose with proselint and this project's word list, and local names: in documentation, docstrings and messages.
+
+Run by ``make lint``. ``words.toml`` has the words, which of proselint's own checks run, and how often a package of
+``src`` may still fail: a number that may only fall (``--lower`` writes what is there now, where that is less).
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import io
+import re
+import sys
+import tokenize
+import tomllib
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from proselint.checks import __register__ as own_checks
+from proselint.registry import CheckRegistry
+from proselint.registry.checks import Check, CheckFlags, types
+from proselint.tools import LintFile
+
+ROOT = Path(__file__).parent.parent
+WORDS = Path(__file__).parent / "words.toml"
+
+
+class Hit(NamedTuple):
+    """A word, or a name, that is to be another."""
+
+    file: str
+    line: int
+    message: str
+
+
+def _blank(match: re.Match[str]) -> str:
+    """Return as many spaces as a text has characters; its line breaks stay."""
+    return re.sub(r"[^\n]", " ", match.group())
+
+
+#: What is no prose in Markdown: fenced and inline code, directives and comments, targets of links, markup.
+_CODE = re.compile(r"^(```|~~~).*?^\1|^ *:::.*?$|<!--.*?-->|`+[^`]+`+|\]\([^)]*\)|<[^>\n]+>", re.MULTILINE | re.DOTALL)
+
+#: The same in docstrings and messages: code, roles, what is filled in, addresses.
+_IN_STRINGS = re.compile(r":[a-z]+:`[^`]*`|``[^`]*``|`[^`\n]*`|\{[^{}\n]*\}|https?://\S+|^ *>>>.*$", re.MULTILINE)
+
+#: The same in templates of pages.
+_IN_TEMPLATES = re.compile(r"\{#.*?#\}|\{\{.*?\}\}|\{%.*?%\}|<[^>]*>", re.DOTALL)
+
+
+def markdown(text: str) -> str:
+    """Return the prose of Markdown, in place."""
+    return _CODE.sub(_blank, text)
+
+
+def template(text: str) -> str:
+    """Return the prose of a Jinja template, in place."""
+    return _IN_TEMPLATES.sub(_blank, text)
+
+
+def python(text: str) -> str:
+    """Return docstrings, messages and comments of a Python file, in place; strings of one word are keys."""
+    lines = [re.sub(r"[^\n]", " ", line) for line in text.splitlines(keepends=True)]
+    prose = {tokenize.STRING, tokenize.COMMENT, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        prefix = re.match("[a-zA-Z]*", token.string)
+        raw = token.type == tokenize.STRING and prefix is not None and set(prefix.group().lower()) & {"r", "b"}
+        if token.type not in prose or raw or " " not in token.string.strip():
+            continue
+        # The prefix and quotes of a string are no part of it.
+        bare = re.sub(r"^[a-zA-Z]*['\"]+|['\"]+$|^#[:!]? ?|\\n|\\t", _blank, token.string)
+        for number, line in enumerate(_IN_STRINGS.sub(_blank, bare).split("\n"), token.start[0] - 1):
+            start = token.start[1] if number == token.start[0] - 1 else 0
+            there = lines[number]
+            lines[number] = there[:start] + line + there[start + len(line) :]
+    return "".join(lines)
+
+
+READERS = {".md": markdown, ".py": python, ".j2": template}
+
+
+def prose_hits(paths: Iterable[Path], enabled: dict[str, bool]) -> Iterator[Hit]:
+    """Yield what proselint says of files. They are read as one text: it prepares its checks again for each."""
+    texts: list[str] = []
+    starts: list[int] = []
+    names: list[str] = []
+    lines = 1
+    for path in paths:
+        prose = READERS[path.suffix](path.read_text(encoding="utf-8"))
+        text = re.sub(" +", " ", prose).rstrip() + "\n\n"
+        texts.append(text)
+        starts.append(lines)
+        names.append(path.relative_to(ROOT).as_posix())
+        lines += text.count("\n")
+    if texts:
+        for hit in LintFile("", "".join(texts)).lint({"max_errors": 100_000, "checks": enabled}):
+            at = bisect_right(starts, hit.pos[0]) - 1
+            yield Hit(names[at], hit.pos[0] - starts[at] + 1, " ".join(hit.check_result.message.split()))
+
+
+def name_hits(path: Path, forbidden: dict[str, str]) -> Iterator[Hit]:
+    """Yield local names and parameters that say nothing of what they hold."""
+    name = path.relative_to(ROOT).as_posix()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            bound = node.id
+        elif isinstance(node, ast.arg):
+            bound = node.arg
+        else:
+            continue
+        if bound in forbidden:
+            yield Hit(name, node.lineno, f"a name says what it holds: {forbidden[bound]} in place of '{bound}'")
+
+
+def register(words: dict[str, str]) -> None:
+    """Make proselint's checks known, and the word list as one more."""
+    pairs = {re.escape(old).replace(r"\ ", r"\s+"): new for old, new in words.items()}
+    ours = Check(
+        check_type=types.PreferredForms(items=pairs),
+        path="babelscope.words",
+        message="write '{}' in place of '{}'.",
+        flags=CheckFlags(allow_quotes=True),
+    )
+    registry = CheckRegistry()  # one for the process
+    registry.checks.clear()
+    registry.register_many((*own_checks, ours))
+
+
+def package(file: str) -> str:
+    """Return the package or module of ``src`` that a file is in; "" for documentation, where nothing is allowed."""
+    parts = Path(file).parts
+    return parts[2].removesuffix(".py") if parts[0] == "src" else ""
+
+
+def over(hits: Iterable[Hit], allowed: dict[str, int]) -> tuple[list[Hit], dict[str, int]]:
+    """Return the hits of packages that have more than they may, and how many each package has."""
+    there = list(hits)
+    count = Counter(package(hit.file) for hit in there)
+    return [hit for hit in there if count[package(hit.file)] > allowed.get(package(hit.file), 0)], dict(count)
+
+
+def lower(section: str, count: dict[str, int], allowed: dict[str, int]) -> None:
+    """Write the counts of a section where they are less than what is allowed."""
+    rows = {name: min(count.get(name, 0), most) for name, most in allowed.items()}
+    listed = "".join(f"{name} = {most}\n" for name, most in sorted(rows.items()) if most)
+    text = WORDS.read_text(encoding="utf-8")
+    head = f"[allowed.{section}]\n"
+    before, _, after = text.partition(head)
+    rest = after[after.find("\n[") :] if "\n[" in after else ""
+    WORDS.write_text(before + head + listed + rest, encoding="utf-8")
+
+
+def main() -> int:
+    """Print what is over; return 1 if anything is."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--lower", action="store_true", help="allow no more than what is there now")
+    parser.add_argument("--all", action="store_true", help="list what is allowed too")
+    parser.add_argument("paths", nargs="*", type=Path, help="files to look at (all)")
+    asked = parser.parse_args()
+    settings = tomllib.loads(WORDS.read_text(encoding="utf-8"))
+    register(settings["words"])
+    documents = [path for pattern in settings["documents"] for path in sorted(ROOT.glob(pattern))]
+    sources = [path for suffix in ("py", "j2") for path in sorted((ROOT / "src").rglob(f"*.{suffix}"))]
+    if asked.paths:
+        chosen = {path.resolve() for path in asked.paths}
+        documents, sources = ([path for path in paths if path in chosen] for paths in (documents, sources))
+    enabled = settings["checks"] | {"babelscope": True}
+    found = {
+        "prose": list(prose_hits((*documents, *sources), enabled)),
+        "names": [hit for path in sources if path.suffix == ".py" for hit in name_hits(path, settings["names"])],
+    }
+    failed = False
+    for section, hits in found.items():
+        allowed = {} if asked.all else settings["allowed"][section]
+        shown, count = over(hits, allowed)
+        failed = failed or bool(shown)
+        for hit in shown:
+            print(f"{hit.file}:{hit.line}: {hit.message}")
+        if asked.lower:
+            lower(section, count, settings["allowed"][section])
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
