@@ -282,7 +282,7 @@ def _comparing(n: int) -> Iterator[tuple[str, float]]:
 
     from babelscope.similarity import parse_measure
     from babelscope.similarity.blocks import NONE, REGRESSED, SHUFFLED, Settings
-    from babelscope.similarity.pairwise import PairTable
+    from babelscope.similarity.pair_table import PairTable
     from babelscope.similarity.residuals import span_of
     from making_clouds import cloud, rolled
 
@@ -314,8 +314,7 @@ def _comparing(n: int) -> Iterator[tuple[str, float]]:
             workers=1,
         )
         begun = time.process_time()
-        with table.computing() as pool:
-            table.fill(pool)
+        table.compute()
         return time.process_time() - begun
 
     every, few = list(combinations(range(count), 2)), list(pairwise(range(count)))

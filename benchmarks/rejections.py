@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from babelscope.errors import DataError
 from babelscope.similarity import parse_measure
-from babelscope.similarity.blocks import REGRESSED, VARIABLES, Settings
-from babelscope.similarity.pairwise import PairTable
+from babelscope.similarity.blocks import REGRESSED, Settings
+from babelscope.similarity.pair_table import PairTable
 from babelscope.similarity.residuals import span_of
 from babelscope.similarity.score import coded, null_kind
 
@@ -44,7 +44,6 @@ MEASURES = (
 SIZES = {"none": (1,), "3": (3,), "mixed": (1, 2, 3, 4, 5), "pairs": (2, 1)}
 #: The standard deviation of the i-th of the features, by its number from 1.
 SPECTRA = {"flat": 0.0, "steep": 1.0}
-P = VARIABLES.index("p")
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -86,9 +85,8 @@ def p_values(seed: int, measures: list[str], options: argparse.Namespace) -> Flo
     settings = Settings(chosen, kinds, options.permutations, seed, 0.05, controls=controls, documents=known)
     spans: dict[Hashable, FloatArray] = {} if covariates is None else {"k": span_of(covariates)}
     table = PairTable(sides, [("x", "y")], settings, keys=["k"] if spans else (), covariates=spans, workers=1)
-    with table.computing() as pool:
-        table.fill(pool)
-    return np.asarray(table.numbers[0, :, -1, P])
+    table.compute()
+    return np.asarray(table.numbers["p"][0, :, -1])
 
 
 def design(options: argparse.Namespace) -> str:

@@ -24,9 +24,10 @@ from babelscope.gaps.resampling import deviations, draws
 from babelscope.models import Model
 from babelscope.report import write_report
 from babelscope.similarity import cv_cca, parse_measure, score
-from babelscope.similarity.blocks import REGRESSED, SHUFFLED, VARIABLES, Settings
+from babelscope.similarity.blocks import REGRESSED, SHUFFLED, Settings
 from babelscope.similarity.crossval import CVCCA
-from babelscope.similarity.pairwise import PairTable, pairwise
+from babelscope.similarity.pair_table import PairTable
+from babelscope.similarity.pairwise import pairwise
 from babelscope.similarity.permutation import cluster_permutations, distinct_permutations
 from babelscope.similarity.representation import Representation
 from babelscope.similarity.residuals import span_of
@@ -131,9 +132,8 @@ def regressed_rejections(count: int, n: int, names: tuple[str, ...]) -> dict[str
             measures, ("permutation",) * len(names), 99, seed, 0.05, controls=("none", REGRESSED), documents=clusters
         )
         table = PairTable(sides, [("x", "y")], settings, keys=["k"], covariates={"k": span}, workers=1)
-        with table.computing() as pool:
-            table.fill(pool)
-        below += table.numbers[0, :, 1, VARIABLES.index("p")] <= 0.05
+        table.compute()
+        below += table.numbers["p"][0, :, 1] <= 0.05
     return dict(zip(names, (below / count).tolist(), strict=True))
 
 
@@ -184,10 +184,9 @@ def test_a_shuffle_keeps_documents_together() -> None:
     measure = parse_measure("mutual_knn(k=2)")
     settings = Settings((measure,), ("none",), 19, 0, 0.05, controls=("none", SHUFFLED), documents=clusters)
     table = PairTable(sides, [("x", "y")], settings, shuffles=["a"], workers=1)
-    with table.computing() as pool:
-        table.fill(pool)
+    table.compute()
     # The two nearest of a sentence are the others of its document, on both sides alike: no shuffle changes that.
-    assert table.numbers[0, 0, 1, 0] == 1
+    assert table.numbers["value"][0, 0, 1] == 1
 
 
 # -- cross-validated CCA

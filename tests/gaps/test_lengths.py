@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from babelscope.errors import DataError
 from babelscope.gaps.lengths import standardised_log
 from babelscope.similarity import linear_cka, parse_measure, regress_out
-from babelscope.similarity.blocks import NONE, REGRESSED, VARIABLES, Settings
-from babelscope.similarity.pairwise import PairTable
+from babelscope.similarity.blocks import NONE, REGRESSED, Settings
+from babelscope.similarity.pair_table import PairTable
 from babelscope.similarity.representation import Representation
 from babelscope.similarity.residuals import location, residual_rows, span_of
 from babelscope.similarity.score import null_kind
@@ -144,9 +144,8 @@ def regressed(sides: Any, pairs: Any, covariates: Any, names: Any, **options: An
     kinds = tuple(null_kind(measure, "auto") for measure in measures)
     settings = Settings(measures, kinds, 99, 0, 0.05, controls=(NONE, REGRESSED), sequential=True)
     table = PairTable(sides, pairs, settings, keys=list(covariates), covariates=covariates, workers=1)
-    with table.computing() as pool:
-        table.fill(pool)
-    return [table.numbers[:, :, 1, VARIABLES.index(name)] for name in ("value", "p")]
+    table.compute()
+    return [table.numbers[name][:, :, 1] for name in ("value", "p")]
 
 
 def test_measures_that_are_prepared_again_find_nothing_in_unrelated_residuals() -> None:

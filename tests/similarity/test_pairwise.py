@@ -15,7 +15,7 @@ from clouds import cloud, related
 
 RNG = np.random.default_rng
 #: The module; the package has a function of the same name.
-table_module = sys.modules["babelscope.similarity.pairwise"]
+table_module = sys.modules["babelscope.similarity.pair_table"]
 MEASURES = ["svcca(variance=0.90)", "linear_cka", "retrieval", "xsim", "procrustes", "centroid_gap"]
 
 

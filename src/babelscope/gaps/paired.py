@@ -23,8 +23,8 @@ from babelscope.gaps.comparisons import Comparison, Place, check_kinds, plan
 from babelscope.gaps.contrasts import Scored
 from babelscope.gaps.resampling import Deviations, deviations, in_part
 from babelscope.similarity import pairwise, parse_measure
-from babelscope.similarity.blocks import VARIABLES, BlockExecutor, Settings
-from babelscope.similarity.pairwise import PairTable
+from babelscope.similarity.blocks import BlockExecutor, Settings
+from babelscope.similarity.pair_table import PairTable
 from babelscope.similarity.score import null_kind
 
 #: Columns of what :func:`paired` returns.
@@ -321,8 +321,7 @@ def _scored(
         documents=documents,
     )
     whole = PairTable({label: partial(read, label) for label in labels}, pairs, settings, executor=executor)
-    with whole.computing() as pool:
-        whole.fill(pool)
+    whole.compute()
 
     def score(rows: NDArray[np.int64]) -> NDArray[np.float64]:
         if len(rows) < parsed.minimum_sentences:
@@ -339,14 +338,14 @@ def _scored(
         drawn = deviations(score, n, seed=seed, progress=progress, clusters=documents)
         if not np.isfinite(drawn.halves).all():
             drawn = replace(drawn, halves=drawn.halves[:0])
-    value, null_mean = (whole.numbers[:, 0, 0, VARIABLES.index(name)] for name in ("value", "null_mean"))
+    numbers = whole.numbers[:, 0, 0]
     table = pd.DataFrame(
         {
             "language_a": [one.a.language for _, one in sided],
             "language_b": [one.b.language for _, one in sided],
             "measure": measure,
-            "value": value,
-            "null_mean": null_mean,
+            "value": numbers["value"],
+            "null_mean": numbers["null_mean"],
         }
     )
     return Scored(table, drawn)

@@ -22,7 +22,7 @@ from babelscope.gaps.comparisons import Comparison, Place
 from babelscope.gaps.resampling import Deviations
 from babelscope.similarity import Measure
 from babelscope.similarity.blocks import NONE, BlockExecutor, Settings
-from babelscope.similarity.pairwise import PairTable
+from babelscope.similarity.pair_table import PairTable
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -183,7 +183,7 @@ def reader_effects(
             assert table.deviations is not None
             count = len(rows)
             for at, measure in enumerate(chosen):
-                values = table.numbers[:, at, 0, 0]
+                values = table.numbers["value"][:, at, 0]
                 deviations = table.deviations[:, at]
                 into = found[str(measure)]
                 into.effects[row, rows] = values[count:] - values[:count]
@@ -258,8 +258,7 @@ def scored_table(
         **{**settings, "documents": documents},
     )
     table = PairTable(dict(sides), list(pairs), chosen, executor=executor)
-    with table.computing() as pool:
-        table.fill(pool)
+    table.compute()
     return table
 
 

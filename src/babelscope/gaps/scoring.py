@@ -51,7 +51,7 @@ from babelscope.gaps.tables import tables_of_activations, tables_of_scores
 from babelscope.similarity import MEASURES, Measure, parse_measure
 from babelscope.similarity.arrays import on_device
 from babelscope.similarity.blocks import NONE, REGRESSED, SHUFFLED, VARIABLES, BlockExecutor, Settings
-from babelscope.similarity.pairwise import PairTable
+from babelscope.similarity.pair_table import PairTable
 from babelscope.similarity.permutation import chance_corrected
 from babelscope.similarity.residuals import span_of
 from babelscope.similarity.score import null_kind
@@ -582,8 +582,7 @@ class _Scoring:
         table = PairTable(sides, pairs, settings, progress=told, executor=self.executor, **per_pair)
         if (folder := self.parts.of(part)) is not None:
             table.keep_in(folder)
-        with table.computing() as pool:
-            table.fill(pool)
+        table.compute()
         return table
 
     def _tails(self, measures: Sequence[Measure]) -> tuple[bool, ...]:
@@ -606,7 +605,7 @@ class _Scoring:
         self,
         comparisons: Sequence[Comparison],
         measures: Sequence[Measure],
-        numbers: NDArray[np.float64],
+        numbers: NDArray[np.void],
         control: str,
     ) -> None:
         """Add one row a comparison and measure, in that order, but for those that could not be computed."""
@@ -618,19 +617,17 @@ class _Scoring:
         frame = frame.loc[np.repeat(frame.index, len(measures))].reset_index(drop=True)
         frame["measure"] = [str(measure) for measure in measures] * len(comparisons)
         frame["control"] = control
-        flat = numbers.reshape(-1, len(VARIABLES))
-        for at, variable in enumerate(VARIABLES):
-            if variable in SCORE_COLUMNS:
-                frame[variable] = flat[:, at]
+        flat = numbers.reshape(-1)
+        frame = frame.assign(**{name: flat[name] for name in VARIABLES if name in SCORE_COLUMNS})
         best = [measure.best for measure in measures] * len(comparisons)
         frame["ceiling"] = np.nan
         frame["chance_corrected"] = chance_corrected(frame["value"], frame["null_mean"], best)
-        exact, known = flat[:, VARIABLES.index("exact")] == 1, np.isfinite(flat[:, VARIABLES.index("null_mean")])
+        exact, known = flat["exact"] == 1, np.isfinite(flat["null_mean"])
         drawn = "permutation" if self.settings["documents"] is None else "permutation of clusters"
-        tail = flat[:, VARIABLES.index("tail")] == 1
+        tail = flat["tail"] == 1
         frame["null"] = np.where(known, np.select([exact, tail], ["closed form", f"{drawn}, {TAIL}"], drawn), "")
         frame["convention"] = [measure.convention_text for measure in measures] * len(comparisons)
-        self.frames.append(frame.loc[np.isfinite(flat[:, 0]), list(SCORE_COLUMNS)])
+        self.frames.append(frame.loc[np.isfinite(flat["value"]), list(SCORE_COLUMNS)])
 
     def _labels(self, places: Sequence[Place], side: str) -> dict[str, Any]:
         heard = {SECOND: "speech"}

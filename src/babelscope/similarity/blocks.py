@@ -11,18 +11,22 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from babelscope.similarity.arrays import FloatArray, IntArray
 from babelscope.similarity.measure import SKETCHES, Measure
 
 Pair = tuple[Hashable, Hashable]
 
-#: Numbers of a pair under a measure and a control, in order.
+#: The numbers of a pair under a measure and a control.
 VARIABLES = (
     "value", "null_mean", "null_sd", "null_q95", "calibrated", "p", "low", "high", "n", "kx", "ky", "saturated",
     "exact",
     "tail",
 )  # fmt: skip
+
+#: Their type in arrays, whose fields have these names.
+NUMBERS = np.dtype([(name, np.float64) for name in VARIABLES])
 
 #: Controls: as it is; after regressing out the pair's covariates; the second side's sentences in another order.
 NONE, REGRESSED, SHUFFLED = "none", "regressed", "shuffled"
@@ -75,9 +79,9 @@ class Settings:
         """Which measures get deviations, by their place among all."""
         return tuple(at for at, measure in enumerate(self.measures) if measure.has_influence)
 
-    def room_for(self, pairs: int) -> tuple[FloatArray, FloatArray | None, FloatArray | None]:
+    def room_for(self, pairs: int) -> tuple[NDArray[np.void], FloatArray | None, FloatArray | None]:
         """Return arrays of NaN for the numbers of so many pairs: table, permuted scores, deviations."""
-        table = np.full((pairs, len(self.measures), len(self.controls), len(VARIABLES)), np.nan)
+        table = np.full((pairs, len(self.measures), len(self.controls)), np.nan, dtype=NUMBERS)
         drawn = np.full((pairs, len(self.measures), self.permutations), np.nan) if self.keep_null else None
         if self.clusters is None:
             return table, drawn, None
@@ -117,7 +121,7 @@ class Filled:
 
     Attributes
     ----------
-    table : ndarray, shape (pairs, measures, controls, numbers)
+    table : ndarray of :data:`NUMBERS`, shape (pairs, measures, controls)
     drawn : ndarray, shape (pairs, measures, permutations), or None
         Of the first control.
     deviations : ndarray, shape (pairs, measures that have them in closed form, clusters + SKETCHES), or None
@@ -126,7 +130,7 @@ class Filled:
         Of what was read, by label; empty strings unless they were asked for.
     """
 
-    table: FloatArray
+    table: NDArray[np.void]
     drawn: FloatArray | None
     deviations: FloatArray | None
     fingerprints: dict[Hashable, str]

@@ -11,7 +11,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from babelscope.similarity.arrays import FloatArray, IntArray, to_numpy
-from babelscope.similarity.blocks import NONE, REGRESSED, SHUFFLED, VARIABLES, Block, Filled, Pair, Settings
+from babelscope.similarity.blocks import NONE, REGRESSED, SHUFFLED, Block, Filled, Pair, Settings
 from babelscope.similarity.intervals import deviations_by_cluster
 from babelscope.similarity.measure import Measure, Outcome, State
 from babelscope.similarity.permutation import cluster_permutations, permutations
@@ -19,8 +19,6 @@ from babelscope.similarity.representation import Representation
 from babelscope.similarity.residuals import ROUNDING, NothingLeft, ResidualRows, location, regress_out, residual_rows
 from babelscope.similarity.score import calibration_of
 from babelscope.similarity.sides import Side, SideCache
-
-_AT = {name: index for index, name in enumerate(VARIABLES)}
 
 #: Representations that are multiplied with all others of a block at once. A constant, for the bits of a product may
 #: depend on how it is cut, and must not depend on how many cores there are.
@@ -186,9 +184,9 @@ class BlockWorker:
             filled.deviations[row, place] = np.concatenate([by_cluster, outcome.pairs])
         if order is not None:
             numbers = filled.table[row, at, settings.controls.index(SHUFFLED)]
-            numbers[_AT["value"]], numbers[_AT["n"]] = outcome.shuffled, left.n
-            numbers[_AT["kx"]], numbers[_AT["ky"]] = measure.ranks(x, y)
-            numbers[_AT["saturated"]] = numbers[_AT["exact"]] = numbers[_AT["tail"]] = 0.0
+            numbers["value"], numbers["n"] = outcome.shuffled, left.n
+            numbers["kx"], numbers["ky"] = measure.ranks(x, y)
+            numbers["saturated"] = numbers["exact"] = numbers["tail"] = 0.0
 
     def _regressed(self, filled: Filled, row: int, left: Side, right: Side, covariates: FloatArray) -> None:
         documents = self.settings.documents
@@ -237,12 +235,12 @@ class BlockWorker:
             stopping=settings.tails[settings.measures.index(measure)] if settings.tails else False,
         )
         numbers = filled.table[row, at, settings.controls.index(control)]
-        numbers[_AT["value"]], numbers[_AT["n"]] = outcome.value, n
-        numbers[_AT["kx"]], numbers[_AT["ky"]] = measure.ranks(x, y)
-        numbers[_AT["saturated"]], numbers[_AT["exact"]], numbers[_AT["tail"]] = 0.0, used == "exact", used == "tail"
+        numbers["value"], numbers["n"] = outcome.value, n
+        numbers["kx"], numbers["ky"] = measure.ranks(x, y)
+        numbers["saturated"], numbers["exact"], numbers["tail"] = 0.0, used == "exact", used == "tail"
         if found is not None:
             for name, number in found.numbers().items():
-                numbers[_AT[name]] = number
+                numbers[name] = number
         return drawn
 
     def order(self, n: int, clusters: IntArray | None, count: int) -> IntArray:

@@ -1,0 +1,270 @@
+"""A table of pairs: planned in blocks, computed here or elsewhere, kept in a checkpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from babelscope.errors import DataError, UsageError
+from babelscope.similarity.arrays import FloatArray, IntArray, is_tensor, label_of
+from babelscope.similarity.blocks import VARIABLES, Block, BlockExecutor, Filled, Pair, Settings
+from babelscope.similarity.checkpoint import Checkpoint
+from babelscope.similarity.filling import BlockWorker
+from babelscope.similarity.intervals import subsample_interval, subsamples
+from babelscope.similarity.sides import SideCache, fingerprint_of
+
+#: Representations on a side of a block.
+TILE = 48
+
+
+class PairTable:
+    """A table of pairs: planned in blocks, computed here or elsewhere, kept in a checkpoint.
+
+    Parameters
+    ----------
+    source : mapping
+        Label -> array, or function without arguments that returns one.
+    pairs : sequence of (label, label)
+    settings : Settings
+    keys, covariates, shuffles
+        As :class:`~babelscope.similarity.blocks.Block`, for all pairs.
+    workers : int, optional
+        Threads; all cores by default.
+    progress : callable, optional
+        Called with (pairs done, pairs in all) after each block.
+    executor : BlockExecutor, optional
+        Computes the blocks; this process if left out.
+
+    Attributes
+    ----------
+    numbers : ndarray of :data:`~babelscope.similarity.blocks.NUMBERS`, shape (pairs, measures, controls)
+    drawn : ndarray, shape (pairs, measures, permutations), or None
+    deviations : ndarray, shape (pairs, measures that have them in closed form, clusters + SKETCHES), or None
+    """
+
+    def __init__(
+        self,
+        source: Mapping[Any, Any],
+        pairs: Sequence[Pair],
+        settings: Settings,
+        *,
+        keys: Sequence[Hashable] = (),
+        covariates: Mapping[Hashable, FloatArray] | None = None,
+        shuffles: Sequence[str] = (),
+        workers: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        executor: BlockExecutor | None = None,
+    ) -> None:
+        self.source, self.pairs, self.settings = source, list(pairs), settings
+        self.keys, self.covariates, self.shuffles = list(keys), dict(covariates or {}), list(shuffles)
+        self.workers, self.progress, self.executor = _worker_count(workers), progress, executor
+        self.done, self.total = 0, len(self.pairs)
+        self.checkpoint: Checkpoint | None = None
+        self.numbers, self.drawn, self.deviations = settings.room_for(len(self.pairs))
+
+    def keep_in(self, folder: Path | str, plan: Any = None) -> None:
+        """Keep finished blocks in a folder, and use those that are there.
+
+        Parameters
+        ----------
+        folder : path
+        plan : JSON-able
+            What decides the numbers beside the pairs and settings.
+
+        Raises
+        ------
+        UsageError, DataError
+            As :class:`~babelscope.similarity.checkpoint.Checkpoint`.
+        """
+        settings = self.settings
+        decided = {
+            "pairs": [[label_of(a), label_of(b)] for a, b in self.pairs],
+            "measures": [str(measure) for measure in settings.measures],
+            "null": settings.kinds,
+            "options": [settings.permutations, settings.seed, settings.alpha, settings.keep_null, settings.single],
+            "controls": [settings.controls, settings.sequential, self.shuffles],
+            "clusters": None if settings.clusters is None else settings.clusters.tolist(),
+            "documents": None if settings.documents is None else settings.documents.tolist(),
+            "covariates": {label_of(key): fingerprint_of(basis) for key, basis in self.covariates.items()},
+            "memory": settings.memory,
+            "numbers": VARIABLES,
+            "more": plan,
+        }
+        self.checkpoint = Checkpoint(folder, decided)
+
+    def compute(self) -> None:
+        """Compute all numbers."""
+        with self.computing() as pool:
+            self.fill(pool)
+
+    @contextmanager
+    def computing(self) -> Iterator[ThreadPoolExecutor]:
+        """Return the threads that compute, each with a single BLAS thread."""
+        with threadpool_limits(1), ThreadPoolExecutor(self.workers) as pool:
+            yield pool
+
+    def blocks(self, side_bytes: float) -> list[IntArray]:
+        """Return the pairs in blocks whose representations fit in memory together, few of them read twice.
+
+        They fit if all are of the size given; where they are larger, a block is cut further when it is computed.
+        """
+        labels = list(dict.fromkeys(label for pair in self.pairs for label in pair))
+        room = max(int(self.settings.memory / max(side_bytes, 1.0)), 2)
+        group = max(room // 2, 1) if len(labels) > room else len(labels)
+        # Tiles within what memory holds: a product of TILE with TILE matrices pays, and a block is a step of progress.
+        tile = {label: (index // max(group, 1), index // TILE) for index, label in enumerate(labels)}
+        keyed: dict[tuple[Any, ...], list[int]] = {}
+        for index, (a, b) in enumerate(self.pairs):
+            low, high = sorted((tile[a], tile[b]))
+            keyed.setdefault((low[0], high[0], low[1], high[1]), []).append(index)
+        out: list[list[int]] = []
+        last: tuple[Any, ...] = ()
+        for key, indices in sorted(keyed.items()):
+            if out and last[:2] == key[:2] and len(out[-1]) + len(indices) <= TILE * TILE // 4:
+                out[-1].extend(indices)  # sparse tiles: together they make a block
+            else:
+                out.append(indices)
+            last = key
+        return [np.asarray(indices, dtype=np.int64) for indices in out]
+
+    def fill(self, pool: ThreadPoolExecutor) -> None:
+        """Compute all numbers."""
+        if not self.pairs:
+            return
+        worker = BlockWorker(self.settings, self.workers, pool)
+        missing: dict[int, IntArray] = {}
+        for number, rows in enumerate(self.blocks(self._first_size(worker.sides, pool))):
+            if self._restore(f"block-{number:05d}", rows, worker.sides):
+                self._report(len(rows))
+            else:
+                missing[number] = rows
+        for number, filled in self._computed(missing, worker):
+            rows = missing[number]
+            self._place(rows, filled)
+            self._keep(f"block-{number:05d}", rows, filled)
+            self._report(len(rows))
+
+    def _first_size(self, sides: SideCache, pool: ThreadPoolExecutor) -> int:
+        first = self.pairs[0][0]
+        sides.source = self.source
+        sides.get([first], pool)
+        return sides.sizes[first]
+
+    def _computed(self, missing: dict[int, IntArray], worker: BlockWorker) -> Iterator[tuple[int, Filled]]:
+        """Compute blocks, here or by the executor; yield each as it is done."""
+        if self.executor is None:
+            for number, rows in missing.items():
+                yield number, worker.fill(self._block(number, rows, self.source))
+            return
+        blocks = []
+        for number, rows in missing.items():
+            labels = dict.fromkeys(label for row in rows for label in self.pairs[row])
+            blocks.append(self._block(number, rows, {label: self.source[label] for label in labels}))
+        for number, filled in self.executor.compute(self.settings, blocks):
+            for label, fingerprint in filled.fingerprints.items():
+                worker.sides.check_unchanged(label, fingerprint)
+            yield number, filled
+
+    def _block(self, number: int, rows: IntArray, source: Mapping[Any, Any]) -> Block:
+        keys = tuple(self.keys[row] for row in rows) if self.keys else ()
+        return Block(
+            number,
+            tuple(self.pairs[row] for row in rows),
+            source,
+            keys,
+            {key: self.covariates[key] for key in dict.fromkeys(keys) if key is not None},
+            tuple(self.shuffles[row] for row in rows) if self.shuffles else (),
+        )
+
+    def _place(self, rows: IntArray, filled: Filled) -> None:
+        self.numbers[rows] = filled.table
+        if self.drawn is not None:
+            self.drawn[rows] = filled.drawn
+        if self.deviations is not None:
+            self.deviations[rows] = filled.deviations
+
+    def _restore(self, name: str, rows: IntArray, sides: SideCache) -> bool:
+        kept = self.checkpoint.load(name) if self.checkpoint else None
+        if kept is None or not np.array_equal(kept.get("index", ()), rows):
+            return False
+        labels = dict.fromkeys(label for row in rows for label in self.pairs[row])
+        for label, fingerprint in zip(labels, kept["fingerprints"].tolist(), strict=True):
+            given = self.source[label]
+            now = "" if callable(given) or is_tensor(given) else fingerprint_of(given)
+            if (now and fingerprint != now) or sides.seen.setdefault(label, fingerprint) != fingerprint:
+                raise DataError(
+                    f"{label_of(label)} has changed since the first part of this run: delete the checkpoint and run "
+                    "again"
+                )
+        self._place(rows, Filled(kept["table"], kept.get("drawn"), kept.get("deviations"), {}))
+        return True
+
+    def _keep(self, name: str, rows: IntArray, filled: Filled) -> None:
+        if self.checkpoint is None:
+            return
+        labels = dict.fromkeys(label for row in rows for label in self.pairs[row])
+        fingerprints = np.array([filled.fingerprints[label] for label in labels])
+        content = {"index": rows, "table": filled.table, "fingerprints": fingerprints}
+        more = {"drawn": filled.drawn, "deviations": filled.deviations}
+        self.checkpoint.save(name, content | {key: array for key, array in more.items() if array is not None})
+
+    def _report(self, count: int) -> None:
+        self.done += count
+        if self.progress is not None:
+            self.progress(self.done, self.total)
+
+    # -- intervals by subsampling
+    # ----------------------------------------------------------------------------------------------------------------
+    def subsample(self, pool: ThreadPoolExecutor, draws: int, share: float) -> None:
+        """Fill in intervals from scores on parts of the sentences."""
+        measures = self.settings.measures
+        least = max(measure.minimum_sentences for measure in measures)
+        plain = self.numbers[:, :, 0]
+        lengths = {int(n) for n in np.unique(plain["n"][:, 0])}
+        sets = {n: subsamples(n, draws, share, self.settings.seed, least=least) for n in sorted(lengths)}
+        values = np.full((draws, len(self.pairs), len(measures)), np.nan)
+        for number in range(draws):
+            kept = self.checkpoint.load(f"draw-{number:05d}") if self.checkpoint else None
+            if kept is not None:
+                values[number] = kept["values"]
+            else:
+                values[number] = self._drawn_values(pool, {n: rows[number] for n, rows in sets.items()})
+                if self.checkpoint is not None:
+                    self.checkpoint.save(f"draw-{number:05d}", {"values": values[number]})
+            self._report(len(self.pairs))
+        for index in range(len(self.pairs)):
+            n = int(plain["n"][index, 0])
+            for at, measure in enumerate(measures):
+                plain["low"][index, at], plain["high"][index, at] = subsample_interval(
+                    plain["value"][index, at],
+                    values[:, index, at],
+                    n,
+                    sets[n].shape[1],
+                    alpha=self.settings.alpha,
+                    within=measure.range,
+                )
+
+    def _drawn_values(self, pool: ThreadPoolExecutor, rows: dict[int, IntArray]) -> FloatArray:
+        kinds = ("none",) * len(self.settings.measures)
+        settings = dataclasses.replace(self.settings, kinds=kinds, keep_null=False, fingerprints=False)
+        table = PairTable(self.source, self.pairs, settings, workers=self.workers)
+        worker = BlockWorker(settings, self.workers, pool, rows=rows)
+        for number, block in enumerate(table.blocks(table._first_size(worker.sides, pool))):
+            table._place(block, worker.fill(table._block(number, block, self.source)))
+        return np.asarray(table.numbers["value"][:, :, 0])
+
+
+def _worker_count(workers: int | None) -> int:
+    if workers is None:
+        return max(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 1)
+    if workers < 1:
+        raise UsageError(f"workers={workers}: at least 1 is needed")
+    return workers
