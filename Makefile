@@ -62,6 +62,8 @@ types: .venv/.dev
 # VERSION=1.0.0 writes site/1.0.0, and lists all versions that are there.
 docs: .venv/.dev
 	@DOCS_VERSION="babelscope $(VERSION)" $(BIN)/mkdocs build --strict $(if $(VERSION),--site-dir site/$(VERSION))
+	@! grep -rnE --include='*.html' '<(script|img|link|iframe|source)\b[^>]*\b(src|href)="?(https?:)?//[^ >]+' site | cut -c1-300 | grep . \
+		|| { echo "the site loads something from elsewhere"; exit 1; }
 	@if [ -n "$(VERSION)" ]; then cd site && ls -d [0-9]*/ | tr -d / | $(CURDIR)/$(BIN)/python -c 'import json, sys; \
 		print(json.dumps([{"version": each, "title": each, "aliases": []} for each in sys.stdin.read().split()][::-1]))' \
 		> versions.json; fi

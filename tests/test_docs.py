@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
 import tomllib
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,13 +85,18 @@ def blocks(page: Path) -> list[Block]:
     return found
 
 
+#: Pages whose code on real weights is that of README, with other languages: test_printed_commands.py runs that.
+AS_IN_README = {"first-study"}
+
+
 def _cases() -> Iterator[ParameterSet]:
     for page in PAGES:
         here = [block for block in blocks(page) if block.language == "python"]
         if any(not block.assets for block in here):
             yield pytest.param(page, False, id=page.stem)
         if any(block.assets for block in here):
-            yield pytest.param(page, True, id=f"{page.stem}-assets", marks=pytest.mark.assets)
+            marks = [pytest.mark.assets, *([pytest.mark.slow] if page.stem in AS_IN_README else [])]
+            yield pytest.param(page, True, id=f"{page.stem}-assets", marks=marks)
 
 
 def _install(pyproject: str, folder: Path) -> None:
@@ -122,15 +130,28 @@ def test_the_code_of_a_page_runs(page: Path, with_assets: bool, tmp_path: Path) 
             program.append("\n" * (block.line - sum(part.count("\n") for part in program) - 1) + block.body)
     script = tmp_path / f"{page.stem}_md.py"
     script.write_text("".join(program), encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-W", "error::SyntaxWarning", str(script)],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(tmp_path), "TOKENIZERS_PARALLELISM": "false"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, f"docs/{page.name} (line numbers are the page's):\n{done.stderr[-3000:]}"
+    printed = tmp_path.with_name(f"{tmp_path.name}.printed")
+    process = READY.Process(target=_run_page, args=(script, printed))
+    process.start()
+    process.join()
+    told = printed.read_text(encoding="utf-8")[-3000:]
+    assert process.exitcode == 0, f"docs/{page.name} (line numbers are the page's):\n{told}"
+
+
+# Each page is a process of its own, forked from one that has imported what most pages import and has run nothing.
+READY = multiprocessing.get_context("forkserver")
+READY.set_forkserver_preload(["babelscope.study.running", "babelscope.report", "babelscope.testing"])
+
+
+def _run_page(script: Path, printed: Path) -> None:
+    with printed.open("w", encoding="utf-8") as output:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
+    os.chdir(script.parent)
+    os.environ |= {"PYTHONPATH": str(script.parent), "TOKENIZERS_PARALLELISM": "false"}
+    sys.path.insert(0, str(script.parent))
+    warnings.simplefilter("error", SyntaxWarning)
+    runpy.run_path(str(script), run_name="__main__")
 
 
 def _commands() -> dict[str, Any]:
@@ -193,6 +214,7 @@ def test_every_command_shown_exists(page: Path) -> None:
                     assert re.search(rf"^{re.escape(target)}:", makefile, re.MULTILINE), f"{page.name}: {line!r}"
 
 
+@pytest.mark.slow  # `make docs`, which CI runs, does the same
 def test_the_site_builds_without_a_warning_and_loads_nothing(tmp_path: Path) -> None:
     pytest.importorskip("mkdocs")
     pytest.importorskip("mkdocstrings")
