@@ -42,7 +42,7 @@ from transformers import SeamlessM4TFeatureExtractor, SeamlessM4Tv2Config
 from babelscope import corpora, models
 from babelscope.audio import load_audio
 from babelscope.capture import Capture, encode
-from babelscope.capture.jobs import How
+from babelscope.capture.jobs import EncodeConfig
 from babelscope.capture.streams import run_batches
 from babelscope.capture.threads import one_thread
 from babelscope.corpora import Corpus
@@ -110,7 +110,7 @@ def prepared(side: Side, corpus: Corpus) -> list[Any]:
     return items
 
 
-def against_the_bare_pass(side: Side, corpus: Corpus, how: How, repeats: int) -> None:
+def against_the_bare_pass(side: Side, corpus: Corpus, how: EncodeConfig, repeats: int) -> None:
     """Print what all points cost."""
     items = prepared(side, corpus)
     lengths = [item.length for item in items]
@@ -236,7 +236,7 @@ def which_batches(name: str, window: float | None) -> None:
         works: dict[str, Callable[[], Any]] = {}
         budgets = (64, 128, 256, 512, 1024, 2048) if modality == "text" else (7.5, 15, 30, 60, 120)
         for budget in budgets:
-            how = How(batch_size=64, **{"batch_tokens" if modality == "text" else "batch_seconds": budget})  # type: ignore[arg-type]
+            how = EncodeConfig(batch_size=64, **{"batch_tokens" if modality == "text" else "batch_seconds": budget})  # type: ignore[arg-type]
             batches = [[items[row] for row in batch] for batch in how.batches(side, lengths)]
 
             def work(side: Side = side, batches: list[Any] = batches) -> None:
@@ -273,7 +273,7 @@ def main() -> None:
         model, corpus = chosen(name, asked.sentences, asked.window)
         print(f"{model.name}: {corpus}; load of the machine {os.getloadavg()[0]:.1f}")
         for side in model.sides.values():
-            against_the_bare_pass(side, corpus, How(), asked.repeats)
+            against_the_bare_pass(side, corpus, EncodeConfig(), asked.repeats)
         against_the_usual_loop(model, corpus, asked.repeats)
         for sentences in () if asked.ratios else (asked.sentences, 4 * asked.sentences):
             subprocess.run(

@@ -395,17 +395,17 @@ class _Idle:
 def _dispatching() -> float:
     import ray
 
-    from babelscope.engines.crew import Crew
+    from babelscope.engines.pool import ActorPool
 
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
-        crew = Crew(ray, lambda: ray.remote(_Idle).options(max_concurrency=DEPTH).remote(), 2, DEPTH, [])
+        pool = ActorPool(ray, lambda: ray.remote(_Idle).options(max_concurrency=DEPTH).remote(), 2, DEPTH, [])
         hand = lambda actor, item: actor.run.remote(item)  # noqa: E731
-        list(crew.run(range(20), hand, str))
+        list(pool.run(range(20), hand, str))
         begun = time.process_time()
-        list(crew.run(range(2000), hand, str))
+        list(pool.run(range(2000), hand, str))
         spent = (time.process_time() - begun) / 2000
-        crew.stop()
+        pool.stop()
         return spent
     finally:
         ray.shutdown()

@@ -27,10 +27,10 @@ from babelscope import corpora
 from babelscope.capture import Activations, encode
 from babelscope.capture import jobs as jobs_module
 from babelscope.capture.job import Job
-from babelscope.capture.jobs import How, encode_job
-from babelscope.capture.preparing import Ahead, Utterance, prepare_job
+from babelscope.capture.jobs import EncodeConfig, encode_job
+from babelscope.capture.preparing import Prefetcher, Utterance, prepare_job
 from babelscope.capture.store import Block, Writer
-from babelscope.capture.writing import WriteBehind
+from babelscope.capture.writing import AsyncWriter
 from babelscope.corpora import Corpus
 from babelscope.errors import DataError, UsageError
 from babelscope.models import Model, Side
@@ -55,9 +55,9 @@ def _assert_same(one: Block, other: Block) -> None:
 
 def test_jobs_give_the_same_bits_in_any_order_and_travel(tiny_model: Model, tones: Corpus) -> None:
     jobs = _all_jobs(tones)
-    first = {job: encode_job(tiny_model, tones, job, How()) for job in jobs}
+    first = {job: encode_job(tiny_model, tones, job, EncodeConfig()) for job in jobs}
     for job in reversed(jobs):
-        sent: tuple[Job, How] = pickle.loads(pickle.dumps((job, How())))
+        sent: tuple[Job, EncodeConfig] = pickle.loads(pickle.dumps((job, EncodeConfig())))
         again: Block = pickle.loads(pickle.dumps(encode_job(tiny_model, tones, *sent)))
         _assert_same(again, first[job])
 
@@ -65,7 +65,7 @@ def test_jobs_give_the_same_bits_in_any_order_and_travel(tiny_model: Model, tone
 @pytest.mark.parametrize("workers", [0, 1, 3])
 def test_workers_do_not_change_the_numbers_nor_the_order(tiny_model: Model, tones: Corpus, workers: int) -> None:
     jobs = _all_jobs(tones)
-    with Ahead(tiny_model, tones, jobs, workers) as ahead:
+    with Prefetcher(tiny_model, tones, jobs, workers) as ahead:
         for job in jobs:
             for taken, here in zip(ahead.take(job), prepare_job(tiny_model, tones, job), strict=True):
                 assert isinstance(taken, Utterance) and isinstance(here, Utterance)
@@ -81,7 +81,7 @@ def test_worker_processes_do_not_change_the_numbers_and_end(
     """What stands beside a GPU; where the model runs is all that is made up."""
     monkeypatch.setattr(type(tiny_model.sides["speech"]), "device", torch.device("meta"))
     jobs = [job for job in _all_jobs(tones) if job.modality == "speech"]
-    with Ahead(tiny_model, tones, jobs, 1) as ahead:
+    with Prefetcher(tiny_model, tones, jobs, 1) as ahead:
         taken = {job: ahead.take(job) for job in jobs}
         workers: list[Any] = list(ahead._executor._processes.values())  # type: ignore[union-attr]
         assert workers
@@ -104,7 +104,7 @@ def test_a_worker_process_that_is_killed_is_one_line_and_a_second_run_ends_alike
     with monkeypatch.context() as patch:
         patch.setattr(type(tiny_model.sides["speech"]), "device", torch.device("meta"))
         patch.setattr("babelscope.capture.preparing.MOST_AHEAD", 2)
-        with Ahead(tiny_model, corpus, jobs, 1) as ahead:
+        with Prefetcher(tiny_model, corpus, jobs, 1) as ahead:
             taken = ahead.take(jobs[0])
             for worker in list(ahead._executor._processes.values()):  # type: ignore[union-attr]
                 os.kill(worker.pid, signal.SIGKILL)
@@ -116,15 +116,15 @@ def test_a_worker_process_that_is_killed_is_one_line_and_a_second_run_ends_alike
                 ahead._coming = ahead._recordings(jobs[1:])
     assert len(taken) == len(jobs[0])
 
-    real = Ahead.take
+    real = Prefetcher.take
 
-    def dying(self: Ahead, job: Job) -> list[Utterance | DataError]:
+    def dying(self: Prefetcher, job: Job) -> list[Utterance | DataError]:
         if job.modality == "speech" and job.start:
             raise DataError("a worker process that prepares recordings died")
         return real(self, job)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Ahead, "take", dying)
+        patch.setattr(Prefetcher, "take", dying)
         with pytest.raises(DataError, match="died"):
             encode(tiny_model, corpus, tmp_path / "a.zarr", block=5)
     stored = encode(tiny_model, corpus, tmp_path / "a.zarr", block=5)
@@ -138,12 +138,12 @@ def test_no_more_is_read_ahead_than_said(tiny_model: Model, tones: Corpus, monke
 
     monkeypatch.setattr(preparing, "MOST_AHEAD", 3)
     jobs = [job for job in _all_jobs(tones) if job.modality == "speech"]
-    with Ahead(tiny_model, tones, jobs, 2) as ahead:
+    with Prefetcher(tiny_model, tones, jobs, 2) as ahead:
         for job in jobs:
             assert len(ahead.take(job)) == len(job)
             assert len(ahead._given) <= 3
     with pytest.raises(UsageError, match="workers: -1 is below 0"):
-        Ahead(tiny_model, tones, jobs, -1)
+        Prefetcher(tiny_model, tones, jobs, -1)
 
 
 @given(
@@ -152,7 +152,7 @@ def test_no_more_is_read_ahead_than_said(tiny_model: Model, tones: Corpus, monke
     tokens=st.integers(1, 2000),
 )
 def test_batches_keep_their_budget(tiny_model: Model, lengths: list[int], size: int, tokens: int) -> None:
-    batches = How(batch_size=size, batch_tokens=tokens).batches(tiny_model.sides["text"], lengths)
+    batches = EncodeConfig(batch_size=size, batch_tokens=tokens).batches(tiny_model.sides["text"], lengths)
     assert sorted(row for batch in batches for row in batch) == list(range(len(lengths)))
     for batch in batches:
         assert len(batch) <= size
@@ -161,22 +161,22 @@ def test_batches_keep_their_budget(tiny_model: Model, lengths: list[int], size: 
 
 def test_a_window_of_fixed_length_counts_whole_whatever_is_said(tiny_model: Model) -> None:
     side = tiny_model.sides["speech"]  # it hears two seconds
-    assert [len(batch) for batch in How(batch_seconds=6).batches(side, [1600] * 7)] == [3, 3, 1]
-    assert [len(batch) for batch in How(batch_seconds=0.5).batches(side, [1600] * 2)] == [1, 1]
+    assert [len(batch) for batch in EncodeConfig(batch_seconds=6).batches(side, [1600] * 7)] == [3, 3, 1]
+    assert [len(batch) for batch in EncodeConfig(batch_seconds=0.5).batches(side, [1600] * 2)] == [1, 1]
     alone = copy.copy(side)
     alone.exact_in_batches = False
-    assert How().batches(alone, [1600, 3200]) == [[1], [0]]
+    assert EncodeConfig().batches(alone, [1600, 3200]) == [[1], [0]]
 
 
 @pytest.mark.parametrize(("name", "value"), [("batch_size", 0), ("batch_tokens", 0), ("batch_seconds", -1.0)])
 def test_a_batch_of_nothing_is_refused(name: str, value: float) -> None:
     with pytest.raises(UsageError, match=f"{name}: {value} is not a positive number"):
-        How(**{name: value})  # type: ignore[arg-type]
+        EncodeConfig(**{name: value})  # type: ignore[arg-type]
 
 
 def test_batches_do_not_change_the_numbers_but_for_rounding(tiny_model: Model, tones: Corpus) -> None:
     job = Job("speech", "xa", 0, 0, 12)
-    alone, together = (encode_job(tiny_model, tones, job, How(batch_size=size)) for size in (1, 12))
+    alone, together = (encode_job(tiny_model, tones, job, EncodeConfig(batch_size=size)) for size in (1, 12))
     for name in alone.vectors:
         np.testing.assert_allclose(alone.vectors[name], together.vectors[name], atol=1e-5)
 
@@ -191,7 +191,7 @@ def test_writes_are_done_in_order_and_all_before_leaving() -> None:
         time.sleep(0.002)
         done.append(number)
 
-    with WriteBehind() as behind:
+    with AsyncWriter() as behind:
         for number in range(20):
             behind.put(lambda number=number: slowly(number))  # type: ignore[misc]
             assert len(done) >= number - 1
@@ -204,11 +204,11 @@ def test_an_error_of_a_write_stops_the_rest_and_is_raised_once() -> None:
     def full() -> None:
         raise DataError("the disk is full")
 
-    with pytest.raises(DataError, match="the disk is full"), WriteBehind() as behind:
+    with pytest.raises(DataError, match="the disk is full"), AsyncWriter() as behind:
         behind.put(full)
         behind.put(lambda: done.append("behind"))
     assert not done
-    with pytest.raises(KeyboardInterrupt), WriteBehind() as behind:
+    with pytest.raises(KeyboardInterrupt), AsyncWriter() as behind:
         behind.put(full)
         raise KeyboardInterrupt
 
@@ -415,6 +415,6 @@ def test_the_writer_knows_which_blocks_have_skipped_rows(tiny_model: Model, spoi
     encode(tiny_model, corpus, tmp_path / "a.zarr", block=5, skip_bad=True)
     from babelscope.capture.encoding import _layout
 
-    writer = Writer(tmp_path / "a.zarr", _layout(tiny_model, corpus, "mean", 5, "float32"))
+    writer = Writer(tmp_path / "a.zarr", _layout(tiny_model, corpus, EncodeConfig(), 5, "float32"))
     seen.append(writer.blocks_with_skipped())
     assert seen == [{("speech", 0, 0), ("speech", 1, 5)}]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutput
 
 from babelscope.capture import POOLINGS, Capture
-from babelscope.capture.jobs import How
+from babelscope.capture.jobs import EncodeConfig
 from babelscope.errors import DataError
 from babelscope.models import Batch, Model, Point, Prepared, Side, Stage
 from conftest import tone
@@ -241,7 +241,7 @@ def test_a_packed_module_is_seen_alone(shape: Callable[[Tensor], object]) -> Non
     np.testing.assert_allclose(_run(side, ["4"])["m"], [[2.5, 2.5]])
     with pytest.raises(DataError, match="point m is packed"):
         _run(side, ["4", "4"])
-    assert How().batches(side, [4, 4, 4]) == [[0], [1], [2]]
+    assert EncodeConfig().batches(side, [4, 4, 4]) == [[0], [1], [2]]
 
 
 def test_an_utterance_counts_its_own_positions() -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from babelscope.capture import Activations, encode, streams
 from babelscope.capture.encoding import _layout
+from babelscope.capture.jobs import EncodeConfig
 from babelscope.capture.journal import Journal, KeptBatches
 from babelscope.capture.verify import verify
 from babelscope.corpora import Corpus
@@ -162,7 +163,7 @@ def test_where_nothing_can_be_kept_the_run_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_store_on_a_url_has_no_journal(tiny_model: Model, tones: Corpus, tmp_path: Path) -> None:
-    layout = _layout(tiny_model, tones, "mean", 5, "float32")
+    layout = _layout(tiny_model, tones, EncodeConfig(), 5, "float32")
     journal = Journal("s3://bucket/a.zarr", layout)
     assert not journal.of("text", 0, 0, 5).keeps
     journal.open(afresh=False)
@@ -176,7 +177,7 @@ def test_what_decides_the_numbers_decides_which_batches_are_taken(
 
     def named(model: Model = tiny_model, corpus: Corpus = tones, *, block: int = 5, dtype: str = "float32",
               versions: dict[str, str] | None = None, pooling: str = "mean") -> str:  # fmt: skip
-        layout = _layout(model, corpus, pooling, block, dtype)
+        layout = _layout(model, corpus, EncodeConfig(pooling), block, dtype)
         told = {**layout.provenance, "versions": versions or layout.provenance["versions"]}
         journal = Journal(tmp_path / "a.zarr", dataclasses.replace(layout, provenance=told))
         journal.open(afresh=True)

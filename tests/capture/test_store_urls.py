@@ -13,7 +13,7 @@ from babelscope import cli
 from babelscope.capture import Activations, encode
 from babelscope.capture.layout import shard_key
 from babelscope.capture.locking import Owner, lock
-from babelscope.capture.places import LOCK_KEY, place_of
+from babelscope.capture.storage import LOCK_KEY, storage_of
 from babelscope.capture.verify import verify
 from babelscope.corpora import Corpus
 from babelscope.errors import DataError, UsageError
@@ -66,14 +66,14 @@ def test_a_study_on_a_url_is_what_it_is_in_a_folder(url: str, tiny_model: Model,
         compare(one, ["linear_cka"], controls=["none"], permutations=19, interval=False).scores for one in (here, there)
     ]
     assert scores[0].equals(scores[1])
-    assert LOCK_KEY not in list(place_of(url).keys())
+    assert LOCK_KEY not in list(storage_of(url).keys())
 
 
 def test_a_damaged_object_is_named_and_made_anew(url: str, tiny_model: Model, tones: Corpus) -> None:
     few = tones.select(languages=["xa"])
     whole = encode(tiny_model, few, url, block=5)
     before = whole.matrix("text.pooled", "text", "xa")
-    place, key = place_of(url), shard_key(0, 0, 1)
+    place, key = storage_of(url), shard_key(0, 0, 1)
     content = bytearray(place.read(key) or b"")
     content[50] ^= 1
     place.reached.put(key, bytes(content))  # type: ignore[attr-defined]
@@ -83,7 +83,7 @@ def test_a_damaged_object_is_named_and_made_anew(url: str, tiny_model: Model, to
 
 
 def test_a_lock_is_put_only_if_there_is_none(url: str) -> None:
-    place = place_of(url)
+    place = storage_of(url)
     with lock(url):
         with pytest.raises(DataError, match=rf"another run \(process {Owner.me().pid} "), lock(url):
             pass
@@ -113,5 +113,5 @@ def test_what_cannot_be_a_store_is_one_line(tmp_path: Path) -> None:
         Activations("s3://bucket")
     with pytest.raises(DataError, match="not a store of activations"):
         Activations("memory://nothing.zarr")
-    assert place_of(Path("s3://bucket/a.zarr")).location == "s3://bucket/a.zarr"
+    assert storage_of(Path("s3://bucket/a.zarr")).location == "s3://bucket/a.zarr"
     assert cli.main(["compare", "memory://nothing.zarr"]) == 1

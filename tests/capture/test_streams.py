@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from babelscope.capture import Activations, encode
 from babelscope.capture import streams as streams_module
 from babelscope.capture.job import Job
-from babelscope.capture.jobs import How, encode_job
+from babelscope.capture.jobs import EncodeConfig, encode_job
+from babelscope.capture.replicate import replicate
 from babelscope.capture.streams import run_batches
-from babelscope.capture.twins import twin_of
 from babelscope.corpora import Corpus
 from babelscope.errors import DataError
 from babelscope.models import Batch, Model, Prepared, Side
@@ -78,7 +78,7 @@ def _texts(side: Side, count: int) -> list[list[Prepared]]:
 @pytest.mark.parametrize("modality", ["text", "speech"])
 def test_stored_bits_do_not_depend_on_streams_or_threads(tiny_model: Model, tones: Corpus, modality: Any) -> None:
     job = Job(modality, "xb", 1, 0, 12)
-    how = How(batch_size=2)
+    how = EncodeConfig(batch_size=2)
     first = encode_job(tiny_model, tones, job, how, streams=1)
     for streams, threads in ((2, 1), (5, 2), (None, 3)):
         torch.set_num_threads(threads)
@@ -218,7 +218,7 @@ class _Plain(Side):
 def test_a_twin_shares_weights_and_keeps_what_it_keeps_apart() -> None:
     module = nn.Sequential(_Keeps(), nn.BatchNorm1d(3)).eval()
     side = _Plain(module)
-    twin = twin_of(side)
+    twin = replicate(side)
     assert isinstance(twin, _Plain) and twin.root is not module and twin.parts["first"][0] is twin.root
     assert twin.vocabulary is side.vocabulary
     for one, other in zip(module.parameters(), twin.root.parameters(), strict=True):
@@ -239,7 +239,7 @@ def test_a_twin_shares_weights_and_keeps_what_it_keeps_apart() -> None:
 def test_a_forward_that_was_replaced_goes_along_and_one_that_cannot_has_no_twin() -> None:
     plain = _Keeps()
     plain.forward = functools.partial(lambda module, values: module.linear(values), plain)  # type: ignore[method-assign]
-    twin = twin_of(_Plain(plain))
+    twin = replicate(_Plain(plain))
     hooked: list[int] = []
     assert twin is not None
     twin.root.linear.register_forward_hook(lambda *_: hooked.append(1))  # type: ignore[union-attr]
@@ -247,8 +247,8 @@ def test_a_forward_that_was_replaced_goes_along_and_one_that_cannot_has_no_twin(
     assert hooked == [1]
     closed = _Keeps()
     closed.forward = lambda values: closed.linear(values)  # type: ignore[method-assign]
-    assert twin_of(_Plain(closed)) is None
-    assert twin_of(_Plain(torch.jit.trace(nn.Linear(3, 3), torch.zeros(2, 3)))) is None  # type: ignore[no-untyped-call]
+    assert replicate(_Plain(closed)) is None
+    assert replicate(_Plain(torch.jit.trace(nn.Linear(3, 3), torch.zeros(2, 3)))) is None  # type: ignore[no-untyped-call]
 
 
 def test_a_side_without_a_twin_runs_alone_to_the_same_bits(tiny_model: Model) -> None:
@@ -260,7 +260,7 @@ def test_a_side_without_a_twin_runs_alone_to_the_same_bits(tiny_model: Model) ->
     inner: Any = closed.root.get_submodule("encoder.layer.1")
     before = inner.forward
     inner.forward = lambda *given, **named: before(*given, **named)
-    assert twin_of(closed) is None
+    assert replicate(closed) is None
     for one, other in zip(run_batches(closed, batches, "mean", 3), expected, strict=True):
         assert torch.equal(one, other)
     assert len({name for _, name, _ in closed.seen}) == 1

@@ -1,4 +1,4 @@
-"""A stand-in for the module ``ray``, as far as a crew uses it: actors are objects, calls are done when waited for."""
+"""A stand-in for the module ``ray``, as far as a pool uses it: actors are objects, calls are done when waited for."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ import pytest
 from babelscope.cli import main
 from babelscope.engines import Local, check_engine, open_engine
 from babelscope.engines import ray as module
+from babelscope.engines.environment import Environment
 from babelscope.engines.replica import DescribedSide
-from babelscope.engines.setting import Setting
 from babelscope.errors import UsageError
 from babelscope.models import Model
 from fake_ray import nodes
@@ -36,7 +36,7 @@ def test_the_local_engine_takes_no_option_of_a_cluster(option: dict[str, Any]) -
 def test_the_local_engine_is_this_process(tiny_model: Model) -> None:
     with open_engine() as engine:
         assert isinstance(engine, Local) and engine.has_weights and engine.executor is None
-        assert engine.summon(lambda: tiny_model) is tiny_model
+        assert engine.load_model(lambda: tiny_model) is tiny_model
 
 
 def test_without_ray_the_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,16 +83,16 @@ def test_an_address_where_nobody_answers_is_one_line_at_once(monkeypatch: pytest
 
 # -- what has to be alike
 # --------------------------------------------------------------------------------------------------------------------
-def other(**changes: Any) -> Setting:
-    return dataclasses.replace(Setting.here(), host="node-7", **changes)
+def other(**changes: Any) -> Environment:
+    return dataclasses.replace(Environment.current(), host="node-7", **changes)
 
 
 def test_a_process_like_this_one_is_taken() -> None:
-    Setting.here().check(other(folder="/elsewhere", cache="/another"), "cpu")
+    Environment.current().check(other(folder="/elsewhere", cache="/another"), "cpu")
 
 
 def test_another_version_is_refused_with_the_machine_and_both_versions() -> None:
-    mine = Setting.here()
+    mine = Environment.current()
     theirs = other(versions={**mine.versions, "torch": "1.0"})
     with pytest.raises(
         UsageError, match=rf"^node-7 has torch 1\.0, and {mine.host} has {re.escape(mine.versions['torch'])}: "
@@ -102,14 +102,14 @@ def test_another_version_is_refused_with_the_machine_and_both_versions() -> None
 
 def test_another_processor_is_refused_only_where_processors_compute_the_model() -> None:
     theirs = other(capability="SSE2")
-    Setting.here().check(theirs, "cuda")
+    Environment.current().check(theirs, "cuda")
     with pytest.raises(UsageError, match=r"the processor of node-7 computes with SSE2.*ATEN_CPU_CAPABILITY"):
-        Setting.here().check(theirs, "cpu")
+        Environment.current().check(theirs, "cpu")
 
 
 def test_another_number_of_threads_is_refused() -> None:
     with pytest.raises(UsageError, match=r"node-7 computes with 77 threads .* set OMP_NUM_THREADS"):
-        Setting.here().check(other(torch_threads=77), "any")
+        Environment.current().check(other(torch_threads=77), "any")
 
 
 # -- how a cluster is shared out
@@ -117,7 +117,7 @@ def test_another_number_of_threads_is_refused() -> None:
 def cluster(resources: list[dict[str, float]], replicas: int | None = None, threads: int = 2) -> module.Ray:
     made = module.Ray.__new__(module.Ray)
     made.ray, made.replicas = SimpleNamespace(nodes=nodes(resources)), replicas
-    made.setting = dataclasses.replace(Setting.here(), torch_threads=threads)
+    made.environment = dataclasses.replace(Environment.current(), torch_threads=threads)
     return made
 
 

@@ -17,7 +17,7 @@ import torch
 
 from babelscope import study as module
 from babelscope.engines import open_engine
-from babelscope.engines.crew import Crew
+from babelscope.engines.pool import ActorPool
 from babelscope.study import Study, run
 from conftest import write_manifest
 
@@ -124,9 +124,9 @@ class Murderer:
         self.cluster, self.after, self.replaced = cluster, dict(after), replaced
         self.lost: list[int] = []
         self.handed: dict[str, int] = {}
-        real_run, real_bury = Crew.run, Crew._bury
+        real_run, real_bury = ActorPool.run, ActorPool._drop
 
-        def run(crew: Crew, items: Sequence[Any], hand: Callable[..., Any], name: Callable[..., str]) -> Any:
+        def run(crew: ActorPool, items: Sequence[Any], hand: Callable[..., Any], name: Callable[..., str]) -> Any:
             def handing(actor: Any, item: Any) -> Any:
                 reference, kind = hand(actor, item), type(item).__name__
                 self.handed[kind] = self.handed.get(kind, 0) + 1
@@ -136,13 +136,13 @@ class Murderer:
 
             return real_run(crew, items, handing, name)
 
-        def bury(crew: Crew, member: Any, again: Callable[[Any], None]) -> None:
+        def bury(crew: ActorPool, member: Any, again: Callable[[Any], None]) -> None:
             if member in crew.members:
                 self.lost.append(len(member.handed))
             real_bury(crew, member, again)
 
-        monkeypatch.setattr(Crew, "run", run)
-        monkeypatch.setattr(Crew, "_bury", bury)
+        monkeypatch.setattr(ActorPool, "run", run)
+        monkeypatch.setattr(ActorPool, "_drop", bury)
 
     def _kill(self, actor: Any) -> None:
         from ray._private.state import actors

@@ -1,4 +1,4 @@
-"""From a corpus and a model to a store of activations: block by block, so that a killed run goes on where it was."""
+"""From a corpus and a model to a store of activations: block by block, so that a killed run resumes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from typing import Any
 from babelscope.capture.job import Job
 from babelscope.capture.jobs import (
     BATCH_SIZE,
+    EncodeConfig,
     Encoder,
-    How,
+    HasEncoder,
     Work,
     encode_job,
     kept_of,
@@ -21,20 +22,18 @@ from babelscope.capture.jobs import (
 )
 from babelscope.capture.journal import Journal
 from babelscope.capture.layout import check_store_dtype
-from babelscope.capture.places import tidy
-from babelscope.capture.preparing import Ahead, known_columns
+from babelscope.capture.preparing import Prefetcher, known_columns
+from babelscope.capture.reuse import PreviousStore, SharedSide
+from babelscope.capture.storage import tidy
 from babelscope.capture.store import Activations, Block, Layout, Writer, lock, now, versions
-from babelscope.capture.taking_over import Earlier, Former, take_over
-from babelscope.capture.writing import WriteBehind
+from babelscope.capture.writing import AsyncWriter
 from babelscope.corpora import Corpus
 from babelscope.errors import DataError, UsageError
 from babelscope.models.base import Model
+from babelscope.progress import Progress, silent
 
 #: Sentences that are written together: one file for all points of the model.
 BLOCK = 128
-
-#: Called with what is being done ("speech en"), how many utterances are done, and how many there are.
-Progress = Callable[[str, int, int], None]
 
 
 def encode(
@@ -52,8 +51,8 @@ def encode(
     store_dtype: str = "float32",
     overwrite: bool = False,
     progress: Progress | None = None,
-    engine: Encoder | None = None,
-    earlier: Earlier | None = None,
+    engine: HasEncoder | None = None,
+    earlier: SharedSide | None = None,
 ) -> Activations:
     """Run a model on a corpus and store one vector an utterance at every point.
 
@@ -65,13 +64,13 @@ def encode(
         Complete in the modalities that the model takes: every sentence in every language. Of several recordings the
         first is used.
     path : Path or str
-        The store: a folder, or a URL such as ``s3://bucket/study.zarr``. One of the same contents is taken up where it
-        ends; another is refused unless `overwrite`.
+        The store: a folder, or a URL such as ``s3://bucket/study.zarr``. One of the same contents is resumed; another
+        is refused unless `overwrite`.
     pooling : {"mean", "max", "first", "last"}
         Over the valid positions of an utterance, in float32.
     batch_size : int
         Most utterances in one forward pass. How utterances are batched does not change the numbers (to 1e-5): a run
-        that goes on gives the same bits under the same batch options.
+        that is resumed gives the same bits under the same batch options.
     batch_tokens : int, optional
         Most tokens of a padded batch of texts: utterances x longest. If left out 256, and 1024 on a GPU.
     batch_seconds : float, optional
@@ -91,11 +90,13 @@ def encode(
     overwrite : bool
         Replace a store of other contents.
     progress : callable, optional
-    engine : Encoder, optional
-        Who runs the jobs: this process if left out, or :class:`babelscope.engines.ray.Ray`, to the same bits.
-    earlier : Earlier, optional
-        Another model that was run on this corpus, and its store: what a side gave that is a part of this model too is
-        taken over.
+        Called with what is being done ("speech en"), how many utterances are done, and how many there are.
+    engine : Engine, optional
+        Of :func:`babelscope.engines.open_engine`: where the model runs; this process if left out. Both give the same
+        bits.
+    earlier : SharedSide, optional
+        Another model that was run on this corpus, and its activations: those of a side that this model shares are
+        reused.
 
     Returns
     -------
@@ -110,67 +111,78 @@ def encode(
         If the store holds something else, or an option is wrong.
     """
     check_store_dtype(store_dtype)
-    how = How(pooling, batch_size, batch_tokens, batch_seconds, skip_bad)
+    config = EncodeConfig(pooling, batch_size, batch_tokens, batch_seconds, skip_bad, workers)
     if block < 1:
         raise UsageError(f"block: {block} is not a positive number")
     if not corpus.sentences:
         raise DataError(f"corpus {corpus.name} has no sentence left after its filters: loosen them")
-    layout = _layout(model, corpus, pooling, block, store_dtype, skip_bad)
-    total = len(layout.modalities) * len(layout.languages) * len(layout.sentences)
+    layout = _layout(model, corpus, config, block, store_dtype)
     with lock(path):
         tidy(path)
         writer = Writer(path, layout, overwrite=overwrite)
-        layout = writer.layout
         writer.write_clusters(corpus.clusters)
-        journal = Journal(writer.path, layout)
-        journal.open(afresh=writer.created)
-        skipped = set() if skip_bad else writer.blocks_with_skipped()
-        jobs = open_jobs(
-            layout, lambda *cell: writer.is_done(*cell) and (cell[0], cell[1], cell[2].start) not in skipped
-        )
-        finished, described = total - sum(len(job) for job in jobs), set[int]()
-
-        def describing(column: int) -> Callable[[], None] | None:
-            if column in described:
-                return None
-            described.add(column)
-            columns = known_columns(corpus, layout.languages[column], layout.sentences)
-            return partial(writer.write_language, column, columns)
-
-        def told(job: Job, is_done: bool) -> None:
-            nonlocal finished
-            finished += len(job) if is_done else 0
-            if progress:
-                progress(str(job), finished, total)
-
-        if earlier is not None:
-            jobs = [job for job in jobs if not _taken_over(take_over(earlier, model, layout, job), writer, job, told)]
-        former = Former.of(path, layout, corpus)
-        if former is None:
-            writer.place.forget()
-        else:
-            names = {modality: [point.name for point in side.points] for modality, side in model.sides.items()}
-            changed = [
-                job
-                for job in jobs
-                if not _taken_over(former.take_over(layout, job, names[job.modality]), writer, job, told)
-            ]
-            if progress and jobs:
-                progress(_what_changed(jobs, changed), finished, total)
-            jobs = changed
-        (engine or Here()).encode(Work(model, corpus, jobs, how, writer, workers, describing, told))
-        for column in range(len(layout.languages)):  # of which no block is open, but texts were removed
-            if column not in described and not writer.is_described(column) and (write := describing(column)):
-                write()
+        _fill(writer, model, corpus, config, progress or silent, engine.encoder if engine else None, earlier)
         writer.finish()
         Journal.clear(writer.path)
-        writer.place.forget()
+        writer.storage.drop_previous()
     stored = Activations(path)
     if not stored.sentences:
         raise DataError(
             f"corpus {corpus.name}: every sentence was skipped; the first reason: {stored.skipped[0].reason}"
         )
     return stored
+
+
+def _fill(
+    writer: Writer,
+    model: Model,
+    corpus: Corpus,
+    config: EncodeConfig,
+    progress: Progress,
+    encoder: Encoder | None,
+    earlier: SharedSide | None,
+) -> None:
+    """Write all blocks that are not in the store yet: those that another store holds, then those to be computed."""
+    layout = writer.layout
+    Journal(writer.path, layout).open(afresh=writer.created)
+    skipped = set() if config.skip_bad else writer.blocks_with_skipped()
+    jobs = open_jobs(layout, lambda *cell: writer.is_done(*cell) and (cell[0], cell[1], cell[2].start) not in skipped)
+    total = len(layout.modalities) * len(layout.languages) * len(layout.sentences)
+    finished, described = total - sum(len(job) for job in jobs), set[int]()
+
+    def describe(column: int) -> Callable[[], None] | None:
+        if column in described:
+            return None
+        described.add(column)
+        columns = known_columns(corpus, layout.languages[column], layout.sentences)
+        return partial(writer.write_language, column, columns)
+
+    def report(job: Job, is_done: bool) -> None:
+        nonlocal finished
+        finished += len(job) if is_done else 0
+        progress(str(job), finished, total)
+
+    def reused(job: Job, block: Block | None) -> bool:
+        if block is not None:
+            writer.write_block(job.modality, job.column, job.rows, block)
+            report(job, True)
+        return block is not None
+
+    if earlier is not None:
+        jobs = [job for job in jobs if not reused(job, earlier.block(model, layout, job))]
+    previous = PreviousStore.of(writer.path, layout, corpus)
+    if previous is None:
+        writer.storage.drop_previous()
+    else:
+        names = {modality: [point.name for point in side.points] for modality, side in model.sides.items()}
+        changed = [job for job in jobs if not reused(job, previous.block(layout, job, names[job.modality]))]
+        if jobs:
+            progress(_what_changed(jobs, changed), finished, total)
+        jobs = changed
+    (encoder or LocalEncoder()).encode(Work(model, corpus, jobs, config, writer, describe, report))
+    for column in range(len(layout.languages)):  # of which no block is open, but texts were removed
+        if column not in described and not writer.is_described(column) and (write := describe(column)):
+            write()
 
 
 def _what_changed(jobs: Sequence[Job], changed: Sequence[Job]) -> str:
@@ -181,29 +193,21 @@ def _what_changed(jobs: Sequence[Job], changed: Sequence[Job]) -> str:
     return f"what changed: {anew} ({len(jobs) - len(changed)} of {len(jobs)} blocks are reused)"
 
 
-def _taken_over(block: Block | None, writer: Writer, job: Job, told: Callable[[Job, bool], None]) -> bool:
-    """Write a block that another store has; tell whether it has it."""
-    if block is None:
-        return False
-    writer.write_block(job.modality, job.column, job.part, block)
-    told(job, True)
-    return True
-
-
-class Here:
-    """The engine of this process: recordings are prepared ahead of the model, and blocks written behind it."""
+class LocalEncoder:
+    """Runs jobs in this process: recordings are prepared ahead of the model, and blocks written behind it."""
 
     def encode(self, work: Work) -> None:
         """Run and write all jobs, in their order."""
         journal = Journal(work.writer.path, work.writer.layout)
-        with Ahead(work.model, work.corpus, work.jobs, work.workers) as ahead, WriteBehind() as behind:
+        prefetcher = Prefetcher(work.model, work.corpus, work.jobs, work.config.workers)
+        with prefetcher, AsyncWriter() as writes:
             for job in work.jobs:
-                work.told(job, False)
+                work.report(job, False)
                 kept = kept_of(journal, work.model, job)
-                encoded = encode_job(work.model, work.corpus, job, work.how, ahead.take(job), kept=kept)
-                block = partial(work.writer.write_block, job.modality, job.column, job.part, encoded)
-                behind.put(partial(_in_turn, work.describing(job.column), block, kept.discard))
-                work.told(job, True)
+                encoded = encode_job(work.model, work.corpus, job, work.config, prefetcher.take(job), kept=kept)
+                block = partial(work.writer.write_block, job.modality, job.column, job.rows, encoded)
+                writes.put(partial(_in_turn, work.describe(job.column), block, kept.discard))
+                work.report(job, True)
 
 
 def _in_turn(*writes: Callable[[], None] | None) -> None:
@@ -232,7 +236,7 @@ def _dropped(corpus: Corpus) -> dict[str, int]:
     return {str(name): int(count) for name, count in zip(whole["filter"], whole["sentences"], strict=True)}
 
 
-def _layout(model: Model, corpus: Corpus, pooling: str, block: int, store_dtype: str, skip_bad: bool = False) -> Layout:
+def _layout(model: Model, corpus: Corpus, config: EncodeConfig, block: int, store_dtype: str) -> Layout:
     points = _in_order(model)
     weights = [vars(file) for file in model.weights]
     identity = {
@@ -240,8 +244,8 @@ def _layout(model: Model, corpus: Corpus, pooling: str, block: int, store_dtype:
         "weights": [file.sha256 for file in model.weights],
         "model options": dict(model.options),
         "points": sorted(point["name"] for point in points),
-        "pooling": pooling,
-        "corpus": corpus.fingerprint(skip_bad=skip_bad),
+        "pooling": config.pooling,
+        "corpus": corpus.fingerprint(skip_bad=config.skip_bad),
         "languages": list(corpus.languages),
         "sentences": hashlib.sha256("\0".join(corpus.sentences).encode()).hexdigest(),
         "block": block,
@@ -281,7 +285,7 @@ def _layout(model: Model, corpus: Corpus, pooling: str, block: int, store_dtype:
             "left_out": list(corpus.left_out),
             "dropped": _dropped(corpus),
         },
-        "pooling": pooling,
+        "pooling": config.pooling,
         "store_dtype": store_dtype,
         "batch_size_independent_to": 1e-5,
         "created": now(),

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from babelscope.capture.places import LOCK_KEY, PARTIAL, Place
+from babelscope.capture.storage import LOCK_KEY, PARTIAL, Storage
 
 #: The key of the inventory, beside the arrays.
 INVENTORY = "inventory.json"
@@ -41,15 +41,15 @@ class Inventory:
     block : int
         Sentences a block.
     files : mapping of key to str
-        As :meth:`~babelscope.capture.places.Place.fingerprints`; the CRC-32 of the root's ``zarr.json`` is of all but
-        the time when the store was made. Earlier versions included that time: their inventories are read as such.
+        As :meth:`~babelscope.capture.storage.Storage.fingerprints`; the CRC-32 of the root's ``zarr.json`` is of all
+        but the time when the store was made. Earlier versions included that time: their inventories are read as such.
     """
 
     identity: str
     block: int
     files: Mapping[str, str]
 
-    def differing(self, place: Place) -> Iterator[tuple[str, str]]:
+    def differing(self, place: Storage) -> Iterator[tuple[str, str]]:
         """Yield the keys that are not as they were, and what is wrong with each."""
         now = place.fingerprints()
         if self.files.get(_ROOT, "").endswith(_UNDATED):
@@ -67,7 +67,7 @@ def digest_of_identity(identity: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()
 
 
-def read_inventory(place: Place) -> Inventory | None:
+def read_inventory(place: Storage) -> Inventory | None:
     """Return a store's inventory; None if it has none, or one that is damaged."""
     try:
         content = json.loads(place.read(INVENTORY) or b"")
@@ -78,7 +78,7 @@ def read_inventory(place: Place) -> Inventory | None:
         return None
 
 
-def write_inventory(place: Place, identity: Mapping[str, Any], block: int) -> None:
+def write_inventory(place: Storage, identity: Mapping[str, Any], block: int) -> None:
     """Write the inventory of a complete store, last of all."""
     files = {
         key: value
@@ -89,7 +89,7 @@ def write_inventory(place: Place, identity: Mapping[str, Any], block: int) -> No
     place.write(INVENTORY, json.dumps(content | {"crc32": _crc(content)}, indent=0).encode())
 
 
-def _undated(fingerprints: Mapping[str, str], place: Place) -> dict[str, str]:
+def _undated(fingerprints: Mapping[str, str], place: Storage) -> dict[str, str]:
     """Return fingerprints with that of the root's description without the time in it, where it has a checksum."""
     size, _, checksum = fingerprints.get(_ROOT, "").partition(" ")
     if not checksum:

@@ -28,7 +28,7 @@ class Job:
     stop: int
 
     @property
-    def part(self) -> slice:
+    def rows(self) -> slice:
         """The sentences as a slice."""
         return slice(self.start, self.stop)
 

@@ -1,7 +1,7 @@
 """Encoding cut into jobs that any engine can run, in any order, in any process, to the same bits.
 
 A job is one block of sentences in one modality of one language: what the store writes at once. Its numbers depend on
-the model, the corpus, the job and :class:`How` alone: utterances of two jobs are never in one batch.
+the model, the corpus, the job and :class:`EncodeConfig` alone: utterances of two jobs are never in one batch.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ SKIP_HINT = "--skip-bad leaves such sentences out"
 
 
 @dataclass(frozen=True)
-class How:
-    """How jobs are run.
+class EncodeConfig:
+    """Settings of encoding: how jobs are run.
 
     Attributes
     ----------
@@ -56,6 +56,8 @@ class How:
         :data:`GPU_BATCH_SECONDS` if left out.
     skip_bad : bool
         Skip sentences that cannot be encoded, with the reason, instead of raising it.
+    workers : int, optional
+        How many prepare recordings ahead of the model (:class:`babelscope.capture.preparing.Prefetcher`).
 
     Raises
     ------
@@ -68,6 +70,7 @@ class How:
     batch_tokens: int | None = None
     batch_seconds: float | None = None
     skip_bad: bool = False
+    workers: int | None = None
 
     def __post_init__(self) -> None:
         pooling_named(self.pooling)
@@ -111,7 +114,7 @@ def open_jobs(layout: Layout, is_done: Callable[[Modality, int, slice], bool]) -
 
 @dataclass(frozen=True)
 class Work:
-    """What an engine is given to do: jobs, all that they need, and whom to tell.
+    """What an engine is given to do: jobs, all that they need, and what to call on progress.
 
     Attributes
     ----------
@@ -119,30 +122,27 @@ class Work:
     corpus : Corpus
     jobs : sequence of Job
         In the order in which they are best begun.
-    how : How
+    config : EncodeConfig
     writer : Writer
         Of the store, which is locked for this process. Other processes may open the same store and write blocks of it.
-    workers : int or None
-        How many prepare recordings ahead of a model.
-    describing : callable
+    describe : callable
         Takes a language's column, gives the write of what is known of it beforehand, to be done before any of its
         blocks; None if it was given before.
-    told : callable
-        To be called with a job and False when it is begun, True when it is done or waits only to be written.
+    report : callable
+        To be called with a job and False when it begins, True once it is computed.
     """
 
     model: Model
     corpus: Corpus
     jobs: Sequence[Job]
-    how: How
+    config: EncodeConfig
     writer: Writer
-    workers: int | None
-    describing: Callable[[int], Callable[[], None] | None]
-    told: Callable[[Job, bool], None]
+    describe: Callable[[int], Callable[[], None] | None]
+    report: Callable[[Job, bool], None]
 
 
 class Encoder(Protocol):
-    """An engine, as encoding needs it."""
+    """Runs jobs."""
 
     def encode(self, work: Work) -> None:
         """Run and write all jobs, in any order; when it returns, all of them are in the store.
@@ -152,6 +152,14 @@ class Encoder(Protocol):
         BabelscopeError
             What a job raised; what was written before is kept.
         """
+
+
+class HasEncoder(Protocol):
+    """An engine, as far as encoding needs it."""
+
+    @property
+    def encoder(self) -> Encoder | None:
+        """What runs jobs; None: the process that asks."""
 
 
 def kept_of(journal: Journal, model: Model, job: Job) -> KeptBatches:
@@ -165,7 +173,7 @@ def encode_job(
     model: Model,
     corpus: Corpus,
     job: Job,
-    how: How,
+    config: EncodeConfig,
     prepared: Sequence[Utterance | DataError] | None = None,
     streams: int | None = None,
     kept: KeptBatches | None = None,
@@ -177,9 +185,10 @@ def encode_job(
     model : Model
     corpus : Corpus
     job : Job
-    how : How
+    config : EncodeConfig
     prepared : sequence of Utterance or DataError, optional
-        What :meth:`babelscope.capture.preparing.Ahead.take` gives; prepared here and now if left out, to the same bits.
+        What :meth:`babelscope.capture.preparing.Prefetcher.take` gives; prepared here and now if left out, to the same
+        bits.
     streams : int, optional
         How many batches run at once on the processor, as for :func:`babelscope.capture.streams.run_batches`: as many as
         torch has threads if left out. It does not change the numbers.
@@ -196,10 +205,10 @@ def encode_job(
     ------
     DataError
         If a text or recording is missing or broken, or gives an activation that is not finite, unless
-        ``how.skip_bad``: then its row is skipped, with the reason.
+        ``config.skip_bad``: then its row is skipped, with the reason.
     """
     modality, language = job.modality, job.language
-    sentences = corpus.sentences[job.part]
+    sentences = corpus.sentences[job.rows]
     side = model.sides[modality].for_language(language)
     taken = list(prepare_job(model, corpus, job) if prepared is None else prepared)
     good: list[tuple[int, Utterance]] = []
@@ -208,13 +217,13 @@ def encode_job(
         refused = one if isinstance(one, DataError) else _too_short(side, job, sentences[row], one)
         if refused is None and not isinstance(one, DataError):
             good.append((row, one))
-        elif how.skip_bad:
+        elif config.skip_bad:
             skipped[row] = str(refused)
         elif refused is not None:
             raise _hinting(refused)
     items = [one.prepared for _, one in good]
     rows = [row for row, _ in good]
-    found = _run(side, items, how, streams, KeptBatches(None, "") if kept is None else kept, rows)
+    found = _run(side, items, config, streams, KeptBatches(None, "") if kept is None else kept, rows)
     vectors = {point.name: np.full((len(sentences), point.width), np.nan, dtype=np.float32) for point in side.points}
     for name, values in found.items():
         vectors[name][rows] = values
@@ -224,7 +233,7 @@ def encode_job(
                 f"sentence {sentences[rows[row]]!r}, {modality} in {language!r}: the activation at {name} is not "
                 f"finite, its first ({len(bad)} of {len(rows)} sentences there): {_remedy_of_range(side)}"
             )
-            if not how.skip_bad:
+            if not config.skip_bad:
                 raise _hinting(DataError(reason))
             skipped.setdefault(rows[row], reason)
     for values in vectors.values():
@@ -271,7 +280,12 @@ def _hinting(error: DataError) -> DataError:
 
 
 def _run(
-    side: Side, items: Sequence[Prepared], how: How, streams: int | None, kept: KeptBatches, rows: Sequence[int]
+    side: Side,
+    items: Sequence[Prepared],
+    config: EncodeConfig,
+    streams: int | None,
+    kept: KeptBatches,
+    rows: Sequence[int],
 ) -> dict[str, NDArray[np.float32]]:
     """Run utterances in batches of like length; one array a point, its rows in the order of `items`.
 
@@ -279,7 +293,7 @@ def _run(
     """
     if not items:
         return {}
-    batches = how.batches(side, [item.length for item in items])
+    batches = config.batches(side, [item.length for item in items])
     together = np.empty((len(items), sum(point.width for point in side.points)), dtype=np.float32)
     left: list[list[int]] = []
     for batch in batches:
@@ -295,7 +309,7 @@ def _run(
     if left:
         listed = [[items[index] for index in batch] for batch in left]
         weights = [_weight(side, [items[index].length for index in batch]) for batch in left]
-        parts = run_batches(side, listed, how.pooling, streams, keep if kept.keeps else None, weights)
+        parts = run_batches(side, listed, config.pooling, streams, keep if kept.keeps else None, weights)
         # What was caught on a GPU is brought to the host at once, but for what is kept meanwhile in a long block.
         together[[index for batch in left for index in batch]] = torch.cat(parts).cpu().numpy()
     edges = np.cumsum([0, *(point.width for point in side.points)])

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from babelscope.cache import naming_the_disk
-from babelscope.capture.places import LOCK_KEY, Bucket, Folder, place_of
+from babelscope.capture.storage import LOCK_KEY, Bucket, Folder, storage_of
 from babelscope.errors import DataError
 
 #: Seconds between two signs of life.
@@ -127,7 +127,7 @@ def lock(path: Path | str) -> Iterator[None]:
     DataError
         If a living owner holds it; the line names it. The lock of a dead one is taken over.
     """
-    place = place_of(path)
+    place = storage_of(path)
     if isinstance(place, Bucket):
         with _bucket_lock(place):
             yield

@@ -25,10 +25,10 @@ from babelscope.audio import SAMPLE_RATE
 from babelscope.capture.hooks import Capture
 from babelscope.capture.layout import now, versions
 from babelscope.capture.locking import lock
-from babelscope.capture.places import place_of, tidy
 from babelscope.capture.pooling import Spans
 from babelscope.capture.positions import INDEX, SCHEMA, Positions, key_of_utterance, listed, parsed_index
 from babelscope.capture.preparing import prepare, recording_of, text_of
+from babelscope.capture.storage import storage_of, tidy
 from babelscope.capture.streams import MOST_STREAMS, on_the_processor, sides_beside
 from babelscope.capture.threads import SingleThreads, one_blas_thread
 from babelscope.corpora import Corpus
@@ -276,7 +276,7 @@ def encode_positions(
         notice(line)
     corpus = choose_sentences(corpus, n, seed, chosen.model.modalities)
     index = _index(chosen.model, corpus, dtype)
-    place = place_of(path)
+    place = storage_of(path)
     with lock(path):
         tidy(path)
         _open(path, index, overwrite)
@@ -445,7 +445,7 @@ def _index(model: Model, corpus: Corpus, dtype: str) -> dict[str, Any]:
 
 def _open(path: Path | str, index: Mapping[str, Any], overwrite: bool) -> None:
     """Make the store, unless one of the same identity is there."""
-    place = place_of(path)
+    place = storage_of(path)
     if (content := place.read(INDEX)) is not None:
         there = parsed_index(path, content)
         wanted = index["identity"]

@@ -23,7 +23,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from babelscope.capture.places import LOCK_KEY, Folder, Place, is_url, place_of
+from babelscope.capture.storage import LOCK_KEY, Folder, Storage, is_url, storage_of
 from babelscope.capture.store import Skipped
 from babelscope.errors import BabelscopeError, DataError, UsageError, did_you_mean
 from babelscope.stages import MODALITIES, Modality
@@ -52,7 +52,7 @@ def parsed_index(path: Path | str, content: bytes) -> dict[str, Any]:
     return index
 
 
-def listed(place: Place) -> set[str]:
+def listed(place: Storage) -> set[str]:
     """Return the keys of all utterances that are there, skipped ones included."""
     return {key for key in place.keys() if key not in (INDEX, LOCK_KEY)}  # noqa: SIM118
 
@@ -137,9 +137,9 @@ class Positions:
     """
 
     def __init__(self, path: Path | str) -> None:
-        self.place = place_of(path)
-        self.path = self.place.location
-        content = self.place.read(INDEX)
+        self.storage = storage_of(path)
+        self.path = self.storage.location
+        content = self.storage.read(INDEX)
         if content is None:
             raise DataError(f"{self.path} is not a store of positions (no {INDEX}): run a study with [tokens] first")
         index = parsed_index(self.path, content)
@@ -170,11 +170,11 @@ class Positions:
     def skipped(self) -> tuple[Skipped, ...]:
         """What could not be encoded, and why."""
         lines: list[Skipped] = []
-        for key in sorted(listed(self.place)):
+        for key in sorted(listed(self.storage)):
             if not key.endswith(".skipped"):
                 continue
             modality, language, name = key.split("/")
-            reason = json.loads(self.place.read(key) or b"{}").get("reason", "")
+            reason = json.loads(self.storage.read(key) or b"{}").get("reason", "")
             lines.append(Skipped(self.sentences[int(name.partition(".")[0])], language, modality, reason))
         return tuple(lines)
 
@@ -182,11 +182,11 @@ class Positions:
     def complete(self) -> bool:
         """Whether every utterance is there, or known to be skipped."""
         expected = len(self.modalities) * len(self.languages) * len(self.sentences)
-        return len({key.removesuffix(".skipped") for key in listed(self.place)}) == expected
+        return len({key.removesuffix(".skipped") for key in listed(self.storage)}) == expected
 
     def has(self, modality: str, language: str, sentence: str) -> bool:
         """Whether an utterance was encoded."""
-        return self.place.exists(self._key(modality, language, sentence))
+        return self.storage.exists(self._key(modality, language, sentence))
 
     def utterance(self, modality: str, language: str, sentence: str) -> Utterance:
         """Return what is known of one utterance.
@@ -360,11 +360,11 @@ class Positions:
         return self._heads[key]
 
     def _bytes(self, key: str, start: int, count: int) -> bytes:
-        if isinstance(self.place, Folder):
-            with (self.place.location / key).open("rb") as handle:
+        if isinstance(self.storage, Folder):
+            with (self.storage.location / key).open("rb") as handle:
                 handle.seek(start)
                 return handle.read(count)
-        content = self.place.read(key)
+        content = self.storage.read(key)
         if content is None:
             raise FileNotFoundError(key)
         return content[start : start + count]

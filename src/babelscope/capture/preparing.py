@@ -126,7 +126,7 @@ def prepare_job(model: Model, corpus: Corpus, job: Job) -> list[Utterance | Data
     side = model.sides[job.modality].for_language(job.language)
     found: list[Utterance | DataError] = []
     with one_thread(), one_blas_thread():
-        for sentence in corpus.sentences[job.part]:
+        for sentence in corpus.sentences[job.rows]:
             try:
                 item = _item(corpus, job.modality, sentence, job.language)
                 found.append(prepare(side, item, sentence, job.language))
@@ -139,7 +139,7 @@ def _item(corpus: Corpus, modality: Modality, sentence: str, language: str) -> s
     return text_of(corpus, sentence, language) if modality == "text" else recording_of(corpus, sentence, language)
 
 
-class Ahead:
+class Prefetcher:
     """Prepares the recordings of jobs in their order, in workers, for as long as the ``with`` block lasts.
 
     Parameters
@@ -170,7 +170,7 @@ class Ahead:
         if side is not None and self.workers:
             self._executor = _executor(side, sorted({job.language for job in jobs}), self.workers)
 
-    def __enter__(self) -> Ahead:
+    def __enter__(self) -> Prefetcher:
         self._blas.enter_context(one_blas_thread())
         return self
 
@@ -194,7 +194,7 @@ class Ahead:
         if self._executor is None or job.modality == "text":
             return prepare_job(self.model, self.corpus, job)
         found: list[Utterance | DataError] = []
-        for sentence in self.corpus.sentences[job.part]:
+        for sentence in self.corpus.sentences[job.rows]:
             self._fill()
             expected = (job.language, sentence)
             language, taken, future = self._given.popleft()
@@ -214,7 +214,7 @@ class Ahead:
 
     def _recordings(self, jobs: Sequence[Job]) -> Iterator[tuple[str, str]]:
         for job in jobs:
-            for sentence in self.corpus.sentences[job.part]:
+            for sentence in self.corpus.sentences[job.rows]:
                 yield job.language, sentence
 
     def _fill(self) -> None:

@@ -10,13 +10,13 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from babelscope.capture.places import is_url, place_of
+from babelscope.capture.storage import is_url, storage_of
 from babelscope.capture.store import Activations
 from babelscope.corpora import Corpus
 
 if TYPE_CHECKING:
-    from babelscope.capture.encoding import Progress
     from babelscope.models.base import Model
+    from babelscope.progress import Progress
 
 #: Fewest sentences of a language with a second recording: below, there is no ceiling.
 FEWEST = 20
@@ -96,6 +96,6 @@ def open_second(activations: Activations) -> dict[str, Activations]:
     found: dict[str, Activations] = {}
     for language in activations.languages:
         place = place_of_language(activations.path, language)
-        if place_of(place).exists("zarr.json") and (own := Activations(place)).complete:
+        if storage_of(place).exists("zarr.json") and (own := Activations(place)).complete:
             found[language] = own
     return found

@@ -42,7 +42,7 @@ from babelscope.capture.layout import (
     versions,
 )
 from babelscope.capture.locking import lock
-from babelscope.capture.places import LOCK_KEY, place_of
+from babelscope.capture.storage import LOCK_KEY, storage_of
 from babelscope.errors import BabelscopeError, DataError, UsageError, did_you_mean
 from babelscope.stages import MODALITIES, Modality, Stage
 
@@ -110,10 +110,10 @@ class Activations:
 
     def __init__(self, path: Path | str) -> None:
         self._chosen: frozenset[str] | None = None
-        self.place = place_of(path)
-        self.path, self.name = self.place.location, self.place.name
-        with self.place.naming():
-            if not self.place.exists("zarr.json"):
+        self.storage = storage_of(path)
+        self.path, self.name = self.storage.location, self.storage.name
+        with self.storage.naming():
+            if not self.storage.exists("zarr.json"):
                 raise DataError(
                     f"{self.path} is not a store of activations (no zarr.json): run 'babelscope encode' first"
                 )
@@ -129,7 +129,7 @@ class Activations:
         self._held: dict[tuple[str, str, str], NDArray[np.float32]] = {}
 
     def _open(self) -> None:
-        self.dataset = xr.open_zarr(self.place.store(), consolidated=True, chunks=None)
+        self.dataset = xr.open_zarr(self.storage.store(), consolidated=True, chunks=None)
         self.schema = int(self.dataset.attrs.get("schema", 0))
         if self.schema not in READABLE or "activation" not in self.dataset:
             raise DataError(f"{self.path} is not a store of activations of schema {SCHEMA}: encode again")
@@ -144,7 +144,7 @@ class Activations:
     def _damaged_labels(self) -> list[str]:
         """Return the coordinates that are not as they were written."""
         try:
-            group = zarr.open_group(self.place.store(), mode="r")
+            group = zarr.open_group(self.storage.store(), mode="r")
             digests = json.loads(str(group.attrs.get("labels", "{}")))
             there = set(group.array_keys()) & set(LABELS)
         except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError):
@@ -197,13 +197,13 @@ class Activations:
         """Which blocks are there: shape (modalities, languages, blocks). Read once."""
         blocks = -(-len(self._all_sentences) // self.block)
         found = np.zeros((len(self.modalities), len(self._all_languages), blocks), dtype=bool)
-        with self.place.naming():
+        with self.storage.naming():
             if self.schema == 1:
                 marks = np.asarray(self.dataset["done"].values) == 1
                 for number in range(blocks):
                     found[:, :, number] = marks[:, :, number * self.block : (number + 1) * self.block].all(axis=2)
                 return found
-            for key in self.place.keys("activation"):
+            for key in self.storage.keys("activation"):
                 if shard := _SHARD.fullmatch(key):
                     found[tuple(int(place) for place in shard.groups())] = True
         return found
@@ -211,7 +211,7 @@ class Activations:
     @cached_property
     def _activation(self) -> Any:
         """The Zarr array itself: reading a row of it is ten times as quick as a labelled selection."""
-        return zarr.open_group(self.place.store(), mode="r")["activation"]
+        return zarr.open_group(self.storage.store(), mode="r")["activation"]
 
     def _strings(self, name: str) -> list[str]:
         return [str(value) for value in self.dataset[name].values]
@@ -220,7 +220,7 @@ class Activations:
     def _naming(self, what: str) -> Iterator[None]:
         """Turn what is complained of while `what` is read into one line with the remedy."""
         try:
-            with self.place.naming():
+            with self.storage.naming():
                 yield
         except BabelscopeError:
             raise
@@ -254,9 +254,9 @@ class Activations:
         if "skipped" not in self.dataset:
             return ()
         with self._naming("skipped"):
-            array: Any = zarr.open_group(self.place.store(), mode="r")["skipped"]
+            array: Any = zarr.open_group(self.storage.store(), mode="r")["skipped"]
             # Nothing is there of a block without any: what is there is listed, not asked for block by block.
-            for key in sorted(self.place.keys("skipped")):
+            for key in sorted(self.storage.keys("skipped")):
                 if not (chunk := _MARKS.fullmatch(key)):
                     continue
                 modality, language, number = (int(place) for place in chunk.groups())
@@ -481,7 +481,7 @@ class Activations:
         row, column = self.modalities.index(modality), self._all_languages.index(language)
         place = [self._row(point, modality) for point in points]
         with self._naming(f"{modality} in {language!r}"):
-            arrays = dict(zarr.open_group(self.place.store(), mode="r").arrays())
+            arrays = dict(zarr.open_group(self.storage.store(), mode="r").arrays())
             vectors = {
                 point: np.asarray(arrays["activation"][row, at, column, part, :width], dtype=np.float32)
                 for point, (at, width, _, _) in zip(points, place, strict=True)
@@ -587,14 +587,14 @@ class Writer:
     """
 
     def __init__(self, path: Path | str, layout: Layout, *, overwrite: bool = False) -> None:
-        self.place, self.layout = place_of(path), layout
-        self.path = self.place.location
+        self.storage, self.layout = storage_of(path), layout
+        self.path = self.storage.location
         self._restore()
         if self._stands() and not self._resumable(overwrite):
-            self.place.set_aside()
-        self.created = not self.place.exists("zarr.json")
+            self.storage.set_aside()
+        self.created = not self.storage.exists("zarr.json")
         if self.created:
-            self.place.create(contents_of(layout))
+            self.storage.create(contents_of(layout))
         held = Activations(path)
         self.layout = dataclasses.replace(layout, block=held.block)
         self._earlier = held.schema != SCHEMA
@@ -603,18 +603,18 @@ class Writer:
         # A store that another version began may have them in another order.
         self._points = {str(name): row for row, name in enumerate(held.dataset["point"].values)}
         self._arrays: dict[str, Any] = {}
-        self._whole = self.place.exists(INVENTORY)
+        self._whole = self.storage.exists(INVENTORY)
 
     def _restore(self) -> None:
         """Write anew what :func:`~babelscope.capture.verify.verify` removed of the description of the same store."""
-        root = self.place.read("zarr.json")
+        root = self.storage.read("zarr.json")
         if root is None:
-            kept = read_inventory(self.place)
+            kept = read_inventory(self.storage)
             if kept is None or kept.identity != digest_of_identity(self.layout.identity):
                 return
             root = contents_of(dataclasses.replace(self.layout, block=kept.block))["zarr.json"]
-            self.place.write("zarr.json", root)
-            self.place.delete(INVENTORY)
+            self.storage.write("zarr.json", root)
+            self.storage.delete(INVENTORY)
         try:
             described = json.loads(root)
             arrays: dict[str, Any] = described["consolidated_metadata"]["metadata"]
@@ -622,35 +622,35 @@ class Writer:
         except (ValueError, KeyError, TypeError):
             return
         for name in arrays:
-            if not self.place.exists(f"{name}/zarr.json"):
-                self.place.write(f"{name}/zarr.json", json.dumps(arrays[name]).encode())
-        missing = [key for name in LABELS if name in arrays and not self.place.exists(key := f"{name}/c/0")]
+            if not self.storage.exists(f"{name}/zarr.json"):
+                self.storage.write(f"{name}/zarr.json", json.dumps(arrays[name]).encode())
+        missing = [key for name in LABELS if name in arrays and not self.storage.exists(key := f"{name}/c/0")]
         if missing and digest_of_identity(identity) == digest_of_identity(self.layout.identity):
             contents = contents_of(self.layout)
             for key in missing:
                 if key in contents:  # nothing is written of labels that are all empty
-                    self.place.write(key, contents[key])
+                    self.storage.write(key, contents[key])
 
     def finish(self) -> None:
         """Write the inventory of a store that is complete and has none."""
         held = Activations(self.path)  # other processes may have written to it
-        if held.inventoried and held.complete and not self.place.exists(INVENTORY):
-            write_inventory(self.place, held.identity, held.block)
+        if held.inventoried and held.complete and not self.storage.exists(INVENTORY):
+            write_inventory(self.storage, held.identity, held.block)
 
     def _change(self) -> None:
         """Remove the inventory before anything is changed."""
         if self._whole:
-            self.place.delete(INVENTORY)
+            self.storage.delete(INVENTORY)
             self._whole = False
 
     def _stands(self) -> bool:
         """Whether there is something at the place, which must then be a store."""
-        if self.place.exists("zarr.json"):
+        if self.storage.exists("zarr.json"):
             return True
         foreign = isinstance(self.path, Path) and self.path.exists() and not self.path.is_dir()
         # On an object store a removal that was stopped leaves some of a store's own.
         own = {LOCK_KEY} if isinstance(self.path, Path) else {LOCK_KEY, INVENTORY, *CONTENTS}
-        if foreign or any(key.partition("/")[0] not in own for key in self.place.keys()):  # noqa: SIM118
+        if foreign or any(key.partition("/")[0] not in own for key in self.storage.keys()):  # noqa: SIM118
             raise DataError(f"{self.path} exists and is not a store of activations: choose another output")
         return False
 
@@ -683,12 +683,12 @@ class Writer:
 
     def is_described(self, language: int) -> bool:
         """Whether :meth:`write_language` was done."""
-        return self._earlier or self.place.exists(key_of("text", language, 0))
+        return self._earlier or self.storage.exists(key_of("text", language, 0))
 
     def write_language(self, language: int, columns: Mapping[str, Sequence[str]]) -> None:
         """Write what is known of a language's sentences beforehand: text, recording, reader, content."""
         self._change()
-        with self.place.naming():
+        with self.storage.naming():
             for name in sorted(columns, key=lambda name: name == "text"):  # the text last: it says that all are there
                 if self._has(name):
                     self._array(name)[language, :] = np.array(columns[name], dtype=object)
@@ -705,15 +705,15 @@ class Writer:
         wanted = np.array([clusters.get(sentence, "") for sentence in self.layout.sentences], dtype=object)
         if self._earlier:
             return
-        with self.place.naming():
+        with self.storage.naming():
             if not self._has("cluster"):
                 if not clusters:
                     return
                 self._change()
-                group = zarr.open_group(self.place.store(read_only=False), mode="r+", use_consolidated=False)
+                group = zarr.open_group(self.storage.store(read_only=False), mode="r+", use_consolidated=False)
                 made = cluster_array(len(wanted))
                 group.create_array("cluster", chunk_key_encoding=CHUNK_KEYS, overwrite=True, **made)
-                consolidate(self.place.store(read_only=False))
+                consolidate(self.storage.store(read_only=False))
                 self._arrays = {}
             if self._array("cluster")[:].tolist() != wanted.tolist():
                 self._change()
@@ -739,7 +739,7 @@ class Writer:
         row = self._modalities.index(modality)
         made = padded(self.layout, modality, self._points, part, block)
         self._change()
-        with self.place.naming():
+        with self.storage.naming():
             for name in made.keys() - {"activation"}:
                 self._array(name)[row, :, language, part] = made[name]
             self._array("tokens" if modality == "text" else "seconds")[language, part] = np.array(block.amounts)
@@ -765,14 +765,14 @@ class Writer:
     def _write_skipped(self, modality: int, language: int, part: slice, block: Block) -> None:
         """Write why rows were skipped; nothing where none was, unless an earlier run skipped some."""
         key = key_of("skipped", modality, language, part.start // self.layout.block)
-        if block.skipped or (not self._earlier and self.place.exists(key)):
+        if block.skipped or (not self._earlier and self.storage.exists(key)):
             reasons = [block.skipped.get(row, "") for row in range(part.stop - part.start)]
             self._array("skipped")[modality, language, part] = np.array(reasons, dtype=object)
 
     def _has(self, name: str) -> bool:
         """Whether the store has an array: one that an earlier version began lacks what came later."""
         if not self._arrays:
-            self._arrays = dict(zarr.open_group(self.place.store(read_only=False), mode="r+").arrays())
+            self._arrays = dict(zarr.open_group(self.storage.store(read_only=False), mode="r+").arrays())
         return name in self._arrays
 
     def _array(self, name: str) -> Any:

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from babelscope.capture.hooks import Capture
 from babelscope.capture.memory import give_back_memory
+from babelscope.capture.replicate import replicate
 from babelscope.capture.threads import SingleThreads
-from babelscope.capture.twins import twin_of
 from babelscope.models.base import Prepared, Side
 
 #: Seconds after which batches that ran on a GPU are brought to the host to be kept: it waits for nothing before.
@@ -170,7 +170,7 @@ def on_the_processor(side: Side) -> bool:
 
 def sides_beside(side: Side, count: int) -> list[Side]:
     """Return so many sides that can run at once; fewer if the side cannot be copied."""
-    twins = (twin_of(side) for _ in range(count - 1))
+    twins = (replicate(side) for _ in range(count - 1))
     return [side, *(twin for twin in twins if twin is not None)]
 
 

@@ -16,8 +16,8 @@ from babelscope.capture.inventory import INVENTORY, read_inventory
 from babelscope.capture.journal import Journal, folder_of
 from babelscope.capture.layout import SCHEMA, key_of, shard_key, small_keys
 from babelscope.capture.locking import lock
-from babelscope.capture.places import Folder, Place, place_of
 from babelscope.capture.positions import INDEX, Positions, key_of_utterance, listed, place_of_positions
+from babelscope.capture.storage import Folder, Storage, storage_of
 from babelscope.capture.store import Activations, DamagedLabelsError
 from babelscope.errors import BabelscopeError, DataError, UsageError
 
@@ -116,7 +116,7 @@ class Verdict:
 
 def stores_beside(path: Path | str) -> list[Path]:
     """Return the stores that belong to a store, in folders beside it: second readings and the like."""
-    place = place_of(path)
+    place = storage_of(path)
     if not isinstance(place, Folder):
         return []
     stem = re.escape(place.name.removesuffix(".zarr"))
@@ -139,7 +139,7 @@ def verify_all(path: Path | str, *, repair: bool = False, progress: Progress | N
     """
     verdicts = [verify(each, repair=repair, progress=progress) for each in (path, *stores_beside(path))]
     positions = place_of_positions(path)
-    if place_of(positions).exists(INDEX):
+    if storage_of(positions).exists(INDEX):
         verdicts.append(verify_positions(positions, repair=repair, progress=progress))
     return verdicts
 
@@ -173,7 +173,7 @@ def verify(path: Path | str, *, repair: bool = False, progress: Progress | None 
     UsageError
         If a store of an earlier version shall be repaired.
     """
-    place = place_of(path)
+    place = storage_of(path)
     if not place.exists("zarr.json") and read_inventory(place) is None:
         raise DataError(f"{path} is not a store of activations (no zarr.json): run 'babelscope encode' first")
     if not repair:
@@ -188,12 +188,12 @@ def verify(path: Path | str, *, repair: bool = False, progress: Progress | None 
                 place.delete(key)
         if isinstance(place, Folder):
             place.tidy()
-            place.forget()
+            place.drop_previous()
             Journal.clear(place.location)
     return verdict
 
 
-def _verdict(place: Place, progress: Progress | None, *, repaired: bool) -> Verdict:
+def _verdict(place: Storage, progress: Progress | None, *, repaired: bool) -> Verdict:
     leftovers = tuple(map(str, _leftovers(place)))
     inventory = read_inventory(place)
     differing = dict(inventory.differing(place)) if inventory else {}
@@ -258,12 +258,12 @@ def verify_positions(path: Path | str, *, repair: bool = False, progress: Progre
         verdict = _verdict_on_positions(path, progress, repaired=True)
         for damage in verdict.damages:
             for key in damage.keys:
-                place_of(path).delete(key)
+                storage_of(path).delete(key)
     return verdict
 
 
 def _verdict_on_positions(path: Path | str, progress: Progress | None, *, repaired: bool) -> Verdict:
-    name = place_of(path).name
+    name = storage_of(path).name
     try:
         held = Positions(path)
     except DataError as error:
@@ -271,7 +271,7 @@ def _verdict_on_positions(path: Path | str, progress: Progress | None, *, repair
     damages: list[Damage] = []
     read = done = 0
     cells = list(product(held.modalities, held.languages, held.sentences))
-    there = listed(held.place)
+    there = listed(held.storage)
     for number, (modality, language, sentence) in enumerate(cells):
         key = key_of_utterance(modality, language, held.sentences.index(sentence))
         done += key in there or f"{key}.skipped" in there
@@ -287,11 +287,11 @@ def _verdict_on_positions(path: Path | str, progress: Progress | None, *, repair
     return Verdict(name, len(cells), done, read, tuple(damages), (), repaired, "utterances")
 
 
-def _leftovers(place: Place) -> list[Path]:
-    """Return what killed runs left, batches and a former store included: of these a next run takes what it can."""
+def _leftovers(place: Storage) -> list[Path]:
+    """Return what killed runs left, batches and a previous store included: a next run reuses what it can of these."""
     if not isinstance(place, Folder):
         return []
-    beside = [one for one in (folder_of(place.location), place.former) if one and one.is_dir()]
+    beside = [one for one in (folder_of(place.location), place.previous) if one and one.is_dir()]
     return [*place.leftovers(), *beside]
 
 
@@ -300,7 +300,7 @@ class _Checked:
 
     def __init__(self, held: Activations) -> None:
         self.held = held
-        self.arrays: dict[str, Any] = dict(zarr.open_group(held.place.store(), mode="r").arrays())
+        self.arrays: dict[str, Any] = dict(zarr.open_group(held.storage.store(), mode="r").arrays())
         names = [str(name) for name in held.dataset["point"].values]
         self.rows = {
             modality: [(names.index(point), point, held.width(point, modality)) for point in held.points(modality)]
@@ -348,7 +348,7 @@ class _Checked:
     def block(self, modality: int, language: int, block: int) -> tuple[int, str]:
         """Return the bytes of a block's numbers, and what is wrong with it ("" if nothing is)."""
         try:
-            with self.held.place.naming():
+            with self.held.storage.naming():
                 return self._block(modality, language, block)
         except BabelscopeError:
             raise
@@ -392,9 +392,9 @@ class _Checked:
                 continue
             key = key_of(name, language, 0)
             try:
-                with self.held.place.naming():
+                with self.held.storage.naming():
                     np.asarray(self.arrays[name][language])
-                if self.held.schema != SCHEMA or self.held.inventoried or self.held.place.exists(key):
+                if self.held.schema != SCHEMA or self.held.inventoried or self.held.storage.exists(key):
                     continue
                 wrong = "it is missing"
             except BabelscopeError:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 
-class WriteBehind:
+class AsyncWriter:
     """A thread that does what it is given, in order, for as long as the ``with`` block lasts.
 
     Leaving the block waits for what was given before. The first error of a write stops all later ones, and is raised
@@ -23,7 +23,7 @@ class WriteBehind:
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="babelscope-writes", daemon=True)
 
-    def __enter__(self) -> WriteBehind:
+    def __enter__(self) -> AsyncWriter:
         self._thread.start()
         return self
 

@@ -1,4 +1,4 @@
-"""Engines: who runs what encoding and comparing are cut into, and where. All give the same bits.
+"""Engines: where models run and pairs are compared. All give the same bits.
 
 ``local`` is this process. ``ray`` is any number of processes on any number of machines (:mod:`babelscope.engines.ray`),
 of which some may die on the way.
@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from babelscope.errors import UsageError, did_you_mean
 from babelscope.lazy_imports import public_names
+from babelscope.progress import Progress
 from babelscope.similarity.blocks import BlockExecutor
 
 if TYPE_CHECKING:  # comparing needs no torch
-    from babelscope.capture.jobs import Work
+    from babelscope.capture.jobs import Encoder
     from babelscope.models.base import Model
 
 __all__ = ["ENGINES", "Engine", "Local", "check_engine", "open_engine"]
@@ -24,9 +25,6 @@ __dir__ = public_names(__name__)
 
 ENGINES: dict[str, str] = {"local": "this process", "ray": "the machines of a Ray cluster"}
 
-#: Told of what is waited for: what, how much is done, how much there is.
-Tell = Callable[[str, int, int], None]
-
 
 class Engine(Protocol):
     """What a study needs of an engine.
@@ -34,19 +32,20 @@ class Engine(Protocol):
     Attributes
     ----------
     has_weights : bool
-        Whether the models that :meth:`summon` gives can be run in this process.
+        Whether the models that :meth:`load_model` gives can be run in this process.
     """
 
     has_weights: bool
 
     @property
+    def encoder(self) -> Encoder | None:
+        """What runs the jobs of encoding; None: the process that asks."""
+
+    @property
     def executor(self) -> BlockExecutor | None:
         """What computes blocks of pairs; None: the process that asks."""
 
-    def encode(self, work: Work) -> None:
-        """Run and write all jobs (:class:`babelscope.capture.jobs.Encoder`)."""
-
-    def summon(self, load: Callable[[], Model], device: str = "cpu") -> Model:
+    def load_model(self, load: Callable[[], Model], device: str = "cpu") -> Model:
         """Return the model that a function loads, wherever the engine runs it.
 
         Raises
@@ -60,17 +59,12 @@ class Local:
     """The engine of this process."""
 
     has_weights = True
+    encoder: Encoder | None = None
     executor: BlockExecutor | None = None
 
-    def summon(self, load: Callable[[], Model], device: str = "cpu") -> Model:
+    def load_model(self, load: Callable[[], Model], device: str = "cpu") -> Model:
         """Load the model here and now."""
         return load()
-
-    def encode(self, work: Work) -> None:
-        """Run and write all jobs, in their order."""
-        from babelscope.capture.encoding import Here
-
-        Here().encode(work)
 
 
 def check_engine(name: str) -> None:
@@ -87,7 +81,7 @@ def check_engine(name: str) -> None:
 
 @contextmanager
 def open_engine(
-    name: str = "local", *, address: str | None = None, replicas: int | None = None, tell: Tell | None = None
+    name: str = "local", *, address: str | None = None, replicas: int | None = None, tell: Progress | None = None
 ) -> Iterator[Engine]:
     """Start an engine, and end all that it started with the ``with`` block.
 
@@ -101,7 +95,7 @@ def open_engine(
         How many copies of the model run; one a GPU if left out, or for a model on the processor as many as there is
         room for.
     tell : callable, optional
-        Told of what is waited for.
+        Called with what is waited for.
 
     Raises
     ------

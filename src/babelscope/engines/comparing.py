@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from babelscope.engines.setting import Setting
+from babelscope.engines.environment import Environment
 from babelscope.similarity.blocks import Block, Filled, Settings
 from babelscope.similarity.filling import Filler
 
@@ -12,18 +12,18 @@ class Comparing:
 
     Parameters
     ----------
-    setting : Setting
+    environment : Environment
         Of the process that drives.
     threads : int
         How many pairs are computed at once.
     """
 
-    def __init__(self, setting: Setting, threads: int) -> None:
-        self._asked, self._filler = setting, Filler(threads)
+    def __init__(self, environment: Environment, threads: int) -> None:
+        self._driver, self._filler = environment, Filler(threads)
 
-    def place(self) -> Setting:
-        """Take over the driver's setting, and return what is so of this process."""
-        return self._asked.take_over()
+    def adopt(self) -> Environment:
+        """Adopt the driver's environment, and return that of this process."""
+        return self._driver.adopt()
 
     def fill(self, table: int, settings: Settings, block: Block) -> Filled:
         """Return the numbers of a block.

@@ -20,21 +20,22 @@ from typing import Any
 
 from babelscope.capture.job import Job
 from babelscope.capture.jobs import Work
-from babelscope.capture.places import tidy
+from babelscope.capture.storage import tidy
 from babelscope.engines.comparing import Comparing
-from babelscope.engines.crew import Crew
-from babelscope.engines.replica import DEPTH, Began, Replica
-from babelscope.engines.setting import Setting
+from babelscope.engines.environment import Environment
+from babelscope.engines.pool import ActorPool
+from babelscope.engines.replica import DEPTH, Replica, Session
 from babelscope.errors import UsageError
 from babelscope.models.base import Model
+from babelscope.progress import Progress, silent
 from babelscope.similarity.blocks import Block, BlockExecutor, Filled, Settings
 
 
 @dataclass(frozen=True)
-class SummonedModel(Model):
-    """A model whose weights are in replicas; what is told of it is here."""
+class RemoteModel(Model):
+    """A model whose weights are in replicas; its description is here."""
 
-    crew: Crew | None = dataclasses.field(default=None, repr=False, compare=False)
+    pool: ActorPool | None = dataclasses.field(default=None, repr=False, compare=False)
 
 
 _START = "start one by 'ray start --head', or leave the address out for this machine alone"
@@ -63,21 +64,26 @@ class Ray:
         self,
         address: str | None = None,
         replicas: int | None = None,
-        tell: Callable[[str, int, int], None] | None = None,
+        tell: Progress | None = None,
     ) -> None:
         if replicas is not None and replicas < 1:
             raise UsageError(f"replicas: {replicas} is below 1")
         self.ray, self.address, self.replicas = _imported(), address, replicas
-        self.tell = tell or (lambda what, done, total: None)
-        self.setting = Setting.here()
-        self.crews: list[Crew] = []
+        self.tell = tell or silent
+        self.environment = Environment.current()
+        self.pools: list[ActorPool] = []
         self._ours = False
-        self._comparing: Crew | None = None
+        self._comparers: ActorPool | None = None
         self._tables = 0
 
     @property
-    def executor(self) -> BlockExecutor | None:
-        """Itself."""
+    def encoder(self) -> Ray:
+        """Itself: jobs run in the replicas."""
+        return self
+
+    @property
+    def executor(self) -> BlockExecutor:
+        """Itself: blocks of pairs are computed on all machines."""
         return self
 
     def __enter__(self) -> Ray:
@@ -104,14 +110,14 @@ class Ray:
             self.ray.shutdown()
 
     def _stop(self) -> None:
-        for crew in self.crews:
-            crew.stop()
-        self.crews.clear()
-        self._comparing = None
+        for pool in self.pools:
+            pool.stop()
+        self.pools.clear()
+        self._comparers = None
 
     # -- encoding
     # ----------------------------------------------------------------------------------------------------------------
-    def summon(self, load: Callable[[], Model], device: str = "cpu") -> Model:
+    def load_model(self, load: Callable[[], Model], device: str = "cpu") -> Model:
         """Load the model in every replica; return it without its weights when the first has it.
 
         Parameters
@@ -134,24 +140,24 @@ class Ray:
 
         def heard(step: int, result: Any) -> None:
             if step == 0:
-                self.setting.check(result, device)
+                self.environment.check(result, device)
             elif step == 1:
                 described.append(result)
 
         kept = self.ray.put(load)
-        crew = Crew(
+        pool = ActorPool(
             self.ray,
             partial(self._actor, Replica, DEPTH, **room),
             size,
             DEPTH,
-            [lambda actor: actor.place.remote(), lambda actor: actor.load.remote(kept)],
+            [lambda actor: actor.adopt.remote(), lambda actor: actor.load.remote(kept)],
             heard,
             lambda: self.tell("waiting for a machine", 0, 0),
         )
-        self.crews.append(crew)
-        crew.until(lambda: bool(described))
+        self.pools.append(pool)
+        pool.until(lambda: bool(described))
         told = {each.name: getattr(described[0], each.name) for each in dataclasses.fields(Model)}
-        return SummonedModel(**told, crew=crew)
+        return RemoteModel(**told, pool=pool)
 
     def encode(self, work: Work) -> None:
         """Run all jobs in the replicas, which write their blocks themselves.
@@ -159,41 +165,40 @@ class Ray:
         Raises
         ------
         UsageError
-            If the model is not one that :meth:`summon` gave, or the store is in this process's memory.
+            If the model is not one that :meth:`load_model` gave, or the store is in this process's memory.
         BabelscopeError
             What a job raised; what was written before is kept.
         """
         model = work.model
-        if not isinstance(model, SummonedModel) or model.crew is None:
+        if not isinstance(model, RemoteModel) or model.pool is None:
             raise UsageError(
-                "the ray engine runs models that it summoned: encode(engine.summon(load), ..., engine=engine)"
+                "the ray engine runs models that it loaded: encode(engine.load_model(load), ..., engine=engine)"
             )
         store: Any = work.writer.path
         if str(store).startswith("memory:"):
             raise UsageError(f"{store} is in the memory of one process: choose a folder or another URL")
         points = tuple(dict.fromkeys(point.name for side in model.sides.values() for point in side.points))
-        began = Began(
+        session = Session(
             work.corpus,
             store.resolve() if isinstance(store, Path) else store,
             work.writer.layout,
-            work.how,
+            work.config,
             points,
-            work.workers,
         )
-        crew, sent = model.crew, self.ray.put(began)
-        crew.steps = [*crew.steps[:2], lambda actor: actor.begin.remote(sent)]
+        pool, sent = model.pool, self.ray.put(session)
+        pool.steps = [*pool.steps[:2], lambda actor: actor.begin.remote(sent)]
 
         def hand(actor: Any, job: Job) -> Any:
-            if write := work.describing(job.column):
+            if write := work.describe(job.column):
                 write()
-            work.told(job, False)
+            work.report(job, False)
             return actor.run.remote(job)
 
         try:
-            for job, _ in crew.run(work.jobs, hand, lambda job: f"{job}, sentences {job.start} to {job.stop}"):
-                work.told(job, True)
+            for job, _ in pool.run(work.jobs, hand, lambda job: f"{job}, sentences {job.start} to {job.stop}"):
+                work.report(job, True)
         finally:
-            crew.stop()
+            pool.stop()
         tidy(store)  # a replica that died in a write leaves what it had written of it
 
     # -- comparing
@@ -206,27 +211,27 @@ class Ray:
         BabelscopeError
             What a block raised.
         """
-        if self._comparing is None:
+        if self._comparers is None:
             self._stop()  # replicas would hold on to the processors
             size, threads = self._machines()
             room = {"num_cpus": threads}
-            self._comparing = Crew(
+            self._comparers = ActorPool(
                 self.ray,
-                lambda: self.ray.remote(Comparing).options(max_restarts=0, **room).remote(self.setting, threads),
+                lambda: self.ray.remote(Comparing).options(max_restarts=0, **room).remote(self.environment, threads),
                 size,
                 AHEAD,
-                [lambda actor: actor.place.remote()],
-                lambda step, setting: self.setting.check(setting, "any"),
+                [lambda actor: actor.adopt.remote()],
+                lambda step, environment: self.environment.check(environment, "any"),
                 lambda: self.tell("waiting for a machine", 0, 0),
             )
-            self.crews.append(self._comparing)
+            self.pools.append(self._comparers)
         self._tables += 1
         table, sent = self._tables, self.ray.put(settings)
 
         def hand(actor: Any, block: Block) -> Any:
             return actor.fill.remote(table, sent, block)
 
-        for block, filled in self._comparing.run(blocks, hand, lambda block: f"block {block.number} of pairs"):
+        for block, filled in self._comparers.run(blocks, hand, lambda block: f"block {block.number} of pairs"):
             yield block.number, filled
 
     def _machines(self) -> tuple[int, int]:
@@ -238,7 +243,7 @@ class Ray:
     # -- room
     # ----------------------------------------------------------------------------------------------------------------
     def _actor(self, made: type, at_once: int, **room: float) -> Any:
-        return self.ray.remote(made).options(max_concurrency=at_once, max_restarts=0, **room).remote(self.setting)
+        return self.ray.remote(made).options(max_concurrency=at_once, max_restarts=0, **room).remote(self.environment)
 
     def _room(self, device: str) -> tuple[int, dict[str, float]]:
         """Return how many replicas there shall be, and what each is to be given of a machine."""
@@ -255,8 +260,8 @@ class Ray:
             return self.replicas or gpus, {"num_gpus": 1, "num_cpus": 1}
         cpus = [float(node["CPU"]) for node in nodes if node.get("CPU")]
         if not cpus:
-            return self.replicas or 1, {"num_cpus": self.setting.torch_threads}
-        most = min(self.setting.torch_threads, int(min(cpus)) or 1)
+            return self.replicas or 1, {"num_cpus": self.environment.torch_threads}
+        most = min(self.environment.torch_threads, int(min(cpus)) or 1)
         for share in (*range(most, 0, -1), 0.5, 0.25, 0.1):
             fit = int(sum(count // share for count in cpus))
             if self.replicas is None or fit >= self.replicas:

@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from babelscope.capture.job import Job
-from babelscope.capture.jobs import How, encode_job, kept_of
+from babelscope.capture.jobs import EncodeConfig, encode_job, kept_of
 from babelscope.capture.journal import Journal
-from babelscope.capture.places import place_of
-from babelscope.capture.preparing import Ahead, Utterance
+from babelscope.capture.preparing import Prefetcher, Utterance
+from babelscope.capture.storage import storage_of
 from babelscope.capture.store import Layout, Writer
 from babelscope.corpora import Corpus
-from babelscope.engines.setting import Setting
+from babelscope.engines.environment import Environment
 from babelscope.errors import BabelscopeError, DataError, UsageError
 from babelscope.models.base import Batch, Model, Prepared, Side
 
@@ -52,7 +52,7 @@ class DescribedSide(Side):
         return self._parameters
 
     def _elsewhere(self) -> NoReturn:
-        raise UsageError("the model runs in other processes: give encode the engine that summoned it")
+        raise UsageError("the model runs in other processes: give encode the engine that loaded it")
 
     def prepare(self, item: str | NDArray[np.float32], language: str) -> Prepared:
         """Refuse."""
@@ -68,37 +68,36 @@ class DescribedSide(Side):
 
 
 def _no_length(length: int) -> int:
-    raise UsageError("the model runs in other processes: give encode the engine that summoned it")
+    raise UsageError("the model runs in other processes: give encode the engine that loaded it")
 
 
 @dataclass(frozen=True)
-class Began:
+class Session:
     """All that a replica needs to know before its first job."""
 
     corpus: Corpus
     store: Path | str
     layout: Layout
-    how: How
+    config: EncodeConfig
     points: tuple[str, ...]
-    workers: int | None
 
 
-class AheadOfEach(Ahead):
+class JobPrefetcher(Prefetcher):
     """Prepares the recordings of whichever job comes next, in workers that stay: starting them takes seconds on a GPU.
 
     Parameters
     ----------
     model : Model
-    began : Began
+    session : Session
     """
 
-    def __init__(self, model: Model, began: Began) -> None:
-        languages = enumerate(began.layout.languages)
+    def __init__(self, model: Model, session: Session) -> None:
+        languages = enumerate(session.layout.languages)
         none = [Job("speech", language, column, 0, 0) for column, language in languages]
-        super().__init__(model, began.corpus, none if "speech" in model.sides else [], began.workers)
+        super().__init__(model, session.corpus, none if "speech" in model.sides else [], session.config.workers)
 
     def take(self, job: Job) -> list[Utterance | DataError]:
-        """Prepare a job, which need not be known before; otherwise as :meth:`Ahead.take`."""
+        """Prepare a job, which need not be known before; otherwise as :meth:`Prefetcher.take`."""
         self._given.clear()
         self._coming = self._recordings([job])
         return super().take(job)
@@ -109,19 +108,19 @@ class Replica:
 
     Parameters
     ----------
-    setting : Setting
+    environment : Environment
         Of the process that drives.
     """
 
-    def __init__(self, setting: Setting) -> None:
-        self._asked = setting
+    def __init__(self, environment: Environment) -> None:
+        self._driver = environment
         self._steps = [threading.Lock() for _ in range(DEPTH)]
         self._model: Model | None = None
-        self._began: Began | None = None
+        self._session: Session | None = None
 
-    def place(self) -> Setting:
-        """Take over the driver's setting, and return what is so of this process."""
-        return self._asked.take_over()
+    def adopt(self) -> Environment:
+        """Adopt the driver's environment, and return that of this process."""
+        return self._driver.adopt()
 
     def load(self, load: Callable[[], Model]) -> Model:
         """Load the model, and return it without its weights.
@@ -139,7 +138,7 @@ class Replica:
             self._model, sides={modality: DescribedSide(side) for modality, side in self._model.sides.items()}
         )
 
-    def begin(self, began: Began) -> None:
+    def begin(self, session: Session) -> None:
         """Open the store that is to be written, and choose the points.
 
         Raises
@@ -147,17 +146,17 @@ class Replica:
         DataError
             If the store is not to be seen from here.
         """
-        if not place_of(began.store).exists("zarr.json"):
+        if not storage_of(session.store).exists("zarr.json"):
             raise DataError(
-                f"{began.store} is not to be seen from {socket.gethostname()}: a store that several machines write "
+                f"{session.store} is not to be seen from {socket.gethostname()}: a store that several machines write "
                 f"must be in a folder that they share, or on a URL"
             )
         assert self._model is not None
-        self._began = began
-        self._writer = Writer(began.store, began.layout)
+        self._session = session
+        self._writer = Writer(session.store, session.layout)
         self._journal = Journal(self._writer.path, self._writer.layout)
-        self._narrow = self._model.select_points(began.points)
-        self._ahead = AheadOfEach(self._narrow, began).__enter__()  # until this process ends, and its workers with it
+        self._narrow = self._model.select_points(session.points)
+        self._prefetcher = JobPrefetcher(self._narrow, session).__enter__()
 
     def run(self, job: Job) -> None:
         """Run one job, and write its block.
@@ -167,15 +166,17 @@ class Replica:
         BabelscopeError
             As :func:`babelscope.capture.jobs.encode_job` and :meth:`babelscope.capture.store.Writer.write_block`.
         """
-        began = self._began
-        assert began is not None
+        session = self._session
+        assert session is not None
         preparing, computing, writing = self._steps
         with preparing:
-            prepared = self._ahead.take(job)
+            prepared = self._prefetcher.take(job)
         with computing:
             kept = kept_of(self._journal, self._narrow, job)
-            block = encode_job(self._narrow, began.corpus, job, began.how, prepared, self._asked.torch_threads, kept)
+            block = encode_job(
+                self._narrow, session.corpus, job, session.config, prepared, self._driver.torch_threads, kept
+            )
         del prepared
         with writing:
-            self._writer.write_block(job.modality, job.column, job.part, block)
+            self._writer.write_block(job.modality, job.column, job.rows, block)
         kept.discard()

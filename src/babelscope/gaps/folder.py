@@ -9,7 +9,7 @@ from pathlib import Path
 
 from babelscope.cache import remove_unfinished
 from babelscope.capture.locking import lock
-from babelscope.capture.places import is_url
+from babelscope.capture.storage import is_url
 from babelscope.gaps.parts import PARTS, forget
 from babelscope.gaps.result import Result
 

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from babelscope.capture.hooks import Capture
 from babelscope.capture.job import Job
-from babelscope.capture.jobs import How
+from babelscope.capture.jobs import EncodeConfig
 from babelscope.capture.pooling import Spans, pool
 from babelscope.capture.preparing import prepare_job
 from babelscope.capture.store import Activations
@@ -173,7 +173,7 @@ def patch_table(
     *,
     clusters: NDArray[np.int64] | None = None,
     seed: int = 0,
-    how: How | None = None,
+    how: EncodeConfig | None = None,
     checkpoint: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
     notice: Callable[[str], None] = lambda line: None,
@@ -192,7 +192,7 @@ def patch_table(
         Which sentences of the store belong together, from 0: folds and intervals keep them together.
     seed : int
         Of the sentences, folds and random directions.
-    how : How, optional
+    how : EncodeConfig, optional
         How utterances are batched.
     checkpoint : Path, optional
         A folder that keeps what is finished, by point and language; a run that is called again goes on there.
@@ -239,7 +239,7 @@ def patch_table(
     head = unembedding(model)
     if head is None:
         notice(f"patch: {model.name} has no output layer over a vocabulary here: the next token is not compared")
-    chosen = _Chosen(model, corpus, activations, rows, folds, output, head, how or How())
+    chosen = _Chosen(model, corpus, activations, rows, folds, output, head, how or EncodeConfig())
     plan = {
         "activations": activations.identity,
         "options": options.model_dump(mode="json"),
@@ -310,7 +310,7 @@ class _Chosen:
     folds: IntArray
     output: str
     head: Unembedding | None
-    how: How
+    how: EncodeConfig
 
     def __post_init__(self) -> None:
         wanted = {self.activations.sentences[row] for row in self.rows}

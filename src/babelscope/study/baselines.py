@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from babelscope import models
+from babelscope.capture.reuse import SharedSide
 from babelscope.capture.store import Activations
-from babelscope.capture.taking_over import Earlier
 from babelscope.gaps.baselines.against import against_model, marked
 from babelscope.gaps.baselines.models import KINDS_BESIDE, beside, told_beside, with_beside
 from babelscope.gaps.baselines.sides import BASELINES
@@ -58,7 +58,7 @@ def add_baselines(
         tell(f"loading {label}", 0, 0)
         loaded = variant.select_points(own.points) if variant is not None else build_model_on(engine, own)
         baseline = without_front_end(loaded)
-        earlier = Earlier(model, activations) if variant is not None else None
+        earlier = SharedSide(model, activations) if variant is not None else None
         theirs = encoder.encode(baseline, own, label=label, earlier=earlier)
         tidy(own.output)
         results[label] = scores_of(own, theirs, tell, executor=engine.executor)

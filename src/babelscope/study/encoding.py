@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from babelscope.capture.encoding import BLOCK, encode
+from babelscope.capture.reuse import SharedSide
 from babelscope.capture.second_readings import encode_second
 from babelscope.capture.store import Activations
-from babelscope.capture.taking_over import Earlier
 from babelscope.corpora import Corpus
 from babelscope.engines import Engine
 from babelscope.models.base import Model
@@ -34,7 +34,7 @@ class StudyEncoder:
     overwrite: bool
     progress: Progress
 
-    def encode(self, model: Model, study: Study, *, label: str = "", earlier: Earlier | None = None) -> Activations:
+    def encode(self, model: Model, study: Study, *, label: str = "", earlier: SharedSide | None = None) -> Activations:
         """Encode the corpus into the study's store.
 
         Parameters
@@ -43,7 +43,7 @@ class StudyEncoder:
         study : Study
         label : str
             Of a baseline, for progress.
-        earlier : Earlier, optional
+        earlier : SharedSide, optional
             As for :func:`babelscope.encode`.
 
         Raises
@@ -68,7 +68,7 @@ class StudyEncoder:
         return encode_second(model, self.corpus, study.activations, max_seconds=longest, **self._options(study))
 
     def _options(self, study: Study, named: str = "") -> dict[str, Any]:
-        return study.model.how() | {
+        return study.model.encode_options() | {
             "store_dtype": study.model.store_dtype,
             "skip_bad": study.skip_bad,
             "block": BLOCK,

@@ -43,7 +43,7 @@ def build_model_on(engine: Engine, study: Study) -> Model:
     """
     if not engine.has_weights and "device_map" in study.model.options:
         raise UsageError("model.options.device_map: a replica has one device; leave it out, or choose engine = 'local'")
-    return engine.summon(partial(build_model, study), study.model.device)
+    return engine.load_model(partial(build_model, study), study.model.device)
 
 
 def with_training_note(model: Model, study: Study, corpus: Corpus) -> Model:
@@ -62,7 +62,7 @@ def with_training_note(model: Model, study: Study, corpus: Corpus) -> Model:
 
 def variant_of(model: Model, own: ModelTable, other: ModelTable) -> Model | None:
     """Return the model under another's options, if the other differs in nothing else and the family can."""
-    alike = own.model_copy(update={"options": other.options} | other.how())
+    alike = own.model_copy(update={"options": other.options} | other.encode_options())
     return models.variant(model, other.options) if alike == other and len(model.sides) == 2 else None
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from babelscope import models
-from babelscope.capture.places import is_url
+from babelscope.capture.storage import is_url
 from babelscope.errors import UsageError
 from babelscope.gaps.folder import STORE
 from babelscope.gaps.result import Result

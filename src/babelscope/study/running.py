@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from babelscope import models
-from babelscope.capture.jobs import How
+from babelscope.capture.jobs import EncodeConfig
 from babelscope.corpora import Corpus
 from babelscope.corpora.checks.output import in_short, problems_to_json
 from babelscope.engines import open_engine
@@ -109,7 +109,7 @@ def run(
             material = Material(
                 model,
                 engine.has_weights,
-                How(**{name: value for name, value in study.model.how().items() if name != "workers"}),
+                EncodeConfig(**study.model.encode_options()),
                 corpus,
                 rows,
                 study.output,

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from babelscope.cache import sha256_of
-from babelscope.capture.jobs import How
+from babelscope.capture.jobs import EncodeConfig
 from babelscope.capture.position_encoding import encode_positions
 from babelscope.capture.positions import place_of_positions
 from babelscope.capture.store import Activations
@@ -49,7 +49,7 @@ class Material:
     model : Model
     has_weights : bool
         Whether the model can be run in this process.
-    how : How
+    how : EncodeConfig
         How its utterances are batched.
     corpus : Corpus
     activations : Activations
@@ -66,7 +66,7 @@ class Material:
 
     model: Model
     has_weights: bool
-    how: How
+    how: EncodeConfig
     corpus: Corpus
     activations: Activations
     folder: Path

@@ -13,9 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from babelscope import corpora, models
 from babelscope.capture.jobs import BATCH_SIZE
 from babelscope.capture.layout import check_store_dtype
-from babelscope.capture.places import is_url, place_of
 from babelscope.capture.pooling import pooling_named
 from babelscope.capture.second_readings import CEILINGS
+from babelscope.capture.storage import is_url, storage_of
 from babelscope.engines import ENGINES, check_engine
 from babelscope.errors import BabelscopeError, UsageError, did_you_mean
 from babelscope.gaps.clusters import CLUSTER_CHOICES
@@ -108,7 +108,7 @@ class ModelTable(_Table):
         None, description="how many prepare recordings ahead of the model: a thread of torch's each, up to 4"
     )
 
-    def how(self) -> dict[str, Any]:
+    def encode_options(self) -> dict[str, Any]:
         """Return the options of :func:`babelscope.encode` for pooling, batches and workers."""
         names = ("pooling", "batch_size", "batch_tokens", "batch_seconds", "workers")
         return {name: getattr(self, name) for name in names}
@@ -388,7 +388,7 @@ class Study(_Table):
             ("model.name", lambda: models.parts(study.model.name)),
             ("model.pooling", lambda: pooling_named(study.model.pooling)),
             ("model.dtype", lambda: dtype_named(study.model.dtype)),
-            ("store", lambda: place_of(study.store or "activations.zarr")),
+            ("store", lambda: storage_of(study.store or "activations.zarr")),
             ("model.store_dtype", lambda: check_store_dtype(study.model.store_dtype)),
             ("baselines", lambda: _check_baselines(study.baselines)),
             ("engine", lambda: check_engine(study.engine)),

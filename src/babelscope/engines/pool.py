@@ -33,7 +33,7 @@ class _Member(Generic[T]):
     handed: dict[Any, T] = field(default_factory=dict)
 
 
-class Crew:
+class ActorPool:
     """Actors that are alike. One that dies is replaced as soon as the cluster has room for another.
 
     Parameters
@@ -129,14 +129,14 @@ class Crew:
                 self._bring_up(bool(pending))
                 ready = [member for member in self.members if self._is_ready(member)]
                 while pending and ready:
-                    member = min(ready, key=lambda one: len(one.handed))
+                    member = min(ready, key=lambda candidate: len(candidate.handed))
                     if len(member.handed) >= self.depth:
                         break
                     item = pending.popleft()
                     member.handed[hand(member.actor, item)] = item
                 yield from self._wait(again)
         finally:
-            for member in [one for one in self.members if one.handed]:  # nobody waits for it any more
+            for member in [busy for busy in self.members if busy.handed]:  # nobody waits for it any more
                 self.members.remove(member)
                 self.ray.kill(member.actor)
 
@@ -157,7 +157,7 @@ class Crew:
         waited_for = {member.waiting: member for member in self.members if member.waiting is not None}
         waited_for |= {reference: member for member in self.members for reference in member.handed}
         done, _ = self.ray.wait(list(waited_for), num_returns=1, timeout=1.0) if waited_for else ([], [])
-        found: list[tuple[Any, Any]] = []
+        finished: list[tuple[Any, Any]] = []
         for reference in done:
             member = waited_for[reference]
             try:
@@ -168,25 +168,25 @@ class Crew:
                         f"a process of the cluster could not be started ({_last_line(error)}): is the same babelscope "
                         f"installed on every machine?"
                     ) from None
-                self._bury(member, again)
+                self._drop(member, again)
                 continue
             except self.ray.exceptions.RayTaskError as error:
                 raise _cause(error) from None
             except self.ray.exceptions.RayError as error:
                 raise DataError(
                     f"the Ray cluster does not work any more ({_last_line(error)}): start it again, and run again: it "
-                    f"goes on from here"
+                    f"resumes from here"
                 ) from None
             if reference is member.waiting:
                 member.waiting, member.placed = None, True
                 self.heard(member.begun - 1, result)
             else:
-                found.append((member.handed.pop(reference), result))
+                finished.append((member.handed.pop(reference), result))
                 self.dead = 0
         self._check_alive()
-        return iter(found)
+        return iter(finished)
 
-    def _bury(self, member: _Member[Any], again: Callable[[Any], None]) -> None:
+    def _drop(self, member: _Member[Any], again: Callable[[Any], None]) -> None:
         if member not in self.members:
             return
         self.members.remove(member)
@@ -194,7 +194,7 @@ class Crew:
         self.dead += 1
         for item in reversed(member.handed.values()):
             again(item)
-        if self.dead >= DEATHS * self.size and not any(self._is_ready(one) for one in self.members):
+        if self.dead >= DEATHS * self.size and not any(self._is_ready(other) for other in self.members):
             raise DataError(
                 f"{self.dead} processes died before one of them had done anything (is memory short, or are they "
                 f"killed?): run again with fewer replicas on a machine"

@@ -38,7 +38,7 @@ _URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):/+(.*)$")  # one slash is what pa
 _MEMORY: dict[str, Any] = {}
 
 
-class Place(ABC):
+class Storage(ABC):
     """Where a store is; its keys are paths within it, with ``/`` between.
 
     Attributes
@@ -86,10 +86,10 @@ class Place(ABC):
 
     @abstractmethod
     def set_aside(self) -> None:
-        """Remove the store to make room for another; where it can be done, keep it aside until :meth:`forget`."""
+        """Make room for another store: this one is kept aside until :meth:`drop_previous`, or removed."""
 
     @abstractmethod
-    def forget(self) -> None:
+    def drop_previous(self) -> None:
         """Remove what was set aside."""
 
     @abstractmethod
@@ -104,7 +104,7 @@ class Place(ABC):
         return str(self.location)
 
 
-def place_of(location: Path | str) -> Place:
+def storage_of(location: Path | str) -> Storage:
     """Return the place of a path or URL.
 
     Raises
@@ -127,12 +127,12 @@ def place_of(location: Path | str) -> Place:
 
 def is_url(location: Path | str) -> bool:
     """Whether a store's location is a URL rather than a folder."""
-    return isinstance(place_of(location), Bucket)
+    return isinstance(storage_of(location), Bucket)
 
 
 def tidy(location: Path | str) -> None:
     """Remove what killed runs left beside and in a store; only to be called while it is locked."""
-    place = place_of(location)
+    place = storage_of(location)
     if isinstance(place, Folder):
         place.tidy()
 
@@ -161,7 +161,7 @@ def write_flushed(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-class Folder(Place):
+class Folder(Storage):
     """A store in a folder of a file system."""
 
     def __init__(self, path: Path) -> None:
@@ -216,21 +216,21 @@ class Folder(Place):
             away.unlink() if away.is_symlink() else shutil.rmtree(away)  # what is linked to stays: it may be shared
 
     @property
-    def former(self) -> Path:
+    def previous(self) -> Path:
         """Where a store is that was set aside."""
         return self.location.with_name(f".{self.name}.former")
 
     def set_aside(self) -> None:
         """Put the store aside in one step, in place of an earlier one."""
-        self.forget()
+        self.drop_previous()
         with self.naming():
-            self.location.rename(self.former)
+            self.location.rename(self.previous)
 
-    def forget(self) -> None:
+    def drop_previous(self) -> None:
         """Remove what was set aside."""
         with self.naming():
-            if self.former.exists():
-                Folder(self.former).clear()
+            if self.previous.exists():
+                Folder(self.previous).clear()
 
     def leftovers(self) -> list[Path]:
         """Return what killed runs left beside the store and in it; only to be asked while the store is locked."""
@@ -264,7 +264,7 @@ class Folder(Place):
         return naming_the_disk(self.location)
 
 
-class Bucket(Place):
+class Bucket(Storage):
     """A store below a URL of an object store, as obstore reaches it: credentials come from the environment."""
 
     def __init__(self, url: str) -> None:
@@ -337,7 +337,7 @@ class Bucket(Place):
         """Remove the store: objects cannot be renamed."""
         self.clear()
 
-    def forget(self) -> None:
+    def drop_previous(self) -> None:
         """There is nothing."""
 
     def create(self, contents: Mapping[str, bytes]) -> None:

@@ -17,7 +17,8 @@ from torch import Tensor
 from babelscope import corpora
 from babelscope.capture import Activations, encode, encoding
 from babelscope.capture.layout import shard_key
-from babelscope.capture.taking_over import Earlier
+from babelscope.capture.reuse import SharedSide
+from babelscope.capture.store import Writer
 from babelscope.corpora import Corpus
 from babelscope.errors import UsageError
 from babelscope.models import Model
@@ -39,7 +40,7 @@ def test_a_common_side_is_not_run_again(
     with monkeypatch.context() as patched:
         patched.setattr(type(text), "forward", run)
         taken = encode(
-            other, tones, tmp_path / "taken.zarr", earlier=Earlier(tiny_model, whole),
+            other, tones, tmp_path / "taken.zarr", earlier=SharedSide(tiny_model, whole),
             progress=lambda what, done, total: told.append(done),
         )  # fmt: skip
     afresh = encode(other, tones, tmp_path / "afresh.zarr")
@@ -63,7 +64,7 @@ def test_a_common_side_is_not_run_again(
 def test_what_is_not_known_to_be_the_same_is_run(tmp_path: Path, tiny_model: Model, tones: Corpus) -> None:
     whole = encode(tiny_model, tones, tmp_path / "whole.zarr")
     pooled = encode(
-        tiny_model, tones, tmp_path / "max.zarr", pooling="max", earlier=Earlier(tiny_model, whole)
+        tiny_model, tones, tmp_path / "max.zarr", pooling="max", earlier=SharedSide(tiny_model, whole)
     )  # fmt: skip
     language = tones.languages[0]
     point = whole.points("text")[0]
@@ -172,23 +173,23 @@ def test_what_is_run_is_the_block_of_a_text_or_recording_that_changed(
     assert_as_if_afresh(tiny_model, fewer, path)
 
 
-def test_a_replacement_that_was_stopped_goes_on_taking_over(
+def test_a_replacement_that_was_stopped_resumes_reusing(
     tiny_model: Model, own: Path, tmp_path: Path, counted: Counted
 ) -> None:
     path = tmp_path / "a.zarr"
     counted.encode(tiny_model, load(own, languages=["xa", "xb"]), path)
-    real = vars(encoding)["_taken_over"]
+    real = Writer.write_block
     writes = 0
 
-    def stopping(*given: Any) -> bool:
+    def stopping(*given: Any) -> None:
         nonlocal writes
         writes += 1
         if writes == 4:
             raise KeyboardInterrupt
-        return bool(real(*given))
+        real(*given)
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(encoding, "_taken_over", stopping)
+        patch.setattr(Writer, "write_block", stopping)
         counted.encode(tiny_model, load(own), path, overwrite=True)
     assert path.with_name(".a.zarr.former").is_dir()
     assert len(counted.encode(tiny_model, load(own), path)) == 6, "the language that was added"

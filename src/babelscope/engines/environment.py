@@ -1,4 +1,4 @@
-"""What a process must have in common with another for both to compute the same bits, told and taken over."""
+"""What two processes must have in common to compute the same bits: read from one, adopted by the other."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from babelscope.errors import UsageError
 
 
 @dataclass(frozen=True)
-class Setting:
-    """Where a process stands.
+class Environment:
+    """Process environment needed for bitwise reproducibility.
 
     Attributes
     ----------
@@ -46,9 +46,9 @@ class Setting:
     capability: str
 
     @classmethod
-    def here(cls) -> Setting:
+    def current(cls) -> Environment:
         """Return this process's."""
-        blas = [int(one["num_threads"]) for one in threadpool_info() if one["user_api"] == "blas"]
+        blas = [int(library["num_threads"]) for library in threadpool_info() if library["user_api"] == "blas"]
         return cls(
             socket.gethostname(),
             str(Path.cwd()),
@@ -59,8 +59,8 @@ class Setting:
             str(torch.backends.cpu.get_cpu_capability()),
         )
 
-    def take_over(self) -> Setting:
-        """Take over another process's folder, cache and numbers of threads; return what this one's setting is then."""
+    def adopt(self) -> Environment:
+        """Adopt another process's folder, cache and numbers of threads; return what this one's environment is then."""
         with contextlib.suppress(OSError):  # on a machine that has no such folder absolute paths will do
             os.chdir(self.folder)
         if self.cache is not None:
@@ -68,14 +68,14 @@ class Setting:
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         torch.set_num_threads(self.torch_threads)
         threadpool_limits(self.blas_threads, user_api="blas")
-        return Setting.here()
+        return Environment.current()
 
-    def check(self, other: Setting, device: str) -> None:
+    def check(self, other: Environment, device: str) -> None:
         """Check that another process computes the bits that this one would.
 
         Parameters
         ----------
-        other : Setting
+        other : Environment
         device : str
             Where the numbers are computed; processors must be alike only if it is "cpu".
 

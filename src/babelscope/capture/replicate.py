@@ -21,7 +21,7 @@ from babelscope.models.base import Side
 _CONTAINERS = (dict, OrderedDict, defaultdict, list, tuple, set)
 
 
-def twin_of(side: Side) -> Side | None:
+def replicate(side: Side) -> Side | None:
     """Return a side that gives the same bits with the same weights, and can run while the other runs.
 
     Parameters

@@ -1,4 +1,4 @@
-"""A crew hands items to replicas, and those of a dead one to another, without Ray: its module is stood in for."""
+"""A pool hands items to replicas, and those of a dead one to another, without Ray: its module is stood in for."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from babelscope.engines.crew import DEATHS, Crew
+from babelscope.engines.pool import DEATHS, ActorPool
 from babelscope.errors import DataError, UsageError
 from fake_ray import Actor, FakeRay, RayActorError, RayError, Reference
 
 
 class Made:
-    """A crew on a stand-in, and all actors that were ever made for it."""
+    """A pool on a stand-in, and all actors that were ever made for it."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class Made:
         self.ray, self.actors = FakeRay(), list[Actor]()
         self.heard: list[tuple[int, Any]] = []
         self.waited = 0
-        self.crew = Crew(
+        self.pool = ActorPool(
             self.ray, lambda: self._make(behave), size, depth, [self._step(step) for step in steps],
             lambda number, result: self.heard.append((number, result)), self._wait,
         )  # fmt: skip
@@ -50,7 +50,7 @@ class Made:
 
     def run(self, items: range | list[int]) -> dict[int, Any]:
         found: dict[int, Any] = {}
-        for item, result in self.crew.run(list(items), lambda actor, item: actor.do(item), lambda item: f"job {item}"):
+        for item, result in self.pool.run(list(items), lambda actor, item: actor.do(item), lambda item: f"job {item}"):
             assert item not in found, "told twice"
             found[item] = result
         return found
@@ -133,7 +133,7 @@ def test_an_item_that_kills_whoever_has_it_is_named_and_not_tried_for_ever() -> 
 def test_replicas_that_die_before_they_are_ready_are_not_replaced_for_ever() -> None:
     made = Made(squared, size=2, steps=(lambda actor: dies(actor, 0),))
     with pytest.raises(DataError, match=r"processes died before one of them had done anything .* fewer replicas"):
-        made.crew.until(lambda: False)
+        made.pool.until(lambda: False)
     assert DEATHS * 2 <= len(made.actors) <= DEATHS * 2 + 2
 
 
@@ -143,11 +143,11 @@ def test_a_model_that_cannot_be_loaded_is_told_as_it_was_raised() -> None:
 
     made = Made(squared, size=2, steps=(lambda actor: "placed", load))
     with pytest.raises(UsageError) as raised:
-        made.crew.until(lambda: False)
+        made.pool.until(lambda: False)
     assert str(raised.value) == "there is no folder weights (on node-7, where a replica was to run)"
     assert raised.value.__suppress_context__
     assert len(made.actors) == 2, "another replica would fail as this one did"
-    made.crew.stop()
+    made.pool.stop()
     assert all(actor.killed for actor in made.actors)
 
 
@@ -203,7 +203,7 @@ def test_a_machine_without_the_package_is_told_and_not_taken_for_short_of_memory
     with pytest.raises(
         DataError, match=r"No module named 'babelscope'.*the same babelscope installed on every machine"
     ):
-        made.crew.until(lambda: False)
+        made.pool.until(lambda: False)
     assert len(made.actors) == 2
 
 
@@ -228,14 +228,14 @@ def test_nobody_to_work_is_waited_for_and_then_told(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("time.monotonic", monotonic)
     made = Made(squared, steps=(lambda actor: "placed",))
-    make = made.crew.make
+    make = made.pool.make
 
     def unplaced() -> Actor:
         actor: Actor = make()
         actor.placed = False
         return actor
 
-    made.crew.make = unplaced
+    made.pool.make = unplaced
     with pytest.raises(DataError, match=r"no machine of the cluster has had room .* since 10 minutes: add machines"):
         made.run(range(3))
     assert made.waited > 10, "whoever asked is told that it is waited"
@@ -243,11 +243,11 @@ def test_nobody_to_work_is_waited_for_and_then_told(monkeypatch: pytest.MonkeyPa
 
 def test_leaving_in_the_middle_ends_those_that_have_items() -> None:
     made = Made(squared, size=2, depth=2)
-    results = made.crew.run(list(range(10)), lambda actor, item: actor.do(item), str)
+    results = made.pool.run(list(range(10)), lambda actor, item: actor.do(item), str)
     next(results)
     results.close()  # type: ignore[attr-defined]
     assert all(actor.killed for actor in made.actors)
-    assert not made.crew.members
+    assert not made.pool.members
 
 
 def test_a_crew_goes_on_with_the_same_replicas_to_the_next_items() -> None:

@@ -1,8 +1,8 @@
-"""What another store holds of what is to be encoded: it is taken over, to the same bits, and not run again.
+"""Blocks that another store holds already are reused, to the same bits, and not computed again.
 
-Another model's store, of which one side is a part of this model too (:class:`Earlier`); or the store that stood where
-this one is written, before the corpus was changed (:class:`Former`). A block is taken over whole or not at all: which
-utterances are together in it decides how they are batched, and with that the last bits.
+The other store is of another model that shares a side with this one (:class:`SharedSide`), or it stood where this one
+is written, before the corpus was changed (:class:`PreviousStore`). A block is reused whole or not at all: which
+utterances are in it decides how they are batched, and with that the last bits.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from babelscope.capture.job import Job
 from babelscope.capture.layout import MAY_DIFFER, Block, Layout
-from babelscope.capture.places import Folder, place_of
+from babelscope.capture.storage import Folder, storage_of
 from babelscope.capture.store import Activations
 from babelscope.corpora import Corpus
 from babelscope.errors import BabelscopeError
@@ -25,45 +25,43 @@ from babelscope.models.base import Modality, Model
 _SAME = ("corpus", "sentences", "languages", "pooling")
 
 
-class Earlier(NamedTuple):
-    """A model that was run on the same corpus, and what it gave."""
+class SharedSide(NamedTuple):
+    """Another model that was run on the same corpus, and its activations."""
 
     model: Model
     activations: Activations
 
+    def block(self, model: Model, layout: Layout, job: Job) -> Block | None:
+        """Return a block as the other model's store holds it; None if this model may compute another.
 
-def take_over(earlier: Earlier, model: Model, layout: Layout, job: Job) -> Block | None:
-    """Return a block as another model's store holds it; None if it is not known to be what this model would give.
+        It computes the same where the two sides say so (:meth:`babelscope.models.base.Side.computes_as`), and the other
+        store holds the same sentences, pooled alike, all of them, and unrounded.
 
-    It is known where the two sides say that they compute the same (:meth:`babelscope.models.base.Side.computes_as`),
-    and the other store holds the same sentences, pooled alike, all of them, and unrounded.
-
-    Parameters
-    ----------
-    earlier : Earlier
-    model : Model
-    layout : Layout
-        Of the store to be filled.
-    job : Job
-        The block.
-    """
-    held, modality = earlier.activations, job.modality
-    one, other = earlier.model.sides.get(modality), model.sides[modality]
-    names = [point.name for point in other.points]
-    if (
-        one is None
-        or not other.computes_as(one)
-        or held.skipped
-        or held.store_dtype != "float32"
-        or any(held.identity.get(key) != layout.identity.get(key) for key in _SAME)
-        or not set(names) <= set(held.points(modality))
-    ):
-        return None
-    return held.block_at(modality, layout.languages[job.column], job.part, names)
+        Parameters
+        ----------
+        model : Model
+        layout : Layout
+            Of the store to be filled.
+        job : Job
+            The block.
+        """
+        stored, modality = self.activations, job.modality
+        theirs, side = self.model.sides.get(modality), model.sides[modality]
+        names = [point.name for point in side.points]
+        if (
+            theirs is None
+            or not side.computes_as(theirs)
+            or stored.skipped
+            or stored.store_dtype != "float32"
+            or any(stored.identity.get(key) != layout.identity.get(key) for key in _SAME)
+            or not set(names) <= set(stored.points(modality))
+        ):
+            return None
+        return stored.block_at(modality, layout.languages[job.column], job.rows, names)
 
 
-class Former:
-    """The store that stood where this one is written, of the same model and options: what is the same is taken over.
+class PreviousStore:
+    """The store that stood where this one is written, of the same model and options: what is the same is reused.
 
     A block is the same if it holds the same sentences with the same texts, or recordings of the same content, and
     nothing in it was skipped.
@@ -82,16 +80,16 @@ class Former:
             tuple(ids[start : start + held.block]): slice(start, min(start + held.block, len(ids)))
             for start in range(0, len(ids), held.block)
         }
-        self._skipped = {one.sentence for one in held.skipped}
+        self._skipped = {skipped.sentence for skipped in held.skipped}
 
     @classmethod
-    def of(cls, location: Path | str, layout: Layout, corpus: Corpus) -> Former | None:
-        """Return the store that was set aside for another; None if there is none of which anything can be taken."""
-        place = place_of(location)
-        if not isinstance(place, Folder) or not (place.former / "zarr.json").is_file():
+    def of(cls, location: Path | str, layout: Layout, corpus: Corpus) -> PreviousStore | None:
+        """Return the store that was set aside for another; None if nothing of it can be reused."""
+        place = storage_of(location)
+        if not isinstance(place, Folder) or not (place.previous / "zarr.json").is_file():
             return None
         try:
-            held = Activations(place.former)
+            held = Activations(place.previous)
             keys = held.identity.keys() | layout.identity.keys()
             changed = {key for key in keys if held.identity.get(key) != layout.identity.get(key)}
             known = "content" in held.dataset and held.store_dtype == layout.dtype == "float32"
@@ -100,11 +98,11 @@ class Former:
         except (BabelscopeError, KeyError):
             return None
 
-    def take_over(self, layout: Layout, job: Job, points: Sequence[str]) -> Block | None:
-        """Return a block of the new store as the former one holds it; None if it does not."""
+    def block(self, layout: Layout, job: Job, points: Sequence[str]) -> Block | None:
+        """Return a block of the new store as the previous one holds it; None if it does not."""
         language = layout.languages[job.column]
-        part = self._parts.get(layout.sentences[job.part])
-        if part is None or not self._skipped.isdisjoint(layout.sentences[job.part]):
+        part = self._parts.get(layout.sentences[job.rows])
+        if part is None or not self._skipped.isdisjoint(layout.sentences[job.rows]):
             return None
         try:
             if not self._has(job.modality, language, part, points) or not self._same(job, language, part):
@@ -123,10 +121,10 @@ class Former:
 
     def _same(self, job: Job, language: str, part: slice) -> bool:
         name = "text" if job.modality == "text" else "content"
-        told = self._held.dataset[name].sel(language=language).values[part]
-        sentences = self._corpus.sentences[job.part]
+        before = self._held.dataset[name].sel(language=language).values[part]
+        sentences = self._corpus.sentences[job.rows]
         if job.modality == "text":
             now = [self._corpus.text(sentence, language) or "" for sentence in sentences]
         else:
             now = [self._corpus.content(sentence, language) for sentence in sentences]
-        return [str(one) for one in told] == now and "" not in now and "missing" not in now
+        return [str(value) for value in before] == now and "" not in now and "missing" not in now
