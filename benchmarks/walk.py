@@ -3,9 +3,9 @@
     python benchmarks/walk.py [--steps] [--json FILE]
 
 A tiny study of ten sentences is run by the public calls: ``load_corpus``, ``load_model``, ``encode``, ``compare``.
-Every call of a function of the package is looked at, in all threads. It is a step of the walk if it is given or returns what
-became of one recording: its row and cell, its samples, what its model takes and gives, its vectors in the store, its
-representation, and the scores. Each function counts once, at its first such call.
+Every call of a function of the package is looked at, in all threads. It is a step of the walk if it is given or returns
+what became of one recording: its row and cell, its samples, what its model takes and gives, its vectors in the store,
+its representation, and the scores. Each function counts once, at its first such call.
 
 Printed are the files in the order in which they are entered, and how often the walk goes back: into a file that it left
 before, or into a package above (of corpora, audio, models, capture, similarity, gaps). Following the walk in an editor
