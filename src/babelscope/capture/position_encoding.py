@@ -34,6 +34,7 @@ from babelscope.capture.threads import SingleThreads, one_blas_thread
 from babelscope.corpora import Corpus
 from babelscope.errors import DataError, UsageError, did_you_mean
 from babelscope.models.base import MODALITIES, Modality, Model, Point, Prepared, Side
+from babelscope.progress import Progress
 
 #: Number formats that positions can be kept in, and what they cost.
 POSITION_DTYPES: dict[str, str] = {
@@ -44,10 +45,6 @@ _TORCH = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
 #: Sentences of each language whose positions are kept, if nobody says.
 SENTENCES = 50
-
-
-#: Called with what is being done, how many utterances are done, and how many there are.
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -20,9 +20,7 @@ from babelscope.capture.positions import INDEX, Positions, key_of_utterance, lis
 from babelscope.capture.storage import Folder, Storage, storage_of
 from babelscope.capture.store import Activations, DamagedLabelsError
 from babelscope.errors import BabelscopeError, DataError, UsageError
-
-#: Called with what is being read, how many blocks are done, and how many there are.
-Progress = Callable[[str, int, int], None]
+from babelscope.progress import Progress
 
 #: The arrays of what is known of a language's sentences.
 DESCRIBING = ("text", "recording", "reader", "content")

@@ -48,6 +48,7 @@ from babelscope.gaps.repetition import repetition
 from babelscope.gaps.resampling import BLOCKS, HALVINGS, PARTITIONS, Deviations, resample
 from babelscope.gaps.result import CONTROLS, DEFAULT_CONTROLS, SCORE_COLUMNS, Result
 from babelscope.gaps.tables import tables_of_activations, tables_of_scores
+from babelscope.progress import Progress
 from babelscope.similarity import MEASURES, Measure, parse_measure
 from babelscope.similarity.arrays import on_device
 from babelscope.similarity.blocks import NONE, REGRESSED, SHUFFLED, VARIABLES, BlockExecutor, Settings
@@ -95,9 +96,6 @@ _PROGRESS = {
     "any-space": "measures between any two spaces",
     "one-space": "measures of one space",
 }
-
-#: Called with what is being compared, how many pairs are done, and how many there are.
-Progress = Callable[[str, int, int], None]
 
 
 def compare(

@@ -24,9 +24,10 @@ from babelscope.cache import write_atomically
 from babelscope.capture.store import lock, now
 from babelscope.errors import DataError, UsageError, did_you_mean
 from babelscope.models.base import MODALITIES
+from babelscope.progress import Progress
 from babelscope.search import nearest
 from babelscope.search.items import HOP_SECONDS, WINDOW_SECONDS, Item
-from babelscope.search.vectors import Embedder, Progress, Vectors
+from babelscope.search.vectors import Embedder, Vectors
 
 FORMAT = 1
 #: Items that are written together: what a killed run loses at most.

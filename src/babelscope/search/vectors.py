@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -17,9 +17,6 @@ from babelscope.models.base import Modality, Model
 from babelscope.search.items import Item
 
 Vectors = NDArray[np.float32]
-
-#: Called with what is being done, how many items are done, and how many there are.
-Progress = Callable[[str, int, int], None]
 
 
 class Embedder:

@@ -7,15 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from babelscope.errors import UsageError
+from babelscope.progress import Progress
 from babelscope.sides import MODALITIES, Modality, Model, Side
 from babelscope.verification.checks import Examination
 from babelscope.verification.items import prepare
 from babelscope.verification.measurements import versions
 from babelscope.verification.result import CHECKS, Row, Verification
 from babelscope.verification.sharing import apart, changed_settings, different_parameters, record, replay
-
-#: Called with what is being checked, how many checks are done, and how many there are.
-Progress = Callable[[str, int, int], None]
 
 
 def verify(model: Model, *, language: str = "en", full: bool = False, progress: Progress | None = None) -> Verification:

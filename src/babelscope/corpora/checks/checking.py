@@ -14,11 +14,12 @@ from babelscope.corpora.checks.readers import readers, readers_of
 from babelscope.corpora.checks.result import CorpusCheck, sorted_problems
 from babelscope.corpora.checks.sharing import clusters, same_recordings
 from babelscope.corpora.checks.sound import check_sound
-from babelscope.corpora.checks.texts import Progress, Texts
+from babelscope.corpora.checks.texts import Texts
 from babelscope.corpora.corpus import Corpus
 from babelscope.corpora.problems import Problem
 from babelscope.corpora.truncation import TOO_SHORT
 from babelscope.errors import UsageError, did_you_mean
+from babelscope.progress import Progress, silent
 
 #: What sources notice, too, with the lines of their files; the more complete of both counts.
 _TWICE = frozenset({"recording-shared", "seconds-disagree", TOO_SHORT})
@@ -67,7 +68,7 @@ def check_corpus(
     UsageError
         If there is no such language.
     """
-    tell = progress or (lambda what, done, total: None)
+    tell = progress or silent
     chosen = tuple(languages or corpus.languages)
     for language in chosen:
         if language not in corpus.languages:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from babelscope.audio import MIN_SECONDS, SAMPLE_RATE, AudioFacts, Recording, Samples, inspect, load_audio
 from babelscope.corpora.checks.cells import MOST_PLACES, Cells, counted, listed
-from babelscope.corpora.checks.texts import Progress
 from babelscope.corpora.problems import Problem, Severity
 from babelscope.errors import DataError
+from babelscope.progress import Progress
 
 #: A share of samples at full scale that can be heard.
 CLIPPED = 1e-3

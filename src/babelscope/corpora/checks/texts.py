@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -18,9 +18,7 @@ from babelscope.corpora.checks.wording import (
     scripts_of,
 )
 from babelscope.corpora.problems import Problem, Severity
-
-#: Called with what is being done, how much is done, and how much there is.
-Progress = Callable[[str, int, int], None]
+from babelscope.progress import Progress
 
 
 class Texts:
