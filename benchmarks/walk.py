@@ -7,9 +7,9 @@ Every call of a function of the package is looked at, in all threads. It is a st
 what became of one recording: its row and cell, its samples, what its model takes and gives, its vectors in the store,
 its representation, and the scores. Each function counts once, at its first such call.
 
-Printed are the files in the order in which they are entered, and how often the walk goes back: into a file that it left
-before, or into a package above (of corpora, audio, models, capture, similarity, gaps). Following the walk in an editor
-means to open so many files, and to turn back so often.
+Printed are the files in the order in which they are entered, and two numbers: how often the walk comes back to a file
+that it left before, and how many calls run against the imports, from a package to one that is built upon it (a hook, a
+function that was handed down): there the reader of a file cannot see what comes next.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,8 @@ from babelscope.testing import tiny
 
 PACKAGE = Path(babelscope.__file__).parent
 
-#: How data flows from package to package: a call into an earlier one than the last is a climb.
-ORDER = ("corpora", "audio", "models", "capture", "similarity", "gaps")
+#: Packages by what they are built upon; of those on one level none imports another, or those before it alone.
+LEVELS = {"corpora": 1, "sides.py": 1, "models": 2, "similarity": 2, "capture": 3, "engines": 4, "gaps": 5, "study": 6}
 
 LANGUAGE = "xa"
 
@@ -96,18 +97,28 @@ CARRIERS = {
 }
 
 
+@dataclass(frozen=True)
+class Step:
+    """A function of the package, and the file of whoever called it first ("" for a user)."""
+
+    file: str
+    function: str
+    caller: str
+
+
 class Tracer:
     """Notes each function of the package that carries the recording, at its first such call."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[str, str], int] = {}
+        self._found: dict[tuple[str, str], tuple[int, str]] = {}
         self._called: dict[int, int] = {}
         self._calls = 0
 
-    def steps(self) -> list[tuple[str, str]]:
-        """Return files and functions, in the order of their first calls, up to the one that makes the table."""
-        steps = sorted(self._found, key=lambda step: self._found[step])
-        last = next(at for at, (_, function) in enumerate(steps) if function.endswith(TABLE))
+    def steps(self) -> list[Step]:
+        """Return the steps in the order of their first calls, up to the one that makes the table."""
+        ordered = sorted(self._found.items(), key=lambda item: item[1])
+        steps = [Step(*where, caller) for where, (_, caller) in ordered]
+        last = next(at for at, step in enumerate(steps) if step.function.endswith(TABLE))
         return steps[: last + 1]
 
     def __call__(self, frame: Any, event: str, argument: Any) -> None:
@@ -125,11 +136,19 @@ class Tracer:
             names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
             argument = [frame.f_locals.get(name) for name in names if name != "self"]
         if carries(argument):
-            self._found[step] = self._called.get(id(frame), self._calls)
+            self._found[step] = self._called.get(id(frame), self._calls), _caller(frame)
 
 
-def walked(folder: Path) -> list[tuple[str, str]]:
-    """Run the tiny study; return the steps of the walk: files and functions."""
+def _caller(frame: Any) -> str:
+    """Return the file of the package that a call came from, through whatever lies between."""
+    before = frame.f_back
+    while before is not None and not before.f_code.co_filename.startswith(f"{PACKAGE}/"):
+        before = before.f_back
+    return "" if before is None else before.f_code.co_filename[len(str(PACKAGE)) + 1 :]
+
+
+def walked(folder: Path) -> list[Step]:
+    """Run the tiny study; return the steps of the walk."""
     path, tracer = manifest(folder), Tracer()
     model = models.load("whisper-base", weights=str(tiny("whisper", folder / "whisper")), window_seconds=1)
     threading.setprofile(tracer)
@@ -144,28 +163,25 @@ def walked(folder: Path) -> list[tuple[str, str]]:
     return tracer.steps()
 
 
-def files_of(steps: list[tuple[str, str]]) -> list[str]:
+def files_of(steps: list[Step]) -> list[str]:
     """Return the files in the order in which the walk enters them."""
-    entered: list[str] = []
-    for file, _ in steps:
-        if not entered or entered[-1] != file:
-            entered.append(file)
-    return entered
+    return [file for file, _ in itertools.groupby(step.file for step in steps)]
 
 
-def climbs_of(entered: list[str]) -> list[tuple[str, str]]:
-    """Return the moves back: into a file that was left, or into a package above."""
-    back = []
-    for at, (before, file) in enumerate(itertools.pairwise(entered), 1):
-        above = _level(file) < _level(before)
-        if above or file in entered[:at]:
-            back.append((before, file))
-    return back
+def returns_of(entered: list[str]) -> list[tuple[str, str]]:
+    """Return the moves to a file that was left before."""
+    moves = enumerate(itertools.pairwise(entered), 1)
+    return [(before, file) for at, (before, file) in moves if file in entered[:at]]
+
+
+def climbs_of(steps: list[Step]) -> list[tuple[str, str]]:
+    """Return the calls against the imports, as caller's and called file."""
+    calls = dict.fromkeys((step.caller, step.file) for step in steps if step.caller)
+    return [(caller, file) for caller, file in calls if _level(file) > _level(caller)]
 
 
 def _level(file: str) -> int:
-    package = file.partition("/")[0]
-    return ORDER.index(package) if package in ORDER else len(ORDER)
+    return LEVELS.get(file.partition("/")[0], 0)
 
 
 if __name__ == "__main__":
@@ -176,14 +192,14 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as made:
         steps = walked(Path(made))
     entered = files_of(steps)
-    back = climbs_of(entered)
-    if asked.steps:
-        for file, function in steps:
-            print(f"  {file:40} {function}")
-    for file in dict.fromkeys(entered):
-        print(file)
-    for before, file in back:
-        print(f"back: {before} -> {file}")
-    print(f"{len(steps)} functions in {len(set(entered))} files; {len(back)} times back")
+    files, returns, climbs = list(dict.fromkeys(entered)), returns_of(entered), climbs_of(steps)
+    for step in steps if asked.steps else ():
+        print(f"  {step.file:40} {step.function}")
+    print("\n".join(files))
+    for before, file in returns:
+        print(f"back to a file: {before} -> {file}")
+    for caller, file in climbs:
+        print(f"against the imports: {caller} -> {file}")
+    print(f"{len(steps)} functions in {len(files)} files; {len(returns)} times back; {len(climbs)} against the imports")
     if asked.json:
-        asked.json.write_text(json.dumps({"files": list(dict.fromkeys(entered)), "back": back}, indent=1))
+        asked.json.write_text(json.dumps({"files": files, "returns": returns, "climbs": climbs}, indent=1))

@@ -324,8 +324,8 @@ class Side(ABC):
             return first
         # Weights that accelerate keeps on the disk: its hooks know where they are brought to.
         hooks = (getattr(module, "_hf_hook", None) for module in self.root.modules())
-        found = (getattr(hook, "execution_device", None) for hook in hooks)
-        return next((torch.device(device) for device in found if device is not None), first)
+        devices = (getattr(hook, "execution_device", None) for hook in hooks)
+        return next((torch.device(device) for device in devices if device is not None), first)
 
     @property
     def parameters(self) -> int:

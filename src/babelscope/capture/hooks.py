@@ -174,5 +174,5 @@ def _spans(points: Sequence[Point], items: Sequence[Prepared], device: torch.dev
     if not different:
         return {}
     (table,) = to_device([torch.tensor(different)], device)
-    held = {counts: Spans(counts, row) for counts, row in zip(different, table, strict=True)}
-    return {name: held[counts] for name, counts in of.items()}
+    spans = {counts: Spans(counts, row) for counts, row in zip(different, table, strict=True)}
+    return {name: spans[counts] for name, counts in of.items()}

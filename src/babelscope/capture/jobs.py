@@ -104,11 +104,11 @@ def open_jobs(layout: Layout, is_done: Callable[[Modality, int, slice], bool]) -
         Such as :meth:`babelscope.capture.store.Writer.is_done`.
     """
     return [
-        Job(modality, language, column, part.start, part.stop)
+        Job(modality, language, column, rows.start, rows.stop)
         for column, language in enumerate(layout.languages)
         for modality in layout.modalities
-        for part in layout.blocks
-        if not is_done(modality, column, part)
+        for rows in layout.blocks
+        if not is_done(modality, column, rows)
     ]
 
 
@@ -213,19 +213,19 @@ def encode_job(
     taken = list(prepare_job(model, corpus, job) if prepared is None else prepared)
     good: list[tuple[int, Utterance]] = []
     skipped: dict[int, str] = {}
-    for row, one in enumerate(taken):
-        refused = one if isinstance(one, DataError) else _too_short(side, job, sentences[row], one)
-        if refused is None and not isinstance(one, DataError):
-            good.append((row, one))
+    for row, utterance in enumerate(taken):
+        refused = utterance if isinstance(utterance, DataError) else _too_short(side, job, sentences[row], utterance)
+        if refused is None and not isinstance(utterance, DataError):
+            good.append((row, utterance))
         elif config.skip_bad:
             skipped[row] = str(refused)
         elif refused is not None:
             raise _hinting(refused)
-    items = [one.prepared for _, one in good]
+    items = [utterance.prepared for _, utterance in good]
     rows = [row for row, _ in good]
-    found = _run(side, items, config, streams, KeptBatches(None, "") if kept is None else kept, rows)
+    activations = _run(side, items, config, streams, KeptBatches(None, "") if kept is None else kept, rows)
     vectors = {point.name: np.full((len(sentences), point.width), np.nan, dtype=np.float32) for point in side.points}
-    for name, values in found.items():
+    for name, values in activations.items():
         vectors[name][rows] = values
         bad = np.flatnonzero(~np.isfinite(values).all(axis=1)).tolist()
         for row in bad:
@@ -238,7 +238,7 @@ def encode_job(
             skipped.setdefault(rows[row], reason)
     for values in vectors.values():
         values[list(skipped)] = np.nan
-    whole = {row: one for row, one in good if row not in skipped}
+    whole = {row: utterance for row, utterance in good if row not in skipped}
     tokens = dict(zip(rows, _token_ids(items), strict=False)) if modality == "text" else {}
     return Block(
         vectors,
@@ -297,11 +297,11 @@ def _run(
     together = np.empty((len(items), sum(point.width for point in side.points)), dtype=np.float32)
     left: list[list[int]] = []
     for batch in batches:
-        held = kept.take([rows[index] for index in batch], together.shape[1])
-        if held is None:
+        computed = kept.take([rows[index] for index in batch], together.shape[1])
+        if computed is None:
             left.append(batch)
         else:
-            together[batch] = held
+            together[batch] = computed
 
     def keep(number: int, values: Tensor) -> None:
         kept.put([rows[index] for index in left[number]], values.numpy())

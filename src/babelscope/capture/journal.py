@@ -44,8 +44,8 @@ class Journal:
     def __init__(self, location: Path | str, layout: Layout) -> None:
         self._folder = folder_of(location)
         same = {key: value for key, value in layout.identity.items() if key != "block"}  # a job says which rows it has
-        told = json.dumps([same, layout.provenance.get("versions")], sort_keys=True, default=str)
-        self._identity = hashlib.sha256(told.encode()).hexdigest()[:12]
+        contents = json.dumps([same, layout.provenance.get("versions")], sort_keys=True, default=str)
+        self._identity = hashlib.sha256(contents.encode()).hexdigest()[:12]
 
     def of(self, *job: object) -> KeptBatches:
         """Open what is kept of a job, by what names it: modality, language, sentences, and what computes it."""
@@ -111,8 +111,8 @@ class KeptBatches:
 
     def take(self, rows: Sequence[int], width: int) -> NDArray[np.float32] | None:
         """Return, once, what a batch of these rows gave, shape (rows, width); None if it is not known."""
-        found = self._found.pop(tuple(rows), None)
-        return found if found is not None and found.shape[1] == width else None
+        values = self._found.pop(tuple(rows), None)
+        return values if values is not None and values.shape[1] == width else None
 
     def put(self, rows: Sequence[int], values: NDArray[np.float32]) -> None:
         """Keep what a batch gave, if all of it is finite: what is not is looked at again.
@@ -154,7 +154,7 @@ def _listed(folder: Path, pattern: str) -> list[Path]:
 
 def _records(content: bytes) -> dict[tuple[int, ...], NDArray[np.float32]]:
     """Return rows and values of every whole record up to the first that is not."""
-    found: dict[tuple[int, ...], NDArray[np.float32]] = {}
+    records: dict[tuple[int, ...], NDArray[np.float32]] = {}
     start = 0
     head = _SIZE.size + _CRC.size
     while start + head <= len(content):
@@ -166,5 +166,5 @@ def _records(content: bytes) -> dict[tuple[int, ...], NDArray[np.float32]]:
         if start > len(content) or zlib.crc32(size + body) != crc:
             break
         rows = tuple(np.frombuffer(body, dtype="<u4", count=count).tolist())
-        found[rows] = np.frombuffer(body, dtype="<f4", offset=4 * count).reshape(count, width).astype(np.float32)
-    return found
+        records[rows] = np.frombuffer(body, dtype="<f4", offset=4 * count).reshape(count, width).astype(np.float32)
+    return records

@@ -210,7 +210,7 @@ def rounding_of(values: NDArray[np.float32], kept: NDArray[Any]) -> NDArray[np.f
     return np.asarray(np.divide(errors, norms, out=np.zeros_like(norms), where=norms > 0), dtype=np.float32)
 
 
-def padded(layout: Layout, modality: Modality, rows: Mapping[str, int], part: slice, block: Block) -> dict[str, Any]:
+def padded(layout: Layout, modality: Modality, rows: Mapping[str, int], span: slice, block: Block) -> dict[str, Any]:
     """Return a block as it is written: ``activation``, ``positions`` and, where numbers are rounded, ``rounding``.
 
     Parameters
@@ -228,9 +228,9 @@ def padded(layout: Layout, modality: Modality, rows: Mapping[str, int], part: sl
     DataError
         If an activation is beyond the format that the store keeps.
     """
-    size, width = part.stop - part.start, max(point["width"] for point in layout.points)
-    held = np.float16 if layout.dtype == "float16" else np.float32
-    activation = np.full((len(layout.points), size, width), np.nan, dtype=held)
+    size, width = span.stop - span.start, max(point["width"] for point in layout.points)
+    dtype = np.float16 if layout.dtype == "float16" else np.float32
+    activation = np.full((len(layout.points), size, width), np.nan, dtype=dtype)
     positions = np.zeros((len(layout.points), size), dtype=np.int32)
     rounding = np.full((len(layout.points), size), np.nan, dtype=np.float32)
     for point in layout.points:
@@ -243,7 +243,7 @@ def padded(layout: Layout, modality: Modality, rows: Mapping[str, int], part: sl
         except OverflowError as error:
             most = int(np.nan_to_num(np.abs(values)).max(axis=1).argmax())
             raise DataError(
-                f"sentence {layout.sentences[part][most]!r}, {modality}: the activation at {name} reaches {error}: use "
+                f"sentence {layout.sentences[span][most]!r}, {modality}: the activation at {name} reaches {error}: use "
                 f"store_dtype = 'float32'"
             ) from error
         activation[rows[name], :, : point["width"]] = kept
@@ -256,14 +256,14 @@ def padded(layout: Layout, modality: Modality, rows: Mapping[str, int], part: sl
 
 def contents_of(layout: Layout) -> dict[str, bytes]:
     """Return all objects of a new store without a block in it, by key."""
-    held: dict[str, Any] = {}
-    memory = MemoryStore(held)
+    contents: dict[str, Any] = {}
+    memory = MemoryStore(contents)
     _coordinates(layout).to_zarr(memory, mode="w", zarr_format=3, consolidated=False)
     group = zarr.open_group(memory, mode="r+")
     for name, made in _arrays(layout).items():
         group.create_array(name, chunk_key_encoding=CHUNK_KEYS, **made)
     consolidate(memory)
-    return {key: value.to_bytes() for key, value in held.items()}
+    return {key: value.to_bytes() for key, value in contents.items()}
 
 
 def consolidate(store: Store) -> None:

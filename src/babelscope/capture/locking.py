@@ -256,9 +256,9 @@ def _taken_over(place: Bucket, me: Owner) -> Any:
     from obstore.exceptions import AlreadyExistsError, PreconditionError
 
     try:
-        found = place.reached.get(LOCK_KEY)
-        owner, tag = Owner.parse(bytes(found.bytes())), found.meta["e_tag"]
-        silent = time.time() - found.meta["last_modified"].timestamp()
+        lock_object = place.reached.get(LOCK_KEY)
+        owner, tag = Owner.parse(bytes(lock_object.bytes())), lock_object.meta["e_tag"]
+        silent = time.time() - lock_object.meta["last_modified"].timestamp()
     except FileNotFoundError:  # let go this moment
         try:
             return place.reached.put(LOCK_KEY, me.encoded(), mode="create")

@@ -22,5 +22,5 @@ def _trim() -> Callable[[int], object]:
     if sys.platform != "linux":
         return lambda kept: None
     # Not every C library has it.
-    found: Callable[[int], object] = getattr(ctypes.CDLL(None), "malloc_trim", lambda kept: None)
-    return found
+    trim: Callable[[int], object] = getattr(ctypes.CDLL(None), "malloc_trim", lambda kept: None)
+    return trim

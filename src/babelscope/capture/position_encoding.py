@@ -298,8 +298,12 @@ def encode_positions(
 
         for modality, side in chosen.model.sides.items():
             for language in corpus.languages:
-                keys = {key_of_utterance(modality, language, row): one for row, one in enumerate(corpus.sentences)}
-                left = [(key, one, language) for key, one in keys.items() if not {key, f"{key}.skipped"} & there]
+                keys = {
+                    key_of_utterance(modality, language, row): sentence for row, sentence in enumerate(corpus.sentences)
+                }
+                left = [
+                    (key, sentence, language) for key, sentence in keys.items() if not {key, f"{key}.skipped"} & there
+                ]
                 if progress:
                     progress(f"{modality} {language}, positions", finished, total)
                 _run_each(side.for_language(language), dtype, left, run)
@@ -332,7 +336,7 @@ def _run_each(
                 run(capture, *each)
             return
         sides = sides_beside(side, min(_streams(side), len(work)))
-        captures = [stack.enter_context(PositionCapture(one, dtype)) for one in sides]
+        captures = [stack.enter_context(PositionCapture(copied, dtype)) for copied in sides]
         pool = stack.enter_context(SingleThreads(len(captures), "babelscope-positions"))
         waiting = iter(work)
         turn, ended = threading.Lock(), threading.Event()
@@ -367,21 +371,21 @@ def _encoded(capture: PositionCapture, corpus: Corpus, sentence: str, language: 
                 f"{prepared.length} {side.unit} leave no position at {point.name}: too short for this model"
             )
     kept = dict(capture.run(side.collate([prepared])))
-    told: dict[str, Any] = {
+    header: dict[str, Any] = {
         "rounding": capture.rounding,
         "around": {point.name: list(point.around) for point in side.points},
         "crc32": {name: zlib.crc32(_raw(tensor)) for name, tensor in kept.items()},
     }
     if text:
-        told["text"] = item
+        header["text"] = item
         ids = _ids(prepared)
-        told["ids"] = ids
-        told["pieces"] = side.pieces(ids)
-        told["token_span"] = {point.name: _token_span(prepared, point, len(ids)) for point in side.points}
+        header["ids"] = ids
+        header["pieces"] = side.pieces(ids)
+        header["token_span"] = {point.name: _token_span(prepared, point, len(ids)) for point in side.points}
     else:
-        told["seconds"] = utterance.amount
+        header["seconds"] = utterance.amount
     # One key: the order of several would differ from run to run.
-    content: bytes = save(kept, {"babelscope": json.dumps(told, ensure_ascii=False, sort_keys=True)})
+    content: bytes = save(kept, {"babelscope": json.dumps(header, ensure_ascii=False, sort_keys=True)})
     return content
 
 
@@ -434,7 +438,7 @@ def _index(model: Model, corpus: Corpus, dtype: str) -> dict[str, Any]:
         "created": now(),
         "versions": versions(),
     }
-    clusters = {one: corpus.clusters[one] for one in corpus.sentences if one in corpus.clusters}
+    clusters = {sentence: corpus.clusters[sentence] for sentence in corpus.sentences if sentence in corpus.clusters}
     index = {"schema": SCHEMA, "identity": identity, "provenance": provenance, "clusters": clusters}
     whole: dict[str, Any] = json.loads(json.dumps(index))  # as it will be read
     return whole

@@ -148,7 +148,7 @@ class Positions:
         self.languages = tuple(self.identity["languages"])
         self.sentences = tuple(self.identity["sentences"])
         self.modalities = cast(
-            "tuple[Modality, ...]", tuple(one for one in MODALITIES if one in self.identity["points"])
+            "tuple[Modality, ...]", tuple(modality for modality in MODALITIES if modality in self.identity["points"])
         )
         self.dtype = str(self.identity["dtype"])
         self._clusters: dict[str, str] = index.get("clusters", {})
@@ -163,7 +163,7 @@ class Positions:
     def clusters(self) -> NDArray[np.int64]:
         """The cluster (document, family) of each sentence, numbered; one of its own where none is known."""
         numbers: dict[str, int] = {}
-        names = [self._clusters.get(one) or f"\0{one}" for one in self.sentences]
+        names = [self._clusters.get(sentence) or f"\0{sentence}" for sentence in self.sentences]
         return np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int64)
 
     @functools.cached_property
@@ -197,18 +197,18 @@ class Positions:
             As :meth:`read`.
         """
         head, _ = self._head(modality, language, sentence)
-        told = head["told"]
-        pieces = told.get("pieces")
+        described = head["told"]
+        pieces = described.get("pieces")
         return Utterance(
             sentence,
             language,
             cast(Modality, modality),
             self.points(modality),
-            str(told.get("text", "")),
-            float(told.get("seconds", math.nan)),
-            tuple(told.get("ids", ())),
+            str(described.get("text", "")),
+            float(described.get("seconds", math.nan)),
+            tuple(described.get("ids", ())),
             None if pieces is None else tuple(pieces),
-            told,
+            described,
         )
 
     def read(self, modality: str, language: str, sentence: str, point: str) -> xr.DataArray:
@@ -235,16 +235,16 @@ class Positions:
             If the utterance is not there, or damaged.
         """
         values = self.values(modality, language, sentence, point)
-        one = self.utterance(modality, language, sentence)
-        front, back = one.around(point)
+        utterance = self.utterance(modality, language, sentence)
+        front, back = utterance.around(point)
         own = np.ones(len(values), dtype=bool)
         own[:front], own[len(values) - back :] = False, False
         coords: dict[str, Any] = {"own": ("position", own)}
         if modality == "text":
-            coords["token"] = ("position", np.array(self._tokens(one, point, len(values)), dtype=object))
+            coords["token"] = ("position", np.array(self._tokens(utterance, point, len(values)), dtype=object))
         else:
             count = max(int(own.sum()), 1)
-            middles = (np.arange(len(values)) - front + 0.5) * (one.seconds / count)
+            middles = (np.arange(len(values)) - front + 0.5) * (utterance.seconds / count)
             coords["seconds"] = ("position", np.where(own, middles, np.nan))
         return xr.DataArray(
             values,
@@ -252,7 +252,7 @@ class Positions:
             coords=coords,
             name="activation",
             attrs={"modality": modality, "language": language, "sentence": sentence, "point": point}
-            | ({"seconds": one.seconds} if modality == "speech" else {"text": one.text}),
+            | ({"seconds": utterance.seconds} if modality == "speech" else {"text": utterance.text}),
         )
 
     def values(self, modality: str, language: str, sentence: str, point: str) -> NDArray[np.float32]:
@@ -313,11 +313,11 @@ class Positions:
                         lines.append(str(error))
         return lines
 
-    def _tokens(self, one: Utterance, point: str, count: int) -> list[str]:
-        span = one.tokens_at(point)
+    def _tokens(self, utterance: Utterance, point: str, count: int) -> list[str]:
+        span = utterance.tokens_at(point)
         if span is None:
             return [""] * count
-        written = one.pieces or tuple(f"#{number}" for number in one.token_ids)
+        written = utterance.pieces or tuple(f"#{number}" for number in utterance.token_ids)
         return list(written[span[0] : span[1]])
 
     def _key(self, modality: str, language: str, sentence: str) -> str:
@@ -347,7 +347,8 @@ class Positions:
                 head["told"] = json.loads(head.pop("__metadata__")["babelscope"])
             except FileNotFoundError:
                 reason = next(
-                    (one.reason for one in self.skipped if one[:3] == (sentence, language, modality)), "run again"
+                    (skipped.reason for skipped in self.skipped if skipped[:3] == (sentence, language, modality)),
+                    "run again",
                 )
                 raise DataError(
                     f"sentence {sentence!r}, {modality} in {language!r}: its positions are not there: {reason}"

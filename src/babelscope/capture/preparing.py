@@ -109,8 +109,8 @@ def known_columns(corpus: Corpus, language: str, sentences: Sequence[str]) -> di
     first = [next(iter(corpus.recordings(sentence, language)), None) for sentence in sentences]
     return {
         "text": [corpus.text(sentence, language) or "" for sentence in sentences],
-        "recording": [(one.member or one.path.name) if one else "" for one in first],
-        "reader": [(one.reader or "") if one else "" for one in first],
+        "recording": [(recording.member or recording.path.name) if recording else "" for recording in first],
+        "reader": [(recording.reader or "") if recording else "" for recording in first],
         "content": [corpus.content(sentence, language) for sentence in sentences],
     }
 
@@ -124,15 +124,15 @@ def prepare_job(model: Model, corpus: Corpus, job: Job) -> list[Utterance | Data
         If the side does not take the language.
     """
     side = model.sides[job.modality].for_language(job.language)
-    found: list[Utterance | DataError] = []
+    utterances: list[Utterance | DataError] = []
     with one_thread(), one_blas_thread():
         for sentence in corpus.sentences[job.rows]:
             try:
                 item = _item(corpus, job.modality, sentence, job.language)
-                found.append(prepare(side, item, sentence, job.language))
+                utterances.append(prepare(side, item, sentence, job.language))
             except DataError as error:
-                found.append(error)
-    return found
+                utterances.append(error)
+    return utterances
 
 
 def _item(corpus: Corpus, modality: Modality, sentence: str, language: str) -> str | Recording:
@@ -193,7 +193,7 @@ class Prefetcher:
         """
         if self._executor is None or job.modality == "text":
             return prepare_job(self.model, self.corpus, job)
-        found: list[Utterance | DataError] = []
+        utterances: list[Utterance | DataError] = []
         for sentence in self.corpus.sentences[job.rows]:
             self._fill()
             expected = (job.language, sentence)
@@ -201,16 +201,16 @@ class Prefetcher:
             if (language, taken) != expected:
                 raise RuntimeError(f"asked for {expected} where {(language, taken)} was to come")
             try:
-                found.append(future.result())
+                utterances.append(future.result())
             except DataError as error:
-                found.append(error)
+                utterances.append(error)
             except BrokenProcessPool as error:
                 raise DataError(
                     "a worker process that prepares recordings died (was it killed, or is memory short?): run again, "
                     "it resumes from here, or choose workers = 0"
                 ) from error
         self._fill()
-        return found
+        return utterances
 
     def _recordings(self, jobs: Sequence[Job]) -> Iterator[tuple[str, str]]:
         for job in jobs:

@@ -58,17 +58,17 @@ def replicate(side: Side) -> Side | None:
 
 def _below(value: Any) -> list[nn.Module]:
     """Return every module that can be reached from a value by modules, their attributes and containers."""
-    found: dict[int, nn.Module] = {}
+    modules: dict[int, nn.Module] = {}
     waiting = [value]
     while waiting:
-        one = waiting.pop()
-        if isinstance(one, nn.Module):
-            if id(one) not in found:
-                found[id(one)] = one
-                waiting.extend(vars(one).values())
-        elif type(one) in _CONTAINERS:
-            waiting.extend(one.values() if isinstance(one, dict) else one)
-    return list(found.values())
+        reached = waiting.pop()
+        if isinstance(reached, nn.Module):
+            if id(reached) not in modules:
+                modules[id(reached)] = reached
+                waiting.extend(vars(reached).values())
+        elif type(reached) in _CONTAINERS:
+            waiting.extend(reached.values() if isinstance(reached, dict) else reached)
+    return list(modules.values())
 
 
 def _with_twins(value: Any, twins: dict[int, nn.Module]) -> Any:
@@ -78,14 +78,14 @@ def _with_twins(value: Any, twins: dict[int, nn.Module]) -> Any:
     if isinstance(value, MethodType):
         return MethodType(value.__func__, _with_twins(value.__self__, twins))
     if type(value) is functools.partial:
-        given = [_with_twins(one, twins) for one in value.args]
-        named = {name: _with_twins(one, twins) for name, one in value.keywords.items()}
+        given = [_with_twins(each, twins) for each in value.args]
+        named = {name: _with_twins(each, twins) for name, each in value.keywords.items()}
         return functools.partial(_with_twins(value.func, twins), *given, **named)
     if type(value) not in _CONTAINERS:
         return value
     if isinstance(value, dict):
         copied = value.copy()
-        for name, one in value.items():
-            copied[name] = _with_twins(one, twins)
+        for name, each in value.items():
+            copied[name] = _with_twins(each, twins)
         return copied
-    return type(value)(_with_twins(one, twins) for one in value)
+    return type(value)(_with_twins(each, twins) for each in value)

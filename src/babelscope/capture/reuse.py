@@ -73,14 +73,14 @@ class PreviousStore:
         The new one.
     """
 
-    def __init__(self, held: Activations, corpus: Corpus) -> None:
-        self._held, self._corpus = held, corpus
-        ids = [str(sentence) for sentence in held.dataset["sentence"].values]
+    def __init__(self, stored: Activations, corpus: Corpus) -> None:
+        self._stored, self._corpus = stored, corpus
+        ids = [str(sentence) for sentence in stored.dataset["sentence"].values]
         self._parts = {
-            tuple(ids[start : start + held.block]): slice(start, min(start + held.block, len(ids)))
-            for start in range(0, len(ids), held.block)
+            tuple(ids[start : start + stored.block]): slice(start, min(start + stored.block, len(ids)))
+            for start in range(0, len(ids), stored.block)
         }
-        self._skipped = {skipped.sentence for skipped in held.skipped}
+        self._skipped = {skipped.sentence for skipped in stored.skipped}
 
     @classmethod
     def of(cls, location: Path | str, layout: Layout, corpus: Corpus) -> PreviousStore | None:
@@ -89,39 +89,41 @@ class PreviousStore:
         if not isinstance(place, Folder) or not (place.previous / "zarr.json").is_file():
             return None
         try:
-            held = Activations(place.previous)
-            keys = held.identity.keys() | layout.identity.keys()
-            changed = {key for key in keys if held.identity.get(key) != layout.identity.get(key)}
-            known = "content" in held.dataset and held.store_dtype == layout.dtype == "float32"
-            versions = held.meta["versions"] == layout.provenance["versions"]
-            return cls(held, corpus) if known and versions and not changed - MAY_DIFFER else None
+            stored = Activations(place.previous)
+            keys = stored.identity.keys() | layout.identity.keys()
+            changed = {key for key in keys if stored.identity.get(key) != layout.identity.get(key)}
+            known = "content" in stored.dataset and stored.store_dtype == layout.dtype == "float32"
+            versions = stored.meta["versions"] == layout.provenance["versions"]
+            return cls(stored, corpus) if known and versions and not changed - MAY_DIFFER else None
         except (BabelscopeError, KeyError):
             return None
 
     def block(self, layout: Layout, job: Job, points: Sequence[str]) -> Block | None:
         """Return a block of the new store as the previous one holds it; None if it does not."""
         language = layout.languages[job.column]
-        part = self._parts.get(layout.sentences[job.rows])
-        if part is None or not self._skipped.isdisjoint(layout.sentences[job.rows]):
+        rows = self._parts.get(layout.sentences[job.rows])
+        if rows is None or not self._skipped.isdisjoint(layout.sentences[job.rows]):
             return None
         try:
-            if not self._has(job.modality, language, part, points) or not self._same(job, language, part):
+            if not self._has(job.modality, language, rows, points) or not self._same(job, language, rows):
                 return None
-            block = self._held.block_at(job.modality, language, part, points)
+            block = self._stored.block_at(job.modality, language, rows, points)
         except BabelscopeError:  # what is damaged is made anew
             return None
         return block if all(np.isfinite(values).all() for values in block.vectors.values()) else None
 
-    def _has(self, modality: Modality, language: str, part: slice, points: Sequence[str]) -> bool:
-        held = self._held
-        if modality not in held.modalities or language not in held.languages:
+    def _has(self, modality: Modality, language: str, rows: slice, points: Sequence[str]) -> bool:
+        stored = self._stored
+        if modality not in stored.modalities or language not in stored.languages:
             return False
-        done = held.done[held.modalities.index(modality), held.languages.index(language), part.start // held.block]
-        return bool(done) and set(points) <= set(held.points(modality))
+        done = stored.done[
+            stored.modalities.index(modality), stored.languages.index(language), rows.start // stored.block
+        ]
+        return bool(done) and set(points) <= set(stored.points(modality))
 
-    def _same(self, job: Job, language: str, part: slice) -> bool:
+    def _same(self, job: Job, language: str, rows: slice) -> bool:
         name = "text" if job.modality == "text" else "content"
-        before = self._held.dataset[name].sel(language=language).values[part]
+        before = self._stored.dataset[name].sel(language=language).values[rows]
         sentences = self._corpus.sentences[job.rows]
         if job.modality == "text":
             now = [self._corpus.text(sentence, language) or "" for sentence in sentences]

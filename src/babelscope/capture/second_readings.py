@@ -37,8 +37,8 @@ def place_of_language(store: Path | str, language: str) -> Path | str:
 
 def second_recordings(corpus: Corpus, max_seconds: float | None = None) -> dict[str, Corpus]:
     """Return the second recordings, of at most so many seconds, of each language that has enough for a ceiling."""
-    found = {language: corpus.second_readings(language, max_seconds) for language in corpus.languages}
-    return {language: own for language, own in found.items() if own is not None and len(own) >= FEWEST}
+    readings = {language: corpus.second_readings(language, max_seconds) for language in corpus.languages}
+    return {language: own for language, own in readings.items() if own is not None and len(own) >= FEWEST}
 
 
 def encode_second(
@@ -80,22 +80,22 @@ def encode_second(
     if "speech" not in model.sides:
         return {}
     hearing = dataclasses.replace(model, sides={"speech": model.sides["speech"]})
-    found: dict[str, Activations] = {}
+    stores: dict[str, Activations] = {}
     for language, own in second_recordings(corpus, max_seconds).items():
 
         def tell(what: str, done: int, total: int) -> None:
             if progress is not None:
                 progress(f"second recordings, {what}", done, total)
 
-        found[language] = encode(hearing, own, place_of_language(store, language), progress=tell, **options)
-    return found
+        stores[language] = encode(hearing, own, place_of_language(store, language), progress=tell, **options)
+    return stores
 
 
 def open_second(activations: Activations) -> dict[str, Activations]:
     """Return the second recordings beside a store, by language; those that are not complete are left out."""
-    found: dict[str, Activations] = {}
+    stores: dict[str, Activations] = {}
     for language in activations.languages:
         place = place_of_language(activations.path, language)
         if storage_of(place).exists("zarr.json") and (own := Activations(place)).complete:
-            found[language] = own
-    return found
+            stores[language] = own
+    return stores

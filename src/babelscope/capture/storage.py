@@ -112,10 +112,10 @@ def storage_of(location: Path | str) -> Storage:
     UsageError
         If the URL's scheme is unknown, or its package is not installed.
     """
-    found = _URL.match(str(location))
-    if found is None or len(found[1]) == 1:  # one letter is a drive
+    url = _URL.match(str(location))
+    if url is None or len(url[1]) == 1:  # one letter is a drive
         return Folder(Path(location))
-    scheme, rest = found[1].lower(), found[2].strip("/")
+    scheme, rest = url[1].lower(), url[2].strip("/")
     if scheme == "file":
         return Folder(Path("/" + rest))
     if scheme not in SCHEMES:
@@ -186,12 +186,14 @@ class Folder(Storage):
 
     def fingerprints(self) -> dict[str, str]:
         """Return the size of each file, and but for activations, whose chunks have one of their own, its CRC-32."""
-        found = {}
+        prints = {}
         for key in self.keys():
             path = self.location / key
             large = key.startswith("activation/c")
-            found[key] = f"{path.stat().st_size}" if large else f"{path.stat().st_size} {zlib.crc32(path.read_bytes())}"
-        return found
+            prints[key] = (
+                f"{path.stat().st_size}" if large else f"{path.stat().st_size} {zlib.crc32(path.read_bytes())}"
+            )
+        return prints
 
     def exists(self, key: str) -> bool:
         """Whether something stands under a key."""
@@ -301,7 +303,7 @@ class Bucket(Storage):
     def fingerprints(self) -> dict[str, str]:
         """Return the size of each object: reading them all would take long."""
         with self.naming():
-            return {str(one["path"]): str(one["size"]) for listed in self.reached.list() for one in listed}
+            return {str(entry["path"]): str(entry["size"]) for listed in self.reached.list() for entry in listed}
 
     def exists(self, key: str) -> bool:
         """Whether something stands under a key."""
@@ -315,8 +317,8 @@ class Bucket(Storage):
     def keys(self, folder: str = "") -> Iterator[str]:
         """Yield every key, or every one in a folder."""
         with self.naming():
-            for found in self.reached.list(prefix=folder or None):
-                yield from (str(one["path"]) for one in found)
+            for entries in self.reached.list(prefix=folder or None):
+                yield from (str(entry["path"]) for entry in entries)
 
     def delete(self, key: str) -> None:
         """Remove what stands under a key, if something does."""
@@ -355,9 +357,9 @@ class Bucket(Storage):
         try:
             yield
         except BaseError as error:
-            told = " ".join(str(error).split())[:300]
+            reason = " ".join(str(error).split())[:300]
             raise DataError(
-                f"{self.location}: the object store does not answer as it should ({told}): check the URL, the "
+                f"{self.location}: the object store does not answer as it should ({reason}): check the URL, the "
                 f"credentials in the environment and the network, and run again"
             ) from error
 

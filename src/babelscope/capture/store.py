@@ -196,17 +196,17 @@ class Activations:
     def done(self) -> NDArray[np.bool_]:
         """Which blocks are there: shape (modalities, languages, blocks). Read once."""
         blocks = -(-len(self._all_sentences) // self.block)
-        found = np.zeros((len(self.modalities), len(self._all_languages), blocks), dtype=bool)
+        finished = np.zeros((len(self.modalities), len(self._all_languages), blocks), dtype=bool)
         with self.storage.naming():
             if self.schema == 1:
                 marks = np.asarray(self.dataset["done"].values) == 1
                 for number in range(blocks):
-                    found[:, :, number] = marks[:, :, number * self.block : (number + 1) * self.block].all(axis=2)
-                return found
+                    finished[:, :, number] = marks[:, :, number * self.block : (number + 1) * self.block].all(axis=2)
+                return finished
             for key in self.storage.keys("activation"):
                 if shard := _SHARD.fullmatch(key):
-                    found[tuple(int(place) for place in shard.groups())] = True
-        return found
+                    finished[tuple(int(place) for place in shard.groups())] = True
+        return finished
 
     @cached_property
     def _activation(self) -> Any:
@@ -238,7 +238,7 @@ class Activations:
         """What the store was made from. ``corpus.n`` counts :attr:`sentences`; ``corpus.skipped`` lists the others."""
         corpus: dict[str, Any] = self._provenance["corpus"]
         if self.skipped:
-            corpus = corpus | {"skipped": [one._asdict() for one in self.skipped]}
+            corpus = corpus | {"skipped": [skipped._asdict() for skipped in self.skipped]}
         if len(self.sentences) < len(self._all_sentences):
             corpus = corpus | {"n": len(self.sentences)}
         return self._provenance | {"corpus": corpus | {"languages": list(self.languages)}}
@@ -250,7 +250,7 @@ class Activations:
     @cached_property
     def skipped(self) -> tuple[Skipped, ...]:
         """What could not be encoded and was skipped, by sentence: none of them is among :attr:`sentences`."""
-        found: list[Skipped] = []
+        skipped: list[Skipped] = []
         if "skipped" not in self.dataset:
             return ()
         with self._naming("skipped"):
@@ -262,7 +262,7 @@ class Activations:
                 modality, language, number = (int(place) for place in chunk.groups())
                 start = number * self.block
                 reasons = array[modality, language, start : start + self.block]
-                found += [
+                skipped += [
                     Skipped(
                         self._all_sentences[start + row], self._all_languages[language], self.modalities[modality], text
                     )
@@ -270,7 +270,7 @@ class Activations:
                     if text
                 ]
         order = {sentence: row for row, sentence in enumerate(self._all_sentences)}
-        return tuple(sorted(found, key=lambda one: (order[one.sentence], one.language, one.modality)))
+        return tuple(sorted(skipped, key=lambda each: (order[each.sentence], each.language, each.modality)))
 
     @cached_property
     def _kept(self) -> NDArray[np.intp] | slice:
@@ -278,12 +278,12 @@ class Activations:
         there = set(self.sentences)
         if len(there) == len(self._all_sentences):
             return slice(None)
-        return np.array([row for row, one in enumerate(self._all_sentences) if one in there], dtype=np.intp)
+        return np.array([row for row, sentence in enumerate(self._all_sentences) if sentence in there], dtype=np.intp)
 
     @cached_property
     def sentences(self) -> tuple[str, ...]:
         """Ids of the sentences, in the order of the rows, without those that were skipped."""
-        gone = {one.sentence for one in self.skipped}
+        gone = {skipped.sentence for skipped in self.skipped}
         return tuple(
             sentence
             for sentence in self._all_sentences
@@ -302,7 +302,11 @@ class Activations:
     def without_cluster(self) -> tuple[str, ...]:
         """Sentences whose cluster is not known, where that of others is."""
         names = self._cluster_names()
-        return tuple(one for one, name in zip(self.sentences, names, strict=True) if not name) if any(names) else ()
+        return (
+            tuple(sentence for sentence, name in zip(self.sentences, names, strict=True) if not name)
+            if any(names)
+            else ()
+        )
 
     def _cluster_names(self) -> list[str]:
         if "cluster" not in self.dataset:
@@ -420,8 +424,8 @@ class Activations:
         DataError
             If the store is not complete there, or a chunk cannot be read.
         """
-        if (held := self._held.get((point, modality, language))) is not None:
-            return held
+        if (cached := self._held.get((point, modality, language))) is not None:
+            return cached
         row, width, _, _ = self._row(point, modality)
         if language not in self.languages:
             raise UsageError(f"{self.name} has no language {language!r}; {did_you_mean(language, self.languages)}")
@@ -462,7 +466,7 @@ class Activations:
         with self._naming(f"{name} of {language!r}"):
             return np.asarray(self.dataset[name].sel(language=language).values)[self._kept]
 
-    def block_at(self, modality: Modality, language: str, part: slice, points: Sequence[str]) -> Block:
+    def block_at(self, modality: Modality, language: str, rows: slice, points: Sequence[str]) -> Block:
         """Return one block as it was written, rows that were skipped included; nothing of it is held.
 
         Parameters
@@ -483,25 +487,25 @@ class Activations:
         with self._naming(f"{modality} in {language!r}"):
             arrays = dict(zarr.open_group(self.storage.store(), mode="r").arrays())
             vectors = {
-                point: np.asarray(arrays["activation"][row, at, column, part, :width], dtype=np.float32)
+                point: np.asarray(arrays["activation"][row, at, column, rows, :width], dtype=np.float32)
                 for point, (at, width, _, _) in zip(points, place, strict=True)
             }
-            counts = np.asarray(arrays["positions"][row, :, column, part])
-            amounts = np.asarray(arrays["tokens" if modality == "text" else "seconds"][column, part])
+            counts = np.asarray(arrays["positions"][row, :, column, rows])
+            amounts = np.asarray(arrays["tokens" if modality == "text" else "seconds"][column, rows])
             known = modality == "text" and "token_ids" in arrays  # older stores have none
-            ids = [str(one).split() for one in np.asarray(arrays["token_ids"][column, part])] if known else []
+            ids = [str(tokens).split() for tokens in np.asarray(arrays["token_ids"][column, rows])] if known else []
         return Block(
             vectors,
             {point: counts[at].tolist() for point, (at, _, _, _) in zip(points, place, strict=True)},
             amounts.tolist(),
-            [[int(token) for token in one] for one in ids] if all(ids) else (),
+            [[int(token) for token in tokens] for tokens in ids] if all(ids) else (),
         )
 
     def positions(self, modality: str, language: str) -> NDArray[np.int32]:
         """Return how many positions were pooled, in the order of the store's points: shape (points, sentences)."""
         with self._naming(f"positions of {modality} in {language!r}"):
-            held = np.asarray(self.dataset["positions"].sel(modality=modality, language=language).values)
-            return held[:, self._kept]
+            positions = np.asarray(self.dataset["positions"].sel(modality=modality, language=language).values)
+            return positions[:, self._kept]
 
     def rounding(self, modality: str, language: str) -> NDArray[np.float32] | None:
         """Return what the number format of the store did to each vector: the norm of its error over its own norm.
@@ -512,8 +516,8 @@ class Activations:
         if "rounding" not in self.dataset:
             return None
         with self._naming(f"rounding of {modality} in {language!r}"):
-            held = np.asarray(self.dataset["rounding"].sel(modality=modality, language=language).values)
-            return held[:, self._kept]
+            errors = np.asarray(self.dataset["rounding"].sel(modality=modality, language=language).values)
+            return errors[:, self._kept]
 
     def lengths(self, modality: str, language: str) -> NDArray[np.float64]:
         """Return each sentence's seconds (speech) or tokens (text): shape (sentences,)."""
@@ -526,8 +530,8 @@ class Activations:
         """
         if "token_ids" not in self.dataset:
             return None
-        held = [str(value).split() for value in self.column("token_ids", language)]
-        return [np.array(ids, dtype=np.int64) for ids in held] if all(held) else None
+        written = [str(value).split() for value in self.column("token_ids", language)]
+        return [np.array(ids, dtype=np.int64) for ids in written] if all(written) else None
 
     def texts(self, language: str) -> list[str]:
         """Return the sentences' texts in a language."""
@@ -595,13 +599,13 @@ class Writer:
         self.created = not self.storage.exists("zarr.json")
         if self.created:
             self.storage.create(contents_of(layout))
-        held = Activations(path)
-        self.layout = dataclasses.replace(layout, block=held.block)
-        self._earlier = held.schema != SCHEMA
-        self._done = held.done.copy()
-        self._modalities = list(held.modalities)
+        stored = Activations(path)
+        self.layout = dataclasses.replace(layout, block=stored.block)
+        self._earlier = stored.schema != SCHEMA
+        self._done = stored.done.copy()
+        self._modalities = list(stored.modalities)
         # A store that another version began may have them in another order.
-        self._points = {str(name): row for row, name in enumerate(held.dataset["point"].values)}
+        self._points = {str(name): row for row, name in enumerate(stored.dataset["point"].values)}
         self._arrays: dict[str, Any] = {}
         self._whole = self.storage.exists(INVENTORY)
 
@@ -633,9 +637,9 @@ class Writer:
 
     def finish(self) -> None:
         """Write the inventory of a store that is complete and has none."""
-        held = Activations(self.path)  # other processes may have written to it
-        if held.inventoried and held.complete and not self.storage.exists(INVENTORY):
-            write_inventory(self.storage, held.identity, held.block)
+        stored = Activations(self.path)  # other processes may have written to it
+        if stored.inventoried and stored.complete and not self.storage.exists(INVENTORY):
+            write_inventory(self.storage, stored.identity, stored.block)
 
     def _change(self) -> None:
         """Remove the inventory before anything is changed."""
@@ -655,16 +659,16 @@ class Writer:
         return False
 
     def _resumable(self, overwrite: bool) -> bool:
-        held = Activations(self.path)
+        stored = Activations(self.path)
         wanted = json.loads(json.dumps(self.layout.identity))
         changed = sorted(
-            key for key in wanted.keys() | held.identity.keys() if wanted.get(key) != held.identity.get(key)
+            key for key in wanted.keys() | stored.identity.keys() if wanted.get(key) != stored.identity.get(key)
         )
         if "block" in changed:  # the store's own size of blocks is kept
             changed.remove("block")
-        if not changed and (held.schema == SCHEMA or held.complete):
+        if not changed and (stored.schema == SCHEMA or stored.complete):
             return True
-        if overwrite or not held.done.any():  # a run that failed before its first block was whole left nothing
+        if overwrite or not stored.done.any():  # a run that failed before its first block was whole left nothing
             return False
         if not changed:
             raise UsageError(
@@ -719,7 +723,7 @@ class Writer:
                 self._change()
                 self._array("cluster")[:] = wanted
 
-    def write_block(self, modality: Modality, language: int, part: slice, block: Block) -> None:
+    def write_block(self, modality: Modality, language: int, rows: slice, block: Block) -> None:
         """Write one block at all points: when it is there, it is there whole, and :meth:`is_done`.
 
         Parameters
@@ -737,37 +741,37 @@ class Writer:
             If an activation is beyond the number format of the store, or the place is full or cannot be written.
         """
         row = self._modalities.index(modality)
-        made = padded(self.layout, modality, self._points, part, block)
+        made = padded(self.layout, modality, self._points, rows, block)
         self._change()
         with self.storage.naming():
             for name in made.keys() - {"activation"}:
-                self._array(name)[row, :, language, part] = made[name]
-            self._array("tokens" if modality == "text" else "seconds")[language, part] = np.array(block.amounts)
+                self._array(name)[row, :, language, rows] = made[name]
+            self._array("tokens" if modality == "text" else "seconds")[language, rows] = np.array(block.amounts)
             if block.token_ids:
                 written = [" ".join(str(token) for token in ids) for ids in block.token_ids]
-                self._array("token_ids")[language, part] = np.array(written, dtype=object)
-            self._write_skipped(row, language, part, block)
-            self._array("activation")[row, :, language, part] = made["activation"]
-        self._done[row, language, part.start // self.layout.block] = True
+                self._array("token_ids")[language, rows] = np.array(written, dtype=object)
+            self._write_skipped(row, language, rows, block)
+            self._array("activation")[row, :, language, rows] = made["activation"]
+        self._done[row, language, rows.start // self.layout.block] = True
 
     def blocks_with_skipped(self) -> set[tuple[str, int, int]]:
         """Return the blocks in which an earlier run skipped something: modality, language, first sentence."""
         if not self._done.any():
             return set()
-        held = Activations(self.path)
+        stored = Activations(self.path)
         rows = {sentence: row for row, sentence in enumerate(self.layout.sentences)}
         size = self.layout.block
         return {
-            (one.modality, held._all_languages.index(one.language), rows[one.sentence] // size * size)
-            for one in held.skipped
+            (skipped.modality, stored._all_languages.index(skipped.language), rows[skipped.sentence] // size * size)
+            for skipped in stored.skipped
         }
 
-    def _write_skipped(self, modality: int, language: int, part: slice, block: Block) -> None:
+    def _write_skipped(self, modality: int, language: int, rows: slice, block: Block) -> None:
         """Write why rows were skipped; nothing where none was, unless an earlier run skipped some."""
-        key = key_of("skipped", modality, language, part.start // self.layout.block)
+        key = key_of("skipped", modality, language, rows.start // self.layout.block)
         if block.skipped or (not self._earlier and self.storage.exists(key)):
-            reasons = [block.skipped.get(row, "") for row in range(part.stop - part.start)]
-            self._array("skipped")[modality, language, part] = np.array(reasons, dtype=object)
+            reasons = [block.skipped.get(row, "") for row in range(rows.stop - rows.start)]
+            self._array("skipped")[modality, language, rows] = np.array(reasons, dtype=object)
 
     def _has(self, name: str) -> bool:
         """Whether the store has an array: one that an earlier version began lacks what came later."""

@@ -77,15 +77,15 @@ def run_batches(
             return _one_after_another(capture, batches, keep)
     count = min(torch.get_num_threads() if streams is None else streams, MOST_STREAMS, len(batches))
     turns = _Turns(weights or [0.0] * len(batches))
-    found: dict[int, Tensor] = {}
+    computed: dict[int, Tensor] = {}
     failed: dict[int, BaseException] = {}
 
     def work(capture: Capture) -> None:
         while (number := turns.take()) is not None:
             try:
-                found[number] = _run(capture, batches[number])
+                computed[number] = _run(capture, batches[number])
                 if keep:
-                    keep(number, found[number])
+                    keep(number, computed[number])
             except BaseException as error:
                 failed[number] = error
                 turns.close()
@@ -96,16 +96,16 @@ def run_batches(
 
     # All twins are made before any of the side's modules has a hook of ours, which they would have, too.
     with ExitStack() as stack:
-        captures = [stack.enter_context(Capture(one, pooling)) for one in sides_beside(side, count)]
+        captures = [stack.enter_context(Capture(copied, pooling)) for copied in sides_beside(side, count)]
         pool = stack.enter_context(SingleThreads(len(captures), "babelscope-stream"))
         stack.callback(turns.close)  # before the threads are waited for: nothing is begun after Ctrl-C
         ended = [pool.submit(work, capture) for capture in captures]
         wait(ended)
     if failed:
         raise failed[min(failed)]
-    for one in ended:
-        one.result()
-    return [found[number] for number in range(len(batches))]
+    for copied in ended:
+        copied.result()
+    return [computed[number] for number in range(len(batches))]
 
 
 class _Turns:
@@ -152,15 +152,15 @@ class _Turns:
 def _one_after_another(
     capture: Capture, batches: Sequence[Sequence[Prepared]], keep: Callable[[int, Tensor], None] | None
 ) -> list[Tensor]:
-    found: list[Tensor] = []
+    computed: list[Tensor] = []
     first, last = 0, time.monotonic()  # of those that are not kept yet; when some were kept
     for batch in batches:
-        found.append(_run(capture, batch))
+        computed.append(_run(capture, batch))
         if keep and time.monotonic() - last >= KEEP_SECONDS:
-            for number in range(first, len(found)):
-                keep(number, found[number].cpu())
-            first, last = len(found), time.monotonic()
-    return found
+            for number in range(first, len(computed)):
+                keep(number, computed[number].cpu())
+            first, last = len(computed), time.monotonic()
+    return computed
 
 
 def on_the_processor(side: Side) -> bool:

@@ -198,7 +198,7 @@ def _verdict(place: Storage, progress: Progress | None, *, repaired: bool) -> Ve
     try:
         if "zarr.json" in differing:
             raise DataError(f"zarr.json: {differing['zarr.json']}")
-        held = Activations(place.location)
+        stored = Activations(place.location)
     except DamagedLabelsError as error:
         chunks = [key for label in error.labels for key in ({f"{label}/c/0", f"{label}/zarr.json"} & set(place.keys()))]
         damage = Damage(f"coordinate {', '.join(error.labels)}", "not as it was written", (*chunks, INVENTORY))
@@ -207,15 +207,15 @@ def _verdict(place: Storage, progress: Progress | None, *, repaired: bool) -> Ve
         keys = ("zarr.json",) if inventory else ()
         wrong = differing.get("zarr.json", str(error).partition(": run 'babelscope")[0])
         return Verdict(place.name, 0, 0, 0, (Damage("zarr.json", wrong, keys),), leftovers, repaired)
-    if repaired and held.schema != SCHEMA:
+    if repaired and stored.schema != SCHEMA:
         raise UsageError(f"{place} is of an earlier version of babelscope, and cannot be repaired: encode again")
-    done = np.argwhere(held.done)
+    done = np.argwhere(stored.done)
     damages: list[Damage] = []
     read = 0
-    checked = _Checked(held)
+    checked = _Checked(stored)
     for number, (modality, language, block) in enumerate(done.tolist()):
         if progress:
-            progress(f"{held.modalities[modality]} {held.languages[language]}", number, len(done))
+            progress(f"{stored.modalities[modality]} {stored.languages[language]}", number, len(done))
         size, wrong = checked.block(modality, language, block)
         read += size
         if wrong:
@@ -223,11 +223,11 @@ def _verdict(place: Storage, progress: Progress | None, *, repaired: bool) -> Ve
     for language in sorted({int(place) for place in done[:, 1]}):
         damages += checked.language(language)
     damages += [checked.damaged_file(key, wrong) for key, wrong in differing.items()]
-    if inventory is None and held.inventoried and (held.complete or place.exists(INVENTORY)):
+    if inventory is None and stored.inventoried and (stored.complete or place.exists(INVENTORY)):
         damages.append(Damage(INVENTORY, "the list of the store's files is missing or damaged", (INVENTORY,)))
     named = {damage.where: damage for damage in reversed(damages)}  # what was found first says most
     return Verdict(
-        place.name, int(held.done.size), len(done), read, tuple(reversed(named.values())), leftovers, repaired
+        place.name, int(stored.done.size), len(done), read, tuple(reversed(named.values())), leftovers, repaired
     )
 
 
@@ -263,23 +263,23 @@ def verify_positions(path: Path | str, *, repair: bool = False, progress: Progre
 def _verdict_on_positions(path: Path | str, progress: Progress | None, *, repaired: bool) -> Verdict:
     name = storage_of(path).name
     try:
-        held = Positions(path)
+        stored = Positions(path)
     except DataError as error:
         return Verdict(name, 0, 0, 0, (Damage(INDEX, str(error), ()),), (), repaired, "utterances")
     damages: list[Damage] = []
     read = done = 0
-    cells = list(product(held.modalities, held.languages, held.sentences))
-    there = listed(held.storage)
+    cells = list(product(stored.modalities, stored.languages, stored.sentences))
+    there = listed(stored.storage)
     for number, (modality, language, sentence) in enumerate(cells):
-        key = key_of_utterance(modality, language, held.sentences.index(sentence))
+        key = key_of_utterance(modality, language, stored.sentences.index(sentence))
         done += key in there or f"{key}.skipped" in there
         if key not in there:
             continue
         if progress:
             progress(f"positions of {modality} {language}", number, len(cells))
         try:
-            for point in held.points(modality):
-                read += held.values(modality, language, sentence, point).nbytes
+            for point in stored.points(modality):
+                read += stored.values(modality, language, sentence, point).nbytes
         except (DataError, OSError, ValueError, KeyError, TypeError, IndexError) as error:
             damages.append(Damage(f"positions of {modality} {language}, sentence {sentence!r}", str(error), (key,)))
     return Verdict(name, len(cells), done, read, tuple(damages), (), repaired, "utterances")
@@ -289,64 +289,64 @@ def _leftovers(place: Storage) -> list[Path]:
     """Return what killed runs left, batches and a previous store included: a next run reuses what it can of these."""
     if not isinstance(place, Folder):
         return []
-    beside = [one for one in (folder_of(place.location), place.previous) if one and one.is_dir()]
+    beside = [folder for folder in (folder_of(place.location), place.previous) if folder and folder.is_dir()]
     return [*place.leftovers(), *beside]
 
 
 class _Checked:
     """Reads the parts of a store by place."""
 
-    def __init__(self, held: Activations) -> None:
-        self.held = held
-        self.arrays: dict[str, Any] = dict(zarr.open_group(held.storage.store(), mode="r").arrays())
-        names = [str(name) for name in held.dataset["point"].values]
+    def __init__(self, stored: Activations) -> None:
+        self.stored = stored
+        self.arrays: dict[str, Any] = dict(zarr.open_group(stored.storage.store(), mode="r").arrays())
+        names = [str(name) for name in stored.dataset["point"].values]
         self.rows = {
-            modality: [(names.index(point), point, held.width(point, modality)) for point in held.points(modality)]
-            for modality in held.modalities
+            modality: [(names.index(point), point, stored.width(point, modality)) for point in stored.points(modality)]
+            for modality in stored.modalities
         }
-        self.sentences = [str(sentence) for sentence in held.dataset["sentence"].values]
+        self.sentences = [str(sentence) for sentence in stored.dataset["sentence"].values]
 
     def _part(self, block: int) -> slice:
-        start = block * self.held.block
-        return slice(start, min(start + self.held.block, len(self.sentences)))
+        start = block * self.stored.block
+        return slice(start, min(start + self.stored.block, len(self.sentences)))
 
     def where(self, modality: int, language: int, block: int) -> str:
-        part = self._part(block)
+        rows = self._part(block)
         return (
-            f"{self.held.modalities[modality]} {self.held.languages[language]}, sentences "
-            f"{self.sentences[part.start]!r} to {self.sentences[part.stop - 1]!r}"
+            f"{self.stored.modalities[modality]} {self.stored.languages[language]}, sentences "
+            f"{self.sentences[rows.start]!r} to {self.sentences[rows.stop - 1]!r}"
         )
 
     def damaged_block(self, modality: int, language: int, block: int, wrong: str) -> Damage:
         """Return the damage of a block, all of which is made anew."""
-        text = self.held.modalities[modality] == "text"
+        text = self.stored.modalities[modality] == "text"
         keys = (shard_key(modality, language, block), *small_keys(modality, language, block, text=text))
         return Damage(self.where(modality, language, block), wrong, keys)
 
     def damaged_file(self, key: str, wrong: str) -> Damage:
         """Return the damage of a file, by what it is a part of."""
         array, _, chunk = key.partition("/c.")
-        found = [int(number) for number in chunk.split(".")] if re.fullmatch(r"\d+(\.\d+)*", chunk) else []
-        if array in ("activation", "positions", "rounding") and len(found) >= 4:
-            return self.damaged_block(found[0], found[2], found[3], f"{array}: {wrong}")
-        if array == "skipped" and len(found) == 3:
-            return self.damaged_block(found[0], found[1], found[2], f"{array}: {wrong}")
-        if array in ("tokens", "token_ids", "seconds") and len(found) == 2:
-            modality = self.held.modalities.index("speech" if array == "seconds" else "text")
-            return self.damaged_block(modality, found[0], found[1], f"{array}: {wrong}")
-        if array in DESCRIBING and found:
-            return self.damaged_text(array, found[0], wrong)
+        numbers = [int(number) for number in chunk.split(".")] if re.fullmatch(r"\d+(\.\d+)*", chunk) else []
+        if array in ("activation", "positions", "rounding") and len(numbers) >= 4:
+            return self.damaged_block(numbers[0], numbers[2], numbers[3], f"{array}: {wrong}")
+        if array == "skipped" and len(numbers) == 3:
+            return self.damaged_block(numbers[0], numbers[1], numbers[2], f"{array}: {wrong}")
+        if array in ("tokens", "token_ids", "seconds") and len(numbers) == 2:
+            modality = self.stored.modalities.index("speech" if array == "seconds" else "text")
+            return self.damaged_block(modality, numbers[0], numbers[1], f"{array}: {wrong}")
+        if array in DESCRIBING and numbers:
+            return self.damaged_text(array, numbers[0], wrong)
         return Damage(key, wrong, (key,))
 
     def damaged_text(self, name: str, language: int, wrong: str) -> Damage:
         """Return the damage of what is known of a language; the texts go too: without them it is described anew."""
         keys = (key_of("text", language, 0), key_of(name, language, 0))
-        return Damage(f"{name} of {self.held.languages[language]}", wrong, keys)
+        return Damage(f"{name} of {self.stored.languages[language]}", wrong, keys)
 
     def block(self, modality: int, language: int, block: int) -> tuple[int, str]:
         """Return the bytes of a block's numbers, and what is wrong with it ("" if nothing is)."""
         try:
-            with self.held.storage.naming():
+            with self.stored.storage.naming():
                 return self._block(modality, language, block)
         except BabelscopeError:
             raise
@@ -354,34 +354,34 @@ class _Checked:
             return 0, " ".join(f"it cannot be read ({error})".split())
 
     def _block(self, modality: int, language: int, block: int) -> tuple[int, str]:
-        part, name = self._part(block), self.held.modalities[modality]
-        kept = self._kept(modality, language, part)
+        rows, name = self._part(block), self.stored.modalities[modality]
+        kept = self._kept(modality, language, rows)
         size = 0
-        positions = np.asarray(self.arrays["positions"][modality, :, language, part])
+        positions = np.asarray(self.arrays["positions"][modality, :, language, rows])
         for row, point, width in self.rows[name]:
-            values = np.asarray(self.arrays["activation"][modality, row, language, part])[:, :width]
+            values = np.asarray(self.arrays["activation"][modality, row, language, rows])[:, :width]
             size += values.nbytes
             if not np.isfinite(values[kept]).all():
                 return size, f"activations at {point} are missing or not finite"
             if (positions[row][kept] < 1).any():
                 return size, f"counts of positions at {point} are missing"
-        amounts = np.asarray(self.arrays["tokens" if name == "text" else "seconds"][language, part])
+        amounts = np.asarray(self.arrays["tokens" if name == "text" else "seconds"][language, rows])
         if not np.isfinite(amounts[kept]).all():
             return size, "lengths are missing"
         for more in ("token_ids",) if name == "text" else ():
             if more in self.arrays:
-                np.asarray(self.arrays[more][language, part])
+                np.asarray(self.arrays[more][language, rows])
         if "rounding" in self.arrays:
-            rounding = np.asarray(self.arrays["rounding"][modality, :, language, part])
+            rounding = np.asarray(self.arrays["rounding"][modality, :, language, rows])
             if not all(np.isfinite(rounding[row][kept]).all() for row, _, _ in self.rows[name]):
                 return size, "what rounding did is missing"
         return size, ""
 
-    def _kept(self, modality: int, language: int, part: slice) -> Any:
+    def _kept(self, modality: int, language: int, rows: slice) -> Any:
         """Which sentences of a block were encoded; the others were skipped, and say why."""
         if "skipped" not in self.arrays:
-            return np.ones(part.stop - part.start, dtype=bool)
-        return np.array([not str(reason) for reason in np.asarray(self.arrays["skipped"][modality, language, part])])
+            return np.ones(rows.stop - rows.start, dtype=bool)
+        return np.array([not str(reason) for reason in np.asarray(self.arrays["skipped"][modality, language, rows])])
 
     def language(self, language: int) -> Iterator[Damage]:
         """Yield what is wrong with what is known of a language's sentences."""
@@ -390,9 +390,9 @@ class _Checked:
                 continue
             key = key_of(name, language, 0)
             try:
-                with self.held.storage.naming():
+                with self.stored.storage.naming():
                     np.asarray(self.arrays[name][language])
-                if self.held.schema != SCHEMA or self.held.inventoried or self.held.storage.exists(key):
+                if self.stored.schema != SCHEMA or self.stored.inventoried or self.stored.storage.exists(key):
                     continue
                 wrong = "it is missing"
             except BabelscopeError:

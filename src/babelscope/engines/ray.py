@@ -97,8 +97,8 @@ class Ray:
                 address=asked, log_to_driver=False, logging_level="CRITICAL", **({} if asked else _this_machine())
             )
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-            told = " ".join(str(error).split())[:200]
-            raise UsageError(f"address {asked!r}: no Ray cluster answers there ({told}): {_START}") from error
+            reason = " ".join(str(error).split())[:200]
+            raise UsageError(f"address {asked!r}: no Ray cluster answers there ({reason}): {_START}") from error
         self._ours = True
         return self
 
@@ -156,8 +156,8 @@ class Ray:
         )
         self.pools.append(pool)
         pool.until(lambda: bool(described))
-        told = {each.name: getattr(described[0], each.name) for each in dataclasses.fields(Model)}
-        return RemoteModel(**told, pool=pool)
+        fields = {each.name: getattr(described[0], each.name) for each in dataclasses.fields(Model)}
+        return RemoteModel(**fields, pool=pool)
 
     def encode(self, work: Work) -> None:
         """Run all jobs in the replicas, which write their blocks themselves.

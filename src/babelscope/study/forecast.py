@@ -102,11 +102,11 @@ class Forecast:
 
     def rows(self) -> list[tuple[str, str]]:
         """Return the forecast as label and value, for printing."""
-        told = [
+        rows = [
             ("sentences", str(self.sentences)),
             ("languages", f"{len(self.languages)}: {', '.join(self.languages)}"),
         ]
-        told += [
+        rows += [
             (
                 side.modality,
                 f"{side.utterances} utterances at {side.points} points, {side.parameters / 1e6:.1f} M parameters, "
@@ -116,7 +116,7 @@ class Forecast:
         ]
         if self.second:
             count = sum(number for _, number in self.second)
-            told.append(
+            rows.append(
                 (
                     "ceilings",
                     f"{count} second recordings in {', '.join(language for language, _ in self.second)}: "
@@ -124,7 +124,7 @@ class Forecast:
                 )
             )
         if self.tokens is not None:
-            told.append(
+            rows.append(
                 (
                     "tokens",
                     f"{self.tokens.positions} positions of {self.tokens.utterances} utterances: "
@@ -132,11 +132,11 @@ class Forecast:
                     f"{_hours(self.tokens_seconds)} more on this machine",
                 )
             )
-        told += self.sections
-        told.append(("memory", f"{self.memory / 1e9:.2f} GB for the weights"))
-        told.append(("disk", f"{self.disk / 1e9:.3f} GB for the activations, before compression"))
-        told.append(("comparisons", f"{self.comparisons} pairs of representations, each under every measure"))
-        return told
+        rows += self.sections
+        rows.append(("memory", f"{self.memory / 1e9:.2f} GB for the weights"))
+        rows.append(("disk", f"{self.disk / 1e9:.3f} GB for the activations, before compression"))
+        rows.append(("comparisons", f"{self.comparisons} pairs of representations, each under every measure"))
+        return rows
 
 
 def _hours(seconds: float) -> str:

@@ -38,7 +38,7 @@ def from_working_folder(settings: Mapping[str, Any], said: Mapping[str, Any]) ->
 def relative_to(folder: Path, source: Any) -> Any:
     """Return a path below a folder, where it is there or can be nothing else; else it may be a hub id."""
     if isinstance(source, dict):
-        return {part: relative_to(folder, each) for part, each in source.items()}
+        return {name: relative_to(folder, each) for name, each in source.items()}
     if not isinstance(source, str) or not source or source.startswith("~"):
         return source
     path = folder / source

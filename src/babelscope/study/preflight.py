@@ -91,7 +91,7 @@ def check_model(
     for part, folder in folders.items():
         if folder is not None and not os.path.lexists(folder):
             raise DataError(f"weights: there is no folder {folder}: name the folder of {part}'s weights, or a hub id")
-    declared = {part: found for part in models.parts(name) if (found := models.info(part).declaration)}
+    declared = {part: declaration for part in models.parts(name) if (declaration := models.info(part).declaration)}
     for part, declaration in declared.items():
         source = named.get(part) or location(declaration)
         if source is not None and local_path(source) is not None:

@@ -69,10 +69,10 @@ def runs_below(folder: Path | str) -> list[Run]:
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}")
-    found = [run_of(place) for place in places_below(folder)]
-    if not found:
+    runs = [run_of(place) for place in places_below(folder)]
+    if not runs:
         raise DataError(f"{folder} holds no results and no activations: 'babelscope run' writes them")
-    return found
+    return runs
 
 
 def places_below(folder: Path) -> Iterator[Path]:
@@ -126,20 +126,20 @@ def _store_meta(folder: Path) -> Mapping[str, Any]:
 
 def _read(path: Path) -> Mapping[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _about(meta: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a run is of, as far as it is written there."""
 
-    def part(name: str) -> Mapping[str, Any]:
-        found = meta.get(name)
-        return found if isinstance(found, dict) else {}
+    def section_of(name: str) -> Mapping[str, Any]:
+        section = meta.get(name)
+        return section if isinstance(section, dict) else {}
 
-    study, model, corpus = part("study"), part("model"), part("corpus")
+    study, model, corpus = section_of("study"), section_of("model"), section_of("corpus")
     languages = corpus.get("languages")
     n = corpus.get("n")
     return {

@@ -215,16 +215,16 @@ def costs(
     seconds : mapping of modality to float
         One forward pass of an utterance on this machine.
     """
-    told: list[tuple[str, str]] = []
+    lines: list[tuple[str, str]] = []
     if asked.get("neurons") is not None:
         widest = max(point.width for side in model.sides.values() for point in side.points)
         size = 4 * widest * sentences * languages + 200e6
-        told.append(("neurons", f"no forward pass; {size / 1e9:.2f} GB in memory at most"))
+        lines.append(("neurons", f"no forward pass; {size / 1e9:.2f} GB in memory at most"))
     if (options := asked.get("patch")) is not None:
         try:
             plan = plan_patch(model, options, sentences, languages)
             hours = plan.passes * seconds.get("speech", 0.0) / 3600
-            told.append(
+            lines.append(
                 (
                     "patch",
                     f"{plan.passes} forward passes at {len(plan.points)} points, {hours:.1f} h on this machine at most "
@@ -232,11 +232,11 @@ def costs(
                 )
             )
         except UsageError as error:
-            told.append(("patch", str(error)))
+            lines.append(("patch", str(error)))
     if (reading := asked.get("lens")) is not None:
         try:
             taken = plan_lens(model, reading, sentences, languages)
-            told.append(
+            lines.append(
                 (
                     "lens",
                     f"{taken.passes} forward passes, {len(taken.points)} points compared with the whole vocabulary; "
@@ -244,8 +244,8 @@ def costs(
                 )
             )
         except UsageError as error:
-            told.append(("lens", str(error)))
-    return told
+            lines.append(("lens", str(error)))
+    return lines
 
 
 def add_sections(result: Result, asked: Mapping[str, BaseModel | None], material: Material) -> None:
@@ -258,11 +258,11 @@ def add_sections(result: Result, asked: Mapping[str, BaseModel | None], material
     material : Material
     """
     earlier: dict[str, Any] = result.meta.get("sections", {})
-    told: dict[str, Any] = {}
+    described: dict[str, Any] = {}
     for name, section in KNOWN.items():
         options = asked.get(name)
         if options is not None and (identity := _identity(options, material)) == earlier.get(name, {}).get("identity"):
-            told[name] = earlier[name]
+            described[name] = earlier[name]
             continue
         for table in section.tables:
             result.tables.pop(table, None)
@@ -277,7 +277,7 @@ def add_sections(result: Result, asked: Mapping[str, BaseModel | None], material
             material.notes.append(str(error))
             made = {}
         result.tables.update({table: rows for table, rows in made.items() if len(rows)})
-        told[name] = {
+        described[name] = {
             "identity": identity,
             "options": options.model_dump(mode="json"),
             "seconds": round(time.monotonic() - started, 1),
@@ -286,8 +286,8 @@ def add_sections(result: Result, asked: Mapping[str, BaseModel | None], material
         for line in material.notes:
             material.tell(f"{section.title}: {line}", 0, 0)
     result.meta.pop("sections", None)
-    if told:
-        result.meta["sections"] = told
+    if described:
+        result.meta["sections"] = described
 
 
 def _identity(options: BaseModel, material: Material) -> str:
@@ -295,7 +295,7 @@ def _identity(options: BaseModel, material: Material) -> str:
     decided: dict[str, Any] = {
         "options": options.model_dump(mode="json"),
         "activations": material.activations.dataset.attrs["identity"],
-        "skipped": [list(one) for one in material.activations.skipped],
+        "skipped": [list(skipped) for skipped in material.activations.skipped],
         "clusters": None if material.clusters is None else material.clusters.tolist(),
         "seed": material.seed,
     }

@@ -321,7 +321,10 @@ class Study(_Table):
         if model is not None:
             models.parts(model)
         check_engine(engine or self.engine)
-        told = {"engine": engine or self.engine, "replicas": replicas or (None if engine == "local" else self.replicas)}
+        engines = {
+            "engine": engine or self.engine,
+            "replicas": replicas or (None if engine == "local" else self.replicas),
+        }
         table = self.model.model_copy(
             update=(
                 {"name": model, "weights": None, "options": {}, "window_seconds": _window(self.model, model)}
@@ -338,11 +341,11 @@ class Study(_Table):
             corpus = corpus.model_copy(update={"held_out": False})  # it does not say what it was trained on
         others = self.baselines if model is None else []  # they were chosen for the model that the study names
         asked = {key: value for key, value in (("workers", workers), ("device", device)) if value is not None}
-        table, *others = (one.model_copy(update=asked) for one in (table, *others))
+        table, *others = (table.model_copy(update=asked) for table in (table, *others))
         return self.model_copy(
             update={"model": table, "baselines": others, "corpus": corpus, "output": output or self.output}
             | {"skip_bad": skip_bad or self.skip_bad, "tracking": replaced(self.tracking, trackers)}
-            | told
+            | engines
         )
 
     @classmethod
@@ -445,7 +448,7 @@ def _check_each(names: Sequence[str], known: Iterable[str]) -> None:
 
 def _first_problem(error: ValidationError) -> str:
     problem = error.errors()[0]
-    key = ".".join(str(part) for part in problem["loc"])
+    key = ".".join(str(name) for name in problem["loc"])
     if problem["type"] == "extra_forbidden":
         tables: dict[str, type[BaseModel]] = {"corpus": CorpusTable, "model": ModelTable, "baselines": ModelTable}
         tables |= {**SECTION_TABLES, "tracking": TrackingOptions}
