@@ -33,7 +33,7 @@ from babelscope.similarity.representation import Representation
 from babelscope.similarity.residuals import span_of
 from babelscope.similarity.score import calibration_of, coded
 from babelscope.testing import Planted, planted_activations
-from test_coverage_of_intervals import reach_of
+from test_coverage_of_intervals import ends_of, share_held
 
 MEASURES = ("linear_cka", "svcca(variance=0.9)", "retrieval", "mutual_knn", "rsa", "procrustes", "cv_cca")
 MIXED = (1, 2, 3, 4, 5)
@@ -241,7 +241,7 @@ def covered(count: int, n: int, names: tuple[str, ...], *, known: bool = True) -
     """How often intervals drawn by document hold the mean score; documents carry half of what the sides share."""
     clusters = documents(n)
     measures = [parse_measure(name) for name in names]
-    scores, reaches = np.empty((count, len(names))), np.empty((count, len(names)))
+    scores, ends = np.empty((count, len(names))), np.empty((count, len(names), 2))
     for seed in range(count):
         generator = np.random.default_rng([seed, n, 2])
         common, own, other = (one_side(generator, clusters, 0.5, 24) for _ in range(3))
@@ -252,9 +252,10 @@ def covered(count: int, n: int, names: tuple[str, ...], *, known: bool = True) -
             return np.array([measure.value(*(measure.prepare(side) for side in both)) for measure in measures])
 
         drawn = deviations(values, n, seed=seed, clusters=clusters if known else None)
-        scores[seed], reaches[seed] = values(np.arange(n)), reach_of(drawn)
-    shares = (np.abs(scores - scores.mean(0)) <= reaches).mean(0)
-    return dict(zip(names, shares.tolist(), strict=True))
+        scores[seed] = values(np.arange(n))
+        for at, name in enumerate(names):
+            ends[seed, at] = ends_of(name, scores[seed, at], drawn.at(np.array([at])))
+    return dict(zip(names, share_held(scores, ends), strict=True))
 
 
 def test_intervals_drawn_by_document_cover() -> None:

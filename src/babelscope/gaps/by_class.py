@@ -12,7 +12,6 @@ from babelscope.errors import UsageError
 from babelscope.gaps.contrasts import FEWEST_LANGUAGES, IntArray, Scored
 from babelscope.gaps.result import CURVE_COLUMNS
 from babelscope.languages import RESOURCE_CLASSES, language
-from babelscope.similarity import parse_measure
 
 _PLACE = ["kind", "point_a", "point_b"]
 _AVERAGED = ("value", "null_mean", "null_q95", "chance_corrected", "calibrated", "ceiling")
@@ -97,10 +96,8 @@ def intervals_of_means(
 
 def _ends(one: Scored, rows: IntArray, *, other_languages: bool = True) -> dict[str, float]:
     """Return low and high of an average, within the measure's range."""
-    contrast = one.contrast([(1.0, rows)], other_languages=other_languages)
-    low, high = contrast.interval() if contrast.error > 1e-9 else (np.nan, np.nan)
-    least, most = parse_measure(one.measure).range
-    return {"low": float(np.maximum(low, least)), "high": float(np.minimum(high, most))}
+    low, high = one.interval_of_average(rows, other_languages=other_languages)
+    return {"low": low, "high": high}
 
 
 def _groups(rows: pd.DataFrame, classes: Mapping[str, str]) -> list[tuple[str, IntArray]]:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from babelscope.gaps.comparisons import Comparison
 from babelscope.gaps.resampling import Deviations
 from babelscope.similarity import chance_corrected, parse_measure, student
+from babelscope.similarity.intervals import interval_on_scale
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -32,10 +33,11 @@ FEWEST_LANGUAGES = 3
 #: A standard error up to which scores count as not moving: rounding.
 NOTHING = 1e-9
 
-#: The share of a single score's jackknife variance up to which what pairs of sentences add is left in, with few
-#: sentences (or clusters) this over their number, and the factor by which what is beyond is taken off. Chosen so that
-#: intervals hold as often as they say with flat and with steep spectra (benchmarks/coverage.py).
-KEPT_OF_PAIRS, KEPT_OF_FEW, TAKEN_OFF = 0.2, 10.0, 1.5
+#: The share of a single score's jackknife variance up to which what pairs of sentences add is left in, and the factor
+#: by which what is beyond is taken off. Where deviations are drawn, the share is the third over the number of sentences
+#: (or clusters), if that is larger. Chosen so that intervals hold as often as they say with flat and with steep spectra
+#: (benchmarks/coverage.py).
+KEPT_OF_PAIRS, TAKEN_OFF, KEPT_OF_DRAWN = 0.2, 1.5, 10.0
 
 #: What scores of one place have in common.
 _PLACE = ["kind", "point_a", "point_b"]
@@ -143,15 +145,8 @@ class Scored:
 
     @cached_property
     def _of_sentences(self) -> FloatArray:
-        """The variance that other sentences bring to single scores.
-
-        What pairs of sentences add is itself an estimate, of few numbers: where it is small, or the sentences are few,
-        it is left in the jackknife's variance, which is then too large rather than too small (:data:`KEPT_OF_PAIRS`).
-        """
-        kept = max(KEPT_OF_PAIRS, KEPT_OF_FEW / max(self.deviations.units, 1))
-        blocks, halves = ((part**2).sum(0) for part in (self.deviations.blocks, self.deviations.halves))
-        counted_twice = np.clip((halves - kept * blocks) * TAKEN_OFF, 0, blocks / 2)
-        return np.asarray(blocks - counted_twice, dtype=np.float64)
+        """The variance that other sentences bring to single scores."""
+        return _of_scores(self.deviations, self.deviations.blocks, self.deviations.halves)
 
     @cached_property
     def _of_readers(self) -> FloatArray:
@@ -171,6 +166,51 @@ class Scored:
         """Degrees of freedom of :attr:`errors`, shape (K,)."""
         count = 0 if self.deviations.readers is None else len(self.deviations.readers)
         return satterthwaite(self._of_sentences, self.deviations.freedoms, self._of_readers, count)
+
+    def intervals(self, alpha: float = 0.05) -> tuple[FloatArray, FloatArray]:
+        """Return the lower and upper ends of the intervals of the single scores, shapes (K,).
+
+        They are symmetric on the measure's scale (:attr:`babelscope.similarity.Measure.interval_scale`), and cut where
+        its range ends, since no score lies beyond. A score that no sentence moves, or that saturates in every draw,
+        has none (NaN): how far it would move cannot be estimated.
+        """
+        reach = student.quantiles(1 - alpha / 2, self.freedoms) * np.where(self.errors > NOTHING, self.errors, np.nan)
+        return self._ends(self.values, reach)
+
+    def interval_of_average(self, rows: IntArray, *, other_languages: bool = True) -> tuple[float, float]:
+        """Return the 95 % interval of the plain mean of some scores, on the scale that single scores have.
+
+        Parameters
+        ----------
+        rows : ndarray of int
+        other_languages : bool
+            As :meth:`contrast`.
+
+        Returns
+        -------
+        low, high : float
+            NaN where there is no error, or none that can be estimated.
+        """
+        contrast = self.contrast([(1.0, rows)], other_languages=other_languages)
+        if not contrast.error > NOTHING:
+            return float("nan"), float("nan")
+        draws = self.deviations.at(rows)
+        sentences = float(_of_scores(draws, draws.blocks.mean(1), draws.halves.mean(1)))
+        error = (sentences + max(contrast.error**2 - contrast.of_sentences**2, 0.0)) ** 0.5
+        reach = student.quantile(0.975, contrast.freedom) * error
+        low, high = self._ends(np.array([contrast.value]), np.array([reach]))
+        return float(low[0]), float(high[0])
+
+    @property
+    def scale(self) -> str:
+        """The scale on which intervals of the scores are symmetric."""
+        return parse_measure(self.measure).interval_scale
+
+    def _ends(self, values: FloatArray, reach: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the ends of intervals on the measure's scale, within its range."""
+        least, most = parse_measure(self.measure).range
+        low, high = interval_on_scale(values, reach, self.scale, self.deviations.units)
+        return np.maximum(low, least), np.minimum(high, most)
 
     def reader_rows(self, used: IntArray) -> FloatArray:
         """Return rows over the scores `used` whose products are the covariance that other readers bring them.
@@ -288,6 +328,19 @@ def _weights(places: Sequence[Term], size: int, kept: NDArray[np.bool_]) -> Floa
     return out
 
 
+def _of_scores(deviations: Deviations, blocks: FloatArray, halves: FloatArray) -> FloatArray:
+    """Return the variance that other sentences bring to scores, or to averages of scores, each a column.
+
+    What pairs of sentences add is itself an estimate, of few numbers: where it is small it is left in the jackknife's
+    variance, which is then too large rather than too small (:data:`KEPT_OF_PAIRS`). The variance is never less than
+    what pairs add alone: of a score near chance single sentences tell nothing.
+    """
+    drawn = 0.0 if deviations.closed else KEPT_OF_DRAWN / max(deviations.units, 1)
+    whole, pairs = (blocks**2).sum(0), (halves**2).sum(0)
+    counted_twice = np.clip((pairs - max(KEPT_OF_PAIRS, drawn) * whole) * TAKEN_OFF, 0, whole / 2)
+    return np.asarray(np.maximum(whole - counted_twice, pairs if deviations.closed else 0.0), dtype=np.float64)
+
+
 def _square(values: FloatArray) -> float:
     return float((values**2).sum())
 
@@ -318,20 +371,12 @@ def with_intervals(scores: pd.DataFrame, scored: Mapping[str, Scored]) -> pd.Dat
 
     Those of speech are for other readers too where a language has second recordings.
 
-    The ends are cut where the measure's range ends, since no score lies beyond. An interval that would have no width is
-    not estimable from these sentences: it is missing.
+    An interval that would have no width is missing (:meth:`Scored.intervals`).
     """
     out = scores.copy()
     plain = scores[scores["control"] == "none"]
     for measure, rows in plain.groupby("measure", sort=False):
         one = scored[str(measure)]
-        if one.deviations.freedom < 1:
-            continue
-        # A score that no sentence moves, or that saturates in every draw, has no interval that could be told.
-        errors = np.where(one.errors > NOTHING, one.errors, np.nan)
-        quantiles = {freedom: student.quantile(0.975, freedom) for freedom in np.unique(one.freedoms).tolist()}
-        reach = np.array([quantiles[freedom] for freedom in one.freedoms.tolist()]) * errors
-        least, most = parse_measure(str(measure)).range
-        out.loc[rows.index, "low"] = np.maximum(one.values - reach, least)
-        out.loc[rows.index, "high"] = np.minimum(one.values + reach, most)
+        if one.deviations.freedom >= 1:
+            out.loc[rows.index, "low"], out.loc[rows.index, "high"] = one.intervals()
     return out

@@ -442,7 +442,7 @@ def _most_similar(one: Scored, stops: Sequence[Stop], code: str, tested: pd.Data
     if not rows:
         return {}
     stop, found = max(rows, key=lambda item: corrected[item[1][0]])
-    low, high = one.contrast([(1.0, found)], other_languages=False).interval()
+    low, high = one.interval_of_average(found, other_languages=False)
     row = one.rows.iloc[found[0]]
     p = tested.loc[(tested["point_a"] == stop.point) & (tested["language_a"] == code), "p_adjusted"]
     return {

@@ -61,7 +61,8 @@ def most_similar(activations: Activations, scored: Mapping[str, Scored], scores:
         for (a, b), least, most in zip(pairs, low, high, strict=True):
             candidate[b] &= not least > 0
             candidate[a] &= not most < 0
-    low, high = simultaneous(raw, [[(1.0, found)] for found in rows]).intervals()
+    together = simultaneous(raw, [[(1.0, found)] for found in rows])
+    low, high = together.intervals(scale=raw.scale, units=raw.deviations.units)
     found: list[dict[str, Any]] = [
         {
             "measure": measure,

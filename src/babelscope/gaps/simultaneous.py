@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from babelscope.gaps.contrasts import Scored, Term, satterthwaite
 from babelscope.similarity import student
+from babelscope.similarity.intervals import interval_on_scale
 
 FloatArray = NDArray[np.float64]
 
@@ -49,10 +50,19 @@ class Simultaneous:
         """Return the value that the largest absolute t exceeds with probability `alpha`; NaN without errors."""
         return float(np.quantile(self.largest, 1 - alpha)) if len(self.largest) else float("nan")
 
-    def intervals(self, alpha: float = 0.05) -> tuple[FloatArray, FloatArray]:
-        """Return the lower and upper ends of intervals that hold together with probability 1 - `alpha`."""
-        reach = self.quantile(alpha) * self.errors
-        return self.values - reach, self.values + reach
+    def intervals(
+        self, alpha: float = 0.05, *, scale: str = "score", units: float = np.inf
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the lower and upper ends of intervals that hold together with probability 1 - `alpha`.
+
+        Parameters
+        ----------
+        alpha : float
+        scale, units : str, float
+            Of contrasts that are scores, or averages of scores: as
+            :func:`babelscope.similarity.intervals.interval_on_scale`.
+        """
+        return interval_on_scale(self.values, self.quantile(alpha) * self.errors, scale, units)
 
     def detectable(self, errors: FloatArray, alpha: float = 0.05, power: float = 0.8) -> float:
         """Return the difference that is found with probability `power` in the contrast with the largest error."""

@@ -47,6 +47,10 @@ class _CKA(TraceForm):
     def range(self) -> tuple[float, float]:
         return (-1.0, 1.0) if self.debiased else (0.0, 1.0)
 
+    @property
+    def interval_scale(self) -> str:
+        return "squared correlation" if self.debiased else "score"
+
     def narrow(self, x: Kernel) -> Kernel:
         x.matrix = x.matrix.float() if is_tensor(x.matrix) else x.matrix.astype(np.float32, copy=False)
         return x

@@ -3,6 +3,9 @@
 Sentences are subsampled *without* replacement. A bootstrap draws some sentences twice; two copies of a row agree on
 both sides whatever the representations, so that CCA, CKA and k-NN rise with every copy, and the interval lies above
 the value it is for.
+
+An interval from a standard error is symmetric on the scale on which the standard error does not depend on the score
+(:data:`SCALES`), and so asymmetric on the score itself.
 """
 
 from __future__ import annotations
@@ -11,6 +14,75 @@ import numpy as np
 
 from babelscope.errors import DataError, UsageError
 from babelscope.similarity.arrays import FloatArray, IntArray
+
+#: The scales of :func:`interval_on_scale`.
+SCALES = {
+    "score": "the score itself",
+    "correlation": "Fisher's z of the score",
+    "squared correlation": "Fisher's z of the square root of the score",
+}
+
+#: How close to 1 a score is taken to be at most.
+_CLOSEST = 1e-12
+
+#: Most units of which a root is told apart from 0, where their number is not known.
+_MOST_UNITS = 1e6
+
+
+def interval_on_scale(
+    values: FloatArray, reach: FloatArray, scale: str, units: float = np.inf
+) -> tuple[FloatArray, FloatArray]:
+    """Return intervals that are symmetric on a scale, by the delta method.
+
+    Parameters
+    ----------
+    values : ndarray, shape (K,)
+        Scores.
+    reach : ndarray, shape (K,)
+        How far a symmetric interval on the scores would reach to each side.
+    scale : str
+        Of :data:`SCALES`. A score s that behaves as a squared correlation, such as CKA, varies as (1 - s) sqrt(s):
+        intervals that ignore this miss the true value where the score came out low, since its standard error did too.
+        Fisher's z of the root has a constant standard error. As in Anscombe's transformation of counts, half a unit
+        is added: z of sqrt((s + c) / (1 + c)), c = 1 / (2 units). Below a score of 0 the scale is linear.
+    units : float
+        Sentences, or clusters of sentences.
+
+    Returns
+    -------
+    low, high : ndarray, shape (K,)
+
+    References
+    ----------
+    Fisher 1921 (z); Anscombe 1948.
+    """
+    if scale == "score":
+        return values - reach, values + reach
+    inside = np.minimum(values, 1 - _CLOSEST)
+    if scale == "correlation":
+        inside = np.maximum(inside, _CLOSEST - 1)
+        middle, step = np.arctanh(inside), reach / (1 - inside**2)
+        return np.tanh(middle - step), np.tanh(middle + step)
+    offset = 1 / (2 * min(units, _MOST_UNITS))
+    step = reach / ((1 - inside) * np.sqrt(np.maximum(inside, 0) + offset))
+    # With a score below 0 the standard error is that of a score of 0.
+    step = np.where(inside < 0, reach / offset**0.5, step)
+    middle = _z_of_root(inside, offset)
+    return _from_z_of_root(middle - step, offset), _from_z_of_root(middle + step, offset)
+
+
+def _z_of_root(values: FloatArray, offset: float) -> FloatArray:
+    """Return the integral of 1 / ((1 - s) sqrt(s + offset)) from 0, linear below 0."""
+    whole = (1 + offset) ** 0.5
+    above = 2 / whole * (np.arctanh(np.sqrt(np.maximum(values, 0) + offset) / whole) - np.arctanh(offset**0.5 / whole))
+    return np.asarray(np.where(values < 0, values / offset**0.5, above))
+
+
+def _from_z_of_root(z: FloatArray, offset: float) -> FloatArray:
+    """Return the scores at which :func:`_z_of_root` has these values."""
+    whole = (1 + offset) ** 0.5
+    root = whole * np.tanh(np.maximum(z, 0) * whole / 2 + np.arctanh(offset**0.5 / whole))
+    return np.asarray(np.where(z < 0, z * offset**0.5, root**2 - offset))
 
 
 def deviations_by_cluster(influence: FloatArray, clusters: IntArray) -> FloatArray:

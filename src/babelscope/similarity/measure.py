@@ -146,6 +146,11 @@ class Measure(ABC):
         return (0.0, 1.0)
 
     @property
+    def interval_scale(self) -> str:
+        """On which scale intervals from a standard error are symmetric (:data:`~.intervals.SCALES`)."""
+        return "score"
+
+    @property
     def minimum_sentences(self) -> int:
         """How many sentences it needs to be defined and to have a null."""
         return 5

@@ -66,6 +66,10 @@ class Procrustes(Measure):
         return (0.0, {"cosine": 1.0, "angle": np.pi / 2, "distance": 2**0.5, "disparity": 1.0}[self.form])
 
     @property
+    def interval_scale(self) -> str:
+        return "correlation" if self.form == "cosine" else "score"
+
+    @property
     def invariances(self) -> frozenset[str]:
         return frozenset({"rotation", "scale", "shift"})
 
@@ -83,6 +87,20 @@ class Procrustes(Measure):
         else:
             values = np.linalg.svd(c, compute_uv=False)
         return float(self._formed(np.asarray([values.sum()]))[0])
+
+    def influence(self, x: Shape, y: Shape) -> FloatArray:
+        """Return what the score loses with each sentence, while the best rotation stays.
+
+        With X'Y = U S V', sentence i has the share x_i U V' y_i' of the nuclear norm: its derivative, so that this is
+        exact to first order. What another rotation gains is of second order.
+        """
+        u, s, v = np.linalg.svd(to_numpy(x.factor.T @ y.factor), full_matrices=False)
+        a, b = to_numpy(x.factor), to_numpy(y.factor)
+        more = len(a) / (len(a) - 1)  # a sentence moves the mean, too
+        left = s.sum() - more * ((a @ u) * (b @ v.T)).sum(1)
+        sizes = (1 - more * (a**2).sum(1)) * (1 - more * (b**2).sum(1))
+        without = self._formed(left / np.sqrt(np.maximum(sizes, 1e-300)))
+        return np.asarray((len(a) - 1) * (self._formed(np.asarray([s.sum()])) - without))
 
     def _formed(self, cosine: FloatArray) -> FloatArray:
         cosine = np.clip(cosine, 0.0, 1.0)  # above 1 by rounding only

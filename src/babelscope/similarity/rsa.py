@@ -58,6 +58,10 @@ class RSA(TraceForm):
         return (-1.0, 1.0)
 
     @property
+    def interval_scale(self) -> str:
+        return "squared correlation"  # distances are squares of what the two sides have in common
+
+    @property
     def invariances(self) -> frozenset[str]:
         return {
             "correlation": frozenset({"scale"}),

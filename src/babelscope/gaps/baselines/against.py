@@ -48,8 +48,7 @@ def baselines_table(scored: Mapping[str, Mapping[str, Scored]]) -> pd.DataFrame:
             table = one.rows.assign(baseline=name, group=group, groups=1)
             for kind, members in table.groupby("kind", sort=False).indices.items():
                 part = table.iloc[members]
-                contrast = one.contrast([(1.0, np.asarray(members))], other_languages=False)
-                low, high = contrast.interval() if contrast.error > 1e-9 else (np.nan, np.nan)
+                low, high = one.interval_of_average(np.asarray(members), other_languages=False)
                 mean: dict[str, Any] = {"baseline": name, "kind": kind, "group": "mean", "groups": len(part)}
                 mean |= {"low": low, "high": high, "p": np.nan, "n": part["n"].min()}
                 mean |= {
