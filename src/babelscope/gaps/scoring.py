@@ -140,8 +140,8 @@ def compare(
         all by default. The last has as many comparisons as the two before it together.
     interval : bool, or measures as in `measures`
         Whether to give intervals for the uncontrolled scores, and the tables that rest on them: by class, findings,
-        diagnosis, languages. True: for measures with a closed form (debiased CKA, RSA, retrieval), and drawn for others
-        but the CCA family, whose draws cost 40 times its scores. A sequence of measures: for those.
+        diagnosis, languages. True: for measures with a closed form (debiased CKA, RSA, Procrustes, retrieval), and
+        drawn for others but the CCA family, whose draws cost 40 times its scores. A sequence of measures: for those.
     device : str
         Where pairs are computed: ``cpu`` (NumPy), or a device of torch that has double precision, such as ``cuda``.
     progress : callable, optional
