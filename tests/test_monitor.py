@@ -182,7 +182,7 @@ def test_a_probe_that_writes_is_refused(what: str) -> None:
         tensor.add_(1)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU; on the processor: the tests above")
 def test_generators_on_cuda_are_put_back() -> None:
     torch.rand(1, device="cuda")
     before = torch.cuda.get_rng_state()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import shutil
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,14 @@ import soundfile
 from torch import Tensor
 
 from babelscope import corpora
-from babelscope.capture import Activations, encode, encoding
+from babelscope.capture import Activations, encode
 from babelscope.capture.layout import shard_key
 from babelscope.capture.reuse import SharedSide
 from babelscope.capture.store import Writer
 from babelscope.corpora import Corpus
 from babelscope.errors import UsageError
 from babelscope.models import Model
-from babelscope.models.base import Batch
+from babelscope.models.base import Batch, Prepared, Side
 
 
 def test_a_common_side_is_not_run_again(
@@ -75,28 +76,36 @@ def test_what_is_not_known_to_be_the_same_is_run(tmp_path: Path, tiny_model: Mod
 
 
 class Counted:
-    """Encodes in blocks of five, and tells which blocks were run."""
+    """Encodes in blocks of five, and counts the texts and recordings that the model was given, by language."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.ran: list[str] = []
+    def __init__(self, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.given: Counter[str] = Counter()
         self.said: list[str] = []
-        real: Callable[..., Any] = vars(encoding)["encode_job"]
+        for side in model.sides.values():
+            monkeypatch.setattr(type(side), "prepare", self._counting(type(side).prepare))
 
-        def counting(model: Model, corpus: Corpus, job: Any, *more: Any, **named: Any) -> Any:
-            self.ran.append(f"{job} {job.start}")
-            return real(model, corpus, job, *more, **named)
+    def _counting(self, prepare: Callable[..., Prepared]) -> Callable[..., Prepared]:
+        def counting(side: Side, item: Any, language: str) -> Prepared:
+            self.given[f"{side.modality} {language}"] += 1
+            return prepare(side, item, language)
 
-        monkeypatch.setattr(encoding, "encode_job", counting)
+        return counting
 
-    def encode(self, model: Model, corpus: Corpus, path: Path, **more: Any) -> list[str]:
-        self.ran, self.said = [], []
+    def encode(self, model: Model, corpus: Corpus, path: Path, **more: Any) -> dict[str, int]:
+        self.given.clear()
+        self.said = []
         encode(model, corpus, path, block=5, progress=lambda what, done, total: self.said.append(what), **more)
-        return self.ran
+        return dict(self.given)
+
+
+def both(count: int, *languages: str) -> dict[str, int]:
+    """So many texts and recordings of each language."""
+    return {f"{modality} {language}": count for modality in ("text", "speech") for language in languages}
 
 
 @pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
-    return Counted(monkeypatch)
+def counted(tiny_model: Model, monkeypatch: pytest.MonkeyPatch) -> Counted:
+    return Counted(tiny_model, monkeypatch)
 
 
 @pytest.fixture
@@ -146,11 +155,10 @@ def test_a_language_that_is_added_is_all_that_is_run(
     with pytest.raises(UsageError, match=r"another corpus, languages: .*; only what has changed"):
         counted.encode(tiny_model, whole, path)
     assert Activations(path).languages == ("xa", "xc"), "refused, it is left as it was"
-    ran = counted.encode(tiny_model, whole, path, overwrite=True)
-    assert ran == [f"{modality} xb {start}" for modality in ("text", "speech") for start in (0, 5, 10)]
+    assert counted.encode(tiny_model, whole, path, overwrite=True) == both(12, "xb")
     assert "what changed: text xb, speech xb (12 of 18 blocks are reused)" in counted.said
     assert_as_if_afresh(tiny_model, whole, path)
-    assert counted.encode(tiny_model, load(own, languages=["xb"]), path, overwrite=True) == []
+    assert counted.encode(tiny_model, load(own, languages=["xb"]), path, overwrite=True) == {}
     assert_as_if_afresh(tiny_model, load(own, languages=["xb"]), path)
 
 
@@ -160,16 +168,16 @@ def test_what_is_run_is_the_block_of_a_text_or_recording_that_changed(
     path = tmp_path / "a.zarr"
     counted.encode(tiny_model, load(own), path)
     change(own, "s06", "xb", text="quite another text")
-    assert counted.encode(tiny_model, load(own), path, overwrite=True) == ["text xb 5"]
+    assert counted.encode(tiny_model, load(own), path, overwrite=True) == {"text xb": 5}
     assert_as_if_afresh(tiny_model, load(own), path)
     sound = own.parent / "xc-11.wav"
     samples, rate = soundfile.read(sound)
     soundfile.write(sound, samples[::-1], rate)  # as long as before, under the same name
-    assert counted.encode(tiny_model, load(own), path, overwrite=True) == ["speech xc 10"]
+    assert counted.encode(tiny_model, load(own), path, overwrite=True) == {"speech xc": 2}
     assert_as_if_afresh(tiny_model, load(own), path)
     fewer = load(own, ids=[f"s{number:02}" for number in range(12) if number != 7])
-    ran = counted.encode(tiny_model, fewer, path, overwrite=True)
-    assert {int(each.split()[-1]) for each in ran} == {5, 10} and len(ran) == 12, "those behind it move up"
+    given = counted.encode(tiny_model, fewer, path, overwrite=True)
+    assert given == both(6, "xa", "xb", "xc"), "those behind it move up"
     assert_as_if_afresh(tiny_model, fewer, path)
 
 
@@ -192,7 +200,7 @@ def test_a_replacement_that_was_stopped_resumes_reusing(
         patch.setattr(Writer, "write_block", stopping)
         counted.encode(tiny_model, load(own), path, overwrite=True)
     assert path.with_name(".a.zarr.former").is_dir()
-    assert len(counted.encode(tiny_model, load(own), path)) == 6, "the language that was added"
+    assert counted.encode(tiny_model, load(own), path) == both(12, "xc"), "the language that was added"
     assert_as_if_afresh(tiny_model, load(own), path)
 
 
@@ -201,19 +209,20 @@ def test_of_another_model_or_pooling_nothing_is_taken(
 ) -> None:
     path = tmp_path / "a.zarr"
     counted.encode(tiny_model, load(own), path)
-    assert len(counted.encode(tiny_model, load(own, languages=["xa"]), path, overwrite=True, pooling="max")) == 6
+    alone = load(own, languages=["xa"])
+    assert counted.encode(tiny_model, alone, path, overwrite=True, pooling="max") == both(12, "xa")
     assert not path.with_name(".a.zarr.former").exists() and not any("what changed" in said for said in counted.said)
     other = dataclasses.replace(tiny_model, options={**tiny_model.options, "window_seconds": 3})
-    assert len(counted.encode(other, load(own, languages=["xa"]), path, overwrite=True, pooling="max")) == 6
+    assert counted.encode(other, alone, path, overwrite=True, pooling="max") == both(12, "xa")
 
 
 def test_points_may_become_fewer(tiny_model: Model, own: Path, tmp_path: Path, counted: Counted) -> None:
     path = tmp_path / "a.zarr"
     few = tiny_model.select_points(["*.pooled", "speech.norm"])
     counted.encode(tiny_model, load(own), path)
-    assert counted.encode(few, load(own), path, overwrite=True) == []
+    assert counted.encode(few, load(own), path, overwrite=True) == {}
     assert_as_if_afresh(few, load(own), path)
-    assert len(counted.encode(tiny_model, load(own), path, overwrite=True)) == 18, "and not more"
+    assert counted.encode(tiny_model, load(own), path, overwrite=True) == both(12, "xa", "xb", "xc"), "and not more"
 
 
 def test_a_damaged_block_is_made_anew(tiny_model: Model, own: Path, tmp_path: Path, counted: Counted) -> None:
@@ -223,5 +232,5 @@ def test_a_damaged_block_is_made_anew(tiny_model: Model, own: Path, tmp_path: Pa
     content = bytearray(shard.read_bytes())
     content[len(content) // 3] ^= 1
     shard.write_bytes(content)
-    assert counted.encode(tiny_model, load(own, languages=["xa", "xb"]), path, overwrite=True) == ["text xb 5"]
+    assert counted.encode(tiny_model, load(own, languages=["xa", "xb"]), path, overwrite=True) == {"text xb": 5}
     assert_as_if_afresh(tiny_model, load(own, languages=["xa", "xb"]), path)

@@ -374,7 +374,7 @@ def test_other_dtypes_are_near_and_pooled_in_float32(two: Pair, dtype: str) -> N
             assert float((vector - expected[name]).abs().max() / expected[name].abs().max()) < 0.1, name
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU; on the processor: the tests above")
 def test_cuda_gives_what_the_processor_gives(pair: Pair) -> None:
     there = pair.load(device="cuda")
     for modality, item in (("text", TEXT), ("speech", noise(19))):
