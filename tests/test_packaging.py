@@ -155,6 +155,13 @@ def test_the_conda_recipe_needs_what_the_wheel_needs() -> None:
     assert recipe["context"]["version"] == PROJECT["project"]["version"]
 
 
+def test_rattler_build_renders_the_conda_recipe() -> None:
+    rattler_build = pytest.importorskip("rattler_build")  # pip install py-rattler-build
+    text = (ROOT / "packaging" / "conda" / "recipe.yaml").read_text(encoding="utf-8")
+    (made,) = rattler_build.Stage0Recipe.from_yaml(text).render(rattler_build.VariantConfig())
+    assert str(made.recipe.package.version) == PROJECT["project"]["version"]
+
+
 def test_the_citation_is_of_this_version() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["version"] == PROJECT["project"]["version"]
