@@ -1,6 +1,7 @@
 """Kills of a whole study at random moments: a process that has imported everything forks one to be killed.
 
-Run as a program: ``python killing.py FOLDER KILLS SEED``; prints what happened as JSON.
+Run as a program: ``python killing.py FOLDER KILLS SEED``; prints what happened as JSON. Where the folder has a tiny
+``pocket``, that is studied: its sides have vectors of one width, so positions are aligned as well.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ from babelscope.study import Study, build_model
 LOG, BATCHES, TIMES, MODULES = "begun", "batches", "times", "modules"
 
 #: What a run says that it does, in order. What it says elsewhere between comparing and writing counts as comparing:
-#: that is encoding the model beside and positions, and aligning these.
-STAGES = ("starting", "reading", "encoding", "comparing", "writing", "ended")
+#: that is encoding the model beside and positions.
+STAGES = ("starting", "reading", "encoding", "comparing", "aligning", "writing", "ended")
 
 #: What a run says while it reads.
 READING = ("loading", "decoding", "looking")
 
 #: Where the moments of kills are drawn, each as often: nothing is written before.
-DRAWN = ("encoding", "comparing", "writing", "at a write")
+DRAWN = ("encoding", "comparing", "aligning", "writing", "at a write")
 
 #: What a run imports while it works, as far as it takes long; the rest is imported after the first run.
 SLOW_IMPORTS = (
@@ -66,11 +67,15 @@ IN_A_STREAM = 1
 def tiny_study(folder: Path, output: str) -> Study:
     """Return a study of two languages and eight sentences, in blocks of three, on the tiny models in `folder`.
 
-    It has another model beside (the same, pooled otherwise), and keeps positions of both sides, whose vectors are of
-    different widths: what is aligned is left out, with a note.
+    It has another model beside (the same, pooled otherwise), and keeps positions of both sides. Those of the pair of
+    models have vectors of different widths: what is aligned is left out, with a note.
     """
-    weights = {"whisper-base": str(folder / "whisper"), "e5-small": str(folder / "e5")}
-    model = {"name": "whisper-base+e5-small", "window_seconds": 2, "batch_size": 1, "weights": weights}
+    weights: str | dict[str, str] = {"whisper-base": str(folder / "whisper"), "e5-small": str(folder / "e5")}
+    model: dict[str, Any] = {"name": "whisper-base+e5-small", "window_seconds": 2, "batch_size": 1, "weights": weights}
+    points = ["*.norm", "text.layer.1", "*.pooled"]
+    if (folder / "pocket").is_dir():
+        model = {"name": "pocket", "batch_size": 1, "weights": str(folder / "pocket")}
+        points = ["shared.*"]
     return Study.parse(
         {
             "name": "killed",
@@ -80,7 +85,7 @@ def tiny_study(folder: Path, output: str) -> Study:
             "measures": ["linear_cka"],
             "controls": ["none", "shuffled"],
             "kinds": ["modality_similarity"],
-            "points": ["*.norm", "text.layer.1", "*.pooled"],
+            "points": points,
             "corpus": {"source": "manifest", "path": str(folder / "manifest.csv"), "languages": ["xa", "xb"], "n": 8},
             "model": model,
             "baselines": [model | {"pooling": "max"}],
@@ -265,7 +270,8 @@ def main(folder: Path, kills: int, seed: int) -> dict[str, Any]:
             draw.randint(0, 4),
         )  # what is encoded stays so: later kills of a round miss it
         while done < kills:
-            drawn = "encoding" if of_round < while_encoding else draw.choice(DRAWN)
+            stages = [name for name in DRAWN if name in took or name == "at a write"]
+            drawn = "encoding" if of_round < while_encoding else draw.choice(stages)
             write = draw.randint(1, told["writes"]) if drawn == "at a write" else None
             stage.write_bytes(b"starting  ")
             child = in_fork(functools.partial(_run, study, stage, write))
@@ -280,7 +286,7 @@ def main(folder: Path, kills: int, seed: int) -> dict[str, Any]:
                     raise SystemExit(f"round {rounds}: a run after {of_round} kills ended with {status}")
                 break
             at[_where(stage) + (" at a write" if write else "")] += 1
-            encoding += _where(stage) in ("encoding", "comparing")
+            encoding += _where(stage) in ("encoding", "comparing", "aligning")
             done, of_round = done + 1, of_round + 1
         _finish(study, stage)
         _hold(expected, contents_in_fork(study), f"round {rounds} after {of_round} kills")

@@ -28,7 +28,7 @@ def _killed(folder: Path, whisper_folder: Path, e5_folder: Path, kills: int) -> 
         capture_output=True, text=True, check=False, env=environment,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr[-3000:]
-    print(ran.stdout)
+    print(ran.stderr, ran.stdout)
     return dict(json.loads(ran.stdout.splitlines()[-1]))
 
 
@@ -43,3 +43,10 @@ def test_two_hundred_kills_leave_no_trace(tmp_path: Path, whisper_folder: Path, 
     told = _killed(tmp_path, whisper_folder, e5_folder, 200)
     assert told["kills"] == 200
     assert {"encoding", "comparing", "writing"} <= told["at"].keys()
+
+
+@pytest.mark.slow
+def test_thirty_kills_of_a_study_that_aligns_positions_leave_no_trace(tmp_path: Path, pocket_folder: Path) -> None:
+    shutil.copytree(pocket_folder, tmp_path / "pocket")
+    told = _killed(tmp_path, pocket_folder / "whisper", pocket_folder / "e5", 30)
+    assert told["kills"] == 30 and told["at"]["aligning"] >= 3
