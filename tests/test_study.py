@@ -11,7 +11,8 @@ import pytest
 import babelscope
 from babelscope.errors import BabelscopeError, DataError, UsageError
 from babelscope.study import run
-from babelscope.study.settings import Study, describe_keys
+from babelscope.study.settings import Study
+from study_keys import described_keys
 
 
 @pytest.fixture
@@ -202,7 +203,7 @@ def test_a_study_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_every_key_is_described() -> None:
-    described = dict(describe_keys())
+    described = described_keys()
     for key in ("corpus.source", "model.window_seconds", "measures", "match"):
         assert described[key]
 

@@ -128,14 +128,21 @@ def prepare_job(model: Model, corpus: Corpus, job: Job) -> list[Utterance | Data
     with one_thread(), one_blas_thread():
         for sentence in corpus.sentences[job.rows]:
             try:
-                item = _item(corpus, job.modality, sentence, job.language)
+                item = item_of(corpus, job.modality, sentence, job.language)
                 utterances.append(prepare(side, item, sentence, job.language))
             except DataError as error:
                 utterances.append(error)
     return utterances
 
 
-def _item(corpus: Corpus, modality: Modality, sentence: str, language: str) -> str | Recording:
+def item_of(corpus: Corpus, modality: Modality, sentence: str, language: str) -> str | Recording:
+    """Return the text or the primary recording of a cell.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
     return text_of(corpus, sentence, language) if modality == "text" else recording_of(corpus, sentence, language)
 
 

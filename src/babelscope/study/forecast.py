@@ -7,24 +7,22 @@ counted by torch while they do.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from babelscope.audio import load_audio
 from babelscope.capture import Capture
 from babelscope.capture.position_encoding import PositionsPlan, plan_positions, with_positions
+from babelscope.capture.preparing import item_of, prepare
 from babelscope.capture.second_readings import second_recordings
 from babelscope.corpora import Corpus
 from babelscope.corpora.checks.output import in_short
 from babelscope.models import Modality, Model, Prepared
 from babelscope.models.planning import Plan
 from babelscope.study.model import build_model
-from babelscope.study.preflight import check_start, checked_corpus
+from babelscope.study.preflight import check_comparisons, check_start, checked_corpus
 from babelscope.study.sections import check_sections, costs
 from babelscope.study.settings import Study
 
@@ -182,7 +180,7 @@ def forecast(study: Study) -> Forecast:
         sides,
         memory,
         disk,
-        _comparisons(model, len(corpus.languages), study.match, study.kinds),
+        len(check_comparisons(model, corpus.languages, study.match, study.kinds)),
         tuple(in_short(check)),
         second,
         sum(side.seconds / side.utterances for side in sides if side.modality == "speech")
@@ -207,18 +205,13 @@ def _try(model: Model, modality: Modality, corpus: Corpus) -> SideForecast:
     sentences = sorted(corpus.sentences, key=lambda sentence: _extent(corpus, sentence, language, modality))
     tried = [sentences[int(index)] for index in np.unique(np.linspace(0, len(sentences) - 1, TRIED).round())]
 
-    def prepare(sentence: str) -> Prepared:
-        item: Any = (
-            corpus.text(sentence, language)
-            if modality == "text"
-            else load_audio(corpus.recordings(sentence, language)[0])
-        )
-        return side.prepare(item, language)
+    def prepared(sentence: str) -> Prepared:
+        return prepare(side, item_of(corpus, modality, sentence, language), sentence, language).prepared
 
     with Capture(side) as capture:
-        capture.run(side.collate([prepare(tried[0])]))
+        capture.run(side.collate([prepared(tried[0])]))
         started = time.perf_counter()
-        batches = [side.collate([prepare(sentence)]) for sentence in tried]
+        batches = [side.collate([prepared(sentence)]) for sentence in tried]
         for batch in batches:
             capture.run(batch)
         if side.device.type == "cuda":
@@ -238,16 +231,3 @@ def _extent(corpus: Corpus, sentence: str, language: str, modality: Modality) ->
     if modality == "text":
         return float(len(corpus.text(sentence, language) or ""))
     return corpus.recordings(sentence, language)[0].seconds or 0.0
-
-
-def _comparisons(model: Model, languages: int, match: str, kinds: Sequence[str]) -> int:
-    """Count what :func:`babelscope.gaps.plan` will list."""
-    points = {modality: [point.name for point in side.points] for modality, side in model.sides.items()}
-    ordered = languages * (languages - 1)
-    within = sum(len(names) * ordered // 2 for of, names in points.items() if f"language_similarity_{of}" in kinds)
-    if len(points) < 2:
-        return within
-    shared = len(model.shared_points)
-    own = (len(points["text"]) - shared) or len(points["text"])
-    places = shared + (len(points["speech"]) - shared) * (own if match == "all" else 1)
-    return within + places * (languages * ("modality_similarity" in kinds) + ordered * ("cross_similarity" in kinds))

@@ -18,6 +18,7 @@ from babelscope.corpora import Corpus, Problem, checks
 from babelscope.corpora.checks import DECODED, DECODED_BEFORE_A_RUN, CorpusCheck, Limits
 from babelscope.errors import BabelscopeError, DataError, FetchError
 from babelscope.fetch import ASSETS, is_fetched
+from babelscope.gaps.comparisons import Comparison
 from babelscope.models.base import Model, Point, check_device
 from babelscope.models.naming import location
 from babelscope.models.planning import plan, token_counter
@@ -119,8 +120,8 @@ def check_output(folder: Path) -> None:
         raise DataError(f"output: {existing} cannot be written (no permission): choose another output")
 
 
-def check_comparisons(model: Model, languages: Sequence[str], match: str, kinds: Sequence[str]) -> None:
-    """Refuse a study that compares nothing.
+def check_comparisons(model: Model, languages: Sequence[str], match: str, kinds: Sequence[str]) -> list[Comparison]:
+    """Return what a study compares, and refuse one that compares nothing.
 
     Parameters
     ----------
@@ -135,7 +136,7 @@ def check_comparisons(model: Model, languages: Sequence[str], match: str, kinds:
     UsageError
         Naming what there is.
     """
-    gaps.plan(_Places(model, languages), match, kinds)
+    return gaps.plan(_Places(model, languages), match, kinds)
 
 
 def limits_of(

@@ -318,34 +318,36 @@ class Study(_Table):
         UsageError
             If the model or the engine is unknown.
         """
-        if model is not None:
-            models.parts(model)
-        check_engine(engine or self.engine)
-        engines = {
-            "engine": engine or self.engine,
-            "replicas": replicas or (None if engine == "local" else self.replicas),
-        }
-        table = self.model.model_copy(
-            update=(
-                {"name": model, "weights": None, "options": {}, "window_seconds": _window(self.model, model)}
-                if model is not None
-                else {}
-            )
-            | ({"weights": weights} if weights is not None else {})
+        study = self if model is None else self._with_model(model)
+        check_engine(engine or study.engine)
+        options = _given(workers=workers, device=device)
+        corpus = _given(path=corpus_path, languages=list(languages) if languages else None)
+        return study.model_copy(
+            update={
+                "model": study.model.model_copy(update=options | _given(weights=weights)),
+                "baselines": [table.model_copy(update=options) for table in study.baselines],
+                "corpus": study.corpus.model_copy(update=corpus),
+                "output": output or study.output,
+                "skip_bad": skip_bad or study.skip_bad,
+                "engine": engine or study.engine,
+                "replicas": replicas or (None if engine == "local" else study.replicas),
+                "tracking": replaced(study.tracking, trackers),
+            }
         )
-        corpus = self.corpus.model_copy(
-            update=({"path": corpus_path} if corpus_path is not None else {})
-            | ({"languages": list(languages)} if languages else {})
-        )
-        if model is not None and not models.says_held_out(model):
-            corpus = corpus.model_copy(update={"held_out": False})  # it does not say what it was trained on
-        others = self.baselines if model is None else []  # they were chosen for the model that the study names
-        asked = {key: value for key, value in (("workers", workers), ("device", device)) if value is not None}
-        table, *others = (table.model_copy(update=asked) for table in (table, *others))
+
+    def _with_model(self, name: str) -> Study:
+        """Return the study with another model: without what was chosen for the one that it names."""
+        models.parts(name)
+        window = self.model.window_seconds if models.takes_window(name) else None
+        table: dict[str, Any] = {"name": name, "weights": None, "options": {}, "window_seconds": window}
+        # A model that does not say what it was trained on holds nothing out.
+        corpus = {} if models.says_held_out(name) else {"held_out": False}
         return self.model_copy(
-            update={"model": table, "baselines": others, "corpus": corpus, "output": output or self.output}
-            | {"skip_bad": skip_bad or self.skip_bad, "tracking": replaced(self.tracking, trackers)}
-            | engines
+            update={
+                "model": self.model.model_copy(update=table),
+                "corpus": self.corpus.model_copy(update=corpus),
+                "baselines": [],
+            }
         )
 
     @classmethod
@@ -409,9 +411,8 @@ class Study(_Table):
         return study
 
 
-def _window(table: ModelTable, name: str) -> float | None:
-    """Return the window of a study that another model is put into, if that model takes one."""
-    return table.window_seconds if models.takes_window(name) else None
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def presets() -> list[str]:
@@ -490,16 +491,6 @@ def comparing(settings: Mapping[str, Any]) -> Study:
             )
     unused = {"corpus": {"source": "manifest"}, "model": {"name": "pocket"}}
     return Study.parse(merged(unused, settings, SET), "compare")
-
-
-def describe_keys() -> list[tuple[str, str]]:
-    """Return every key of a study file with what it means, for help texts."""
-    tables: dict[str, type[BaseModel]] = {"corpus": CorpusTable, "model": ModelTable, **SECTION_TABLES}
-    tables["tracking"] = TrackingOptions
-    rows = [(name, field.description or "") for name, field in Study.model_fields.items() if name not in tables]
-    for prefix, table in tables.items():
-        rows += [(f"{prefix}.{name}", field.description or "") for name, field in table.model_fields.items()]
-    return rows
 
 
 def schema() -> dict[str, Any]:
