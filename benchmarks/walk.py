@@ -65,10 +65,10 @@ def carries(value: Any, deep: int = 2) -> bool:
         return value.endswith(f"{LANGUAGE}3.wav")
     if isinstance(value, Path):
         return value.name == f"{LANGUAGE}3.wav"
-    if isinstance(value, np.ndarray | torch.Tensor):
-        return (
-            value.ndim > 0 and value.dtype.kind == "f" if isinstance(value, np.ndarray) else value.is_floating_point()
-        )
+    if isinstance(value, np.ndarray):
+        return value.ndim > 0 and value.dtype.kind in "fV"
+    if isinstance(value, torch.Tensor):
+        return value.is_floating_point()
     if isinstance(value, Recording):
         return carries(value.path)
     if isinstance(value, Corpus):
