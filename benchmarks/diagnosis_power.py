@@ -26,7 +26,7 @@ from babelscope.gaps.contrasts import Scored
 from babelscope.gaps.diagnosis import Compared
 from babelscope.gaps.resampling import Deviations
 from babelscope.gaps.simultaneous import simultaneous
-from babelscope.gaps.stages import Stop
+from babelscope.gaps.speech_path import PathPoint
 from babelscope.similarity import parse_measure
 from babelscope.similarity.intervals import deviations_by_cluster
 from babelscope.similarity.representation import Representation
@@ -90,7 +90,7 @@ def scored(seed: int, options: argparse.Namespace) -> Scored:
 
 def found(one: Scored, count: int) -> set[str]:
     """Return what is found in one draw."""
-    stops = [Stop(stage, stage, stage, at / (len(STAGES) - 1)) for at, stage in enumerate(STAGES)]
+    stops = [PathPoint(stage, stage, stage, at / (len(STAGES) - 1)) for at, stage in enumerate(STAGES)]
     languages = [f"l{number}" for number in range(count)]
     at = {
         (str(row["language_a"]), str(row["point_a"])): np.array([number], dtype=np.int64)

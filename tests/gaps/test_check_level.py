@@ -11,7 +11,7 @@ import pytest
 from babelscope.check import no_worse
 from babelscope.gaps import Result, curves
 from babelscope.gaps.contrasts import Scored, with_intervals
-from babelscope.gaps.draws import draws_table
+from babelscope.gaps.resample_table import draws_table
 from babelscope.gaps.resampling import Deviations
 from babelscope.testing import Planted
 from planting import Planting

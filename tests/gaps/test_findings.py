@@ -112,7 +112,7 @@ def test_every_effect_can_be_traced_to_the_scores(result: Result) -> None:
     for row in result.tables["diagnosis"].itertuples():
         parts = json.loads(str(row.evidence))
         assert all(part["value"] == pytest.approx(_looked_up(result, part)) for part in parts)
-        assert row.reached == pytest.approx(parts[-1]["value"])
+        assert row.similarity == pytest.approx(parts[-1]["value"])
         assert row.loss == pytest.approx(sum(part["weight"] * part["value"] for part in parts))
 
 
@@ -158,11 +158,11 @@ def test_the_stage_that_loses_a_language_is_named(tmp_path: Path) -> None:
     assert list(zip(worst["language"], worst["stage"], strict=True)) == [("sw", "length adaptation")]
     assert int(worst["rank"].iloc[0]) == len(LANGUAGES)
     assert "look first at the length adaptation" in worst["advice"].iloc[0]
-    last = table[table["stage"] == "shared"].set_index("language")["reached"]
+    last = table[table["stage"] == "shared"].set_index("language")["similarity"]
     lost = table.groupby("language")["loss"].sum()
     others = (last.sum() - last) / (len(last) - 1)
     assert np.allclose(lost, (others - last)[lost.index])
-    assert np.allclose(lost, table.groupby("language")["behind"].first()[lost.index])
+    assert np.allclose(lost, table.groupby("language")["output_deficit"].first()[lost.index])
     assert (table.groupby("language")["advice"].apply(lambda texts: (texts != "").sum()) == 1).all()
 
 

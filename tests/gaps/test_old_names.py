@@ -16,6 +16,7 @@ from babelscope.cli import main
 from babelscope.errors import RenamedWarning
 from babelscope.gaps import GAPS, Result, compare, plan
 from babelscope.gaps.findings import CORRECTED
+from babelscope.gaps.old_names import DIAGNOSIS
 from babelscope.monitor import read_log
 from babelscope.report import write_report
 from babelscope.study import Study
@@ -53,6 +54,7 @@ def _aged(result: Result) -> Result:
             evidence = evidence.str.replace(f'"{new}"', f'"{old}"', regex=False)
         evidence = evidence.str.replace("chance_corrected", "(value - null_mean) / (best - null_mean)", regex=False)
         tables[name] = tables[name].assign(evidence=evidence)
+    tables["diagnosis"] = tables["diagnosis"].rename(columns={new: old for old, new in DIAGNOSIS.items()})
     bases = {"chance_corrected": "calibrated", "chance_corrected_svcca": "calibrated_svcca"}
     tables["findings"] = tables["findings"].assign(basis=tables["findings"]["basis"].replace(bases))
     tables["most_similar"] = tables["most_similar"].rename(columns={"chance_corrected": "corrected"})
@@ -88,6 +90,14 @@ def test_an_old_result_is_read_under_present_names_with_a_line(result: Result, t
     assert all(verdict.passed for verdict in no_worse(read, present))
     page = write_report(read, tmp_path / "old")
     assert "Similarity of speech and text" in Path(page).read_text(encoding="utf-8")
+
+
+def test_old_columns_of_the_diagnosis_are_read_with_a_line(result: Result, tmp_path: Path) -> None:
+    aged = result.tables["diagnosis"].rename(columns={new: old for old, new in DIAGNOSIS.items()})
+    old = dataclasses.replace(result, tables=result.tables | {"diagnosis": aged}).save(tmp_path / "old")
+    with pytest.warns(RenamedWarning, match="behind of its table diagnosis are read as"):
+        read = Result.load(old)
+    assert list(read.tables["diagnosis"]) == list(result.tables["diagnosis"])
 
 
 def test_the_command_line_says_in_one_line_what_changed(

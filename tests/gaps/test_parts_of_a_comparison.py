@@ -11,7 +11,7 @@ import pytest
 from babelscope.capture import Activations, encode
 from babelscope.corpora import Corpus
 from babelscope.gaps import Result, compare
-from babelscope.gaps.parts import forget
+from babelscope.gaps.checkpoints import clear
 from babelscope.models import Model
 from babelscope.similarity import checkpoint as module
 
@@ -72,7 +72,7 @@ def test_it_goes_on_with_the_same_bits_and_does_nothing_twice(
             rest = _stopping(10**6, patch)
             assert _same(_compare(held, tmp_path / "parts"), undisturbed)
         assert sorted(before + rest) == sorted(everything)
-        forget(tmp_path / "parts")
+        clear(tmp_path / "parts")
 
 
 @pytest.mark.parametrize("tear", [lambda path: b"", lambda path: path.read_bytes()[:-7]], ids=["empty", "cut"])

@@ -209,10 +209,11 @@ def _diagnosis(result: Result, names: list[str], classes: dict[str, str], rng: n
             rows.append(
                 {
                     "language": name, "resource_class": classes[name], "measure": leading(result), "stage": stage,
-                    "point": point, "reached": 0.2 * (index + 1), "texts_reached": 0.83, "loss": losses[index],
+                    "point": point, "similarity": 0.2 * (index + 1), "text_similarity": 0.83, "loss": losses[index],
                     "low": losses[index] - 0.03, "high": losses[index] + 0.03,
                     "worst": index == worst and losses[index] > 0.03, "rank": rank,
-                    "behind": losses.sum(), "behind_low": losses.sum() - 0.05, "behind_high": losses.sum() + 0.05,
+                    "output_deficit": losses.sum(),
+                    "output_deficit_low": losses.sum() - 0.05, "output_deficit_high": losses.sum() + 0.05,
                     "deficit": losses.sum() / 2, "deficit_low": losses.sum() / 2 - 0.04,
                     "deficit_high": losses.sum() / 2 + 0.04, "deficit_shrunk": losses.sum() / 3,
                     "detectable": 0.12,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from babelscope.check.rules import Verdict, verdict_on
 from babelscope.errors import UsageError
-from babelscope.gaps.draws import MEAN, SharedDraws, draws_of, output, same_draws, shared_draws
+from babelscope.gaps.resample_table import MEAN, SharedDraws, draws_of, output, same_draws, shared_draws
 from babelscope.gaps.resampling import freedom
 from babelscope.gaps.result import Result
 from babelscope.numbers import significant

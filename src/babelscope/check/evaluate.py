@@ -12,8 +12,8 @@ import pandas as pd
 from babelscope.check.grammar import ABOVE, DISTANCE, FINDING, MEAN, STRONGEST, WORST, Rule, parse_rule
 from babelscope.check.rules import Verdict, verdict_on
 from babelscope.errors import UsageError
-from babelscope.gaps.draws import output
 from babelscope.gaps.findings import CORRECTED
+from babelscope.gaps.resample_table import output
 from babelscope.gaps.result import Result
 from babelscope.numbers import significant
 from babelscope.similarity import parse_measure

@@ -92,8 +92,8 @@ def compare(
     from babelscope.capture import Activations
     from babelscope.engines import open_engine
     from babelscope.gaps import compare as compare_activations
+    from babelscope.gaps.checkpoints import CHECKPOINTS
     from babelscope.gaps.folder import locked_output, save
-    from babelscope.gaps.parts import PARTS
     from babelscope.key_values import parse_pairs
     from babelscope.report.terminal import summary, summary_table
     from babelscope.report.verdict import first_screen
@@ -134,7 +134,7 @@ def compare(
             match=asked.match,
             kinds=asked.kinds if "kinds" in asked.model_fields_set else None,
             progress=tell,
-            checkpoint=folder / PARTS,
+            checkpoint=folder / CHECKPOINTS,
             memory=memory * 1e9,
             interval=asked.intervals,
             clusters=asked.clusters,

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from babelscope.gaps.contrasts import NOTHING, Scored, Term
-from babelscope.gaps.draws import MEAN, output
 from babelscope.gaps.findings import FEWEST_SENTENCES
 from babelscope.gaps.naming import by_preference, measure_head
+from babelscope.gaps.resample_table import MEAN, output
 from babelscope.gaps.result import TABLE_COLUMNS
 from babelscope.gaps.simultaneous import simultaneous
 from babelscope.similarity import holm

@@ -27,7 +27,7 @@ from babelscope.gaps.contrasts import FloatArray, IntArray, Scored, Term
 from babelscope.gaps.findings import CORRECTED, FEWEST_SENTENCES, leading
 from babelscope.gaps.result import TABLE_COLUMNS
 from babelscope.gaps.simultaneous import simultaneous
-from babelscope.gaps.stages import Stop, by_stage, ends, way
+from babelscope.gaps.speech_path import PathPoint, by_stage, ends, speech_path
 from babelscope.languages import Language, language
 from babelscope.stages import Stage
 
@@ -66,17 +66,17 @@ class _Differences:
 
     Attributes
     ----------
-    behind : dict of str to _Difference
+    at_output : dict of str to _Difference
         At the last point.
     losses, deficits : dict of str to list of _Difference
         By stage: how much less is gained over it; how much lower on average from it on.
     shrunk : dict of str to list of float
         The deficits, shrunk towards 0 by how much the languages differ beyond the noise of their sentences.
     detectable : float
-        The smallest `behind` that would be found with 80 % probability.
+        The smallest `output_deficit` that would be found with 80 % probability.
     """
 
-    behind: dict[str, _Difference]
+    at_output: dict[str, _Difference]
     losses: dict[str, list[_Difference]]
     deficits: dict[str, list[_Difference]]
     shrunk: dict[str, list[float]]
@@ -102,12 +102,12 @@ def diagnosis(activations: Activations, scored: Mapping[str, Scored], scores: pd
         and stages together with 98 % probability.
     """
     columns = list(TABLE_COLUMNS["diagnosis"])
-    measure, stops = leading(scored), ends(way(activations, scores))
+    measure, stops = leading(scored), ends(speech_path(activations, scores))
     languages = activations.languages
     if measure is None or not stops or len(languages) < 2:
         return pd.DataFrame(columns=columns)
     one = scored[measure].corrected
-    whole = way(activations, scores)
+    whole = speech_path(activations, scores)
     at = {(code, stop.point): _row(one, stop, code) for code in languages for stop in whole}
     if not np.isfinite(one.values[np.concatenate(list(at.values()))]).all():
         return pd.DataFrame(columns=columns)
@@ -123,7 +123,7 @@ def diagnosis(activations: Activations, scored: Mapping[str, Scored], scores: pd
     rows: list[dict[str, Any]] = []
     for code in languages:
         worst = _told_apart(*located[code], len(stops)) if code in located else None
-        behind = differences.behind[code]
+        output_deficit = differences.at_output[code]
         advice = why or _advice(code, stops, differences, located.get(code), n, len(languages))
         texts = _texts_reached(one, code, last.against)
         for index, stop in enumerate(stops):
@@ -136,16 +136,16 @@ def diagnosis(activations: Activations, scored: Mapping[str, Scored], scores: pd
                     "measure": measure,
                     "stage": stop.stage,
                     "point": stop.point,
-                    "reached": float(one.values[at[code, stop.point]].mean()),
-                    "texts_reached": texts,
+                    "similarity": float(one.values[at[code, stop.point]].mean()),
+                    "text_similarity": texts,
                     "loss": loss.value,
                     "low": loss.low,
                     "high": loss.high,
                     "worst": index == worst,
                     "rank": order.index(code) + 1,
-                    "behind": behind.value,
-                    "behind_low": behind.low,
-                    "behind_high": behind.high,
+                    "output_deficit": output_deficit.value,
+                    "output_deficit_low": output_deficit.low,
+                    "output_deficit_high": output_deficit.high,
                     "deficit": deficit.value,
                     "deficit_low": deficit.low,
                     "deficit_high": deficit.high,
@@ -158,7 +158,7 @@ def diagnosis(activations: Activations, scored: Mapping[str, Scored], scores: pd
     return pd.DataFrame(rows, columns=columns)
 
 
-def _row(one: Scored, stop: Stop, code: str) -> IntArray:
+def _row(one: Scored, stop: PathPoint, code: str) -> IntArray:
     return one.where(kind="modality_similarity", point_a=stop.point, point_b=stop.against, language_a=code)
 
 
@@ -169,13 +169,13 @@ class Compared:
         self,
         one: Scored,
         at: Mapping[tuple[str, str], IntArray],
-        ends: Sequence[Stop],
-        stages: Sequence[Sequence[Stop]],
+        ends: Sequence[PathPoint],
+        stages: Sequence[Sequence[PathPoint]],
         languages: Sequence[str],
     ) -> None:
         self.one, self.at, self.ends, self.stages, self.languages = one, at, ends, stages, languages
 
-    def lower(self, code: str, stops: Sequence[Stop], weight: float) -> list[Term]:
+    def lower(self, code: str, stops: Sequence[PathPoint], weight: float) -> list[Term]:
         """Return how much lower a language is than the others on average over points, times a weight."""
         own = np.concatenate([self.at[code, stop.point] for stop in stops])
         others = np.concatenate(
@@ -289,7 +289,7 @@ def _untested(n: int, one: Scored, scores: pd.DataFrame) -> str:
 
 def _advice(
     code: str,
-    stops: Sequence[Stop],
+    stops: Sequence[PathPoint],
     differences: _Differences,
     located: tuple[int, int] | None,
     n: int,
@@ -312,7 +312,7 @@ def _advice(
     told = (
         f"{where}, the similarity of speech and text in {code} is lower than the mean of the other languages by "
         f"{deficits[index]}; shrunk over the languages, since the largest of many is overestimated, by "
-        f"{differences.shrunk[code][index]:.2f}. At {point} it is lower by {differences.behind[code]}."
+        f"{differences.shrunk[code][index]:.2f}. At {point} it is lower by {differences.at_output[code]}."
     )
     first, last = located
     names = [stop.stage for stop in stops]
@@ -361,7 +361,7 @@ def _texts_reached(one: Scored, code: str, point: str) -> float:
 def _evidence(
     one: Scored,
     at: Mapping[tuple[str, str], IntArray],
-    stops: Sequence[Stop],
+    stops: Sequence[PathPoint],
     index: int,
     code: str,
     languages: Sequence[str],
@@ -413,7 +413,7 @@ def languages_table(activations: Activations, scored: Mapping[str, Scored], scor
         (:func:`babelscope.gaps.above_chance.above_chance`). ``rank`` is by chance-corrected score, 1 being the most
         similar; that one language is above another is not tested here.
     """
-    measure, stops = leading(scored), way(activations, scores)
+    measure, stops = leading(scored), speech_path(activations, scores)
     found: list[dict[str, Any]] = []
     tested = above_chance(scores, measure) if measure is not None else None
     for code in activations.languages:
@@ -436,7 +436,7 @@ def languages_table(activations: Activations, scored: Mapping[str, Scored], scor
     return table
 
 
-def _most_similar(one: Scored, stops: Sequence[Stop], code: str, tested: pd.DataFrame) -> dict[str, Any]:
+def _most_similar(one: Scored, stops: Sequence[PathPoint], code: str, tested: pd.DataFrame) -> dict[str, Any]:
     corrected = one.corrected.values
     rows = [(stop, found) for stop in stops if len(found := _row(one, stop, code)) and np.isfinite(corrected[found[0]])]
     if not rows:

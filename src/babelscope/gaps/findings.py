@@ -23,7 +23,7 @@ from babelscope.gaps.contrasts import FEWEST_LANGUAGES, Contrast, Scored, Term
 from babelscope.gaps.naming import by_preference, measure_title
 from babelscope.gaps.readers import DIVIDES_OUT
 from babelscope.gaps.result import TABLE_COLUMNS
-from babelscope.gaps.stages import Stop, around_adaptation, behind_front_end, way
+from babelscope.gaps.speech_path import PathPoint, after_front_end, around_adaptation, speech_path
 from babelscope.languages import RESOURCE_CLASSES
 from babelscope.similarity import holm, parse_measure
 from babelscope.stages import Stage
@@ -185,8 +185,8 @@ def verdict(contrast: Contrast, beyond_chance: bool, margin: float, n: int, p: f
 def claims(activations: Activations, scores: pd.DataFrame) -> list[Claim]:
     """List the findings as claims about the scores at hand, in the order of the paper."""
     plain = scores[scores["control"] == "none"]
-    stops = way(activations, scores)
-    later = behind_front_end(stops)
+    stops = speech_path(activations, scores)
+    later = after_front_end(stops)
     classes = resource_classes(activations.languages)
     members = {name: [code for code, found in classes.items() if found == name] for name in RESOURCE_CLASSES}
     return [
@@ -197,11 +197,11 @@ def claims(activations: Activations, scores: pd.DataFrame) -> list[Claim]:
     ]
 
 
-def _at(stop: Stop, **more: Any) -> dict[str, Any]:
+def _at(stop: PathPoint, **more: Any) -> dict[str, Any]:
     return {"kind": "modality_similarity", "point_a": stop.point, "point_b": stop.against, **more}
 
 
-def _convergence(stops: Sequence[Stop]) -> list[Claim]:
+def _convergence(stops: Sequence[PathPoint]) -> list[Claim]:
     depths = np.array([stop.depth for stop in stops])
     if len(stops) < 2 or np.ptp(depths) <= 0:
         return []
@@ -216,7 +216,7 @@ def _convergence(stops: Sequence[Stop]) -> list[Claim]:
     return [Claim("convergence", ALL, statement, effect, parts)]
 
 
-def _length_adaptation(around: tuple[Stop, Stop] | None, members: Mapping[str, list[str]]) -> list[Claim]:
+def _length_adaptation(around: tuple[PathPoint, PathPoint] | None, members: Mapping[str, list[str]]) -> list[Claim]:
     if around is None:
         return []
     before, behind = around
@@ -269,7 +269,7 @@ def _speech_spread(activations: Activations, plain: pd.DataFrame) -> list[Claim]
     return [Claim("speech_spread", ALL, "Languages differ more in speech than in text.", effect, parts)]
 
 
-def _modality_over_language(stops: Sequence[Stop], plain: pd.DataFrame) -> list[Claim]:
+def _modality_over_language(stops: Sequence[PathPoint], plain: pd.DataFrame) -> list[Claim]:
     if not stops or not (plain["kind"] == "language_similarity_text").any():
         return []
     # Like with like: where the two sides share points, the others have no counterpart.

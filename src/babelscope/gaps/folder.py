@@ -10,7 +10,7 @@ from pathlib import Path
 from babelscope.cache import remove_unfinished
 from babelscope.capture.locking import lock
 from babelscope.capture.storage import is_url
-from babelscope.gaps.parts import PARTS, forget
+from babelscope.gaps.checkpoints import CHECKPOINTS, clear
 from babelscope.gaps.result import Result
 
 #: What the activations of a study are called in its folder of results.
@@ -42,4 +42,4 @@ def save(result: Result, output: Path, store: Path | str) -> None:
     where = store if is_url(store) else Path(os.path.relpath(Path(store).resolve(), output.resolve())).as_posix()
     result.meta["activations"] = result.meta.get("activations", {}) | {"store": where}
     result.save(output)
-    forget(output / PARTS)
+    clear(output / CHECKPOINTS)

@@ -2,7 +2,7 @@
 
 Models are compared only within one corpus, whose fingerprint says that texts and recordings are the same. There the
 draws of sentences are the same too, so that a difference between two models has an interval of its own
-(:mod:`babelscope.gaps.draws`): narrower than two intervals side by side tell.
+(:mod:`babelscope.gaps.resample_table`): narrower than two intervals side by side tell.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from babelscope.errors import UsageError, did_you_mean
 from babelscope.gaps.at_output import RETRIEVAL, at_output
 from babelscope.gaps.contrasts import NOTHING, Contrast, Scored
-from babelscope.gaps.draws import MEAN, SharedDraws, draws_of, same_draws, shared_draws
 from babelscope.gaps.kinds import KINDS
 from babelscope.gaps.naming import by_preference, measure_head
+from babelscope.gaps.resample_table import MEAN, SharedDraws, draws_of, same_draws, shared_draws
 from babelscope.gaps.resampling import Deviations, freedom
 from babelscope.gaps.result import Result
 from babelscope.similarity import holm, parse_measure

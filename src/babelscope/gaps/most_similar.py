@@ -20,7 +20,7 @@ from babelscope.gaps.contrasts import Scored, Term
 from babelscope.gaps.findings import leading
 from babelscope.gaps.result import TABLE_COLUMNS
 from babelscope.gaps.simultaneous import simultaneous
-from babelscope.gaps.stages import way
+from babelscope.gaps.speech_path import speech_path
 
 #: The probability that the candidates lack the best point.
 LEVEL = 0.005
@@ -44,7 +44,7 @@ def most_similar(activations: Activations, scored: Mapping[str, Scored], scores:
         a modality gap or a measure that leads.
     """
     columns = list(TABLE_COLUMNS["most_similar"])
-    measure, stops = leading(scored), way(activations, scores)
+    measure, stops = leading(scored), speech_path(activations, scores)
     if measure is None or not stops:
         return pd.DataFrame(columns=columns)
     raw, corrected = scored[measure], scored[measure].corrected

@@ -24,6 +24,15 @@ LENGTH_ONLY = "length_only"
 #: Bases of the findings.
 BASES: dict[str, str] = {"calibrated": "chance_corrected", "calibrated_svcca": "chance_corrected_svcca"}
 
+#: Columns of the table ``diagnosis``.
+DIAGNOSIS: dict[str, str] = {
+    "reached": "similarity",
+    "texts_reached": "text_similarity",
+    "behind": "output_deficit",
+    "behind_low": "output_deficit_low",
+    "behind_high": "output_deficit_high",
+}
+
 #: Columns that the curves' averages are made within.
 _PLACE = ["kind", "measure", "control", "point", "against"]
 
@@ -116,6 +125,13 @@ def renewed(
             for name, table in tables.items()
         }
     renamed, tables = dict(meta), dict(tables)
+    if "reached" in tables.get("diagnosis", ()):
+        tables["diagnosis"] = tables["diagnosis"].rename(columns=DIAGNOSIS)
+        if "chance_corrected" in scores:
+            _warn(
+                f"{folder} is of an earlier version: the columns reached, texts_reached and behind of its table "
+                "diagnosis are read as similarity, text_similarity and output_deficit"
+            )
     if "chance_corrected" in scores:
         return scores, curves, renamed, tables
     _warn(

@@ -128,33 +128,33 @@ TABLE_COLUMNS: dict[str, tuple[str, ...]] = {
         "evidence",
         "caveats",
     ),
-    # Where a language's speech fails to reach its text: one row a language and stage. `reached` is the chance-corrected
-    # similarity at the stage's end (`point`); `texts_reached` is that of the language's texts with those of the other
-    # languages, where the last stage ends; `loss` is how much less similarity the language gains over the stage than
-    # the others do on average; `behind` is how much lower it is than the others' mean at the last point, and `deficit`
-    # on average over all points from the stage on, each stage counting as much. All intervals hold together, over
-    # languages and stages (max-t). A language is said to be lower if the interval of any of its deficits lies above 0;
-    # `deficit_shrunk` is its size after empirical Bayes. `worst` marks the stage at which such a deficit arises, if
-    # that can be told (before `deficit` was a column: the largest loss, if its interval lay above 0); `rank` is the
-    # language's, 1 being most similar (untested); `detectable` is the smallest `behind` that would be found with 80 %
-    # probability; `evidence` is a JSON list as in the findings. (Before `detectable` was a column, losses were against
-    # the language whose speech ended most similar to its text.)
+    # Where a language's speech fails to reach its text: one row a language and stage. `similarity` is that of speech
+    # and text at the stage's end (`point`), chance-corrected; `text_similarity` is that of the language's texts with
+    # those of the other languages, where the last stage ends; `loss` is how much less similarity the language gains
+    # over the stage than the others do on average; `output_deficit` is how much lower it is than the others' mean at
+    # the last point, and `deficit` on average over all points from the stage on, each stage counting as much. All
+    # intervals hold together, over languages and stages (max-t). A language is said to be lower if the interval of any
+    # of its deficits lies above 0; `deficit_shrunk` is its size after empirical Bayes. `worst` marks the stage at which
+    # such a deficit arises, if that is known (before `deficit` was a column: the largest loss, if its interval lay
+    # above 0); `rank` is the language's, 1 being most similar (untested); `detectable` is the smallest `output_deficit`
+    # that would be found with 80 % probability; `evidence` is a JSON list as in the findings. (Before `detectable` was
+    # a column, losses were against the language whose speech ended most similar to its text.)
     "diagnosis": (
         "language",
         "resource_class",
         "measure",
         "stage",
         "point",
-        "reached",
-        "texts_reached",
+        "similarity",
+        "text_similarity",
         "loss",
         "low",
         "high",
         "worst",
         "rank",
-        "behind",
-        "behind_low",
-        "behind_high",
+        "output_deficit",
+        "output_deficit_low",
+        "output_deficit_high",
         "deficit",
         "deficit_low",
         "deficit_high",

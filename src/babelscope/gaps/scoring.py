@@ -21,6 +21,7 @@ from babelscope.gaps.baselines.regressed import FORMS, form_covariates
 from babelscope.gaps.baselines.sides import Baseline, baselines_of
 from babelscope.gaps.by_class import intervals_of_means
 from babelscope.gaps.caveats import caveats
+from babelscope.gaps.checkpoints import Checkpoints
 from babelscope.gaps.clusters import compared, described, documents_of
 from babelscope.gaps.comparisons import MATCHES, Comparison, Place, plan
 from babelscope.gaps.contrasts import FEWEST_LANGUAGES, Scored, scored_by_measure, with_intervals
@@ -30,7 +31,6 @@ from babelscope.gaps.lengths import log_lengths
 from babelscope.gaps.naming import by_preference
 from babelscope.gaps.old_names import current_controls
 from babelscope.gaps.pairing import pairing_table
-from babelscope.gaps.parts import Parts
 from babelscope.gaps.readers import (
     SECOND,
     ReaderEffects,
@@ -148,7 +148,7 @@ def compare(
     checkpoint : Path, optional
         A folder that keeps finished blocks of pairs and draws. Called again with the same arguments and activations,
         the comparison goes on from there, to the same bits; parts of another comparison in it are removed. To be
-        removed once the scores are saved (:func:`babelscope.gaps.parts.forget`), and for one run at a time.
+        removed once the scores are saved (:func:`babelscope.gaps.checkpoints.clear`), and for one run at a time.
     memory : float
         Bytes for activations, half of them for what was read and half for what was prepared to be compared. The store
         is never held whole: beyond, parts are read and prepared again. What comes on top is told in docs/stores.md.
@@ -210,7 +210,7 @@ def compare(
         "permutations": permutations, "seed": seed, "alpha": 0.05, "memory": memory / 2, "documents": documents
     }  # fmt: skip
     read = _Reader(activations, device)
-    parts = Parts(
+    parts = Checkpoints(
         checkpoint,
         {
             "activations": [activations.dataset.attrs["identity"], activations.meta["created"]],
@@ -384,7 +384,7 @@ class _Scoring:
         comparisons: Sequence[Comparison],
         controls: Sequence[str],
         settings: Mapping[str, Any],
-        parts: Parts,
+        parts: Checkpoints,
         progress: Progress | None,
         clusters: NDArray[np.int64] | None,
         executor: BlockExecutor | None,
@@ -654,7 +654,7 @@ def _scored_baseline(
     closed: Sequence[str],
     drawn: Sequence[str],
     settings: Mapping[str, Any],
-    parts: Parts,
+    parts: Checkpoints,
     progress: Progress | None,
     left_out: NDArray[np.int64] | None,
     executor: BlockExecutor | None,

@@ -15,10 +15,10 @@ from babelscope.gaps.centroids import centroids_table
 from babelscope.gaps.contrasts import Scored
 from babelscope.gaps.decomposition import decomposition_table
 from babelscope.gaps.diagnosis import diagnosis, languages_table
-from babelscope.gaps.draws import draws_table
 from babelscope.gaps.findings import findings
 from babelscope.gaps.most_similar import most_similar
 from babelscope.gaps.projection import projection_table
+from babelscope.gaps.resample_table import draws_table
 from babelscope.gaps.tokens import tokens_tables
 
 

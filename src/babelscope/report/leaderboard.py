@@ -17,9 +17,9 @@ from markupsafe import Markup
 
 from babelscope.cache import write_atomically
 from babelscope.gaps.at_output import RETRIEVAL
-from babelscope.gaps.draws import MEAN
 from babelscope.gaps.leaderboard import LEVEL, Leaderboard
 from babelscope.gaps.naming import measure_head, measure_title
+from babelscope.gaps.resample_table import MEAN
 from babelscope.languages import name_of
 from babelscope.report.verdict import TILES
 from babelscope.report.words import KIND_TITLES, NOTHING, listed, number, p_value

@@ -27,9 +27,9 @@ from babelscope.gaps.baselines.sentences import rival_of, title_of
 from babelscope.gaps.caveats import FEW_SENTENCES
 from babelscope.gaps.contrasts import FEWEST_LANGUAGES
 from babelscope.gaps.diagnosis import place_of, uncompared
-from babelscope.gaps.draws import MEAN
 from babelscope.gaps.findings import CORRECTED, FEWEST_SENTENCES, HOLDS
 from babelscope.gaps.naming import measure_head, measure_title
+from babelscope.gaps.resample_table import MEAN
 from babelscope.gaps.result import Result
 from babelscope.languages import name_of
 from babelscope.report.told import Sentence, Told, percent, tell

@@ -17,9 +17,9 @@ from babelscope.corpora import Corpus
 from babelscope.corpora.checks.output import in_short, problems_to_json
 from babelscope.engines import open_engine
 from babelscope.gaps.caveats import with_corpus_caveat
+from babelscope.gaps.checkpoints import clear
 from babelscope.gaps.clusters import compared, documents_of
 from babelscope.gaps.folder import locked_output, save
-from babelscope.gaps.parts import forget
 from babelscope.gaps.result import Result
 from babelscope.progress import Progress, silent
 from babelscope.report import write_report
@@ -119,7 +119,7 @@ def run(
             )
             add_sections(result, study.sections, material)
             save(result, study.output, study.activations)
-            forget(study.output / SECTIONS)
+            clear(study.output / SECTIONS)
             tell("writing the report", 0, 0)
             report = write_report(result, study.output)
             _write_listening_page(result, corpus, study)

@@ -11,7 +11,7 @@ from typing import Any
 from babelscope.capture.store import Activations
 from babelscope.errors import DataError
 from babelscope.gaps.baselines.sides import BASELINES
-from babelscope.gaps.parts import PARTS
+from babelscope.gaps.checkpoints import CHECKPOINTS
 from babelscope.gaps.result import Result
 from babelscope.gaps.scoring import compare
 from babelscope.progress import Progress
@@ -59,7 +59,7 @@ def scores_of(
         baselines=study.compute_baselines,
         second=second or {},
         progress=lambda what, done, total: progress(f"comparing ({what})", done, total),
-        checkpoint=study.output / PARTS,
+        checkpoint=study.output / CHECKPOINTS,
         executor=executor,
     )
     result.meta["identity"] = identity

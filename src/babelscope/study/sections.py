@@ -26,8 +26,8 @@ from babelscope.capture.positions import place_of_positions
 from babelscope.capture.store import Activations
 from babelscope.corpora import Corpus
 from babelscope.errors import BabelscopeError, UsageError
+from babelscope.gaps.checkpoints import Checkpoints
 from babelscope.gaps.own_tasks import TaskOptions, tasks_table
-from babelscope.gaps.parts import Parts
 from babelscope.gaps.result import Result
 from babelscope.interventions import PatchOptions, patch_table, plan_patch, points_to_patch
 from babelscope.lens import LensOptions, lens_tables, plan_lens, points_to_read
@@ -271,7 +271,7 @@ def add_sections(result: Result, asked: Mapping[str, BaseModel | None], material
         material.tell(section.title, 0, 0)
         material.notes, started = [], time.monotonic()
         try:
-            parts = Parts(material.folder / SECTIONS / name, {"identity": identity})
+            parts = Checkpoints(material.folder / SECTIONS / name, {"identity": identity})
             made = section.run(material, options, parts.of(name))
         except BabelscopeError as error:
             material.notes.append(str(error))

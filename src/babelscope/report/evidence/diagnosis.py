@@ -16,8 +16,8 @@ from babelscope.report.told import Sentence, count, joined, placed, tell
 
 #: Columns that an advice is made of.
 NUMBERS = (
-    "behind", "behind_low", "behind_high", "loss", "low", "high", "detectable", "deficit", "deficit_low",
-    "deficit_high", "deficit_shrunk",
+    "output_deficit", "output_deficit_low", "output_deficit_high", "loss", "low", "high", "detectable", "deficit",
+    "deficit_low", "deficit_high", "deficit_shrunk",
 )  # fmt: skip
 
 #: What the losses are against; results of earlier versions have no column ``detectable``.
@@ -125,7 +125,7 @@ def _placed(text: str, rows: pd.DataFrame, row: pd.Series[Any]) -> Sentence:
     own = rows[rows["language"] == row["language"]]
     own = pd.concat([own.loc[[row.name]], own.drop(index=row.name)])
     if "detectable" not in rows and row["rank"] == 1:
-        return placed(text, "diagnosis", own[:1], ["reached", "texts_reached"])
+        return placed(text, "diagnosis", own[:1], ["similarity", "text_similarity"])
     return placed(text, "diagnosis", own, NUMBERS)
 
 

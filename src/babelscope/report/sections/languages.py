@@ -82,19 +82,19 @@ def _untested(result: Result) -> Sentence:
 
 
 def _figure(result: Result, table: pd.DataFrame, lead: Sentence) -> Figure | None:
-    if "behind" not in table or not table["behind"].notna().any():
+    if "output_deficit" not in table or not table["output_deficit"].notna().any():
         return None
     last = table.drop_duplicates("language", keep="last")
-    last = last[last["behind"].notna()].sort_values("behind", ascending=False, kind="stable")
+    last = last[last["output_deficit"].notna()].sort_values("output_deficit", ascending=False, kind="stable")
     if len(last) < 2:
         return None
     rows = pd.DataFrame(
         {
             "language": [select.traits(result, str(code)).get("name", str(code)) for code in last["language"]],
-            "effect": last["behind"],
-            "low": last["behind_low"],
-            "high": last["behind_high"],
-            "verdict": np.where(last["behind_low"] > 0, "found to be lower", "not found to be lower"),
+            "effect": last["output_deficit"],
+            "low": last["output_deficit_low"],
+            "high": last["output_deficit_high"],
+            "verdict": np.where(last["output_deficit_low"] > 0, "found to be lower", "not found to be lower"),
         }
     )
     measure, point = words.measure_title(str(last["measure"].iloc[0])), str(last["point"].iloc[0])

@@ -1,4 +1,4 @@
-"""The way of speech through a model: its points in order, the text point that each is compared with, and its stages."""
+"""The path of speech through a model: its points in order, the text point of each, and its stages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from babelscope.gaps.pairing import shown_points
 from babelscope.stages import Stage
 
 
-class Stop(NamedTuple):
+class PathPoint(NamedTuple):
     """A speech point, and the text point that it is compared with."""
 
     point: str
@@ -21,7 +21,7 @@ class Stop(NamedTuple):
     depth: float
 
 
-def way(activations: Activations, scores: pd.DataFrame) -> list[Stop]:
+def speech_path(activations: Activations, scores: pd.DataFrame) -> list[PathPoint]:
     """Return the speech points at which speech and text are compared, in the order of depth.
 
     A point that both sides share is compared with itself, any other with the deepest text point that the scores
@@ -36,42 +36,42 @@ def way(activations: Activations, scores: pd.DataFrame) -> list[Stop]:
     rows = scores[(scores["kind"] == "modality_similarity") & (scores["control"] == "none")]
     shown = shown_points(rows)
     return [
-        Stop(point, shown[point], str(activations.stage(point, "speech")), activations.depth(point, "speech"))
+        PathPoint(point, shown[point], str(activations.stage(point, "speech")), activations.depth(point, "speech"))
         for point in activations.points("speech")
         if point in shown
     ]
 
 
-def behind_front_end(stops: list[Stop]) -> list[Stop]:
-    """Return the stops behind the modality-specific front end; all, if there are no others."""
-    return [stop for stop in stops if stop.stage != Stage.FRONT_END] or stops
+def after_front_end(path: list[PathPoint]) -> list[PathPoint]:
+    """Return the points after the modality-specific front end; all, if there are no others."""
+    return [point for point in path if point.stage != Stage.FRONT_END] or path
 
 
-def ends(stops: list[Stop]) -> list[Stop]:
-    """Return the last stop of every stage, in order."""
-    return [stop for at, stop in enumerate(stops) if at + 1 == len(stops) or stops[at + 1].stage != stop.stage]
+def ends(path: list[PathPoint]) -> list[PathPoint]:
+    """Return the last point of every stage, in order."""
+    return [point for at, point in enumerate(path) if at + 1 == len(path) or path[at + 1].stage != point.stage]
 
 
-def by_stage(stops: list[Stop]) -> list[list[Stop]]:
-    """Return the stops of every stage, in order."""
-    return [list(group) for _, group in groupby(stops, key=lambda stop: stop.stage)]
+def by_stage(path: list[PathPoint]) -> list[list[PathPoint]]:
+    """Return the points of every stage, in order."""
+    return [list(group) for _, group in groupby(path, key=lambda point: point.stage)]
 
 
-def around_adaptation(activations: Activations, stops: list[Stop]) -> tuple[Stop, Stop] | None:
-    """Return the stops before and behind length adaptation; None without one.
+def around_adaptation(activations: Activations, path: list[PathPoint]) -> tuple[PathPoint, PathPoint] | None:
+    """Return the points before and after length adaptation; None without one.
 
-    Behind is the last stop of the stage. Before is the last that still has as many positions as the stage began with (a
+    After is the last point of the stage. Before is the last that still has as many positions as the stage began with (a
     model may name the stage's input as a point of it), or the one before the stage where no point of it has.
     """
-    inside = [index for index, stop in enumerate(stops) if stop.stage == Stage.LENGTH_ADAPTATION]
+    inside = [index for index, point in enumerate(path) if point.stage == Stage.LENGTH_ADAPTATION]
     if not inside or (inside[0] == 0 and len(inside) == 1):
         return None
-    counted = [_positions(activations, stop.point) for stop in stops]
+    counted = [_positions(activations, point.point) for point in path]
     last = inside[-1]
     start = max(inside[0] - 1, 0)
     same = [index for index in range(start, last) if counted[index] == counted[start]]
     before = same[-1] if counted[last] != counted[start] else start
-    return stops[before], stops[last]
+    return path[before], path[last]
 
 
 def _positions(activations: Activations, point: str) -> list[int]:

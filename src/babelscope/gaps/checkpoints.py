@@ -1,8 +1,8 @@
-"""What a comparison has finished, kept until its scores are saved: one that was killed goes on from there.
+"""What a comparison has finished, kept until its scores are saved: one that was killed resumes there.
 
-Beside the scores lies a folder of parts, by a digest of all that decides them: blocks of pairs
-(:class:`babelscope.similarity.checkpoint.Checkpoint`) and draws of the intervals. Parts of another comparison are
-removed, and so are parts of which nothing can be said any more.
+Next to the scores lies a folder of checkpoints, named by a digest of all that decides the numbers: blocks of pairs
+(:class:`babelscope.similarity.checkpoint.Checkpoint`) and draws of the intervals. Those of another comparison are
+removed, and so are those whose plan cannot be read.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from typing import Any
 from babelscope.cache import naming_the_disk
 from babelscope.similarity.checkpoint import PLAN
 
-#: The folder beside the scores.
-PARTS = ".comparing"
+#: The folder next to the scores.
+CHECKPOINTS = ".comparing"
 
 
-class Parts:
-    """The parts of one comparison.
+class Checkpoints:
+    """The checkpoints of one comparison.
 
     Parameters
     ----------
     folder : Path, optional
-        Where parts of comparisons are kept; made when there is one. Nothing is kept if left out.
+        Where checkpoints of comparisons are kept; made when there is one. Nothing is kept if left out.
     decided_by : dict
         Everything that decides the numbers, JSON-able.
 
@@ -47,16 +47,16 @@ class Parts:
                 if other.name != digest and other.is_dir():
                     shutil.rmtree(other)
             for plan in list(self._own.rglob(PLAN)):
-                if not _readable(plan):  # torn by a power loss: whose blocks these are cannot be told
+                if not _readable(plan):  # torn by a power loss: whose blocks these are is not known
                     shutil.rmtree(plan.parent)
 
     def of(self, name: str) -> Path | None:
-        """Return the folder of a part, or None if nothing is kept."""
+        """Return the folder of one table of the comparison, or None if nothing is kept."""
         return self._own / name if self._own is not None else None
 
 
-def forget(folder: Path) -> None:
-    """Remove all parts: the scores that they were kept for are saved."""
+def clear(folder: Path) -> None:
+    """Remove all checkpoints: the scores that they were kept for are saved."""
     shutil.rmtree(folder, ignore_errors=True)
 
 
