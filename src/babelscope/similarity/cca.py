@@ -230,6 +230,7 @@ class _MeanCorrelation(Measure):
 
     drawn_by_default = False
     geometric = True
+    null_kinds = ("exact", "permutation")
 
     @property
     def _squared(self) -> bool:
@@ -238,10 +239,6 @@ class _MeanCorrelation(Measure):
     @property
     def _convention(self) -> str:
         return str(getattr(self, "convention", "paper"))
-
-    @property
-    def null_kinds(self) -> tuple[str, ...]:
-        return ("exact", "permutation")
 
     def value(self, x: Basis, y: Basis) -> float:
         return float(self._mean(product(x, y)[None], x, y)[0])
@@ -375,6 +372,7 @@ class CCA(_MeanCorrelation):
     title = "CCA"
     references = ("hotelling1936relations", "raghu2017svcca")
     source = "Hotelling 1936; mean over min(rank): Raghu et al. 2017, arXiv 1706.05806"
+    invariances = frozenset({"rotation", "scale", "shift", "linear"})
 
     squared: bool = False
 
@@ -382,10 +380,6 @@ class CCA(_MeanCorrelation):
     def convention_text(self) -> str:
         what = "squared canonical correlations" if self.squared else "canonical correlations"
         return f"mean of the {what} over min(rank x, rank y), all directions kept; both sides centred"
-
-    @property
-    def invariances(self) -> frozenset[str]:
-        return frozenset({"rotation", "scale", "shift", "linear"})
 
     def prepare(self, x: Representation) -> Basis:
         u, s = leading(x, None, None)
@@ -419,6 +413,8 @@ class SVCCA(_MeanCorrelation):
     references = ("raghu2017svcca",)
     lead = 8
     source = "Raghu, Gilmer, Yosinski, Sohl-Dickstein 2017, arXiv 1706.05806"
+    invariances = frozenset({"rotation", "scale", "shift"})
+    null_kinds = ("exact", "permutation")
 
     variance: float | None = None
     k: int | None = None
@@ -461,14 +457,6 @@ class SVCCA(_MeanCorrelation):
             f"{SVCCA_CONVENTIONS[self.convention]}"
         )
 
-    @property
-    def invariances(self) -> frozenset[str]:
-        return frozenset({"rotation", "scale", "shift"})
-
-    @property
-    def null_kinds(self) -> tuple[str, ...]:
-        return ("exact", "permutation")
-
     def prepare(self, x: Representation) -> Basis:
         variance, k = self.variance, self.k
         if self.chance is not None:
@@ -510,6 +498,7 @@ class PWCCA(Measure):
     drawn_by_default = False
     geometric = True
     source = "Morcos, Raghu, Bengio 2018, arXiv 1806.05759"
+    invariances = frozenset({"scale", "shift"})
 
     side: str = "mean"
     variance: float | None = 0.99
@@ -536,10 +525,6 @@ class PWCCA(Measure):
     @property
     def symmetric(self) -> bool:
         return self.side == "mean" and self.convention == "paper"
-
-    @property
-    def invariances(self) -> frozenset[str]:
-        return frozenset({"scale", "shift"})
 
     def prepare(self, x: Representation) -> Basis:
         u, s = leading(x, self.variance, None)

@@ -50,6 +50,8 @@ class CVCCA(Measure):
     references = ("pasad2021layerwise",)
     lead = 3
     source = "held-out CCA with a development part: Pasad, Chou, Livescu 2021, arXiv 2107.04734"
+    range = (-1.0, 1.0)
+    invariances = frozenset({"rotation", "scale", "shift"})
 
     max_k: int = 20
     folds: int = 5
@@ -69,14 +71,6 @@ class CVCCA(Measure):
             "scored on the last; "
             "permuted within parts for the null; clusters of sentences, where they are known, are not divided"
         )
-
-    @property
-    def range(self) -> tuple[float, float]:
-        return (-1.0, 1.0)
-
-    @property
-    def invariances(self) -> frozenset[str]:
-        return frozenset({"rotation", "scale", "shift"})
 
     @property
     def minimum_sentences(self) -> int:

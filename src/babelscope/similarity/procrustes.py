@@ -37,6 +37,7 @@ class Procrustes(Measure):
     source = (
         "Schonemann 1966; Williams et al. 2021, arXiv 2110.14739 (angle); Ding et al. 2021, arXiv 2108.01661 (distance)"
     )
+    invariances = frozenset({"rotation", "scale", "shift"})
 
     form: str = "cosine"
 
@@ -68,10 +69,6 @@ class Procrustes(Measure):
     @property
     def interval_scale(self) -> str:
         return "correlation" if self.form == "cosine" else "score"
-
-    @property
-    def invariances(self) -> frozenset[str]:
-        return frozenset({"rotation", "scale", "shift"})
 
     def prepare(self, x: Representation) -> Shape:
         u, s, _ = x.svd

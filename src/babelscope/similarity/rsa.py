@@ -29,6 +29,8 @@ class RSA(TraceForm):
     lead = 5
     geometric = True
     source = "Kriegeskorte, Mur, Bandettini 2008, Frontiers in Systems Neuroscience 2:4"
+    centres = False
+    range = (-1.0, 1.0)
 
     metric: str = "correlation"
     compare: str = "spearman"
@@ -48,14 +50,6 @@ class RSA(TraceForm):
             f"{self.compare.capitalize()} correlation, over all pairs of sentences, of the two sides' distances "
             f"({metric}); columns are not centred"
         )
-
-    @property
-    def centres(self) -> bool:
-        return False
-
-    @property
-    def range(self) -> tuple[float, float]:
-        return (-1.0, 1.0)
 
     @property
     def interval_scale(self) -> str:
