@@ -89,7 +89,7 @@ def test_points_of_other_names_are_held_against_the_last_of_text_alone(tmp_path:
         ("joint", "joint", "retrieval"),
         ("joint", "joint", "centroid_gap"),
     }
-    with pytest.raises(DataError, match="bears the name"):
+    with pytest.raises(DataError, match="has the name"):
         GapMonitor(still({"first": SPEECH["xa"]}, text), tmp_path / "other", measures=["retrieval"]).measure(0)
 
 

@@ -298,7 +298,7 @@ def test_the_card_says_on_which_draw_what_was_seen() -> None:
     assert "looked at once, after recipe" in card(shipped) and "drawn anew" not in card(shipped)
     again = {**shipped, "before": shipping._before(shipped)}
     assert "looked at twice" in card(again) and "drawn anew" not in card(again)
-    drawn = {**shipped, "split": "another", "before": again["before"], "ablations": shipping._told(shipped)}
+    drawn = {**shipped, "split": "another", "before": again["before"], "ablations": shipping._reported(shipped)}
     said = " ".join(card(drawn).split())
     assert "looked at once, after recipe" in said and "drawn anew" in said and stands["weights_sha256"][:12] in said
     assert "judged on an earlier draw's validation sentences" in said and "Other runs" not in said

@@ -1,1 +1,1 @@
-"""How the models that come along were trained: not part of the installed package, run from the project's root."""
+"""The training of the models that are shipped: not part of the installed package, run from the project's root."""

@@ -1,4 +1,4 @@
-"""Where fetched things live, and how a file is written so that no reader ever sees half of it."""
+"""The cache folder, and atomic writing of files."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _elsewhere(path: Path) -> str:
 def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
     """Let `write` fill a temporary file beside `path`, flush it to the disk, and put it in place in one step.
 
-    What was written before a power loss is there after it.
+    Written files survive a power loss.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
     Raises
     ------
     DataError
-        If the disk is full or the place cannot be written; what stood at `path` before stands there still.
+        If the disk is full or the place cannot be written; an earlier file at `path` is kept.
     """
     with naming_the_disk(path):
         make_folder(path.parent)
@@ -126,7 +126,7 @@ def flush_folder(folder: Path) -> None:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what a killed :func:`write_atomically` left in a folder; only where nobody else is writing.
+    """Remove temporary files of a killed :func:`write_atomically`; only where no other process is writing.
 
     Raises
     ------

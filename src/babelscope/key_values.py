@@ -1,4 +1,4 @@
-"""Keys and values as they are typed: ``corpus.n=20``, with values in TOML's notation, or plain words."""
+"""Parses keys and values of the command line: ``corpus.n=20``, with values in TOML, or plain words."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from babelscope.errors import UsageError
 
 
 def parse_pairs(given: Iterable[str], option: str, example: str) -> dict[str, Any]:
-    """Return what is written as KEY=VALUE, by key.
+    """Parse texts of the form KEY=VALUE.
 
     Parameters
     ----------

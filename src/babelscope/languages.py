@@ -1,4 +1,4 @@
-"""The 102 languages of FLEURS, and what each system calls them.
+"""The 102 languages of FLEURS, and their codes in each system.
 
 The table is ``languages.csv``, one row a language. Where its columns come from:
 
@@ -26,7 +26,7 @@ The table is ``languages.csv``, one row a language. Where its columns come from:
     Filipino as Tagalog, Punjabi as Eastern Punjabi, Norwegian as Norwegian (Bokmål)); empty where no name is there, or
     two are.
 
-Two codes deserve a thought. FLEURS's Fula is read in Senegal, while NLLB and Seamless know the language as Nigerian
+Two codes need a remark. FLEURS's Fula is read in Senegal, while NLLB and Seamless know the language as Nigerian
 Fulfulde (``fuv``). FLEURS's Arabic is Modern Standard Arabic, read in Egypt, and is ``arb``, not ``arz``.
 """
 
@@ -48,7 +48,7 @@ from babelscope.errors import UsageError, did_you_mean
 #: Joshi's classes in three: what :attr:`Language.resource` says. The thresholds are this package's own.
 RESOURCE_CLASSES: dict[str, tuple[int, ...]] = {"high": (4, 5), "medium": (3,), "low": (0, 1, 2)}
 
-#: ISO 639 codes of two and three letters that no system in the table uses, but people do.
+#: Further ISO 639 codes of two and three letters that are in common use.
 _ALIASES: dict[str, tuple[str, ...]] = {
     "ar_eg": ("ara",),
     "az_az": ("aze",),
@@ -148,12 +148,12 @@ def _read() -> tuple[Language, ...]:
 LANGUAGES: tuple[Language, ...] = _read()
 
 
-def codes_of(found: Language) -> tuple[str, ...]:
+def codes_of(known: Language) -> tuple[str, ...]:
     """Return every code by which :func:`language` knows a language, as they are written, its FLEURS code first."""
-    iso, script = found.iso.split("_")
-    short = found.fleurs.split("_")[0]
-    codes = (found.fleurs, short, found.iso, iso, f"{short}_{script}", found.nllb, found.nllb.split("_")[0])
-    return tuple(dict.fromkeys(filter(None, (*codes, found.seamless, found.whisper, *_ALIASES.get(found.fleurs, ())))))
+    iso, script = known.iso.split("_")
+    short = known.fleurs.split("_")[0]
+    codes = (known.fleurs, short, known.iso, iso, f"{short}_{script}", known.nllb, known.nllb.split("_")[0])
+    return tuple(dict.fromkeys(filter(None, (*codes, known.seamless, known.whisper, *_ALIASES.get(known.fleurs, ())))))
 
 
 def _plain(code: str) -> str:
@@ -162,12 +162,12 @@ def _plain(code: str) -> str:
 
 @cache
 def _index() -> dict[str, Language]:
-    found: dict[str, Language] = {}
-    for each in LANGUAGES:
-        for code in map(_plain, codes_of(each)):
-            if found.setdefault(code, each) is not each:
-                raise AssertionError(f"languages.csv: {code!r} is both {found[code]} and {each}")
-    return found
+    index: dict[str, Language] = {}
+    for known in LANGUAGES:
+        for code in map(_plain, codes_of(known)):
+            if index.setdefault(code, known) is not known:
+                raise AssertionError(f"languages.csv: {code!r} is both {index[code]} and {known}")
+    return index
 
 
 def language(code: str) -> Language:
@@ -195,9 +195,9 @@ def language(code: str) -> Language:
     >>> language("fil").nllb
     'tgl_Latn'
     """
-    found = _index().get(_plain(code))
-    if found is not None:
-        return found
+    known = _index().get(_plain(code))
+    if known is not None:
+        return known
     names = {each.name.lower(): each for each in LANGUAGES}
     close = difflib.get_close_matches(code.strip().lower(), names, n=1, cutoff=0.8)
     hint = f"{names[close[0]].name} is {names[close[0]].fleurs!r}" if close else _nearest(code)
@@ -213,7 +213,7 @@ def name_of(code: str) -> str:
 
 
 def _nearest(code: str) -> str:
-    if len(code) > 3:  # one letter in common is no likeness where codes have two or three
+    if len(code) > 3:  # one common letter is no similarity for codes of two or three
         return did_you_mean(_plain(code), [each.fleurs for each in LANGUAGES])
     return "babelscope.languages.LANGUAGES lists them"
 
@@ -273,16 +273,16 @@ def seamless(code: str, modality: Literal["text", "speech"] = "text") -> str:
     UsageError
         If no language has that code, or SeamlessM4T large does not take the language so.
     """
-    found = language(code)
+    known = language(code)
     if modality not in ("text", "speech"):
         raise UsageError(f"there is no modality {modality!r}: {did_you_mean(modality, ('text', 'speech'))}")
-    if not found.seamless:
-        raise UsageError(f"SeamlessM4T does not have {found}: leave it out")
-    if modality == "text" and not found.seamless_text:
-        raise UsageError(f"SeamlessM4T takes {found} as speech only, not as text: leave it out")
-    if modality == "speech" and not found.seamless_speech:
-        raise UsageError(f"SeamlessM4T takes {found} as text only, not as speech: leave it out")
-    return found.seamless
+    if not known.seamless:
+        raise UsageError(f"SeamlessM4T does not have {known}: leave it out")
+    if modality == "text" and not known.seamless_text:
+        raise UsageError(f"SeamlessM4T takes {known} as speech only, not as text: leave it out")
+    if modality == "speech" and not known.seamless_speech:
+        raise UsageError(f"SeamlessM4T takes {known} as text only, not as speech: leave it out")
+    return known.seamless
 
 
 def nllb(code: str) -> str:
@@ -304,10 +304,10 @@ def sonar_speech(code: str) -> str:
     UsageError
         If no language has that code, or SONAR has no speech encoder for the language.
     """
-    found = language(code)
-    if not found.sonar_speech:
-        raise UsageError(f"SONAR has no speech encoder for {found}: leave it out, or take its text alone")
-    return found.sonar_speech
+    known = language(code)
+    if not known.sonar_speech:
+        raise UsageError(f"SONAR has no speech encoder for {known}: leave it out, or take its text alone")
+    return known.sonar_speech
 
 
 def whisper(code: str) -> str:
@@ -318,7 +318,7 @@ def whisper(code: str) -> str:
     UsageError
         If no language has that code, or Whisper has no token for the language.
     """
-    found = language(code)
-    if not found.whisper:
-        raise UsageError(f"Whisper has no token for {found}: leave it out, or let it detect the language")
-    return found.whisper
+    known = language(code)
+    if not known.whisper:
+        raise UsageError(f"Whisper has no token for {known}: leave it out, or let it detect the language")
+    return known.whisper

@@ -83,7 +83,7 @@ def test_text_alone_and_speech_alone(small: Corpus) -> None:
 
 
 def test_a_language_without_a_pair_is_told_with_those_that_have(small: Corpus) -> None:
-    with pytest.raises(DataError, match=r"'de' has no pair.*5 texts, 0 recordings.*languages that have: en, it"):
+    with pytest.raises(DataError, match=r"'de' has no pair.*5 texts, 0 recordings.*languages that have it: en, it"):
         small.select()
     with pytest.raises(DataError, match="'de' has no speech"):
         small.select(languages=["de"], modalities=["speech"])

@@ -133,7 +133,7 @@ def test_texts_alone_open_no_recording(copy: Path, cache: Path, spoiled: str) ->
         corpus = _load(copy, languages=[language], modalities=["text"], recording="female")
         assert corpus.fingerprint() == whole.fingerprint() and len(corpus) == 6
         assert not any(corpus.recordings(sentence, language) for sentence in corpus.sentences)
-        assert any(note.startswith("Texts alone") for note in corpus.notes) and corpus.lost.empty
+        assert any(note.startswith("Only texts") for note in corpus.notes) and corpus.lost.empty
         assert corpus.select(modalities=["text"]).text("3", language) == f"Sentence 3, in {language}."
     assert not cache.exists()
     with pytest.raises(DataError, match=r"test.tar.gz"):
@@ -412,9 +412,9 @@ def test_documents_come_from_flores(copy: Path, tmp_path: Path) -> None:
     assert corpus.clusters == {str(number): f"https://example.org/{number // 3}" for number in range(6)}
     assert corpus.fingerprint() == _load(copy).fingerprint() and _load(copy).clusters == {}
     (folder / "dev" / "ita_Latn.dev").write_text("Sentence 0, in it_it.\n")
-    with pytest.raises(DataError, match=r"ita_Latn.dev has 1 lines, and .*metadata_dev.tsv tells of 3"):
+    with pytest.raises(DataError, match=r"ita_Latn.dev has 1 lines, but .*metadata_dev.tsv lists 3"):
         _load(copy, documents=folder)
-    with pytest.raises(DataError, match=r"tells no document of any sentence"):
+    with pytest.raises(DataError, match=r"gives no document of any sentence"):
         _load(copy, documents=copy)
 
 

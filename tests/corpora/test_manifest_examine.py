@@ -102,14 +102,14 @@ def test_one_recording_under_several_sentences_is_reported(folder: Path) -> None
     path.write_text(HEAD + "s1,en,hello,a.wav\ns2,en,bye,a.wav\n")
     (problem,) = manifest.load(path).problems
     assert (problem.kind, problem.severity, problem.count) == ("recording-shared", "warning", 2)
-    assert "one recording stands whole under all 2 sentences" in problem.message and problem.where == (
+    assert "one whole recording is given for all 2 sentences" in problem.message and problem.where == (
         "line 2",
         "line 3",
     )
     soundfile.write(folder / "b.wav", 0.2 * np.sin(np.arange(16_000) * 0.2), 16_000)
     path.write_text(HEAD + "s1,en,hello,a.wav\ns2,en,bye,a.wav\ns3,en,other,b.wav\n")
     (problem,) = manifest.load(path).problems
-    assert "under several sentences" in problem.message and problem.where == ("line 2", "line 3")
+    assert "for several sentences" in problem.message and problem.where == ("line 2", "line 3")
     path.write_text("sentence,language,audio,start,seconds\ns1,en,a.wav,0.2,0.3\ns2,en,a.wav,.5,.4\n")
     corpus = manifest.load(path)
     assert corpus.problems == ()

@@ -338,7 +338,7 @@ def test_ljspeech(tmp_path: Path) -> None:
     (tmp_path / "metadata.csv").write_text(
         'LJ001-0001|"Printing," in 1440|"Printing," in fourteen forty\nLJ001-0002|in being|in being\n'
     )
-    with pytest.raises(DataError, match=r"LJSpeech's layout, which does not say its language: give language = 'en'"):
+    with pytest.raises(DataError, match=r"LJSpeech's layout, which does not name its language: give language = 'en'"):
         corpora.load("manifest", tmp_path / "metadata.csv")
     corpus = corpora.load("manifest", tmp_path, language="en")
     assert corpus.sentences == ("LJ001-0001", "LJ001-0002")

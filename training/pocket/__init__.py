@@ -1,1 +1,1 @@
-"""The training of ``pocket``: from fetched recordings to the adapter that comes along. See ``training/README.md``."""
+"""The training of ``pocket``: from fetched recordings to the shipped adapter. See ``training/README.md``."""

@@ -54,9 +54,9 @@ def prepare(words: bool) -> Material:
 
 
 def train(material: Material, recipe: Recipe, name: str, *, watched: bool = True) -> dict[str, Any]:
-    """Train one adapter, or go on with it, and judge it on validation sentences."""
+    """Train one adapter, or resume it, and evaluate it on validation sentences."""
     place = folder() / "runs" / name
-    said = place / "validation.json"
+    scores_file = place / "validation.json"
     run = Run(recipe, material, place)
     resumed = run.resume()
     print(f"{name}: {len(run.learned)} recordings, {run.steps} steps, {resumed} done", flush=True)
@@ -66,22 +66,22 @@ def train(material: Material, recipe: Recipe, name: str, *, watched: bool = True
         recent[0] = loss if step == resumed + 1 else 0.95 * recent[0] + 0.05 * loss
         progress(f"{name} step, loss {recent[0]:.3f}", step, total)
 
-    if not (run.finished.is_file() and said.is_file()):
-        told: list[Any] = [tell]
+    if not (run.finished.is_file() and scores_file.is_file()):
+        callbacks: list[Any] = [tell]
         if watched:
             with monitor(run) as watch:
                 if not resumed:
                     watch.step(0)
                 run.train([tell, lambda step, total, loss: watch.step(step)])
         else:
-            run.train(told)
+            run.train(callbacks)
         score = validation_score(load_adapter(run.finished)[0], material)
         about = {"name": name, "recipe": json.loads(recipe.to_json()), "split": material.split.fingerprint}
         result = {**about, "seconds": time.monotonic() - began, **score}
-        write_atomically(said, lambda path: path.write_text(json.dumps(result, indent=1), encoding="utf-8"))
-    found: dict[str, Any] = json.loads(said.read_text(encoding="utf-8"))
-    print(f"{name}: " + ", ".join(f"{key} {found[key]:.3f}" for key in found if isinstance(found[key], float)))
-    return found
+        write_atomically(scores_file, lambda path: path.write_text(json.dumps(result, indent=1), encoding="utf-8"))
+    scores: dict[str, Any] = json.loads(scores_file.read_text(encoding="utf-8"))
+    print(f"{name}: " + ", ".join(f"{key} {scores[key]:.3f}" for key in scores if isinstance(scores[key], float)))
+    return scores
 
 
 def changed(recipe: Recipe, changes: Sequence[str]) -> Recipe:
@@ -116,12 +116,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("split", help="draw the held-out sentences anew, from those never held out (replaces the file)")
     commands.add_parser("prepare", help="fetch, and read everything through the frozen models (once)")
-    one = commands.add_parser("train", help="train one adapter, or go on with it")
-    one.add_argument("--name", required=True, help="its folder in the cache")
-    one.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="changes to the recipe")
-    one.add_argument("--unwatched", action="store_true", help="do not log the gaps")
-    last = commands.add_parser("ship", help="three seeds, the best by validation, its test results; writes the files")
-    last.add_argument("--again", action="store_true", help="look at the test sentences once more")
+    train_command = commands.add_parser("train", help="train one adapter, or resume it")
+    train_command.add_argument("--name", required=True, help="its folder in the cache")
+    train_command.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="changes to the recipe")
+    train_command.add_argument("--unwatched", action="store_true", help="do not log the gaps")
+    ship_command = commands.add_parser(
+        "ship", help="three seeds, the best by validation, its test results; writes the files"
+    )
+    ship_command.add_argument("--again", action="store_true", help="look at the test sentences once more")
     commands.add_parser("note", help="write the card anew with what other runs scored in validation; no test")
     given = parser.parse_args(arguments)
     torch.set_num_threads(given.threads)

@@ -22,14 +22,14 @@ def card(results: Mapping[str, Any]) -> str:
     results : mapping
         The content of ``results.json``.
     """
-    chosen = next(one for one in results["validation"] if one["name"] == results["chosen"])
+    chosen = next(run for run in results["validation"] if run["name"] == results["chosen"])
     tables = results["tables"]
-    parts = [_HEAD, _data(results), _recipe(chosen, results), _ablations(results)]
-    parts.append(_RESULTS.replace("LOOKS", _looks(results)))
+    sections = [_HEAD, _data(results), _recipe(chosen, results), _ablations(results)]
+    sections.append(_RESULTS.replace("LOOKS", _looks(results)))
     for name, title in (("asterisk", "Asterisk"), ("tuxpaint", "Tux Paint, six languages")):
-        parts += [_main(title, tables[name]), _drawn(tables[name], results.get("draws", {}).get(name))]
-    parts += [_others(tables), _by_language(tables), _levels(results), _LIMITS]
-    return "\n\n".join(part.strip() for part in parts if part) + "\n"
+        sections += [_main(title, tables[name]), _drawn(tables[name], results.get("draws", {}).get(name))]
+    sections += [_others(tables), _by_language(tables), _levels(results), _LIMITS]
+    return "\n\n".join(section.strip() for section in sections if section) + "\n"
 
 
 def _figure(cell: Mapping[str, Any]) -> str:
@@ -62,27 +62,27 @@ def _drawn(table: Mapping[str, Any], draws: Mapping[str, Any] | None) -> str:
     """Say how hard this draw of sentences is to the text model itself."""
     if draws is None:
         return ""
-    said = (
+    text = (
         f"How hard a draw of {table['n']} sentences is varies: E5's own text → text is "
         f"{_short(table['text-text']['value'])} here, and {_short(draws['mean'])} (s.d. {_short(draws['sd'])}) in "
         f"{draws['draws']} draws of as many, of the same kind, from the {draws['of']} that are learned from."
     )
     if draws["nine"]:
-        said += (
+        text += (
             f" {draws['nine']} of them are names that are spoken in nine languages, for the demonstration in nine. "
             f"Those are harder: draws of such names alone have {_short(draws['nine only'])}, of the others alone "
             f"{_short(draws['others only'])}."
         )
-    return said
+    return text
 
 
 def _augmentation(recipe: Mapping[str, Any]) -> str:
-    said = {
+    texts = {
         "jitter": f"up to {recipe['jitter']} positions cut from its start",
         "warp": f"tempo changed by up to {recipe['warp']:.0%}",
         "dropout": f"dropout {recipe['dropout']:g}",
     }
-    return "".join(f", {text}" for key, text in said.items() if recipe[key])
+    return "".join(f", {text}" for key, text in texts.items() if recipe[key])
 
 
 def _translations(recipe: Mapping[str, Any]) -> str:
@@ -94,59 +94,59 @@ def _translations(recipe: Mapping[str, Any]) -> str:
 
 def _looks(results: Mapping[str, Any]) -> str:
     """Say how often the test sentences were looked at, and what was shown before on these or on others."""
-    here = [one for one in results["before"] if one["split"] == results["split"]]
-    there = [one for one in results["before"] if one["split"] != results["split"]]
-    said = "The test sentences were looked at once, after recipe and seed had been chosen."
+    here = [run for run in results["before"] if run["split"] == results["split"]]
+    there = [run for run in results["before"] if run["split"] != results["split"]]
+    text = "The test sentences were looked at once, after recipe and seed had been chosen."
     if here:
         times = {1: "twice", 2: "three times"}.get(len(here), f"{len(here) + 1} times")
-        said = (
+        text = (
             f"The test sentences were looked at {times}, each time after recipe and seed had been chosen on validation "
             f"sentences. Before (same-language, then the second row): {_shipped(here)}."
         )
     if there:
-        said += (
+        text += (
             "\nThey were drawn anew, from sentences that no earlier draw had tested or chosen by. On the sentences of "
             "earlier draws, which are others and therefore no comparison (same-language, then the second row): "
             f"{_shipped(there)}."
         )
-    return said
+    return text
 
 
 def _shipped(before: Sequence[Mapping[str, Any]]) -> str:
     return "; ".join(
-        f"weights `{one['weights_sha256'][:12]}` (validation {one['score']:.3f}) had "
+        f"weights `{run['weights_sha256'][:12]}` (validation {run['score']:.3f}) had "
         + ", ".join(
-            f"{_short(one[corpus]['same'])} and {_short(one[corpus]['cross'])} on {title}"
+            f"{_short(run[corpus]['same'])} and {_short(run[corpus]['cross'])} on {title}"
             for corpus, title in (("asterisk", "Asterisk"), ("tuxpaint", "Tux Paint"))
         )
-        for one in before
+        for run in before
     )
 
 
 def _ablations(results: Mapping[str, Any]) -> str:
     """Return what other runs scored, by what they change; runs on another draw's sentences by themselves."""
-    base = next(one for one in results["validation"] if one["name"] == results["chosen"])["recipe"]
-    parts = []
+    base = next(run for run in results["validation"] if run["name"] == results["chosen"])["recipe"]
+    sections = []
     for mine, title in (
         (True, "Other runs, by what differs from the shipped recipe; validation sentences:"),
         (False, "Runs that were judged on an earlier draw's validation sentences, by what differs from the same:"),
     ):
-        rows = [_ablation(one, base) for one in results["ablations"] if (one["split"] == results["split"]) is mine]
+        rows = [_ablation(run, base) for run in results["ablations"] if (run["split"] == results["split"]) is mine]
         if rows:
             head = "| | score | Asterisk same | Asterisk cross | Tux Paint same | Tux Paint cross |"
-            parts.append("\n".join([title, "", head, "|---|---|---|---|---|---|", *rows]))
-    return "\n\n".join(parts)
+            sections.append("\n".join([title, "", head, "|---|---|---|---|---|---|", *rows]))
+    return "\n\n".join(sections)
 
 
-def _ablation(one: Mapping[str, Any], base: Mapping[str, Any]) -> str:
-    recipe = one["recipe"]
+def _ablation(run: Mapping[str, Any], base: Mapping[str, Any]) -> str:
+    recipe = run["recipe"]
     # A run made before a number could be chosen is without it: it was 0 then, or off.
     then = {key: recipe.get(key, type(value)(0)) for key, value in base.items() if key != "shape"}
     changes = [f"{key} {value}" for key, value in then.items() if value != base[key] and key != "seed"]
     changes += [f"{key} {value}" for key, value in recipe["shape"].items() if value != base["shape"][key]]
     changes += [f"seed {recipe['seed']}"] if recipe["seed"] else []
-    cells = [f"{one[f'{corpus} {row}']:.3f}" for corpus in ("asterisk", "tuxpaint") for row in ("same", "cross_all")]
-    return f"| {', '.join(changes) or 'none'} | {one['score']:.3f} | {' | '.join(cells)} |"
+    cells = [f"{run[f'{corpus} {row}']:.3f}" for corpus in ("asterisk", "tuxpaint") for row in ("same", "cross_all")]
+    return f"| {', '.join(changes) or 'none'} | {run['score']:.3f} | {' | '.join(cells)} |"
 
 
 def _others(tables: Mapping[str, Any]) -> str:
@@ -169,16 +169,16 @@ def _others(tables: Mapping[str, Any]) -> str:
 
 
 def _by_language(tables: Mapping[str, Any]) -> str:
-    said = [
+    texts = [
         f"{title}: "
         + ", ".join(f"{language} {_short(value)}" for language, value in tables[name]["by language"].items())
         for name, title in (("asterisk", "Asterisk"), ("tuxpaint", "Tux Paint"))
     ]
-    return f"Same-language retrieval by language. {'. '.join(said)}."
+    return f"Same-language retrieval by language. {'. '.join(texts)}."
 
 
 def _levels(results: Mapping[str, Any]) -> str:
-    parts = ["### Layer by layer\n\nMeans over languages; trained, then untrained in brackets."]
+    sections = ["### Layer by layer\n\nMeans over languages; trained, then untrained in brackets."]
     for name, title in (("asterisk", "Asterisk"), ("tuxpaint", "Tux Paint")):
         seeds, untrained = results["levels"][name]["seeds"], results["levels"][name]["untrained"]
         trained = seeds[results["chosen"]]
@@ -200,8 +200,8 @@ def _levels(results: Mapping[str, Any]) -> str:
             + ", ".join(f"{_fall(each, _LEVELS[0]):.0%} and {_fall(each, _LEVELS[1]):.0%}" for each in seeds.values())
             + ".",
         ]
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts)
+        sections.append("\n".join(lines))
+    return "\n\n".join(sections)
 
 
 def _depth(point: str) -> int:
@@ -232,7 +232,7 @@ def _data(results: Mapping[str, Any]) -> str:
 def _recipe(chosen: Mapping[str, Any], results: Mapping[str, Any]) -> str:
     recipe = chosen["recipe"]
     seeds = "; ".join(
-        f"{one['name']} {one['score']:.3f} ({one['seconds'] / 60:.0f} min)" for one in results["validation"]
+        f"{run['name']} {run['score']:.3f} ({run['seconds'] / 60:.0f} min)" for run in results["validation"]
     )
     return f"""## Recipe
 

@@ -1,7 +1,7 @@
-"""What the frozen encoder says of every recording, computed once and kept in the cache as half-precision numbers.
+"""The frozen encoder's features of every recording, computed once and kept in the cache in half precision.
 
-The recordings are cut into parts of :data:`PART`; a part is written whole or not at all, so that a killed run goes on
-where it was. Each recording is heard alone in its own window
+Recordings are processed in blocks of :data:`BLOCK`; a block is written atomically, so that a killed run resumes there.
+Each recording is encoded alone in its own window
 (:func:`babelscope.plugins.pocket.adapter.window_samples`), and its own positions are kept.
 """
 
@@ -30,7 +30,7 @@ from babelscope.plugins.pocket.whisper import HOP, positions
 from training.pocket.utterances import Utterance
 
 #: Recordings that are written together.
-PART = 128
+BLOCK = 128
 #: Changes when the numbers would.
 VERSION = 1
 
@@ -132,19 +132,19 @@ def features(
     encoder: list[Encoder] = []
     where: list[tuple[NDArray[np.float16], int, int]] = []
     broken: dict[int, str] = {}
-    for part in _parts(chosen):
-        name = hashlib.sha256(json.dumps([VERSION, [one.key for one in part]]).encode()).hexdigest()[:20]
+    for block in _blocks(chosen):
+        name = hashlib.sha256(json.dumps([VERSION, [each.key for each in block]]).encode()).hexdigest()[:20]
         stored, about = folder / f"{name}.npy", folder / f"{name}.json"
         if not (stored.is_file() and about.is_file()):
             if not encoder:
                 encoder.append(Encoder(weights))
-            _write_part(encoder[0], part, stored, about, batch)
-        said = json.loads(about.read_text(encoding="utf-8"))
+            _write_block(encoder[0], block, stored, about, batch)
+        record = json.loads(about.read_text(encoding="utf-8"))
         values = np.load(stored, mmap_mode="r", allow_pickle=False)
-        if len(values) != sum(said["lengths"]):
+        if len(values) != sum(record["lengths"]):
             raise DataError(f"features {stored} are not as long as {about.name} says: delete both and run again")
         start = 0
-        for length, complaint in zip(said["lengths"], said["complaints"], strict=True):
+        for length, complaint in zip(record["lengths"], record["complaints"], strict=True):
             if complaint:
                 broken[len(where)] = complaint
             where.append((values, start, start + length))
@@ -154,29 +154,29 @@ def features(
     return Features(where, broken)
 
 
-def _parts(chosen: Sequence[Utterance]) -> Iterator[Sequence[Utterance]]:
+def _blocks(chosen: Sequence[Utterance]) -> Iterator[Sequence[Utterance]]:
     """Cut at the ends of a corpus's language too, so that a change of one does not move the others."""
     start = 0
     for index in range(1, len(chosen) + 1):
         ends = index == len(chosen) or (
             (chosen[index].corpus, chosen[index].language) != (chosen[start].corpus, chosen[start].language)
         )
-        if ends or index - start == PART:
+        if ends or index - start == BLOCK:
             yield chosen[start:index]
             start = index
 
 
-def _write_part(encoder: Encoder, part: Sequence[Utterance], stored: Path, about: Path, batch: int) -> None:
+def _write_block(encoder: Encoder, block: Sequence[Utterance], stored: Path, about: Path, batch: int) -> None:
     samples: dict[int, NDArray[np.float32]] = {}
-    complaints = [""] * len(part)
-    for index, utterance in enumerate(part):
+    complaints = [""] * len(block)
+    for index, utterance in enumerate(block):
         try:
             samples[index] = load_audio(utterance.recording)
             window_samples(len(samples[index]))
         except DataError as error:
             samples.pop(index, None)
             complaints[index] = str(error)
-    found: list[NDArray[np.float16]] = [np.zeros((0, encoder.width), dtype=np.float16)] * len(part)
+    arrays: list[NDArray[np.float16]] = [np.zeros((0, encoder.width), dtype=np.float16)] * len(block)
     windows: dict[int, list[int]] = {}
     for index, values in samples.items():
         windows.setdefault(window_samples(len(values)), []).append(index)
@@ -184,13 +184,13 @@ def _write_part(encoder: Encoder, part: Sequence[Utterance], stored: Path, about
         for first in range(0, len(indices), batch):
             together = indices[first : first + batch]
             for index, hidden in zip(together, encoder.encode([samples[i] for i in together]), strict=True):
-                found[index] = hidden.numpy().astype(np.float16)
-                if not math.isfinite(float(np.abs(found[index]).sum(dtype=np.float64))):
-                    raise DataError(f"recording {part[index].recording} gives features that are not finite")
-    lengths = [len(values) for values in found]
-    write_atomically(stored, lambda path: _save(path, np.concatenate(found)))
-    said = json.dumps({"lengths": lengths, "complaints": complaints, "encoder": encoder.revision})
-    write_atomically(about, lambda path: path.write_text(said, encoding="utf-8"))
+                arrays[index] = hidden.numpy().astype(np.float16)
+                if not math.isfinite(float(np.abs(arrays[index]).sum(dtype=np.float64))):
+                    raise DataError(f"recording {block[index].recording} gives features that are not finite")
+    lengths = [len(values) for values in arrays]
+    write_atomically(stored, lambda path: _save(path, np.concatenate(arrays)))
+    record = json.dumps({"lengths": lengths, "complaints": complaints, "encoder": encoder.revision})
+    write_atomically(about, lambda path: path.write_text(record, encoding="utf-8"))
 
 
 def _save(path: Path, values: NDArray[np.float16]) -> None:

@@ -1,4 +1,4 @@
-"""How good an adapter is: retrieval in every direction that the corpora allow, beside what needs no adapter.
+"""Evaluation of an adapter: retrieval in every direction that the corpora allow, and baselines without an adapter.
 
 All retrieval is precision at 1 by cosine, each side centred by its own mean (as
 :func:`babelscope.similarity.retrieval`), among the held-out sentences of one part of the split. Intervals are 95 %
@@ -25,7 +25,7 @@ from training.pocket.split import SPOKEN, TUXPAINT_SIX, candidates, in_nine_lang
 
 Array = NDArray[np.float32]
 
-#: What is judged: languages, and the one whose speech is held against the others' text.
+#: Corpora that are evaluated: languages, and the one whose speech is compared with the others' text.
 GROUPS: dict[str, tuple[tuple[str, ...], str]] = {
     "asterisk": (SPOKEN["asterisk"], "en"),
     "tuxpaint": (TUXPAINT_SIX, "fr"),
@@ -111,7 +111,7 @@ def directions(
     spoken, written : mapping of language to ndarray, shape (sentences, features)
         In one space.
     pivot : str
-        Its speech is held against the other languages' text and speech.
+        Its speech is compared with the other languages' text and speech.
     texts : mapping of language to ndarray
         The text model's own embeddings.
 
@@ -123,15 +123,15 @@ def directions(
         languages' and back. ``text``: the pivot's text to the other languages'.
     """
     others = [language for language in spoken if language != pivot]
-    found = {"same": np.mean([hits(spoken[one], written[one]) for one in spoken], axis=0)}
+    rows = {"same": np.mean([hits(spoken[language], written[language]) for language in spoken], axis=0)}
     if others:
-        found["cross"] = np.mean([hits(spoken[pivot], written[one]) for one in others], axis=0)
-        pairs = [(one, other) for one in spoken for other in spoken if one != other]
-        found["cross_all"] = np.mean([hits(spoken[one], written[other]) for one, other in pairs], axis=0)
-        both = [(spoken[pivot], spoken[one]) for one in others]
-        found["speech"] = np.mean([hits(*pair[::way]) for pair in both for way in (1, -1)], axis=0)
-        found["text"] = np.mean([hits(texts[pivot], texts[one]) for one in others], axis=0)
-    return found
+        rows["cross"] = np.mean([hits(spoken[pivot], written[language]) for language in others], axis=0)
+        pairs = [(language, other) for language in spoken for other in spoken if language != other]
+        rows["cross_all"] = np.mean([hits(spoken[language], written[other]) for language, other in pairs], axis=0)
+        both = [(spoken[pivot], spoken[language]) for language in others]
+        rows["speech"] = np.mean([hits(*pair[::way]) for pair in both for way in (1, -1)], axis=0)
+        rows["text"] = np.mean([hits(texts[pivot], texts[language]) for language in others], axis=0)
+    return rows
 
 
 def text_draws(material: Material, corpus: str, tested: Sequence[str], draws: int = 300) -> dict[str, Any] | None:
@@ -166,20 +166,22 @@ def text_draws(material: Material, corpus: str, tested: Sequence[str], draws: in
     if len(learned) < 2 * len(tested):
         return None
 
-    def found(first: int, second: int) -> NDArray[np.float64]:
+    def drawn(first: int, second: int) -> NDArray[np.float64]:
         values = []
         for _ in range(draws):
             chosen = [*random.permutation(some)[:first], *random.permutation(rest)[:second]]
-            vectors = {one: text_vectors_of(material, corpus, chosen, one) for one in languages}
-            values.append([hits(vectors[pivot], vectors[one]).mean() for one in languages if one != pivot])
+            vectors = {language: text_vectors_of(material, corpus, chosen, language) for language in languages}
+            values.append(
+                [hits(vectors[pivot], vectors[language]).mean() for language in languages if language != pivot]
+            )
         return np.asarray(np.mean(values, axis=1))
 
-    like = found(wanted, len(tested) - wanted)
+    like = drawn(wanted, len(tested) - wanted)
     about = {"mean": float(like.mean()), "sd": float(like.std()), "draws": draws, "of": len(learned), "nine": wanted}
     if wanted:
         about |= {
-            "nine only": float(found(len(tested), 0).mean()),
-            "others only": float(found(0, len(tested)).mean()),
+            "nine only": float(drawn(len(tested), 0).mean()),
+            "others only": float(drawn(0, len(tested)).mean()),
         }
     return about
 
@@ -207,10 +209,10 @@ def speech_levels(
 ) -> dict[str, dict[str, Array]]:
     """Return the same by language and point."""
     numbers = np.concatenate(list(held.spoken.values()))
-    found = speak(adapter, material, [int(number) for number in numbers], layers=layers)
+    levels = speak(adapter, material, [int(number) for number in numbers], layers=layers)
     n = len(held.sentences)
     return {
-        language: {point: vectors[place * n : (place + 1) * n] for point, vectors in found.items()}
+        language: {point: vectors[place * n : (place + 1) * n] for point, vectors in levels.items()}
         for place, language in enumerate(held.spoken)
     }
 
@@ -242,7 +244,10 @@ class Ridge:
         scores = {}
         for penalty in (0.001, 0.003, 0.01, 0.03, 0.1):
             self.map = np.linalg.solve(gram + penalty * len(x) * np.eye(x.shape[1]), cross)
-            cells = [judged(self.speech(material, one), material, one, pivot).value("same") for one, pivot in held]
+            cells = [
+                judged(self.speech(material, sentences), material, sentences, pivot).value("same")
+                for sentences, pivot in held
+            ]
             scores[penalty] = (float(np.mean(cells)), self.map)
         self.penalty = max(scores, key=lambda penalty: scores[penalty][0])
         self.map = scores[self.penalty][1]
@@ -259,31 +264,31 @@ class Ridge:
         }
 
     def folded(self) -> RidgeMap:
-        """Return the map as it comes along: from Whisper's own features, without standardisation apart."""
+        """Return the map as it is shipped: from Whisper's own features, with the standardisation folded in."""
         weight = self.map / self.spread[:, None]
         return RidgeMap(weight, self.offset - self.mean @ weight)
 
 
 def by_length(material: Material, held: Held, pivot: str) -> dict[str, NDArray[np.float64]]:
-    """Return the hits of who knows nothing but log duration and log length of the text in letters."""
+    """Return the hits of a baseline that uses only log duration and the log length of the text in letters."""
 
     def scaled(values: Sequence[float]) -> NDArray[np.float64]:
         logs = np.log(np.asarray(values, dtype=np.float64))
         return np.asarray((logs - logs.mean()) / max(float(logs.std()), 1e-12))
 
-    spoken = {one: scaled(material.lengths[rows].tolist()) for one, rows in held.spoken.items()}
-    written = {one: scaled([len(material.texts[row]) for row in rows]) for one, rows in held.written.items()}
+    spoken = {language: scaled(material.lengths[rows].tolist()) for language, rows in held.spoken.items()}
+    written = {language: scaled([len(material.texts[row]) for row in rows]) for language, rows in held.written.items()}
 
     def near(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray(np.diag(best_in_rows(-np.abs(x[:, None] - y[None]))))
 
     others = [language for language in spoken if language != pivot]
-    found = {"same": np.mean([near(spoken[one], written[one]) for one in spoken], axis=0)}
+    rows = {"same": np.mean([near(spoken[language], written[language]) for language in spoken], axis=0)}
     if others:
-        found["cross"] = np.mean([near(spoken[pivot], written[one]) for one in others], axis=0)
-        both = [(spoken[pivot], spoken[one]) for one in others]
-        found["speech"] = np.mean([near(*pair[::way]) for pair in both for way in (1, -1)], axis=0)
-    return found
+        rows["cross"] = np.mean([near(spoken[pivot], written[language]) for language in others], axis=0)
+        both = [(spoken[pivot], spoken[language]) for language in others]
+        rows["speech"] = np.mean([near(*pair[::way]) for pair in both for way in (1, -1)], axis=0)
+    return rows
 
 
 def levels(spoken: Mapping[str, Mapping[str, Array]], material: Material, held: Held) -> dict[str, dict[str, float]]:
@@ -321,8 +326,8 @@ def levels(spoken: Mapping[str, Mapping[str, Array]], material: Material, held: 
 def text_levels(material: Material, held: Held, language: str) -> dict[str, Array]:
     """Return what some held-out sentences' texts are at every shared point."""
     texts = [material.texts[row] for row in held.written[language]]
-    parts = [material.teacher.text_layers(texts[first : first + 32]) for first in range(0, len(texts), 32)]
-    return {point: torch.cat([part[point] for part in parts]).numpy() for point in parts[0]}
+    blocks = [material.teacher.text_layers(texts[first : first + 32]) for first in range(0, len(texts), 32)]
+    return {point: torch.cat([block[point] for block in blocks]).numpy() for point in blocks[0]}
 
 
 def validation_score(adapter: PocketAdapter, material: Material) -> dict[str, float]:
@@ -330,14 +335,14 @@ def validation_score(adapter: PocketAdapter, material: Material) -> dict[str, fl
 
     ``score`` is the mean over Asterisk and Tux Paint of same-language and cross-language (every pair) retrieval.
     """
-    found: dict[str, float] = {}
+    scores: dict[str, float] = {}
     for corpus, (languages, pivot) in GROUPS.items():
         held = held_out(material, "validation", corpus, languages)
         cells = judged(speech_vectors(adapter, material, held), material, held, pivot)
-        found |= {f"{corpus} {row}": cells.value(row) for row in ("same", "cross_all", "speech")}
-    score = [found[f"{corpus} {row}"] for corpus in GROUPS for row in ("same", "cross_all")]
+        scores |= {f"{corpus} {row}": cells.value(row) for row in ("same", "cross_all", "speech")}
+    score = [scores[f"{corpus} {row}"] for corpus in GROUPS for row in ("same", "cross_all")]
     for language in SPOKEN["fillets"]:
         held = held_out(material, "validation", "fillets", (language,))
         spoken = speech_vectors(adapter, material, held)
-        found[f"fillets {language}"] = judged(spoken, material, held, language).value("same")
-    return {"score": float(np.mean(score)), **found}
+        scores[f"fillets {language}"] = judged(spoken, material, held, language).value("same")
+    return {"score": float(np.mean(score)), **scores}

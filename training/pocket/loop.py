@@ -1,4 +1,4 @@
-"""The training loop: deterministic, and killed at any moment it goes on bit for bit from its last checkpoint.
+"""The training loop: deterministic; a killed run resumes bit for bit from its last checkpoint.
 
 Nothing random is carried from step to step: which recordings a step takes depends on (seed, stage, epoch), what is
 masked in them and dropped on (seed, step).
@@ -33,7 +33,7 @@ POOL = 16
 POSITIONS = 16_000
 
 #: Called after every step with its number (from 1), the number of all steps, and the loss.
-Told = Callable[[int, int, float], object]
+StepCallback = Callable[[int, int, float], object]
 
 
 class Run:
@@ -75,7 +75,7 @@ class Run:
 
     @property
     def checkpoint(self) -> Path:
-        """Where the run goes on from."""
+        """The last checkpoint."""
         return self.folder / "checkpoint.pt"
 
     @property
@@ -84,7 +84,7 @@ class Run:
         return self.folder / "adapter.safetensors"
 
     def resume(self) -> int:
-        """Take up the last checkpoint, if there is one, and return how many steps are done.
+        """Load the last checkpoint, if there is one, and return how many steps are done.
 
         Raises
         ------
@@ -94,38 +94,38 @@ class Run:
         if not self.checkpoint.is_file():
             return 0
         try:
-            held = torch.load(self.checkpoint, weights_only=True)
-            identity = held["identity"]
+            state = torch.load(self.checkpoint, weights_only=True)
+            identity = state["identity"]
         except Exception as error:
             raise DataError(f"checkpoint {self.checkpoint} is damaged ({error}): delete it") from error
         if identity != self._identity():
             raise DataError(f"checkpoint {self.checkpoint} is of another recipe or split: choose another folder")
-        self.adapter.load_state_dict(held["adapter"])
-        self.optimizer.load_state_dict(held["optimizer"])
-        self.done, self.losses = held["done"], held["losses"]
+        self.adapter.load_state_dict(state["adapter"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.done, self.losses = state["done"], state["losses"]
         return self.done
 
     def save(self) -> None:
         """Write a checkpoint."""
-        held = {
+        state = {
             "identity": self._identity(),
             "adapter": self.adapter.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "done": self.done,
             "losses": self.losses,
         }
-        write_atomically(self.checkpoint, lambda path: torch.save(held, path))
+        write_atomically(self.checkpoint, lambda path: torch.save(state, path))
 
     def _identity(self) -> str:
         teacher = self.material.teacher.revision
         return f"{self.recipe.to_json()} {self.material.split.fingerprint} {teacher} {len(self.learned)}"
 
-    def train(self, told: Sequence[Told] = (), *, until: int | None = None) -> Path | None:
-        """Go on to the end, or to step `until`, and return the trained adapter's file if the end is reached."""
+    def train(self, callbacks: Sequence[StepCallback] = (), *, until: int | None = None) -> Path | None:
+        """Train to the end, or to step `until`, and return the trained adapter's file if the end is reached."""
         saved = time.monotonic()
         while self.done < min(self.steps, until or self.steps):
             loss = self.step()
-            for each in told:
+            for each in callbacks:
                 each(self.done, self.steps, loss)
             if time.monotonic() - saved > self.save_seconds:
                 self.save()
@@ -163,14 +163,14 @@ class Run:
 
     def _rate(self, stage: int, number: int) -> float:
         first, total = stage * len(self.plan[0]), len(self.plan[stage])
-        part = (number - first + 1) / total
-        if part < 0.05:
-            return part / 0.05
-        return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (part - 0.05) / 0.95))
+        progress = (number - first + 1) / total
+        if progress < 0.05:
+            return progress / 0.05
+        return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (progress - 0.05) / 0.95))
 
     def _planned(self, stage: int, epochs: float) -> list[NDArray[np.int64]]:
         """Return the batches of a stage: each epoch shuffled, and cut into batches of like length."""
-        found: list[NDArray[np.int64]] = []
+        planned: list[NDArray[np.int64]] = []
         for epoch in range(math.ceil(epochs)):
             random = np.random.default_rng([self.recipe.seed, stage, epoch])
             order = random.permutation(self.learned)
@@ -180,8 +180,8 @@ class Run:
                 batches += self._cut(pool[np.argsort(self.material.lengths[pool], kind="stable")])
             left = epochs - epoch
             kept = len(batches) if left >= 1 else round(left * len(batches))
-            found += [batches[place] for place in random.permutation(len(batches))[:kept]]
-        return found
+            planned += [batches[place] for place in random.permutation(len(batches))[:kept]]
+        return planned
 
     def _cut(self, pool: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """Cut recordings, sorted by length, into batches; of long ones a batch holds fewer."""
@@ -197,23 +197,25 @@ class Run:
         recipe, aim = self.recipe, self.stages[stage]
         speech = [augmented(self.material.speech(int(number)), recipe) for number in chosen]
         adapted, lengths = adapt(self.adapter, speech)
-        found = self.material.teacher.through(adapted, lengths) if stage else adapted.sum(dim=1) / lengths[:, None]
+        pooled = self.material.teacher.through(adapted, lengths) if stage else adapted.sum(dim=1) / lengths[:, None]
         texts = [int(self.material.text_of[number]) for number in chosen]
         columns = torch.tensor([self.bank.place[text] for text in texts])
         wanted = aim.raw[columns]
-        logits = nn.functional.normalize(found - aim.centre, dim=1) @ aim.bank.T / recipe.temperature
-        alike = [torch.from_numpy(self.bank.alike[self.material.utterances[number].sentence_key]) for number in chosen]
+        logits = nn.functional.normalize(pooled - aim.centre, dim=1) @ aim.bank.T / recipe.temperature
+        translations = [
+            torch.from_numpy(self.bank.alike[self.material.utterances[number].sentence_key]) for number in chosen
+        ]
         if recipe.across and stage:
-            shares = shared_out(alike, columns, logits.shape[1], recipe.across)
+            shares = shared_out(translations, columns, logits.shape[1], recipe.across)
             wanted = shares @ aim.raw
             loss = recipe.contrast * nn.functional.cross_entropy(logits, shares)
         else:
-            for row, same in enumerate(alike):
+            for row, same in enumerate(translations):
                 logits[row, same[same != columns[row]]] = -math.inf
             loss = recipe.contrast * nn.functional.cross_entropy(logits, columns)
-        likeness = nn.functional.cosine_similarity(found, wanted, dim=1)
-        loss = loss + recipe.likeness * 2 * (1 - likeness).mean()
-        return loss + recipe.distance * (found - wanted).square().sum(dim=1).mean() / aim.scale
+        similarity = nn.functional.cosine_similarity(pooled, wanted, dim=1)
+        loss = loss + recipe.likeness * 2 * (1 - similarity).mean()
+        return loss + recipe.distance * (pooled - wanted).square().sum(dim=1).mean() / aim.scale
 
 
 def shared_out(alike: Sequence[Tensor], columns: Tensor, width: int, across: float) -> Tensor:
@@ -288,7 +290,7 @@ def speak(
     """Return what some utterances become: ``pooled`` (normalised), and with `layers` the mean at every shared point."""
     adapter.eval()
     order = sorted(range(len(chosen)), key=lambda place: int(material.lengths[chosen[place]]))
-    found: dict[str, Any] = {}
+    vectors_of: dict[str, Any] = {}
     for first in range(0, len(order), batch):
         rows = order[first : first + batch]
         speech = [material.speech(chosen[row]) for row in rows]
@@ -298,6 +300,6 @@ def speak(
         else:
             values = {"pooled": nn.functional.normalize(material.teacher.through(adapted, lengths), dim=1)}
         for name, vectors in values.items():
-            array = found.setdefault(name, np.empty((len(chosen), vectors.shape[1]), dtype=np.float32))
+            array = vectors_of.setdefault(name, np.empty((len(chosen), vectors.shape[1]), dtype=np.float32))
             array[rows] = vectors.numpy()
-    return found
+    return vectors_of

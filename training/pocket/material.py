@@ -1,4 +1,4 @@
-"""What a run learns from and is judged by: recordings' features, their texts' embeddings, and who shares a sentence."""
+"""The data of a run: recordings' features, their texts' embeddings, and which share a sentence."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Material:
 
 @dataclass(frozen=True)
 class Bank:
-    """The texts that a recording's own is told apart from, and which of them say the same.
+    """The candidate texts of the contrastive loss, and which of them are translations of each other.
 
     Attributes
     ----------
@@ -110,14 +110,14 @@ def bank_of(material: Material, chosen: NDArray[np.int64]) -> Bank:
     texts = np.unique(material.text_of[chosen])
     place = {int(text): column for column, text in enumerate(texts)}
     alike: dict[str, set[int]] = {}
-    said: dict[int, set[str]] = {}
+    sentences_of: dict[int, set[str]] = {}
     for number in chosen:
         sentence, column = material.utterances[number].sentence_key, place[int(material.text_of[number])]
         alike.setdefault(sentence, set()).add(column)
-        said.setdefault(column, set()).add(sentence)
+        sentences_of.setdefault(column, set()).add(sentence)
     # A text that two sentences share makes the other sentence's translations right as well.
     joined = {
-        sentence: set().union(*(alike[other] for column in columns for other in said[column]))
+        sentence: set().union(*(alike[other] for column in columns for other in sentences_of[column]))
         for sentence, columns in alike.items()
     }
     return Bank(texts, place, {key: np.array(sorted(columns), dtype=np.int64) for key, columns in joined.items()})
@@ -157,18 +157,20 @@ def gather(
         loaded[WORDS] = spoken_words(folder / WORDS, held_out_wordings(loaded, split), progress)
     heard = utterances(loaded, split)
     weights = weights or {}
-    found = features(heard, folder / "features", weights=weights.get("whisper-base"), progress=progress)
-    if len(found.broken) * 100 > len(heard):
-        raise DataError(f"{len(found.broken)} recordings are broken, first: {next(iter(found.broken.values()))}")
+    features_of = features(heard, folder / "features", weights=weights.get("whisper-base"), progress=progress)
+    if len(features_of.broken) * 100 > len(heard):
+        raise DataError(
+            f"{len(features_of.broken)} recordings are broken, first: {next(iter(features_of.broken.values()))}"
+        )
     used = [number for number, each in enumerate(heard) if each.part != "dropped"]
-    index = np.array([number for number in used if number not in found.broken], dtype=np.int64)
+    index = np.array([number for number in used if number not in features_of.broken], dtype=np.int64)
     kept = [heard[number] for number in index]
     texts = sorted({heard[number].text for number in used} | set(_held_out_texts(loaded, split)))
     teacher = Teacher(weights.get("e5-small"))
     targets = teacher.targets(texts, folder / "targets", progress)
     numbers = {text: number for number, text in enumerate(texts)}
     text_of = np.array([numbers[utterance.text] for utterance in kept], dtype=np.int64)
-    return Material(kept, found, index, texts, text_of, targets, loaded, split, teacher)
+    return Material(kept, features_of, index, texts, text_of, targets, loaded, split, teacher)
 
 
 def _held_out_texts(loaded: dict[str, Corpus], split: Split) -> Sequence[str]:

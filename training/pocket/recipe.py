@@ -78,5 +78,5 @@ class Recipe:
     @classmethod
     def from_json(cls, text: str) -> Recipe:
         """Read what :meth:`to_json` wrote."""
-        said = json.loads(text)
-        return cls(**{**said, "shape": AdapterShape(**said["shape"])})
+        fields = json.loads(text)
+        return cls(**{**fields, "shape": AdapterShape(**fields["shape"])})

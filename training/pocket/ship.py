@@ -1,4 +1,4 @@
-"""The end of it: the best seed by validation becomes the shipped file, and the test sentences are looked at, once.
+"""Shipping: the best seed by validation becomes the shipped file, and is evaluated once on the test sentences.
 
 What was shipped before is not forgotten: its test results and its runs stay in the new results, each with the draw of
 sentences that it was judged on.
@@ -64,10 +64,10 @@ def ship(material: Material, results: Sequence[Mapping[str, Any]], runs: Path, *
     UsageError
         If the test sentences were looked at before.
     """
-    stands = FOLDER / "results.json"
-    shipped = json.loads(stands.read_text(encoding="utf-8")) if stands.is_file() else None
+    results_file = FOLDER / "results.json"
+    shipped = json.loads(results_file.read_text(encoding="utf-8")) if results_file.is_file() else None
     if shipped and shipped["split"] == material.split.fingerprint and not again:
-        raise UsageError(f"{stands} has looked at these test sentences before; --again does it once more")
+        raise UsageError(f"{results_file} has looked at these test sentences before; --again does it once more")
     best = max(results, key=lambda result: result["score"])
     adapters = {
         str(result["name"]): load_adapter(runs / str(result["name"]) / "adapter.safetensors")[0] for result in results
@@ -83,7 +83,9 @@ def ship(material: Material, results: Sequence[Mapping[str, Any]], runs: Path, *
     content: dict[str, Any] = {
         "chosen": best["name"],
         "validation": [dict(result) for result in results],
-        "ablations": _ablations(runs, [str(result["name"]) for result in results], _told(shipped) if shipped else []),
+        "ablations": _ablations(
+            runs, [str(result["name"]) for result in results], _reported(shipped) if shipped else []
+        ),
         "split": material.split.fingerprint,
         "weights_sha256": sha256_of(source / "adapter.safetensors"),
         "learned_from": _amounts(material, recipe),
@@ -114,19 +116,19 @@ def ship(material: Material, results: Sequence[Mapping[str, Any]], runs: Path, *
 
 def _before(shipped: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return what was shipped before: its weights, split and validation score, and its main test results."""
-    score = next(one["score"] for one in shipped["validation"] if one["name"] == shipped["chosen"])
+    score = next(run["score"] for run in shipped["validation"] if run["name"] == shipped["chosen"])
     tables = {
         name: {row: shipped["tables"][name]["rows"][row]["trained"]["value"] for row in ("same", "cross", "speech")}
         for name in GROUPS
     }
     last = {"weights_sha256": shipped["weights_sha256"], "score": score, "split": shipped["split"], **tables}
-    return [*({"split": shipped["split"], **one} for one in shipped.get("before", [])), last]
+    return [*({"split": shipped["split"], **run} for run in shipped.get("before", [])), last]
 
 
-def _told(shipped: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _reported(shipped: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the runs that what was shipped before tells of, its own seeds under names that are theirs alone."""
-    seeds = [{**one, "name": f"{one['name']} of {shipped['weights_sha256'][:12]}"} for one in shipped["validation"]]
-    return [{"split": shipped["split"], **one} for one in [*shipped["ablations"], *seeds]]
+    seeds = [{**run, "name": f"{run['name']} of {shipped['weights_sha256'][:12]}"} for run in shipped["validation"]]
+    return [{"split": shipped["split"], **run} for run in [*shipped["ablations"], *seeds]]
 
 
 def _tests(material: Material) -> list[tuple[str, Held, str]]:
@@ -134,8 +136,12 @@ def _tests(material: Material) -> list[tuple[str, Held, str]]:
     rest = [language for language in SPOKEN["tuxpaint"] if language not in GROUPS["tuxpaint"][0]]
     learned = [language for language in SPOKEN["fillets"] if language != HELD_OUT_LANGUAGE]
     tests = [(name, held_out(material, "test", name, languages), pivot) for name, (languages, pivot) in GROUPS.items()]
-    tests += [(f"tuxpaint {one}", held_out(material, "test", "tuxpaint", (one,)), one) for one in rest]
-    tests += [(f"fillets {one}", held_out(material, "test", "fillets", (one,)), one) for one in learned]
+    tests += [
+        (f"tuxpaint {language}", held_out(material, "test", "tuxpaint", (language,)), language) for language in rest
+    ]
+    tests += [
+        (f"fillets {language}", held_out(material, "test", "fillets", (language,)), language) for language in learned
+    ]
     tests.append(("unseen language", held_out(material, "test", "fillets", (HELD_OUT_LANGUAGE,)), HELD_OUT_LANGUAGE))
     tests.append(("unseen reader", held_out(material, "test", "asterisk", ("it",), HELD_OUT_READER), "it"))
     return tests
@@ -151,17 +157,17 @@ def _table(
     ridge: Ridge,
 ) -> dict[str, Any]:
     def cells(vectors: Mapping[str, Array]) -> Cells:
-        found = judged(vectors, material, held, pivot)
+        cells_of = judged(vectors, material, held, pivot)
         if len(held.spoken) == 1 and "en" in held.written:
             texts = text_vectors(material, held)
-            found.rows["cross"] = hits(vectors[pivot], texts["en"])
-            found.rows["text"] = hits(texts[pivot], texts["en"])
-        return found
+            cells_of.rows["cross"] = hits(vectors[pivot], texts["en"])
+            cells_of.rows["text"] = hits(texts[pivot], texts["en"])
+        return cells_of
 
     n = len(held.sentences)
     trained = {name: cells(_pooled(each)) for name, each in spoken.items()}
     blank = [cells(_pooled(each)) for each in untrained]
-    mean = Cells(n, {row: np.mean([one.rows[row] for one in blank], axis=0) for row in blank[0].rows})
+    mean = Cells(n, {row: np.mean([each.rows[row] for each in blank], axis=0) for row in blank[0].rows})
     systems = {
         "length only": Cells(n, by_length(material, held, pivot)),
         "untrained": mean,
@@ -204,11 +210,11 @@ def note(runs: Path, material: Material | None = None) -> None:
     UsageError
         If nothing was shipped yet.
     """
-    stands = FOLDER / "results.json"
-    if not stands.is_file():
-        raise UsageError(f"{stands} does not exist: ship first")
-    content = json.loads(stands.read_text(encoding="utf-8"))
-    content["ablations"] = _ablations(runs, [str(one["name"]) for one in content["validation"]], content["ablations"])
+    results_file = FOLDER / "results.json"
+    if not results_file.is_file():
+        raise UsageError(f"{results_file} does not exist: ship first")
+    content = json.loads(results_file.read_text(encoding="utf-8"))
+    content["ablations"] = _ablations(runs, [str(run["name"]) for run in content["validation"]], content["ablations"])
     if material is not None:
         content["draws"] = _draws(material)
     _write(content)
@@ -227,21 +233,21 @@ def _write(content: Mapping[str, Any]) -> None:
     write_atomically(FOLDER / "card.md", lambda path: path.write_text(card(json.loads(text)), encoding="utf-8"))
 
 
-def _ablations(runs: Path, seeds: Sequence[str], told: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _ablations(runs: Path, seeds: Sequence[str], known: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return what the other finished runs scored on validation sentences, those told of before among them."""
-    found = {str(one["name"]): dict(one) for one in told}
+    runs_of = {str(run["name"]): dict(run) for run in known}
     for path in sorted(runs.glob("*/validation.json")):
-        one = json.loads(path.read_text(encoding="utf-8"))
-        found[str(one["name"])] = {**found.get(str(one["name"]), {}), **one}
-    return [one for name, one in found.items() if name not in seeds]
+        run = json.loads(path.read_text(encoding="utf-8"))
+        runs_of[str(run["name"])] = {**runs_of.get(str(run["name"]), {}), **run}
+    return [run for name, run in runs_of.items() if name not in seeds]
 
 
 def _amounts(material: Material, recipe: Recipe) -> dict[str, dict[str, float]]:
     """Return recordings and minutes that were learned from, by corpus and language."""
-    found: dict[str, dict[str, float]] = {}
+    amounts: dict[str, dict[str, float]] = {}
     for number in material.chosen("train", fillets=recipe.fillets):
         each = material.utterances[number]
-        row = found.setdefault(f"{each.corpus} {each.language}", {"recordings": 0, "minutes": 0.0})
+        row = amounts.setdefault(f"{each.corpus} {each.language}", {"recordings": 0, "minutes": 0.0})
         row["recordings"] += 1
         row["minutes"] += each.recording.seconds / 60
-    return {name: {key: round(value, 1) for key, value in row.items()} for name, row in found.items()}
+    return {name: {key: round(value, 1) for key, value in row.items()} for name, row in amounts.items()}

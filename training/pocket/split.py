@@ -1,4 +1,4 @@
-"""Which sentences are learned from, which are for choosing, and which are held out: one file.
+"""The split into training, validation and held-out sentences: one file.
 
 Drawn anew, the test takes only sentences that no earlier draw tested or chose by: nobody has looked at them. A sentence
 is held out in every language and from every reader. What else is worded like a held-out sentence, in any language and
@@ -179,10 +179,10 @@ def all_wordings(loaded: dict[str, Corpus], ids: dict[str, list[str]]) -> set[tu
 
 def held_out_wordings(loaded: dict[str, Corpus], drawn: Split) -> set[tuple[str, str]]:
     """Return the wordings of all sentences for the test and for choosing."""
-    found: set[tuple[str, str]] = set()
-    for part in (drawn.test, drawn.validation):
-        found |= all_wordings(loaded, {name: list(ids) for name, ids in part.items() if name in loaded})
-    return found
+    wording: set[tuple[str, str]] = set()
+    for ids_of in (drawn.test, drawn.validation):
+        wording |= all_wordings(loaded, {name: list(ids) for name, ids in ids_of.items() if name in loaded})
+    return wording
 
 
 def wordings(corpus: Corpus, sentence: str) -> Iterable[tuple[str, str]]:
@@ -195,8 +195,8 @@ def wordings(corpus: Corpus, sentence: str) -> Iterable[tuple[str, str]]:
 
 def fingerprint_of(content: dict[str, Any]) -> str:
     """Return a sha256 over a split's content, its own fingerprint left out."""
-    said = {key: value for key, value in content.items() if key != "fingerprint"}
-    return hashlib.sha256(json.dumps(said, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    hashed = {key: value for key, value in content.items() if key != "fingerprint"}
+    return hashlib.sha256(json.dumps(hashed, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
 def write(content: dict[str, Any], path: Path) -> None:

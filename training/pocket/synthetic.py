@@ -70,8 +70,8 @@ def spoken_words(folder: Path, held_out: Set[tuple[str, str]], progress: Progres
         ]
         if not listed.is_file() or json.loads(listed.read_text(encoding="utf-8"))["words"] != wanted:
             seconds = fresh.submit(_speak, VOICES[language], wanted, where).result()
-            said = json.dumps({"words": wanted, "seconds": seconds}, ensure_ascii=False)
-            write_atomically(listed, partial(_put, said))
+            record = json.dumps({"words": wanted, "seconds": seconds}, ensure_ascii=False)
+            write_atomically(listed, partial(_put, record))
         seconds = json.loads(listed.read_text(encoding="utf-8"))["seconds"]
         rows += [
             {
@@ -91,8 +91,8 @@ def spoken_words(folder: Path, held_out: Set[tuple[str, str]], progress: Progres
     return Corpus(pd.DataFrame(rows), name=NAME, title="Common words, synthesised", languages=list(VOICES))
 
 
-def _put(said: str, path: Path) -> None:
-    path.write_text(said, encoding="utf-8")
+def _put(record: str, path: Path) -> None:
+    path.write_text(record, encoding="utf-8")
 
 
 def _drawn(language: str, held_out: Set[tuple[str, str]]) -> list[str]:

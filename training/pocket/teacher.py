@@ -1,4 +1,4 @@
-"""The frozen text model: the embeddings that speech is taught to have, and the layers that it is taught through."""
+"""The frozen text model: the target embeddings of speech, and the layers that it is trained through."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class Targets:
-    """What each text is to the text model.
+    """The text model's embeddings of each text.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class Teacher:
 
     def text_layers(self, text: str | Sequence[str]) -> dict[str, Tensor]:
         """Return the same of texts."""
-        batch = self.side.collate([self.side.prepare(one, "") for one in ([text] if isinstance(text, str) else text)])
+        batch = self.side.collate([self.side.prepare(each, "") for each in ([text] if isinstance(text, str) else text)])
         mask = batch.inputs["attention_mask"]
         return self._named(
             self.bert(input_ids=batch.inputs["input_ids"], attention_mask=mask, output_hidden_states=True), mask
@@ -122,12 +122,14 @@ class Teacher:
         name = hashlib.sha256(json.dumps([self.revision, list(texts)], ensure_ascii=False).encode()).hexdigest()[:20]
         path = folder / f"{name}.npy"
         if not path.is_file():
-            parts = []
+            blocks = []
             for first in range(0, len(texts), 16 * BATCH):
-                parts.append(self.embed(texts[first : first + 16 * BATCH]))
+                blocks.append(self.embed(texts[first : first + 16 * BATCH]))
                 if progress:
                     progress("e5", min(first + 16 * BATCH, len(texts)), len(texts))
-            both = np.stack([np.concatenate([getattr(part, field) for part in parts]) for field in ("pooled", "words")])
+            both = np.stack(
+                [np.concatenate([getattr(block, field) for block in blocks]) for field in ("pooled", "words")]
+            )
             write_atomically(path, lambda temporary: _save(temporary, both))
         pooled, words = np.load(path, allow_pickle=False)
         return Targets(pooled, words)

@@ -1,4 +1,4 @@
-"""The recordings that the adapter learns from and is judged by, each with its text and its part of the split."""
+"""The recordings of training and evaluation, each with its text and its part of the split."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The run's own gaps, logged by babelscope's monitor while it trains."""
+"""Logs the run's own gaps by babelscope's monitor while it trains."""
 
 from __future__ import annotations
 
@@ -26,23 +26,26 @@ EVERY = 50
 
 def monitor(run: Run, every: int = EVERY, budget: float = BUDGET) -> GapMonitor:
     """Return a monitor of the run's gaps on validation sentences."""
-    held = held_out(run.material, "validation", *WATCHED)
-    n = len(held.sentences)
-    numbers = [int(number) for number in np.concatenate(list(held.spoken.values()))]
+    sentences = held_out(run.material, "validation", *WATCHED)
+    n = len(sentences.sentences)
+    numbers = [int(number) for number in np.concatenate(list(sentences.spoken.values()))]
 
     def speech() -> Mapping[str, Mapping[str, Array]]:
-        found = speak(run.adapter, run.material, numbers, layers=True)
+        levels = speak(run.adapter, run.material, numbers, layers=True)
         return {
-            language: {point: found[point][place * n : (place + 1) * n] for point in POINTS}
-            for place, language in enumerate(held.spoken)
+            language: {point: levels[point][place * n : (place + 1) * n] for point in POINTS}
+            for place, language in enumerate(sentences.spoken)
         }
 
-    text = {language: _text(run.material, [int(row) for row in held.written[language]]) for language in held.spoken}
+    text = {
+        language: _text(run.material, [int(row) for row in sentences.written[language]])
+        for language in sentences.spoken
+    }
     probe = FunctionProbe(speech, text, modules=[run.adapter, run.material.teacher.bert])
     return GapMonitor(probe, Path(run.folder) / "gaps.jsonl", every=every, budget=budget)
 
 
 @torch.inference_mode()
 def _text(material: Material, rows: list[int]) -> dict[str, Array]:
-    found = material.teacher.text_layers([material.texts[row] for row in rows])
-    return {point: found[point].numpy() for point in POINTS}
+    levels = material.teacher.text_layers([material.texts[row] for row in rows])
+    return {point: levels[point].numpy() for point in POINTS}

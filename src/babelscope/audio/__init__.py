@@ -3,9 +3,9 @@
 WAV, FLAC, Ogg (Vorbis, Opus), AIFF, AU, CAF, W64 and SPHERE are decoded by libsndfile, everything else (MP3, M4A, AAC,
 WebM, WMA, AMR, G.722, ...) by FFmpeg through PyAV; what a file is, its content says, not its name. Where one of the two
 refuses a file, the other is tried. Channels are averaged, then resampled by soxr at its very high quality. Nothing is
-trimmed, scaled or normalised: what a model hears is what was recorded.
+trimmed, scaled or normalised.
 
-A recording is decoded block by block, so that what stands in memory is the result: 230 MB an hour at most, whatever
+A recording is decoded block by block, so that only the result is in memory: 230 MB an hour at most, whatever
 its rate and channels. Only a count in the container's own header is a claim: it is compared with :data:`MAX_SECONDS`
 before anything is decoded, and with what comes out. A duration that a decoder estimates from a bit rate is not used.
 """

@@ -118,7 +118,7 @@ class _Libsndfile:
 
 
 class _Forgiving:
-    """A file that stays where it is when libsndfile asks for a place before its start, as damaged headers make it do.
+    """A file whose position is unchanged when libsndfile seeks before its start, as damaged headers make it do.
 
     An error there would be printed, for nothing could catch it.
     """

@@ -1,4 +1,4 @@
-"""What a recording is like: its length, rate and level, for people who check their data."""
+"""Properties of a recording: its length, rate and level, for checks of data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from babelscope.audio.recording import Recording
 
 @dataclass(frozen=True, slots=True)
 class AudioFacts:
-    """What one recording, or one segment of a file, is like.
+    """Properties of one recording, or of one segment of a file.
 
     Attributes
     ----------
@@ -29,13 +29,13 @@ class AudioFacts:
     clipped : float
         The share of samples at full scale.
     silent : bool
-        Whether nothing can be heard: :func:`~babelscope.audio.load_audio` refuses such a recording.
+        Whether it is silent: :func:`~babelscope.audio.load_audio` refuses such a recording.
     stated : float or None
         Seconds that the container states by a count of its own; None if it states none.
     truncated : bool
-        Whether less is there than the container states.
+        Whether the file holds less than the container states.
     format, decoder : str
-        As what it was decoded, and by whom.
+        The format as decoded, and the decoder.
     """
 
     seconds: float

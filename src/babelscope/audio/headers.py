@@ -1,4 +1,4 @@
-"""What a file's own header says of its length: the bytes of its sound, and the frames of an MP3.
+"""The length that a file's own header states: the bytes of its sound, and the frames of an MP3.
 
 Only such counts are claims: a file that holds less than they say is cut short. Durations that a decoder estimates from
 the file's size and a bit rate are none.
@@ -17,7 +17,7 @@ _MATROSKA_DURATION = re.compile(rb"\x44\x89[\x84\x88]")
 
 
 class Extent(NamedTuple):
-    """The bytes of a file that its header says are sound; `end` is None where the sound goes on until the file ends."""
+    """The bytes of sound by a file's header; `end` is None where the sound extends to the end of the file."""
 
     start: int
     end: int | None

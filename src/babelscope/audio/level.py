@@ -1,4 +1,4 @@
-"""How loud samples are that are not kept."""
+"""The level of samples that come in blocks."""
 
 from __future__ import annotations
 

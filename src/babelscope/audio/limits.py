@@ -1,4 +1,4 @@
-"""What a recording may be: bounds on its rate, length, level and size."""
+"""Limits on a recording's rate, length, level and size."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from babelscope.errors import DataError
 SAMPLE_RATE = 16_000
 #: Seconds. A shorter recording cannot hold a sentence: it is refused.
 MIN_SECONDS = 0.1
-#: Seconds. A longer recording is refused: no model hears so much at once, and an hour takes 230 MB.
+#: Seconds. A longer recording is refused: no model takes so much at once, and an hour takes 230 MB.
 MAX_SECONDS = 7_200.0
 #: Full scale is 1. A recording that stays below this around its mean (-80 dBFS) is silence: it is refused.
 SILENCE_PEAK = 1e-4

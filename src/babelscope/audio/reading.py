@@ -76,12 +76,12 @@ def opened(source: bytes | Path | str, suffix: str | None = None, name: str | No
 
 def reason(error: Exception) -> str:
     """Return a library's error as a few words."""
-    said = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
-    return str(said or type(error).__name__).rstrip(".")
+    message = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
+    return str(message or type(error).__name__).rstrip(".")
 
 
 def through(source: Source, use: Callable[[Sound], _T]) -> _T:
-    """Return what `use` makes of a recording, by the first decoder that does not refuse it.
+    """Return the result of `use` on a recording, by the first decoder that does not refuse it.
 
     Raises
     ------

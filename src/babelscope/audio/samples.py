@@ -1,4 +1,4 @@
-"""From encoded audio to what a model hears: float32, mono, 16 kHz, checked."""
+"""Decodes audio for models: float32, mono, 16 kHz, checked."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class _Segment:
     Attributes
     ----------
     first, last : int
-        The segment at the file's rate; `last` is beyond any file where the segment goes on to the end.
+        The segment at the file's rate; `last` is beyond any file where the segment extends to the end.
     begin, stop : int
         What is decoded of the file: the segment with a margin. `begin` is a whole sample at both rates.
     skip, length : int

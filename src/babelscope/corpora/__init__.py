@@ -1,4 +1,4 @@
-"""What is said: parallel corpora of texts and recordings.
+"""Parallel corpora of texts and recordings.
 
 A :class:`Corpus` is an immutable view on one table, one row a recording; a filter (:meth:`Corpus.select`) returns
 another. Each source is one file here, or one entry point of group ``babelscope.corpora`` in any installed package.

@@ -2,13 +2,13 @@
 
 A local copy of the repository ``KDE/artikulate-data``: ``courses/basic/XX/XX.xml`` beside the recordings ``*.ogg``.
 All courses translate one English skeleton, so phrases are parallel by their ``foreignId``, or by ``id`` where a course
-added a phrase of its own. What was seen in the repository (commit 1d05cca3), and what is done about it:
+added a phrase of its own. Properties of the repository (commit 1d05cca3), and how they are handled:
 
 - A phrase that nobody translated has the English text. It is dropped, unless its ``editState`` is ``completed``:
   *supermarket* and *Australia* are Polish too.
 - Phrases that a course marks as ``excluded`` are dropped.
 - The courses call Greek ``gr`` and Bengali ``ba``; here they are ``el`` and ``bn``.
-- ``AUTHORS`` names who contributed to a course. Where that is one person, that person is taken to be the reader.
+- ``AUTHORS`` lists the contributors to a course. A sole contributor is taken to be the reader.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def _absent(root: Path, names: list[str]) -> Problem:
         "audio-missing",
         "note",
         f"{len(names)} recordings that the courses name are not in {root}: these phrases have their text only",
-        "copy the whole repository to hear them",
+        "copy the whole repository to include them",
         len(names),
         tuple(names[:_NAMED]),
     )

@@ -3,9 +3,9 @@
 The transcripts are lists of ``id: text``. They are used as they are written (Spanish without accents), with these
 exceptions:
 
-- What stands whole in brackets, as ``[ascending tones]``, ``(2 seconds of silence)`` or ``<beep ascending>``, is a
-  sound: left out, as is anything that begins with such a bracket.
-- What stands in square brackets inside an entry, as in ``at [@]`` or ``Il [suo] messaggio è stato salvato.``, is not
+- An entry that is wholly in brackets, as ``[ascending tones]``, ``(2 seconds of silence)`` or ``<beep ascending>``, is
+  a sound: it is excluded, as is any entry that begins with such a bracket.
+- Text in square brackets inside an entry, as in ``at [@]`` or ``Il [suo] messaggio è stato salvato.``, is not
   in the recordings (Whisper hears none of it, from either Italian reader): removed.
 - An id that is listed twice keeps its first text. It happens once: Spanish ``digits/0`` is "cero" and then, by a slip
   for ``digits/10``, "diez".
@@ -43,9 +43,9 @@ def load(*, languages: list[str] | None = None, second_reader: bool = True) -> C
     Parameters
     ----------
     languages : list of str, optional
-        Of en, es, fr, it, ru; all if left out.
+        Of en, es, fr, it, ru; all if not given.
     second_reader : bool
-        Whether Italian cells have the second reader's recording behind the first, where there is one.
+        Whether Italian cells have the second reader's recording after the first one, where there is one.
 
     Returns
     -------
@@ -86,7 +86,7 @@ def read_transcript(path: Path, language: str) -> dict[str, str]:
     Returns
     -------
     dict
-        Id to what is spoken, without entries that are no speech.
+        Id to text, without entries that are not speech.
 
     Raises
     ------

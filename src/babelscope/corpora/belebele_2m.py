@@ -4,8 +4,8 @@
 its download script has it too, languages by their FLORES-200 codes, one row a question; ``flores_sentences`` are the
 passage's sentences in order, ``audio_segments`` the recordings of each, FLEURS's and new ones. Known from its README
 and from public code that reads it: the columns, and that sound is a list of numbers (``wav``) with a ``sampling_rate``.
-Not known: which fields of a segment name its speaker; ``speaker_id``, ``speaker`` and ``gender`` are used where they
-are there. The files themselves could not be reached where this was written: reading is tested on files built in the
+Not known: which fields of a segment name its speaker; ``speaker_id``, ``speaker`` and ``gender`` are used where
+present. The files themselves could not be reached where this was written: reading is tested on files built in the
 same layout. Recordings of questions and answers are not read.
 
 A sentence is its passage's link and its place in it, which are the same in every language. ``labels`` has ``place``,

@@ -24,7 +24,7 @@ from babelscope.corpora.sib_fleurs import CODES, fleurs_clips
 
 
 def question_labels(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what Belebele asks about a passage: ``question_1``, ``answers_1`` (a JSON list) and ``correct_1``.
+    """Return a question of Belebele about a passage: ``question_1``, ``answers_1`` (a JSON list) and ``correct_1``.
 
     Parameters
     ----------

@@ -53,7 +53,7 @@ def read_tsv(
 
 
 def clip_name(path: str) -> str:
-    """Return the file of a clip: early releases leave the suffix out, and some loaders put a folder before the name."""
+    """Return the file name of a clip: early releases omit the suffix, and some loaders prepend a folder."""
     name = PurePosixPath(path.replace("\\", "/")).name
     return name if PurePosixPath(name).suffix else f"{name}.mp3"
 

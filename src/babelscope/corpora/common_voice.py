@@ -4,8 +4,8 @@ A release as it is unpacked: ``cv-corpus-*/{language}/{split}.tsv`` beside ``cv-
 language has its own sentences: a study is of one language, and measures the gap between its speech and its text.
 Several people may read a sentence, which gives the floor of another reader. Known from the program that writes the
 files (common-voice/CorporaCreator) and from public copies: the columns, that fields are not quoted, the splits.
-``sentence_id`` came with later releases; before, a sentence is its text. Downloads have needed an account since October
-2025, so nothing is fetched.
+``sentence_id`` came with later releases; before that, a sentence is identified by its text. Downloads have needed an
+account since October 2025, so nothing is fetched.
 """
 
 from __future__ import annotations
@@ -102,16 +102,18 @@ def _folders(path: Path, splits: Sequence[str]) -> dict[str, Path]:
     if holds(path):
         return {path.resolve().name: path}
     releases = [path, *sorted(path.glob("cv-corpus-*"))]
-    held = [{folder.name: folder for folder in sorted(release.iterdir()) if holds(folder)} for release in releases]
-    there = [folders for folders in held if folders]
-    if len(there) > 1:
-        raise UsageError(f"corpus 'common-voice': {path} has {len(there)} releases: name the folder of one")
-    if not there:
+    by_release = [
+        {folder.name: folder for folder in sorted(release.iterdir()) if holds(folder)} for release in releases
+    ]
+    complete = [folders for folders in by_release if folders]
+    if len(complete) > 1:
+        raise UsageError(f"corpus 'common-voice': {path} has {len(complete)} releases: name the folder of one")
+    if not complete:
         raise UsageError(
             f"corpus 'common-voice': {path} has no language with {' and '.join(splits)} "
             f"(looked for {path / 'en' / (splits[0] + '.tsv')}): name the folder of a release"
         )
-    return there[0]
+    return complete[0]
 
 
 def _rows(path: Path, language: str, broken: Broken, labels: dict[str, dict[str, str]]) -> list[Row]:

@@ -52,17 +52,17 @@ class Corpus:
         a recording ends after ``seconds``. ``cluster``: str or missing, the same in all rows of a sentence. The
         columns :data:`OPTIONAL_COLUMNS` may be absent. The first row of a cell is its primary recording.
     name, title, licence, attribution : str
-        What it is, for people; SPDX identifiers; whom to name.
+        Name and title for display; SPDX identifiers; who must be credited.
     notes : sequence of str
-        What to bear in mind with its results.
+        Caveats for its results.
     languages : sequence of str, optional
         Their order; that of first appearance if left out.
     left_out : sequence of str
-        What of the source could not be used, a line each with the reason.
+        Parts of the source that could not be used, a line each with the reason.
     labels : DataFrame, optional
         Further columns that describe sentences, as a topic; indexed by sentence.
     problems : sequence of Problem
-        What was noticed while the source was read.
+        Problems that were noticed while the source was read.
     readers_are_groups : bool
         Whether a reader's name stands for several people, such as the women of a language; two recordings of a sentence
         are then by two people, whatever the names.
@@ -75,10 +75,10 @@ class Corpus:
         What filters dropped: ``filter``, ``language`` (or "any"), ``sentences`` (how many lacked it in that language; a
         sentence can be counted in several languages, and is counted once in "any").
     left_out : tuple of str
-        What is not there and why, a line each, where bad data are skipped: what the source could not use, and cells
-        without a text or recording for which :meth:`select` dropped a sentence.
+        What was excluded and why, a line each, where bad data are skipped: parts of the source that could not be used,
+        and cells without a text or recording for which :meth:`select` dropped a sentence.
     clusters : dict
-        Sentence to the document or family that it belongs to, where that is known.
+        Sentence to the document or family that it belongs to, where known.
     labels : DataFrame
         One row a sentence; no columns if there are none.
     problems : tuple of Problem
@@ -174,7 +174,7 @@ class Corpus:
 
     @cached_property
     def _cells(self) -> dict[tuple[str, str], _Cell]:
-        # A million rows name few sentences, languages, archives and readers: each is held once.
+        # A million rows name few sentences, languages, archives and readers: each string is kept once.
         names = {name: name for name in (*self.sentences, *self.languages)}
         paths: dict[str, Path] = {}
         cells: dict[tuple[str, str], _Cell] = {}
@@ -228,7 +228,7 @@ class Corpus:
 
     @cached_property
     def readers(self) -> dict[str, tuple[str, ...]]:
-        """Who reads each language, as far as it is known; primary readers first."""
+        """The readers of each language, as far as known; primary readers first."""
         readers: dict[str, dict[str, None]] = {language: {} for language in self.languages}
         for chosen in (slice(1), slice(1, None)):
             for (_, language), cell in self._cells.items():
@@ -251,7 +251,7 @@ class Corpus:
         return self._cells.get((sentence, language), _Cell(None, ()))
 
     def text(self, sentence: str, language: str) -> str | None:
-        """Return what is written in a cell, or None.
+        """Return the text of a cell, or None.
 
         Raises
         ------
@@ -271,7 +271,7 @@ class Corpus:
         return self._cell(sentence, language).recordings
 
     def second_recording(self, sentence: str, language: str) -> Recording | None:
-        """Return the first further recording of a cell that is by another reader; None where none is known to be.
+        """Return the first further recording of a cell by another reader; None if none is known to be.
 
         Raises
         ------
@@ -291,7 +291,7 @@ class Corpus:
         ----------
         language : str
         max_seconds : float, optional
-            Longer second recordings are left out, as :meth:`select` leaves out sentences by their first ones.
+            Longer second recordings are excluded, as :meth:`select` excludes sentences by their first ones.
 
         Raises
         ------
@@ -343,7 +343,7 @@ class Corpus:
         complete: bool = True,
         skip_bad: bool = False,
     ) -> Corpus:
-        """Return the part of the corpus that passes every filter; what each one drops is in its :attr:`lost`.
+        """Return the part of the corpus that passes every filter; :attr:`lost` counts what each one drops.
 
         The filters are applied in this order: ids, complete, min_words, max_seconds, distinct, n.
 
@@ -358,18 +358,18 @@ class Corpus:
         max_seconds : float, optional
             Each primary recording of a sentence lasts at most so long.
         distinct : bool
-            Of sentences that are worded alike in any chosen language (but for case, spaces and punctuation), keep the
-            first: nobody can retrieve the right one of two that are the same.
+            Of sentences with the same wording in any chosen language (but for case, spaces and punctuation), keep the
+            first: retrieval cannot tell two identical sentences apart.
         n : int, optional
             So many sentences, drawn without replacement. Which ones depends on the ids and `seed` only, not on their
             order.
         seed : int
             For `n`.
         modalities : sequence of {"text", "speech"}
-            What `complete` asks of every cell.
+            What `complete` requires of every cell.
         complete : bool
-            Keep only sentences that have every modality in every language; otherwise those that have them in one at
-            least.
+            Keep only sentences that have every modality in every language; otherwise those that have them in at least
+            one.
         skip_bad : bool
             Name in :attr:`left_out` the cells that `complete` misses, up to 100 of them.
 
@@ -473,7 +473,7 @@ class Corpus:
         return tuple(languages)
 
     def _meant(self, language: str) -> str:
-        """Return a hint at the language that is meant: the same one by another code, or one that is written alike."""
+        """Return a hint at the language that is meant: the same one by another code, or one with a similar code."""
         same = [own for own in self.languages if standard(own) == standard(language)]
         return did_you_mean(language, same or self.languages) if len(same) != 1 else f"did you mean {same[0]!r}?"
 
@@ -503,7 +503,7 @@ class Corpus:
                     raise DataError(f"{problem.message}: {problem.remedy}")
             raise DataError(
                 f"corpus {self.name!r}, language {language!r} has {what} ({texts} texts, {recordings} recordings): "
-                f"leave it out or ask for one modality; languages that have: {', '.join(good) or 'none'}"
+                f"exclude it, or request one modality; languages that have it: {', '.join(good) or 'none'}"
             )
 
     def fingerprint(self, *, skip_bad: bool = False) -> str:
@@ -530,7 +530,7 @@ class Corpus:
         return self._fingerprints[skip_bad]
 
     def content(self, sentence: str, language: str) -> str:
-        """Return what tells a sentence's first recording from any other, wherever it lies: a digest of its content.
+        """Return a digest of the content of a sentence's first recording, which does not depend on its path.
 
         "missing" if it cannot be read, empty if there is none. Nothing is read twice.
         """
@@ -646,4 +646,4 @@ def _costliest(lost: Sequence[tuple[str, str, int]]) -> str:
         return "no filter dropped any"
     own = [row for row in lost if row[0] == name and row[1] != "any"]
     worst = f", most in {max(own, key=lambda row: row[2])[1]!r}" if len(own) > 1 else ""
-    return f"the filter that cost most is {name} ({cost} sentences{worst})"
+    return f"the filter that dropped most is {name} ({cost} sentences{worst})"

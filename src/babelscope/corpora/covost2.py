@@ -5,8 +5,8 @@
 makes of both; and the clips of Common Voice (its release 4). Known from that script (facebookresearch/covost): names,
 columns, and how fields are escaped. A row is a sentence, parallel by its clip: the source language is spoken and
 written, the targets are written only. So speech and text are compared within the source language, and texts across
-languages; a sentence that several people read stands there several times, which ``Corpus.select(distinct=True)``
-remedies.
+languages; a sentence that several people read occurs several times, which
+``Corpus.select(distinct=True)`` resolves.
 """
 
 from __future__ import annotations

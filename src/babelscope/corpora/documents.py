@@ -1,7 +1,7 @@
-"""Which document each sentence of FLORES is of, as data sets tell it that are built on FLORES.
+"""The source document of each sentence of FLORES, from data sets that are built on FLORES.
 
 FLORES took about three sentences from each article, and names the article by its URL. FLEURS kept the sentences only.
-The URL comes back from ``WueNLP/sib-fleurs`` and ``WueNLP/belebele-fleurs``, which have it beside FLEURS's id; or from
+The URL is given by ``WueNLP/sib-fleurs`` and ``WueNLP/belebele-fleurs``, together with FLEURS's id; or by
 FLORES-200 itself (``{dev,devtest}/eng_Latn.{dev,devtest}`` and ``metadata_{dev,devtest}.tsv``), by the wording of the
 sentence in any language.
 """
@@ -38,11 +38,11 @@ def read_documents(path: Path) -> Documents:
     Raises
     ------
     DataError
-        If nothing there tells documents.
+        If nothing in the folder gives documents.
     """
     documents = Documents()
     for file in sorted(path.rglob("*.parquet")):
-        for sentence, url in _told_by(file):
+        for sentence, url in _urls_in(file):
             documents.by_id[sentence] = min(url, documents.by_id.get(sentence, url))
     for split in ("dev", "devtest"):
         metadata = path / f"metadata_{split}.tsv"
@@ -51,19 +51,17 @@ def read_documents(path: Path) -> Documents:
             for file in sorted((path / split).glob(f"*.{split}")):
                 lines = _lines(file)
                 if len(lines) != len(urls):
-                    raise DataError(
-                        f"{file} has {len(lines)} lines, and {metadata} tells of {len(urls)}: get both again"
-                    )
+                    raise DataError(f"{file} has {len(lines)} lines, but {metadata} lists {len(urls)}: get both again")
                 documents.by_wording.update({_wording(line): url for line, url in zip(lines, urls, strict=True)})
     if not documents.by_id and not documents.by_wording:
         raise DataError(
-            f"documents: {path} tells no document of any sentence: name a copy of WueNLP/sib-fleurs, of "
+            f"documents: {path} gives no document of any sentence: name a copy of WueNLP/sib-fleurs, of "
             "WueNLP/belebele-fleurs, or FLORES-200's folder"
         )
     return documents
 
 
-def _told_by(file: Path) -> Iterator[tuple[str, str]]:
+def _urls_in(file: Path) -> Iterator[tuple[str, str]]:
     try:
         names = set(pq.read_schema(file).names)
     except (pa.ArrowException, OSError) as error:

@@ -87,8 +87,8 @@ def read_dialogues(content: bytes, language: str) -> Iterator[tuple[str, str, st
     """
     for match in _DIALOGUE.finditer(content.decode("utf-8-sig", "replace")):
         name, font, english, translated = match.groups()
-        said = english if language == "en" else translated
-        text = " ".join(re.sub(r"\\(.)", _unescaped, said or "").split())
+        text_of_line = english if language == "en" else translated
+        text = " ".join(re.sub(r"\\(.)", _unescaped, text_of_line or "").split())
         if text:
             yield name, text, _READERS.get(font, font.removeprefix("font_"))
 

@@ -1,10 +1,10 @@
 """FLEURS: the sentences of FLORES, written and read in 102 languages, by up to three people each.
 
 One id is one sentence in every language; ids are unique over the three splits. A language lacks some ids, and has one
-to three recordings of each of the others. Readers have no names, only a sex. What users of the data set have met:
-some recordings are far too short for their sentence (Kannada, test, id 1956: .84 s beside 8.3 and 10.1), which are
-listed in ``problems``, and left out with ``truncated="drop"``; and two ids may be worded alike in a language, which
-``Corpus.select(distinct=True)`` remedies (mteb, issue 5270 and pull request 5307). About three sentences are of one
+to three recordings of each of the others. Readers have no names, only a sex. Known problems of the data set: some
+recordings are far too short for their sentence (Kannada, test, id 1956: .84 s beside 8.3 and 10.1), which are listed in
+``problems``, and excluded with ``truncated="drop"``; and two ids may have the same wording in a language, which
+``Corpus.select(distinct=True)`` resolves (mteb, issue 5270 and pull request 5307). About three sentences come from one
 article; FLEURS does not say which, ``documents`` takes it from a data set that does.
 
 Three ways in: a local copy as the data set is laid out (``data/{language}/{split}.tsv``, seven fields and no header,
@@ -12,8 +12,8 @@ beside ``data/{language}/audio/{split}.tar.gz`` or a folder ``data/{language}/au
 before); a local copy of its Parquet form (``{language}/fleurs-{split}*.parquet``, ``{language}/{split}/*.parquet`` or
 ``{language}/{split}-*.parquet``, where dev is called validation); or the hub. The first release, which is not on the
 hub, has an eighth field with the speaker: it is read too. Archives and Parquet files are read once, in one pass, and
-their recordings packed into the cache (:mod:`babelscope.corpora.packing`). Where texts alone are asked for, no
-recording is opened, or fetched.
+their recordings packed into the cache (:mod:`babelscope.corpora.packing`). If only texts are requested, no
+recording is opened or fetched.
 """
 
 from __future__ import annotations
@@ -91,11 +91,11 @@ def load_release(
     ----------
     release : Release
     path : path, optional
-        A local copy: the folder with ``data`` in it, or ``data`` itself. The hub if left out: what was fetched before
-        is used without asking it again, and so is huggingface_hub's own cache.
+        A local copy: the folder with ``data`` in it, or ``data`` itself. The hub if not given: what was fetched before
+        is used without contacting it again, and so is huggingface_hub's own cache.
     languages : list of str, optional
-        In any code that :func:`babelscope.languages.language` knows; all that the local copy has if left out. Has to be
-        given for the hub: a language is up to one gigabyte for test, and several for train.
+        In any code that :func:`babelscope.languages.language` knows; all that the local copy has if not given. Required
+        for the hub: a language is up to one gigabyte for test, and several for train.
     splits : str or list of str
         Of train, dev (or validation) and test; ``"train+dev"`` is a union.
     recording : {"first", "longest", "shortest", "male", "female", "all"}
@@ -103,22 +103,22 @@ def load_release(
         first one by a man or a woman; a sentence that has none keeps its text only. "all": as "first", and the others
         are kept whatever `others` says.
     others : bool
-        Whether the other recordings stand behind the primary one, for the noise ceiling that another reader gives.
+        Whether the other recordings are kept after the primary one, for the noise ceiling that another reader gives.
     text : {"raw", "normalised"}
         As written, or lower case without punctuation.
     broken : {"refuse", "drop"}
-        What to do about a broken row or recording: an error that names it, or leave it out and say so in the notes.
+        How a broken row or recording is handled: by an error that names it, or by excluding it and noting that.
     truncated : {"keep", "drop"}
-        What to do about recordings that are far too short for their text
+        How recordings that are far too short for their text are handled
         (:func:`babelscope.corpora.truncation.too_short`). They are named in the corpus's ``problems`` in either case.
     documents : path, optional
-        What gives each sentence its document: a local copy of ``WueNLP/sib-fleurs`` or ``WueNLP/belebele-fleurs``
-        (one language of it is enough), or the folder of FLORES-200. FLEURS itself does not tell documents.
+        The source of each sentence's document: a local copy of ``WueNLP/sib-fleurs`` or ``WueNLP/belebele-fleurs``
+        (one language of it is enough), or the folder of FLORES-200. FLEURS itself does not give documents.
     revision : str
         Of the data set on the hub.
     modalities : sequence of {"text", "speech"}
-        ``["text"]``: texts alone. No recording is fetched or opened then; a local copy need not have any. A study asks
-        for what its model takes.
+        ``["text"]``: texts alone. No recording is fetched or opened then; a local copy need not have any. A study
+        requests what its model takes.
     progress : bool
         Whether downloads are shown on the error stream.
 
@@ -141,7 +141,7 @@ def load_release(
     one_of(release.corpus, "text", text, TEXTS)
     wanted = chosen_splits(release.corpus, splits, SPLITS)
     problems = Broken(broken)
-    read, said = read_splits(
+    read, notes = read_splits(
         release.corpus,
         release.repository,
         _Reader(release, choice.audio, text == "normalised", problems),
@@ -159,12 +159,12 @@ def load_release(
                 for split in of_language
             ]
     if choice.audio:
-        said.append(
+        notes.append(
             "Readers have no names in FLEURS, only a sex: 'en_us female' is several people, and who reads differs from "
             "sentence to sentence."
         )
     if text == "normalised":
-        said.append("Texts are FLEURS's normalised ones: lower case, without punctuation.")
+        notes.append("Texts are FLEURS's normalised ones: lower case, without punctuation.")
     return assemble(
         read,
         choice,
@@ -172,7 +172,7 @@ def load_release(
         title=release.title.format(splits="+".join(wanted)),
         licence=LICENCE,
         attribution=release.attribution,
-        notes=said,
+        notes=notes,
         readers_are_groups=True,
     )
 

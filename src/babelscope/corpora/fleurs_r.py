@@ -2,7 +2,7 @@
 
 ``google/fleurs-r`` has FLEURS's layout, ids and rows (:mod:`babelscope.corpora.fleurs`). Seen in public copies: its
 TSV files have FLEURS's seven fields, recordings are WAV at 24 kHz, and some rows have no recording, which
-``broken="drop"`` leaves out. Not known: at which rate its rows count samples, so they are not compared with the
+``broken="drop"`` excludes. Not known: at which rate its rows count samples, so they are not compared with the
 recordings.
 """
 

@@ -22,7 +22,7 @@ _TEXTS = (*_PARQUET[:-1], "audio.path")
 
 @dataclass(frozen=True)
 class Reading:
-    """What is read of a split of a language.
+    """How a split of a language is read.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class Reading:
     claims : bool
         Whether ``num_samples`` says how long a recording is.
     broken : Broken
-        Told what is wrong with rows.
+        Collects what is wrong with rows.
     """
 
     language: str
@@ -43,7 +43,7 @@ class Reading:
 
 
 def read_tsv(path: Path, reading: Reading) -> list[Row]:
-    """Read a TSV file of seven fields; an eighth one before the last, which the first release has, tells the speaker.
+    """Read a TSV file of seven fields; an eighth one before the last, which the first release has, is the speaker.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Options that many data sets share: which languages, splits and recordings, and what to do about broken ones."""
+"""Options that many data sets share: languages, splits, recordings, and the handling of broken ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from babelscope.errors import DataError, UsageError, did_you_mean
 
 #: Rules for the primary recording of a cell.
 RECORDINGS = ("first", "longest", "shortest", "male", "female", "all")
-#: What to do about broken rows, and about recordings that are far too short.
+#: How broken rows, and recordings that are far too short, are handled.
 BROKEN = ("refuse", "drop")
 TRUNCATED = ("keep", "drop")
 
@@ -26,7 +26,7 @@ class Choice:
     Raises
     ------
     UsageError
-        For an option or value that there is not.
+        For an unknown option or value.
     """
 
     corpus: str
@@ -44,13 +44,13 @@ class Choice:
 
     @property
     def audio(self) -> bool:
-        """Whether recordings are asked for."""
+        """Whether recordings are requested."""
         return "speech" in self.modalities
 
     def notes(self) -> list[str]:
         """Return what a corpus's notes say about the choice."""
         if not self.audio:
-            return ["Texts alone were read: recordings were neither opened nor checked."]
+            return ["Only texts were read: recordings were neither opened nor checked."]
         rules = {
             "first": "the first in the order of rows",
             "longest": "the longest",
@@ -59,8 +59,8 @@ class Choice:
             "female": "the first one by a woman",
             "all": "the first in the order of rows",
         }
-        behind = "the others stand behind it" if self.others or self.recording == "all" else "the others are left out"
-        return [f"Of several recordings of a sentence the primary one is {rules[self.recording]}; {behind}."]
+        others = "the others follow it" if self.others or self.recording == "all" else "the others are excluded"
+        return [f"Of several recordings of a sentence the primary one is {rules[self.recording]}; {others}."]
 
 
 @dataclass
@@ -72,7 +72,7 @@ class Broken:
     sentences: dict[str, set[str]] = field(default_factory=dict)
 
     def add(self, language: str, message: str, sentence: str | None = None) -> None:
-        """Note what is wrong, or refuse it.
+        """Record a problem, or refuse it.
 
         Raises
         ------
@@ -80,7 +80,7 @@ class Broken:
             Unless the policy is to drop it.
         """
         if self.policy == "refuse":
-            raise DataError(f"{message}; get the file again, or leave such rows out with broken='drop'")
+            raise DataError(f"{message}; get the file again, or exclude such rows with broken='drop'")
         self.messages.setdefault(language, []).append(message)
         if sentence is not None:
             self.sentences.setdefault(language, set()).add(sentence)

@@ -1,9 +1,9 @@
 """Recordings out of archives that cannot be read at random, packed once into a zip in the cache.
 
-A ``.tar.gz`` has to be read from its start for every member, a row group of a Parquet file as a whole. One pass
-writes the members, as they are, into an uncompressed zip: each is then readable on its own. They are decoded on the
-way, so that one that is silent, cut or no audio is told when the corpus is loaded, not hours into a study. An index
-of durations stands beside them, so that no header is read again. The zip's name is made of the archive's sha256:
+A ``.tar.gz`` has to be read from its start for every member, a row group of a Parquet file as a whole. One pass writes
+the members, as they are, into an uncompressed zip: each is then readable on its own. They are decoded on the way, so
+that one that is silent, truncated or not audio is reported when the corpus is loaded, not hours into a study. An index
+of durations is stored with them, so that no header is read again. The zip's name is made of the archive's sha256:
 another archive, or a changed one, is packed anew.
 """
 
@@ -64,7 +64,7 @@ def pack(
     folder : str
         Inside the cache, below ``corpora``: the corpus.
     label : str
-        Begins the zip's name, for people.
+        Prefix of the zip's name.
     sources : sequence of Path
         The files of the archive. Their sha256 is taken once; afterwards path, size and time of change stand for it.
     read : callable

@@ -1,4 +1,4 @@
-"""Rows of Parquet files as Python values, a few at a time; sound that stands in lists of numbers stays an array."""
+"""Rows of Parquet files as Python values, a few at a time; sound in lists of numbers stays an array."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def read_rows(
     columns : sequence of str, optional
         What is read, as ``"id"`` or ``"audio.path"``; everything if left out.
     sound : bool
-        Whether fields named as in :data:`SOUND` are read. If not, `columns` counts for nothing.
+        Whether fields named as in :data:`SOUND` are read. If not, `columns` is ignored.
     batch : int
         Rows at a time.
 
@@ -46,7 +46,7 @@ def read_rows(
         If the file cannot be read, or lacks a column.
     """
     try:
-        # A language's sound may stand in one row group of gigabytes: it is not read at once.
+        # A language's sound may be in one row group of gigabytes: it is not read at once.
         with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
             names = file.schema_arrow.names
             for column in needed:

@@ -39,7 +39,7 @@ _SHARDS = re.compile(r"-of-(\d+)\.parquet$")
 
 @dataclass(frozen=True)
 class Clip:
-    """One recording in a row: its name, unique in its split, what the row has of its sound, and who reads."""
+    """One recording in a row: its name, unique in its split, its sound, and its reader."""
 
     name: str
     sound: Mapping[str, Any] | None
@@ -123,7 +123,7 @@ def load_set(
     ----------
     which : ParquetSet
     path : path, optional
-        A local copy. The hub if left out; texts alone are read without opening a recording from a local copy only.
+        A local copy. The hub if not given; only from a local copy can texts be read without fetching recordings.
     languages, splits, recording, others, broken, truncated, revision, modalities, progress
         As :func:`babelscope.corpora.fleurs.load_release`.
 
@@ -141,7 +141,7 @@ def load_set(
     wanted = chosen_splits(which.corpus, splits, which.splits)
     problems = Broken(broken)
     reader = _Reader(which, choice.audio, problems)
-    read, said = read_splits(
+    read, notes = read_splits(
         which.corpus,
         which.repository,
         reader,
@@ -158,7 +158,7 @@ def load_set(
         title=which.title.format(splits="+".join(wanted)),
         licence=which.licence,
         attribution=which.attribution,
-        notes=[*said, *which.notes],
+        notes=[*notes, *which.notes],
         labels=reader.labels,
     )
 
@@ -206,7 +206,7 @@ def _matching(root: Path, pattern: str) -> list[Path]:
 
 
 def _complete(files: list[Path]) -> list[Path]:
-    """Refuse files of which some are missing, as their names tell: ``test-00000-of-00003.parquet``."""
+    """Refuse files of which some are missing, by their names: ``test-00000-of-00003.parquet``."""
     shards = _SHARDS.search(files[0].name)
     if shards and int(shards[1]) != len(files):
         raise DataError(
@@ -279,7 +279,7 @@ def _packed(which: ParquetSet, language: str, split: str, files: list[Path], dig
 
 
 def _sound(sound: Mapping[str, Any] | None) -> bytes | None:
-    """Return a recording as a file: as it stands there, or samples as WAV."""
+    """Return a recording as a file: its bytes as they are, or samples as WAV."""
     if not sound:
         return None
     if sound.get("bytes"):
@@ -305,10 +305,10 @@ def _fetching(
         try:
             commit, listed, _ = hub_listing(which.repository, wanted, revision=hub.revision)
         except FetchError:
-            beside = kept_by_huggingface(which.repository, wanted, revision=hub.revision)
-            if beside is None:
+            kept = kept_by_huggingface(which.repository, wanted, revision=hub.revision)
+            if kept is None:
                 raise
-            commit, files = beside.commit, _complete(_matching(beside.path, wanted[0]))
+            commit, files = kept.commit, _complete(_matching(kept.path, wanted[0]))
         else:
             files = []
             for name, file in sorted(listed.items()):

@@ -1,4 +1,4 @@
-"""What is wrong with a corpus, or worth knowing about it: one problem a kind, with its rows and its remedy."""
+"""Problems of a corpus: one for each kind, with its rows and its remedy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 #: From worst to mildest: a study cannot run; its numbers may mislead; worth knowing.
 SEVERITIES = ("error", "warning", "note")
 
-#: The kind of a column that is not read although its name says that it holds what lacks.
+#: The kind of a column that is not read although its name suggests that it holds what is missing.
 COLUMN_NOT_READ = "column-not-read"
 
 Severity = Literal["error", "warning", "note"]

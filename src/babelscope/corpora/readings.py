@@ -1,4 +1,4 @@
-"""Sentences that several people read: which recording comes first, which are broken, which are cut off."""
+"""Sentences that several people read: which recording is the primary one, which are broken or truncated."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Row:
         The recording's name, as :attr:`Split.locate` takes it; empty if there is none.
     text : str
     seconds : float or None
-        How long the data set says that the recording is.
+        Duration of the recording as the data set states it.
     reader : str
         As the corpus names them.
     gender : str
@@ -72,7 +72,7 @@ class Split:
 
     rows: list[Row]
     locate: Callable[[str], Place | str] | None
-    """Where a recording is, or what is wrong with it; None where texts alone are asked for."""
+    """Where a recording is, or what is wrong with it; None if only texts are requested."""
 
 
 @dataclass(frozen=True)
@@ -83,12 +83,12 @@ class _Recording:
 
 @dataclass
 class _Language:
-    """What the rows of one language give."""
+    """The contents of one language's rows."""
 
     texts: dict[str, str]
     clusters: dict[str, str]
     recordings: dict[str, list[_Recording]]
-    twins: int = 0
+    copies: int = 0
 
 
 def in_zip(packed: Packed, source: Path) -> Callable[[str], Place | str]:
@@ -134,7 +134,7 @@ def assemble(
         Language to its splits.
     choice : Choice
     broken : Broken
-        Has what was wrong with rows; what is wrong with recordings is added.
+        Holds the problems of rows; those of recordings are added.
     title, licence, attribution, notes, readers_are_groups
         As :class:`babelscope.corpora.Corpus` takes them.
     labels : mapping, optional
@@ -147,7 +147,7 @@ def assemble(
     Raises
     ------
     DataError
-        If there is no row, or something is broken and that is refused.
+        If there is no row, or something is broken and broken data are refused.
     """
     chosen = list(splits)
     read = {language: _read(language, own, choice, broken) for language, own in splits.items()}
@@ -157,7 +157,7 @@ def assemble(
             f"corpus {choice.corpus!r} has no row in {', '.join(names) or 'its files'} of {', '.join(chosen)}"
         )
     clusters: dict[str, str] = {}
-    for own in read.values():  # one sentence may stand in two documents: the same one counts in all languages
+    for own in read.values():  # one sentence may be in two documents: the same one counts in all languages
         for sentence, cluster in own.clusters.items():
             clusters[sentence] = min(cluster, clusters.get(sentence, cluster))
     problems = _truncated(read, choice)
@@ -174,17 +174,15 @@ def assemble(
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     if clusters:
         table["cluster"] = table["sentence"].map(clusters)
-    twins = sum(own.twins for own in read.values())
-    said = (
-        [f"{twins} recordings are byte for byte another one of the same sentence: they were left out."] if twins else []
-    )
+    copies = sum(own.copies for own in read.values())
+    excluded = f"{copies} recordings are byte for byte copies of another one of the same sentence: excluded."
     return Corpus(
         table,
         name=choice.corpus,
         title=title,
         licence=licence,
         attribution=attribution,
-        notes=[*said, *choice.notes(), *notes, *broken.notes()],
+        notes=[*([excluded] if copies else []), *choice.notes(), *notes, *broken.notes()],
         languages=chosen,
         lost=_lost(chosen, choice, without, broken),
         labels=pd.DataFrame.from_dict({key: dict(own) for key, own in labels.items()}, orient="index")
@@ -221,14 +219,14 @@ def _read(language: str, splits: Sequence[Split], choice: Choice, broken: Broken
             if isinstance(place, str):
                 broken.add(language, f"{row.where}, id {row.sentence}: {place}", row.sentence)
             elif place.content and any(place.content == other.place.content for other in recordings):
-                read.twins += 1  # no other reader: the floor that one gives would be perfect
+                read.copies += 1  # not another reader: the noise ceiling would be perfect
             else:
                 recordings.append(_Recording(row, place))
     return read
 
 
 def _truncated(read: Mapping[str, _Language], choice: Choice) -> list[Problem]:
-    """Say which recordings are far too short for their text, and drop them if that is asked for."""
+    """Report recordings that are far too short for their text, and drop them if requested."""
     where: list[str] = []
     for language, own in read.items():
         listed = [each for recordings in own.recordings.values() for each in recordings]
@@ -252,7 +250,7 @@ def _truncated(read: Mapping[str, _Language], choice: Choice) -> list[Problem]:
             TOO_SHORT,
             "note" if dropped else "warning",
             f"{len(where)} recordings are far too short for their text{', and were dropped' if dropped else ''}",
-            "" if dropped else "leave them out with truncated='drop'",
+            "" if dropped else "exclude them with truncated='drop'",
             len(where),
             tuple(where[:20]),
         )

@@ -4,7 +4,7 @@
 Parquet, languages by their FLORES-200 codes, one row a sentence with all its recordings. Known from its card and from
 the scripts that build it (fdschmidt93/fleurs-slu): the columns, their types, the folders, and that ``URL`` is the
 article that FLORES took the sentence from. Recordings are those of FLEURS's first release, which names its speakers;
-silent ones are left out. The files themselves could not be reached where this was written: reading is tested on files
+silent ones are excluded. The files themselves could not be reached where this was written: reading is tested on files
 built in the same layout.
 
 Sentences are parallel by ``index_id``. ``labels`` has ``category`` (the topic, one of :data:`TOPICS`), FLORES's

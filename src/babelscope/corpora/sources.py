@@ -41,7 +41,7 @@ def sources() -> dict[str, str]:
 
 
 def described() -> dict[str, str]:
-    """Return the first line of what each known corpus says of itself; its code is read, not run."""
+    """Return the first docstring line of each known corpus; its code is read, not run."""
     lines = {}
     for name, reference in sources().items():
         spec = importlib.util.find_spec(reference.partition(":")[0])

@@ -26,7 +26,7 @@ from babelscope.fetch.progress import Progress, SilentProgress, TerminalProgress
 
 @dataclass(frozen=True)
 class Kept:
-    """One split of one language in the cache; `packed` is None where texts alone were asked for."""
+    """One split of one language in the cache; `packed` is None where only texts were requested."""
 
     commit: str
     rows: Path
@@ -40,7 +40,7 @@ Fetch = Callable[[Path, Progress], tuple[str, Packed | None]]
 class HubSplits:
     """Splits of one revision of a data set.
 
-    A split whose texts alone were asked for has a record that names no zip; it is fetched whole when speech is.
+    A split of which only texts were requested has a record that names no zip; it is fetched whole when speech is.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class HubSplits:
     Attributes
     ----------
     commits : set of str
-        Of the splits that were asked for.
+        Of the splits that were requested.
 
     Raises
     ------
@@ -71,7 +71,7 @@ class HubSplits:
         self.commits: set[str] = set()
 
     def get(self, language: str, split: str, suffix: str, audio: bool, fetch: Fetch) -> Kept:
-        """Return a split; what was fetched before is used without asking the hub again.
+        """Return a split; what was fetched before is used without contacting the hub again.
 
         Parameters
         ----------
@@ -79,7 +79,7 @@ class HubSplits:
         suffix : str
             Of the file with the rows: ``".tsv"``.
         audio : bool
-            Whether recordings are asked for.
+            Whether recordings are requested.
         fetch : callable
             Called, by one process at a time, if the cache does not have it.
 

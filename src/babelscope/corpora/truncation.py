@@ -1,4 +1,4 @@
-"""Recordings that are far too short for their text, as a cut upload leaves them."""
+"""Recordings that are far too short for their text, as from a truncated upload."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ALIKE, ENOUGH = 51, 10
 
 
 def too_short(sentences: Sequence[str], texts: Sequence[str], seconds: Sequence[float]) -> npt.NDArray[np.bool_]:
-    """Return which recordings of one language are far too short for what they are said to say.
+    """Return which recordings of one language are far too short for their text.
 
     Speed is letters and digits of the text a second. It is comparable within a language and between texts of about the
     same length (a single word stands between silences): each recording is compared with the median of the
@@ -58,14 +58,14 @@ def too_short_for(
     """
     lasts = np.maximum(seconds, 1e-3)
     speed = pd.Series(letters / lasts)
-    alike = speed.iloc[np.argsort(letters, kind="stable")].rolling(ALIKE, center=True, min_periods=ENOUGH).median()
-    relative = (speed / alike.sort_index()).to_numpy() if len(speed) >= ENOUGH else np.full(len(speed), np.nan)
-    beside = np.ones(len(speed))
+    typical = speed.iloc[np.argsort(letters, kind="stable")].rolling(ALIKE, center=True, min_periods=ENOUGH).median()
+    relative = (speed / typical.sort_index()).to_numpy() if len(speed) >= ENOUGH else np.full(len(speed), np.nan)
+    share = np.ones(len(speed))
     names = pd.Series(np.asarray(sentences))
     several = names[names.duplicated(keep=False)]
     for rows in several.groupby(several).groups.values():
         places = np.asarray(rows)
         for place in places:
-            beside[place] = lasts[place] / np.median(lasts[places[places != place]])
+            share[place] = lasts[place] / np.median(lasts[places[places != place]])
     fast = np.isnan(relative) | (relative >= FAST)
-    return np.asarray((relative >= FASTER) | ((beside < SHARE) & fast)), relative
+    return np.asarray((relative >= FASTER) | ((share < SHARE) & fast)), relative

@@ -1,7 +1,7 @@
 """The names of Tux Paint's drawing stamps: short phrases, written in 78 languages and spoken in nine.
 
-A stamp's ``.txt`` holds its English name in the first line, then ``code.utf8=name`` a line. Its ``_desc_code.ogg`` is
-somebody reading that. A stamp may repeat another's name (``ladybug`` and ``ladybug-2``):
+A stamp's ``.txt`` has its English name in the first line, then lines ``code.utf8=name``. Its ``_desc_code.ogg`` is
+a recording of that name. A stamp may repeat another's name (``ladybug`` and ``ladybug-2``):
 :meth:`~babelscope.corpora.Corpus.select` drops those with ``distinct=True``.
 """
 

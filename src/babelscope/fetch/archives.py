@@ -38,7 +38,7 @@ _CHUNK = 2**20
 
 
 class _Slice(io.RawIOBase):
-    """A part of a seekable file, as a file."""
+    """A range of bytes of a seekable file, as a file."""
 
     def __init__(self, handle: IO[bytes], start: int, size: int) -> None:
         self._handle, self._position, self._end = handle, start, start + size

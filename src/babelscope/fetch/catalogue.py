@@ -1,4 +1,4 @@
-"""The assets: what each holds, under which licence, and the pinned files it is made from."""
+"""The assets: their contents, licences, and the pinned files that each is made from."""
 
 from __future__ import annotations
 
@@ -205,9 +205,7 @@ def _recordings(files: Iterator[tuple[str, bytes]], inside: str) -> dict[str, by
 
 def _write_recordings(path: Path, members: Members, source: object) -> None:
     if not members:
-        raise FetchError(
-            f"{source} holds no recording in the place that is known: it is packed otherwise than expected"
-        )
+        raise FetchError(f"{source} holds no recording in the expected place: its layout has changed")
     write_stored_zip(path, members)
 
 
@@ -215,9 +213,7 @@ def _write_transcript(path: Path, packed: bytes | None, source: object) -> None:
     import gzip
 
     if packed is None:
-        raise FetchError(
-            f"{source} holds no transcript in the place that is known: it is packed otherwise than expected"
-        )
+        raise FetchError(f"{source} holds no transcript in the expected place: its layout has changed")
     path.write_bytes(gzip.decompress(packed) if packed[:2] == b"\x1f\x8b" else packed)
 
 
@@ -225,8 +221,8 @@ def _asterisk_from_debs(downloads: Mapping[str, Path], folder: Path) -> None:
     for language in ASTERISK_LANGUAGES:
         texts, speech = _ASTERISK_TEXT[language], _ASTERISK_SPEECH[language]
         transcript = f"usr/share/doc/asterisk-core-sounds-{language}/core-sounds-{language}.txt.gz"
-        found = dict(read_deb(downloads[texts.file_name]))
-        _write_transcript(folder / f"{language}.txt", found.get(transcript), texts)
+        files = dict(read_deb(downloads[texts.file_name]))
+        _write_transcript(folder / f"{language}.txt", files.get(transcript), texts)
         members = _recordings(read_deb(downloads[speech.file_name]), r"usr/share/asterisk/sounds/[A-Za-z_]+/(.+\.g722)")
         _write_recordings(folder / f"{language}.zip", members, speech)
     members = _recordings(
@@ -238,9 +234,9 @@ def _asterisk_from_debs(downloads: Mapping[str, Path], folder: Path) -> None:
 def _asterisk_from_web(downloads: Mapping[str, Path], folder: Path) -> None:
     for language in ASTERISK_LANGUAGES:
         source = _ASTERISK_WEB[language]
-        found = dict(read_tar_gz(downloads[source.file_name]))
-        _write_transcript(folder / f"{language}.txt", found.get(f"core-sounds-{language}.txt"), source)
-        _write_recordings(folder / f"{language}.zip", _recordings(iter(found.items()), r"(.+\.g722)"), source)
+        files = dict(read_tar_gz(downloads[source.file_name]))
+        _write_transcript(folder / f"{language}.txt", files.get(f"core-sounds-{language}.txt"), source)
+        _write_recordings(folder / f"{language}.zip", _recordings(iter(files.items()), r"(.+\.g722)"), source)
 
 
 _TUXPAINT = DebianPackage(

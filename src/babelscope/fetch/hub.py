@@ -1,8 +1,8 @@
-"""Files of the Hugging Face hub: resumed over several runs, and checked against the hash that the hub tells.
+"""Files of the Hugging Face hub: downloads are resumed by later runs, and checked against the hub's hash.
 
-``huggingface_hub`` says where a file is, which commit that is, and its hash. It does the downloading no longer here: as
-of its release 2.4 a download that ends with its process starts again at the first byte (its partial file bears a random
-name and is removed), and content is compared by size alone. What lies in its own cache is used, but not unchecked.
+``huggingface_hub`` gives the address, commit and hash of a file. It is not used for downloading: as of its release 2.4
+a download that ends with its process starts again at the first byte (its partial file has a random name and is
+removed), and only the size of the content is checked. Files in its own cache are used after a check.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ MAX_PLAIN_BYTES = 64 * 2**20
 #: Characters of a repository's name, as the hub allows them.
 MAX_NAME = 96
 
-#: Seconds within which it is known whether the hub answers.
+#: Seconds to wait for an answer of the hub.
 REACHED_WITHIN = 5.0
 
 Kind = Literal["dataset", "model"]
-#: What stands before a repository's name where models and data sets are named alike.
+#: Prefixes of repository names, where models and data sets share a name space.
 _PREFIXES: dict[Kind, str] = {"dataset": "datasets/", "model": ""}
 _NAMED: dict[Kind, str] = {"dataset": "data set", "model": "model"}
 
@@ -70,7 +70,7 @@ class HubFile(NamedTuple):
     digest : str
         sha256 (64 digits) of a large file, git's own sha1 (40 digits) of a small one.
     size : int
-        Bytes; 0 if it was not told, as it may be for a small file.
+        Bytes.
     """
 
     url: str
@@ -80,7 +80,7 @@ class HubFile(NamedTuple):
 
 
 class CachedFile(NamedTuple):
-    """A file of one commit that lies in huggingface_hub's own cache, and is what its name there says."""
+    """A verified file of one commit in huggingface_hub's own cache."""
 
     path: Path
     commit: str
@@ -88,15 +88,15 @@ class CachedFile(NamedTuple):
 
 
 def cached_hub_file(repository: str, path: str, *, revision: str = "main", kind: Kind = "dataset") -> CachedFile | None:
-    """Return a file out of huggingface_hub's own cache, its content checked, or None. Asks no server.
+    """Return a file out of huggingface_hub's own cache, its content checked, or None. No server is contacted.
 
     Raises
     ------
     DataError
         If it is damaged: its cache names a file by its hash.
     """
-    found = huggingface_hub.try_to_load_from_cache(repository, path, repo_type=kind, revision=revision)
-    return _checked(Path(found)) if isinstance(found, str) else None
+    cached = huggingface_hub.try_to_load_from_cache(repository, path, repo_type=kind, revision=revision)
+    return _checked(Path(cached)) if isinstance(cached, str) else None
 
 
 def _checked(path: Path) -> CachedFile:
@@ -106,7 +106,7 @@ def _checked(path: Path) -> CachedFile:
         digest, how = sha256_of(path), "sha256"
     elif re.fullmatch(r"[0-9a-f]{40}", blob.name):
         digest, how = git_name(path.read_bytes()), "git hash"
-    else:  # a system without links keeps copies under the files' own names: nothing to hold them against
+    else:  # a system without links keeps copies under the files' own names: no hash to compare with
         return CachedFile(path, commit, sha256_of(path))
     if digest != blob.name:
         raise DataError(f"{path} is damaged ({how} differs): remove {blob} and run again")
@@ -115,13 +115,13 @@ def _checked(path: Path) -> CachedFile:
 
 @contextlib.contextmanager
 def explained(name: str, url: str, repository: str, kind: Kind) -> Iterator[None]:
-    """Ask nothing in offline mode, and tell in one line what the hub's client raises."""
+    """Refuse in offline mode, and turn what the hub's client raises into one line."""
     if huggingface_hub.constants.HF_HUB_OFFLINE:
         raise FetchError(f"{name} is not here, and HF_HUB_OFFLINE is set: unset it, or give a local copy")
     try:
         yield
     except OfflineModeIsEnabled as error:
-        raise FetchError(f"{name} is not here, and offline mode forbids to fetch it: give a local copy") from error
+        raise FetchError(f"{name} is not here, and offline mode is on: give a local copy") from error
     except GatedRepoError as error:
         raise FetchError(_gated(repository, kind)) from error
     except (EntryNotFoundError, RevisionNotFoundError) as error:
@@ -136,7 +136,7 @@ def explained(name: str, url: str, repository: str, kind: Kind) -> Iterator[None
         remedy = ": set HF_TOKEN to a token that may do this" if code in (401, 403) else ""
         raise FetchError(f"the hub refused {name} ({error.args[0] if error.args else error}){remedy}") from error
     except HFValidationError as error:
-        raise FetchError(f"{repository!r} is neither a local folder nor a name that a hub could know") from error
+        raise FetchError(f"{repository!r} is neither a local folder nor a name of a repository") from error
     except Exception as error:  # of whichever HTTP library huggingface_hub uses underneath
         if "httpx" not in type(error).__module__ and not isinstance(error, OSError):
             raise
@@ -147,7 +147,7 @@ def explained(name: str, url: str, repository: str, kind: Kind) -> Iterator[None
 
 
 def _gated(repository: str, kind: Kind) -> str:
-    """Return what to do about a repository whose licence must be accepted before it is fetched."""
+    """Return the remedy for a repository whose licence must be accepted before it is fetched."""
     page = f"{huggingface_hub.constants.ENDPOINT}/{_PREFIXES[kind]}{repository}"
     return (
         f"{_NAMED[kind]} {repository} is gated: accept its licence on {page}, then set HF_TOKEN to a token of the "
@@ -161,12 +161,12 @@ def _wants_licence(error: BaseException | None) -> bool:
 
 
 def download_hub_file(file: HubFile, target: Path, progress: Progress | None = None) -> None:
-    """Download to `target`; a large file goes on from ``target.part`` where an earlier run was cut.
+    """Download to `target`; the download of a large file resumes from ``target.part``.
 
     Raises
     ------
     FetchError
-        No network, a refusal by the server, or other bytes than the hub told of (they are removed then).
+        No network, a refusal by the server, or other bytes than the hub's hash is of (they are removed then).
     """
     if re.fullmatch(r"[0-9a-f]{64}", file.digest):
         download_web_file(WebFile(file.url, file.digest, file.size), target, progress, headers=build_hf_headers())
@@ -185,7 +185,7 @@ def download_hub_file(file: HubFile, target: Path, progress: Progress | None = N
         raise FetchError(f"no network to {file.url} ({reason}): run again when there is one") from error
     data = answer.content
     if git_name(data) != file.digest:
-        raise FetchError(f"{file.url} is not the file that the hub told of (its git hash differs): run again")
+        raise FetchError(f"{file.url} is not the file that the hub lists (its git hash differs): run again")
     write_atomically(target, lambda temporary: temporary.write_bytes(data))
 
 
@@ -206,24 +206,24 @@ def hub_folder(
     progress: Progress | None = None,
     needed: tuple[str, str] | None = None,
 ) -> HubFolder:
-    """Return a folder with the files of a model or data set, every one checked against the hash that the hub tells.
+    """Return a folder with the files of a model or data set, every one checked against the hub's hash.
 
-    What was fetched before is used without asking the hub again. Files that huggingface_hub's own cache has are used
-    from there if all are there, and are used unasked where the hub cannot be asked.
+    Files that were fetched before are used without contacting the hub. Files in huggingface_hub's own cache are used if
+    all are there, and also if the hub cannot be reached.
 
     Parameters
     ----------
     repository : str
         As ``intfloat/multilingual-e5-small``.
     wanted : sequence of str
-        Names of files, with shell wildcards; those that it does not have are passed over.
+        Names of files, with shell wildcards; missing ones are ignored.
     revision : str
         A branch, a tag or a commit.
     kind : {"dataset", "model"}
     progress : Progress, optional
         Told the number of bytes.
     needed : tuple of str, optional
-        A pattern that some file must match, and what to do if none does.
+        A pattern that some file must match, and the remedy if none does.
 
     Returns
     -------
@@ -232,7 +232,7 @@ def hub_folder(
     Raises
     ------
     FetchError
-        If a file is not here and cannot be had, or is not what the hub told of.
+        If a file is missing and cannot be fetched, or does not match the hub's hash.
     DataError
         If a file that was fetched before, or one in huggingface_hub's own cache, is damaged.
     """
@@ -257,7 +257,7 @@ def hub_folder(
     lock = cache_folder() / "locks" / f"hub-{place.name}.lock"
     make_folder(lock.parent)
     shown = progress or SilentProgress()
-    with filelock.FileLock(lock, mode=LOCK_MODE):  # two processes would append to one download
+    with filelock.FileLock(lock, mode=LOCK_MODE):  # otherwise two processes append to one download
         for name, file in files.items():
             target = place / commit / name
             if not is_as_recorded(target, file.digest):
@@ -279,7 +279,7 @@ def _place_of(repository: str, wanted: Sequence[str], revision: str, kind: Kind)
     """Return the folder of a repository's commits, and the file that records what was fetched of it."""
     named = re.fullmatch(r"[\w.-]+(/[\w.-]+)?", repository) and len(repository) <= MAX_NAME
     if not named or not is_safe_name(repository):
-        raise FetchError(f"{repository!r} is neither a local folder nor a name that a hub could know")
+        raise FetchError(f"{repository!r} is neither a local folder nor a name of a repository")
     place = cache_folder() / "hub" / f"{_PREFIXES[kind]}{repository}".replace("/", "--")
     key = hashlib.sha256("\0".join([revision, *sorted(wanted)]).encode()).hexdigest()[:16]
     return place, place / f"{key}.json"
@@ -327,7 +327,7 @@ def _fetched_before(repository: str, record: Path, *, checked: bool) -> HubFolde
 
 
 class CachedModel(NamedTuple):
-    """What was fetched of a model or data set: where its files are, and their recorded digests (empty if none is)."""
+    """A model or data set that was fetched: the folder of its files, and their recorded digests (empty if none is)."""
 
     name: str
     folder: Path
@@ -335,7 +335,7 @@ class CachedModel(NamedTuple):
 
 
 def cached_models() -> Iterator[CachedModel]:
-    """Yield what was fetched of each model by its hub id."""
+    """Yield the models and data sets that were fetched by a hub id."""
     for record in sorted((cache_folder() / "hub").glob("*/*.json")):
         if (known := _recorded(record)) is not None:
             name = record.parent.name
@@ -354,17 +354,17 @@ def remove_damaged(repository: str, *, every: bool = False) -> None:
 
 
 def check_hub(seconds: float | None = None) -> None:
-    """Find out whether the hub answers at all, soon: names that are not resolved can take a minute otherwise.
+    """Check within a few seconds whether the hub answers: name resolution alone can take a minute otherwise.
 
     Raises
     ------
     FetchError
-        If it does not, or offline mode forbids to ask.
+        If it does not, or offline mode is on.
     """
     seconds = REACHED_WITHIN if seconds is None else seconds
     url = huggingface_hub.constants.ENDPOINT
     if huggingface_hub.constants.HF_HUB_OFFLINE:
-        raise FetchError("the hub is not asked, for HF_HUB_OFFLINE is set")
+        raise FetchError("the hub is not contacted, because HF_HUB_OFFLINE is set")
     reasons: list[str] = [f"no answer in {seconds:g} s"]
 
     def ask() -> None:
@@ -383,7 +383,7 @@ def check_hub(seconds: float | None = None) -> None:
 
 
 def download_snapshot(source: HubSnapshot, folder: Path, progress: Progress) -> None:
-    """Download the files of a commit into a folder; those that are there whole are kept.
+    """Download the files of a commit into a folder; complete ones are kept.
 
     Raises
     ------
@@ -403,7 +403,7 @@ def download_snapshot(source: HubSnapshot, folder: Path, progress: Progress) -> 
 
 
 class Listing(NamedTuple):
-    """What the hub says of a commit of a repository.
+    """The files of a commit of a repository, as the hub lists them.
 
     Attributes
     ----------
@@ -454,35 +454,35 @@ def hub_listing(
     address = f"{huggingface_hub.constants.ENDPOINT}/{_PREFIXES[kind]}{repository}"
     api = huggingface_hub.HfApi()
     with explained(asked, address, repository, kind):
-        told: ModelInfo | DatasetInfo
+        info: ModelInfo | DatasetInfo
         if kind == "model":
-            told = api.model_info(repository, revision=revision, files_metadata=True, timeout=30.0)
+            info = api.model_info(repository, revision=revision, files_metadata=True, timeout=30.0)
         else:
-            told = api.dataset_info(repository, revision=revision, files_metadata=True, timeout=30.0)
-    commit, files = told.sha or "", {}
+            info = api.dataset_info(repository, revision=revision, files_metadata=True, timeout=30.0)
+    commit, files = info.sha or "", {}
     if not re.fullmatch(r"[0-9a-f]{40}", commit):
-        raise FetchError(f"the hub told no commit of {name}")
+        raise FetchError(f"the hub gave no commit of {name}")
     if re.fullmatch(r"[0-9a-f]{40}", revision) and revision != commit:
         raise FetchError(f"the hub answered with commit {commit} of {name}: run again, or report it")
-    if told.gated and not huggingface_hub.get_token():
+    if info.gated and not huggingface_hub.get_token():
         raise FetchError(_gated(repository, kind))
-    for file in told.siblings or []:
+    for file in info.siblings or []:
         if not list(filter_repo_objects([file.rfilename], allow_patterns=list(wanted))):
             continue
         if not is_safe_name(file.rfilename):
             raise FetchError(f"{name} has a file with a name that is refused: {file.rfilename!r}")
         digest = file.lfs.sha256 if file.lfs else file.blob_id
         if not digest or file.size is None:
-            raise FetchError(f"the hub told no hash or size of {file.rfilename} of {name}")
+            raise FetchError(f"the hub gave no hash or size of {file.rfilename} of {name}")
         url = huggingface_hub.hf_hub_url(repository, file.rfilename, repo_type=kind, revision=commit)
         files[file.rfilename] = HubFile(url, commit, digest, file.size)
     if not files:
         raise FetchError(f"{name} has none of the files {', '.join(wanted[:12])}: it is another kind of {_NAMED[kind]}")
     if needed and not list(filter_repo_objects(files, allow_patterns=[needed[0]])):
         raise FetchError(
-            f"{name} has no {needed[0]}{_instead(told.siblings or [])}: {needed[1]}{_conversion(api, repository, kind)}"
+            f"{name} has no {needed[0]}{_instead(info.siblings or [])}: {needed[1]}{_conversion(api, repository, kind)}"
         )
-    return Listing(commit, files, _licence_of(told))
+    return Listing(commit, files, _licence_of(info))
 
 
 #: Suffixes of files with weights that are not read.
@@ -495,8 +495,8 @@ def _instead(siblings: Sequence[RepoSibling]) -> str:
 
 
 def _conversion(api: huggingface_hub.HfApi, repository: str, kind: Kind) -> str:
-    """Return where the hub offers its own conversion to safetensors, as a pull request; empty if it does not say."""
-    with contextlib.suppress(Exception):  # a hint: whatever keeps it from being given is not worth a line
+    """Return the pull request with the hub's own conversion to safetensors; empty if there is none."""
+    with contextlib.suppress(Exception):  # only a hint: no error is worth reporting
         for each in api.get_repo_discussions(
             repository, repo_type=kind, author="SFconvertbot", discussion_type="pull_request", discussion_status="open"
         ):
@@ -505,11 +505,11 @@ def _conversion(api: huggingface_hub.HfApi, repository: str, kind: Kind) -> str:
     return ""
 
 
-def _licence_of(told: ModelInfo | DatasetInfo) -> str:
+def _licence_of(info: ModelInfo | DatasetInfo) -> str:
     """Return the licence of a repository's card: its own name for it, where it is none of the hub's list."""
-    card: dict[str, Any] = told.card_data.to_dict() if told.card_data else {}  # type: ignore[no-untyped-call]
-    named = card.get("license_name") if card.get("license") in (None, "other") else card["license"]
-    return str(named or card.get("license") or "")
+    card: dict[str, Any] = info.card_data.to_dict() if info.card_data else {}  # type: ignore[no-untyped-call]
+    name = card.get("license_name") if card.get("license") in (None, "other") else card["license"]
+    return str(name or card.get("license") or "")
 
 
 def kept_by_huggingface(

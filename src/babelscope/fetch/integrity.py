@@ -1,7 +1,7 @@
 """Whether a file in the cache is still what was recorded when it was fetched.
 
-A file is read once: what was found is remembered, in this process and in a small file in the cache, for as long as the
-file keeps its size, time of change and inode. A disk that changes bytes without a trace is found by reading everything
+A file is read once: the result is remembered, in this process and in a small file in the cache, for as long as the file
+keeps its size, time of change and inode. Silent corruption of a disk is found by reading everything
 (``babelscope verify --cache``).
 """
 
@@ -16,7 +16,7 @@ from threading import Lock
 from babelscope.cache import cache_folder, sha256_of, write_atomically
 from babelscope.errors import BabelscopeError
 
-#: What was read before, by path: size, time of change, inode, digest.
+#: Files that were read before, by path: size, time of change, inode, digest.
 REMEMBERED = "verified.json"
 
 _Stamp = tuple[int, int, int]

@@ -1,4 +1,4 @@
-"""What is downloaded: pinned files of a package registry, a Debian archive, a plain web server, or the model hub."""
+"""Pinned downloads: files of a package registry, a Debian archive, a plain web server, or the model hub."""
 
 from __future__ import annotations
 
@@ -120,12 +120,12 @@ ORIGINS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """One way to make an asset: what to download, and how its files are read out of that.
+    """One way to make an asset: what to download, and how its files are extracted.
 
     Attributes
     ----------
     title : str
-        What the way is called in messages and in ``asset.json``.
+        Its name in messages and in ``asset.json``.
     sources : tuple of Source
         All of them are needed.
     build : callable
@@ -163,11 +163,11 @@ class Asset:
     attribution : str
         Who must be credited under the licence.
     files : tuple of str
-        The files that the finished asset has, in its folder.
+        The files in the finished asset's folder.
     recipes : tuple of Recipe
         The ways to make it, tried in order.
     within : str
-        Another asset that may hold the same files, made from the same sources: it is used then.
+        Another asset that may have the same files, made from the same sources: it is used then.
     """
 
     name: str

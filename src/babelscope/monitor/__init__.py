@@ -1,4 +1,4 @@
-"""While a model is trained: a small probe set is encoded every so many steps, and its gaps are logged.
+"""Monitoring of training: a small probe set is encoded at regular steps, and its gaps are logged.
 
 >>> from babelscope.monitor import FunctionProbe, GapMonitor
 >>> probe = FunctionProbe(speech=encode_speech, text=encode_text, modules=[model])  # doctest: +SKIP
@@ -7,8 +7,8 @@
 ...         train(batch)
 ...         monitor.step(step)
 
-The training goes on as if nothing had been: modes, gradients, buffers, hooks and every generator of random numbers are
-as they were (:mod:`babelscope.monitor.state`), and all probing together takes at most 5 % of the training time
+Training is not affected: modes, gradients, buffers, hooks and every random number generator are
+restored (:mod:`babelscope.monitor.state`), and all probing together takes at most 5 % of the training time
 (:mod:`babelscope.monitor.pace`).
 """
 

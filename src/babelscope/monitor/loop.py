@@ -1,4 +1,4 @@
-"""The monitor itself: told of every step, it probes when it is time, and leaves the training as it was."""
+"""The monitor itself: called at every step, it probes when a probe is due, and leaves the training as it was."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ class GapMonitor:
     probe : Probe
         A :class:`FunctionProbe` or a :class:`ModelProbe`.
     log : Path or str
-        JSON Lines, appended to; :func:`read_log` reads it. A log that is there is taken up.
+        JSON Lines, appended to; :func:`read_log` reads it. An existing log is continued.
     every : int
         Steps between probes.
     budget : float
         Largest share of the training time that probing may cost. Where `every` steps would cost more, a probe waits,
         and the log says so. Only the first probe of a run does not wait; ``math.inf`` never waits.
     measures : sequence of str
-        As in a study. Measures of one space are taken where speech and text have a point of the same name.
+        As in a study. Measures that need one space are computed where speech and text have a point of the same name.
     kinds : sequence of str
-        Of :data:`~babelscope.gaps.KINDS`; the modality similarity alone if left out.
+        Of :data:`~babelscope.gaps.KINDS`; only the modality similarity if not given.
     to : iterable
         TensorBoard writers, W&B runs, or functions of (scalars by name, step): they get the means over languages.
     permutations, seed : int
@@ -113,11 +113,11 @@ class GapMonitor:
 
     @property
     def share(self) -> float:
-        """What probing has cost so far, as a share of the training time."""
+        """The cost of probing so far, as a share of the training time."""
         return self._pace.share
 
     def step(self, step: int) -> bool:
-        """Say that a step is done; probe if it is time.
+        """Report that a step is done; probe if one is due.
 
         Parameters
         ----------
@@ -135,8 +135,7 @@ class GapMonitor:
         UsageError
             If steps go back, or the probe wrote to the model.
         BabelscopeError
-            Whatever is wrong with the first probe. Later ones do not stop a training: what failed is logged and warned
-            of once.
+            If the first probe fails. Later failures do not stop the training: they are logged, and warned of once.
         """
         self._arrive(step)
         pace = self._pace
@@ -157,7 +156,7 @@ class GapMonitor:
         return True
 
     def measure(self, step: int) -> list[dict[str, Any]]:
-        """Probe now, whatever it costs, log it, and return the gaps as rows."""
+        """Probe now, regardless of the budget, log it, and return the gaps as rows."""
         self._arrive(step)
         return self._take(step, careful=True)
 
@@ -233,7 +232,7 @@ class GapMonitor:
         return rows
 
     def _synchronise(self) -> None:
-        """Let the training's own work end, so that it is not counted as the probe's."""
+        """Wait for the training's own work, so that it is not counted as the probe's."""
         if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             for device in {p.device for module in self.probe.modules for p in module.parameters() if p.is_cuda}:
                 torch.cuda.synchronize(device)

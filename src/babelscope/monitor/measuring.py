@@ -1,4 +1,4 @@
-"""From a probe's vectors to its gaps: the comparisons of a study, without its store, intervals and controls."""
+"""The gaps of a probe's vectors: the comparisons of a study, without its store, intervals and controls."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from babelscope.gaps.comparisons import Comparison, Place, plan
 from babelscope.models.base import MODALITIES
 from babelscope.similarity import pairwise, parse_measure
 
-#: Of one probe: how similar speech and text are, by geometry and by neighbours, and how far apart their means lie.
+#: The similarity of speech and text by geometry and by neighbours, and the distance of their means.
 DEFAULT_MEASURES: tuple[str, ...] = ("linear_cka", "retrieval", "centroid_gap")
 
 #: Numbers of a row, beside its labels.
@@ -22,7 +22,7 @@ NUMBERS: tuple[str, ...] = ("value", "null_mean", "null_q95", "chance_corrected"
 
 
 class _Read:
-    """What a probe's representations are, as a plan of comparisons asks it."""
+    """A probe's representations, as :func:`babelscope.gaps.comparisons.plan` reads them."""
 
     def __init__(self, places: Iterable[Place]) -> None:
         self.name = "the probe"
@@ -44,7 +44,7 @@ class _Read:
 
 
 def comparisons(places: Iterable[Place], kinds: Sequence[str]) -> list[Comparison]:
-    """List what a probe's representations allow, as a study with ``match = "output"`` would; points in their order.
+    """List the possible comparisons of a probe's representations, as of a study with ``match = "output"``.
 
     Raises
     ------
@@ -52,13 +52,13 @@ def comparisons(places: Iterable[Place], kinds: Sequence[str]) -> list[Compariso
         If nothing can be compared.
     """
     read = _Read(list(places))
-    found = [one for one in plan(read, "output", kinds) if {one.a, one.b} <= read.there]
-    if not found:
+    possible = [comparison for comparison in plan(read, "output", kinds) if {comparison.a, comparison.b} <= read.there]
+    if not possible:
         raise UsageError(
-            f"the probe allows no comparison of the kinds {', '.join(kinds)}: name languages alike on both "
+            f"the probe allows no comparison of the kinds {', '.join(kinds)}: use the same language names on both "
             "sides, or give more of them"
         )
-    return found
+    return possible
 
 
 def gaps(
@@ -71,7 +71,7 @@ def gaps(
 ) -> list[dict[str, Any]]:
     """Return one row a comparison and measure.
 
-    Measures of one space (retrieval, centroid_gap) are taken where both sides are the same point.
+    Measures that need one space (retrieval, centroid_gap) are computed where both sides are the same point.
 
     Returns
     -------
@@ -88,26 +88,26 @@ def gaps(
     rows: list[dict[str, Any]] = []
     for same_space in (False, True):
         chosen = [measure for measure in measures if parse_measure(measure).same_space is same_space]
-        fitting = [one for one in planned if one.same_space or not same_space]
+        fitting = [comparison for comparison in planned if comparison.same_space or not same_space]
         if not chosen or not fitting:
             continue
-        pairs = [(one.a, one.b) for one in fitting]
-        found = pairwise(
+        pairs = [(comparison.a, comparison.b) for comparison in fitting]
+        scores = pairwise(
             {place: vectors[place] for pair in pairs for place in pair},
             chosen,
             pairs=pairs,
             permutations=permutations,
             seed=seed,
         )
-        columns = {name: np.asarray(found[name].values) for name in (*NUMBERS, "n")}
-        for row, one in enumerate(fitting):
+        columns = {name: np.asarray(scores[name].values) for name in (*NUMBERS, "n")}
+        for row, comparison in enumerate(fitting):
             rows += [
                 {
-                    "kind": one.kind,
-                    "point": one.a.point,
-                    "against": one.b.point,
-                    "language_a": one.a.language,
-                    "language_b": one.b.language,
+                    "kind": comparison.kind,
+                    "point": comparison.a.point,
+                    "against": comparison.b.point,
+                    "language_a": comparison.a.language,
+                    "language_b": comparison.b.language,
                     "measure": measure,
                     "n": int(columns["n"][row, column]),
                     **{name: _number(columns[name][row, column]) for name in NUMBERS},
@@ -117,7 +117,7 @@ def gaps(
     if not rows:
         raise DataError(
             f"none of {', '.join(measures)} fits the probe: they compare vectors of one space, and no point of speech "
-            "bears the name of a point of text; name shared points alike, or take linear_cka"
+            "has the name of a point of text; give shared points the same name, or use linear_cka"
         )
     return rows
 

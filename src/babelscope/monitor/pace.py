@@ -1,9 +1,8 @@
-"""How often a probe is taken: as often as asked, unless that would cost more than its share of the training time.
+"""The schedule of probes: at the requested interval, unless that would exceed their share of the training time.
 
-Only two times are kept: what was spent on probing, and what was spent on training (all time between probes, from the
-first step on). A probe is due `every` steps after the last. It waits where spending what it is expected to cost would
-lift the share above the budget; the first probe of a run does not wait, since nobody knows yet what it costs and the
-model before training is what all else is compared with.
+Only two times are kept: that of probing, and that of training (all time between probes, from the first step on). A
+probe is due `every` steps after the last. It waits if its expected cost would lift the share above the budget; the
+first probe of a run does not wait, since its cost is not known yet and the untrained model is the baseline.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ class Pace:
     Attributes
     ----------
     every : int
-        Steps between probes, as asked.
+        Steps between probes, as requested.
     budget : float
         Largest share of the training time that probing may cost; infinity for no limit.
     clock : callable
@@ -29,7 +28,7 @@ class Pace:
     spent, trained : float
         Seconds of probing and of training so far.
     cost : float
-        Seconds of the last probe: what the next is expected to cost.
+        Seconds of the last probe: the expected cost of the next.
     last : int or None
         The step of the last probe.
     step_now : int or None
@@ -66,11 +65,11 @@ class Pace:
         return self.cost
 
     def stop(self) -> None:
-        """Forget where it was: time from now on is neither training nor probing."""
+        """Stop the clock: time from now on is neither training nor probing."""
         self._mark, self._first, self.step_now, self.last = None, None, None, None
 
     def leave_again(self) -> None:
-        """Count the time since the last call as part of the same probe: that of telling others."""
+        """Count the time since the last call, that of the loggers, as part of the same probe."""
         now = self.clock()
         if self._mark is not None:
             self.cost += now - self._mark
@@ -79,7 +78,7 @@ class Pace:
 
     @property
     def share(self) -> float:
-        """What probing has cost so far, as a share of the training time; infinity before any training."""
+        """The cost of probing so far, as a share of the training time; infinity before any training."""
         return self.spent / self.trained if self.trained > 0 else math.inf if self.spent else 0.0
 
     @property
@@ -91,9 +90,9 @@ class Pace:
         return max(self.every, math.ceil(self.cost / (self.budget * a_step))) if a_step > 0 else self.every
 
     def due(self, step: int) -> bool:
-        """Say whether a probe was asked for by now."""
+        """Return whether a probe is due."""
         return self.last is None or step >= self.last + self.every
 
     def affordable(self) -> bool:
-        """Say whether one more probe stays within the budget."""
+        """Return whether one more probe stays within the budget."""
         return self.last is None or self.spent + self.cost <= self.budget * self.trained

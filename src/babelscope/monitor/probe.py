@@ -1,4 +1,4 @@
-"""What is looked at while training: a few sentences as speech and as text, encoded by the model as it now is."""
+"""Probes: a few sentences as speech and as text, encoded by the model in its present state."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from babelscope.models.base import MODALITIES, Model, Prepared, Side
 #: either.
 Source: TypeAlias = Callable[[], Mapping[str, Any]] | Mapping[str, Any]
 
-#: Called so where the probe has no languages.
+#: The language of a probe that names none.
 ONE_LANGUAGE = "all"
 
-#: Sentences of a corpus that a probe takes unless told otherwise.
+#: Sentences of a corpus that a probe uses by default.
 SENTENCES = 32
 
 
 class Probe(ABC):
-    """Paired sentences, and how to encode them now.
+    """Paired sentences, and how to encode them with the present model.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class Probe(ABC):
 
     @abstractmethod
     def read(self) -> Mapping[Place, NDArray[np.float32]]:
-        """Encode the sentences with the model as it is.
+        """Encode the sentences with the model in its present state.
 
         Called without gradients and with :attr:`modules` in evaluation mode.
 
@@ -60,15 +60,15 @@ class Probe(ABC):
 
 
 class FunctionProbe(Probe):
-    """A probe of functions: whatever a training script can encode.
+    """A probe of functions, for any model that a training script can run.
 
     Parameters
     ----------
     speech, text : mapping or callable
         The vectors of the probe's sentences, the same sentences in the same order on both sides: point -> array
         (sentences x features; NumPy or torch), or language -> (point -> array), or a function without arguments that
-        returns either. A side that is not trained can be given as its arrays. Points that both sides name alike are
-        taken as one space, and are compared with each other; other speech points against the text side's last.
+        returns either. A side that is not trained can be given as its arrays. Points with the same name on both sides
+        are taken as one space, and are compared with each other; other speech points with the text side's last.
     modules : iterable of torch.nn.Module
         The modules that the functions run, whose state is kept.
 
@@ -101,16 +101,16 @@ class FunctionProbe(Probe):
 
 def _by_language(source: Source, modality: str) -> dict[str, Mapping[str, Any]]:
     """Return language -> (point -> array), however the source was given."""
-    found = source() if callable(source) else source
-    if not isinstance(found, Mapping) or not found:
-        raise UsageError(f"the probe's {modality} gave {type(found).__name__}, not a mapping of point to array")
-    inner = [callable(value) or isinstance(value, Mapping) for value in found.values()]
+    given = source() if callable(source) else source
+    if not isinstance(given, Mapping) or not given:
+        raise UsageError(f"the probe's {modality} gave {type(given).__name__}, not a mapping of point to array")
+    inner = [callable(value) or isinstance(value, Mapping) for value in given.values()]
     if not any(inner):
-        return {ONE_LANGUAGE: found}
+        return {ONE_LANGUAGE: given}
     if not all(inner):
-        raise UsageError(f"the probe's {modality} mixes points and languages: {', '.join(map(str, found))}")
+        raise UsageError(f"the probe's {modality} mixes points and languages: {', '.join(map(str, given))}")
     out: dict[str, Mapping[str, Any]] = {}
-    for language, value in found.items():
+    for language, value in given.items():
         points = value() if callable(value) else value
         if not isinstance(points, Mapping) or not points:
             raise UsageError(f"the probe's {modality} in {language!r} is not a mapping of point to array")
@@ -178,7 +178,7 @@ class ModelProbe(Probe):
 
     def read(self) -> dict[Place, NDArray[np.float32]]:
         """Run every utterance, and pool it at every point."""
-        found: dict[Place, NDArray[np.float32]] = {}
+        pooled: dict[Place, NDArray[np.float32]] = {}
         for modality, language, side, prepared in self.sides:
             vectors = {point.name: np.empty((len(prepared), point.width), dtype=np.float32) for point in side.points}
             lengths = [item.length for item in prepared]
@@ -187,11 +187,11 @@ class ModelProbe(Probe):
                     caught = capture.run(side.collate([prepared[index] for index in batch]), training=True)
                     for point, tensor in caught.items():
                         vectors[point][batch] = tensor.cpu().numpy()
-            found |= {Place(modality, point, language): rows for point, rows in vectors.items()}
-        return found
+            pooled |= {Place(modality, point, language): rows for point, rows in vectors.items()}
+        return pooled
 
     def describe(self) -> dict[str, Any]:
-        """Return the model's name, its points, and what was said."""
+        """Return the model's name, its points, and the sentences."""
         return {
             "model": self.name,
             "points": sorted({point.name for _, _, side, _ in self.sides for point in side.points}),
@@ -208,9 +208,9 @@ def _prepared(side: Side, corpus: Corpus, language: str) -> list[Prepared]:
         text = corpus.text(sentence, language) if side.modality == "text" else ""
         what = f"sentence {sentence!r}, {side.modality} in {language!r}"
         if side.modality == "speech" and not recordings:
-            raise DataError(f"{what}: there is no recording; leave the sentence or the language out")
+            raise DataError(f"{what}: there is no recording; exclude the sentence or the language")
         if side.modality == "text" and not (text or "").strip():
-            raise DataError(f"{what}: there is no text; leave the sentence or the language out")
+            raise DataError(f"{what}: there is no text; exclude the sentence or the language")
         try:
             out.append(side.prepare(load_audio(recordings[0]) if recordings else text or "", language))
         except DataError as error:

@@ -1,8 +1,8 @@
-"""The log of a monitor: JSON Lines that are only ever appended to, one line an event, and how to read them.
+"""The log of a monitor, as JSON Lines: one line for each event, only ever appended to.
 
-A line of the event ``gaps`` holds all gaps of one probe, so that a killed run leaves whole probes. A run that goes on
-from a checkpoint appends ``resume`` with its step: what was logged from that step on belongs to steps that are done
-again.
+A line of the event ``gaps`` holds all gaps of one probe, so that a killed run leaves complete probes. A run that
+resumes from a checkpoint appends ``resume`` with its step: events logged from that step on belong to steps that are
+repeated.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class Record:
     Parameters
     ----------
     path : Path
-        Made, or taken up where it ends; a last line that a killed run left half is cut off.
+        Created, or continued; an incomplete last line of a killed run is removed.
     identity : dict
-        What was asked for, JSON-able: the log of another monitor is not continued.
+        The monitor's options, JSON-able: the log of another monitor is not continued.
 
     Raises
     ------
@@ -86,7 +86,7 @@ class Record:
             self.steps.append(event["step"])
 
     def write(self, event: str, **content: Any) -> None:
-        """Append one line, and have it on the disk."""
+        """Append one line, and flush it to the disk."""
         self._note({"event": event, **content})
         line = json.dumps({"event": event, **content}, ensure_ascii=False, allow_nan=False)
         with naming_the_disk(self.path), self.path.open("a", encoding="utf-8") as handle:
@@ -96,7 +96,7 @@ class Record:
 
 
 def _events(path: Path, *, cut: bool) -> list[dict[str, Any]]:
-    """Return the whole lines of a log; with `cut`, take off a half one at its end."""
+    """Return the complete lines of a log; with `cut`, remove an incomplete one at its end."""
     content = path.read_bytes()
     whole = content.rfind(b"\n") + 1
     if cut and whole < len(content):
@@ -127,8 +127,8 @@ def read_log(path: Path | str) -> pd.DataFrame:
         One row a probe, comparison and measure; columns ``step, time, kind, point, against, language_a, language_b,
         measure, value, null_mean, null_q95, chance_corrected, calibrated, p, n, seconds,
         share``: seconds of the probe, and what all
-        probing had cost by then as a share of the training time. Probes of steps that a resumed run did again are left
-        out.
+        probing had cost by then as a share of the training time. Probes of steps that a resumed run repeated are
+        excluded.
 
     Raises
     ------

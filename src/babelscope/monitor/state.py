@@ -1,7 +1,7 @@
-"""What a probe must leave as it found it: modules, gradients, and every generator of random numbers.
+"""The state that a probe must not change: modules, gradients, and every random number generator.
 
 Parameters and gradients are large, so they are not copied: torch counts how often a tensor is written in place, and the
-counts are compared. Everything that is small is copied and put back: modes, flags, hooks, plain attributes (where
+counts are compared. Everything small is copied and restored: modes, flags, hooks, plain attributes (where
 modules keep caches that a forward pass makes), buffers.
 """
 
@@ -19,13 +19,13 @@ from torch import Tensor, nn
 
 from babelscope.errors import UsageError
 
-#: Containers that are put back entry by entry; kinds of their own may not allow that.
+#: Containers that are restored entry by entry; subclasses may not allow that.
 _CONTAINERS = (dict, OrderedDict, defaultdict, list, set)
 
 
 @contextmanager
 def unchanged(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """Evaluate modules without gradients, and have everything afterwards as it was before, also after an error.
+    """Evaluate modules without gradients, and restore their state afterwards, also after an error.
 
     Inside the block the modules are in evaluation mode and gradients are off.
 
@@ -77,7 +77,7 @@ class _Kept:
         self.cuda = torch.cuda.get_rng_state_all() if started else []
 
     def put_back(self) -> str:
-        """Put everything back; return the name of a parameter or gradient that was written to, or an empty text."""
+        """Restore the state; return the name of a parameter or gradient that was written to, or an empty text."""
         written = ""
         for name, tensor, requires, gradient, version, of_gradient in self.parameters:
             if _version(tensor) != version:
@@ -129,13 +129,13 @@ def _restore(module: nn.Module, attributes: dict[str, tuple[Any, Any]]) -> None:
 
 def _small_tensors(modules: list[nn.Module]) -> list[tuple[Tensor, Tensor]]:
     """Return buffers, and tensors that modules keep as plain attributes, each with a copy of its values."""
-    found = {
+    tensors = {
         id(value): value
         for module in modules
         for value in (*module._buffers.values(), *vars(module).values())
         if isinstance(value, Tensor) and not value.requires_grad and not value.is_inference()
     }
-    return [(tensor, tensor.detach().clone()) for tensor in found.values()]
+    return [(tensor, tensor.detach().clone()) for tensor in tensors.values()]
 
 
 def _version(tensor: Tensor | None) -> int:

@@ -11,9 +11,9 @@ from babelscope.monitor.loop import GapMonitor
 
 
 class GapCallback(TrainerCallback):  # type: ignore[misc]
-    """Tells a monitor of a Trainer's steps: before the first, after each, and after the last.
+    """Calls a monitor before a Trainer's first step, after each step, and after the last.
 
-    With several processes the main one probes; the model must lie there whole, so not in shards (FSDP, ZeRO-3).
+    With several processes the main one probes; it must hold the whole model, not a shard (FSDP, ZeRO-3).
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class GapCallback(TrainerCallback):  # type: ignore[misc]
             self.monitor.step(state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Probe if it is time."""
+        """Probe if one is due."""
         if state.is_world_process_zero:
             self.monitor.step(state.global_step)
 

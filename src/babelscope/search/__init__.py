@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Embedder", "Index", "Item", "evaluate", "items_of", "write_page"]
 
-#: Imported when they are first used: what a source is wrong with is said before torch is here.
+#: Imported when they are first used: errors in a source are reported before torch is imported.
 __getattr__, __dir__ = lazy_names(
     __name__,
     {

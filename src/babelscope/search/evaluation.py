@@ -1,7 +1,7 @@
-"""How well an index finds translations: retrieval between every two sides, by the study's own measure.
+"""Retrieval of translations by an index: between every two sides, by the same measure as in studies.
 
-Items with one sentence id say the same. Each kind and language is one side; a sentence's vector is compared with all
-sentences that both sides have.
+Items with the same sentence id are translations. Each kind and language is one side; a sentence's vector is compared
+with all sentences that both sides have.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ def evaluate(index: Index, *, centre: bool = True) -> pd.DataFrame:
     Parameters
     ----------
     index : Index
-        Of a manifest or corpus, so that sentence ids join translations. Windows of long recordings are left out; of
+        Of a manifest or corpus, so that sentence ids join translations. Windows of long recordings are excluded; of
         several recordings of a sentence the first counts.
     centre : bool
-        Whether each side's own mean is taken off first, as a study does.
+        Whether each side's own mean is subtracted first, as in a study.
 
     Returns
     -------
@@ -48,13 +48,13 @@ def evaluate(index: Index, *, centre: bool = True) -> pd.DataFrame:
         for side, rows in whole.groupby(["kind", "language"], sort=True)
     }
     rows = []
-    for one, other in permutations(sides, 2):
-        common = sides[one].index.intersection(sides[other].index, sort=None)
+    for source, target in permutations(sides, 2):
+        common = sides[source].index.intersection(sides[target].index, sort=None)
         if len(common) < LEAST:
             continue
-        x, y = (index.vectors[side[common].to_numpy()] for side in (sides[one], sides[other]))
+        x, y = (index.vectors[side[common].to_numpy()] for side in (sides[source], sides[target]))
         scores = [retrieval(x, y, direction="xy", centre=centre, mrr=mrr) for mrr in (False, True)]
-        rows.append((*one, *other, len(common), *scores, 1 / len(common)))
+        rows.append((*source, *target, len(common), *scores, 1 / len(common)))
     if not rows:
         raise DataError(
             f"the index {index.path} has no two kinds or languages with {LEAST} sentences in common: index a manifest "

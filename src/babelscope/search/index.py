@@ -1,8 +1,8 @@
 """An index on the disk: items and their vectors, in parts that are added whole, under the model that made them.
 
 A folder: ``index.json`` says which model, revision and point the vectors are of, how recordings were cut, and which
-parts count; ``parts/NAME.npy`` are the vectors (float32, of length 1), ``parts/NAME.parquet`` the items. A part counts
-once ``index.json`` names it, and that file is replaced in one step: a killed run leaves what was finished.
+parts are valid; ``parts/NAME.npy`` are the vectors (float32, of length 1), ``parts/NAME.parquet`` the items. A part is
+valid once ``index.json`` names it, and that file is replaced atomically: a killed run keeps what was finished.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from babelscope.search.items import HOP_SECONDS, WINDOW_SECONDS, Item
 from babelscope.search.vectors import Embedder, Vectors
 
 FORMAT = 1
-#: Items that are written together: what a killed run loses at most.
+#: Items that are written together: a killed run loses at most so many.
 PART = 128
-#: Parts smaller than this are put together once all is added.
+#: Parts smaller than this are merged once all items are added.
 LARGE = 50_000
-#: Fewest items of a kind whose mean is taken off before the cosine.
+#: Fewest items of a kind whose mean is subtracted before the cosine.
 LEAST_CENTRED = 20
 
-#: Columns of what :meth:`Index.find` returns.
+#: Columns of the result of :meth:`Index.find`.
 FOUND_COLUMNS: tuple[str, ...] = (
     "rank",
     "score",
@@ -54,7 +54,7 @@ FOUND_COLUMNS: tuple[str, ...] = (
 
 
 class Index:
-    """Items that can be found by what they mean.
+    """Items that can be found by their meaning.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class Index:
         window: float = WINDOW_SECONDS,
         hop: float = HOP_SECONDS,
     ) -> Index:
-        """Make an empty index, or open the one that stands there.
+        """Make an empty index, or open the one that exists.
 
         Parameters
         ----------
@@ -98,14 +98,14 @@ class Index:
             A folder that does not exist, is empty, or holds an index of the same model.
         embedder : Embedder
         window, hop : float
-            Seconds: how recordings are cut. Of a new index; one that stands there keeps its own.
+            Seconds: how recordings are cut, for a new index; an existing one keeps its own.
 
         Raises
         ------
         DataError
-            If something else stands there, or the disk cannot be written.
+            If the folder holds something else, or the disk cannot be written.
         UsageError
-            If the index there is of another model, revision, point, or other options.
+            If the existing index is of another model, revision, point, or other options.
         """
         path = Path(path)
         if not (path / "index.json").is_file():
@@ -127,21 +127,25 @@ class Index:
         return index
 
     def check(self, embedder: Embedder) -> None:
-        """Refuse a model whose vectors are not of this index's space.
+        """Refuse a model whose vectors are not in this index's space.
 
         Raises
         ------
         UsageError
             Naming what differs.
         """
-        held, here = self.about["identity"], json.loads(json.dumps(embedder.identity))
-        other = [key for key in held.keys() | here.keys() if held.get(key) != here.get(key)]
+        expected, given = self.about["identity"], json.loads(json.dumps(embedder.identity))
+        other = [key for key in expected.keys() | given.keys() if expected.get(key) != given.get(key)]
         if other:
-            told = "; ".join(f"{key} {held.get(key)!r} there, {here.get(key)!r} here" for key in sorted(other))
-            raise UsageError(f"the index {self.path} was made with another model ({told}): use that, or index again")
+            differences = "; ".join(
+                f"{key} {expected.get(key)!r} there, {given.get(key)!r} here" for key in sorted(other)
+            )
+            raise UsageError(
+                f"the index {self.path} was made with another model ({differences}): use that, or index again"
+            )
 
     def add(self, items: Sequence[Item], embedder: Embedder, *, progress: Progress | None = None) -> int:
-        """Add what is not there yet.
+        """Add items that are not in the index yet.
 
         Parameters
         ----------
@@ -153,14 +157,14 @@ class Index:
         Returns
         -------
         int
-            How many were added. Windows without a sound are left out.
+            How many were added. Silent windows are excluded.
 
         Raises
         ------
         UsageError
             If the model is another.
         DataError
-            If an item is broken (what was finished before stays), another process is writing, or the disk is full.
+            If an item is broken (earlier items are kept), another process is writing, or the disk is full.
         """
         self.check(embedder)
         added = 0
@@ -170,10 +174,10 @@ class Index:
             new = [item for item in dict.fromkeys(items) if item.key not in there]
             new.sort(key=lambda item: (item.kind, item.language))
             for start in range(0, len(new), PART):
-                part = new[start : start + PART]
+                block = new[start : start + PART]
                 if progress:
                     progress("indexing", start, len(new))
-                kept, vectors = embedder.items(part)
+                kept, vectors = embedder.items(block)
                 if kept:
                     table = pd.DataFrame([{"key": item.key, **asdict(item)} for item in kept])
                     self._write_part(table, vectors)
@@ -193,7 +197,7 @@ class Index:
         _write_json(self.path / "index.json", self.about)
 
     def _tidy(self) -> None:
-        """Put small parts together, remove what no longer counts, and make the approximate index where it is due."""
+        """Merge small parts, remove files that are no longer valid, and make the approximate index where it is due."""
         small = [part["name"] for part in self.about["parts"] if part["items"] < LARGE]
         if len(small) > 1:
             tables, vectors = zip(*(self._part(name) for name in small), strict=True)
@@ -232,7 +236,7 @@ class Index:
 
     @cached_property
     def items(self) -> pd.DataFrame:
-        """What can be found, one row an item: ``key`` and the fields of :class:`babelscope.search.Item`."""
+        """The items, one row each: ``key`` and the fields of :class:`babelscope.search.Item`."""
         tables = [self._part(part["name"])[0] for part in self.about["parts"]]
         if not tables:
             return pd.DataFrame(columns=["key", *(field.name for field in fields(Item))])
@@ -291,12 +295,12 @@ class Index:
         languages : sequence of str, optional
             Find only items in these.
         centre : bool
-            Take the mean of the index's texts off texts, and that of its speech off speech, before the cosine: speech
-            and text of one space may lie in two clouds. A kind of which the index has fewer than 20 items takes the
-            other's mean; with fewer of both nothing is taken off.
+            Subtract the mean of the index's texts from texts, and that of its speech from speech, before the cosine:
+            speech and text of one space may form two clusters. A kind of which the index has fewer than 20 items uses
+            the other's mean; with fewer of both nothing is subtracted.
         approximate : bool, optional
             Whether candidates come from the approximate index; by default from 100,000 items on, where all items are
-            asked for. Candidates are ranked exactly.
+            searched. Candidates are ranked exactly.
 
         Returns
         -------
@@ -326,11 +330,11 @@ class Index:
         if approximate:
             near = nearest.candidates(self._held, query, 4 * k)
             rows = near if everything else near[np.isin(near, rows)]
-        # Overlapping windows fall away afterwards, so that more are needed than are shown.
-        found, scores = nearest.exact(
+        # Overlapping windows are dropped afterwards, so that more are needed than are shown.
+        matches, scores = nearest.exact(
             self.vectors, wanted, min(4 * k + 16, len(rows)), means=taken, group=group, rows=rows
         )
-        table = self.items.iloc[found].assign(score=scores)
+        table = self.items.iloc[matches].assign(score=scores)
         table = _apart(table).head(k)
         return table.assign(rank=range(1, len(table) + 1))[list(FOUND_COLUMNS)].reset_index(drop=True)
 
@@ -355,11 +359,11 @@ class Index:
 
 def _apart(table: pd.DataFrame) -> pd.DataFrame:
     """Drop windows that overlap a better one of the same recording."""
-    held: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    spans_of: dict[tuple[str, str], list[tuple[float, float]]] = {}
     kept = []
     columns = (table[name].tolist() for name in ("kind", "audio", "member", "start", "end"))
     for row, (kind, audio, member, start, end) in enumerate(zip(*columns, strict=True)):
-        spans = held.setdefault((audio, member), [])
+        spans = spans_of.setdefault((audio, member), [])
         if kind == "speech" and any(start < other_end and other_start < end for other_start, other_end in spans):
             continue
         if kind == "speech":

@@ -1,4 +1,4 @@
-"""What can be found: texts and recordings, from a folder, a manifest or a corpus, long recordings cut into windows."""
+"""Items of an index: texts and recordings of a folder, a manifest or a corpus, long recordings cut into windows."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Item:
     language : str
         Empty if it is not known.
     sentence : str
-        Its id: the manifest's or corpus's, or its path in the folder. Items with one id say the same.
+        Its id: the manifest's or corpus's, or its path in the folder. Items with the same id are translations.
     text : str
-        What is written, or said, as far as it is known.
+        The text, or what is said, as far as known.
     audio : str
         Path of the recording, or of an archive; empty for a text.
     member : str
@@ -60,9 +60,9 @@ class Item:
 
     @property
     def key(self) -> str:
-        """What makes it the same item in another run."""
-        said = "\0".join(f"{name}={value}" for name, value in sorted(asdict(self).items()))
-        return hashlib.sha256(said.encode()).hexdigest()[:32]
+        """Identifies the item across runs."""
+        fields = "\0".join(f"{name}={value}" for name, value in sorted(asdict(self).items()))
+        return hashlib.sha256(fields.encode()).hexdigest()[:32]
 
     @property
     def recording(self) -> Recording:
@@ -84,12 +84,12 @@ def items_of(
     window: float = WINDOW_SECONDS,
     hop: float = HOP_SECONDS,
 ) -> list[Item]:
-    """List what a folder, a manifest or a corpus holds.
+    """List the items of a folder, a manifest or a corpus.
 
     Parameters
     ----------
     source : path or str
-        A folder: its recordings, and each line of its ``.txt`` files (one that is named like a recording beside it is
+        A folder: its recordings, and each line of its ``.txt`` files (one with the name of a recording next to it is
         that recording's text). A manifest's file. Or the name of a corpus.
     language : str
         Of all that a folder holds.
@@ -125,14 +125,14 @@ def items_of(
             raise UsageError(
                 "a folder has neither languages nor ids to choose from: make a manifest, or leave them out"
             )
-        found = list(_of_folder(path, language, wanted, window, hop))
+        items = list(_of_folder(path, language, wanted, window, hop))
     else:
         if language:
-            raise UsageError("language is for folders: a manifest and a corpus say their own")
-        found = list(_of_corpus(_corpus(source, path, languages), languages, wanted, ids, window, hop))
-    if not found:
+            raise UsageError("language is for folders: a manifest and a corpus name their own")
+        items = list(_of_corpus(_corpus(source, path, languages), languages, wanted, ids, window, hop))
+    if not items:
         raise DataError(f"{source} holds nothing to index ({' or '.join(wanted)}): name another folder or manifest")
-    return found
+    return items
 
 
 def check_source(source: Path | str) -> None:
@@ -232,14 +232,16 @@ def _cut(recording: Recording, language: str, sentence: str, text: str, window: 
     state = _stat(recording.path)
     cuts = windows(recording.seconds, window, hop)
     first = recording.start or 0.0
-    said: dict[str, Any] = {
+    common: dict[str, Any] = {
         "audio": str(recording.path.resolve()),
         "member": recording.member or "",
         "stamp": state,
         "whole": len(cuts) == 1 and recording.start is None,
     }
     for start, end in cuts:
-        yield Item("speech", language, sentence, text, start=round(first + start, 3), end=round(first + end, 3), **said)
+        yield Item(
+            "speech", language, sentence, text, start=round(first + start, 3), end=round(first + end, 3), **common
+        )
 
 
 def _stat(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The nearest of many vectors: exactly, or by an approximate index of usearch that only names candidates."""
+"""Nearest-neighbour search among many vectors: exact, or among candidates of an approximate index of usearch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Vectors = NDArray[np.float32]
 APPROXIMATE_FROM = 100_000
 #: Rows that are compared with the query at once.
 _BLOCK = 65_536
-#: Candidates that the approximate index names, for each neighbour that is asked for, and at least.
+#: Candidates from the approximate index: for each requested neighbour, and at least.
 _CANDIDATES = (20, 400)
 
 
@@ -41,7 +41,7 @@ def exact(
         Centred already, if means are given.
     k : int
     means : sequence of ndarray, shape (width,)
-        What is taken off each row before the cosine, by its group.
+        Subtracted from each row before the cosine, by its group.
     group : ndarray of int, shape (n,)
         Which of the means.
     rows : ndarray of int, optional
@@ -58,10 +58,10 @@ def exact(
     wanted /= max(float(np.linalg.norm(wanted)), 1e-300)
     cosines = np.empty(len(chosen))
     for start in range(0, len(chosen), _BLOCK):
-        part = chosen[start : start + _BLOCK]
-        block = vectors[part].astype(np.float64)
+        numbers = chosen[start : start + _BLOCK]
+        block = vectors[numbers].astype(np.float64)
         if means and group is not None:
-            block -= np.stack(means).astype(np.float64)[group[part]]
+            block -= np.stack(means).astype(np.float64)[group[numbers]]
         norms = np.linalg.norm(block, axis=1)
         cosines[start : start + _BLOCK] = np.where(norms > 1e-9, (block @ wanted) / np.maximum(norms, 1e-300), -1.0)
     k = min(k, len(chosen))
@@ -98,16 +98,16 @@ def opened(path: Path, n: int) -> Any:
     from usearch.index import Index
 
     try:
-        held = Index.restore(str(path), view=True)
+        index = Index.restore(str(path), view=True)
     except Exception as error:  # the library raises bare RuntimeError and others
         raise DataError(f"the approximate index {path} cannot be read ({error}): delete it; it is rebuilt") from error
-    if held is None or len(held) != n:
+    if index is None or len(index) != n:
         raise DataError(f"the approximate index {path} is not of these {n} items: delete it; it is rebuilt")
-    return held
+    return index
 
 
-def candidates(held: Any, query: Vectors, k: int) -> NDArray[np.int64]:
-    """Return rows among which the k nearest are most probably: to be ranked by :func:`exact`."""
+def candidates(index: Any, query: Vectors, k: int) -> NDArray[np.int64]:
+    """Return rows that most probably contain the k nearest: to be ranked by :func:`exact`."""
     most = max(_CANDIDATES[0] * k, _CANDIDATES[1])
-    matches = held.search(np.ascontiguousarray(query, dtype=np.float32), min(most, len(held)))
+    matches = index.search(np.ascontiguousarray(query, dtype=np.float32), min(most, len(index)))
     return np.sort(np.asarray(matches.keys, dtype=np.int64).reshape(-1))

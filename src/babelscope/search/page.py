@@ -1,4 +1,4 @@
-"""What was found as a page on which one can listen: one HTML file that loads nothing.
+"""Search results as a page with players: one HTML file that loads nothing.
 
 Recordings are embedded as FLAC (16 kHz, mono): of a window only the window.
 """
@@ -31,7 +31,7 @@ def write_page(
     heard: Samples | None = None,
     about: str = "",
 ) -> Path:
-    """Write what was found.
+    """Write the results of a search.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def write_page(
     path : Path or str
         The HTML file.
     query : str
-        What was looked for: a text, or a recording's name.
+        The query: a text, or a recording's name.
     heard : ndarray, optional
         The samples of a spoken query.
     about : str
@@ -53,7 +53,7 @@ def write_page(
     Raises
     ------
     DataError
-        If the file cannot be written. A recording that is gone is told on the page in its place.
+        If the file cannot be written. A recording that is missing is reported on the page in its place.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("babelscope.search", "template"),
@@ -74,8 +74,8 @@ def write_page(
     return write_atomically(Path(path), lambda temporary: temporary.write_text(page, encoding="utf-8", newline="\n"))
 
 
-def _row(found: dict[Any, Any]) -> dict[str, Any]:
-    row = {str(key): value for key, value in found.items()} | {"sound": None, "lost": ""}
+def _row(match: dict[Any, Any]) -> dict[str, Any]:
+    row = {str(key): value for key, value in match.items()} | {"sound": None, "lost": ""}
     if row["kind"] != "speech":
         return row
     recording = Recording(
@@ -92,6 +92,6 @@ def _row(found: dict[Any, Any]) -> dict[str, Any]:
 
 def _sound(samples: Samples) -> str:
     """Return samples as a data URL."""
-    held = io.BytesIO()
-    soundfile.write(held, np.clip(samples, -1.0, 1.0), SAMPLE_RATE, format="FLAC", subtype="PCM_16")
-    return "data:audio/flac;base64," + base64.b64encode(held.getvalue()).decode()
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.clip(samples, -1.0, 1.0), SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    return "data:audio/flac;base64," + base64.b64encode(buffer.getvalue()).decode()

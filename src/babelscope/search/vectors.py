@@ -1,4 +1,4 @@
-"""From texts and recordings to vectors of one space: the last point that a model's two sides share."""
+"""Vectors of texts and recordings in one space: the last point that a model's two sides share."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Vectors = NDArray[np.float32]
 
 
 class Embedder:
-    """A model as search uses it: the vectors of one point, of length 1.
+    """A model for search: it gives the vectors of one point, of length 1.
 
     Parameters
     ----------
     model : Model
         With two sides that share a point, or with one side.
     load : dict, optional
-        How it was loaded (name, weights, options), for whoever opens an index later; JSON-able.
+        How it was loaded (name, weights, options), recorded in an index; JSON-able.
     batch_size : int
         Most items in one forward pass.
 
@@ -46,8 +46,8 @@ class Embedder:
     def __init__(self, model: Model, load: dict[str, Any] | None = None, batch_size: int = 8) -> None:
         if len(model.sides) > 1 and not model.shared_points:
             raise UsageError(
-                f"model {model.name}: its two sides share no space, so that text cannot be compared with speech; take "
-                f"one that has (pocket, sonar), or one side alone"
+                f"model {model.name}: its two sides share no space, so that text cannot be compared with speech; use "
+                f"one that has a shared space (pocket, sonar), or one side alone"
             )
         by_length([], batch_size)
         side = next(iter(model.sides.values()))
@@ -59,7 +59,7 @@ class Embedder:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What must be the same for two vectors to be of one space."""
+        """What must be equal for two vectors to be in one space."""
         return {
             "model": self.model.name,
             "revision": self.model.revision,
@@ -95,7 +95,7 @@ class Embedder:
         return vector
 
     def items(self, items: Sequence[Item]) -> tuple[list[Item], Vectors]:
-        """Return the vectors of items, and which items they are: windows without a sound are left out.
+        """Return the vectors of items, and which items they are: silent windows are excluded.
 
         Returns
         -------
@@ -110,19 +110,21 @@ class Embedder:
             As :meth:`text` and :meth:`speech`; the message names the item.
         """
         kept: list[Item] = []
-        found: list[Vectors] = []
+        blocks: list[Vectors] = []
         sides = sorted(items, key=lambda item: (item.kind, item.language))
         for (kind, language), group in groupby(sides, key=lambda item: (item.kind, item.language)):
-            held = list(_contents(list(group)))
-            if held:
-                kept += [item for item, _ in held]
-                found.append(self.vectors(kind, language, [made for _, made in held], [str(item) for item, _ in held]))
-        return kept, np.concatenate(found) if found else np.empty((0, self.width), dtype=np.float32)
+            contents = list(_contents(list(group)))
+            if contents:
+                kept += [item for item, _ in contents]
+                blocks.append(
+                    self.vectors(kind, language, [made for _, made in contents], [str(item) for item, _ in contents])
+                )
+        return kept, np.concatenate(blocks) if blocks else np.empty((0, self.width), dtype=np.float32)
 
     def vectors(self, kind: Modality, language: str, contents: Sequence[Any], names: Sequence[str]) -> Vectors:
         """Return the vectors of texts, or of recordings' samples, in their order: shape (contents, width).
 
-        Utterances of like length are batched together; one by one where the model's numbers depend on the batch.
+        Utterances of similar length are batched together; one by one where the model's outputs depend on the batch.
 
         Parameters
         ----------
@@ -174,9 +176,9 @@ def _contents(items: Sequence[Item]) -> Iterator[tuple[Item, Any]]:
             continue
         if last != (item.audio, item.member):
             samples, last = load_audio(item.recording), (item.audio, item.member)
-        part = samples if item.whole else samples[round(item.start * SAMPLE_RATE) : round(item.end * SAMPLE_RATE)]
-        if item.whole or (part.size and float(np.abs(part - part.mean()).max()) >= SILENCE_PEAK):
-            yield item, part
+        clip = samples if item.whole else samples[round(item.start * SAMPLE_RATE) : round(item.end * SAMPLE_RATE)]
+        if item.whole or (clip.size and float(np.abs(clip - clip.mean()).max()) >= SILENCE_PEAK):
+            yield item, clip
 
 
 def read_recording(path: str) -> Samples:

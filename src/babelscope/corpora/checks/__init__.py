@@ -1,4 +1,4 @@
-"""Checks of a corpus before a model is run on it: all problems at once, each with its places and remedy."""
+"""Checks of a corpus before a model is run on it: all problems at once, each with its places and its remedy."""
 
 from babelscope.corpora.checks.checking import DECODED, DECODED_BEFORE_A_RUN, check_corpus
 from babelscope.corpora.checks.clusters import write_clusters

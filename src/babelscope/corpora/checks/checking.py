@@ -21,7 +21,7 @@ from babelscope.corpora.truncation import TOO_SHORT
 from babelscope.errors import UsageError, did_you_mean
 from babelscope.progress import Progress, silent
 
-#: What sources notice, too, with the lines of their files; the more complete of both counts.
+#: Kinds that sources report as well, with the lines of their files; the report with more places is kept.
 _TWICE = frozenset({"recording-shared", "seconds-disagree", TOO_SHORT})
 
 #: Recordings that a check decodes if nothing else is asked for, and those that one before a run does.
@@ -47,13 +47,13 @@ def check_corpus(
     languages : sequence of str, optional
         These only.
     modalities : sequence of {"text", "speech"}, optional
-        What a study takes of it; all that the corpus has if left out.
+        What a study uses; all that the corpus has if not given.
     limits : sequence of Limits
         Of the models that will be run.
     skip_bad : bool
         Whether the study skips what the model cannot take: then it is a warning, not an error.
     before : Corpus, optional
-        The corpus before a study's filters, which says what they cost.
+        The corpus before a study's filters, to count what they drop.
     decoded : int or None
         How many recordings are decoded, evenly over the languages; all if None, and no file is opened if 0.
     progress : callable, optional

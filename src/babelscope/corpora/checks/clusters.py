@@ -1,4 +1,4 @@
-"""Which sentences belong together: what a cluster is for resampling, where a corpus does not say."""
+"""Which sentences belong together: clusters for resampling, where a corpus gives none."""
 
 from __future__ import annotations
 

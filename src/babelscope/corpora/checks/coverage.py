@@ -14,7 +14,7 @@ EMPTY = frozenset({"language-without-pairs", "no-complete-sentence"})
 
 
 def coverage(cells: Cells) -> Iterable[Problem]:
-    """Yield what is to be said of sentences that lack something."""
+    """Yield problems of sentences that lack something."""
     names = {"text": "text", "speech": "recording"}
     what = names[cells.modalities[0]] if len(cells.modalities) == 1 else "pair of text and recording"
     empty = [name for name, count in zip(cells.languages, cells.there.sum(axis=0), strict=True) if not count]

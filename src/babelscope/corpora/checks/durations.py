@@ -27,7 +27,7 @@ _SAMPLE_RATE = 16_000
 
 @dataclass(frozen=True)
 class Limits:
-    """How much a model takes at once.
+    """The longest inputs that a model takes.
 
     Attributes
     ----------

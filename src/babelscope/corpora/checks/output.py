@@ -1,4 +1,4 @@
-"""A check of a corpus for people, on a terminal, and for programs, as JSON."""
+"""A check of a corpus as a table on a terminal, and as JSON."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _COLUMNS = {
 
 
 def to_json(check: CorpusCheck) -> dict[str, Any]:
-    """Return a check as what JSON holds; its keys and the kinds of problems are stable."""
+    """Return a check as JSON values; its keys and the kinds of problems are stable."""
     return {
         "format": FORMAT,
         "corpus": check.corpus,
@@ -56,12 +56,12 @@ def to_json(check: CorpusCheck) -> dict[str, Any]:
 
 
 def problems_to_json(check: CorpusCheck) -> list[dict[str, Any]]:
-    """Return the problems of a check as what JSON holds, worst first."""
+    """Return the problems of a check as JSON values, worst first."""
     return [asdict(problem) | {"where": list(problem.where)} for problem in check.problems]
 
 
 def to_table(check: CorpusCheck) -> Group:
-    """Return a check as what a terminal shows: a row a language, and all problems, worst first."""
+    """Return a check for a terminal: a row for each language, and all problems, worst first."""
     if check.languages.empty:
         return Group(_problem_grid(check), Text(summary(check), style="bold"))
     what = " and ".join({"text": "text", "speech": "recording"}[name] for name in check.modalities)

@@ -1,4 +1,4 @@
-"""Who reads which language: language and reader are confounded where a language has a single reader."""
+"""Readers and languages: they are confounded where a language has a single reader."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def readers_of(cells: Cells) -> dict[str, list[str]]:
 
 
 def readers(cells: Cells) -> Iterable[Problem]:
-    """Yield what is to be said of who reads what: language and reader are confounded if a language has one reader."""
+    """Yield problems of readers: language and reader are confounded if a language has one reader."""
     spoken = [name for name, count in zip(cells.languages, cells.speech_there.sum(axis=0), strict=True) if count]
     readers = {name: names for name, names in readers_of(cells).items() if name in spoken}
     unknown = [name for name, names in readers.items() if not names]
@@ -46,7 +46,7 @@ def readers(cells: Cells) -> Iterable[Problem]:
             "warning",
             f"one reader reads each of {listed(alone)}: a difference between languages in speech may be one between "
             "voices",
-            "add recordings of other readers, or bear it in mind",
+            "add recordings of other readers, or interpret such differences with care",
             len(alone),
             tuple(f"language {name!r}, reader {readers[name][0]!r}" for name in alone[:MOST_PLACES]),
         )

@@ -1,4 +1,4 @@
-"""What a check of a corpus says."""
+"""The result of a check of a corpus."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from babelscope.corpora.problems import SEVERITIES, Problem
 
 @dataclass(frozen=True)
 class CorpusCheck:
-    """What a check of a corpus says.
+    """The result of a check of a corpus.
 
     Attributes
     ----------

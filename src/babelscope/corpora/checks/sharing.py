@@ -1,4 +1,4 @@
-"""What sentences share: recordings, files, documents; and which therefore belong together."""
+"""Recordings, files and documents that sentences share; and which sentences therefore belong together."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ENDS = 2**16  # bytes at the start and end of a file by which it is compared fi
 
 
 def same_recordings(cells: Cells, sampled: list[str], *, files: bool = True, every: bool = False) -> Iterable[Problem]:
-    """Yield recordings that stand for several sentences or languages: by their names, and by their content.
+    """Yield recordings that several sentences or languages have: by their names, and by their content.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def _digest(file: str, *, whole: bool) -> bytes | None:
 
 
 def clusters(cells: Cells, texts: Texts) -> tuple[dict[str, str], list[Problem]]:
-    """Return which sentences belong together, and what is to be said of it."""
+    """Return which sentences belong together, and the problems of that."""
     problems = []
     near = np.concatenate([np.zeros((0, 2), dtype=np.int64), *texts.near.values()])
     if len(near):

@@ -1,4 +1,4 @@
-"""What recordings sound like: damaged, silent, cut short or clipped, and recorded otherwise in one language."""
+"""The audio of recordings: damaged, silent, truncated or clipped, or recorded differently in one language."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _AT_ONCE = 2  # recordings that are decoded at the same time
 def check_sound(
     cells: Cells, most: int | None, sampled: list[str], *, skip_bad: bool, progress: Progress
 ) -> tuple[list[Problem], dict[str, str]]:
-    """Decode recordings and say what is wrong with them.
+    """Decode recordings and report what is wrong with them.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def _inspected(
 
 
 def _refused(cells: Cells, heard: dict[int, AudioFacts], failed: dict[int, str], skip_bad: bool) -> Iterable[Problem]:
-    """Yield what no model is given: recordings that cannot be decoded, are silent, cut short or next to nothing."""
+    """Yield recordings that no model is given: they cannot be decoded, are silent, truncated or too short."""
     severity: Severity = "warning" if skip_bad else "error"
     remedy = "skip_bad leaves these sentences out" if skip_bad else "replace these files, or run with --skip-bad"
     silent = {row: "" for row, facts in heard.items() if facts.silent}

@@ -1,4 +1,4 @@
-"""What is to be said of texts: their scripts and letters, and which are the same or nearly the same."""
+"""Problems of texts: their scripts and letters, and which are the same or nearly the same."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from babelscope.progress import Progress
 
 
 class Texts:
-    """What the texts of all cells are, read language by language."""
+    """The texts of all cells, read language by language."""
 
     def __init__(self, cells: Cells, progress: Progress) -> None:
         self.cells = cells
@@ -68,7 +68,7 @@ class Texts:
         return np.concatenate([none, *self._same.values(), *self.near.values()])
 
     def problems(self) -> Iterable[Problem]:
-        """Yield what is to be said of the texts themselves."""
+        """Yield the problems of the texts themselves."""
         cells = self.cells
         few: tuple[tuple[str, Severity, list[int], str, str], ...] = (
             ("text-without-letters", "warning", self._no_letters, "no letter and no digit",

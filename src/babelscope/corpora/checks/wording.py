@@ -212,7 +212,7 @@ def near_duplicates(
 ) -> tuple[NDArray[np.int64], bool]:
     """Return pairs of texts that differ in wording and share :data:`NEAR` of their pieces, at least.
 
-    Texts of which others are exact duplicates stand for these. Not all pairs of a group of near duplicates are listed,
+    Of exact duplicates only the first is compared. Not all pairs of a group of near duplicates are listed,
     but enough to connect it.
 
     Parameters

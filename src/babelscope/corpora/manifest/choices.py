@@ -1,4 +1,4 @@
-"""What a user can say about a manifest that does not say it itself."""
+"""Options for a manifest that is not self-explanatory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables in plain text: which character separates fields, and whether quotes are syntax or belong to a text.
+"""Tables in plain text: the separator of fields, and whether quotes are syntax or belong to a text.
 
 CSV is quoted. TSV is not, as the data sets that use it write it (Common Voice, Tatoeba): a quote belongs to the text.
 But pandas and table programs quote TSV as well. A TSV file counts as quoted if its header is, or if all of it reads as
@@ -40,9 +40,9 @@ def read_delimited(
     path : path
         ``.csv`` is separated by commas, anything else by tabs, unless the first line says otherwise.
     log : ProblemLog
-        Where what was recognised goes, and fields of several lines.
+        Collects what was recognised, and fields of several lines.
     known : callable
-        Says of names of columns whether something can be made of them.
+        Returns whether column names are those of a known layout.
     columns : sequence of str, optional
         Names of the columns of a file without a header.
     separator, encoding, quoted : optional
@@ -154,13 +154,13 @@ def _quoted_rows(
             remedy = "double the quotes within a field that is in quotes"
             fields = StructureError(path, f"line {number}", f"is no CSV ({error}){until}", remedy, kind="broken-quotes")
         if len(raw) > 1 and isinstance(fields, list):
-            _tell_spread(path, raw, fields, delimiter, number, log)
+            _note_spread(path, raw, fields, delimiter, number, log)
         yield number, fields
         number += len(raw)
         raw.clear()
 
 
-def _tell_spread(
+def _note_spread(
     path: Path, raw: Sequence[str], fields: Sequence[str], delimiter: str, number: int, log: ProblemLog
 ) -> None:
     where = f"lines {number} to {number + len(raw) - 1}"

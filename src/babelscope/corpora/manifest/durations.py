@@ -1,4 +1,4 @@
-"""How long recordings last: by their headers, and whether a manifest's column ``seconds`` agrees."""
+"""Durations of recordings: by their headers, compared with a manifest's column ``seconds``."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def check_durations(
         Of a corpus.
     lengths : Lengths
     log : ProblemLog
-        Where recordings that disagree or cannot be read go.
+        Collects recordings that disagree or cannot be read.
     place : callable
         Returns where the row with an index of the table is.
     name : str

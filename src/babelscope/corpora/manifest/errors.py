@@ -45,17 +45,17 @@ class RowError(BrokenRowError):
 
 
 class StructureError(BrokenRowError):
-    """A row cannot be told from its neighbours, or two rows contradict each other: none of them can be excluded."""
+    """A row cannot be separated from its neighbours, or two rows contradict each other: none can be excluded."""
 
 
 def shown(value: object) -> str:
     """Return a value as messages quote it, shortened."""
-    said = repr(value)
-    return said if len(said) <= _SHOWN else f"{said[:_SHOWN]}…"
+    quoted = repr(value)
+    return quoted if len(quoted) <= _SHOWN else f"{quoted[:_SHOWN]}…"
 
 
 class RefusedError(Exception):
-    """A row that a layout makes nothing of: the clause, the remedy and the kind of :class:`RowError`."""
+    """A row that a layout cannot translate: the clause, the remedy and the kind of :class:`RowError`."""
 
     def __init__(self, what: str, remedy: str, *, kind: str) -> None:
         self.what, self.remedy, self.kind = what, remedy, kind

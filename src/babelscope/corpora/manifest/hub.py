@@ -1,7 +1,7 @@
 """Data sets of the Hugging Face hub: Parquet or Arrow with recordings inside, or a folder with a table of metadata.
 
-Recordings inside are packed into the cache once, so that each can be read on its own. Labels that stand as numbers get
-their names from the schema.
+Recordings inside are packed into the cache once, so that each can be read on its own. Labels that are stored as numbers
+get their names from the schema.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _BATCH, _BATCH_OF_RECORDINGS = 2**13, 2**8  # rows
 _ARROW = (pa.ArrowException, OSError, ValueError, ArithmeticError, MemoryError)
 #: First bytes of recordings that come without a name.
 _MAGIC = ((b"RIFF", ".wav"), (b"fLaC", ".flac"), (b"OggS", ".ogg"), (b"ID3", ".mp3"), (b"\xff\xfb", ".mp3"))
-#: Tables of metadata beside recordings.
+#: Tables of metadata next to recordings.
 METADATA = ("metadata.csv", "metadata.jsonl")
 
 
@@ -85,7 +85,7 @@ def _unreadable(path: Path, error: BaseException) -> DataError:
 
 
 def _features(schema: pa.Schema, folder: Path) -> Mapping[str, Any]:
-    """Return what the data set's own description says of its columns; nothing if there is none."""
+    """Return the description of the columns from the data set itself; empty if there is none."""
     texts: list[bytes] = [(schema.metadata or {}).get(b"huggingface", b"")]
     if (folder / "dataset_info.json").is_file():
         texts.append((folder / "dataset_info.json").read_bytes())

@@ -1,4 +1,4 @@
-"""Tables as others name their columns: which layout a table has, and its rows in a corpus's columns.
+"""Layouts of other tools and data sets: which one a table has, and its rows in a corpus's columns.
 
 A layout is recognised by its columns. What it makes of a row are one or several rows of a corpus.
 """
@@ -22,7 +22,7 @@ from babelscope.corpora.manifest.text import encoding_of, lines_of
 from babelscope.corpora.problems import COLUMN_NOT_READ, ProblemLog
 from babelscope.errors import DataError, did_you_mean
 
-#: What others call a corpus's columns, the likeliest first.
+#: Other names of a corpus's columns, the likeliest first.
 SYNONYMS: dict[str, tuple[str, ...]] = {
     "sentence": ("sentence_id", "id", "utt_id", "utterance_id", "uttid", "utt", "uid", "audio_id", "segment_id"),
     "language": ("lang", "locale", "language_code", "lang_code", "lang_id", "language_id"),
@@ -80,7 +80,7 @@ def is_table(columns: Sequence[str], choices: Choices) -> bool:
 
 
 def _either(columns: Sequence[str], choices: Choices) -> set[str]:
-    """Return the names of text and recordings if one of the two is there: the other may lack."""
+    """Return the names of text and recordings if one of the two is there: the other may be missing."""
     names = {choices.columns.get(column, column) for column in ("text", "audio")}
     return names if names & set(columns) else set()
 
@@ -152,9 +152,9 @@ def check_columns(table: Table, choices: Choices) -> None:
 
 
 def _note_unread(table: Table, choices: Choices, log: ProblemLog) -> None:
-    """Note a column that is not read although its name says that it holds texts or recordings, which lack.
+    """Note a column that is not read although its name suggests that it holds the missing texts or recordings.
 
-    ``path`` and its like say neither, and stay what a table's owner keeps there.
+    ``path`` and similar names suggest neither, and are not reported.
     """
     for column, telling in (("text", ""), ("audio", r"audio|wav|recording")):
         meant = _meant(column, table.columns)
@@ -250,7 +250,7 @@ def _id_of(language: object, text: object) -> str:
 
 
 def _clip_seconds(folder: Path) -> dict[str, float]:
-    """Return the durations that Common Voice tells in a file of its own, if it is there."""
+    """Return the durations that Common Voice gives in a file of its own, if it is there."""
     path = folder / "clip_durations.tsv"
     seconds: dict[str, float] = {}
     if path.is_file():
@@ -361,9 +361,9 @@ def _datasets(table: Table, choices: Choices) -> tuple[Translate, str]:
             row["sentence"] = _id_of(row.get("language") or choices.language, row["text"])
         yield row
 
-    said = ", ".join(f"{name!r} is the {column}" for column, name in names.items() if column != name)
+    renamed = ", ".join(f"{name!r} is the {column}" for column, name in names.items() if column != name)
     ids = "" if "sentence" in names else "; each text of a language has an id of its own, languages are not parallel"
-    return translate, (said or "its columns have a corpus's names") + ids
+    return translate, (renamed or "its columns have a corpus's names") + ids
 
 
 def _lhotse(table: Table, choices: Choices) -> tuple[Translate, str]:
@@ -384,13 +384,13 @@ def _ljspeech(table: Table, choices: Choices) -> tuple[Translate, str]:
 
     if choices.language is None:
         raise DataError(
-            f"manifest {table.path} is LJSpeech's layout, which does not say its language: give language = 'en', "
+            f"manifest {table.path} is LJSpeech's layout, which does not name its language: give language = 'en', "
             "for example"
         )
     return translate, f"all of it is in {choices.language!r}"
 
 
-#: Those that a table's columns tell; the first that fits.
+#: Layouts that are recognised by a table's columns; the first that fits is used.
 LAYOUTS: tuple[Layout, ...] = (
     Layout("covost", ("path", "translation"), (), _covost),
     Layout("common-voice", ("path", "sentence"), ("locale", "client_id", "up_votes", "sentence_id"), _common_voice),

@@ -1,4 +1,4 @@
-"""Where recordings lie whose paths are meant from the folder in which a recipe was run."""
+"""The base folder of recordings whose paths are relative to the folder in which a recipe was run."""
 
 from __future__ import annotations
 

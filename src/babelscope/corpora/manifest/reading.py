@@ -1,4 +1,4 @@
-"""From a manifest's file to a corpus, or to all that is wrong with it."""
+"""Reads a manifest's file: as a corpus, or as a list of all its problems."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _NAMED = 1_000
 
 @dataclass(frozen=True)
 class Examined:
-    """What a manifest holds, and all that is wrong with it.
+    """The contents of a manifest, and all its problems.
 
     Attributes
     ----------
     corpus : Corpus or None
-        Of the rows that are in order; None if there is none.
+        Of the valid rows; None if there is none.
     problems : tuple of Problem
         Worst first. Those with severity "error" are why :func:`load` refuses the manifest.
     rows : int
@@ -85,7 +85,7 @@ def load(
     columns : mapping, optional
         A corpus's columns to those of the manifest, as ``{"text": "transcript"}``.
     language : str, optional
-        The language of rows that do not say it; of CoVoST, of the column ``sentence``.
+        The language of rows that do not name it; of CoVoST, of the column ``sentence``.
     translation : str, optional
         Of CoVoST: the language of the column ``translation``.
     encoding : str, optional
@@ -104,7 +104,7 @@ def load(
     Returns
     -------
     Corpus
-        What is worth knowing about the manifest is in :attr:`Corpus.problems`.
+        Remarks on the manifest are in :attr:`Corpus.problems`.
 
     Raises
     ------
@@ -205,13 +205,13 @@ def examine(
     log = ProblemLog()
     broken = 0
 
-    def tell(error: BrokenRowError) -> None:
+    def report(error: BrokenRowError) -> None:
         log.add(error.kind, "error", error.summary, error.remedy, where=error.place, about=error.column)
 
     def reject(error: BrokenRowError) -> None:
         nonlocal broken
         broken += 1
-        tell(error)
+        report(error)
 
     rows: Rows | None = None
     try:
@@ -231,7 +231,7 @@ def examine(
     contradicting = set()
     for index, contradiction in contradictions(table, rows):
         contradicting.add(index)
-        tell(contradiction)
+        report(contradiction)
     table = table.drop(index=list(contradicting))
     corpus = _corpus(table, rows, path, log, most_headers, name=name or _stem(path), **about)
     return Examined(corpus, log.problems(), read)
@@ -267,7 +267,7 @@ def _fill(rows: Rows, table: Table, reject: Callable[[BrokenRowError], None]) ->
 
 
 def _unified(rows: Rows, path: Path, log: ProblemLog) -> pd.DataFrame:
-    """Return the rows' table, with what is the same written in one way."""
+    """Return the rows' table, with equivalent spellings unified."""
     table = rows.table()
     unify_spellings(table, log, f"manifest {path}")
     unify_forms(table)

@@ -1,4 +1,4 @@
-"""Rows compared with each other: contradictions, rows twice, recordings under several sentences."""
+"""Rows compared with each other: contradictions, duplicates, recordings of several sentences."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def contradictions(table: pd.DataFrame, rows: Rows) -> Iterator[tuple[int, Struc
     ):
         for index, names, value, (before, first) in _distinct(table, key, column):
             if value != first:
-                of = ", ".join(f"{name} {shown(said)}" for name, said in zip(key, names, strict=True))
+                of = ", ".join(f"{name} {shown(value_of)}" for name, value_of in zip(key, names, strict=True))
                 what = f"differs from {_place(rows, index, before)} for {of}"
                 yield index, _contradicting(rows, index, column, what, remedy, kind=f"{column}-differs")
     keys = [*_CELL, *_RECORDING]
@@ -74,13 +74,13 @@ def _place(rows: Rows, index: int, other: int) -> str:
 
 
 def _contradicting(rows: Rows, index: int, column: str, what: str, remedy: str, *, kind: str) -> StructureError:
-    """Return the error on rows that contradict each other: which of them to exclude, nobody can tell."""
+    """Return the error on rows that contradict each other: which of them to exclude is not known."""
     path, place = rows.place(index)
     return StructureError(path, place, what, remedy, kind=kind, column=column)
 
 
 def note_texts_as_ids(table: pd.DataFrame, log: ProblemLog, name: str) -> None:
-    """Report ids that are sentences themselves, where there are no texts: Common Voice calls its texts so."""
+    """Report ids that are sentences themselves, where there are no texts, as in Common Voice's column ``sentence``."""
     if table["text"].notna().any():
         return
     ids = table["sentence"].drop_duplicates()
@@ -93,7 +93,7 @@ def note_texts_as_ids(table: pd.DataFrame, log: ProblemLog, name: str) -> None:
 
 
 def note_shared_recordings(table: pd.DataFrame, rows: Rows, log: ProblemLog) -> None:
-    """Report recordings that several cells name as a whole: segments whose times are missing, or one file for all."""
+    """Report whole recordings that several cells name: segments without times, or one file for all."""
     whole = table.loc[table["audio"].notna() & table["start"].isna(), [*_CELL, "audio", "member"]].drop_duplicates()
     shared = whole[whole.duplicated(["audio", "member"], keep=False)]
     if shared.empty:
@@ -105,9 +105,9 @@ def note_shared_recordings(table: pd.DataFrame, rows: Rows, log: ProblemLog) -> 
     name = first["audio"] if pd.isna(first["member"]) else f"{first['audio']}:{first['member']}"
     count = int((shared["audio"] == first["audio"]).sum())
     message = (
-        f"manifest {path}: one recording stands whole under all {count} sentences, {name}"
+        f"manifest {path}: one whole recording is given for all {count} sentences, {name}"
         if alone
-        else f"manifest {path}: recordings stand whole under several sentences or languages, as {name} under {count}"
+        else f"manifest {path}: whole recordings are given for several sentences or languages, as {name} for {count}"
     )
     remedy = "give each segment's columns 'start' and 'seconds', or correct column 'audio'"
     for index in shared.index:

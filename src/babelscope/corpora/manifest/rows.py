@@ -1,4 +1,4 @@
-"""The fields of one row after the other, checked and kept in Arrow's columns."""
+"""Checks the fields of each row, and keeps them in Arrow columns."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _REQUIRED = ("sentence", "language")
 _NAMES = (*_REQUIRED, "reader", "cluster")
 #: Embeddings, overrides and isolates, which would reorder whatever a name is printed in.
 _DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-#: With which a table program begins a formula; languages are in every CSV file of a study.
+#: First characters of formulas in table programs; languages are in every CSV file of a study.
 _FORMULAS = "=+-@"
 _BLOCK = 2**16
 #: Seconds by which a segment may end after its file: times are often rounded.
@@ -44,7 +44,7 @@ _KINDS = {
 
 
 class Rows:
-    """Checks one row after the other, and keeps them.
+    """Checks rows one by one, and keeps them.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class Rows:
     unit : {"line", "row"}
         What numbers count.
     log : ProblemLog
-        Where what is worth knowing goes.
+        Collects remarks.
     refuse_empty_text : bool
         Whether an empty text is an error; otherwise there is no text.
 
@@ -141,7 +141,7 @@ class Rows:
         self._open.clear()
 
     def table(self) -> pd.DataFrame:
-        """Return the rows, and forget them.
+        """Return the rows, and release them.
 
         Raises
         ------
@@ -156,7 +156,7 @@ class Rows:
         return table
 
     def notes(self) -> tuple[str, ...]:
-        """Return what to bear in mind with the results of a study."""
+        """Return caveats for the results of a study."""
         if not self._short:
             return ()
         return (f"{self._short} texts have a single character (first: {self._first_short}).",)
@@ -189,7 +189,7 @@ class Rows:
     def _checked(
         self, number: int, fields: Mapping[str, Any], column: str, check: Callable[[int, Mapping[str, Any], str], Any]
     ) -> Any:
-        """Return what a check makes of a field; of a text that was there before, what it made then."""
+        """Return the checked value of a field; results are cached by text."""
         value = fields.get(column)
         if not isinstance(value, str):
             return check(number, fields, column)
@@ -239,7 +239,7 @@ class Rows:
 
     def _check_visible(self, number: int, column: str, value: str) -> None:
         if not any(character.isprintable() and not character.isspace() for character in value):
-            what = f"is {shown(value)}, of which nothing can be seen"
+            what = f"is {shown(value)}, which has no visible character"
             raise self._broken(number, column, what, "complete it", kind="invisible")
 
     def _text(self, number: int, fields: Mapping[str, Any], sentence: str, language: str) -> str | None:

@@ -1,4 +1,4 @@
-"""From a path to a table with a corpus's columns, whatever kind of file or folder it is."""
+"""Opens any kind of manifest file or folder as a table with a corpus's columns."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LJSPEECH = ("id", "text", "normalized", "seconds")
 
 
 def open_source(path: Path, choices: Choices, log: ProblemLog) -> Table:
-    """Open a manifest, and say in the log what it was recognised as.
+    """Open a manifest, and log what it was recognised as.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def open_source(path: Path, choices: Choices, log: ProblemLog) -> Table:
         raise DataError(f"manifest {path} cannot be read ({error.strerror or error})") from error
     if table is None:
         known = ", ".join(title for name, title in FORMATS.items() if name not in ("table", "nemo", "lhotse"))
-        raise UsageError(f"manifest {path} is a folder, in which nothing is known ({known}): name its table")
+        raise UsageError(f"manifest {path} is a folder without any known layout ({known}): name its table")
     return table
 
 

@@ -1,4 +1,4 @@
-"""Ids and languages that are written in several ways but are the same: counted as the same, or reported."""
+"""Ids and languages with several spellings: unified where they are the same, otherwise reported."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from babelscope.corpora.problems import ProblemLog
 from babelscope.languages import standard
 
-#: Of one thing, the ways in which it is written, the first one that appears first.
+#: The spellings of each id or language, in order of appearance.
 Spellings = list[list[str]]
 
 
@@ -32,18 +32,18 @@ def unify_spellings(table: pd.DataFrame, log: ProblemLog, name: str) -> None:
         cased = _groups(zip(ids.tolist(), lowered.to_pylist(), strict=True))
         apart = _apart(table, "sentence", "language", cased)
         for spellings in (group for group, joint in zip(cased, apart, strict=True) if joint):
-            message = f"{name}: ids differ in case alone, as {_said(spellings)}, and count as different sentences"
+            message = f"{name}: ids differ in case alone, as {_written(spellings)}, and count as different sentences"
             log.add(
                 "ids-differ-in-case",
                 "warning",
                 message,
                 "write them alike if they are the same",
-                where=_said(spellings),
+                where=_written(spellings),
             )
 
 
 def _looks(ids: pd.Series) -> Iterable[tuple[str, str]]:
-    """Yield ids with what is seen of them, of those that could look like another."""
+    """Yield ids that could look like another one, with their visible form."""
     names = ids.tolist()
     others = [(name, _visible(name)) for name in names if not name.isascii()]
     seen = {look for _, look in others if look.isascii()}
@@ -79,18 +79,18 @@ def _unify(table: pd.DataFrame, column: str, other: str, groups: Spellings, log:
     what = {"sentence": "ids", "language": "languages"}[column]
     replaced: dict[str, str] = {}
     for spellings, apart in zip(groups, _apart(table, column, other, groups), strict=True):
-        said = _said(spellings)
+        forms = _written(spellings)
         if apart:
             replaced |= dict.fromkeys(spellings[1:], spellings[0])
-            message = f"{name}: {what} {said} are the same and count as such"
-            log.add("same-" + column, "note", message, where=said, about=column)
+            message = f"{name}: {what} {forms} are the same and count as such"
+            log.add("same-" + column, "note", message, where=forms, about=column)
         else:
-            message = f"{name}: {what} {said} look the same, but both have rows for one {other}: they stay apart"
-            log.add("alike-" + column, "warning", message, "write them alike, or less alike", where=said, about=column)
+            message = f"{name}: {what} {forms} look the same, but both have rows for one {other}: they stay apart"
+            log.add("alike-" + column, "warning", message, "write them alike, or less alike", where=forms, about=column)
     if replaced:
         rows = table[column].isin(list(replaced))
         table.loc[rows, column] = table.loc[rows, column].map(replaced)
 
 
-def _said(spellings: list[str]) -> str:
+def _written(spellings: list[str]) -> str:
     return " and ".join(map(ascii, spellings))

@@ -1,4 +1,4 @@
-"""Tables of named columns: what every kind of file gives, and JSON."""
+"""Tables of named columns, the common form of every kind of file; and JSON."""
 
 from __future__ import annotations
 

@@ -24,15 +24,16 @@ def is_tatoeba(first: str) -> bool:
 
 
 def arrange_tatoeba(table: Table, log: ProblemLog) -> Table:
-    """Return the sentences as rows of a corpus; ``links.csv`` beside them says which are translations.
+    """Return the sentences as rows of a corpus; ``links.csv`` next to them says which are translations.
 
-    Sentences that are linked get one id, as long as each language is among them once: what is linked over many steps
-    no longer says the same.
+    Linked sentences get one id, as long as each language is among them once: over many links the meaning drifts.
     """
     links = next((path for name in ("links.csv", "links.tsv") if (path := table.path.with_name(name)).is_file()), None)
     families = {} if links is None else _families(table.path, links)
     how = (
-        "each has an id of its own: there is no links.csv beside it" if links is None else f"translations as in {links}"
+        "each has an id of its own: there is no links.csv next to it"
+        if links is None
+        else f"translations as in {links}"
     )
     log.add("layout", "note", f"manifest {table.path} is read as sentences of Tatoeba: {how}")
 

@@ -1,4 +1,4 @@
-"""Lines of a text file, whatever its encoding, with limits on what is read."""
+"""Lines of a text file in any encoding, with limits on what is read."""
 
 from __future__ import annotations
 
