@@ -68,7 +68,9 @@ def contributions() -> dict[str, dict[str, str]]:
     """Return the files that each contribution adds or changes, with their new text."""
     findings = "gaps/findings.py"
     finding = before(
-        findings, "def _bases(scored: Mapping[str, Scored]) -> dict[str, Scored]:", example("around_english.py")
+        findings,
+        "def _bases(scored: Mapping[str, Scored]) -> dict[str, Scored]:",
+        f"{example('around_english.py')}\n\n",
     )
     call = "        *_modality_over_language(later, plain),\n"
     return {

@@ -45,6 +45,7 @@ LONG = {
     r"^babelscope demo": "two studies of three models on real recordings",
     r"^babelscope run study\.toml$@README": "Whisper on its own window",
     r"^babelscope (run|encode) examples/study\.toml$": "Whisper on its own window",
+    r"^babelscope run examples/study\.toml --dry-run": "Whisper on its own window, as the same line of README",
     r"^babelscope (compare|report) results/first-study": "the results of the line before",
     r"^babelscope models verify (whisper-base|pocket)": "three real models, run some ten times each",
     r"^babelscope search index asterisk": "300 recordings",

@@ -38,10 +38,10 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
                 "languages": LANGUAGES,
                 "n": 40,
                 "min_words": 4,
-                "max_seconds": 8,
+                "max_seconds": 5,
                 "distinct": True,
             },
-            "model": {"name": "whisper-base+e5-small", "window_seconds": 8},
+            "model": {"name": "whisper-base+e5-small", "window_seconds": 5},
         }
     )
     return run(study)
@@ -121,7 +121,7 @@ def test_speech_comes_nearest_to_text_in_the_upper_half_of_whisper(outcome: Outc
 
 def test_the_report_names_the_window_and_shows_the_headline(outcome: Outcome) -> None:
     page = outcome.report.read_text(encoding="utf-8")
-    assert "window of 8 s" in page and "CC-BY-SA-3.0" in page
+    assert "window of 5 s" in page and "CC-BY-SA-3.0" in page
     words = " ".join(html.unescape(re.sub(r"<[^>]*>", "", page)).split())
     for sentence in first_screen(outcome.result).verdict:
         assert str(sentence) in words

@@ -217,7 +217,7 @@ def test_an_empty_result_says_so(tmp_path: Path) -> None:
     assert "nothing" in document.text.lower() or "no comparison" in document.text
 
 
-def test_what_has_one_class_is_not_drawn(whole: Result) -> None:
+def test_what_has_one_class_is_not_drawn(whole: Result, told: Document) -> None:
     assert any(one.name.startswith("by_class.") for one in figures_of(gather(whole)))
     same = {
         "by_class": whole.tables["by_class"].query("group in ('all', 'high')"),
@@ -225,7 +225,7 @@ def test_what_has_one_class_is_not_drawn(whole: Result) -> None:
     }
     alike = dataclasses.replace(whole, tables=whole.tables | same)
     assert not any(one.name.startswith("by_class.") for one in figures_of(gather(alike)))
-    assert "resources" in Document(render(whole)).text and "resources" not in Document(render(alike)).text
+    assert "resources" in told.text and "resources" not in Document(render(alike)).text
 
 
 # -- figures ------------------------------------------------------------------------------------------
@@ -385,9 +385,9 @@ def test_a_result_read_back_gives_the_same_page(tmp_path: Path) -> None:
 
 def test_the_same_result_gives_the_same_bytes(tmp_path: Path) -> None:
     for name in ("one", "two"):
-        write_report(small(measures=MEASURES[2:]), tmp_path / name)
+        write_report(small(measures=MEASURES[2:], kinds=DRAWN[:1]), tmp_path / name)
     there = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.*"))
-    assert len(there) > 20
+    assert {path.suffix for path in there} == {".html", ".svg", ".png", ".pdf", ".csv"}
     for path in there:
         if path.suffix == ".pdf":  # the renderer names its fonts by chance
             continue

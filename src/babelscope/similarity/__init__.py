@@ -1,7 +1,7 @@
 """How similar two representations are, and what chance would give.
 
 Rows are sentences, columns features; float64 inside. Every measure is a plain function ``f(x, y, ...) -> float``;
-:func:`score` puts a null, a chance-corrected value, a p-value and an interval beside it, :func:`pairwise` and
+:func:`score` puts a null, a chance-corrected value, a p-value and an interval next to it, :func:`pairwise` and
 :func:`cross_layer` do so for tables of pairs.
 """
 

@@ -120,7 +120,7 @@ class CVCCA(Measure):
         values, vectors = np.linalg.eigh(inside - means[None, :] - means[:, None] + means.mean())
         values, vectors = values[::-1], vectors[:, ::-1]
         limit = min(self.max_k, max(rows.size // 3, 1))
-        # Held against all sentences: where those that are fitted are all alike, rounding is no direction to divide by.
+        # Compared with all sentences: where those that are fitted are all alike, rounding is no direction to divide by.
         least = max(1e-12 * max(float(values[0]), float(to_numpy(gram.diagonal()).max())), 1e-150)
         k = max(1, min(int((values > least).sum()), limit))
         variances = np.maximum(values[:k], least)

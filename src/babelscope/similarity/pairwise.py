@@ -69,7 +69,7 @@ def pairwise(
         "single" keeps prepared bases and kernels in float32, after centring and decomposing in float64: half the
         memory, products twice as fast, values within 1e-6.
     workers : int, optional
-        Threads; all cores by default. BLAS is held to one thread in each.
+        Threads; all cores by default. BLAS has one thread in each.
     memory : float
         Bytes for prepared representations; beyond, pairs are taken in blocks and representations prepared again. The
         sides of one pair are held whatever their size, and each thread has one representation in work beside it.

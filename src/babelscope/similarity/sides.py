@@ -117,7 +117,7 @@ class SideCache:
         return len(labels) <= 2 or sum(self.sizes.get(label, 0) for label in labels) <= self.budget
 
     def _take(self, label: Hashable, wanted: Collection[Hashable]) -> None:
-        """Prepare one side, and keep it if it fits beside those of `wanted` that are kept."""
+        """Prepare one side, and keep it if it fits next to those of `wanted` that are kept."""
         side = self.make(label)
         with self._keeping:
             self.sizes[label] = side.size

@@ -128,7 +128,7 @@ class TraceForm(Measure):
     def values(self, xs: Sequence[Kernel], ys: Sequence[Kernel]) -> FloatArray | None:
         if any(is_tensor(side.matrix) for side in (*xs, *ys)):
             return None
-        # A matrix product over entries, in strips: the strips are copies that stay small beside the matrices.
+        # A matrix product over entries, in strips: the strips are copies, small compared with the matrices.
         out = np.zeros((len(xs), len(ys)))
         size = xs[0].matrix.size
         strip = max(STRIP // max(len(xs) + len(ys), 1), 1)
