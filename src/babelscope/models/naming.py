@@ -89,6 +89,6 @@ def beside(part: str, folder: Path) -> str:
 
 
 def _folder_name(source: str) -> str:
-    """Return a folder's own name: where it lies does not matter to what it holds."""
+    """Return a folder's own name: where it is does not matter to what it holds."""
     path = expanded(source)
     return path.name if path.name not in ("", "..") else path.resolve().name or "folder"

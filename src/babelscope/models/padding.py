@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def pad(arrays: Sequence[Tensor], value: float = 0) -> Tensor:
-    """Stack arrays, each padded behind its end along every axis to the longest.
+    """Stack arrays, each padded after its end along every axis to the longest.
 
     Parameters
     ----------

@@ -260,7 +260,7 @@ class SeamlessSpeech(SpeechSide):
         self.points = _points(config, _speech_points(config))
 
     def forward(self, batch: Batch) -> Mapping[str, Tensor]:
-        """Run the encoder and the decoder; the adapter sees nothing behind an utterance's end."""
+        """Run the encoder and the decoder; the adapter sees nothing after an utterance's end."""
         encoder = self.root.get_submodule("speech_encoder")
         mask = batch.inputs["attention_mask"]
         with _adapter_without_padding(encoder, mask.bool()):
@@ -275,7 +275,7 @@ class SeamlessSpeech(SpeechSide):
 
 @contextlib.contextmanager
 def _adapter_without_padding(encoder: nn.Module, mask: Tensor) -> Iterator[None]:
-    """Zero what the adapter's two strided convolutions read behind an utterance's end.
+    """Zero what the adapter's two strided convolutions read after an utterance's end.
 
     Their inputs are the outputs of two norms, which are not zero on padding even where the norms' input is. Beyond the
     end of the array the convolutions read zeros anyway, so that a padded utterance gives what it gives alone.
@@ -294,7 +294,7 @@ def _adapter_without_padding(encoder: nn.Module, mask: Tensor) -> Iterator[None]
 def load(options: LoadOptions) -> Model:
     """Load SeamlessM4T from a local folder or hub id in transformers' format, or from an original ``.pt``.
 
-    A ``.pt`` needs a tokenizer beside it: ``tokenizer.json``, ``sentencepiece.bpe.model`` or ``tokenizer.model``;
+    A ``.pt`` needs a tokenizer next to it: ``tokenizer.json``, ``sentencepiece.bpe.model`` or ``tokenizer.model``;
     ``config.json`` and ``generation_config.json`` count if they are there, else the released configuration does.
 
     Parameters
@@ -372,7 +372,7 @@ def planned(name: str, folder: str | None = None) -> Model:
     name : str
         A name in :data:`RELEASES`.
     folder : str, optional
-        Weights as :func:`load` takes them: then the ``config.json`` beside them counts, not the released one.
+        Weights as :func:`load` takes them: then the ``config.json`` next to them counts, not the released one.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """SONAR: sentence embeddings of text (one encoder for 200 languages) and of speech (one encoder a language), one space.
 
 Nothing of fairseq2 is needed: the text encoder is transformers' M2M100 encoder, and a speech encoder is SeamlessM4T
-v1's conformer with a small Bart decoder behind it, which pools: a single query position attends to all frames, and
+v1's conformer with a small Bart decoder after it, which pools: a single query position attends to all frames, and
 what comes out is projected. Both sides end in ``shared.embedding``, the same space, where speech may be compared with
 text directly; text gets there by the mean over all its tokens, the language tag and ``</s>`` included.
 
@@ -95,7 +95,7 @@ def load(options: LoadOptions) -> Model:
     options : LoadOptions
         ``weights``: a folder that holds both halves, or a half: for text also a folder or hub id in transformers'
         format (config.json, safetensors, tokenizer.json) or the original file, for speech a folder or one file.
-        ``extra["tokenizer"]``: a folder or file where NLLB's tokenizer.json lies, if not next to the weights.
+        ``extra["tokenizer"]``: a folder or file where NLLB's tokenizer.json is, if not next to the weights.
         ``extra["speech_weights"]``: a folder or file of speech encoders, or a mapping from languages to files of any
         name. ``extra["speech_languages"]``: the languages to take from a folder (all).
 

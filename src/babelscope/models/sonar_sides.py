@@ -1,7 +1,7 @@
 """SONAR's two sides: the text encoder, and the speech encoders, one a language, with the modules that they are made of.
 
 The text encoder is transformers' M2M100 encoder, and a speech encoder is SeamlessM4T v1's conformer with a small Bart
-decoder behind it, which pools: a single query position attends to all frames, and what comes out is projected.
+decoder after it, which pools: a single query position attends to all frames, and what comes out is projected.
 See :mod:`babelscope.models.sonar` for what the points mean.
 """
 

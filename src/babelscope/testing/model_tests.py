@@ -64,7 +64,7 @@ class ModelTests:
     hop : int
         Samples between two of the finest positions that the speech side has.
     modulus : int
-        A common multiple of all strides behind them: recordings are tried in every residue, a hop apart. (16 for
+        A common multiple of all strides after them: recordings are tried in every residue, a hop apart. (16 for
         SeamlessM4T: two frames a position, eight positions a step of its adapter.)
     spread : int
         How many samples longer than the shortest the drawn recordings are at most.
@@ -223,7 +223,7 @@ class ModelTests:
                         continue
                     there, total = values[point.name].shape[1], item.total_at(point)
                     where = f"{point.name}: {item.length} {side.unit} have {there} positions"
-                    if total != claimed:  # silence that is heard, or a prompt behind the sentence
+                    if total != claimed:  # silence that is heard, or a prompt after the sentence
                         assert claimed <= there == total, f"{where}, not {total} as claimed, of them {claimed} its own"
                         continue
                     if not side.fixed_batch_length or full.get(point.name, there) != there:
@@ -251,7 +251,7 @@ class ModelTests:
                 self._within_tolerance(own, items)
 
     def test_every_residue_modulo_the_strides_survives_padding(self, model: Model) -> None:
-        """The same in every residue modulo the strides, each with a longer item beside it; pooled as well."""
+        """The same in every residue modulo the strides, each with a longer item next to it; pooled as well."""
         for language, side in self.sides(model):
             if not side.exact_in_batches:
                 continue
@@ -324,7 +324,7 @@ class ModelTests:
         return {f"input {name}": tensor for name, tensor in item.inputs.items()} | values
 
     def test_activations_are_those_of_the_models_own_forward(self, model: Model) -> None:
-        """Prepared, collated and run here, an item gives what the whole model gives behind its own processor.
+        """Prepared, collated and run here, an item gives what the whole model gives after its own processor.
 
         Of sides that offer :meth:`babelscope.sides.Side.reference`.
         """

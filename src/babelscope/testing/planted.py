@@ -61,7 +61,7 @@ class Planted:
 
     @property
     def reach(self) -> float:
-        """How far a language's share of meaning in speech can lie from its mean, either way."""
+        """How far a language's share of meaning in speech can are from its mean, either way."""
         return float(3.0**0.5) * self.spread
 
     def check(self, name: str) -> None:

@@ -221,7 +221,7 @@ class Examination:
         return sorted({size for size in (*dense, *edges, *spread) if low <= size <= high})
 
     def _edges(self, start: int) -> list[int]:
-        """Return the sizes behind `start` at which a claim grows, and those one below."""
+        """Return the sizes after `start` at which a claim grows, and those one below."""
         edges = [_edge(length, max(start, self.bounds[0]), self.bounds[1]) for length in self.formulas.values()]
         return [size for edge in edges if edge for size in (edge - 1, edge)]
 
@@ -570,7 +570,7 @@ class Examination:
         return f"activations overflow in {name}, first in module {module}: {remedy}"
 
     def pooled_silence(self) -> Iterator[Row]:
-        """Whether silence behind a recording is counted, and by how much it changes the recording's own positions."""
+        """Whether silence after a recording is counted, and by how much it changes the recording's own positions."""
         side = self.side
         low, high = self.bounds
         count = min(self.typical, high - SAMPLE_RATE)

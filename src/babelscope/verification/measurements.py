@@ -22,7 +22,7 @@ from babelscope.errors import DataError
 
 #: Bytes that a file in the cache has at most.
 _LARGEST = 2**20
-#: Bytes that a file of settings has at most; what is larger beside them are weights.
+#: Bytes that a file of settings has at most; what is larger next to them are weights.
 _LARGEST_SETTINGS = 2**26
 
 
@@ -82,7 +82,7 @@ def kept(kind: str, key: str) -> Any:
 
 
 class Lengths:
-    """How positions follow from a recording's length, by module: measured once for the settings beside the weights.
+    """How positions follow from a recording's length, by module: measured once for the settings next to the weights.
 
     A context: what was measured inside it is kept when it ends.
 

@@ -20,7 +20,7 @@ def _whole(values: Tensor) -> Tensor:
 
 
 def whole_from_start(point: Point, values: Tensor) -> Tensor:
-    """Return a copy of all positions behind a point's start, as float32 on the CPU."""
+    """Return a copy of all positions after a point's start, as float32 on the CPU."""
     return _whole(values[:, point.start :] if point.layout != "bd" else values)
 
 
@@ -40,7 +40,7 @@ def observe(
         Runs the side's modules once: its own forward pass, or the whole model's. No gradients are computed.
     keep : callable, optional
         Given a point and its activations, shape (batch, positions, width) or (batch, width), returns what is kept: all
-        positions behind the point's start if left out. What it raises ends the run. The activations may be changed by
+        positions after the point's start if left out. What it raises ends the run. The activations may be changed by
         later layers: copy what is kept of them.
     errors : dict, optional
         Is given the message of a :class:`DataError` by point name, in place of ending the run.

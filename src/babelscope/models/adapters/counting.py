@@ -22,7 +22,7 @@ _SHORTER = (4, 6, 7, 9, 12, 15)
 
 @dataclass(frozen=True)
 class Chain:
-    """Positions behind strided convolutions: ``(steps + offset) // stride``, for each chunk of `chunk` steps."""
+    """Positions after strided convolutions: ``(steps + offset) // stride``, for each chunk of `chunk` steps."""
 
     stride: int
     offset: int

@@ -63,7 +63,7 @@ class Embedding(nn.Module):
     way : str
         One of :data:`WAYS`.
     dense : sequence of Module
-        Layers behind the pooling.
+        Layers after the pooling.
     normalised : bool
         Whether vectors are brought to length 1.
     """

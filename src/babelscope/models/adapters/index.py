@@ -1,4 +1,4 @@
-"""The index of a checkpoint's weights, held to the class that it is for before any of them is fetched."""
+"""The index of a checkpoint's weights, compared with the class that it is for before any of them is fetched."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ SIZES = (
 #: Names of the number of layers, of an encoder first.
 LAYER_COUNTS = ("encoder_layers", "num_hidden_layers", "num_layers", "n_layer", "num_blocks", "n_layers")
 
-#: Starts of names of weights behind the encoder of a model made of any two.
+#: Starts of names of weights after the encoder of a model made of any two.
 _BEHIND = ("decoder.", "enc_to_dec_proj.")
 
 #: What wraps the part of a configuration that hears and reads: the thinkers of the Omni models.
@@ -79,7 +79,7 @@ class Configuration:
     arguments : mapping
         For the constructor.
     inside : (Configuration, str) or None
-        Of a part that lies in a larger model: that model, and the part's path in it. It is loaded whole where the
+        Of a part that is in a larger model: that model, and the part's path in it. It is loaded whole where the
         part's weights are not found by their names.
     """
 
@@ -396,7 +396,7 @@ def _thinker(folder: Path, config: Any, whole: Any, kind: Kind) -> Configuration
 
 
 def _encoder(folder: Path, config: Any, kind: Kind, whole: Any, body: Any) -> Configuration:
-    """Return an encoder or decoder without its heads and poolers, and without the decoder behind an encoder."""
+    """Return an encoder or decoder without its heads and poolers, and without the decoder after an encoder."""
     from transformers.models.auto import modeling_auto
 
     left = _other_parts(whole, body, config)

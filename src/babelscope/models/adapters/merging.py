@@ -17,7 +17,7 @@ from babelscope.sides import WeightsFile
 #: The option that names the folder.
 ADAPTER = "adapter"
 
-#: Components of a path that lie around what is looked at, in some version of a class.
+#: Components of a path that are around what is looked at, in some version of a class.
 _AROUND = {"model", "thinker", "encoder"}
 
 _CONFIG, _WEIGHTS, _START = "adapter_config.json", "adapter_model.safetensors", "base_model.model."
@@ -93,7 +93,7 @@ def _rest_of(name: str) -> str:
 def _places(wanted: Iterable[str], model: nn.Module, where: str) -> Iterator[tuple[str, str]]:
     """Yield modules as an adapter and as the model call them; those of a decoder that is not looked at are left out.
 
-    What is looked at may lie in a larger model, and other versions of a class put its parts into one more module: such
+    What is looked at may be in a larger model, and other versions of a class put its parts into one more module: such
     names, and no others, may be more in the adapter's.
     """
     modules = [

@@ -43,7 +43,7 @@ class Prompt:
     notes: tuple[str, ...] = ()
 
     def around(self, modality: str) -> tuple[str, str]:
-        """Return what stands before and behind a sentence."""
+        """Return what stands before and after a sentence."""
         before, _, behind = (self.text if modality == "text" else self.speech).partition(PLACE)
         return before, behind
 

@@ -105,7 +105,7 @@ class GraniteFeatures:
     """Granite's features, as ``GraniteSpeechFeatureExtractor`` of transformers 5.23 computes them.
 
     Log-mel spectra, none more than eight powers of ten below the loudest, two frames side by side. The number of
-    positions is that behind the projector: blocks of `projector_window_size`, each of which gives
+    positions is that after the projector: blocks of `projector_window_size`, each of which gives
     `projector_window_size` // `projector_downsample_rate`.
 
     Parameters

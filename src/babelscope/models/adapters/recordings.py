@@ -134,7 +134,7 @@ class Recorder:
         self.by_processor = False
         #: Placeholders of a recording, given its features: for recordings that are put together here.
         self.counted: Callable[[Mapping[str, Tensor]], int] = lambda features: 1
-        #: Recordings are put together with silence behind them up to a multiple of so many samples.
+        #: Recordings are put together with silence after them up to a multiple of so many samples.
         self.multiple = 1
         #: Which axis of the features is time.
         self.time_axis: int | None = None
@@ -315,7 +315,7 @@ def cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def pad_together(items: list[Mapping[str, Tensor]], padding: int) -> dict[str, Tensor]:
-    """Pad inputs of several utterances on the right and put them together, one behind the other.
+    """Pad inputs of several utterances on the right and put them together, one after the other.
 
     Parameters
     ----------

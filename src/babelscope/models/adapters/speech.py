@@ -161,7 +161,7 @@ class SpeechSide(Side):
         return Prepared({self.features.name: self.features(samples)}, len(samples))
 
     def collate(self, items: Sequence[Prepared]) -> Batch:
-        """Pad features behind their end, with zeros."""
+        """Pad features after their end, with zeros."""
         features = [item.inputs[self.features.name] for item in items]
         inputs = {self.features.name: pad(features)}
         if self.mask and self.features.time is not None:

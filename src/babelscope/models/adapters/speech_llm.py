@@ -108,7 +108,7 @@ def load(options: LoadOptions, place: Place, configuration: Configuration) -> Mo
 
 
 def _beside(folder: Path) -> list[str]:
-    """Return a note on adapters that lie beside a model: they are for audio alone, and are not applied."""
+    """Return a note on adapters that are next to a model: they are for audio alone, and are not applied."""
     there = sorted(str(path.parent.relative_to(folder)) for path in folder.glob("**/adapter_config.json"))
     if not there:
         return []
@@ -574,7 +574,7 @@ class _Builder:
         return all(self._measured(spot, layout, heard) == self._heard(heard).count for heard in self._heard_lengths())
 
     def _measured(self, spot: Spot, layout: Layout, heard: int) -> int | None:
-        """Return how many positions a point has; passes end where the tower's layers begin, if it lies before them."""
+        """Return how many positions a point has; passes end where the tower's layers begin, if it is before them."""
         for stop in (self.front_end, self.stop) if spot in self.front else (self.stop,):
             noted = self._traced(heard, stop)
             shape = None if noted is None else noted.shape(spot.module, spot.take, spot.call)
@@ -613,7 +613,7 @@ class _Builder:
         self._kept.clear()
 
     def _settle(self, wanted: list[tuple[Spot, Layout, int, str]]) -> None:
-        """Decide which positions behind the tower are the recording's: as many as it has placeholders, or a share."""
+        """Decide which positions after the tower are the recording's: as many as it has placeholders, or a share."""
         short, long = (self._recording(samples) for samples in _TRACED)
         if not wanted and short.count == long.count:
             raise DataError(

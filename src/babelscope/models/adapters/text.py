@@ -1,7 +1,7 @@
 """Text encoders and decoders of transformers as a text side: by rules, whatever their class.
 
 An encoder reads a sentence with the tokens that it was trained with around it, and all of them count, as in its own
-embedding of a sentence. A decoder reads it behind those tokens and a prompt, and the sentence's own positions count:
+embedding of a sentence. A decoder reads it after those tokens and a prompt, and the sentence's own positions count:
 the first position of a decoder is unlike all others.
 """
 
@@ -97,7 +97,7 @@ class TextSide(Side):
         self.points = spread_depths(made)
 
     def prepare(self, item: str | NDArray[np.float32], language: str) -> Prepared:
-        """Tokenise one sentence, behind the prefix or inside the prompt.
+        """Tokenise one sentence, after the prefix or inside the prompt.
 
         Raises
         ------
@@ -218,7 +218,7 @@ class TaggedText(TextSide):
         raise NotImplementedError
 
     def prepare(self, item: str | NDArray[np.float32], language: str) -> Prepared:
-        """Tokenise one sentence behind its language's tag.
+        """Tokenise one sentence after its language's tag.
 
         Raises
         ------
@@ -265,7 +265,7 @@ def longest_of(model: Any) -> int | None:
     if not isinstance(most, int) or most < 1:
         return None
     for name, module in model.named_modules():
-        # A table whose first rows are the padding's (XLM-R's): positions begin behind them.
+        # A table whose first rows are the padding's (XLM-R's): positions begin after them.
         if "position" in name and isinstance(module, nn.Embedding) and module.padding_idx is not None:
             return min(most, module.num_embeddings - module.padding_idx - 1)
     return most

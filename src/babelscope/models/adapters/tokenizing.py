@@ -68,7 +68,7 @@ _SPARE = 1024
 
 
 class Tokens:
-    """Turns texts into token ids, one at a time; of tokenizers with a code for each language, behind that code.
+    """Turns texts into token ids, one at a time; of tokenizers with a code for each language, after that code.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ class Tokens:
         return ids
 
     def around(self, language: str) -> tuple[list[int], list[int]]:
-        """Return the tokens that stand before and behind a text."""
+        """Return the tokens that stand before and after a text."""
         bare = self("a", language, special=False)
         whole = self("a", language)
         for start in range(len(whole) - len(bare) + 1):

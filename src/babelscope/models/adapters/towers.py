@@ -1,7 +1,7 @@
 """Finds a speech LLM's parts in two traced forward passes, one of a recording and one of a text: no names are known.
 
 What runs in both passes is the language model, and what runs in the first alone hears: the audio tower, whose layers
-are its largest stack, and the projector behind it. A module that runs for a text, too, but once more for a recording
+are its largest stack, and the projector after it. A module that runs for a text, too, but once more for a recording
 (Gemma 3n's embedding of audio), counts as hearing with the calls that only the recording makes.
 """
 
@@ -232,7 +232,7 @@ def _counted(spot: Spot, varying: Callable[[Spot], int | None], notes: list[str]
 def _final_norm(
     modules: Mapping[str, nn.Module], spoken: Trace, written: Trace, outer: str, language: Stack
 ) -> str | None:
-    """Return the norm that runs once behind the language model's layers, beside them."""
+    """Return the norm that runs once after the language model's layers, next to them."""
     last = spoken.shape(language.layers[-1].path, "output")
     for path in sorted(spoken.left, key=lambda path: spoken.entered[path][0]):
         if spoken.entered[path][0] < language.left or not is_within(path, outer) or is_within(path, language.path):

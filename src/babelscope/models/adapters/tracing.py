@@ -144,7 +144,7 @@ def positions_of(shape: Shape | None, layout: Layout) -> int | None:
 
 
 def is_within(path: str, outer: str) -> bool:
-    """Whether a module is another, or lies inside it."""
+    """Whether a module is another, or is inside it."""
     return not outer or path == outer or path.startswith(outer + ".")
 
 
@@ -175,7 +175,7 @@ class Stack:
 
 
 def stacks(root: nn.Module, noted: Trace) -> list[Stack]:
-    """Return the stacks of layers of a model in the order in which they ran; none lies inside a layer of another.
+    """Return the stacks of layers of a model in the order in which they ran; none is inside a layer of another.
 
     A stack is a list of modules that ran one after the other and keep the shape of what they are given; or one module
     that ran several times so (ALBERT's shared layer).
@@ -209,7 +209,7 @@ def _chained(path: str, layers: Sequence[Layer], noted: Trace, weighted: Contain
     gaps = list(zip(ended, begun[1:], strict=False))
     if any(after < before for before, after in gaps):
         return None
-    # Halves of layers that lie in several lists (XLM's): between two of one list the others run, with weights.
+    # Halves of layers that are in several lists (XLM's): between two of one list the others run, with weights.
     others = [
         time
         for other, times in noted.entered.items()
@@ -253,7 +253,7 @@ def trunk(root: nn.Module, noted: Trace, counts: Sequence[int] = ()) -> Stack:
     Raises
     ------
     DataError
-        If no stack ran, or layers of the same class lie in further lists (stages of a hierarchical model).
+        If no stack ran, or layers of the same class are in further lists (stages of a hierarchical model).
     """
     candidates = stacks(root, noted)
     stack = largest(root, candidates, counts)

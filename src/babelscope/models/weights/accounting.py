@@ -189,8 +189,8 @@ def folder_files(folder: Path) -> list[Path]:
     Raises
     ------
     DataError
-        If there is none, a file that the index names is not there, or the index is damaged; or if an adapter lies
-        beside them.
+        If there is none, a file that the index names is not there, or the index is damaged; or if an adapter is
+        next to them.
     """
     check_folder(folder, str(folder), pickled=True)
     if (folder / "model.safetensors.index.json").is_file() or (folder / "model.safetensors").is_file():

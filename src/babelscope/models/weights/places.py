@@ -145,7 +145,7 @@ def locate(weights: str, *, also: str = "", adapters: bool = False) -> Place:
     also : str
         What else might have been named, for the message.
     adapters : bool
-        Whether the caller knows of a PEFT adapter that lies beside a whole model; else one is refused.
+        Whether the caller knows of a PEFT adapter that is beside a whole model; else one is refused.
 
     Raises
     ------
@@ -293,7 +293,7 @@ def check_folder(
     weights : bool
         Whether weights must be there; without, ``config.json`` alone is enough.
     adapters : bool
-        Whether an adapter may lie beside a whole model.
+        Whether an adapter may be beside a whole model.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""Settings beside weights (``config.json`` and its like): plain data, held to sizes that a model can have.
+"""Settings next to weights (``config.json`` and its like): plain data, with sizes checked against what a model can have.
 
-Nothing in them is followed: no code beside them is imported (``auto_map``), no other class is chosen, and no size that
+Nothing in them is followed: no code next to them is imported (``auto_map``), no other class is chosen, and no size that
 they claim is made before it is compared with the weights.
 """
 

@@ -89,7 +89,7 @@ def read_container(path: Path) -> dict[str, NDArray[np.generic]]:
     Raises
     ------
     DataError
-        If the file is cut short, of another format, or goes on behind its end.
+        If the file is cut short, of another format, or goes on after its end.
     """
     reader = Cursor(path)
     if not 2 <= reader.number("I") <= 6:

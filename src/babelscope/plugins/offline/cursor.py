@@ -44,7 +44,7 @@ class Cursor:
         return int(self.unpack(code)[0])
 
     def string(self) -> str:
-        """Return the next name, behind its length.
+        """Return the next name, after its length.
 
         Raises
         ------

@@ -1,10 +1,10 @@
 """The length adapter of ``pocket``: from Whisper's last encoder layer to the word embeddings of multilingual E5.
 
-Three convolutions of stride 2 make one position of eight (0.16 s of 0.02 s). Between them everything behind an
+Three convolutions of stride 2 make one position of eight (0.16 s of 0.02 s). Between them everything after an
 utterance's own end is set to zero, which is what a convolution sees beyond the end of an utterance that stands alone:
 what comes out does not depend on what an utterance is padded with.
 
-The frozen encoder is not told where a recording ends, so what it says depends on the silence behind it.
+The frozen encoder is not told where a recording ends, so what it says depends on the silence after it.
 :func:`window_samples` fixes that silence by the recording's own length: training and use hear the same.
 """
 
@@ -40,7 +40,7 @@ CARD = FOLDER / "card.md"
 
 
 def window_samples(samples: int) -> int:
-    """Return the window, in samples, that Whisper hears a recording of so many samples in, with silence behind it.
+    """Return the window, in samples, that Whisper hears a recording of so many samples in, with silence after it.
 
     The next whole second, at least :data:`SHORTEST_WINDOW`; a recording of whole seconds gets one more.
 
@@ -73,7 +73,7 @@ class AdapterShape:
     kernel : int
         Positions that a convolution sees; odd.
     hidden : int
-        Width of the residual network behind them.
+        Width of the residual network after them.
     """
 
     input_width: int = 512
@@ -101,7 +101,7 @@ class Halving(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, values: Tensor) -> Tensor:
-        """Halve; what stands behind an utterance's own end must be zero."""
+        """Halve; what comes after an utterance's own end must be zero."""
         reach = self.kernel // 2
         padded = nn.functional.pad(values, (0, 0, reach, reach + values.shape[1] % 2))
         # (batch, ceil(positions / 2), kernel * features): the features of one position after those of the other
@@ -193,14 +193,14 @@ class PocketAdapter(nn.Module):
         Parameters
         ----------
         features : Tensor, shape (batch, positions, input_width)
-            The encoder's last layer, behind its norm. What stands behind an utterance's own end does not matter.
+            The encoder's last layer, after its norm. What comes after an utterance's own end does not matter.
         lengths : Tensor of int, shape (batch,)
             Positions of each utterance.
 
         Returns
         -------
         Tensor, shape (batch, ceil(positions / 8), width)
-            Zero behind an utterance's own ceil(length / 8) positions.
+            Zero after an utterance's own ceil(length / 8) positions.
         """
         values = self.norm_in(features.masked_fill(_behind(features, lengths), 0.0))
         for halving in self.halvings:
@@ -213,7 +213,7 @@ class PocketAdapter(nn.Module):
 
 
 def _behind(values: Tensor, lengths: Tensor) -> Tensor:
-    """Return (batch, positions, 1): where a position is behind the utterance's own end."""
+    """Return (batch, positions, 1): where a position is after the utterance's own end."""
     positions = torch.arange(values.shape[1], device=values.device)
     return (positions[None] >= lengths[:, None]).unsqueeze(2)
 

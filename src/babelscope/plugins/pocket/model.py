@@ -86,7 +86,7 @@ WHISPER = CATALOGUE["whisper-base"]
 E5 = dataclasses.replace(CATALOGUE["e5-small"], asset=E5_ASSET)
 #: From the last hidden states to E5's embedding of a sentence.
 EMBEDDING = Embedding("mean")
-#: Tokens before and behind an input, by E5's tokenizer: ``<s> ▁que ry :`` and ``</s>``.
+#: Tokens before and after an input, by E5's tokenizer: ``<s> ▁que ry :`` and ``</s>``.
 PROMPT = (4, 1)
 LICENCE = "MIT (Whisper, E5), Apache-2.0 (adapter)"
 
@@ -107,7 +107,7 @@ class Frozen:
 
 
 class Memory:
-    """What Whisper made of batches, kept for the controls that hear the same ones behind the same encoder.
+    """What Whisper made of batches, kept for the controls that hear the same ones after the same encoder.
 
     A recording in another batch is not the same to the last bit: whole batches are kept, so that what is kept is what
     would be computed. Threads may share it.
@@ -241,7 +241,7 @@ class _PocketSpeech(Side):
 
     @property
     def looks_inside(self) -> bool:
-        """Whether a point lies in Whisper, so that it has to run."""
+        """Whether a point is in Whisper, so that it has to run."""
         return any(point.module.startswith("whisper.") for point in self.points)
 
 

@@ -1,7 +1,7 @@
 """The linear control of ``pocket``: a ridge regression from the mean of Whisper's last layer to E5's embedding.
 
 A linear map on pooled Whisper already finds most transcripts among the held-out ones. What a joint model adds is what
-it does beyond that, so the map stands beside it wherever it is shown. It is fitted on the recordings that the adapter
+it does beyond that, so the map stands next to it wherever it is shown. It is fitted on the recordings that the adapter
 is trained on, and on no others.
 """
 

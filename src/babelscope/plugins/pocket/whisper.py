@@ -25,7 +25,7 @@ def encoder_points(config: WhisperConfig, inside: str = "") -> list[Point]:
     ----------
     config : WhisperConfig
     inside : str
-        Path of the encoder below the side's root, with a dot behind it.
+        Path of the encoder below the side's root, with a dot after it.
     """
     encoded: dict[str, Any] = {"length": positions, "formula": "E = (M - 1) // 2 + 1"}
 
@@ -45,21 +45,21 @@ def encoder_points(config: WhisperConfig, inside: str = "") -> list[Point]:
 def hear(encoder: WhisperEncoder, features: Tensor, windows: Sequence[int]) -> Tensor:
     """Run the encoder on windows of several lengths: each is what it is alone.
 
-    The released encoder takes one length and no mask. Here what stands behind a window is not attended to; the
+    The released encoder takes one length and no mask. Here what comes after a window is not attended to; the
     convolutions do not reach it from within a window of an even number of frames.
 
     Parameters
     ----------
     encoder : WhisperEncoder
     features : Tensor, shape (batch, mel, frames)
-        Log-mel features, zero behind each window.
+        Log-mel features, zero after each window.
     windows : sequence of int
         Mel frames of each window, even, the longest of them all of ``frames``.
 
     Returns
     -------
     Tensor, shape (batch, frames / 2, width)
-        Behind the final norm. What stands behind a window's own half of frames means nothing.
+        Behind the final norm. What comes after a window's own half of frames means nothing.
     """
     values = nn.functional.gelu(encoder.conv2(nn.functional.gelu(encoder.conv1(features)))).permute(0, 2, 1)
     length = values.shape[1]

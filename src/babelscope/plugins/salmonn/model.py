@@ -104,7 +104,7 @@ def load(options: LoadOptions) -> Model:
     ----------
     options : LoadOptions
         ``weights`` is a folder that holds ``salmonn*.pth``, ``BEATs*.pt`` and the folders of Whisper and Vicuna under
-        any name; or the ``.pth`` itself, with the others beside it. ``extra`` may name ``whisper`` and ``vicuna``
+        any name; or the ``.pth`` itself, with the others next to it. ``extra`` may name ``whisper`` and ``vicuna``
         (folders or hub ids) and ``beats`` (a file) elsewhere; ``lora_for_text`` (True) says whether text goes through
         Vicuna with LoRA, as speech does; ``lora_alpha`` (32, with which SALMONN was trained) scales LoRA.
 

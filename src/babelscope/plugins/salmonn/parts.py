@@ -82,7 +82,7 @@ class Sizes:
 
 
 class Fusion(nn.Module):
-    """Whisper's and BEATs's states, each normed, side by side; behind its patches BEATs's half is zero."""
+    """Whisper's and BEATs's states, each normed, side by side; after its patches BEATs's half is zero."""
 
     def __init__(self, speech: int, audio: int) -> None:
         super().__init__()

@@ -5,7 +5,7 @@ patches for T = (n - 400) // 160 + 1 frames, at least 8; the Q-Former makes one 
 min(88, ceil(E / 17)) hold speech. What is shorter than a second is heard with silence up to a second, as SALMONN does.
 
 The language model sees ``<s>USER: <Speech>``, then the tokens of speech, or those of the sentence in their place. What
-the prompt has behind them, and the tokens of Whisper's silence, are not computed: attention goes backwards alone, so
+the prompt has after them, and the tokens of Whisper's silence, are not computed: attention goes backwards alone, so
 that they cannot reach what is looked at.
 """
 
@@ -28,7 +28,7 @@ from babelscope.sides import Batch, Point, Prepared, Side, Stage, layer_points, 
 SAMPLE_RATE = 16_000
 #: Samples of one of Whisper's positions.
 STEP = 320
-#: What stands before speech in SALMONN's prompt, behind the start token.
+#: What stands before speech in SALMONN's prompt, after the start token.
 BEFORE = "USER: <Speech>"
 
 
@@ -47,7 +47,7 @@ def _computed(samples: int) -> int:
 
 
 class _Shared(Side):
-    """What both sides have: the language model behind the prompt's first tokens."""
+    """What both sides have: the language model after the prompt's first tokens."""
 
     family = "SALMONN"
 

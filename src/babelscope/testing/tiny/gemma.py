@@ -183,7 +183,7 @@ def gemma_3n() -> Released:
         "<end_of_audio>", "<start_of_turn>", "<end_of_turn>")  # fmt: skip
     tokenizer = _tokenizer(special)
     at, size = tokenizer.convert_tokens_to_ids, len(tokenizer)
-    # rows for sound and images stand behind the text's, which alone have an embedding for each layer
+    # rows for sound and images come after the text's, which alone have an embedding for each layer
     text = _TEXT | {
         "activation_sparsity_pattern": [0.95, 0.95, 0.0, 0.0], "altup_active_idx": 0, "altup_coef_clip": 120.0,
         "altup_correct_scale": True, "altup_lr_multiplier": 1.0, "altup_num_inputs": 2,

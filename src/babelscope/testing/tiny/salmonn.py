@@ -102,7 +102,7 @@ def folder(place: Path, seconds: int = 10) -> Path:
     torch.save({"cfg": BEATS_SETTINGS, "model": beats}, place / BEATS_FILE)
     trained = _drawn(dict(_trained_arrays()), 3)
     first = trained["speech_query_tokens"]
-    # what training wrote beside the weights: the optimiser's state, the loss scaler's, the settings; buffers, and what
+    # what training wrote next to the weights: the optimiser's state, the loss scaler's, the settings; buffers, and what
     # goes by several names
     torch.save(
         {

@@ -110,7 +110,7 @@ def text(folder: Path) -> Path:
 
 
 def text_original(folder: Path) -> Path:
-    """Write the same encoder as ``sonar_text_encoder.pt``, under fairseq2's names, and the tokenizer beside it.
+    """Write the same encoder as ``sonar_text_encoder.pt``, under fairseq2's names, and the tokenizer next to it.
 
     Returns
     -------

@@ -35,7 +35,7 @@ def sentence_modules(mode: str, width: int, *, dense: int = 0, normalised: bool 
         ``cls``, ``mean`` or ``lasttoken``.
     width : int
     dense : int
-        Width of a dense head behind the pooling; 0 for none. Its weights are to be written with the rest.
+        Width of a dense head after the pooling; 0 for none. Its weights are to be written with the rest.
     normalised : bool
         Whether the vector is set to length 1.
     """
@@ -235,7 +235,7 @@ def qwen_files(special: tuple[str, ...], template: str, **more: Any) -> dict[str
 
 
 def qwen_tokenizer(special: tuple[str, ...]) -> Any:
-    """Return a Qwen's tokenizer: byte pairs, special tokens behind them."""
+    """Return a Qwen's tokenizer: byte pairs, special tokens after them."""
     return vocabularies.byte_level("Qwen2Tokenizer", special, **_QWEN_NAMED)
 
 

@@ -1,7 +1,7 @@
 """Real tokenizers of a few hundred pieces, of each kind that released models have.
 
 The pieces are learned by byte-pair merges from a few sentences in seven languages, always the same, so that the same
-name gives the same ids. Special tokens stand behind the pieces at ids that are no class's defaults, unless the
+name gives the same ids. Special tokens come after the pieces at ids that are no class's defaults, unless the
 released tokenizer has them in front.
 """
 
@@ -82,7 +82,7 @@ def _spaced() -> tuple[list[str], list[Merge]]:
 
 
 def byte_level(kind: str, special: Sequence[str], **settings: Any) -> Any:
-    """Return a byte-level tokenizer of a transformers class, its special tokens behind the pieces.
+    """Return a byte-level tokenizer of a transformers class, its special tokens after the pieces.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def spaced(
     first : sequence of str
         The tokens before the pieces.
     special : sequence of str
-        The special tokens behind them.
+        The special tokens after them.
     fallback : bool
         Whether there are 256 pieces more for bytes.
     begin : str
@@ -146,7 +146,7 @@ def unigram(kind: str, first: Sequence[str], last: Sequence[str] = (), **setting
     kind : str
         A class such as ``XLMRobertaTokenizer``.
     first, last : sequence of str
-        The special tokens before and behind the pieces.
+        The special tokens before and after the pieces.
     **settings
         For the class's constructor.
     """
