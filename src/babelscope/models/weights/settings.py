@@ -1,4 +1,4 @@
-"""Settings next to weights (``config.json`` and its like): plain data, with sizes checked against what a model can have.
+"""Settings next to weights (``config.json`` and its like): plain data, whose sizes must be those of a possible model.
 
 Nothing in them is followed: no code next to them is imported (``auto_map``), no other class is chosen, and no size that
 they claim is made before it is compared with the weights.
