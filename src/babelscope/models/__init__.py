@@ -202,22 +202,22 @@ def parts(name: str) -> tuple[str, ...]:
     names = naming.split(name, known())
     if len(names) > 2 or (len(names) == 2 and "" in names):
         raise UsageError(f"model {name!r}: a pair is one speech model + one text model, such as {PAIRS[0]!r}")
-    infos = [info(part) for part in names]
+    infos = [info(single) for single in names]
     if len(names) == 2:
-        for part, described, modality in zip(names, infos, ("speech", "text"), strict=True):
+        for single, described, modality in zip(names, infos, ("speech", "text"), strict=True):
             if described.modalities and modality not in described.modalities:
-                raise UsageError(_misfit(name, part, modality))
+                raise UsageError(_misfit(name, single, modality))
     return names
 
 
-def _misfit(name: str, part: str, modality: str) -> str:
+def _misfit(name: str, single: str, modality: str) -> str:
     return (
-        f"model {name!r}: {part!r} has no {modality} side, and a pair is written speech+text, such as {PAIRS[0]!r}: "
+        f"model {name!r}: {single!r} has no {modality} side, and a pair is written speech+text, such as {PAIRS[0]!r}: "
         f"name a {modality} model there"
     )
 
 
-def info(part: str) -> ModelInfo:
+def info(single: str) -> ModelInfo:
     """Return what is known of a model before it is loaded, for a name that is no pair.
 
     No file is read and no network is used: what a hub id or a folder hears or reads is not known yet, unless the
@@ -229,11 +229,11 @@ def info(part: str) -> ModelInfo:
         If the name is unknown.
     """
     available = known()
-    if part in available:
-        return available[part]
-    declaration = naming.declared(part)
+    if single in available:
+        return available[single]
+    declaration = naming.declared(single)
     if declaration is None:
-        raise UsageError(f"model {part!r} is unknown; {_meant(part, available)}")
+        raise UsageError(f"model {single!r} is unknown; {_meant(single, available)}")
     return ModelInfo(
         declaration.summary or f"{declaration.name}, from its own configuration",
         declaration.modalities,
@@ -247,13 +247,13 @@ def info(part: str) -> ModelInfo:
     )
 
 
-def _meant(part: str, available: Iterable[str]) -> str:
+def _meant(single: str, available: Iterable[str]) -> str:
     """Return how an unknown model may have been meant: as a path, as a hub id, or as a name like it."""
-    if naming.is_path(part) or (local_path(part) is not None and "/" in part):
-        return f"a folder is named {HUB}{part if naming.is_path(part) else f'./{part}'}"
-    if "/" in part:
-        return f"a model of the hub is named {HUB}{part}"
-    hint = did_you_mean(part, [*available, *CATALOGUE, *PAIRS])
+    if naming.is_path(single) or (local_path(single) is not None and "/" in single):
+        return f"a folder is named {HUB}{single if naming.is_path(single) else f'./{single}'}"
+    if "/" in single:
+        return f"a model of the hub is named {HUB}{single}"
+    hint = did_you_mean(single, [*available, *CATALOGUE, *PAIRS])
     if not hint.startswith("did you mean"):
         hint = "babelscope models lists the names"
     return f"{hint} ({naming.ANY_MODEL})"
@@ -262,13 +262,14 @@ def _meant(part: str, available: Iterable[str]) -> str:
 def readable(name: str) -> str:
     """Return a name as results bear it: of a hub id ``owner/name``, of a folder its own name, of a pair both."""
     return "+".join(
-        declaration.name if (declaration := info(part).declaration) else part for part in naming.split(name, known())
+        declaration.name if (declaration := info(single).declaration) else single
+        for single in naming.split(name, known())
     )
 
 
 def beside(name: str, folder: Path) -> str:
     """Return a name with the relative folders in it (``hf:./x``) taken as relative to `folder`."""
-    return "+".join(naming.beside(part, folder) for part in naming.split(name, known()))
+    return "+".join(naming.beside(single, folder) for single in naming.split(name, known()))
 
 
 def check_window(name: str, window_seconds: float | None) -> None:
@@ -280,34 +281,34 @@ def check_window(name: str, window_seconds: float | None) -> None:
         If no part of the model takes a window; it names the models that do.
     """
     if window_seconds is not None and not takes_window(name):
-        takers = ", ".join(part for part in dict.fromkeys([*known(), *CATALOGUE]) if info(part).takes_window)
+        takers = ", ".join(single for single in dict.fromkeys([*known(), *CATALOGUE]) if info(single).takes_window)
         raise UsageError(f"window_seconds: {name} takes no window ({takers} does): leave it out")
 
 
 def takes_window(name: str) -> bool:
     """Whether a model, or a part of a pair, hears a window of a length that can be chosen."""
-    return any(info(part).takes_window for part in parts(name))
+    return any(info(single).takes_window for single in parts(name))
 
 
 def says_held_out(name: str) -> bool:
     """Whether a model, or a part of a pair, says which sentences it was not trained on."""
-    return any(info(part).held_out for part in parts(name))
+    return any(info(single).held_out for single in parts(name))
 
 
 def has_planner(name: str) -> bool:
     """Whether a model, and each part of a pair, can be made without its weights."""
-    return all(info(part).planner for part in parts(name))
+    return all(info(single).planner for single in parts(name))
 
 
 def path_options(name: str) -> tuple[str, ...]:
     """Return the options of a model, or of a pair's parts, that name files or folders."""
-    return tuple(dict.fromkeys(option for part in parts(name) for option in info(part).path_options))
+    return tuple(dict.fromkeys(option for single in parts(name) for option in info(single).path_options))
 
 
 def assets_of(name: str, weights: str | Mapping[str, str] | None = None) -> tuple[str, ...]:
     """Return the assets that a model needs, apart from those of parts for which weights are named."""
     given = weights_by_part(name, weights)
-    return tuple(dict.fromkeys(asset for part in parts(name) if part not in given for asset in info(part).assets))
+    return tuple(dict.fromkeys(asset for single in parts(name) if single not in given for asset in info(single).assets))
 
 
 def held_out(name: str, corpus: str) -> tuple[str, ...]:
@@ -325,7 +326,7 @@ def held_out(name: str, corpus: str) -> tuple[str, ...]:
     UsageError
         If the model does not say, or has none of that corpus.
     """
-    sources = [source for part in parts(name) if (source := info(part).held_out)]
+    sources = [source for single in parts(name) if (source := info(single).held_out)]
     if not sources:
         raise UsageError(f"model {name!r} does not say which sentences were held out of its training: leave it out")
     module, _, function = sources[0].partition(":")
@@ -392,16 +393,16 @@ def load(
     check_window(name, window_seconds)
     chosen = weights_by_part(name, weights)
     loaded = []
-    for part in names:
-        described = info(part)
+    for single in names:
+        described = info(single)
         declaration = described.declaration
         module, _, function = described.loader.partition(":")
         loader = cast("Callable[[LoadOptions], Model]", getattr(importlib.import_module(module), function))
         loaded.append(
             loader(
                 LoadOptions(
-                    declaration.name if declaration else part,
-                    chosen.get(part) or (naming.location(declaration) if declaration else None),
+                    declaration.name if declaration else single,
+                    chosen.get(single) or (naming.location(declaration) if declaration else None),
                     device,
                     dtype,
                     window_seconds if described.takes_window else None,
@@ -426,13 +427,13 @@ def weights_by_part(name: str, weights: str | Mapping[str, str] | None) -> dict[
         if len(names) > 1:
             raise UsageError(f"weights: {name!r} has two parts; say which, as in {{{names[0]!r}: {weights!r}}}")
         weights = {names[0]: weights}
-    for part, source in (weights or {}).items():
-        if part not in names:
-            raise UsageError(f"weights: model {name!r} has no part {part!r}; {did_you_mean(part, names)}")
-        if part.startswith(HUB):
-            raise UsageError(f"weights: {part!r} names its weights itself: leave weights out")
+    for single, source in (weights or {}).items():
+        if single not in names:
+            raise UsageError(f"weights: model {name!r} has no part {single!r}; {did_you_mean(single, names)}")
+        if single.startswith(HUB):
+            raise UsageError(f"weights: {single!r} names its weights itself: leave weights out")
         if not source.strip():
-            raise UsageError(f"weights: those of {part} have an empty name: name a folder or hub id, or leave it out")
+            raise UsageError(f"weights: those of {single} have an empty name: name a folder or hub id, or leave it out")
     return dict(weights or {})
 
 
@@ -446,9 +447,9 @@ def pair(name: str, speech: Model, text: Model) -> Model:
     """
     from babelscope.sides import Model
 
-    for part, model, modality in zip(naming.split(name, known()), (speech, text), ("speech", "text"), strict=True):
+    for single, model, modality in zip(naming.split(name, known()), (speech, text), ("speech", "text"), strict=True):
         if modality not in model.sides:
-            raise UsageError(_misfit(name, part, modality))
+            raise UsageError(_misfit(name, single, modality))
     return Model(
         name=readable(name),
         sides={"text": text.sides["text"], "speech": speech.sides["speech"]},

@@ -42,12 +42,12 @@ def split(name: str, registered: Collection[str]) -> tuple[str, ...]:
     return tuple(parts)
 
 
-def is_folder(part: str) -> bool:
+def is_folder(single: str) -> bool:
     """Whether a part of a name is a local folder."""
-    return part.startswith(HUB) and is_path(part.removeprefix(HUB))
+    return single.startswith(HUB) and is_path(single.removeprefix(HUB))
 
 
-def declared(part: str) -> Declaration | None:
+def declared(single: str) -> Declaration | None:
     """Return the declaration of a name of the catalogue, of a hub id or of a folder; None for any other name.
 
     A hub id that the catalogue knows has what is declared there, but not its revision: the one that was asked for
@@ -58,15 +58,15 @@ def declared(part: str) -> Declaration | None:
     UsageError
         If what follows ``hf:`` is neither a hub id nor a folder.
     """
-    if not part.startswith(HUB):
-        return CATALOGUE.get(part)
-    source = part.removeprefix(HUB)
+    if not single.startswith(HUB):
+        return CATALOGUE.get(single)
+    source = single.removeprefix(HUB)
     if is_path(source):
         return Declaration(_folder_name(source), source)
     try:
         repository, revision = hub_id(source)
     except UsageError as error:
-        raise UsageError(f"model {part!r}: {error}") from error
+        raise UsageError(f"model {single!r}: {error}") from error
     return declared_of_hub(repository, revision)
 
 
@@ -82,10 +82,10 @@ def location(declaration: Declaration) -> str | None:
     return f"{HUB}{declaration.source}" + (f"@{declaration.revision}" if declaration.revision else "")
 
 
-def beside(part: str, folder: Path) -> str:
+def beside(single: str, folder: Path) -> str:
     """Return a part of a name with a relative folder in it taken as relative to `folder`."""
-    source = part.removeprefix(HUB)
-    return f"{HUB}{folder / source}" if is_folder(part) and not source.startswith("~") else part
+    source = single.removeprefix(HUB)
+    return f"{HUB}{folder / source}" if is_folder(single) and not source.startswith("~") else single
 
 
 def _folder_name(source: str) -> str:

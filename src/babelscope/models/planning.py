@@ -84,7 +84,7 @@ def plan(name: str, folder: str | Mapping[str, str] | None = None) -> Plan:
         If the folder is damaged, or another model's.
     """
     folders = weights_by_part(name, folder)
-    made = [_planned(part, folders.get(part)) for part in parts(name)]
+    made = [_planned(single, folders.get(single)) for single in parts(name)]
     model = made[0].model if len(made) == 1 else pair(name, *(each.model for each in made))
     sources = tuple(line for each in made for line in each.sources)
     return Plan(model, all(each.from_weights for each in made), sources)
@@ -103,8 +103,8 @@ def token_counter(name: str, weights: str | Mapping[str, str] | None = None) -> 
     UsageError
         If the name is unknown, or weights are named for what is no part of it.
     """
-    part = parts(name)[-1]
-    described, source = info(part), weights_by_part(name, weights).get(part)
+    single = parts(name)[-1]
+    described, source = info(single), weights_by_part(name, weights).get(single)
     if described.declaration is not None:
         from babelscope.models.adapters import token_counter as counter_of  # transformers is slow to import
 

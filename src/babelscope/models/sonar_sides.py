@@ -75,7 +75,7 @@ class SonarText(TaggedText):
     ----------
     model : M2M100Encoder
     tokenizer : tokenizers.Tokenizer or None
-        NLLB's, as its tokenizer.json says: transformers' NllbTokenizer (5.23) builds itself anew from that file and
+        NLLB's, as its tokenizer.json says: transformers' NllbTokenizer (5.23) builds itself again from that file and
         leaves its normaliser behind. Its template is not used: the language tag of each sentence is put in front
         here, so that no call depends on the one before. None for a model that is only planned and reads nothing.
     """

@@ -216,9 +216,11 @@ def joint_model(
         "text": _PlantedSide("text", root, tokenizer, {}),
         "speech": _PlantedSide("speech", root, tokenizer, heard),
     }
-    told = {"heard_as": heard_as, "offset": offset, "of_language": of_language, "noise": noise, "seed": seed}
-    digest = hashlib.sha256(table.numpy().tobytes() + b"".join(one.tobytes() for one in heard.values())).hexdigest()
-    return Model("planted", sides, (WeightsFile("planted", digest, "planted"),), told, ("Planted vectors.",))
+    settings = {"heard_as": heard_as, "offset": offset, "of_language": of_language, "noise": noise, "seed": seed}
+    digest = hashlib.sha256(
+        table.numpy().tobytes() + b"".join(vector.tobytes() for vector in heard.values())
+    ).hexdigest()
+    return Model("planted", sides, (WeightsFile("planted", digest, "planted"),), settings, ("Planted vectors.",))
 
 
 def _key(samples: NDArray[np.float32]) -> str:

@@ -229,10 +229,10 @@ class ModelTests:
                     if not side.fixed_batch_length or full.get(point.name, there) != there:
                         assert claimed == there, f"{where}, not {claimed} as by {point.formula}"
                     elif self.window and point.stage != "shared":
-                        part = item.length / self.window
-                        share = there * part
+                        fraction = item.length / self.window
+                        share = there * fraction
                         # the end of a window that fills no position has none, so that there may be a part of one more
-                        assert share - 1 <= claimed <= min(there, share + part + 1), (
+                        assert share - 1 <= claimed <= min(there, share + fraction + 1), (
                             f"{where} in a window of {self.window}, of which {share:.1f} are its own, not {claimed} as "
                             f"by {point.formula}"
                         )

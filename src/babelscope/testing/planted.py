@@ -92,7 +92,7 @@ def planted_likeness(planted: Planted, kind: str, *, width: int = 24) -> float:
     kind : str
         One of :data:`babelscope.gaps.KINDS`.
     width : int
-        Features of the point; it matters only beside a share of length, which has one direction.
+        Features of the point; it matters only with a share of length, which has one direction.
 
     Returns
     -------
@@ -171,7 +171,7 @@ def planted_activations(
         The share of the variance of every component that the sentences of one cluster have in common.
     second : bool or sequence of int
         Whether a second reader reads every sentence, in every language; or which sentences, by number. They are stores
-        of their own beside the first (:mod:`babelscope.capture.second_readings`).
+        of their own in addition to the first (:mod:`babelscope.capture.second_readings`).
     readers : int
         In each language, in turn, with no voice of their own.
 
@@ -294,8 +294,8 @@ def planted_activations(
 
 def _known_of(planted: Planted) -> dict[str, object]:
     """Return the shares, without those of readers where there are none: stores of before had no such."""
-    told = asdict(planted)
-    return {name: value for name, value in told.items() if name not in ("reader", "readers_differ") or value}
+    shares = asdict(planted)
+    return {name: value for name, value in shares.items() if name not in ("reader", "readers_differ") or value}
 
 
 def planted_vectors(
@@ -367,6 +367,8 @@ def planted_vectors(
             for language in languages:
                 share = planted.reader + 3.0**0.5 * planted.readers_differ * of_readers.uniform(-1, 1)
                 voice = scale * of_readers.standard_normal((n, width))
-                held = vectors["speech", language]
-                held[name] = np.asarray(np.sqrt(1 - share) * held[name] + np.sqrt(share) * voice, dtype=np.float32)
+                readings = vectors["speech", language]
+                readings[name] = np.asarray(
+                    np.sqrt(1 - share) * readings[name] + np.sqrt(share) * voice, dtype=np.float32
+                )
     return vectors, {key: np.exp(logged) for key, logged in logs.items()}

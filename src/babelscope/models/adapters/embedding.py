@@ -144,7 +144,7 @@ def read_embedding(folder: Path, source: str) -> tuple[Embedding, str, tuple[Wei
     for module in modules:
         kind, where = str(module.get("type", "")).rsplit(".", 1)[-1], str(module.get("path", ""))
         if where and (not is_safe_name(where) or "/" in where):
-            raise DataError(f"weights: {path} names {where!r}, which is no folder beside it: refused")
+            raise DataError(f"weights: {path} names {where!r}, which is no folder next to it: refused")
         if kind == "Pooling":
             way = _way(folder / where / "config.json")
         elif kind == "Dense":
@@ -191,7 +191,7 @@ def _dense(folder: Path, source: str) -> tuple[nn.Module, WeightsFile]:
         raise DataError(f"weights: {folder / 'config.json'} has the activation {activation!r}, which is not known here")
     if not file.is_file():
         raise DataError(
-            f"weights: {folder} holds no model.safetensors (pickled weights are not read): save the model anew"
+            f"weights: {folder} holds no model.safetensors (pickled weights are not read): save the model again"
         )
     try:
         sizes = int(settings["in_features"]), int(settings["out_features"])

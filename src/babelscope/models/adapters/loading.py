@@ -458,7 +458,7 @@ def _names_in(folder: Path) -> frozenset[str]:
 
 
 def _other_parts(whole: Any, body: Any, config: Any) -> list[str]:
-    """Return the starts of names of weights that the class of the checkpoint has beside the body: its heads."""
+    """Return the starts of names of weights that the class of the checkpoint has in addition to the body: its heads."""
     if whole is body:
         return []
     try:

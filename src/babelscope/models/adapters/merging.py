@@ -109,7 +109,7 @@ def _places(wanted: Iterable[str], model: nn.Module, where: str) -> Iterator[tup
 
 
 def _further(names: Sequence[str], all_names: Sequence[str]) -> set[str]:
-    """Return which components a path has beside those of another.
+    """Return which components a path has in addition to those of another.
 
     All of them, and an empty one, if it lacks one of the other's or has them in another order.
     """

@@ -112,7 +112,7 @@ def _beside(folder: Path) -> list[str]:
     there = sorted(str(path.parent.relative_to(folder)) for path in folder.glob("**/adapter_config.json"))
     if not there:
         return []
-    where = " and ".join("beside it" if path == "." else f"in {path}" for path in there)
+    where = " and ".join("next to it" if path == "." else f"in {path}" for path in there)
     return [
         f"The model's LoRA adapter {where} is not applied: text and speech both go through the language model's own "
         f"weights."

@@ -18,7 +18,7 @@ from babelscope.fetch.archives import is_safe_name
 from babelscope.models.weights.places import check_folder
 from babelscope.models.weights.settings import read_settings
 
-#: Bytes of the pickle in a PyTorch file, beside its tensors; those of released models have some hundred kilobytes.
+#: Bytes of the pickle in a PyTorch file, without its tensors; those of released models have some hundred kilobytes.
 MAX_PICKLE_BYTES = 2**26
 
 _FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
@@ -212,7 +212,7 @@ def _named_files(folder: Path, whole: str) -> list[Path]:
         raise DataError(f"weights: {index} is damaged ({error}): fetch it again") from error
     for name in names:
         if not is_safe_name(name) or "/" in name:
-            raise DataError(f"weights: {index} names {name!r}, which is no plain file name beside it: refused")
+            raise DataError(f"weights: {index} names {name!r}, which is no plain file name next to it: refused")
         if not (folder / name).is_file():
             raise DataError(f"weights: {folder} lacks {name}, which its index names: fetch it again")
     return [folder / name for name in names]
@@ -237,7 +237,7 @@ def folder_arrays(files: Sequence[Path], wanted: Callable[[str], bool]) -> Itera
 def read_checkpoint(file: Path) -> Mapping[str, Any]:
     """Read a PyTorch file of tensors in plain containers, running nothing that it says (``weights_only``).
 
-    Tensors are mapped from the disk where the format allows it, so that a file of 9 GB is not in memory beside the
+    Tensors are mapped from the disk where the format allows it, so that a file of 9 GB is not in memory next to the
     model that is filled from it.
 
     Raises
@@ -545,7 +545,7 @@ def refuse_larger(blank: Iterable[torch.nn.Module], files: Iterable[Path], confi
     numbers, size = sum(sizes.values()), sum(file.stat().st_size for file in files)
     if numbers > size:
         raise DataError(
-            f"weights: {config} describes a model of {numbers} numbers, but the weights beside it have {size} bytes: "
+            f"weights: {config} describes a model of {numbers} numbers, but the weights next to it have {size} bytes: "
             f"they are another model's, or the config is"
         )
 

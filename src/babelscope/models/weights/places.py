@@ -145,7 +145,7 @@ def locate(weights: str, *, also: str = "", adapters: bool = False) -> Place:
     also : str
         What else might have been named, for the message.
     adapters : bool
-        Whether the caller knows of a PEFT adapter that is beside a whole model; else one is refused.
+        Whether the caller knows of a PEFT adapter that is next to a whole model; else one is refused.
 
     Raises
     ------
@@ -293,7 +293,7 @@ def check_folder(
     weights : bool
         Whether weights must be there; without, ``config.json`` alone is enough.
     adapters : bool
-        Whether an adapter may be beside a whole model.
+        Whether an adapter may be next to a whole model.
 
     Raises
     ------
@@ -315,7 +315,7 @@ def check_folder(
     if whole or (not weights and (folder / "config.json").is_file()):
         return
     if (inside := _models_inside(folder, pickled)) is not None:
-        raise DataError(f"{start} holds no config.json with weights beside it: {inside}")
+        raise DataError(f"{start} holds no config.json with weights next to it: {inside}")
     if not (folder / "config.json").is_file():
         raise DataError(f"{start} holds no config.json: it is not a model in transformers' format")
     if pickled:

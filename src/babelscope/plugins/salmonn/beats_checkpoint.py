@@ -65,16 +65,16 @@ def read_beats(path: Path) -> BeatsCheckpoint:
     """
     checkpoint = read_checkpoint(path)
     sizes = _sizes(checkpoint.get("cfg"), path)
-    held = model_arrays(checkpoint, path, "BEATs")
-    left_out = tuple(name for name in _CLASSIFIER if held.pop(name, None) is not None)
-    biases = {name: held.pop(name) for name in list(held) if _DISTANCES.fullmatch(name)}
+    arrays = model_arrays(checkpoint, path, "BEATs")
+    left_out = tuple(name for name in _CLASSIFIER if arrays.pop(name, None) is not None)
+    biases = {name: arrays.pop(name) for name in list(arrays) if _DISTANCES.fullmatch(name)}
     if not biases:
         raise DataError(f"weights {path} lack 'encoder.layers.0.self_attn.relative_attention_bias.weight'")
     first, bias = next(iter(biases.items()))
     for name, other in biases.items():
         if other.shape != bias.shape or not bool((other == bias).all()):
             raise DataError(f"weights {path}: {first!r} and {name!r} differ, but are one array in BEATs")
-    size, direction = (held.pop(f"encoder.pos_conv.0.weight_{part}", None) for part in "gv")
+    size, direction = (arrays.pop(f"encoder.pos_conv.0.weight_{factor}", None) for factor in "gv")
     if size is None or direction is None:
         raise DataError(f"weights {path} lack 'encoder.pos_conv.0.weight_g' or 'encoder.pos_conv.0.weight_v'")
     if direction.ndim != 3 or tuple(size.shape) != (1, 1, direction.shape[2]):
@@ -84,7 +84,7 @@ def read_beats(path: Path) -> BeatsCheckpoint:
         )
     norm = direction.float().norm(dim=(0, 1), keepdim=True)
     state = {
-        {"encoder.pos_conv.0.bias": "encoder.pos_conv.bias"}.get(name, name): array for name, array in held.items()
+        {"encoder.pos_conv.0.bias": "encoder.pos_conv.bias"}.get(name, name): array for name, array in arrays.items()
     } | {
         "encoder.relative_attention_bias.weight": bias,
         "encoder.pos_conv.weight": direction * (size / norm),

@@ -152,8 +152,8 @@ def load(options: LoadOptions) -> Model:
     encode, start = _tokenizer(files.vicuna, int(sizes.vicuna.vocab_size))
     with torch.device("meta"):
         blank = build(sizes, dtype)
-    held = [*folder_files(files.whisper), files.beats, *folder_files(files.vicuna), files.trained]
-    refuse_larger(blank.values(), held, options.weights)
+    checkpoints = [*folder_files(files.whisper), files.beats, *folder_files(files.vicuna), files.trained]
+    refuse_larger(blank.values(), checkpoints, options.weights)
     parts = build(sizes, dtype)
     fill(parts["whisper"].state_dict(), whisper_arrays(files.whisper), str(files.whisper))
     fill(parts["beats"].state_dict(), beats.state.items(), str(files.beats))
@@ -284,47 +284,49 @@ def _locate(weights: str, extra: Mapping[str, Any]) -> _Files:
     )
 
 
-def _named(extra: Mapping[str, Any], part: str, hub: dict[Path, str]) -> Path | None:
+def _named(extra: Mapping[str, Any], option: str, hub: dict[Path, str]) -> Path | None:
     """Return where an option says that a part is; a hub id's files are fetched, and noted in `hub`."""
-    if part not in extra:
+    if option not in extra:
         return None
-    said = str(extra[part])
+    said = str(extra[option])
     path = expanded(said)
-    if part == "beats":
+    if option == "beats":
         if not path.is_file():
             raise DataError(f"beats: there is no file {path}")
         return path
-    place = locate_with_pickled(said, part)
+    place = locate_with_pickled(said, option)
     hub[place.folder.resolve()] = place.source
     return place.folder
 
 
 def _only_file(folder: Path, pattern: str, what: str, option: str) -> Path:
-    found = sorted(folder.glob(pattern))
+    matches = sorted(folder.glob(pattern))
     other = f", or name it in options = {{{option!r}: ...}}" if option else ", or name the file itself as weights"
-    if not found:
+    if not matches:
         raise DataError(f"weights: {folder} holds no {pattern}, {what}: put it there{other}")
-    if len(found) > 1:
-        names = ", ".join(path.name for path in found)
+    if len(matches) > 1:
+        names = ", ".join(path.name for path in matches)
         raise DataError(f"weights: {folder} holds more than one {pattern} ({names}): leave one there{other}")
-    return found[0]
+    return matches[0]
 
 
 _MODEL_TYPES = {"whisper": "whisper", "vicuna": "llama"}
 
 
-def _only_folder(folder: Path, part: str) -> Path:
-    kind = _MODEL_TYPES[part]
-    found = [
+def _only_folder(folder: Path, option: str) -> Path:
+    kind = _MODEL_TYPES[option]
+    matches = [
         path.parent for path in sorted(folder.glob("*/config.json")) if read_settings(path).get("model_type") == kind
     ]
-    other = f"name it in options = {{{part!r}: ...}}"
-    if not found:
-        raise DataError(f"weights: no folder in {folder} holds a model of type {kind!r}: put {part} there, or {other}")
-    if len(found) > 1:
-        names = ", ".join(path.name for path in found)
+    other = f"name it in options = {{{option!r}: ...}}"
+    if not matches:
+        raise DataError(
+            f"weights: no folder in {folder} holds a model of type {kind!r}: put {option} there, or {other}"
+        )
+    if len(matches) > 1:
+        names = ", ".join(path.name for path in matches)
         raise DataError(f"weights: {folder} holds more than one model of type {kind!r} ({names}): {other}")
-    return found[0]
+    return matches[0]
 
 
 def _whisper_config(folder: Path) -> WhisperConfig:

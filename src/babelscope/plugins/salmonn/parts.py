@@ -213,8 +213,8 @@ def build(sizes: Sizes, dtype: torch.dtype) -> dict[str, nn.Module]:
                     setattr(layer.self_attn, name, LoraLinear(plain, sizes.rank, sizes.alpha / sizes.rank))
     finally:
         torch.set_default_dtype(before)
-    for part in parts.values():
-        part.eval().requires_grad_(False)
+    for module in parts.values():
+        module.eval().requires_grad_(False)
     return parts
 
 

@@ -218,15 +218,15 @@ class SalmonnSpeech(_Shared):
 
     def forward(self, batch: Batch) -> Mapping[str, Tensor]:
         """Run both encoders and, if it is looked at, the language model on as many tokens as the longest needs."""
-        part = self.root.get_submodule
-        projection = part("projection")
+        module = self.root.get_submodule
+        projection = module("projection")
         dtype = next(projection.parameters()).dtype
         counts = [_computed(length) for length in batch.lengths]
-        heard = part("whisper")(batch.inputs["mel"].to(dtype)).last_hidden_state
-        audio = part("beats")(batch.inputs["fbank"].to(dtype), counts)
-        tokens = projection(part("qformer")(part("fusion")(heard, audio, counts)))
+        heard = module("whisper")(batch.inputs["mel"].to(dtype)).last_hidden_state
+        audio = module("beats")(batch.inputs["fbank"].to(dtype), counts)
+        tokens = projection(module("qformer")(module("fusion")(heard, audio, counts)))
         if self.reads:
-            language = part("language")
+            language = module("language")
             prefix = language.get_submodule("embed_tokens")(self.prefix.to(tokens.device)).to(tokens.device)
             prefix = prefix.expand(len(tokens), -1, -1)
             spoken = tokens[:, : max(self.tokens(length) for length in batch.lengths)]

@@ -117,14 +117,14 @@ def text_original(folder: Path) -> Path:
     Path
         The folder.
     """
-    held = _text_encoder().state_dict()
-    names = {f"layer_norm.{part}": f"layer_norm.{part}" for part in _LINEAR}
+    arrays = _text_encoder().state_dict()
+    names = {f"layer_norm.{kind}": f"layer_norm.{kind}" for kind in _LINEAR}
     for layer in range(TEXT_LAYERS):
         for original, here in _TEXT_LAYER.items():
-            for part in _LINEAR:
-                names[f"encoder.layers.{layer}.{original}.{part}"] = f"layers.{layer}.{here}.{part}"
-    state = {original: held[here].clone() for original, here in names.items()}
-    embedding = held["embed_tokens.weight"]
+            for kind in _LINEAR:
+                names[f"encoder.layers.{layer}.{original}.{kind}"] = f"layers.{layer}.{here}.{kind}"
+    state = {original: arrays[here].clone() for original, here in names.items()}
+    embedding = arrays["embed_tokens.weight"]
     # fairseq2 counts pad, unknown, begin, end; the tokenizer begin, pad, end, unknown.
     begin, pad, end, unknown = embedding[:4]
     state["encoder_frontend.embed.weight"] = torch.cat([torch.stack([pad, unknown, begin, end]), embedding[4:]])
@@ -146,8 +146,8 @@ def speech(folder: Path, languages: Sequence[str] = tuple(SPEECH_FILES)) -> Path
         encoder = _speech_encoder(language, layers)
         state = dict(_under(_fairseq_names(layers), encoder.state_dict()))
         state["encoder.w2v_model.mask_emb"] = torch.zeros(WIDTH)
-        for part in ("bias", "weight_g", "weight_v"):
-            state[f"encoder.w2v_model.encoder.pos_conv.0.{part}"] = torch.zeros(WIDTH, 1, 4)
+        for ending in ("bias", "weight_g", "weight_v"):
+            state[f"encoder.w2v_model.encoder.pos_conv.0.{ending}"] = torch.zeros(WIDTH, 1, 4)
         torch.save({"model": state}, folder / file)
     return folder
 
@@ -178,28 +178,28 @@ def both(folder: Path) -> Path:
     return speech(text(folder))
 
 
-def _under(names: Mapping[str, str], held: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
-    assert sorted(names.values()) == sorted(held), "every array has one name"
-    return ((original, held[here].clone()) for original, here in names.items())
+def _under(names: Mapping[str, str], arrays: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    assert sorted(names.values()) == sorted(arrays), "every array has one name"
+    return ((original, arrays[here].clone()) for original, here in names.items())
 
 
 def _fairseq_names(pooler_layers: int) -> dict[str, str]:
     names = {"decoder.embed_tokens.weight": "pooler.query.weight", "decoder.embed_out": "projection_out.weight"}
-    for part in _LINEAR:
-        names[f"encoder.w2v_model.layer_norm.{part}"] = f"feature_projection.layer_norm.{part}"
-        names[f"encoder.w2v_model.post_extract_proj.{part}"] = f"feature_projection.projection.{part}"
-        names[f"encoder.w2v_model.encoder.layer_norm.{part}"] = f"encoder.layer_norm.{part}"
+    for kind in _LINEAR:
+        names[f"encoder.w2v_model.layer_norm.{kind}"] = f"feature_projection.layer_norm.{kind}"
+        names[f"encoder.w2v_model.post_extract_proj.{kind}"] = f"feature_projection.projection.{kind}"
+        names[f"encoder.w2v_model.encoder.layer_norm.{kind}"] = f"encoder.layer_norm.{kind}"
     for layer in range(CONFORMER_LAYERS):
         for original, _, here, parts in _CONFORMER_LAYER:
-            for ending in [f".{part}" for part in parts] or [""]:
+            for ending in [f".{kind}" for kind in parts] or [""]:
                 names[f"encoder.w2v_model.encoder.layers.{layer}.{original}{ending}"] = (
                     f"encoder.layers.{layer}.{here}{ending}"
                 )
     for layer in range(pooler_layers):
         for original in _POOLER_LAYER:
-            for part in _LINEAR:
-                names[f"decoder.layers.{layer}.{original}.{part}"] = (
-                    f"pooler.layers.{layer - pooler_layers}.{original}.{part}"
+            for kind in _LINEAR:
+                names[f"decoder.layers.{layer}.{original}.{kind}"] = (
+                    f"pooler.layers.{layer - pooler_layers}.{original}.{kind}"
                 )
     return names
 
@@ -209,19 +209,19 @@ def _fairseq2_names(pooler_layers: int) -> dict[str, str]:
         "encoder_pooler.decoder_frontend.embed.weight": "pooler.query.weight",
         "encoder_pooler.projection_out.weight": "projection_out.weight",
     }
-    for part in _LINEAR:
-        names[f"encoder_frontend.post_extract_layer_norm.{part}"] = f"feature_projection.layer_norm.{part}"
-        names[f"encoder_frontend.model_dim_proj.{part}"] = f"feature_projection.projection.{part}"
-        names[f"layer_norm.{part}"] = f"encoder.layer_norm.{part}"
+    for kind in _LINEAR:
+        names[f"encoder_frontend.post_extract_layer_norm.{kind}"] = f"feature_projection.layer_norm.{kind}"
+        names[f"encoder_frontend.model_dim_proj.{kind}"] = f"feature_projection.projection.{kind}"
+        names[f"layer_norm.{kind}"] = f"encoder.layer_norm.{kind}"
     for layer in range(CONFORMER_LAYERS):
         for _, original, here, parts in _CONFORMER_LAYER:
-            for ending in [f".{part}" for part in parts] or [""]:
+            for ending in [f".{kind}" for kind in parts] or [""]:
                 names[f"encoder.layers.{layer}.{original}{ending}"] = f"encoder.layers.{layer}.{here}{ending}"
     for layer in range(pooler_layers):
         for here, original in _POOLER_LAYER.items():
-            for part in _LINEAR:
-                names[f"encoder_pooler.decoder.layers.{layer}.{original}.{part}"] = (
-                    f"pooler.layers.{layer - pooler_layers}.{here}.{part}"
+            for kind in _LINEAR:
+                names[f"encoder_pooler.decoder.layers.{layer}.{original}.{kind}"] = (
+                    f"pooler.layers.{layer - pooler_layers}.{here}.{kind}"
                 )
     return names
 
