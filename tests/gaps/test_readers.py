@@ -175,7 +175,7 @@ class Drawn:
         monkeypatch.setattr(self.store, "matrix", lambda point, modality, language: first[modality, language][point])
         for own in self.second.values():
             monkeypatch.setattr(own, "matrix", lambda point, modality, language: other[modality, language][point])
-        monkeypatch.setattr("babelscope.gaps.scoring.tables", lambda *arguments: {})
+        monkeypatch.setattr("babelscope.gaps.scoring.tables_of_activations", lambda *arguments: {})
         return compare(self.store, ["linear_cka"], controls=["none"], kinds=KINDS, seed=seed, second=self.second)
 
 

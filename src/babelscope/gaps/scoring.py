@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -210,7 +211,7 @@ def compare(
         "permutations": permutations, "seed": seed, "alpha": 0.05, "memory": memory / 2, "documents": documents
     }  # fmt: skip
     read = _Reader(activations, device)
-    parts = Checkpoints(
+    checkpoints = Checkpoints(
         checkpoint,
         {
             "activations": [activations.dataset.attrs["identity"], activations.meta["created"]],
@@ -235,7 +236,8 @@ def compare(
         units = np.arange(n) if documents is None else documents
         count = int(units.max()) + 1
         left_out = units * min(count, CLUSTERS) // count if closed else None
-        scoring = _Scoring(read, activations, comparisons, controls, settings, parts, progress, left_out, executor)
+        how = _Options(settings, checkpoints, left_out, progress, executor)
+        scoring = _Scoring(read, activations, comparisons, controls, how)
         scoring.take(chosen)
         effects: dict[str, ReaderEffects] = {}
         if readings and "none" in controls:
@@ -267,9 +269,7 @@ def compare(
             every = baselines_of(activations, scoring.comparisons, read)
             by_baseline: dict[str, dict[str, Scored]] = {}
             for baseline in every:
-                by_baseline[baseline.name], note = _scored_baseline(
-                    baseline, activations, chosen, closed, drawn, settings, parts, progress, left_out, executor
-                )
+                by_baseline[baseline.name], note = _scored_baseline(baseline, activations, chosen, closed, drawn, how)
                 described_baselines.append(baseline.described() | ({"note": note} if note else {}))
             further["baselines"] = baselines_table(by_baseline)
             further["against_baselines"] = against_baselines(scored, by_baseline)
@@ -374,6 +374,37 @@ def _interval_text(intervals: Mapping[str, str]) -> str:
     return "95 %, for other sentences; " + "; ".join(f"{', '.join(names)}: {how}" for how, names in ways.items())
 
 
+@dataclass(frozen=True)
+class _Options:
+    """How all scores of a study are computed, the model's and those of the baselines.
+
+    Attributes
+    ----------
+    settings : mapping
+        Fields of :class:`babelscope.similarity.blocks.Settings`: permutations, seed, alpha, memory, documents.
+    checkpoints : Checkpoints
+    clusters : ndarray of int, shape (n,), or None
+        The sentences that intervals in closed form leave out together.
+    progress : callable, optional
+    executor : BlockExecutor, optional
+    """
+
+    settings: Mapping[str, Any]
+    checkpoints: Checkpoints
+    clusters: NDArray[np.int64] | None
+    progress: Progress | None
+    executor: BlockExecutor | None
+
+    @property
+    def clustered(self) -> bool:
+        """Whether sentences belong together."""
+        return self.settings["documents"] is not None
+
+    def progress_of(self, what: str) -> Callable[[int, int], None] | None:
+        """Return what is called with how many pairs are done."""
+        return None if self.progress is None else partial(self.progress, what)
+
+
 class _Scoring:
     """Scores all comparisons under every control, and gives them as tables."""
 
@@ -383,16 +414,11 @@ class _Scoring:
         activations: Activations,
         comparisons: Sequence[Comparison],
         controls: Sequence[str],
-        settings: Mapping[str, Any],
-        parts: Checkpoints,
-        progress: Progress | None,
-        clusters: NDArray[np.int64] | None,
-        executor: BlockExecutor | None,
+        options: _Options,
         baseline: str = "",
     ) -> None:
         self.read, self.activations, self.comparisons, self.baseline = read, activations, list(comparisons), baseline
-        self.controls, self.settings, self.parts, self.clusters = controls, dict(settings), parts, clusters
-        self.progress, self.executor = progress, executor
+        self.controls, self.options = controls, options
         self.frames: list[pd.DataFrame] = []
         self.deviations: dict[str, NDArray[np.float64]] = {}
         self.regressed: dict[str, dict[str, float]] = {}
@@ -440,12 +466,12 @@ class _Scoring:
             self.comparisons,
             drawn,
             n,
-            seed=self.settings["seed"],
-            progress=None if self.progress is None else partial(self.progress, f"intervals{self._of_baseline}"),
-            checkpoint=self.parts.of(self._part("intervals")),
-            memory=self.settings["memory"],
-            clusters=self.settings["documents"],
-            executor=self.executor,
+            seed=self.options.settings["seed"],
+            progress=self.options.progress_of(f"intervals{self._of_baseline}"),
+            checkpoint=self.options.checkpoints.of(self._part("intervals")),
+            memory=self.options.settings["memory"],
+            clusters=self.options.settings["documents"],
+            executor=self.options.executor,
         )
         count = len(self.comparisons)
         return by_measure | {name: Deviations.none(count) for name in names if name not in by_measure}
@@ -509,10 +535,12 @@ class _Scoring:
                 chosen = [measure for measure in fitting if measure.same_space is same_space]
                 if not chosen or not pairs:
                     continue
-                clustered = self.settings["documents"] is not None
+                clustered = self.options.clustered
                 nulls = [null_kind(measure, "auto", clustered=clustered) for measure in chosen]
-                units = self.clusters if any(measure.has_influence for measure in chosen) else None
-                table = scored_table(sides, pairs, chosen, nulls, one.rows, units, self.settings, self.executor)
+                units = self.options.clusters if any(measure.has_influence for measure in chosen) else None
+                table = scored_table(
+                    sides, pairs, chosen, nulls, one.rows, units, self.options.settings, self.options.executor
+                )
                 self._add([comparisons[at] for at in rows], chosen, table.numbers[:, :, 0], "none")
                 if table.deviations is None or units is None:
                     continue
@@ -567,18 +595,18 @@ class _Scoring:
         part = self._part(f"{name}-{control}" if control else name)
         settings = Settings(
             tuple(measures),
-            tuple(null_kind(measure, "auto", clustered=self.settings["documents"] is not None) for measure in measures),
+            tuple(null_kind(measure, "auto", clustered=self.options.clustered) for measure in measures),
             controls=(NONE, *(one for one in controls if one != NONE)) if plain else controls,
-            clusters=self.clusters if plain and any(measure.has_influence for measure in measures) else None,
+            clusters=self.options.clusters if plain and any(measure.has_influence for measure in measures) else None,
             sequential=True,
             tails=self._tails(measures),
-            fingerprints=self.parts.of(part) is not None,
-            **self.settings,
+            fingerprints=self.options.checkpoints.of(part) is not None,
+            **self.options.settings,
         )
-        told = None if self.progress is None else partial(self.progress, f"{_PROGRESS[name]}{self._of_baseline}")
+        progress = self.options.progress_of(f"{_PROGRESS[name]}{self._of_baseline}")
         pairs = [(one.a, one.b) for one in comparisons]
-        table = PairTable(sides, pairs, settings, progress=told, executor=self.executor, **per_pair)
-        if (folder := self.parts.of(part)) is not None:
+        table = PairTable(sides, pairs, settings, progress=progress, executor=self.options.executor, **per_pair)
+        if (folder := self.options.checkpoints.of(part)) is not None:
             table.keep_in(folder)
         table.compute()
         return table
@@ -590,12 +618,12 @@ class _Scoring:
         languages and points (:mod:`babelscope.gaps.above_chance`): its p is a model's only where permutations could not
         pass that correction.
         """
-        if self.settings["documents"] is None:
+        if not self.options.clustered:
             return ()
         if self.baseline:
             return (True,) * len(measures)
         tested = sum(one.kind == "modality_similarity" for one in self.comparisons)
-        decide = tested <= ABOVE_CHANCE * (self.settings["permutations"] + 1)
+        decide = tested <= ABOVE_CHANCE * (self.options.settings["permutations"] + 1)
         leading = by_preference(str(measure) for measure in measures if not measure.same_space)[:1]
         return tuple(not (decide and str(measure) in leading) for measure in measures)
 
@@ -621,7 +649,7 @@ class _Scoring:
         frame["ceiling"] = np.nan
         frame["chance_corrected"] = chance_corrected(frame["value"], frame["null_mean"], best)
         exact, known = flat["exact"] == 1, np.isfinite(flat["null_mean"])
-        drawn = "permutation" if self.settings["documents"] is None else "permutation of clusters"
+        drawn = "permutation of clusters" if self.options.clustered else "permutation"
         tail = flat["tail"] == 1
         frame["null"] = np.where(known, np.select([exact, tail], ["closed form", f"{drawn}, {TAIL}"], drawn), "")
         frame["convention"] = [measure.convention_text for measure in measures] * len(comparisons)
@@ -653,29 +681,14 @@ def _scored_baseline(
     measures: Sequence[Measure],
     closed: Sequence[str],
     drawn: Sequence[str],
-    settings: Mapping[str, Any],
-    parts: Checkpoints,
-    progress: Progress | None,
-    left_out: NDArray[np.int64] | None,
-    executor: BlockExecutor | None,
+    options: _Options,
 ) -> tuple[dict[str, Scored], str]:
     """Score a baseline as the model is scored; by measure, and what could not be computed."""
     taken = {str(one): one.of_one_column() if baseline.one_column else one for one in measures}
     forms = {name: form for name, form in taken.items() if form is not None}
     if not baseline.comparisons or not forms:
         return {}, ""
-    scoring = _Scoring(
-        baseline.read,
-        activations,
-        baseline.comparisons,
-        ("none",),
-        settings,
-        parts,
-        progress,
-        left_out,
-        executor,
-        baseline.name,
-    )
+    scoring = _Scoring(baseline.read, activations, baseline.comparisons, ("none",), options, baseline.name)
     distinct = list(dict.fromkeys(forms.values()))
     try:
         scoring.take(distinct)
