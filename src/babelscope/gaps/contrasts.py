@@ -20,7 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from babelscope.gaps.comparisons import Comparison
-from babelscope.gaps.resampling import Deviations
+from babelscope.gaps.resampling import PAIRS, Deviations
 from babelscope.similarity import chance_corrected, parse_measure, student
 from babelscope.similarity.intervals import interval_on_scale
 
@@ -338,7 +338,8 @@ def _of_scores(deviations: Deviations, blocks: FloatArray, halves: FloatArray) -
     drawn = 0.0 if deviations.closed else KEPT_OF_DRAWN / max(deviations.units, 1)
     whole, pairs = (blocks**2).sum(0), (halves**2).sum(0)
     counted_twice = np.clip((pairs - max(KEPT_OF_PAIRS, drawn) * whole) * TAKEN_OFF, 0, whole / 2)
-    return np.asarray(np.maximum(whole - counted_twice, pairs if deviations.closed else 0.0), dtype=np.float64)
+    alone = pairs if deviations.closed else pairs / PAIRS
+    return np.asarray(np.maximum(whole - counted_twice, alone), dtype=np.float64)
 
 
 def _square(values: FloatArray) -> float:

@@ -35,7 +35,7 @@ PARTITIONS, BLOCKS, HALVINGS = 5, 4, 10
 
 #: What pairs of sentences add to the jackknife, over what they add to the variance, less 1. A pair within one block is
 #: kept by all draws but one, another by all but two, and each draw counts what it keeps for the whole.
-_PAIRS = ((BLOCKS - 1) * 2 * (BLOCKS - 2) * BLOCKS**2 / (BLOCKS - 1) ** 3 + (BLOCKS / (BLOCKS - 1)) ** 2) / BLOCKS - 1
+PAIRS = ((BLOCKS - 1) * 2 * (BLOCKS - 2) * BLOCKS**2 / (BLOCKS - 1) ** 3 + (BLOCKS / (BLOCKS - 1)) ** 2) / BLOCKS - 1
 
 
 @dataclass(frozen=True)
@@ -236,7 +236,7 @@ def deviations(
     # Less their own mean: the shift that a measure has from fewer sentences is no variance.
     parts = without.reshape(-1, BLOCKS, *without.shape[1:])
     parts = (parts - parts.mean(1, keepdims=True)) * ((BLOCKS - 1) / BLOCKS / len(parts)) ** 0.5
-    halves_scaled = (means - means.mean(0)) * (_PAIRS / (len(means) - 1)) ** 0.5
+    halves_scaled = (means - means.mean(0)) * (PAIRS / (len(means) - 1)) ** 0.5
     units = n if clusters is None else int(clusters.max()) + 1
     return Deviations(parts.reshape(without.shape), halves_scaled, freedom(units), units=units)
 
