@@ -11,7 +11,7 @@ ASSETS := asterisk whisper-base e5-small
 FUZZED := manifest audio checkpoint archive
 FUZZ_SECONDS ?= 60
 
-.PHONY: demo test test-slow fuzz lint types docs bench clean help
+.PHONY: demo test test-slow fuzz lint types docs gallery bench clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -67,6 +67,10 @@ docs: .venv/.dev
 	@if [ -n "$(VERSION)" ]; then cd site && ls -d [0-9]*/ | tr -d / | $(CURDIR)/$(BIN)/python -c 'import json, sys; \
 		print(json.dumps([{"version": each, "title": each, "aliases": []} for each in sys.stdin.read().split()][::-1]))' \
 		> versions.json; fi
+
+gallery: .venv/.dev
+	@$(BIN)/babelscope fetch --source registry $(ASSETS)
+	@$(BIN)/python docs/scripts/gallery.py
 
 bench: .venv/.dev
 	@echo "pytorch-cka is compared with where it is installed: $(PIP) --no-deps pytorch-cka"

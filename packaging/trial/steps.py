@@ -214,7 +214,7 @@ def own_recordings(trial: Trial, _: argparse.Namespace) -> None:
         "verify results/mine/activations.zarr",
         "check results/mine --max modality_gap=2",
         "check results/mine --no-worse-than results/mine",
-        "diff results/mine results/mine",
+        "diff results/mine/activations.zarr results/mine/activations.zarr",
         "leaderboard results",
         "view results",
         "report results/mine --format md",
