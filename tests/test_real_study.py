@@ -12,7 +12,7 @@ from babelscope import corpora, models
 from babelscope.audio import load_audio
 from babelscope.capture import Capture
 from babelscope.gaps import Result
-from babelscope.report.verdict import first_screen
+from babelscope.report.first_screen import first_screen
 from babelscope.similarity import retrieval
 from babelscope.study import Outcome, Study, run
 from babelscope.tokens.transcriber import Transcriber

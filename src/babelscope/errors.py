@@ -23,7 +23,7 @@ class RenamedWarning(UserWarning):
 
 
 class BabelscopeError(Exception):
-    """Base of all errors that are told to the user in one line.
+    """Base of all errors that are reported to the user in one line.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def _harmless(character: str) -> str:
 
 def harmless(text: str) -> str:
     """Return a text with what a terminal acts on, or what reorders a line, written as escapes; line breaks stay."""
-    return _ACTED_ON.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), text)
+    return _ACTED_ON.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
 
 
 class UsageError(BabelscopeError, ValueError):

@@ -197,8 +197,8 @@ def _prose_below(
         yield line
         texts = [(column.head, _cell(column, record)[0]) for column in prose]
         below = "; ".join(f"{title}: {text}" for title, text in texts if text != NOTHING)
-        for part in wrapped(below, room - len(indent)) if below else ():
-            yield _line(indent, (part, "dim"))
+        for text in wrapped(below, room - len(indent)) if below else ():
+            yield _line(indent, (text, "dim"))
 
 
 def _blocks(columns: Sequence[Column], records: Sequence[Mapping[str, Any]], room: int) -> Iterator[Text]:
@@ -210,6 +210,6 @@ def _blocks(columns: Sequence[Column], records: Sequence[Mapping[str, Any]], roo
         for column in others:
             text, style = _cell(column, record)
             folds = column.prose and room - indent >= FEWEST
-            for number, part in enumerate(wrapped(text, room - indent if folds else None)):
+            for number, piece in enumerate(wrapped(text, room - indent if folds else None)):
                 if text != NOTHING:
-                    yield _line(("" if number else f"{GAP}{column.head}").ljust(indent), (part, style))
+                    yield _line(("" if number else f"{GAP}{column.head}").ljust(indent), (piece, style))

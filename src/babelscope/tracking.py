@@ -31,7 +31,7 @@ from babelscope.cache import write_atomically
 from babelscope.errors import DataError, UsageError, did_you_mean
 from babelscope.gaps.result import Result
 from babelscope.monitor.loggers import metric_name
-from babelscope.report.verdict import first_screen
+from babelscope.report.first_screen import first_screen
 
 Tracker = Literal["wandb", "tensorboard", "mlflow"]
 

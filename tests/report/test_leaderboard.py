@@ -79,7 +79,7 @@ def test_the_best_comes_first_and_is_said_to_be_higher(folder: Path) -> None:
     first = section.boards[0]
     assert first.measure == "Retrieval P@1" and [line.model for line in first.lines] == ["good", "bad"]
     assert "higher than bad (p < .05, paired and corrected)" in first.said
-    assert first.lines[1].behind.order > 0 and first.lines[0].behind.text == ""
+    assert first.lines[1].deficit.order > 0 and first.lines[0].deficit.text == ""
     own = board.scores[(board.scores["kind"] == "modality_similarity") & (board.scores["model"] == "good")]
     assert list(own["group"]) == [*LANGUAGES, "mean"]
 

@@ -18,7 +18,7 @@ import soundfile
 from playwright.sync_api import Browser, Page
 
 from babelscope.gaps.result import Result
-from babelscope.report import Heard, print_pdf, words, write_report
+from babelscope.report import Heard, print_pdf, wording, write_report
 from browsing import WINDOW, Watched, chromium, needs_chromium
 from synthetic import MEASURES, synthetic_result
 from synthetic_tables import crossed, with_tables
@@ -104,7 +104,7 @@ def test_pointing_at_a_figure_makes_it_one_that_answers(page: Page, result: Resu
         & (curves["control"] == "none") & (curves["group"] == "mean") & (curves["point"] == "speech.norm")
         & (curves["against"] == "text.pooled")
     ]  # fmt: skip
-    assert "speech.norm" in text and words.number(row["value"].item(), 3) in text
+    assert "speech.norm" in text and wording.number(row["value"].item(), 3) in text
 
 
 def unfold(page: Page, figure: str) -> str:
@@ -135,7 +135,7 @@ def test_the_layer_of_a_map_can_be_chosen(page: Page, result: Result) -> None:
             & (scores["measure"] == MEASURES[1]) & (scores["control"] == "none")
             & (scores["language_a"] == "en") & (scores["language_b"] == "es")
         ]  # fmt: skip
-        return words.number(part["value"].item())
+        return wording.number(part["value"].item())
 
     texts = f"[...{figure}.querySelectorAll('svg text')].map(one => one.textContent)"
     assert value("text.pooled") in page.evaluate(texts)

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from babelscope.errors import DataError, UsageError
 from babelscope.gaps.result import Result
-from babelscope.report import heat_map, layer_curves, retrieval_chart, select, summary_table, words
+from babelscope.report import heat_map, layer_curves, queries, retrieval_chart, summary_table, wording
 from synthetic import LANGUAGES, MEASURES, synthetic_result
 
 
@@ -88,7 +88,7 @@ def test_retrieval_has_a_row_for_each_pair(result: Result) -> None:
     assert {"scores", "chance"} <= {layer["name"] for layer in spec["layer"]}
     rows = max(spec["datasets"].values(), key=len)
     assert len({row["pair"] for row in rows}) == 10
-    controls = {words.CONTROL_TITLES[name] for name in ("none", "length_regressed", "shuffled")}
+    controls = {wording.CONTROL_TITLES[name] for name in ("none", "length_regressed", "shuffled")}
     assert {row["series"] for row in rows} == controls | {"length alone"}
 
 
@@ -96,7 +96,7 @@ def test_many_pairs_are_cut_to_those_with_english() -> None:
     large = synthetic_result(
         ["de", "en", *(f"x{index}" for index in range(12))], speech=2, text=2, measures=MEASURES[2:]
     )
-    table = select.retrieval_rows(large, "language_similarity_text", 20)
+    table = queries.retrieval_rows(large, "language_similarity_text", 20)
     assert len(table) == 13
     assert table.attrs["pivot"] == "en"
     assert table.attrs["of"] == 91
@@ -124,19 +124,11 @@ def test_a_control_without_scores_at_that_point_is_named(result: Result) -> None
         heat_map(result, "text", control="length_only")
 
 
-def test_pairs_of_languages_with_hyphens_are_told_apart() -> None:
-    known = ["zh-Hant", "zh", "en"]
-    assert select.members("zh-Hant-en", known) == ["zh-Hant", "en"]
-    assert select.members("zh-en", known) == ["zh", "en"]
-    assert select.members("zh-Hant", known) == ["zh-Hant"]
-    assert select.members("xx-yy", known) == []
-
-
 def test_points_of_equal_depth_keep_the_models_order() -> None:
     result = synthetic_result(speech=3, text=4)
     flat = Result(result.scores, result.curves.assign(depth=0.5).iloc[::-1], result.meta)
     listed = [point["name"] for point in result.meta["model"]["sides"][1]["points"]]
-    assert [point.name for point in select.points(flat, "language_similarity_text")] == listed
+    assert [point.name for point in queries.points(flat, "language_similarity_text")] == listed
 
 
 @pytest.mark.parametrize(
@@ -151,7 +143,7 @@ def test_points_of_equal_depth_keep_the_models_order() -> None:
     ],
 )
 def test_measures_are_called_by_name(measure: str, title: str) -> None:
-    assert words.measure_title(measure) == title
+    assert wording.measure_title(measure) == title
 
 
 @pytest.mark.parametrize(
@@ -167,14 +159,14 @@ def test_measures_are_called_by_name(measure: str, title: str) -> None:
     ],
 )
 def test_numbers(value: object, text: str) -> None:
-    assert words.number(value) == text
+    assert wording.number(value) == text
 
 
 @pytest.mark.parametrize(
     ("value", "text"), [(0.0004, "< 0.001"), (0.0249, "0.025"), (0.5, "0.50"), (float("nan"), "–")]
 )
 def test_p_values(value: float, text: str) -> None:
-    assert words.p_value(value) == text
+    assert wording.p_value(value) == text
 
 
 def test_the_terminal_shows_first_best_and_last(result: Result) -> None:
@@ -197,7 +189,7 @@ def test_the_terminal_shows_first_best_and_last(result: Result) -> None:
         part["null_mean"].iloc[-1],
         part["chance_corrected"].iloc[-1],
     ]
-    assert re.split("  +", line)[2:7] == [words.number(value) for value in expected]
+    assert re.split("  +", line)[2:7] == [wording.number(value) for value in expected]
     assert part["point"].iloc[int(part["value"].argmax())] in line
     assert "SVCCA, variance 0.99 !" in text
 

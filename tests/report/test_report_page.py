@@ -28,7 +28,7 @@ from babelscope.report import Heard, embed, methods, print_pdf, references, rend
 from babelscope.report.figure import vega_script
 from babelscope.report.page import Report
 from babelscope.report.section import figures_of, gather
-from babelscope.report.told import Sentence, of_parts
+from babelscope.report.sentences import Sentence, of_parts
 from synthetic import LANGUAGES, MEASURES, synthetic_result
 from synthetic_tables import crossed, with_tables
 
@@ -358,7 +358,8 @@ def test_a_shared_layer_is_shown_against_itself_and_a_speech_layer_against_the_d
 
 
 def test_of_many_layers_some_are_drawn_evenly_spread_and_the_page_says_so() -> None:
-    only_text = {"controls": ("none",), "measures": MEASURES[1:2], "kinds": ("language_similarity_text",)}
+    kinds = ("language_similarity_text",)
+    only_text: dict[str, Any] = {"controls": ("none",), "measures": MEASURES[1:2], "kinds": kinds}
     many_pairs = synthetic_result([f"l{index:02}" for index in range(30)], speech=2, text=40, **only_text)
     many_sentences = with_tables(synthetic_result(("en", "fr", "es"), speech=20, text=20, **only_text), sentences=200)
     for result, name, some in ((many_pairs, "heat_map.text", 17), (many_sentences, "point_map", 20)):

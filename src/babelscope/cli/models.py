@@ -168,7 +168,7 @@ def _weights_of(given: Sequence[str]) -> str | dict[str, str] | None:
     for text in given:
         if "=" not in text:
             raise UsageError(f"--weights {text}: of a pair write PART=FOLDER, such as whisper-base=./folder")
-    return {part: source for part, _, source in (text.partition("=") for text in given)} or None
+    return {name: source for name, _, source in (text.partition("=") for text in given)} or None
 
 
 def _about_asset(name: str) -> list[str]:

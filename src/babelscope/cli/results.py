@@ -107,8 +107,8 @@ def _heard(result: Any, folder: Path, corpus_path: Path | None) -> Any:
     source = about["name"] if known else "manifest"
     # As much as can be read is: whether that is what the study heard, the fingerprint says.
     options = {"languages": about["languages"], "skip_bad": True, "allow_short": True}
-    held = Activations(store_beside(result, folder))
-    sentences, drawn = held.sentences, {*held.sentences, *(one.sentence for one in held.skipped)}
+    activations = Activations(store_beside(result, folder))
+    sentences, drawn = activations.sentences, {*activations.sentences, *(cell.sentence for cell in activations.skipped)}
     corpus = corpora.load(
         source, path=corpus_path, **{name: value for name, value in options.items() if corpora.takes(source, name)}
     )

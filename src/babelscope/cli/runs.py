@@ -42,23 +42,23 @@ def leaderboard(
     from babelscope.report.leaderboard import terminal, write
     from babelscope.study.runs import places_below
 
-    held: dict[str, Result] = {}
+    loaded: dict[str, Result] = {}
     for folder in results:
         if not folder.is_dir():
             raise DataError(f"there is no folder {folder}")
         alone = (folder / "result.json").is_file()
         for place in [folder] if alone else list(places_below(folder)):
             try:
-                held[str(place)] = standing(Result.load(place))
+                loaded[str(place)] = standing(Result.load(place))
             except DataError as error:
                 note(f"left out: {error}")
-    if not held:
+    if not loaded:
         raise DataError(f"no result can be read in {', '.join(map(str, results))}: 'babelscope run' writes them")
-    found = compared(held, kinds=kind or SHOWN, measures=measure or ())
-    page = write(found, output)
-    show(as_json, {**vars(found), "page": page}, *terminal(found))
+    board = compared(loaded, kinds=kind or SHOWN, measures=measure or ())
+    page = write(board, output)
+    show(as_json, {**vars(board), "page": page}, *terminal(board))
     if not as_json:
-        for line in found.notes:
+        for line in board.notes:
             note(line)
         say(f"Leaderboard: {page}")
 

@@ -95,8 +95,8 @@ def compare(
     from babelscope.gaps.checkpoints import CHECKPOINTS
     from babelscope.gaps.folder import locked_output, save
     from babelscope.key_values import parse_pairs
+    from babelscope.report.first_screen import first_screen
     from babelscope.report.terminal import summary, summary_table
-    from babelscope.report.verdict import first_screen
     from babelscope.study.settings import SET, comparing
 
     options = {
@@ -163,7 +163,7 @@ def compare(
 def verify(
     store: Annotated[str | None, typer.Argument(help="Activations, from babelscope encode: a folder or URL.")] = None,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Remove what is damaged, so that encode or run makes it anew.")
+        bool, typer.Option("--repair", help="Remove what is damaged, so that encode or run makes it again.")
     ] = False,
     cache: Annotated[
         bool, typer.Option("--cache", help="Read all weights and recordings in the cache, and compare their hashes.")

@@ -200,8 +200,8 @@ def run(
 
 
 def _run(study: Any, overwrite: bool, address: str | None = None, *, as_json: bool = False) -> None:
+    from babelscope.report.first_screen import first_screen
     from babelscope.report.terminal import verdict_lines
-    from babelscope.report.verdict import first_screen
     from babelscope.study import run as run_study
 
     with showing() as tell:
@@ -216,9 +216,9 @@ def _run(study: Any, overwrite: bool, address: str | None = None, *, as_json: bo
     meta, screen = outcome.result.meta, first_screen(outcome.result)
     if as_json:
         paths = {"folder": outcome.folder, "report": outcome.report}
-        told = {"verdict": [str(sentence) for sentence in screen.verdict], "headline": meta["headline"]}
+        texts = {"verdict": [str(sentence) for sentence in screen.verdict], "headline": meta["headline"]}
         logged = {"logged": [asdict(each) for each in outcome.logged]} if outcome.logged else {}
-        say_json({"study": study.name, **paths, "seconds": outcome.seconds, **told, **logged})
+        say_json({"study": study.name, **paths, "seconds": outcome.seconds, **texts, **logged})
         return
     if not volume.quiet:
         for line in verdict_lines(screen):

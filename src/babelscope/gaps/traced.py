@@ -11,8 +11,24 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup, escape
 
 from babelscope.numbers import number
+
+#: Rows of a number that its place names; a count over more names the first of them.
+MOST_NAMED = 12
+
+_HYPHEN = re.compile(r"(?<![^\s(])-(?=\d+\.\d)")
+
+
+def file_of(table: str) -> str:
+    """Return the file of a result that holds a table."""
+    return {"scores": "scores.parquet", "curves": "curves.csv"}.get(table, f"tables/{table}.parquet")
+
+
+def with_minus(text: str) -> str:
+    """Return a text in which negative numbers have a minus sign, as everywhere in the report."""
+    return _HYPHEN.sub("−", text)
 
 
 @dataclass(frozen=True)
@@ -38,6 +54,25 @@ class Number:
     rows: tuple[int, ...]
     column: str
     text: str
+
+    @property
+    def where(self) -> str:
+        """The place in words: ``scores.parquet, row 12, column value``."""
+        named = ", ".join(map(str, self.rows[:MOST_NAMED]))
+        more = f", … ({len(self.rows)} rows)" if len(self.rows) > MOST_NAMED else ""
+        if self.column == "rows":
+            return f"{file_of(self.table)}, {len(self.rows)} rows counted: {named}{more}"
+        return f"{file_of(self.table)}, row {named}{more}, column {self.column}"
+
+    def __html__(self) -> Markup:
+        rows = " ".join(map(str, self.rows))
+        return Markup(  # noqa: S704 - each text is escaped
+            f'<data value="{self.value!r}" data-table="{escape(self.table)}" data-rows="{rows}" '
+            f'data-column="{escape(self.column)}" title="{escape(self.where)}">{escape(str(self))}</data>'
+        )
+
+    def __str__(self) -> str:
+        return with_minus(self.text)
 
 
 def told(table: str, row: Any, column: str, digits: int = 2) -> Number:

@@ -1,4 +1,4 @@
-"""How it is told: the page, the figures, the charts behind them and the terminal's summary; nothing is computed.
+"""How a result is shown: the page, the figures, the charts behind them and the terminal's summary; nothing is computed.
 
 >>> from babelscope.gaps.result import Result
 >>> from babelscope.report import write_report
@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 from babelscope.lazy_imports import lazy_names
 
 if TYPE_CHECKING:
-    from babelscope.report.charts import heat_map, layer_curves, retrieval_chart
+    from babelscope.report.evidence.curves import layer_curves
+    from babelscope.report.evidence.maps import heat_map
+    from babelscope.report.evidence.retrieval import retrieval_chart
     from babelscope.report.latex import to_latex
     from babelscope.report.notebook import View, view
     from babelscope.report.page import render, write_figures, write_markdown, write_report
@@ -45,11 +47,11 @@ __getattr__, __dir__ = lazy_names(
         "Heard": "babelscope.report.recordings",
         "View": "babelscope.report.notebook",
         "embed": "babelscope.report.recordings",
-        "heat_map": "babelscope.report.charts",
-        "layer_curves": "babelscope.report.charts",
+        "heat_map": "babelscope.report.evidence.maps",
+        "layer_curves": "babelscope.report.evidence.curves",
         "print_pdf": "babelscope.report.pdf",
         "render": "babelscope.report.page",
-        "retrieval_chart": "babelscope.report.charts",
+        "retrieval_chart": "babelscope.report.evidence.retrieval",
         "summary_table": "babelscope.report.terminal",
         "to_latex": "babelscope.report.latex",
         "view": "babelscope.report.notebook",

@@ -23,8 +23,8 @@ import vl_convert
 from babelscope.cache import write_atomically
 
 __all__ = [
-    "LANGUAGE_COLOURS", "NARROW", "PALETTE", "SUFFIXES", "WIDE", "Drawable", "Entry", "Figure", "captioned", "key_of",
-    "labels_in_lanes", "restyled", "to_svg", "vega_script", "write",
+    "LANGUAGE_COLOURS", "NARROW", "PALETTE", "SUFFIXES", "WIDE", "Drawable", "Entry", "Figure", "captioned", "finished",
+    "key_of", "labels_in_lanes", "restyled", "to_svg", "tooltips", "vega_script", "write",
 ]  # fmt: skip
 
 #: Width of a plot in pixels: on a desk, and on a phone.
@@ -149,7 +149,7 @@ def _put(data: bytes, path: Path) -> None:
 
 def _undated(pdf: bytes) -> bytes:
     """Blank the date of making: a figure drawn again then differs only in the order in which its objects are listed."""
-    return re.sub(rb"D:\d{14}[^)]*", lambda found: b"D:" + b"0" * (len(found.group()) - 2), pdf)
+    return re.sub(rb"D:\d{14}[^)]*", lambda match: b"D:" + b"0" * (len(match.group()) - 2), pdf)
 
 
 def to_svg(chart: Any) -> str:
@@ -200,7 +200,7 @@ def vega_script() -> str:
 
 def themed(text: str) -> str:
     """Return an SVG or a specification in the colours of the page's style sheet, light or dark."""
-    return _COLOUR.sub(lambda found: f'"var(--{_NAMES[found.group(1)]})"', text)
+    return _COLOUR.sub(lambda match: f'"var(--{_NAMES[match.group(1)]})"', text)
 
 
 _NAMES = {colour: name for name, colour in PALETTE.items()}
@@ -232,7 +232,7 @@ def carried(shown: Iterable[Figure], on_demand: Iterable[Figure]) -> dict[str, A
         style of all figures.
     """
     data: dict[str, dict[str, Any]] = {}
-    found: dict[str, Any] = {}
+    entries: dict[str, Any] = {}
     config: dict[str, Any] = {}
     for figures, widths in ((shown, {"wide": WIDE, "narrow": NARROW}), (on_demand, {"wide": WIDE})):
         for figure in figures:
@@ -248,24 +248,24 @@ def carried(shown: Iterable[Figure], on_demand: Iterable[Figure]) -> dict[str, A
                         data[key] = _columns(rows)
                 entry[name] = json.loads(themed(json.dumps(spec)))
                 entry.setdefault("rows", max(sets, key=lambda key: len(sets[key]), default=""))
-            found[figure.name] = entry
-    return {"figures": found, "data": data, "config": json.loads(themed(json.dumps(config)))}
+            entries[figure.name] = entry
+    return {"figures": entries, "data": data, "config": json.loads(themed(json.dumps(config)))}
 
 
 def _columns(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Return rows as columns: numbers with five digits (four where there are many), repeated texts as codes."""
     digits = 5 if len(rows) <= 5000 else 4
-    found: dict[str, Any] = {}
+    columns: dict[str, Any] = {}
     for name in dict.fromkeys(name for row in rows for name in row):
         column = [row.get(name) for row in rows]
         if all(isinstance(value, str) for value in column) and 4 * len(levels := list(dict.fromkeys(column))) < len(
             rows
         ):
             rank = {level: index for index, level in enumerate(levels)}
-            found[name] = {"levels": levels, "codes": [rank[value] for value in column]}
+            columns[name] = {"levels": levels, "codes": [rank[value] for value in column]}
         else:
-            found[name] = [float(f"{one:.{digits}g}") if isinstance(one, float) else one for one in column]
-    return found
+            columns[name] = [float(f"{value:.{digits}g}") if isinstance(value, float) else value for value in column]
+    return columns
 
 
 # -- what charts have in common -----------------------------------------------------------------------
@@ -352,8 +352,26 @@ def captioned(title: str, lines: Iterable[str], width: int) -> alt.TitleParams:
     broken = textwrap.wrap(title, max(20, int(room // 6.9)))
     return alt.TitleParams(
         text=broken if len(broken) > 1 else title,
-        subtitle=[part for line in lines if line for part in textwrap.wrap(line, max(24, int(room // 5.3)))],
+        subtitle=[piece for line in lines if line for piece in textwrap.wrap(line, max(24, int(room // 5.3)))],
     )
+
+
+def tooltips(texts: Iterable[str], numbers: Iterable[str]) -> list[alt.Tooltip]:
+    """Return tooltips of columns: texts as they are, numbers with three decimals."""
+    return [alt.Tooltip(f"{name}:N") for name in texts] + [alt.Tooltip(f"{name}:Q", format=".3f") for name in numbers]
+
+
+def finished(
+    chart: Styled,
+    width: int,
+    height: int | alt.Step,
+    title: str,
+    lines: Iterable[str],
+    text: str = "",
+) -> Styled:
+    """Give a chart the size of its plot, a title with lines below it, and the report's style."""
+    chart.width, chart.height, chart.title = width, height, captioned(title, lines, width)
+    return restyled(chart, text)
 
 
 def restyled(chart: Styled, text: str) -> Styled:

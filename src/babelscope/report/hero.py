@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from babelscope.gaps.result import Result
-from babelscope.report import charts, select
+from babelscope.report import queries
 from babelscope.report.evidence import curves
 from babelscope.report.figure import WIDE, Figure
 
@@ -13,17 +13,17 @@ MOST_LANGUAGES = 12
 
 def hero(result: Result) -> Figure | None:
     """Return the leading measure of speech and text along the depth; of another kind where there is none of that."""
-    measure = select.leading_measure(result)
-    for kind in select.kinds(result):
+    measure = queries.leading_measure(result)
+    for kind in queries.kinds(result):
         if measure is None or (said := curves.sentence(result, kind, measure)) is None:
             continue
-        each = len(select.groups(result, kind)) <= MOST_LANGUAGES
+        each = len(queries.groups(result, kind)) <= MOST_LANGUAGES
 
         def draw(width: int, kind: str = kind, measure: str = measure, each: bool = each) -> object:
-            return charts.layer_curves(
+            return curves.layer_curves(
                 result, kind, measure, each=each, width=width, height=220 if width >= WIDE else 200
             )
 
-        rows = select.curve(result, kind, measure)
-        return Figure("similarity", draw, rows, said, charts.panel_text(result, kind, measure))
+        rows = queries.curve(result, kind, measure)
+        return Figure("similarity", draw, rows, said, curves.panel_text(result, kind, measure))
     return None

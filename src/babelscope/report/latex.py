@@ -11,8 +11,8 @@ import pandas as pd
 from babelscope.errors import DataError
 from babelscope.gaps.result import CONTROLS, Result
 from babelscope.numbers import number
-from babelscope.report import select
-from babelscope.report.words import KIND_LINES, KIND_TITLES, measure_title
+from babelscope.report import queries
+from babelscope.report.wording import KIND_LINES, KIND_TITLES, measure_title
 
 #: What LaTeX would take for commands, and how it is written.
 _ESCAPES: dict[str, str] = {
@@ -80,25 +80,25 @@ def to_latex(
     DataError
         If the result has no such rows.
     """
-    select.known("table for LaTeX", table, TABLES)
+    queries.known("table for LaTeX", table, TABLES)
     if table == "findings":
         return _findings(result, digits)
     if table == "decomposition":
         return _decomposition(result, digits)
-    kind = select.known("kind of comparison", kind, select.kinds(result))
-    select.known("control", control, list(CONTROLS))
-    select.known("column", column, ("value", "chance_corrected", "calibrated"))
+    kind = queries.known("kind of comparison", kind, queries.kinds(result))
+    queries.known("control", control, list(CONTROLS))
+    queries.known("column", column, ("value", "chance_corrected", "calibrated"))
     return _gaps(result, kind, point, control, column, digits)
 
 
 def _gaps(result: Result, kind: str, point: str | None, control: str, column: str, digits: int) -> str:
-    names = [at.name for at in select.points(result, kind)]
-    point = names[-1] if point is None else select.known("point", point, names)
-    measures = select.measures(result)
+    names = [at.name for at in queries.points(result, kind)]
+    point = names[-1] if point is None else queries.known("point", point, names)
+    measures = queries.measures(result)
     columns: dict[str, dict[str, pd.Series[Any]]] = {}
     for measure in measures:
-        part = select.rows(select.curve(result, kind, measure, control), point=point)
-        columns[measure] = {str(row["group"]): row for _, row in part.iterrows()}
+        curve = queries.rows(queries.curve(result, kind, measure, control), point=point)
+        columns[measure] = {str(row["group"]): row for _, row in curve.iterrows()}
     measures = [measure for measure in measures if columns[measure]]
     if not measures:
         raise DataError(f"the result has no {kind} at {point} under the control {control!r}: choose another")
@@ -136,8 +136,8 @@ _UNITS = {"modality_similarity": "Language"}
 
 
 def _findings(result: Result, digits: int) -> str:
-    found = result.tables.get("findings")
-    if found is None or found.empty:
+    findings = result.tables.get("findings")
+    if findings is None or findings.empty:
         raise DataError("the result has no findings: the study allowed none, or was made before there were any")
     body = [
         [
@@ -147,9 +147,9 @@ def _findings(result: Result, digits: int) -> str:
             _p(row["p"]),
             escape(row["verdict"]),
         ]
-        for _, row in found.iterrows()
+        for _, row in findings.iterrows()
     ]
-    n = sorted({int(value) for value in found["n"].dropna()})
+    n = sorted({int(value) for value in findings["n"].dropna()})
     caption = ["Findings", f"n = {' or '.join(map(str, n))} sentences", "effects with 95 % intervals"]
     options = result.meta.get("options", {})
     caption.append(f"null: {_null(options)}")
@@ -159,19 +159,19 @@ def _findings(result: Result, digits: int) -> str:
 
 
 def _decomposition(result: Result, digits: int) -> str:
-    found = result.tables.get("decomposition")
-    if found is None or found.empty:
+    shares = result.tables.get("decomposition")
+    if shares is None or shares.empty:
         raise DataError("the result has no decomposition: no point is shared by speech and text, or languages are one")
-    part = "all" if (found["part"] == "all").any() else str(found["part"].iloc[0])
-    found = found[found["part"] == part]
-    components = [str(name) for name in dict.fromkeys(found["component"])]
+    modalities = "all" if (shares["part"] == "all").any() else str(shares["part"].iloc[0])
+    shares = shares[shares["part"] == modalities]
+    components = [str(name) for name in dict.fromkeys(shares["component"])]
     body = []
-    for point in dict.fromkeys(found["point"]):
-        rows = {str(row["component"]): row for _, row in found[found["point"] == point].iterrows()}
+    for point in dict.fromkeys(shares["point"]):
+        rows = {str(row["component"]): row for _, row in shares[shares["point"] == point].iterrows()}
         body.append([escape(point), *(_cell(rows.get(name), "share", digits) for name in components)])
     caption = [
-        f"Shares of variance ({'speech and text crossed' if part == 'all' else part})",
-        f"n = {int(found['n'].max())} sentences",
+        f"Shares of variance ({'speech and text crossed' if modalities == 'all' else modalities})",
+        f"n = {int(shares['n'].max())} sentences",
         "in brackets 95 % intervals",
         "no null: the shares are corrected for bias",
         f"control: {CONTROLS['none']}",

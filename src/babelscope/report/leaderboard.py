@@ -21,8 +21,8 @@ from babelscope.gaps.leaderboard import LEVEL, Leaderboard
 from babelscope.gaps.naming import measure_head, measure_title
 from babelscope.gaps.resample_table import MEAN
 from babelscope.languages import name_of
-from babelscope.report.verdict import TILES
-from babelscope.report.words import KIND_TITLES, NOTHING, listed, number, p_value
+from babelscope.report.first_screen import TILES
+from babelscope.report.wording import KIND_TITLES, NOTHING, listed, number, p_value
 from babelscope.text_table import Column, TextTable
 
 #: Files that :func:`write` makes, by what they hold.
@@ -31,7 +31,7 @@ PAGE, SCORES, PAIRS = "leaderboard.html", "leaderboard.parquet", "leaderboard_pa
 #: Pairs of models that the page shows language by language; of more, it shows the means.
 MOST_PAIRINGS = 500
 
-#: What is behind a p-value and an interval of a difference, in one line.
+#: What is deficit a p-value and an interval of a difference, in one line.
 TESTS = (
     "Differences are paired: chance-corrected scores of two models on the same sentences. Intervals are 95 % each; p "
     "is corrected (Holm) over all pairs of models and kinds of a corpus, that of single languages over all of theirs."
@@ -59,7 +59,7 @@ class Line:
     model: str
     folder: str
     mean: Cell
-    behind: Cell
+    deficit: Cell
     p: Cell
     languages: tuple[Cell, ...]
 
@@ -113,20 +113,20 @@ class Section:
     boards: tuple[Board, ...]
 
 
-def sections(found: Leaderboard) -> list[Section]:
+def sections(leaderboard: Leaderboard) -> list[Section]:
     """Return a leaderboard in the words and order of a reader."""
-    told = []
-    for print_, about in found.corpora.items():
-        scores = found.scores[found.scores["corpus"] == print_]
-        pairs = found.pairs[found.pairs["corpus"] == print_]
+    of_corpora = []
+    for print_, about in leaderboard.corpora.items():
+        scores = leaderboard.scores[leaderboard.scores["corpus"] == print_]
+        pairs = leaderboard.pairs[leaderboard.pairs["corpus"] == print_]
         boards = [
             _board(str(kind), str(measure), rows, pairs[(pairs["kind"] == kind) & (pairs["measure"] == measure)])
             for (kind, measure), rows in scores.groupby(["kind", "measure"], sort=False)
         ]
         count = len(about["languages"])
         words = f"{about['n']} sentences in {count} language{'' if count == 1 else 's'}"
-        told.append(Section(about["title"], print_, words, tuple(boards)))
-    return told
+        of_corpora.append(Section(about["title"], print_, words, tuple(boards)))
+    return of_corpora
 
 
 def _board(kind: str, measure: str, scores: pd.DataFrame, pairs: pd.DataFrame) -> Board:
@@ -144,7 +144,7 @@ def _board(kind: str, measure: str, scores: pd.DataFrame, pairs: pd.DataFrame) -
                 model=str(row["model"]),
                 folder=str(row["folder"]),
                 mean=_cell(row, write),
-                behind=_difference(other) if other is not None else Cell("", float("nan")),
+                deficit=_difference(other) if other is not None else Cell("", float("nan")),
                 p=_p(other) if other is not None else Cell("", float("nan")),
                 languages=tuple(
                     _cell(by_place[str(row["model"]), code], write)
@@ -179,15 +179,15 @@ def _board(kind: str, measure: str, scores: pd.DataFrame, pairs: pd.DataFrame) -
 
 def _against(pairs: pd.DataFrame, first: str) -> dict[str, dict[str, Any]]:
     """Return how much higher the first model is than each other, whichever stands first in the table."""
-    found: dict[str, dict[str, Any]] = {}
+    against: dict[str, dict[str, Any]] = {}
     for _, one in pairs.iterrows():
         row = {str(key): value for key, value in one.items()}
         if row["first"] == first:
-            found[str(row["second"])] = row
+            against[str(row["second"])] = row
         elif row["second"] == first:
             turned = {"difference": -row["difference"], "low": -row["high"], "high": -row["low"]}
-            found[str(row["first"])] = row | turned
-    return found
+            against[str(row["first"])] = row | turned
+    return against
 
 
 def _said(models: list[str], against: dict[str, dict[str, Any]], lines: list[Line]) -> str:
@@ -233,7 +233,7 @@ def _p(row: Any) -> Cell:
     return Cell(p_value(float(row["p_adjusted"])), float(row["p_adjusted"]))
 
 
-def write(found: Leaderboard, folder: Path | str) -> Path:
+def write(leaderboard: Leaderboard, folder: Path | str) -> Path:
     """Write the page and the two Parquet files into a folder.
 
     Returns
@@ -248,13 +248,13 @@ def write(found: Leaderboard, folder: Path | str) -> Path:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / SCORES, partial(found.scores.to_parquet, index=False))
-    write_atomically(folder / PAIRS, partial(found.pairs.to_parquet, index=False))
-    page = render(found)
+    write_atomically(folder / SCORES, partial(leaderboard.scores.to_parquet, index=False))
+    write_atomically(folder / PAIRS, partial(leaderboard.pairs.to_parquet, index=False))
+    page = render(leaderboard)
     return write_atomically(folder / PAGE, lambda path: path.write_text(page, encoding="utf-8", newline="\n"))
 
 
-def render(found: Leaderboard) -> str:
+def render(leaderboard: Leaderboard) -> str:
     """Return the page: it holds all that it shows and loads nothing; its script only sorts."""
     template = resources.files("babelscope.report") / "template"
     script = (template / "leaderboard.js").read_text(encoding="utf-8")
@@ -263,8 +263,8 @@ def render(found: Leaderboard) -> str:
         lstrip_blocks=True,
     )  # fmt: skip
     return environment.get_template("leaderboard.html.j2").render(
-        sections=sections(found),
-        notes=found.notes,
+        sections=sections(leaderboard),
+        notes=leaderboard.notes,
         tests=TESTS,
         style=Markup((template / "leaderboard.css").read_text(encoding="utf-8")),  # noqa: S704 - a file of this package
         script=Markup(script),  # noqa: S704 - a file of this package
@@ -281,14 +281,14 @@ COLUMNS = (
 )
 
 
-def terminal(found: Leaderboard) -> list[str | TextTable]:
+def terminal(leaderboard: Leaderboard) -> list[str | TextTable]:
     """Return the leaderboard for a terminal: a line on each corpus, then for each kind what was found and a table."""
     shown: list[str | TextTable] = []
-    for section in sections(found):
+    for section in sections(leaderboard):
         shown.append(f"{section.title}: {section.about}")
         for board in section.boards:
             rows = [
-                (line.model, line.mean.text, line.mean.more, line.behind.text, line.behind.more, line.p.text)
+                (line.model, line.mean.text, line.mean.more, line.deficit.text, line.deficit.more, line.p.text)
                 for line in board.lines
             ]
             records = [dict(zip((column.key for column in COLUMNS), row, strict=True)) for row in rows]

@@ -60,7 +60,7 @@ def listening_page(readings: pd.DataFrame, heard: Sequence[Heard], *, title: str
         own = readings[(readings["language"] == one.language) & (readings["sentence"] == one.sentence)]
         if own.empty:
             continue
-        rows = [_row(str(point), part) for point, part in own.groupby("point", sort=False)]
+        rows = [_row(str(point), positions) for point, positions in own.groupby("point", sort=False)]
         code = html.escape(one.language, quote=True)
         body.append(
             f"<section><h2>{html.escape(name_of(one.language))}, sentence {html.escape(one.sentence)}</h2>"
@@ -77,14 +77,14 @@ def listening_page(readings: pd.DataFrame, heard: Sequence[Heard], *, title: str
     )
 
 
-def _row(point: str, part: pd.DataFrame) -> str:
+def _row(point: str, positions: pd.DataFrame) -> str:
     cells = []
-    for entries, kind in zip(part["entries"], part["of"], strict=True):
-        told = [str(entry).strip() for entry in json.loads(entries)]
+    for entries, kind in zip(positions["entries"], positions["of"], strict=True):
+        names = [str(entry).strip() for entry in json.loads(entries)]
         known = kind if kind in KINDS else "neither"
         cells.append(
-            f'<td class="{known}" title="{html.escape(", ".join(told), quote=True)}" dir="auto">'
-            f"{html.escape(told[0] if told else '')}</td>"
+            f'<td class="{known}" title="{html.escape(", ".join(names), quote=True)}" dir="auto">'
+            f"{html.escape(names[0] if names else '')}</td>"
         )
     return f'<tr><th scope="row">{html.escape(point)}</th>{"".join(cells)}</tr>'
 

@@ -6,8 +6,10 @@ from typing import Any
 
 from babelscope.gaps.baselines.regressed import described_in_words
 from babelscope.gaps.result import CONTROLS, Result
-from babelscope.report import references, select, words
+from babelscope.report import queries, references
+from babelscope.report.meta import get, items, mapping
 from babelscope.report.references import REFERENCES, Reference, cite
+from babelscope.report.wording import CONTROL_TITLES, listed, measure_title
 
 #: The analysis that this package follows.
 LEE = "lee2025multimodal"
@@ -17,9 +19,9 @@ def section(result: Result) -> dict[str, Any]:
     """Return the paragraphs, and the references that they cite, in alphabetical order."""
     cited: dict[str, Reference] = {}
 
-    def citing(*found: Reference) -> str:
-        cited.update({one.key: one for one in found})
-        return cite(found)
+    def citing(*works: Reference) -> str:
+        cited.update({one.key: one for one in works})
+        return cite(works)
 
     named = {key: REFERENCES[key] for key in REFERENCES}
     meta = result.meta
@@ -31,33 +33,24 @@ def section(result: Result) -> dict[str, Any]:
         _controls(result, meta),
         _further(result, citing, named),
     ]
-    told = [" ".join(sentences) for sentences in paragraphs if sentences]
+    texts = [" ".join(sentences) for sentences in paragraphs if sentences]
     ordered = sorted(cited.values(), key=lambda one: (one.authors.lower(), one.year, one.title))
     return {
-        "paragraphs": told,
+        "paragraphs": texts,
         "references": ordered,
         "bibtex": "\n\n".join(one.bibtex for one in ordered),
     }
 
 
-def _part(meta: Any, name: str) -> dict[str, Any]:
-    found = meta.get(name) if isinstance(meta, dict) else None
-    return {key: one for key, one in found.items() if one is not None} if isinstance(found, dict) else {}
-
-
 def families(meta: dict[str, Any]) -> list[str]:
     """Return the model's name and the families of its sides."""
-    model = _part(meta, "model")
-    sides = model.get("sides")
-    found = (
-        [str(side.get("family") or "") for side in sides if isinstance(side, dict)] if isinstance(sides, list) else []
-    )
-    return [name for name in (str(model.get("name") or ""), *found) if name]
+    names = [get(meta, "model", "name"), *(get(side, "family") for side in items(get(meta, "model", "sides")))]
+    return [str(name) for name in names if name]
 
 
 def sentences_of(result: Result) -> int | None:
     """Return how many sentences were compared."""
-    named = _part(result.meta, "corpus").get("n")
+    named = mapping(result.meta, "corpus").get("n")
     if isinstance(named, int):
         return named
     counts = result.curves["n"].dropna()
@@ -65,115 +58,115 @@ def sentences_of(result: Result) -> int | None:
 
 
 def _data(result: Result, meta: dict[str, Any], citing: Any) -> list[str]:
-    corpus, model = _part(meta, "corpus"), _part(meta, "model")
-    n, names = sentences_of(result), select.languages(result)
+    corpus, model = mapping(meta, "corpus"), mapping(meta, "model")
+    n, names = sentences_of(result), queries.languages(result)
     if not n:
         return []
-    where = f" in {len(names)} language{'' if len(names) == 1 else 's'} ({words.listed(names, 120)})" if names else ""
+    where = f" in {len(names)} language{'' if len(names) == 1 else 's'} ({listed(names, 120)})" if names else ""
     data = corpus.get("title") or corpus.get("name")
     of_corpus = citing(*references.of_corpus(str(corpus.get("name") or "")))
     source = f" of the corpus {data}{of_corpus}" if data else ""
     name = str(model.get("name") or "the model")
-    told = [
+    sentences = [
         f"{n} sentences{where}{source} went through {name}{citing(*references.of_model(*families(meta)))}.",
         "Every language has the same sentences.",
     ]
     if revision := model.get("revision"):
-        told.append(f"The weights are those of revision {revision}.")
-    if window := _part(meta, "options").get("window_seconds"):
-        told.append(f"Speech entered in windows of {window} s.")
-    return told
+        sentences.append(f"The weights are those of revision {revision}.")
+    if window := mapping(meta, "options").get("window_seconds"):
+        sentences.append(f"Speech entered in windows of {window} s.")
+    return sentences
 
 
 def _representations(result: Result, meta: dict[str, Any], citing: Any) -> list[str]:
-    options = _part(meta, "options")
-    told = []
+    options = mapping(meta, "options")
+    sentences = []
     if pooling := options.get("pooling"):
-        told.append(
+        sentences.append(
             f"At each point an utterance's activations were pooled to one vector over its valid positions ({pooling}), "
             f"after{_bare(citing(REFERENCES[LEE]))}."
         )
-    told.append("In every comparison rows are sentences and columns are features.")
+    sentences.append("In every comparison rows are sentences and columns are features.")
     if match := options.get("match_text") or options.get("match"):
-        told.append(f"Speech points and text points were matched so: {match}.")
+        sentences.append(f"Speech points and text points were matched so: {match}.")
     if partner := partner_of(result):
-        told.append(f"Shown here is every speech point compared with {partner}.")
-    return told
+        sentences.append(f"Shown here is every speech point compared with {partner}.")
+    return sentences
 
 
 def partner_of(result: Result) -> str | None:
     """Return the one text point that every speech point is compared with, if there is one."""
-    faced = select.facing(result)
+    faced = queries.facing(result)
     return next(iter(faced.values())) if len(faced) > 1 and len(set(faced.values())) == 1 else None
 
 
 def _measures(result: Result, citing: Any, named: dict[str, Reference]) -> list[str]:
-    measures = select.measures(result)
+    measures = queries.measures(result)
     if not measures:
         return []
-    told = [f"{words.measure_title(name)}{citing(*references.of_measure(name))}" for name in measures]
-    return [f"The similarity of two sets of representations was measured by {words.listed(told, 40)}."]
+    measured = [f"{measure_title(name)}{citing(*references.of_measure(name))}" for name in measures]
+    return [f"The similarity of two sets of representations was measured by {listed(measured, 40)}."]
 
 
 def _nulls(meta: dict[str, Any], citing: Any, named: dict[str, Reference]) -> list[str]:
-    options = _part(meta, "options")
-    told = []
+    options = mapping(meta, "options")
+    sentences = []
     if null := options.get("null"):
-        told.append(f"The null is a {null}." if str(null).startswith("permutation") else f"The null: {null}.")
+        sentences.append(f"The null is a {null}." if str(null).startswith("permutation") else f"The null: {null}.")
     if permutations := options.get("permutations"):
         most = "" if str(null).startswith("permutation") else "at most "  # what earlier versions drew for every score
         cited = citing(named["groger2026revisiting"])
-        told.append(
+        sentences.append(
             f"Where permutations were drawn, there were {most}{permutations} permutations{cited}; p is the "
             "probability that the null reaches the score."
         )
-    told.append(
+    sentences.append(
         "Scores are compared, averaged and subtracted as (score − null mean) / (best − null mean): 0 is what unrelated "
         "sentences give on average, 1 perfect agreement."
     )
     if interval := options.get("interval"):
-        told.append(f"Intervals: {interval}{citing(named['politis1999subsampling'])}.")
+        sentences.append(f"Intervals: {interval}{citing(named['politis1999subsampling'])}.")
         if str(options.get("interval_of_means", "")).endswith("languages"):
-            told.append(
+            sentences.append(
                 "Those of means over languages or pairs are for other languages too: the jackknife over languages adds "
                 "what the sentences do not explain."
             )
-    if "seed" in options:
-        told.append(f"The seed was {options['seed']}.")
-    return told
+    if options.get("seed") is not None:
+        sentences.append(f"The seed was {options['seed']}.")
+    return sentences
 
 
 def _controls(result: Result, meta: dict[str, Any]) -> list[str]:
-    used = select.distinct(result.scores["control"])
+    used = queries.distinct(result.scores["control"])
     there = [name for name in CONTROLS if name != "none" and name in used]
     if not there:
         return []
-    told = [f"{words.CONTROL_TITLES[name]} ({CONTROLS[name]})" for name in there]
+    controls = [f"{CONTROL_TITLES[name]} ({CONTROLS[name]})" for name in there]
     forms = [
-        f"{words.CONTROL_TITLES[control].capitalize()}: {described_in_words(described)}."
-        for control, described in _part(meta, "options").get("regressed", {}).items()
+        f"{CONTROL_TITLES[control].capitalize()}: {described_in_words(described)}."
+        for control, described in mapping(meta, "options", "regressed").items()
     ]
-    return [f"Every comparison was repeated under the controls {words.listed(told, 9)}.", *forms]
+    return [f"Every comparison was repeated under the controls {listed(controls, 9)}.", *forms]
 
 
 def _further(result: Result, citing: Any, named: dict[str, Reference]) -> list[str]:
-    told = []
+    sentences = []
     decomposition = result.tables.get("decomposition")
     if decomposition is not None and len(decomposition):
-        told.append(
+        sentences.append(
             "The variance of each layer was divided into sentence, language, modality, their interactions and the rest "
             f"({decomposition['convention'].iloc[0]})."
         )
     if "centroids" in result.tables:
-        told.append(f"Distances between the means of two groups follow{_bare(citing(named['liang2022mind']))}.")
+        sentences.append(f"Distances between the means of two groups follow{_bare(citing(named['liang2022mind']))}.")
     classes = [
         table["resource_class"] for name in ("languages", "diagnosis") if (table := result.tables.get(name)) is not None
     ]
     if any(column.notna().any() and (column.astype(str) != "").any() for column in classes):
-        told.append(f"Resource classes are those of{_bare(citing(named['joshi2020state']))}, in three.")
+        sentences.append(f"Resource classes are those of{_bare(citing(named['joshi2020state']))}, in three.")
     if "projection" in result.tables:
-        told.append("Point maps show the first two principal axes.")
-    return told
+        sentences.append("Point maps show the first two principal axes.")
+    return sentences
 
 
 def _bare(citation: str) -> str:

@@ -18,9 +18,9 @@ from markupsafe import Markup
 
 from babelscope.gaps.findings import CORRECTED
 from babelscope.gaps.result import Result
-from babelscope.report import latex, select
+from babelscope.report import latex, queries
 from babelscope.report.plots import Plots
-from babelscope.report.words import KIND_TITLES, measure_title, number, p_value
+from babelscope.report.wording import KIND_TITLES, measure_title, number, p_value
 
 
 @dataclass(frozen=True, repr=False)
@@ -71,7 +71,7 @@ def view(result: Result | Path | str) -> View:
 
 
 def _named(meta: dict[str, Any]) -> str:
-    names = [str(meta.get(part, {}).get("name", "")) for part in ("study", "model", "corpus")]
+    names = [str(meta.get(name, {}).get("name", "")) for name in ("study", "model", "corpus")]
     return ", ".join(name for name in names if name) or "a result"
 
 
@@ -93,10 +93,10 @@ def html(result: Result) -> Markup:
 
 
 def _findings(result: Result) -> Markup:
-    found = result.tables.get("findings")
-    if found is None or found.empty:
+    findings = result.tables.get("findings")
+    if findings is None or findings.empty:
         return Markup("")
-    shown = found[found["basis"] == CORRECTED]
+    shown = findings[findings["basis"] == CORRECTED]
     rows = [
         [
             str(row["statement"]) + ("" if row["group"] == "all" else f" ({row['group']})"),
@@ -105,16 +105,16 @@ def _findings(result: Result) -> Markup:
             f"{number(row['low'])} to {number(row['high'])}",
             p_value(row["p"]),
         ]
-        for _, row in (shown if len(shown) else found).iterrows()
+        for _, row in (shown if len(shown) else findings).iterrows()
     ]
     return _html_table("Findings", ["", "verdict", "effect", "95 % interval", "p"], rows)
 
 
 def _means(result: Result) -> Markup:
     rows = []
-    for kind in select.kinds(result):
-        for measure in select.measures(result):
-            mean = select.mean_of(select.curve(result, kind, measure)).dropna(subset=["value"])
+    for kind in queries.kinds(result):
+        for measure in queries.measures(result):
+            mean = queries.mean_of(queries.curve(result, kind, measure)).dropna(subset=["value"])
             if mean.empty:
                 continue
             last = mean.iloc[-1]

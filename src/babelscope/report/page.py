@@ -18,16 +18,18 @@ from markupsafe import Markup
 
 from babelscope.cache import write_atomically
 from babelscope.gaps.result import Result
-from babelscope.report import figure, methods, provenance, select, words
+from babelscope.report import figure, methods, provenance, queries
 from babelscope.report import section as sections_of
-from babelscope.report.charts import MOST_LINES
+from babelscope.report.cache import Settled
+from babelscope.report.evidence.curves import MOST_LINES
 from babelscope.report.figure import NARROW, PALETTE, WIDE, Figure
+from babelscope.report.first_screen import FirstScreen, first_screen
 from babelscope.report.hero import hero
+from babelscope.report.meta import mapping
 from babelscope.report.recordings import Heard
-from babelscope.report.remembering import Settled
 from babelscope.report.section import Section, Table, figures_of
-from babelscope.report.told import plain
-from babelscope.report.verdict import FirstScreen, first_screen
+from babelscope.report.sentences import plain
+from babelscope.report.wording import listed, number, p_value, slug, span
 
 #: Colours on dark paper, by the names of :data:`~babelscope.report.figure.PALETTE`.
 DARK: dict[str, str] = {
@@ -183,7 +185,7 @@ def render(result: Result, files: Sequence[str] = (), heard: Sequence[Heard] = (
 
 
 def _linked(result: Result, folder: Path, drawn: Sequence[Path]) -> list[str]:
-    """Name the files that stand beside the page: the result's tables, then the figures."""
+    """Name the files next to the page: the result's tables, then the figures."""
     tables = [folder / "tables" / f"{name}.parquet" for name in sorted(result.tables)]
     first = [folder / name for name in ("scores.parquet", "scores.csv", "curves.csv", "result.json")]
     return [path.relative_to(folder).as_posix() for path in [*first, *tables, *drawn] if path.is_file()]
@@ -199,11 +201,11 @@ def _environment(kind: str) -> jinja2.Environment:
         undefined=jinja2.ChainableUndefined,
     )
     environment.filters |= {
-        "number": words.number,
-        "p": words.p_value,
-        "span": words.span,
-        "listed": words.listed,
-        "slug": words.slug,
+        "number": number,
+        "p": p_value,
+        "span": span,
+        "listed": listed,
+        "slug": slug,
         "sorted_by": _sorted_by,
         "inline": lambda one, width: Markup(figure.inline(one, width)),  # noqa: S704 - drawn and escaped by Vega
         "md": _markdown,
@@ -231,9 +233,10 @@ def _rendered(report: Report, files: Sequence[str], heard: Sequence[Heard]) -> s
     script = (template / "report.js").read_text(encoding="utf-8")
     style = _colours() + (template / "report.css").read_text(encoding="utf-8")
     vega = figure.vega_script()
-    shown = {id(one): one for one in (report.hero, *(part.figure for part in report.sections)) if one is not None}
-    carried = figure.carried(shown.values(), (one for one in report.figures() if id(one) not in shown)) | {
-        "study": words.slug(provenance.title(report.result)),
+    shown = [each for each in (report.hero, *(section.figure for section in report.sections)) if each is not None]
+    on_demand = [each for each in report.figures() if all(each is not other for other in shown)]
+    carried = figure.carried(shown, on_demand) | {
+        "study": slug(provenance.title(report.result)),
         "light": PALETTE,
         "narrow": NARROW,
     }
@@ -282,10 +285,10 @@ def _shared(report: Report) -> dict[str, Any]:
     """Return what both the page and the Markdown show."""
     result = report.result
     return {
-        **_told(result.meta),
+        **{name: mapping(result.meta, name) for name in ("study", "model", "corpus")},
         "name": provenance.title(result),
         "created": provenance.date(result),
-        "languages": select.languages(result),
+        "languages": queries.languages(result),
         "sentences": methods.sentences_of(result),
         "first": report.first,
         "first_languages": FIRST_LANGUAGES,
@@ -297,18 +300,10 @@ def _shared(report: Report) -> dict[str, Any]:
 
 
 def _by_sentence(heard: Sequence[Heard]) -> list[dict[str, Any]]:
-    found: dict[str, list[Heard]] = {}
-    for one in heard:
-        found.setdefault(one.sentence, []).append(one)
-    return [{"sentence": sentence, "cells": cells} for sentence, cells in found.items()]
-
-
-def _told(meta: dict[str, Any]) -> dict[str, Any]:
-    """Return the parts of ``meta`` that the page shows, each of the type that the template expects, or empty."""
-    return {
-        name: {key: one for key, one in provenance.pairs(meta.get(name)) if one is not None}
-        for name in ("study", "model", "corpus")
-    }
+    by_sentence: dict[str, list[Heard]] = {}
+    for recording in heard:
+        by_sentence.setdefault(recording.sentence, []).append(recording)
+    return [{"sentence": sentence, "cells": cells} for sentence, cells in by_sentence.items()]
 
 
 def _lean(result: Result) -> Settled:
@@ -323,7 +318,7 @@ def _lean(result: Result) -> Settled:
         return frame.assign(**{name: frame[name].astype("category") for name in there}) if there else frame
 
     curves = leaner(result.curves, ("kind", "measure", "control", "point", "against", "stage", "group"))
-    crowded = [kind for kind in select.kinds(result) if len(select.groups(result, kind)) > MOST_LINES]
+    crowded = [kind for kind in queries.kinds(result) if len(queries.groups(result, kind)) > MOST_LINES]
     if crowded:
         curves = curves[~curves["kind"].isin(crowded) | (curves["group"] == "mean")]
     tables = {name: leaner(table, _LONG.get(name, ())) for name, table in sorted(result.tables.items()) if len(table)}

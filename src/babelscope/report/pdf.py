@@ -20,7 +20,7 @@ PATIENCE = 300
 
 def find_browser() -> str | None:
     """Return the path of a browser that can print, or None."""
-    return next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    return next((path for name in BROWSERS if (path := shutil.which(name))), None)
 
 
 def print_pdf(page: Path, target: Path) -> Path:

@@ -15,8 +15,8 @@ import altair as alt
 
 from babelscope.errors import DataError, UsageError
 from babelscope.gaps.result import Result
-from babelscope.report import charts, select
-from babelscope.report.evidence import crosslayer, maps, points, variance
+from babelscope.report import queries
+from babelscope.report.evidence import crosslayer, curves, maps, points, retrieval, variance
 from babelscope.report.figure import WIDE, Figure
 from babelscope.report.page import Report
 
@@ -67,7 +67,7 @@ class Plots:
 
         Parameters and errors are those of :func:`~babelscope.report.layer_curves`.
         """
-        return charts.layer_curves(self.result, kind, measure, **options)
+        return curves.layer_curves(self.result, kind, measure, **options)
 
     def cross_layer(
         self, measure: str | None = None, *, language: str | None = None, width: int = 420, height: int = 360
@@ -89,12 +89,12 @@ class Plots:
         DataError
             If no speech point was compared with several text points (``match = "all"``).
         """
-        if not select.crossings(self.result)[0]:
+        if not queries.crossings(self.result)[0]:
             raise DataError('no speech point was compared with several text points: run the study with match = "all"')
-        measure = select.leading_measure(self.result) if measure is None else measure
-        measure = select.known("measure", measure or "", select.measures(self.result))
+        measure = queries.leading_measure(self.result) if measure is None else measure
+        measure = queries.known("measure", measure or "", queries.measures(self.result))
         if language is not None:
-            select.known("language", language, select.languages(self.result))
+            queries.known("language", language, queries.languages(self.result))
         return crosslayer.chart(self.result, measure, language, width=width, height=height)
 
     def decomposition(self, part: str = "all", *, width: int = 420, height: int = 240) -> alt.Chart:
@@ -113,8 +113,8 @@ class Plots:
         DataError
             If it has no decomposition.
         """
-        parts = select.distinct(self.result.to_dataframe("decomposition")["part"])
-        select.known("part of the decomposition", part, parts)
+        parts = queries.distinct(self.result.to_dataframe("decomposition")["part"])
+        queries.known("part of the decomposition", part, parts)
         return variance.chart(self.result, part, width=width, height=height)
 
     def centroids(self, *, width: int = 420, height: int = 240) -> alt.LayerChart:
@@ -158,7 +158,7 @@ class Plots:
 
         Parameters and errors are those of :func:`~babelscope.report.heat_map`.
         """
-        return charts.heat_map(self.result, modality, point, **options)
+        return maps.heat_map(self.result, modality, point, **options)
 
     def by_layer(self, modality: str = "text-speech", measure: str | None = None, *, width: int = WIDE) -> alt.Chart:
         """Draw one score for every language at every point.
@@ -176,10 +176,10 @@ class Plots:
         UsageError
             If the result has no such comparison or measure.
         """
-        select.known("map of languages and points", modality, select.ALONG)
-        select.known("kind of comparison", select.MAP_KINDS[modality], select.kinds(self.result))
-        measure = select.leading_measure(self.result) if measure is None else measure
-        measure = select.known("measure", measure or "", select.measures(self.result))
+        queries.known("map of languages and points", modality, queries.ALONG)
+        queries.known("kind of comparison", queries.MAP_KINDS[modality], queries.kinds(self.result))
+        measure = queries.leading_measure(self.result) if measure is None else measure
+        measure = queries.known("measure", measure or "", queries.measures(self.result))
         return maps.along(self.result, modality, measure, width)
 
     def retrieval(self, kind: str = "modality_similarity", **options: Any) -> alt.TopLevelMixin:
@@ -187,7 +187,7 @@ class Plots:
 
         Parameters and errors are those of :func:`~babelscope.report.retrieval_chart`.
         """
-        return charts.retrieval_chart(self.result, kind, **options)
+        return retrieval.retrieval_chart(self.result, kind, **options)
 
     def by_class(self, kind: str = "modality_similarity", *, width: int = WIDE) -> alt.TopLevelMixin:
         """Draw the mean similarity of each resource class of languages along the depth."""
@@ -234,7 +234,7 @@ class Plots:
             If the report of this result has no such figure.
         """
         figures = self.figures()
-        chart: alt.TopLevelMixin = figures[select.known("figure", name, list(figures))].draw(width)
+        chart: alt.TopLevelMixin = figures[queries.known("figure", name, list(figures))].draw(width)
         return chart
 
     def _drawn(self, name: str, width: int) -> alt.TopLevelMixin:

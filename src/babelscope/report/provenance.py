@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from babelscope.gaps.result import Result
-from babelscope.report import words
+from babelscope.report.meta import get, items, mapping
+from babelscope.report.wording import number, span
 
 #: Lines on what was left out that a page shows.
 MOST_LINES = 100
@@ -30,20 +31,20 @@ def section(result: Result) -> list[tuple[str, list[str]]]:
         "  ".join(
             str(one)
             for one in (
-                part.get("file"),
-                f"sha256 {part['sha256']}" if part.get("sha256") else None,
-                part.get("source"),
+                weights_file.get("file"),
+                f"sha256 {weights_file['sha256']}" if weights_file.get("sha256") else None,
+                weights_file.get("source"),
             )
             if one
         )
-        for part in items(get(meta, "model", "weights"))
-        if isinstance(part, dict)
+        for weights_file in items(get(meta, "model", "weights"))
+        if isinstance(weights_file, dict)
     ]
     seconds = get(meta, "study", "seconds")
     table = [
         ("Study", lines(get(meta, "study", "name"))),
         ("Command", lines(get(meta, "study", "command"))),
-        ("Time taken", [words.span(seconds)] if seconds is not None else []),
+        ("Time taken", [span(seconds)] if seconds is not None else []),
         ("Model", lines(get(meta, "model", "name"))),
         ("Revision", lines(get(meta, "model", "revision"))),
         ("Weights", weights),
@@ -57,17 +58,17 @@ def section(result: Result) -> list[tuple[str, list[str]]]:
         ("Readers", [", ".join(lines(get(meta, "corpus", "readers")))]),
         (
             "Minutes of speech",
-            [", ".join(f"{key}: {words.number(one, 1)}" for key, one in pairs(get(meta, "corpus", "minutes")))],
+            [", ".join(f"{key}: {number(one, 1)}" for key, one in mapping(meta, "corpus", "minutes").items())],
         ),
-        ("Options", lines({key: one for key, one in pairs(get(meta, "options")) if key != "conventions"})),
-        ("Versions", [", ".join(f"{key} {one}" for key, one in pairs(get(meta, "versions")))]),
+        ("Options", lines({key: one for key, one in mapping(meta, "options").items() if key != "conventions"})),
+        ("Versions", [", ".join(f"{key} {one}" for key, one in mapping(meta, "versions").items())]),
     ]
-    return [(name, found) for name, found in table if any(found)]
+    return [(name, text_lines) for name, text_lines in table if any(text_lines)]
 
 
 def _dropped(meta: dict[str, Any]) -> list[str]:
     """Return how many sentences each filter of the corpus dropped, where it dropped any."""
-    return [f"{name}: {count} sentences" for name, count in pairs(get(meta, "corpus", "dropped")) if count]
+    return [f"{name}: {count} sentences" for name, count in mapping(meta, "corpus", "dropped").items() if count]
 
 
 def _first(lines: list[str]) -> list[str]:
@@ -78,12 +79,12 @@ def _first(lines: list[str]) -> list[str]:
 
 def _skipped(meta: dict[str, Any]) -> list[str]:
     """Return what could not be encoded, a line each, under a line that says what that means."""
-    found = [one for one in items(get(meta, "corpus", "skipped")) if isinstance(one, dict)]
-    if not found:
+    skipped = [cell for cell in items(get(meta, "corpus", "skipped")) if isinstance(cell, dict)]
+    if not skipped:
         return []
-    count = len({one.get("sentence") for one in found})
-    told = f"{count} sentence{' was' if count == 1 else 's were'} left out of all languages and both modalities:"
-    return [told, *(str(one.get("reason")) for one in found)]
+    count = len({cell.get("sentence") for cell in skipped})
+    heading = f"{count} sentence{' was' if count == 1 else 's were'} left out of all languages and both modalities:"
+    return [heading, *(str(cell.get("reason")) for cell in skipped)]
 
 
 def title(result: Result) -> str:
@@ -103,51 +104,3 @@ def date(result: Result) -> str:
         return created
     zone = {None: "", "UTC": " UTC"}.get(moment.tzname(), f" {moment:%z}")
     return f"{moment:%Y-%m-%d %H:%M}{zone}" if len(created) > 10 else created
-
-
-def sides(result: Result) -> list[dict[str, Any]]:
-    """Return each side of the model with the stretch of depth that every stage takes."""
-    found = []
-    for side in items(get(result.meta, "model", "sides")):
-        points = [point for point in items(get(side, "points")) if isinstance(point, dict)]
-        stages: dict[str, list[Any]] = {}
-        for point in points:
-            stages.setdefault(str(point.get("stage", "")), []).append(point)
-        found.append(
-            {
-                "modality": get(side, "modality"),
-                "family": get(side, "family"),
-                "count": len(points),
-                "stages": [
-                    {
-                        "name": name,
-                        "first": here[0].get("name"),
-                        "last": here[-1].get("name"),
-                        "from": here[0].get("depth"),
-                        "to": here[-1].get("depth"),
-                    }
-                    for name, here in stages.items()
-                ],
-                "widths": [str(width) for width in dict.fromkeys(point.get("width") for point in points)],
-            }
-        )
-    return found
-
-
-def get(meta: Any, *keys: str) -> Any:
-    """Return what stands under nested keys, or None."""
-    for key in keys:
-        meta = meta.get(key) if isinstance(meta, dict) else None
-    return meta
-
-
-def items(value: object) -> list[Any]:
-    """Return a value as a list: a text is one item, whatever is no list is none."""
-    if isinstance(value, str):
-        return [value] if value else []
-    return list(value) if isinstance(value, (list, tuple)) else []
-
-
-def pairs(value: object) -> list[tuple[Any, Any]]:
-    """Return the items of a dictionary; whatever is none has none."""
-    return list(value.items()) if isinstance(value, dict) else []

@@ -1,4 +1,4 @@
-"""Recordings that a report carries, to be heard beside their texts: only where its user asks for it."""
+"""Recordings that a report carries, to be heard next to their texts: only where its user asks for it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def embed(cells: Iterable[tuple[str, Recording]], budget: int = BUDGET) -> list[
     DataError
         If a recording is missing or damaged.
     """
-    found: list[Heard] = []
+    embedded: list[Heard] = []
     spent = 0
     for text, recording in cells:
         samples = load_audio(recording)
@@ -68,8 +68,8 @@ def embed(cells: Iterable[tuple[str, Recording]], budget: int = BUDGET) -> list[
         spent += len(sound)
         if spent > budget:
             cut = recording.sentence
-            return [one for one in found if one.sentence != cut]
-        found.append(
+            return [recorded for recorded in embedded if recorded.sentence != cut]
+        embedded.append(
             Heard(
                 recording.sentence,
                 recording.language,
@@ -79,7 +79,7 @@ def embed(cells: Iterable[tuple[str, Recording]], budget: int = BUDGET) -> list[
                 sound,
             )
         )
-    return found
+    return embedded
 
 
 def _mp3(samples: object) -> bytes:

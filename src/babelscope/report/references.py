@@ -252,12 +252,12 @@ def of_measure(measure: str) -> list[Reference]:
 
 def of_model(*names: str) -> list[Reference]:
     """Return the works behind a model, by its name and the families of its sides."""
-    found: dict[str, Reference] = {}
+    works: dict[str, Reference] = {}
     for name in names:
-        for part in name.lower().split("+"):
-            keys = next((keys for word, keys in _MODELS if word in part), ())
-            found |= {key: REFERENCES[key] for key in keys}
-    return list(found.values())
+        for side in name.lower().split("+"):
+            keys = next((keys for word, keys in _MODELS if word in side), ())
+            works |= {key: REFERENCES[key] for key in keys}
+    return list(works.values())
 
 
 def of_corpus(name: str) -> list[Reference]:

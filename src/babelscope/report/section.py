@@ -44,7 +44,7 @@ class Table:
     columns : tuple of Column
         The first names the row.
     rows : tuple of tuple
-        Cells: texts, numbers that know their place (:class:`~babelscope.report.told.Told`) or sentences.
+        Cells: texts, numbers that know their place (:class:`~babelscope.gaps.traced.Number`) or sentences.
     """
 
     caption: str

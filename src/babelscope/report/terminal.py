@@ -9,9 +9,9 @@ import pandas as pd
 from rich.text import Text
 
 from babelscope.gaps.result import Result
-from babelscope.report import select
-from babelscope.report.verdict import FirstScreen
-from babelscope.report.words import KIND_TITLES, measure_title, number, p_value
+from babelscope.report import queries
+from babelscope.report.first_screen import FirstScreen
+from babelscope.report.wording import KIND_TITLES, measure_title, number, p_value
 from babelscope.text_table import Column, TextTable
 
 #: Lines on what was left out that a terminal shows.
@@ -33,16 +33,16 @@ def summary(result: Result) -> list[dict[str, Any]]:
         of a language or pair (``p_low``, ``p_high``; None without a null) at the last; and ``best_at``.
     """
     rows: list[dict[str, Any]] = []
-    for kind in select.kinds(result):
-        for measure in select.measures(result):
+    for kind in queries.kinds(result):
+        for measure in queries.measures(result):
             row: dict[str, Any] = {"kind": kind, "measure": measure}
-            rows.append(row | {"saturated": select.saturation(result, kind, measure) is not None})
-            curve = select.curve(result, kind, measure)
-            mean = select.mean_of(curve).dropna(subset=["value"])
+            rows.append(row | {"saturated": queries.saturation(result, kind, measure) is not None})
+            curve = queries.curve(result, kind, measure)
+            mean = queries.mean_of(curve).dropna(subset=["value"])
             if mean.empty:
                 continue
-            first, last, best = mean.iloc[0], mean.iloc[-1], select.highest(mean, "value")
-            p = select.rows(curve, point=str(last["point"]))["p"].dropna()
+            first, last, best = mean.iloc[0], mean.iloc[-1], queries.highest(mean, "value")
+            p = queries.rows(curve, point=str(last["point"]))["p"].dropna()
             rows[-1] |= {
                 "first": float(first["value"]),
                 "best": float(best["value"]),

@@ -11,7 +11,7 @@ from typing import Any
 from babelscope.errors import BabelscopeError, DataError
 from babelscope.gaps.folder import STORE
 from babelscope.gaps.result import Result
-from babelscope.report.verdict import first_screen
+from babelscope.report.first_screen import first_screen
 
 #: Folders that hold no run: what a store or a result keeps its parts in.
 SKIPPED = ("tables", "figures")

@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 
 from babelscope.gaps.result import Result
-from babelscope.report import charts, select, words
-from babelscope.report.figure import PALETTE, Figure, captioned, restyled
+from babelscope.report import charts, queries
+from babelscope.report.figure import PALETTE, Figure, finished, tooltips
 from babelscope.report.section import Evidence
-from babelscope.report.told import Sentence, tell
+from babelscope.report.sentences import Sentence, tell
+from babelscope.report.wording import KIND_TITLES, listed, measure_title
 
-#: Colour and dash of each resource class: told apart without colour too.
+#: Colour and dash of each resource class: distinguished without colour too.
 CLASSES: dict[str, tuple[str, list[int]]] = {
     "high": (PALETTE["language-0"], [1, 0]),
     "medium": (PALETTE["language-2"], [7, 3]),
@@ -24,12 +25,12 @@ CLASSES: dict[str, tuple[str, list[int]]] = {
 
 def evidence(result: Result) -> Evidence | None:
     """Return one figure a kind under the leading measure; None with fewer than two classes."""
-    table, measure = result.tables.get("by_class"), select.leading_measure(result)
+    table, measure = result.tables.get("by_class"), queries.leading_measure(result)
     if table is None or table.empty or measure is None:
         return None
     table = table[(table["measure"] == measure) & (table["control"] == "none") & table["chance_corrected"].notna()]
     blocks: list[Any] = []
-    for kind in select.kinds(result):
+    for kind in queries.kinds(result):
         rows = _facing(result, table[table["kind"] == kind], kind)
         rows = rows[rows["group"].isin(list(CLASSES))]
         if rows["group"].nunique() < 2:
@@ -39,13 +40,13 @@ def evidence(result: Result) -> Evidence | None:
             .drop_duplicates("group", keep="last")
             .set_index("group", drop=False)
         )
-        parts: dict[str, Any] = {"kind": words.KIND_TITLES[kind], "point": str(ends["point"].iloc[-1])}
-        told = []
+        parts: dict[str, Any] = {"kind": KIND_TITLES[kind], "point": str(ends["point"].iloc[-1])}
+        means = []
         for index, name in enumerate(name for name in CLASSES if name in ends.index):
             row = rows.loc[rows[(rows["group"] == name) & (rows["point"] == ends.loc[name, "point"])].index[0]]
             parts |= {f"n{index}": name, f"v{index}": tell("by_class", row, "chance_corrected")}
-            told.append(f"{{v{index}}} ({{n{index}}})")
-        lead = Sentence(f"{{kind}}: at {{point}} the chance-corrected mean is {words.listed(told)}.", **parts)
+            means.append(f"{{v{index}}} ({{n{index}}})")
+        lead = Sentence(f"{{kind}}: at {{point}} the chance-corrected mean is {listed(means)}.", **parts)
         figure = Figure(
             f"by_class.{kind}",
             lambda width, rows=rows, kind=kind: _chart(result, rows, kind, measure, width),  # type: ignore[misc]
@@ -58,9 +59,9 @@ def evidence(result: Result) -> Evidence | None:
 
 
 def _facing(result: Result, rows: pd.DataFrame, kind: str) -> pd.DataFrame:
-    if kind not in select.OF_ONE_LANGUAGE:
+    if kind not in queries.OF_ONE_LANGUAGE:
         return rows
-    faced = select.facing(result)
+    faced = queries.facing(result)
     kept = [faced.get(str(p), str(a)) == str(a) for p, a in zip(rows["point"], rows["against"], strict=True)]
     return rows[np.array(kept, dtype=bool)]
 
@@ -81,20 +82,8 @@ def _chart(result: Result, rows: pd.DataFrame, kind: str, measure: str, width: i
             strokeDash=alt.StrokeDash(
                 "group:N", scale=alt.Scale(domain=there, range=[CLASSES[name][1] for name in there]), legend=legend
             ),
-            tooltip=[
-                "group:N",
-                "point:N",
-                *(alt.Tooltip(f"{n}:Q", format=".3f") for n in ("chance_corrected", "value", "low", "high")),
-            ],
-        )
-        .properties(
-            width=width,
-            height=190,
-            title=captioned(
-                f"{words.KIND_TITLES[kind]}, by resource class",
-                [f"{words.measure_title(measure)}, mean of each class; 0: null’s mean", charts.about(result)],
-                width,
-            ),
+            tooltip=tooltips(["group", "point"], ["chance_corrected", "value", "low", "high"]),
         )
     )
-    return restyled(made, "")
+    lines = [f"{measure_title(measure)}, mean of each class; 0: null’s mean", charts.about(result)]
+    return finished(made, width, 190, f"{KIND_TITLES[kind]}, by resource class", lines)

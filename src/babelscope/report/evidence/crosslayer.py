@@ -8,11 +8,11 @@ import altair as alt
 import pandas as pd
 
 from babelscope.gaps.result import Result
-from babelscope.report import charts, select
-from babelscope.report.figure import WIDE, Figure, captioned, restyled
+from babelscope.report import charts, queries
+from babelscope.report.figure import WIDE, Figure, finished, tooltips
 from babelscope.report.section import Evidence
-from babelscope.report.told import Sentence, joined, tell
-from babelscope.report.words import measure_title
+from babelscope.report.sentences import Sentence, tell
+from babelscope.report.wording import measure_title
 
 #: Rows up to which single languages can be chosen in the page.
 MOST_ROWS = 20_000
@@ -20,59 +20,53 @@ MOST_ROWS = 20_000
 
 def evidence(result: Result) -> Evidence | None:
     """Return the map; None unless speech points were compared with several text points."""
-    speech, _ = select.crossings(result)
-    measure = select.leading_measure(result)
+    speech, _ = queries.crossings(result)
+    measure = queries.leading_measure(result)
     if not speech or measure is None:
         return None
     rows = _rows(result, measure)
-    means = select.mean_of(rows)
+    means = queries.mean_of(rows)
     if not means["chance_corrected"].notna().any():
         return None
-    told = joined(_lead(result, means, measure))
+    lead = _lead(result, means, measure)
     figure = Figure(
         "cross_layer",
         lambda width: chart(result, measure, width=width, height=360 if width >= WIDE else 300),
         means,
-        told[0],
-        str(told[0]),
+        lead,
+        str(lead),
     )
-    return Evidence("Every speech layer with every text layer", (*told, figure))
+    return Evidence("Every speech layer with every text layer", (lead, figure))
 
 
 def _rows(result: Result, measure: str) -> pd.DataFrame:
-    return select.rows(result.curves, kind="modality_similarity", measure=measure, control="none")
+    return queries.rows(result.curves, kind="modality_similarity", measure=measure, control="none")
 
 
 def chart(result: Result, measure: str, group: str | None = None, *, width: int, height: int) -> alt.Chart:
     """Draw the map of one language, or of the mean (the language can then be chosen where there are few rows)."""
-    speech, text = select.crossings(result)
+    speech, text = queries.crossings(result)
     rows = _rows(result, measure)
     chosen = None
     if group is not None:
-        rows = select.rows(rows, group=group)
-    elif len(rows) <= MOST_ROWS and len(names := select.languages(result)) > 1:
+        rows = queries.rows(rows, group=group)
+    elif len(rows) <= MOST_ROWS and len(names := queries.languages(result)) > 1:
         chosen = alt.param(
             name="shown", value="mean", bind=alt.binding_select(options=["mean", *names], name="language ")
         )
     else:
-        rows = select.mean_of(rows)
+        rows = queries.mean_of(rows)
     columns = ["point", "against", "group", "value", "null_q95", "chance_corrected", "n"]
     many = max(len(speech), len(text)) > 40
     drawn: alt.Chart = (
         alt.Chart(rows[columns])
         .mark_rect()
         .encode(
-            x=alt.X(
-                "point:N",
-                title="speech point",
-                sort=[one.name for one in speech],
-                axis=alt.Axis(labelAngle=-90, labelOverlap=many),
+            x=alt.X("point:N", title="speech point", sort=[point.name for point in speech]).axis(
+                labelAngle=-90, labelOverlap=many
             ),
-            y=alt.Y(
-                "against:N",
-                title="text point",
-                sort=[one.name for one in reversed(text)],
-                axis=alt.Axis(labelOverlap=many),
+            y=alt.Y("against:N", title="text point", sort=[point.name for point in reversed(text)]).axis(
+                labelOverlap=many
             ),
             color=alt.Color(
                 "chance_corrected:Q",
@@ -80,8 +74,7 @@ def chart(result: Result, measure: str, group: str | None = None, *, width: int,
                 scale=alt.Scale(scheme="viridis", domainMin=0, clamp=True),
                 legend=alt.Legend(orient="bottom", gradientLength=160),
             ),
-            tooltip=["group:N", "point:N", "against:N"]
-            + [alt.Tooltip(f"{name}:Q", format=".3f") for name in ("value", "null_q95", "chance_corrected")],
+            tooltip=tooltips(["group", "point", "against"], ["value", "null_q95", "chance_corrected"]),
         )
     )
     if chosen is not None:
@@ -90,19 +83,15 @@ def chart(result: Result, measure: str, group: str | None = None, *, width: int,
         f"{measure_title(measure)}; {group or 'mean over languages'}; negative values in the colour of 0",
         charts.about(result),
     ]
-    drawn = drawn.properties(
-        width=width, height=height, title=captioned("Similarity of every speech point and text point", lines, width)
-    )
-    restyled(drawn, "")
-    return drawn
+    return finished(drawn, width, height, "Similarity of every speech point and text point", lines)
 
 
-def _lead(result: Result, means: pd.DataFrame, measure: str) -> list[Sentence | None]:
-    speech, text = select.crossings(result)
+def _lead(result: Result, means: pd.DataFrame, measure: str) -> Sentence:
+    speech, text = queries.crossings(result)
     there = means[means["chance_corrected"].notna()]
-    best = select.highest(there, "chance_corrected")
+    best = queries.highest(there, "chance_corrected")
     if not (there["calibrated"] > 0).any():
-        return [Sentence("No pair of layers is above the 95th percentile of what unrelated sentences give.")]
+        return Sentence("No pair of layers is above the 95th percentile of what unrelated sentences give.")
     ends = there[(there["point"] == speech[-1].name) & (there["against"] == text[-1].name)]
     parts: dict[str, Any] = {
         "a": str(best["point"]),
@@ -114,4 +103,4 @@ def _lead(result: Result, means: pd.DataFrame, measure: str) -> list[Sentence | 
     if len(ends) and ends.index[0] != best.name:
         parts["end"] = tell("curves", ends.iloc[0], "chance_corrected")
         sentence += "; between the two outputs it is {end}"
-    return [Sentence(sentence + ".", **parts)]
+    return Sentence(sentence + ".", **parts)

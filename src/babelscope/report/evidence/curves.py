@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import altair as alt
 import numpy as np
+import pandas as pd
 
+from babelscope.gaps.baselines.sentences import title_of
 from babelscope.gaps.result import Result
-from babelscope.report import charts, select, words
-from babelscope.report.figure import WIDE, Figure
+from babelscope.report import charts, queries
+from babelscope.report.charts import BASELINE, INK, THIN, rows_of
+from babelscope.report.figure import (
+    LANGUAGE_COLOURS,
+    PALETTE,
+    WIDE,
+    Drawable,
+    Entry,
+    Figure,
+    captioned,
+    key_of,
+    restyled,
+    tooltips,
+)
 from babelscope.report.section import Column, Evidence, Table
-from babelscope.report.told import Sentence, joined, tell
+from babelscope.report.sentences import Sentence, cell, tell
+from babelscope.report.wording import KIND_TITLES, measure_title, number
+
+#: More languages or pairs than this are not drawn one by one: the mean stands for them.
+MOST_LINES = 120
 
 #: Numbers of the mean curves are also written as a table up to this many points.
 TABLE_POINTS = 80
@@ -18,42 +38,42 @@ TABLE_POINTS = 80
 
 def evidence(result: Result) -> Evidence | None:
     """Return a sentence and a figure a kind, and the numbers of the leading measure; None without curves."""
-    measure = select.leading_measure(result)
+    measure = queries.leading_measure(result)
     if measure is None:
         return None
     blocks: list[Any] = []
-    for kind in select.kinds(result):
-        told = sentence(result, kind, measure)
-        if told is None:
+    for kind in queries.kinds(result):
+        lead = sentence(result, kind, measure)
+        if lead is None:
             continue
-        blocks += [told, figure(result, kind, told), *_not_drawn(result, kind)]
+        blocks += [lead, figure(result, kind, lead), *_not_drawn(result, kind)]
         table = _numbers(result, kind, measure)
         blocks += [table] if table is not None else []
     return Evidence("Every comparison and measure along the depth", tuple(blocks)) if blocks else None
 
 
-def figure(result: Result, kind: str, told: Sentence) -> Figure:
+def figure(result: Result, kind: str, lead: Sentence) -> Figure:
     """Return the sheet of a kind: a panel a measure."""
 
     def draw(width: int) -> Any:
-        return charts.layer_curves(result, kind, width=300 if width >= WIDE else width, height=176)
+        return layer_curves(result, kind, width=300 if width >= WIDE else width, height=176)
 
-    measures = charts.drawn_measures(result, kind)
-    text = " ".join(charts.panel_text(result, kind, name) for name in measures)
-    return Figure(f"layer_curves.{kind}", draw, select.rows(result.curves, kind=kind), told, text)
+    measures = drawn_measures(result, kind)
+    text = " ".join(panel_text(result, kind, name) for name in measures)
+    return Figure(f"layer_curves.{kind}", draw, queries.rows(result.curves, kind=kind), lead, text)
 
 
 def sentence(result: Result, kind: str, measure: str) -> Sentence | None:
     """Say where the mean starts, where it ends, and what unrelated sentences give."""
-    mean = select.mean_of(select.curve(result, kind, measure))
+    mean = queries.mean_of(queries.curve(result, kind, measure))
     mean = mean[mean["value"].notna()]
     if mean.empty:
         return None
     first, last = mean.iloc[0], mean.iloc[-1]
-    best = select.highest(mean, "value")
+    best = queries.highest(mean, "value")
     parts: dict[str, Any] = {
-        "kind": words.KIND_TITLES[kind],
-        "measure": words.measure_title(measure),
+        "kind": KIND_TITLES[kind],
+        "measure": measure_title(measure),
         "first": str(first["point"]),
         "last": str(last["point"]),
         "a": tell("curves", first, "value"),
@@ -71,23 +91,27 @@ def sentence(result: Result, kind: str, measure: str) -> Sentence | None:
 
 def _not_drawn(result: Result, kind: str) -> list[Sentence]:
     """Name the measures that say nothing here, and those that say little."""
-    found: list[Sentence | None] = []
-    for measure in select.measures(result):
-        full = select.saturation(result, kind, measure)
+    sentences: list[Sentence] = []
+    for measure in queries.measures(result):
+        full = queries.saturation(result, kind, measure)
         if full is None:
             continue
-        parts: dict[str, Any] = {"measure": words.measure_title(measure), "null": words.number(full.null), "n": full.n}
-        if measure not in charts.drawn_measures(result, kind):
+        parts: dict[str, Any] = {
+            "measure": measure_title(measure),
+            "null": number(full.null),
+            "n": full.n,
+        }
+        if measure not in drawn_measures(result, kind):
             text = "{measure} is not drawn: at n = {n} it gives {null} to unrelated sentences, so it says nothing here."
         else:
             parts |= {"points": full.points, "of": full.of}
             text = "{measure} is saturated at {points} of {of} points: unrelated sentences give {null} there."
-        found.append(Sentence(text, **parts))
-    return joined(found)
+        sentences.append(Sentence(text, **parts))
+    return sentences
 
 
 def _numbers(result: Result, kind: str, measure: str) -> Table | None:
-    mean = select.mean_of(select.curve(result, kind, measure))
+    mean = queries.mean_of(queries.curve(result, kind, measure))
     if len(mean) > TABLE_POINTS:
         return None
     there = [
@@ -98,9 +122,204 @@ def _numbers(result: Result, kind: str, measure: str) -> Table | None:
     rows = tuple(
         (
             str(row["point"]),
-            *(tell("curves", row, name, 3) if np.isfinite(float(row[name])) else words.NOTHING for name in there),
+            *(cell("curves", row, name, 3) for name in there),
         )
         for _, row in mean.iterrows()
     )
-    caption = f"{words.KIND_TITLES[kind]}: mean {words.measure_title(measure)}"
+    caption = f"{KIND_TITLES[kind]}: mean {measure_title(measure)}"
     return Table(caption, (Column("point", False), *(Column(name.replace("_", " ")) for name in there)), rows)
+
+
+# -- the chart
+
+
+_TOOLTIP = tooltips(
+    ["group", "point", "stage"],
+    ["depth", "value", "low", "high", "null_mean", "null_q95", "chance_corrected", "p"],
+)
+
+
+def layer_curves(
+    result: Result,
+    kind: str,
+    measure: str | None = None,
+    *,
+    each: bool = True,
+    regressed: bool = True,
+    legend: bool = True,
+    width: int = 300,
+    height: int = 180,
+) -> Drawable:
+    """Draw how similar speech and text, or languages, are along the depth.
+
+    Parameters
+    ----------
+    result : Result
+        What a study found.
+    kind : str
+        ``modality_similarity``, ``language_similarity_text`` or ``language_similarity_speech``.
+    measure : str, optional
+        As written in the scores; without it, one panel for each measure.
+    each : bool
+        Whether to draw a thin line for every language or pair (up to :data:`MOST_LINES` of them) below the mean.
+    regressed : bool
+        Whether to draw, dashed, the mean after regressing out length, with the 95th percentile of its own null.
+    legend : bool
+        Whether to explain lines and bands.
+    width, height : int
+        Size of a panel's plot in pixels.
+
+    Returns
+    -------
+    altair chart
+        One layered panel, or a grid of them. Named layers: ``null``, ``interval``, ``each``, ``mean``, ``meanpoints``,
+        ``regressed``, ``regressednull``, ``ceiling``, ``baseline``, ``stages``, ``stagelabels``, ``key``.
+
+    Raises
+    ------
+    UsageError
+        If the result has no such kind or measure.
+    """
+    kind = queries.known("kind of comparison", kind, queries.kinds(result))
+    if measure is None:
+        measures = drawn_measures(result, kind)
+        columns = max(1, min(len(measures), (width + 340) // 300 if width < 300 else 3))
+        panels = [
+            _curve_panel(result, kind, name, each, regressed, legend, width, height).properties(
+                title=alt.TitleParams(measure_title(name), fontSize=12, offset=6)
+            )
+            for name in measures
+        ]
+        chart: alt.ConcatChart = alt.concat(
+            *panels, columns=columns, title=captioned(curves_title(kind), [charts.about(result)], width * columns)
+        ).resolve_scale(stroke="independent", strokeDash="independent", strokeWidth="independent", color="independent")
+        texts = [
+            f"{KIND_TITLES[kind]} along the depth, one panel a measure.",
+            *(panel_text(result, kind, name) for name in measures),
+        ]
+        return restyled(chart, " ".join(texts))
+    queries.known("measure", measure, queries.measures(result))
+    panel = _curve_panel(result, kind, measure, each, regressed, legend, width, height)
+    panel.title = captioned(curves_title(kind), [f"{measure_title(measure)}; {charts.about(result)}"], width)
+    return restyled(panel, panel_text(result, kind, measure))
+
+
+def drawn_measures(result: Result, kind: str) -> list[str]:
+    """Return the measures that say something of a kind: measured, and not saturated everywhere."""
+    there = [name for name in queries.measures(result) if queries.curve(result, kind, name)["value"].notna().any()]
+    full = {name: queries.saturation(result, kind, name) for name in there}
+    clear = [name for name in there if not ((saturation := full[name]) and saturation.everywhere and saturation.blind)]
+    return clear or there or queries.measures(result)
+
+
+def panel_text(result: Result, kind: str, measure: str) -> str:
+    """Say in words what a panel of :func:`layer_curves` shows: the text for those who cannot see it."""
+    mean = queries.mean_of(queries.curve(result, kind, measure)).dropna(subset=["value"])
+    title = f"{KIND_TITLES[kind]}, {measure_title(measure)}"
+    if mean.empty:
+        return f"{title}: no values."
+    first, last = mean.iloc[0], mean.iloc[-1]
+    best = mean.iloc[int(mean["value"].argmax())]
+    over = int(last["groups"])
+    return (
+        f"{title}: the mean over {over} {_unit(kind, over)} is {number(first['value'])} at {first['point']} and "
+        f"{number(last['value'])} at {last['point']}, highest at {best['point']} with {number(best['value'])}; "
+        f"the null's mean at {last['point']} is {number(last['null_mean'])}, "
+        f"its 95th percentile {number(last['null_q95'])}."
+    )
+
+
+def curves_title(kind: str) -> str:
+    """Return the heading of the curves of a kind."""
+    return f"{KIND_TITLES[kind]} over depth"
+
+
+def curves_domain(result: Result, kind: str, measure: str) -> tuple[float, float]:
+    """Return the ends of the scale of a kind's curves.
+
+    It reaches from 0, what unrelated sentences give, to 1, perfect agreement; further only where a value lies outside.
+    An interval or null that reaches beyond is drawn up to the edge.
+    """
+    low, high = queries.value_range(result, kind, measure)
+    return min(0.0, math.floor(low * 20) / 20), max(1.0, math.ceil(high * 20) / 20)
+
+
+def _unit(kind: str, count: int) -> str:
+    word = "language" if kind in queries.OF_ONE_LANGUAGE else "pair of languages"
+    return word if count == 1 else {"language": "languages"}.get(word, "pairs of languages")
+
+
+def _curve_panel(
+    result: Result, kind: str, measure: str, each: bool, regressed: bool, legend: bool, width: int, height: int
+) -> alt.LayerChart:
+    curves = queries.curve(result, kind, measure)
+    mean = queries.mean_of(curves)
+    names = queries.groups(result, kind)
+    stages = charts.stage_labels(result, kind, width)
+    x = charts.depth_axis(stages)
+    y = alt.Scale(domain=list(curves_domain(result, kind, measure)), nice=False, zero=False)
+
+    def at(column: str) -> alt.Y:
+        return alt.Y(f"{column}:Q", scale=y, axis=alt.Axis(title=f"similarity ({measure_title(measure)})", tickCount=5))
+
+    over = int(mean["groups"].max()) if len(mean) else 0
+    entries, layers = charts.bands(mean, x, at)
+    key = [Entry(f"mean over {over} {_unit(kind, over)}", INK, 2.25), *entries]
+    languages: list[Entry] = []
+    if mean["null_mean"].notna().any():
+        edge = rows_of(mean, "nulledge").mark_line(color=PALETTE["null-edge"], strokeWidth=0.75, clip=True)
+        layers.insert(1, edge.encode(x=x, y=at("null_mean")))
+    if each and 1 < len(names) <= MOST_LINES:
+        thin = curves[curves["group"].isin(names)]
+        shown = thin if len(names) <= 20 else thin[["point", "depth", "group", "value"]]
+        lines = rows_of(shown, "each").mark_line(strokeWidth=1.1 if len(names) <= 20 else 0.5, opacity=0.85)
+        if kind in queries.OF_ONE_LANGUAGE and len(names) <= len(LANGUAGE_COLOURS):
+            colour: Any
+            colour, languages = charts.language_colours(names)
+        else:
+            colour = alt.value(THIN)
+            key.append(Entry(f"each {_unit(kind, 1)}", THIN, 1))
+        tooltip = _TOOLTIP if len(names) <= 20 else tooltips(["group", "point"], ["value"])
+        layers.append(lines.encode(x=x, y=at("value"), color=colour, detail="group:N", tooltip=tooltip))
+    without = queries.mean_of(queries.curve(result, kind, measure, "length_regressed")) if regressed else mean[:0]
+    if len(without):
+        key.append(Entry("mean after regressing out length", INK, 1.5, (5, 3)))
+        layers += [
+            rows_of(without, "regressednull")
+            .mark_line(color=PALETTE["null-edge"], strokeWidth=0.75, strokeDash=[2, 2], clip=True)
+            .encode(x=x, y=at("null_q95")),
+            rows_of(without, "regressed")
+            .mark_line(color=INK, strokeWidth=1.5, strokeDash=[5, 3])
+            .encode(x=x, y=at("value")),
+        ]
+    if mean["ceiling"].notna().any():
+        key.append(Entry("noise ceiling: two readers of a sentence", INK, 1.25, (1, 3)))
+        layers.append(
+            rows_of(mean, "ceiling")
+            .mark_line(color=INK, strokeWidth=1.25, strokeDash=[1, 3])
+            .encode(x=x, y=at("ceiling"))
+        )
+    name, level = queries.baseline_level(result, kind, measure)
+    if level is not None:
+        key.append(Entry(f"strongest baseline: {title_of(name)}, {number(level)}", BASELINE, 1.5, (8, 3, 2, 3)))
+        layers.append(
+            alt.Chart(pd.DataFrame({"baseline": [level]}))
+            .properties(name="baseline")
+            .mark_rule(color=BASELINE, strokeWidth=1.5, strokeDash=[8, 3, 2, 3])
+            .encode(y=at("baseline"))
+        )
+    layers.append(rows_of(mean, "mean").mark_line(color=INK, strokeWidth=2.25).encode(x=x, y=at("value")))
+    layers.append(
+        rows_of(mean, "meanpoints")
+        .mark_point(color=INK, filled=True, size=14, opacity=1)
+        .encode(x=x, y=at("value"), tooltip=_TOOLTIP)
+    )
+    layers.extend(charts.stage_strip(stages, x, height))
+    if legend:
+        layers.append(key_of(key, width))
+        if languages:
+            layers.append(key_of(languages, width, "languages"))
+    chart: alt.LayerChart = alt.LayerChart(layer=layers, width=width, height=height).resolve_scale(
+        stroke="independent", strokeDash="independent", strokeWidth="independent"
+    )
+    return chart

@@ -9,10 +9,12 @@ import pandas as pd
 
 from babelscope.gaps.diagnosis import uncompared
 from babelscope.gaps.result import Result
-from babelscope.report import select, words
+from babelscope.gaps.traced import told_count
+from babelscope.report import queries
 from babelscope.report.evidence import rows as evidence_rows
 from babelscope.report.section import Column, Evidence, Table
-from babelscope.report.told import Sentence, count, joined, placed, tell
+from babelscope.report.sentences import Sentence, interval, placed, tell
+from babelscope.report.wording import NOTHING, listed, measure_title
 
 #: Columns that an advice is made of.
 NUMBERS = (
@@ -32,7 +34,7 @@ def leading_rows(result: Result) -> pd.DataFrame | None:
     table = result.tables.get("diagnosis")
     if table is None or table.empty:
         return None
-    return select.rows(table, measure=str(table["measure"].iloc[0]))
+    return queries.rows(table, measure=str(table["measure"].iloc[0]))
 
 
 def evidence(result: Result) -> Evidence | None:
@@ -40,12 +42,8 @@ def evidence(result: Result) -> Evidence | None:
     table = leading_rows(result)
     if table is None:
         return None
-    blocks: list[Any] = [
-        *joined([_largest(table[table["worst"].astype(bool)])]),
-        _losses(table),
-        *_advice(result, table),
-    ]
-    return Evidence("Stage by stage", tuple(blocks))
+    largest = _largest(table[table["worst"].astype(bool)])
+    return Evidence("Stage by stage", (*largest, _losses(table), *_advice(result, table)))
 
 
 def _losses(table: pd.DataFrame) -> Table:
@@ -55,11 +53,11 @@ def _losses(table: pd.DataFrame) -> Table:
     order = table.groupby("language", sort=False)["rank"].min().sort_values(kind="stable")
     rows = []
     for language in order.index:
-        part = table[table["language"] == language]
-        cells = (part[part["stage"] == stage] for stage in stages)
-        rows.append((str(language), *(_cell(here.iloc[0]) if len(here) else words.NOTHING for here in cells)))
+        own = table[table["language"] == language]
+        cells = (own[own["stage"] == stage] for stage in stages)
+        rows.append((str(language), *(_cell(cell_rows.iloc[0]) if len(cell_rows) else NOTHING for cell_rows in cells)))
     caption = (
-        f"Loss at each stage: how much less chance-corrected {words.measure_title(str(table['measure'].iloc[0]))} of "
+        f"Loss at each stage: how much less chance-corrected {measure_title(str(table['measure'].iloc[0]))} of "
         f"speech and text a language gains over it than {_AGAINST[together]}, with {level} % intervals"
         f"{' for all languages and stages together' if together else ''}. ◆: where a deficit arises."
     )
@@ -68,13 +66,10 @@ def _losses(table: pd.DataFrame) -> Table:
 
 def _cell(row: pd.Series[Any]) -> Any:
     if not np.isfinite(float(row["loss"])):
-        return words.NOTHING
-    parts: dict[str, Any] = {"loss": tell("diagnosis", row, "loss")}
-    text = "◆ {loss}" if bool(row["worst"]) else "{loss}"
-    if np.isfinite(float(row["low"])) and np.isfinite(float(row["high"])):
-        parts |= {"low": tell("diagnosis", row, "low"), "high": tell("diagnosis", row, "high")}
-        text += " ({low} to {high})"
-    return Sentence(text, **parts)
+        return NOTHING
+    ends = interval("diagnosis", row)
+    text = ("◆ " if bool(row["worst"]) else "") + "{loss}" + (" ({low} to {high})" if ends else "")
+    return Sentence(text, loss=tell("diagnosis", row, "loss"), **ends)
 
 
 def lead(table: pd.DataFrame) -> Sentence:
@@ -87,37 +82,34 @@ def lead(table: pd.DataFrame) -> Sentence:
     if lower.empty:
         return Sentence(
             "In none of the {all} languages is the similarity of speech and text found to be lower than in the others.",
-            all=count("diagnosis", first),
+            all=told_count("diagnosis", first),
         )
     if worst.empty:
         return Sentence(
-            "In {part} of {all} languages the similarity of speech and text is found to be lower than in the others; "
-            "at which stage this arises cannot be told.",
-            part=count("diagnosis", lower.drop_duplicates("language")),
-            all=count("diagnosis", first),
+            "In {some} of {all} languages the similarity of speech and text is found to be lower than in the others; "
+            "at which stage this arises is inconclusive.",
+            some=told_count("diagnosis", lower.drop_duplicates("language")),
+            all=told_count("diagnosis", first),
         )
     stage = str(worst["stage"].value_counts().index[0])
-    part = worst[worst["stage"] == stage]
+    arising = worst[worst["stage"] == stage]
     return Sentence(
-        "In {part} of {all} languages the similarity of speech and text is found to be lower than in the others, which "
+        "In {some} of {all} languages the similarity of speech and text is found to be lower than in the others, which "
         "arises at the {stage} stage.",
-        part=count("diagnosis", part.drop_duplicates("language")),
-        all=count("diagnosis", first),
+        some=told_count("diagnosis", arising.drop_duplicates("language")),
+        all=told_count("diagnosis", first),
         stage=stage,
     )
 
 
-def _largest(worst: pd.DataFrame) -> Sentence | None:
-    there = worst[worst["loss"].notna()]
-    if there.empty:
-        return None
-    row = select.highest(there, "loss")
-    return Sentence(
-        "The largest loss at such a stage is that of {language} at the {stage} stage: {loss}.",
-        language=str(row["language"]),
-        stage=str(row["stage"]),
-        loss=tell("diagnosis", row, "loss"),
-    )
+def _largest(worst: pd.DataFrame) -> list[Sentence]:
+    lost = worst[worst["loss"].notna()]
+    if lost.empty:
+        return []
+    row = queries.highest(lost, "loss")
+    text = "The largest loss at such a stage is that of {language} at the {stage} stage: {loss}."
+    loss = tell("diagnosis", row, "loss")
+    return [Sentence(text, language=str(row["language"]), stage=str(row["stage"]), loss=loss)]
 
 
 def _placed(text: str, rows: pd.DataFrame, row: pd.Series[Any]) -> Sentence:
@@ -131,14 +123,14 @@ def _placed(text: str, rows: pd.DataFrame, row: pd.Series[Any]) -> Sentence:
 
 def _advice(result: Result, rows: pd.DataFrame) -> list[Any]:
     """Return each advice once, with the languages that it is for, in their ranks; then the rows behind it."""
-    told: dict[str, list[pd.Series[Any]]] = {}
+    advised_rows: dict[str, list[pd.Series[Any]]] = {}
     advised = rows[rows["advice"].fillna("").astype(str).str.strip() != ""]
     led = advised.sort_values(["rank", "worst"], ascending=[True, False], kind="stable").drop_duplicates("language")
     for _, row in led.iterrows():
-        told.setdefault(str(row["advice"]).strip(), []).append(row)
-    found: list[Any] = []
-    for text, those in told.items():
-        names = words.listed([str(row["language"]) for row in those], 14)
-        found.append(Sentence("{names}: {text}", names=names, text=_placed(text, rows, those[0])))
-        found += evidence_rows.table(result, those[0]["evidence"])
-    return found
+        advised_rows.setdefault(str(row["advice"]).strip(), []).append(row)
+    blocks: list[Any] = []
+    for text, those in advised_rows.items():
+        names = listed([str(row["language"]) for row in those], 14)
+        blocks.append(Sentence("{names}: {text}", names=names, text=_placed(text, rows, those[0])))
+        blocks += evidence_rows.table(result, those[0]["evidence"])
+    return blocks

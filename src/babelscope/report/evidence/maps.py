@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
 import numpy as np
 import pandas as pd
 
+from babelscope.errors import DataError
 from babelscope.gaps.result import Result
-from babelscope.report import charts, select, words
-from babelscope.report.figure import Figure, captioned, restyled
+from babelscope.report import charts, queries
+from babelscope.report.figure import PALETTE, Figure, captioned, finished, tooltips
 from babelscope.report.section import Evidence
-from babelscope.report.told import Sentence, tell
+from babelscope.report.sentences import Sentence, tell
+from babelscope.report.wording import CONTROL_TITLES, KIND_TITLES, MAP_TITLES, measure_title, number
+
+#: Numbers are written into the cells of a heat map up to this many languages.
+MOST_NUMBERS = 14
 
 #: Cells that a map holds: as many layers as fit, evenly spread.
 MOST_CELLS = 16_000
@@ -20,33 +26,33 @@ MOST_CELLS = 16_000
 
 def evidence(result: Result) -> Evidence | None:
     """Return one map a kind of comparison under the leading measure; None where there is none."""
-    measure = select.leading_measure(result)
-    there = select.kinds(result)
+    measure = queries.leading_measure(result)
+    there = queries.kinds(result)
     if measure is None:
         return None
     blocks: list[Any] = []
-    for modality, kind in select.MAP_KINDS.items():
-        if kind not in there or not select.has_cells(result, modality, measure):
+    for modality, kind in queries.MAP_KINDS.items():
+        if kind not in there or not queries.has_cells(result, modality, measure):
             continue
-        if len(select.languages(result)) < (1 if modality in select.ALONG else 2):
+        if len(queries.languages(result)) < (1 if modality in queries.ALONG else 2):
             continue
         lead = _lead(result, modality, measure)
-        last = select.points(result, kind)[-1].name
-        rows = select.rows(result.scores, kind=kind, measure=measure, control="none")
-        along = modality in select.ALONG
-        if along and len(select.languages(result)) * len(select.points(result, kind)) < 2:
+        last = queries.points(result, kind)[-1].name
+        rows = queries.rows(result.scores, kind=kind, measure=measure, control="none")
+        along = modality in queries.ALONG
+        if along and len(queries.languages(result)) * len(queries.points(result, kind)) < 2:
             continue
-        text = f"{words.MAP_TITLES[modality]}, {words.measure_title(measure)}" + ("" if along else f", at {last}") + "."
+        text = f"{MAP_TITLES[modality]}, {measure_title(measure)}" + ("" if along else f", at {last}") + "."
         figure = Figure(
             f"heat_map.{modality}",
             lambda width, modality=modality: chart(result, modality, measure, width),  # type: ignore[misc]
-            rows if along else select.rows(rows, point_a=last),
+            rows if along else queries.rows(rows, point_a=last),
             lead or text,
             f"{text} {lead or ''}".strip(),
         )
         blocks += [lead] if lead is not None else []
         blocks.append(figure)
-        layers, shown = select.points(result, kind), _layers(result, kind)
+        layers, shown = queries.points(result, kind), _layers(result, kind)
         if not along and len(shown) < len(layers):
             blocks.append(
                 Sentence(
@@ -59,22 +65,149 @@ def evidence(result: Result) -> Evidence | None:
 
 def _layers(result: Result, kind: str) -> list[str]:
     """Return the points whose maps can be chosen: all, or as many as fit, evenly spread."""
-    points = [point.name for point in select.points(result, kind)]
-    return select.spread(points, MOST_CELLS // len(select.languages(result)) ** 2)
+    points = [point.name for point in queries.points(result, kind)]
+    return queries.spread(points, MOST_CELLS // len(queries.languages(result)) ** 2)
+
+
+def heat_map(
+    result: Result,
+    modality: str,
+    point: str | None = None,
+    measure: str | None = None,
+    *,
+    control: str = "none",
+    order: Sequence[str] | None = None,
+    size: int = 320,
+) -> alt.LayerChart:
+    """Draw one score for every pair of languages at one point.
+
+    Parameters
+    ----------
+    result : Result
+        What a study found.
+    modality : str
+        ``text`` or ``speech``: language against language; ``text-speech``: text against speech of one language, on the
+        diagonal.
+    point : str, optional
+        Name of a point; without it, the last one.
+    measure : str, optional
+        As written in the scores; without it, the first that is not saturated.
+    control : str
+        ``none`` or another control of the scores.
+    order : sequence of str, optional
+        Languages to show, in this order; without it, all in the corpus's order.
+    size : int
+        Width and height of the plot in pixels.
+
+    Returns
+    -------
+    altair chart
+        Named layers: ``cells`` and, up to :data:`MOST_NUMBERS` languages, ``numbers``. A number in brackets cannot be
+        told from the null (p > 0.05).
+
+    Raises
+    ------
+    UsageError
+        If the result has no such modality, point, measure or language.
+    DataError
+        If nothing was compared there.
+    """
+    queries.known("modality", modality, list(queries.MAP_KINDS))
+    kind = queries.known("kind of comparison", queries.MAP_KINDS[modality], queries.kinds(result))
+    along = [at.name for at in queries.points(result, kind)]
+    point = along[-1] if point is None else queries.known("point", point, along)
+    measure = queries.leading_measure(result) if measure is None else measure
+    measure = queries.known("measure", measure or "", queries.measures(result))
+    names = queries.languages(result)
+    shown = [queries.known("language", name, names) for name in order] if order is not None else names
+    pivoted = queries.cells(result, modality, measure, control, ("value", "null_mean", "chance_corrected", "p"))
+    here = {quantity: filled[along.index(point)] for quantity, filled in pivoted.items()}
+    records: list[dict[str, Any]] = []
+    for a in shown:
+        for b in shown:
+            i, j = names.index(a), names.index(b)
+            if np.isfinite(here["value"][i, j]):
+                score = {quantity: float(filled[i, j]) for quantity, filled in here.items()}
+                text = number(score["value"])
+                label = f"({text})" if score["p"] > 0.05 else text
+                records.append({"a": a, "b": b, **score} | ({"label": label} if len(shown) <= MOST_NUMBERS else {}))
+    if not records:
+        raise DataError(
+            f"nothing was compared at point {point!r} under {measure!r} and control {control!r}: "
+            "choose another point or control"
+        )
+    low, high = value_domain(result, modality, measure)
+    middle = low + 0.55 * (high - low)
+    many = len(shown) > MOST_NUMBERS
+    axis = alt.Axis(
+        title="text" if modality == "cross" else None, labelAngle=-90 if many else 0, ticks=False, domain=False,
+        labelOverlap=len(shown) > 60,
+    )  # fmt: skip
+    across = alt.Axis(
+        title="speech" if modality == "cross" else None, ticks=False, domain=False, labelOverlap=len(shown) > 60
+    )
+    base = alt.Chart(pd.DataFrame(records)).encode(
+        x=alt.X("b:N", sort=shown, axis=axis, scale=alt.Scale(domain=shown)),
+        y=alt.Y("a:N", sort=shown, axis=across, scale=alt.Scale(domain=shown)),
+    )
+    painted = base.mark_rect(
+        stroke=PALETTE["paper"], strokeWidth=1 if len(shown) <= 40 else 0, aria=len(shown) <= 40
+    ).encode(
+        color=alt.Color(
+            "value:Q",
+            scale=alt.Scale(scheme="viridis", domain=[low, high]),
+            legend=alt.Legend(title=f"similarity ({measure_title(measure)})", orient="bottom", gradientLength=160),
+        ),
+        tooltip=tooltips(["a", "b"], here),
+    )
+    layers = [painted.properties(name="cells")]
+    if not many:
+        cell = size / len(shown)
+        numbers = base.mark_text(fontSize=min(13.0, cell * 0.3)).encode(
+            text="label:N", color=alt.condition(f"datum.value > {middle}", alt.value("#000000"), alt.value("white"))
+        )
+        layers.append(numbers.properties(name="numbers"))
+    depth = next(at.depth for at in queries.points(result, kind) if at.name == point)
+    lines = [
+        f"depth {number(depth)}; {measure_title(measure)}; {CONTROL_TITLES.get(control, control)}",
+        charts.about(result),
+        "" if many else "in brackets: not above the null (p > 0.05, uncorrected)",
+    ]
+    values = [float(record["value"]) for record in records]
+    text = (
+        f"{KIND_TITLES[kind]}, {measure_title(measure)}, at {point}: {len(shown)} by {len(shown)} languages, "
+        f"values from {number(min(values))} to {number(max(values))}."
+    )
+    return finished(alt.LayerChart(layer=layers), size, size, f"{KIND_TITLES[kind]} at {point}", lines, text)
+
+
+def value_domain(result: Result, modality: str, measure: str) -> tuple[float, float]:
+    """Return the ends of the colour scale: the same for every map and point, so that they can be compared."""
+    columns = []
+    for kind in queries.MAP_KINDS.values():
+        values = queries.rows(result.scores, kind=kind, measure=measure)
+        values = values[values["control"].isin(["none", "length_regressed"])]
+        columns.append(values["value"].to_numpy(dtype=float))
+    drawn = np.concatenate(columns)
+    drawn = drawn[np.isfinite(drawn)]
+    if not len(drawn):
+        return 0.0, 1.0
+    low, high = min(0.0, float(drawn.min())), float(drawn.max())
+    return (low, high) if high > low else (low, low + 1.0)
 
 
 def chart(result: Result, modality: str, measure: str, width: int) -> Any:
     """Draw a map; between languages its layer can be chosen in the page."""
-    if modality in select.ALONG:
+    if modality in queries.ALONG:
         return along(result, modality, measure, width)
-    kind = select.MAP_KINDS[modality]
-    points, names = select.points(result, kind), select.languages(result)
+    kind = queries.MAP_KINDS[modality]
+    points, names = queries.points(result, kind), queries.languages(result)
     size = min(width, max(200, 40 * len(names)))
-    last = charts.heat_map(result, modality, None, measure, size=size)
+    last = heat_map(result, modality, None, measure, size=size)
     layers = _layers(result, kind)
     if len(layers) < 2:
         return last
-    pivoted = select.cells(result, modality, measure, "none", ("value", "null_mean", "chance_corrected", "p"))
+    pivoted = queries.cells(result, modality, measure, "none", ("value", "null_mean", "chance_corrected", "p"))
     drawn = np.array([point.name in layers for point in points])
     at, a, b = np.nonzero(np.isfinite(pivoted["value"]) & drawn[:, None, None])
     values, p = pivoted["value"][at, a, b], pivoted["p"][at, a, b]
@@ -84,7 +217,7 @@ def chart(result: Result, modality: str, measure: str, width: int) -> Any:
             "a": [names[index] for index in a],
             "b": [names[index] for index in b],
             **{name: filled[at, a, b] for name, filled in pivoted.items()},
-            "label": [f"({words.number(v)})" if q > 0.05 else words.number(v) for v, q in zip(values, p, strict=True)],
+            "label": [f"({number(v)})" if q > 0.05 else number(v) for v, q in zip(values, p, strict=True)],
         }
     )
     for layer in last.layer:
@@ -95,9 +228,9 @@ def chart(result: Result, modality: str, measure: str, width: int) -> Any:
     last.layer = [one.transform_filter("datum.point == layer") for one in last.layer]
     last.layer[0] = last.layer[0].add_params(chosen)
     last.title = captioned(
-        f"{words.KIND_TITLES[kind]} (at first: {there[-1]})",
-        [words.measure_title(measure), charts.about(result),
-         "" if len(names) > charts.MOST_NUMBERS else "in brackets: not above the null (p > 0.05, uncorrected)"],
+        f"{KIND_TITLES[kind]} (at first: {there[-1]})",
+        [measure_title(measure), charts.about(result),
+         "" if len(names) > MOST_NUMBERS else "in brackets: not above the null (p > 0.05, uncorrected)"],
         size,
     )  # fmt: skip
     return last
@@ -105,62 +238,49 @@ def chart(result: Result, modality: str, measure: str, width: int) -> Any:
 
 def along(result: Result, modality: str, measure: str, width: int) -> alt.Chart:
     """Draw a map of languages (rows) and points (columns)."""
-    kind = select.MAP_KINDS[modality]
-    part = select.curve(result, kind, measure)
-    if part["group"].nunique() <= 1 and len(select.languages(result)) > 1:  # curves too many to be kept
-        part = select.mean_of(part)
-    part = part[part["group"] != "mean"] if (part["group"] != "mean").any() else part
-    names = [name for name in select.languages(result) if name in set(part["group"].astype(str))] or ["mean"]
-    points = [point.name for point in select.points(result, kind)]
-    low, high = charts.value_domain(result, modality, measure)
+    kind = queries.MAP_KINDS[modality]
+    curves = queries.curve(result, kind, measure)
+    if curves["group"].nunique() <= 1 and len(queries.languages(result)) > 1:  # curves too many to be kept
+        curves = queries.mean_of(curves)
+    curves = curves[curves["group"] != "mean"] if (curves["group"] != "mean").any() else curves
+    names = [name for name in queries.languages(result) if name in set(curves["group"].astype(str))] or ["mean"]
+    points = [point.name for point in queries.points(result, kind)]
+    low, high = value_domain(result, modality, measure)
     made: alt.Chart = (
-        alt.Chart(part[["point", "group", "value", "chance_corrected", "p"]])
+        alt.Chart(curves[["point", "group", "value", "chance_corrected", "p"]])
         .mark_rect()
         .encode(
-            x=alt.X(
-                "point:N",
-                sort=points,
-                title="speech point",
-                axis=alt.Axis(labelAngle=-90, labelOverlap=len(points) > 40),
-            ),
+            x=alt.X("point:N", sort=points, title="speech point").axis(labelAngle=-90, labelOverlap=len(points) > 40),
             y=alt.Y("group:N", sort=names, title=None, axis=alt.Axis(labelOverlap=len(names) > 60)),
             color=alt.Color(
                 "value:Q",
-                title=f"similarity ({words.measure_title(measure)})",
+                title=f"similarity ({measure_title(measure)})",
                 scale=alt.Scale(scheme="viridis", domain=[low, high]),
                 legend=alt.Legend(orient="bottom", gradientLength=160),
             ),
-            tooltip=[
-                "group:N",
-                "point:N",
-                *(alt.Tooltip(f"{n}:Q", format=".3f") for n in ("value", "chance_corrected", "p")),
-            ],
-        )
-        .properties(
-            width=width,
-            height=max(40, min(20, 900 // len(names)) * len(names)),
-            title=captioned(words.MAP_TITLES[modality], [words.measure_title(measure), charts.about(result)], width),
+            tooltip=tooltips(["group", "point"], ["value", "chance_corrected", "p"]),
         )
     )
-    restyled(made, "")
-    return made
+    height = max(40, min(20, 900 // len(names)) * len(names))
+    lines = [measure_title(measure), charts.about(result)]
+    return finished(made, width, height, MAP_TITLES[modality], lines)
 
 
 def _lead(result: Result, modality: str, measure: str) -> Sentence | None:
     """Name the pairs with the highest and the lowest score at the last point."""
-    if modality in select.ALONG:
+    if modality in queries.ALONG:
         return None
-    kind = select.MAP_KINDS[modality]
-    last = select.points(result, kind)[-1].name
-    part = select.rows(result.scores, kind=kind, measure=measure, control="none", point_a=last)
-    part = part[part["value"].notna()]
-    if len(part) < 2:
+    kind = queries.MAP_KINDS[modality]
+    last = queries.points(result, kind)[-1].name
+    scores = queries.rows(result.scores, kind=kind, measure=measure, control="none", point_a=last)
+    scores = scores[scores["value"].notna()]
+    if len(scores) < 2:
         return None
-    high, low = select.highest(part, "value"), select.lowest(part, "value")
+    high, low = queries.highest(scores, "value"), queries.lowest(scores, "value")
     return Sentence(
         "{what} at {point}: {measure} is highest for {a} and {b} ({high}) and lowest for {c} and {d} ({low}); the "
         "order was not tested.",
-        what=words.MAP_TITLES[modality], point=last, measure=words.measure_title(measure),
+        what=MAP_TITLES[modality], point=last, measure=measure_title(measure),
         a=str(high["language_a"]), b=str(high["language_b"]), high=tell("scores", high, "value"),
         c=str(low["language_a"]), d=str(low["language_b"]), low=tell("scores", low, "value"),
     )  # fmt: skip

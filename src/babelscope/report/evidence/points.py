@@ -8,10 +8,10 @@ import altair as alt
 import pandas as pd
 
 from babelscope.gaps.result import Result
-from babelscope.report import charts, select
-from babelscope.report.figure import LANGUAGE_COLOURS, NARROW, PALETTE, Figure, captioned, restyled
+from babelscope.report import charts, queries
+from babelscope.report.figure import LANGUAGE_COLOURS, NARROW, PALETTE, Figure, finished
 from babelscope.report.section import Evidence
-from babelscope.report.told import Sentence, percent
+from babelscope.report.sentences import Sentence, percent
 
 #: Rows that the figure holds: as many layers as fit, evenly spread; of one that does not fit, the first rows.
 MOST_ROWS = 12_000
@@ -20,10 +20,10 @@ MOST_ROWS = 12_000
 def evidence(result: Result) -> Evidence | None:
     """Return the cloud of the last point that has both modalities; None where nothing was projected."""
     table = result.tables.get("projection")
-    if table is None or table.empty or not select.languages(result):
+    if table is None or table.empty or not queries.languages(result):
         return None
     point = last_point(table)
-    here = select.rows(table, point=point)
+    here = queries.rows(table, point=point)
     first = here.iloc[0]
     lead = Sentence(
         "At {point} the first axis holds {x} of the variance and the second {y}: the picture shows that part, "
@@ -33,7 +33,7 @@ def evidence(result: Result) -> Evidence | None:
         y=percent("projection", first, "share_y"),
     )
     blocks: list[Any] = [lead]
-    layers, shown = select.distinct(table["point"]), _layers(table, point)
+    layers, shown = queries.distinct(table["point"]), _layers(table, point)
     if len(shown) < len(layers):
         blocks.append(
             Sentence(
@@ -54,11 +54,11 @@ def last_point(table: pd.DataFrame) -> str:
 
 def _layers(table: pd.DataFrame, last: str) -> list[str]:
     """Return the points that can be chosen: all, or as many as fit, evenly spread up to the last."""
-    names = select.distinct(table["point"])
+    names = queries.distinct(table["point"])
     if len(table) <= MOST_ROWS:
         return names
     names = [*(name for name in names[: names.index(last)]), last]
-    return select.spread(names, MOST_ROWS // int(table["point"].value_counts().max()))
+    return queries.spread(names, MOST_ROWS // int(table["point"].value_counts().max()))
 
 
 def chart(result: Result, point: str | None = None, *, width: int = 420, height: int | None = None) -> alt.Chart:
@@ -71,15 +71,15 @@ def chart(result: Result, point: str | None = None, *, width: int = 420, height:
         point = last_point(table)
         names = _layers(table, point)
     else:
-        names = [select.known("point", point, select.distinct(table["point"]))]
+        names = [queries.known("point", point, queries.distinct(table["point"]))]
     chosen = None
     if len(names) > 1:
         chosen = alt.param(name="layer", value=point, bind=alt.binding_select(options=names, name="layer "))
     shown = table[table["point"].isin(names)].head(MOST_ROWS)
     here = table[table["point"] == point]
     shares = [100 * float(here[name].iloc[0]) for name in ("share_x", "share_y")]
-    there, modalities = select.distinct(table["language"]), select.distinct(table["modality"])
-    spoken = [name for name in select.languages(result) if name in there] or there
+    there, modalities = queries.distinct(table["language"]), queries.distinct(table["modality"])
+    spoken = [name for name in queries.languages(result) if name in there] or there
     modalities.sort(key=lambda name: name != "text")
     if len(spoken) <= len(LANGUAGE_COLOURS):
         colour = alt.Color(
@@ -107,11 +107,6 @@ def chart(result: Result, point: str | None = None, *, width: int = 420, height:
     )  # fmt: skip
     if chosen is not None:
         made = made.add_params(chosen).transform_filter("datum.point == layer")
-    made = made.properties(
-        width=width,
-        height=height or (300 if width > NARROW else 240),
-        title=captioned(f"Sentences at {point}" if chosen is None else f"Sentences on two axes (at first: {point})",
-                        ["shares of variance on the axes are those at " + point, charts.about(result)], width),
-    )  # fmt: skip
-    restyled(made, "")
-    return made
+    title = f"Sentences at {point}" if chosen is None else f"Sentences on two axes (at first: {point})"
+    lines = ["shares of variance on the axes are those at " + point, charts.about(result)]
+    return finished(made, width, height or (300 if width > NARROW else 240), title, lines)

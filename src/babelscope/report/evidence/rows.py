@@ -10,10 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from babelscope.gaps.result import Result
-from babelscope.report import words
-from babelscope.report.remembering import remembered
+from babelscope.gaps.traced import Number, file_of
+from babelscope.report.cache import remembered
 from babelscope.report.section import Column, Table
-from babelscope.report.told import Told, file_of
+from babelscope.report.wording import listed, number
 
 #: Items of one verdict that are shown; result.json's tables hold all.
 MOST_ITEMS = 120
@@ -49,7 +49,7 @@ def table(result: Result, cell: object) -> list[Table]:
         kept = _where(result, name, filters)
         value: Any = _written(item.get("value")) if item.get("value") is not None else ""
         if len(kept) and isinstance(item.get("value"), float):
-            value = Told(item["value"], str(value), name, tuple(int(row) for row in kept), column)
+            value = Number(item["value"], name, tuple(int(row) for row in kept), column, str(value))
         said = ", ".join(f"{key} = {_written(one)}" for key, one in filters.items())
         of = f"{item['of']} of {column}" if item.get("of") else column
         weight = _written(item["weight"]) if item.get("weight") is not None else ""
@@ -106,9 +106,9 @@ def _having(result: Result, name: str, column: str, wanted: str) -> NDArray[np.b
 
 def _written(value: object) -> str:
     if isinstance(value, float):
-        return words.number(value, 3)
+        return number(value, 3)
     if isinstance(value, (list, tuple)):
-        return words.listed([_written(one) for one in value], 12)
+        return listed([_written(one) for one in value], 12)
     if isinstance(value, dict):
         return ", ".join(f"{key} {_written(one)}" for key, one in value.items())
     return str(value)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import altair as alt
-import numpy as np
 import pandas as pd
 
 from babelscope.gaps.result import Result
-from babelscope.report import charts, select, words
-from babelscope.report.figure import PALETTE, Figure, captioned, restyled
+from babelscope.report import charts, queries
+from babelscope.report.figure import PALETTE, Figure, finished, tooltips
 from babelscope.report.section import Column, Evidence, Table
-from babelscope.report.told import Sentence, joined, tell
+from babelscope.report.sentences import Sentence, cell, interval, p_clause, tell
+from babelscope.report.wording import measure_title
 
 #: Pairs of languages that are written as a table too.
 MOST_PAIRS = 60
@@ -37,36 +37,38 @@ def evidence(result: Result) -> Evidence | None:
     if len(there) < 2:
         return None
     measure, point = str(there["measure"].iloc[0]), str(there["point"].iloc[0])
-    most, least = select.highest(there, "shared_token_share"), select.lowest(there, "shared_token_share")
+    most, least = queries.highest(there, "shared_token_share"), queries.lowest(there, "shared_token_share")
     lead = Sentence(
         "{a} and {b} share the most tokens ({share}); the chance-corrected {measure} of their texts at {point} is "
         "{score}. {c} and {d} share the fewest ({least}); theirs is {other}.",
         a=str(most["language_a"]), b=str(most["language_b"]), c=str(least["language_a"]), d=str(least["language_b"]),
         share=tell("tokens", most, "shared_token_share"), least=tell("tokens", least, "shared_token_share"),
         score=tell("tokens", most, "chance_corrected"), other=tell("tokens", least, "chance_corrected"),
-        measure=words.measure_title(measure), point=point,
+        measure=measure_title(measure), point=point,
     )  # fmt: skip
-    found = result.tables.get("associations")
-    tests = [] if found is None else [row for _, row in found[found["measure"] == measure].iterrows()]
+    associations = result.tables.get("associations")
+    tests: list[Any] = []
+    if associations is not None:
+        tests = [row for _, row in associations[associations["measure"] == measure].iterrows()]
     figure = Figure(
         "shared_tokens", lambda width: chart(result, there, width), there, lead, f"Each dot a pair of languages. {lead}"
     )
-    return Evidence("Tokens in common", (*joined([lead, *(_association(row) for row in tests)]), figure, _table(there)))
+    return Evidence("Tokens in common", (lead, *map(_association, tests), figure, _table(there)))
 
 
 def _one_row_a_pair(result: Result, table: pd.DataFrame) -> pd.DataFrame:
     """Keep the leading measure at the last point: one row a pair."""
     if table.empty:
         return table
-    measure = select.leading_measure(result)
+    measure = queries.leading_measure(result)
     known = set(table["measure"].astype(str))
     table = table[table["measure"] == (measure if measure in known else table["measure"].iloc[0])]
     there = set(table["point"].astype(str))
     ordered = [
         point.name
         for kind in ("language_similarity_text",)
-        if kind in select.kinds(result)
-        for point in select.points(result, kind)
+        if kind in queries.kinds(result)
+        for point in queries.points(result, kind)
         if point.name in there
     ]
     table = table[table["point"] == (ordered[-1] if ordered else table["point"].iloc[-1])]
@@ -83,46 +85,29 @@ def chart(result: Result, rows: pd.DataFrame, width: int) -> alt.Chart:
         .encode(
             x=alt.X("shared_token_share:Q", title="share of tokens in common", axis=alt.Axis(format=".0%")),
             y=alt.Y("chance_corrected:Q", title="similarity of the two texts, chance-corrected"),
-            tooltip=[
-                "language_a:N",
-                "language_b:N",
-                alt.Tooltip("shared_token_share:Q", format=".3f"),
-                alt.Tooltip("chance_corrected:Q", format=".3f"),
-            ],
-        )
-        .properties(
-            width=width,
-            height=220,
-            title=captioned(
-                "Shared tokens and similarity of texts",
-                [f"one dot a pair of languages; {words.measure_title(measure)} at {point}", charts.about(result)],
-                width,
-            ),
+            tooltip=tooltips(columns[:2], columns[2:]),
         )
     )
-    restyled(made, "")
-    return made
+    lines = [f"one dot a pair of languages; {measure_title(measure)} at {point}", charts.about(result)]
+    return finished(made, width, 220, "Shared tokens and similarity of texts", lines)
 
 
 def _association(row: pd.Series[Any]) -> Sentence:
     """Say how far tokens go with the similarity of texts, as a correlation and no more."""
     parts: dict[str, Any] = {
         "what": _PREDICTORS.get(str(row["predictor"]), str(row["predictor"])),
-        "measure": words.measure_title(str(row["measure"])),
+        "measure": measure_title(str(row["measure"])),
         "point": str(row["point"]),
         "rho": tell("associations", row, "rho"),
         "p": tell("associations", row, "p"),
         "pairs": tell("associations", row, "pairs", 0),
     }
-    interval = ""
-    if np.isfinite(float(row["low"])) and np.isfinite(float(row["high"])):
-        parts |= {"low": tell("associations", row, "low"), "high": tell("associations", row, "high")}
-        interval = "{low} to {high} for other languages; "
-    sign = "" if str(parts["p"]).startswith("<") else "= "
+    ends = interval("associations", row)
     return Sentence(
         "{what} and the chance-corrected {measure} of their texts at {point} have a rank correlation of {rho} over "
-        "{pairs} pairs (" + interval + "p " + sign + "{p}, by permuting the languages).",
-        **parts,
+        "{pairs} pairs (" + ("{low} to {high} for other languages; " if ends else "") + p_clause(parts["p"])
+        + ", by permuting the languages).",
+        **parts, **ends,
     )  # fmt: skip
 
 
@@ -133,7 +118,7 @@ def _table(there: pd.DataFrame) -> Table:
     rows = tuple(
         (
             f"{row['language_a']} – {row['language_b']}",
-            *(tell("tokens", row, name) if np.isfinite(float(row[name])) else words.NOTHING for name in names),
+            *(cell("tokens", row, name) for name in names),
         )
         for _, row in shown.iterrows()
     )

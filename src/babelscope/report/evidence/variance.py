@@ -8,10 +8,11 @@ import altair as alt
 import pandas as pd
 
 from babelscope.gaps.result import Result
-from babelscope.report import charts, select, words
-from babelscope.report.figure import PALETTE, Figure, captioned, restyled
+from babelscope.report import charts, queries
+from babelscope.report.figure import PALETTE, Figure, finished, tooltips
 from babelscope.report.section import Evidence
-from babelscope.report.told import Sentence, joined, percent, tell
+from babelscope.report.sentences import Sentence, percent, tell
+from babelscope.report.wording import GAP_TITLES, number
 
 #: Components in the order in which they are stacked: what a reader calls each, and its colour.
 COMPONENTS: dict[str, tuple[str, str]] = {
@@ -40,10 +41,10 @@ def evidence(result: Result) -> Evidence | None:
         if rows.empty:
             continue
         last = str(rows.sort_values("depth", kind="stable")["point"].iloc[-1])
-        lead = joined(_lead(rows, last) if part == "all" else _meaning(rows, last, title))
+        lead = _lead(rows, last) if part == "all" else _meaning(rows, last, title)
         at = rows[rows["point"] == last]
         text = f"Shares of the variance along the depth, {title}. At {last}: " + "; ".join(
-            f"{COMPONENTS.get(str(name), (str(name), ''))[0]} {words.number(100 * float(share), 0)} %"
+            f"{COMPONENTS.get(str(name), (str(name), ''))[0]} {number(100 * float(share), 0)} %"
             for name, share in zip(at["component"], at["share"], strict=True)
         )
         drawn = Figure(
@@ -83,24 +84,19 @@ def chart(result: Result, part: str = "all", *, width: int = 420, height: int = 
                 legend=alt.Legend(orient="bottom", columns=max(1, width // 150)),
             ),
             order="order:Q",
-            tooltip=["point:N", "name:N", *(alt.Tooltip(f"{one}:Q", format=".3f") for one in ("share", "low", "high"))],
-        )
-        .properties(
-            width=width,
-            height=height,
-            title=captioned(f"What the variance is made of: {PARTS.get(part, part)}", [charts.about(result)], width),
+            tooltip=tooltips(["point", "name"], ["share", "low", "high"]),
         )
     )
-    restyled(made, "")
-    return made
+    title = f"What the variance is made of: {PARTS.get(part, part)}"
+    return finished(made, width, height, title, [charts.about(result)])
 
 
 def _at(rows: pd.DataFrame, point: str, component: str) -> pd.Series[Any] | None:
-    found = rows[(rows["point"] == point) & (rows["component"] == component) & rows["share"].notna()]
-    return found.iloc[0] if len(found) else None
+    matches = rows[(rows["point"] == point) & (rows["component"] == component) & rows["share"].notna()]
+    return matches.iloc[0] if len(matches) else None
 
 
-def _lead(rows: pd.DataFrame, last: str) -> list[Sentence | None]:
+def _lead(rows: pd.DataFrame, last: str) -> list[Sentence]:
     meaning, language, modality = (_at(rows, last, name) for name in ("sentence", "language", "modality"))
     if meaning is None or language is None or modality is None:
         return _meaning(rows, last, "")
@@ -116,7 +112,7 @@ def _lead(rows: pd.DataFrame, last: str) -> list[Sentence | None]:
     ]
 
 
-def _meaning(rows: pd.DataFrame, last: str, title: str) -> list[Sentence | None]:
+def _meaning(rows: pd.DataFrame, last: str, title: str) -> list[Sentence]:
     meaning = _at(rows, last, "sentence")
     if meaning is None:
         return []
@@ -135,10 +131,10 @@ def centroid_evidence(result: Result) -> Evidence | None:
     if table is None or table.empty or not table["distance"].notna().any():
         return None
     lead = []
-    for kind, title in words.GAP_TITLES.items():
+    for kind, title in GAP_TITLES.items():
         rows = table[(table["kind"] == kind) & table["distance"].notna()]
         if len(rows):
-            low, high = select.lowest(rows, "distance"), select.highest(rows, "distance")
+            low, high = queries.lowest(rows, "distance"), queries.highest(rows, "distance")
             lead.append(
                 Sentence(
                     "{title}: the distance between the means is smallest at {point} ({low}) and largest at {other} "
@@ -168,10 +164,10 @@ def centroid_chart(result: Result, *, width: int = 420, height: int = 220) -> al
     pair = table["language_a"].where(
         table["language_a"] == table["language_b"], table["language_a"] + "-" + table["language_b"]
     )
-    table = table.assign(group=pair, gap=table["kind"].map(lambda kind: words.GAP_TITLES.get(kind, kind)))
+    table = table.assign(group=pair, gap=table["kind"].map(lambda kind: GAP_TITLES.get(kind, kind)))
     table = table[["gap", "group", "point", "depth", "distance", "low", "high"]]
     colour = alt.Color("gap:N", title=None, legend=alt.Legend(orient="bottom"), scale=alt.Scale(
-        domain=[name for name in words.GAP_TITLES.values() if name in set(table["gap"])],
+        domain=[name for name in GAP_TITLES.values() if name in set(table["gap"])],
         range=[PALETTE[f"language-{index}"] for index in (1, 0, 2, 3)],
     ))  # fmt: skip
     x = alt.X("depth:Q", title="depth (first point to last)", scale=alt.Scale(domain=[0, 1]))
@@ -186,24 +182,12 @@ def centroid_chart(result: Result, *, width: int = 420, height: int = 220) -> al
                 y=alt.Y("distance:Q", title=title),
                 color=colour,
                 detail="group:N",
-                tooltip=[
-                    "group:N",
-                    "point:N",
-                    *(alt.Tooltip(f"{n}:Q", format=".3f") for n in ("distance", "low", "high")),
-                ],
+                tooltip=tooltips(["group", "point"], ["distance", "low", "high"]),
             )
         )
     means = table.groupby(["gap", "point", "depth"], as_index=False, observed=True)["distance"].mean()
     layers.append(
         alt.Chart(means).mark_line(strokeWidth=2.5).encode(x=x, y=alt.Y("distance:Q", title=title), color=colour)
     )
-    made = alt.LayerChart(
-        layer=layers,
-        width=width,
-        height=height,
-        title=captioned(
-            "Gap: distance between means", ["thick: mean over languages or pairs", charts.about(result)], width
-        ),
-    )
-    restyled(made, "")
-    return made
+    lines = ["thick: mean over languages or pairs", charts.about(result)]
+    return finished(alt.LayerChart(layer=layers), width, height, "Gap: distance between means", lines)

@@ -8,28 +8,30 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from babelscope.gaps.findings import CORRECTED
+from babelscope.gaps.findings import CANNOT_TELL, CORRECTED, HOLDS, HOLDS_NOT
 from babelscope.gaps.result import Result
-from babelscope.report import charts, select, words
+from babelscope.report import charts, queries
 from babelscope.report.evidence import rows as evidence_rows
-from babelscope.report.figure import LANGUAGE_COLOURS, PALETTE, Entry, Figure, captioned, key_of, restyled
+from babelscope.report.evidence.curves import curves_domain
+from babelscope.report.figure import LANGUAGE_COLOURS, PALETTE, Entry, Figure, finished, key_of, tooltips
 from babelscope.report.section import Evidence, Section, section
-from babelscope.report.told import Sentence, tell
+from babelscope.report.sentences import Sentence, cell, interval, p_clause, tell
+from babelscope.report.wording import VERDICT_TITLES, measure_title, plural
 
 #: The stage's name in the tables.
 STAGE = "length adaptation"
 
 _SAYS = {
-    "holds": "Length adaptation makes speech more similar to its text: {effect}",
-    "holds not": "Length adaptation does not make speech more similar to its text: {effect}",
-    "cannot tell": "Inconclusive: length adaptation changes the similarity of speech to its text by {effect}",
+    HOLDS: "Length adaptation makes speech more similar to its text: {effect}",
+    HOLDS_NOT: "Length adaptation does not make speech more similar to its text: {effect}",
+    CANNOT_TELL: "Inconclusive: length adaptation changes the similarity of speech to its text by {effect}",
 }
 
 
 @section(order=30)
 def adaptation(result: Result) -> Section | None:
     """Return the tested change and the points from before to after; None without such a stage."""
-    table, measure = result.tables.get("findings"), select.leading_measure(result)
+    table, measure = result.tables.get("findings"), queries.leading_measure(result)
     if table is None or measure is None:
         return None
     table = table[(table["id"] == "length_adaptation") & (table["basis"] == CORRECTED)]
@@ -47,23 +49,19 @@ def adaptation(result: Result) -> Section | None:
 
 
 def _parts(row: pd.Series[Any]) -> tuple[str, dict[str, Any]]:
-    parts: dict[str, Any] = {"measure": words.measure_title(str(row["measure"]))}
-    text = ""
-    if np.isfinite(float(row["low"])) and np.isfinite(float(row["high"])):
-        parts |= {"low": tell("findings", row, "low"), "high": tell("findings", row, "high")}
-        text = ", 95 % {low} to {high}"
-    adjusted = float(row.get("p_adjusted", np.nan))
-    if np.isfinite(adjusted):
+    parts = {"measure": measure_title(str(row["measure"])), **interval("findings", row)}
+    text = ", 95 % {low} to {high}" if "low" in parts else ""
+    if np.isfinite(float(row.get("p_adjusted", np.nan))):
         parts["p"] = tell("findings", row, "p_adjusted")
-        text += ", corrected p " + ("{p}" if str(parts["p"]).startswith("<") else "= {p}")
+        text += f", corrected {p_clause(parts['p'])}"
     return text, parts
 
 
 def _sentence(row: pd.Series[Any]) -> Sentence:
     text, parts = _parts(row)
-    start = _SAYS.get(str(row["verdict"]), _SAYS["cannot tell"])
+    start = _SAYS.get(str(row["verdict"]), _SAYS[CANNOT_TELL])
     if not np.isfinite(float(row["effect"])):
-        return Sentence("What length adaptation does cannot be told.")
+        return Sentence("The effect of length adaptation could not be tested.")
     return Sentence(
         start + " (chance-corrected {measure}" + text + ").", effect=tell("findings", row, "effect"), **parts
     )
@@ -71,69 +69,45 @@ def _sentence(row: pd.Series[Any]) -> Sentence:
 
 def _of_class(row: pd.Series[Any]) -> Sentence:
     text, parts = _parts(row)
-    effect = tell("findings", row, "effect") if np.isfinite(float(row["effect"])) else words.NOTHING
+    effect = cell("findings", row, "effect")
     return Sentence(
         "{group}-resource languages: {verdict}, {effect}" + text + ".",
-        group=str(row["group"]), verdict=words.VERDICT_TITLES.get(str(row["verdict"]), str(row["verdict"])),
-        effect=effect, **{name: part for name, part in parts.items() if name != "measure"},
+        group=str(row["group"]), verdict=VERDICT_TITLES.get(str(row["verdict"]), str(row["verdict"])),
+        effect=effect, **{name: value for name, value in parts.items() if name != "measure"},
     )  # fmt: skip
 
 
 def _figure(result: Result, measure: str, lead: Sentence) -> Figure | None:
-    part = select.curve(result, "modality_similarity", measure)
-    part = part[(part["stage"] == STAGE) & part["value"].notna()]
-    if part["point"].nunique() < 2:
+    curves = queries.curve(result, "modality_similarity", measure)
+    curves = curves[(curves["stage"] == STAGE) & curves["value"].notna()]
+    if curves["point"].nunique() < 2:
         return None
-    return Figure("adaptation", lambda width: _chart(result, part, measure, width), part, lead, str(lead))
+    return Figure("adaptation", lambda width: _chart(result, curves, measure, width), curves, lead, str(lead))
 
 
-def _chart(result: Result, part: pd.DataFrame, measure: str, width: int) -> Any:
-    mean = select.mean_of(part)
-    points = select.in_order(mean["point"])
-    names = [name for name in select.groups(result, "modality_similarity") if name in set(part["group"].astype(str))]
-    columns = list(charts.DRAWN_COLUMNS)
+def _chart(result: Result, curves: pd.DataFrame, measure: str, width: int) -> Any:
+    mean = queries.mean_of(curves)
+    points = queries.in_order(mean["point"])
+    names = [name for name in queries.groups(result, "modality_similarity") if name in set(curves["group"].astype(str))]
     x = alt.X("point:N", sort=points, title="point", axis=alt.Axis(labelAngle=0 if width // len(points) > 130 else -30))
-    scale = alt.Scale(domain=list(charts.curves_domain(result, "modality_similarity", measure)), nice=False)
+    scale = alt.Scale(domain=list(curves_domain(result, "modality_similarity", measure)), nice=False)
 
     def at(column: str) -> alt.Y:
-        return alt.Y(f"{column}:Q", title=f"similarity ({words.measure_title(measure)})", scale=scale)
+        return alt.Y(f"{column}:Q", title=f"similarity ({measure_title(measure)})", scale=scale)
 
     over = int(mean["groups"].max())
-    key = [Entry(f"mean over {over} language{'' if over == 1 else 's'}", PALETTE["ink"], 2.25)]
-    layers: list[alt.Chart] = []
-    if mean["null_q95"].notna().any():
-        key.append(Entry("null (mean to 95th percentile)", PALETTE["null-band"], 7))
-        layers.append(
-            alt.Chart(mean[columns])
-            .mark_area(color=PALETTE["null-band"], clip=True)
-            .encode(x=x, y=at("null_mean"), y2="null_q95:Q")
-        )
-    if mean["low"].notna().any():
-        key.append(Entry("95 % interval of the mean", PALETTE["interval"], 7))
-        layers.append(
-            alt.Chart(mean[columns])
-            .mark_area(color=PALETTE["interval"], opacity=0.7, clip=True)
-            .encode(x=x, y=at("low"), y2="high:Q")
-        )
+    entries, layers = charts.bands(mean, x, at)
+    key = [Entry(f"mean over {over} {plural('language', over)}", PALETTE["ink"], 2.25), *entries]
+    languages: list[Entry] = []
     if 1 < len(names) <= len(LANGUAGE_COLOURS):
-        each = alt.Color(
-            "group:N", legend=None, scale=alt.Scale(domain=names, range=list(LANGUAGE_COLOURS[: len(names)]))
-        )
-        layers.append(
-            alt.Chart(part[part["group"] != "mean"][columns])
-            .mark_line(strokeWidth=1.1)
-            .encode(
-                x=x, y=at("value"), color=each, tooltip=["group:N", "point:N", alt.Tooltip("value:Q", format=".3f")]
-            )
-        )
-    drawn = alt.Chart(mean[columns])
-    layers.append(drawn.mark_line(color=PALETTE["ink"], strokeWidth=2.25).encode(x=x, y=at("value")))
-    layers.append(key_of(key, width))
-    if 1 < len(names) <= len(LANGUAGE_COLOURS):
-        shades = zip(names, LANGUAGE_COLOURS, strict=False)
-        layers.append(key_of([Entry(name, shade, 1.6) for name, shade in shades], width, "languages"))
-    made = alt.LayerChart(
-        layer=layers, width=width, height=190,
-        title=captioned("Similarity of speech and text through length adaptation", [charts.about(result)], width),
-    ).resolve_scale(stroke="independent", strokeDash="independent", strokeWidth="independent")  # fmt: skip
-    return restyled(made, "")
+        colour, languages = charts.language_colours(names)
+        lines = charts.rows_of(curves[curves["group"] != "mean"], "each").mark_line(strokeWidth=1.1)
+        layers.append(lines.encode(x=x, y=at("value"), color=colour, tooltip=tooltips(["group", "point"], ["value"])))
+    drawn = charts.rows_of(mean, "mean").mark_line(color=PALETTE["ink"], strokeWidth=2.25)
+    layers += [drawn.encode(x=x, y=at("value")), key_of(key, width)]
+    if languages:
+        layers.append(key_of(languages, width, "languages"))
+    made = alt.LayerChart(layer=layers).resolve_scale(
+        stroke="independent", strokeDash="independent", strokeWidth="independent"
+    )
+    return finished(made, width, 190, "Similarity of speech and text through length adaptation", [charts.about(result)])

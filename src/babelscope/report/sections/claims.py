@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from babelscope.gaps.findings import CORRECTED, CORRECTED_SVCCA, RAW_SVCCA
+from babelscope.gaps.findings import CANNOT_TELL, CORRECTED, CORRECTED_SVCCA, HOLDS, HOLDS_NOT, RAW_SVCCA
 from babelscope.gaps.result import Result
-from babelscope.report import charts, words
+from babelscope.gaps.traced import told_count
+from babelscope.report import charts
 from babelscope.report.evidence import rows as evidence_rows
 from babelscope.report.figure import PALETTE, Figure
 from babelscope.report.section import Evidence, Section, section
-from babelscope.report.told import Sentence, count, tell
+from babelscope.report.sentences import Sentence, interval, p_clause, tell
+from babelscope.report.wording import VERDICT_TITLES, listed
 
 #: What a reader calls the ways to read the scores.
 BASES: dict[str, str] = {
@@ -62,7 +65,7 @@ def _main(rows: pd.DataFrame) -> pd.Series[Any]:
 
 
 def _title(verdict: object) -> str:
-    return words.VERDICT_TITLES.get(str(verdict), str(verdict))
+    return VERDICT_TITLES.get(str(verdict), str(verdict))
 
 
 def _reason(row: pd.Series[Any]) -> str:
@@ -73,19 +76,19 @@ def _reason(row: pd.Series[Any]) -> str:
 
 
 def _sentence(mains: pd.DataFrame) -> Sentence:
-    parts: dict[str, Any] = {"all": count("findings", mains)}
+    parts: dict[str, Any] = {"all": told_count("findings", mains)}
     said = []
-    for verdict in words.VERDICT_TITLES:
+    for verdict in VERDICT_TITLES:
         rows = mains[mains["verdict"] == verdict]
         if len(rows):
-            parts[verdict.replace(" ", "_")] = count("findings", rows)
-            plural = {"holds": "hold", "holds not": "do not hold", "cannot tell": "are inconclusive"}[verdict]
-            single = {"holds": "holds", "holds not": "does not hold", "cannot tell": "is inconclusive"}[verdict]
+            parts[verdict.replace(" ", "_")] = told_count("findings", rows)
+            plural = {HOLDS: "hold", HOLDS_NOT: "do not hold", CANNOT_TELL: "are inconclusive"}[verdict]
+            single = {HOLDS: "holds", HOLDS_NOT: "does not hold", CANNOT_TELL: "is inconclusive"}[verdict]
             said.append(f"{{{verdict.replace(' ', '_')}}} {single if len(rows) == 1 else plural}")
     voices = mains[[_reason(row) == VOICES for _, row in mains.iterrows()]]
-    text = "Of {all} claims that were tested, " + words.listed(said)
+    text = "Of {all} claims that were tested, " + listed(said)
     if len(voices):
-        parts["voices"] = count("findings", voices)
+        parts["voices"] = told_count("findings", voices)
         text += ", {voices} of them because a difference between voices would look the same"
     return Sentence(text + ".", **parts)
 
@@ -156,19 +159,19 @@ def _capital(text: str) -> str:
 def _effect(row: pd.Series[Any]) -> Sentence:
     """Return effect, interval, p and size, each with its place; what is missing is left out."""
     parts: dict[str, Any] = {}
-    told = []
+    clauses = []
     if np.isfinite(float(row["effect"])):
         parts["effect"] = tell("findings", row, "effect", 3)
-        told.append("{effect}")
-    if np.isfinite(float(row["low"])) and np.isfinite(float(row["high"])):
-        parts |= {"low": tell("findings", row, "low", 3), "high": tell("findings", row, "high", 3)}
-        told.append("95 % {low} to {high}")
+        clauses.append("{effect}")
+    if ends := interval("findings", row, partial(tell, digits=3)):
+        parts |= ends
+        clauses.append("95 % {low} to {high}")
     if np.isfinite(float(row["p"])):
         parts["p"] = tell("findings", row, "p")
-        told.append("p {p}" if str(parts["p"]).startswith("<") else "p = {p}")
+        clauses.append(p_clause(parts["p"]))
         if np.isfinite(float(row.get("p_adjusted", np.nan))):  # results of earlier versions have none
             parts["p_adjusted"] = tell("findings", row, "p_adjusted")
-            told[-1] += " ({p_adjusted} corrected for all claims)"
+            clauses[-1] += " ({p_adjusted} corrected for all claims)"
     parts |= {"n": tell("findings", row, "n", 0), "groups": tell("findings", row, "groups", 0)}
-    told += ["{n} sentences", "{groups} language" + ("" if int(row["groups"]) == 1 else "s")]
-    return Sentence(", ".join(told), **parts)
+    clauses += ["{n} sentences", "{groups} language" + ("" if int(row["groups"]) == 1 else "s")]
+    return Sentence(", ".join(clauses), **parts)

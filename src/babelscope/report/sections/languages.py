@@ -11,11 +11,12 @@ from babelscope.gaps.at_output import costly
 from babelscope.gaps.diagnosis import uncompared
 from babelscope.gaps.result import Result
 from babelscope.languages import name_of
-from babelscope.report import charts, select, words
+from babelscope.report import charts, queries
 from babelscope.report.evidence import classes, diagnosis, maps, retrieval, shared_tokens
 from babelscope.report.figure import PALETTE, Figure
 from babelscope.report.section import Column, Evidence, Section, Table, section
-from babelscope.report.told import Sentence, tell
+from babelscope.report.sentences import Sentence, cell, interval
+from babelscope.report.wording import NOTHING, listed, measure_title
 
 _COLUMNS = {
     "name": "language",
@@ -38,7 +39,7 @@ _DIGITS = {"tokens_median": 0, "seconds_median": 1, "rank": 0}
 @section(order=20)
 def languages(result: Result) -> Section | None:
     """Return the deficits with their intervals; None with fewer than two languages."""
-    names = select.languages(result)
+    names = queries.languages(result)
     if len(names) < 2:
         return None
     table = diagnosis.leading_rows(result)
@@ -51,7 +52,7 @@ def languages(result: Result) -> Section | None:
         shared_tokens.evidence(result),
     )
     there = tuple(one for one in evidence if one is not None)
-    across = "modality_similarity" in select.kinds(result)
+    across = "modality_similarity" in queries.kinds(result)
     question = "For which languages do they not?" if across else "Which languages are similar?"
     if table is None:
         return Section("languages", question, (_untested(result),), None, None, there) if there else None
@@ -70,14 +71,14 @@ def _costly(result: Result) -> list[Sentence]:
         Sentence(
             "In {names} speech and text find each other less often than in the other languages on average (98 % "
             "intervals, all languages together).",
-            names=words.listed([name_of(str(code)) for code in rows["language"]]),
+            names=listed([name_of(str(code)) for code in rows["language"]]),
         )
     ]
 
 
 def _untested(result: Result) -> Sentence:
     return Sentence(
-        "{count} languages were compared; whether they differ was not tested.", count=len(select.languages(result))
+        "{count} languages were compared; whether they differ was not tested.", count=len(queries.languages(result))
     )
 
 
@@ -90,14 +91,14 @@ def _figure(result: Result, table: pd.DataFrame, lead: Sentence) -> Figure | Non
         return None
     rows = pd.DataFrame(
         {
-            "language": [select.traits(result, str(code)).get("name", str(code)) for code in last["language"]],
+            "language": [queries.traits(result, str(code)).get("name", str(code)) for code in last["language"]],
             "effect": last["output_deficit"],
             "low": last["output_deficit_low"],
             "high": last["output_deficit_high"],
             "verdict": np.where(last["output_deficit_low"] > 0, "found to be lower", "not found to be lower"),
         }
     )
-    measure, point = words.measure_title(str(last["measure"].iloc[0])), str(last["point"].iloc[0])
+    measure, point = measure_title(str(last["measure"].iloc[0])), str(last["point"].iloc[0])
     interval = "98 % intervals, for all languages and stages together"
 
     def draw(width: int) -> Any:
@@ -131,7 +132,7 @@ def _table(result: Result) -> Evidence | None:
     if table["measure"].notna().any():
         lead = Sentence(
             "Each language at its own most similar point, under {measure}; the order was not tested.",
-            measure=words.measure_title(str(table["measure"].dropna().iloc[0])),
+            measure=measure_title(str(table["measure"].dropna().iloc[0])),
         )
     return Evidence("Every language", (lead, Table("Languages", columns, tuple(rows))))
 
@@ -148,11 +149,8 @@ def _cell(row: pd.Series[Any], name: str) -> Any:
         text = "" if pd.isna(row[name]) else str(row[name])
         if name == "name":
             return f"{text} ({row['language']})" if text and text != str(row["language"]) else str(row["language"])
-        return text or words.NOTHING
-    if not np.isfinite(float(row[name])):
-        return words.NOTHING
-    value = tell("languages", row, name, _DIGITS.get(name, 2))
-    if name == "value" and np.isfinite(float(row["low"])) and np.isfinite(float(row["high"])):
-        low, high = tell("languages", row, "low"), tell("languages", row, "high")
-        return Sentence("{value} ({low} to {high})", value=value, low=low, high=high)
+        return text or NOTHING
+    value = cell("languages", row, name, _DIGITS.get(name, 2))
+    if name == "value" and (ends := interval("languages", row)):
+        return Sentence("{value} ({low} to {high})", value=value, **ends)
     return value

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from babelscope.gaps.result import Result
 from babelscope.report.section import Column, Section, Table, section
-from babelscope.report.told import Sentence, percent, tell
-from babelscope.report.words import number
+from babelscope.report.sentences import Sentence, percent, tell
+from babelscope.report.wording import number
 
 
 @section(order=70)

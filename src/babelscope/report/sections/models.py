@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import altair as alt
-import numpy as np
 import pandas as pd
 
 from babelscope.gaps.baselines.sides import BASELINES
 from babelscope.gaps.result import Result
-from babelscope.report import charts, select, words
+from babelscope.report import charts, queries
 from babelscope.report.evidence import baselines
-from babelscope.report.figure import PALETTE, Entry, Figure, captioned, key_of, restyled
+from babelscope.report.figure import PALETTE, Entry, Figure, finished, key_of, tooltips
 from babelscope.report.section import Evidence, Section, section
-from babelscope.report.told import Sentence, tell
+from babelscope.report.sentences import Sentence, interval, tell
+from babelscope.report.wording import KIND_TITLES, measure_head, measure_title, number, slug
 
 #: One colour and dash a model, the studied one first.
 STROKES: tuple[tuple[str, tuple[int, ...]], ...] = (
@@ -59,10 +59,10 @@ def _differences(result: Result) -> pd.DataFrame | None:
 
 def _sentence(rows: pd.DataFrame, own: str) -> Sentence:
     """Say of every other model whether it is exceeded, under retrieval where that was measured."""
-    names = select.in_order(rows["measure"])
-    measure = next((name for name in names if words.measure_head(name) == "retrieval"), names[0])
+    names = queries.in_order(rows["measure"])
+    measure = next((name for name in names if measure_head(name) == "retrieval"), names[0])
     here = rows[rows["measure"] == measure]
-    parts: dict[str, Any] = {"own": own, "measure": words.measure_title(measure), "point": str(here["point"].iloc[0])}
+    parts: dict[str, Any] = {"own": own, "measure": measure_title(measure), "point": str(here["point"].iloc[0])}
     said = []
     for index, (_, row) in enumerate(here.iterrows()):
         parts |= {
@@ -70,14 +70,11 @@ def _sentence(rows: pd.DataFrame, own: str) -> Sentence:
             f"theirs{index}": tell("against_baselines", row, "baseline_value"),
         }
         text = f"{{name{index}}} reaches {{theirs{index}}}"
-        if np.isfinite(float(row["low"])) and np.isfinite(float(row["high"])):
+        if interval("against_baselines", row):
             for column in ("difference", "low", "high"):
                 parts[f"{column}{index}"] = tell("against_baselines", row, column)
-            interval = f"{{difference{index}}}, 95 % {{low{index}}} to {{high{index}}})"
-            if float(row["low"]) > 0:
-                text += f" and is exceeded (by {interval}"
-            else:
-                text += f" and is not found to be exceeded (difference {interval}"
+            outcome = "exceeded (by" if float(row["low"]) > 0 else "not found to be exceeded (difference"
+            text += f" and is {outcome} {{difference{index}}}, 95 % {{low{index}}} to {{high{index}}})"
         else:
             text += " (not tested)"
         said.append(text)
@@ -92,7 +89,7 @@ def _chart(result: Result, rows: pd.DataFrame, own: str, width: int) -> Any:
     drawn = pd.DataFrame(
         {
             "comparison": [
-                f"{name}, {words.measure_title(measure)}"
+                f"{name}, {measure_title(measure)}"
                 for name, measure in zip(rows["baseline"], rows["measure"], strict=True)
             ],
             "effect": rows["difference"],
@@ -100,7 +97,7 @@ def _chart(result: Result, rows: pd.DataFrame, own: str, width: int) -> Any:
             "high": rows["high"],
         }
     )
-    points = ", ".join(select.in_order(rows["point"]))
+    points = ", ".join(queries.in_order(rows["point"]))
     return charts.forest(
         drawn, width, label="comparison", x_title=f"{own} less the other model (similarity, chance-corrected)",
         title="Differences from other models", text="", zero="0: no difference",
@@ -109,8 +106,8 @@ def _chart(result: Result, rows: pd.DataFrame, own: str, width: int) -> Any:
 
 
 def _notes(result: Result) -> list[Sentence]:
-    told = result.meta.get("beside")
-    listed = [one for one in told if isinstance(one, dict)] if isinstance(told, list) else []
+    models = result.meta.get("beside")
+    listed = [one for one in models if isinstance(one, dict)] if isinstance(models, list) else []
     return [
         Sentence("{label}: {note}", label=str(one.get("label")), note=str(note))
         for one in listed
@@ -119,22 +116,22 @@ def _notes(result: Result) -> list[Sentence]:
 
 
 def _curves(result: Result, table: pd.DataFrame, own: str) -> Iterator[Figure]:
-    labels = select.in_order(table["model"])
-    plain = select.rows(result.curves, control="none", group="mean")
+    labels = queries.in_order(table["model"])
+    plain = queries.rows(result.curves, control="none", group="mean")
     others = table[table["group"] == "mean"]
-    for kind in select.in_order(others["kind"]):
-        for measure in select.in_order(others[others["kind"] == kind]["measure"]):
+    for kind in queries.in_order(others["kind"]):
+        for measure in queries.in_order(others[others["kind"] == kind]["measure"]):
             theirs = others[(others["kind"] == kind) & (others["measure"] == measure)]
             mine = plain[(plain["kind"] == kind) & (plain["measure"] == measure)]
             mine = mine[mine["point"].astype(str).isin(set(theirs["point"].astype(str)))]
-            if mine["value"].notna().any() and kind in words.KIND_TITLES:
-                title = f"{words.KIND_TITLES[kind]}: {words.measure_title(measure)}"
+            if mine["value"].notna().any() and kind in KIND_TITLES:
+                title = f"{KIND_TITLES[kind]}: {measure_title(measure)}"
                 series = [(own, mine), *((label, theirs[theirs["model"] == label]) for label in labels)]
                 text = f"{title}. " + "; ".join(
-                    f"{label} {words.number(float(rows['value'].iloc[-1]))}" for label, rows in series if len(rows)
+                    f"{label} {number(float(rows['value'].iloc[-1]))}" for label, rows in series if len(rows)
                 )
                 yield Figure(
-                    f"models.{kind}.{words.slug(words.measure_title(measure))}",
+                    f"models.{kind}.{slug(measure_title(measure))}",
                     lambda width, series=series, title=title: _curve(result, series, title, width),  # type: ignore[misc]
                     theirs,
                     text,
@@ -143,38 +140,26 @@ def _curves(result: Result, table: pd.DataFrame, own: str) -> Iterator[Figure]:
 
 
 def _curve(result: Result, series: list[tuple[str, pd.DataFrame]], title: str, width: int) -> Any:
-    columns = list(charts.DRAWN_COLUMNS)
     own = series[0][1]
     x = alt.X("depth:Q", title="depth (first point to last)", scale=alt.Scale(nice=False, zero=False))
     ends = pd.concat([rows["value"] for _, rows in series])
     scale = alt.Scale(domain=[min(0.0, float(ends.min())), max(1.0, float(ends.max()))], nice=False)
-    key = []
-    layers: list[alt.Chart] = []
-    if own["null_q95"].notna().any():
-        layers.append(
-            alt.Chart(own[columns])
-            .mark_area(color=PALETTE["null-band"], clip=True)
-            .encode(x=x, y=alt.Y("null_mean:Q", scale=scale, title="similarity"), y2="null_q95:Q")
-        )
-    if own["low"].notna().any():
-        layers.append(
-            alt.Chart(own[columns])
-            .mark_area(color=PALETTE["interval"], opacity=0.7, clip=True)
-            .encode(x=x, y=alt.Y("low:Q", scale=scale, title="similarity"), y2="high:Q")
-        )
+
+    def at(column: str) -> alt.Y:
+        return alt.Y(f"{column}:Q", scale=scale, title="similarity")
+
+    key: list[Entry] = []
+    entries, layers = charts.bands(own, x, at, series[0][0])
     for (label, rows), (colour, dash) in zip(series, STROKES, strict=False):
         key.append(Entry(label, colour, 2, dash))
-        drawn = alt.Chart(rows[columns]).encode(
+        drawn = alt.Chart(rows[list(charts.DRAWN_COLUMNS)]).encode(
             x=x,
-            y=alt.Y("value:Q", scale=scale, title="similarity"),
-            tooltip=["point:N", *(alt.Tooltip(f"{name}:Q", format=".3f") for name in ("value", "null_q95"))],
+            y=at("value"),
+            tooltip=tooltips(["point"], ["value", "null_q95"]),
         )
         if len(rows) > 1:
             layers.append(drawn.mark_line(color=colour, strokeWidth=2, strokeDash=list(dash) or [1, 0]))
         else:
             layers.append(drawn.mark_point(color=colour, filled=True, size=60, opacity=1))
-    key += [Entry("null (mean to 95th percentile)", PALETTE["null-band"], 7)] if own["null_q95"].notna().any() else []
-    key += [Entry(f"95 % interval of {series[0][0]}", PALETTE["interval"], 7)] if own["low"].notna().any() else []
-    layers.append(key_of(key, width))
-    made = alt.LayerChart(layer=layers, width=width, height=190, title=captioned(title, [charts.about(result)], width))
-    return restyled(made, "")
+    layers.append(key_of([*key, *entries], width))
+    return finished(alt.LayerChart(layer=layers), width, 190, title, [charts.about(result)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from babelscope.gaps.result import Result
 from babelscope.report.section import Column, Section, Table, section
-from babelscope.report.told import Sentence, percent, tell
+from babelscope.report.sentences import Sentence, percent, tell
 
 
 @section(order=74)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from babelscope.gaps.result import Result
+from babelscope.gaps.traced import told_count
 from babelscope.report.section import Column, Section, Table, section
-from babelscope.report.told import Sentence, count, tell
+from babelscope.report.sentences import Sentence, tell
 
 #: What is patched and what is looked at, in a reader's words.
 KINDS = {
@@ -36,8 +37,8 @@ def patch(result: Result) -> Section | None:
         Sentence(
             "{closes} of {all} outcomes improve at the output when speech is patched, beyond random patches of the "
             "same size (corrected, and with an interval that excludes 0).",
-            closes=count("patch", closing),
-            all=count("patch", means),
+            closes=told_count("patch", closing),
+            all=told_count("patch", means),
         )
     ]
     if len(moved):

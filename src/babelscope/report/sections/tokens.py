@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import altair as alt
-import numpy as np
 import pandas as pd
 
 from babelscope.gaps.result import Result
-from babelscope.report import charts, select, words
-from babelscope.report.figure import LANGUAGE_COLOURS, PALETTE, Figure, captioned, restyled
+from babelscope.report import charts, queries
+from babelscope.report.figure import LANGUAGE_COLOURS, PALETTE, Figure, captioned, finished, restyled, tooltips
 from babelscope.report.section import Column, Evidence, Section, Table, section
-from babelscope.report.told import Sentence, tell
+from babelscope.report.sentences import Sentence, cell, interval, tell
 
 #: The measure that the section leads with, and the level of its tests.
 MEASURE, LEVEL = "dtw", 0.05
@@ -47,14 +46,15 @@ def _lead(strongest: pd.DataFrame) -> Sentence:
     above = strongest[strongest["p_max"] <= LEVEL]
     if above.empty:
         return Sentence("Positions of speech are no more similar to their own text's tokens than to other texts'.")
-    best = select.highest(above, "excess")
-    interval = ", 95 % {low} to {high}" if np.isfinite(best["low"]) else ""
+    best = queries.highest(above, "excess")
+    ends = interval(_TABLE, best)
     return Sentence(
         "Positions of speech follow their own text in {count} of {of} languages (corrected p ≤ .05); most in "
-        "{language}, {speech} against {text}: cosine {excess} above texts of like length" + interval + ".",
+        "{language}, {speech} against {text}: cosine {excess} above texts of like length"
+        + (", 95 % {low} to {high}" if ends else "") + ".",
         count=str(len(above)), of=str(len(strongest)), language=str(best["language"]),
         speech=str(best["speech_point"]), text=str(best["text_point"]), excess=tell(_TABLE, best, "excess"),
-        **({"low": tell(_TABLE, best, "low"), "high": tell(_TABLE, best, "high")} if interval else {}),
+        **ends,
     )  # fmt: skip
 
 
@@ -81,7 +81,7 @@ def _pairs(strongest: pd.DataFrame) -> Table:
     )  # fmt: skip
     numbers = ("similarity", "other", "shuffled", "excess", "low", "high", "p_max", "n")
     cells = tuple(
-        (row["language"], row["speech_point"], row["text_point"], *(_cell(_TABLE, row, name) for name in numbers))
+        (row["language"], row["speech_point"], row["text_point"], *(cell(_TABLE, row, name) for name in numbers))
         for _, row in strongest.iterrows()
     )
     return Table("Dynamic time warping on the centred cosine", columns, cells)
@@ -99,15 +99,11 @@ def _paths(paths: pd.DataFrame) -> Table:
             row["language"],
             row["speech_point"],
             row["text_point"],
-            *(_cell("tokens_paths", row, name) for name in numbers),
+            *(cell("tokens_paths", row, name) for name in numbers),
         )
         for _, row in paths.iterrows()
     )
     return Table("What the paths say; a share of .95 without a match is that of chance", columns, cells)
-
-
-def _cell(table: str, row: pd.Series[Any], name: str) -> Any:
-    return tell(table, row, name) if np.isfinite(float(row[name])) else words.NOTHING
 
 
 def _figure(result: Result, rows: pd.DataFrame, lead: Sentence) -> Figure | None:
@@ -121,8 +117,8 @@ def _figure(result: Result, rows: pd.DataFrame, lead: Sentence) -> Figure | None
 
 
 def _lines(result: Result, rows: pd.DataFrame, width: int) -> Any:
-    names = select.in_order(rows["language"])
-    x = alt.X("speech_point:N", sort=select.in_order(rows["speech_point"]), title="layer of speech and text")
+    names = queries.in_order(rows["language"])
+    x = alt.X("speech_point:N", sort=queries.in_order(rows["speech_point"]), title="layer of speech and text")
     colour = alt.Color(
         "language:N",
         title="language",
@@ -140,15 +136,12 @@ def _lines(result: Result, rows: pd.DataFrame, width: int) -> Any:
         zero,
         base.mark_area(opacity=0.18).encode(y=at("low"), y2="high:Q"),
         base.mark_line(strokeWidth=1.6).encode(
-            y=at("excess"), tooltip=["language:N", "speech_point:N", alt.Tooltip("excess:Q", format=".3f")]
+            y=at("excess"), tooltip=tooltips(["language", "speech_point"], ["excess"])
         ),
     ]
-    title = captioned(
-        "Positions of speech along their own text, above texts of like length",
-        [charts.about(result, int(rows["n"].max()))],
-        width,
-    )
-    return restyled(alt.LayerChart(layer=layers, width=width, height=220, title=title), "")
+    title = "Positions of speech along their own text, above texts of like length"
+    about = charts.about(result, int(rows["n"].max()))
+    return finished(alt.LayerChart(layer=layers), width, 220, title, [about])
 
 
 def _map(result: Result, rows: pd.DataFrame, width: int) -> Any:
@@ -157,10 +150,10 @@ def _map(result: Result, rows: pd.DataFrame, width: int) -> Any:
         alt.Chart(rows[["speech_point", "text_point", "excess"]])
         .mark_rect()
         .encode(
-            x=alt.X("speech_point:N", sort=select.in_order(rows["speech_point"]), title="layer of speech"),
-            y=alt.Y("text_point:N", sort=select.in_order(rows["text_point"]), title="layer of text"),
+            x=alt.X("speech_point:N", sort=queries.in_order(rows["speech_point"]), title="layer of speech"),
+            y=alt.Y("text_point:N", sort=queries.in_order(rows["text_point"]), title="layer of text"),
             color=alt.Color("excess:Q", title="above others", legend=alt.Legend(orient="bottom")),
-            tooltip=["speech_point:N", "text_point:N", alt.Tooltip("excess:Q", format=".3f")],
+            tooltip=tooltips(["speech_point", "text_point"], ["excess"]),
         )
     )
     about = charts.about(result, int(rows["n"].max()))

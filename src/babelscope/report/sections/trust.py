@@ -10,11 +10,14 @@ import pandas as pd
 from babelscope.gaps.baselines.sentences import title_of
 from babelscope.gaps.baselines.sides import BASELINES
 from babelscope.gaps.result import Result
-from babelscope.report import charts, methods, provenance, select, words
+from babelscope.gaps.traced import told_count
+from babelscope.report import charts, methods, provenance, queries
 from babelscope.report.evidence import baselines
 from babelscope.report.figure import PALETTE, Figure
+from babelscope.report.meta import items
 from babelscope.report.section import Column, Evidence, Section, Table, section
-from babelscope.report.told import Sentence, count, of_parts
+from babelscope.report.sentences import Sentence, of_parts
+from babelscope.report.wording import KIND_LINES, listed, measure_title
 
 
 @section(order=60)
@@ -45,8 +48,8 @@ def _rows(result: Result) -> pd.DataFrame | None:
     here = baselines.at_output(result)
     if here is None:
         return None
-    wanted = {select.retrieval_measure(result) or select.leading_measure(result)}
-    kinds = {"modality_similarity": select.leading_measure(result)}
+    wanted = {queries.retrieval_measure(result) or queries.leading_measure(result)}
+    kinds = {"modality_similarity": queries.leading_measure(result)}
     shown = [
         str(measure) == kinds.get(str(kind), "") or str(measure) in wanted
         for kind, measure in zip(here["kind"], here["measure"], strict=True)
@@ -68,11 +71,14 @@ def _sentence(rows: pd.DataFrame) -> Sentence:
         return Sentence("Differences from the baselines were not tested.")
     above = tested[tested["low"] > 0]
     missed = tested[~(tested["low"] > 0)]
-    parts: dict[str, Any] = {"some": count("against_baselines", above), "all": count("against_baselines", tested)}
+    parts: dict[str, Any] = {
+        "some": told_count("against_baselines", above),
+        "all": told_count("against_baselines", tested),
+    }
     text = "The model is found to exceed what needs no model in {some} of {all} comparisons at the output"
     if len(missed):
         names = [f"{title_of(str(row['baseline']))} ({_what(row)})" for _, row in missed.iterrows()]
-        parts["missed"] = words.listed(names, 3)
+        parts["missed"] = listed(names, 3)
         text += "; not {missed}"
     return Sentence(text + ".", **parts)
 
@@ -82,8 +88,8 @@ def _what(row: pd.Series[Any]) -> str:
         "modality_similarity": "speech to text",
         "language_similarity_text": "languages in text",
         "language_similarity_speech": "languages in speech",
-    }.get(str(row["kind"]), words.KIND_LINES.get(str(row["kind"]), str(row["kind"])))
-    return f"{kind}, {words.measure_title(str(row['measure']))}"
+    }.get(str(row["kind"]), KIND_LINES.get(str(row["kind"]), str(row["kind"])))
+    return f"{kind}, {measure_title(str(row['measure']))}"
 
 
 def _chart(result: Result, rows: pd.DataFrame, width: int) -> Any:
@@ -119,32 +125,36 @@ def caveats_of(result: Result) -> list[dict[str, Any]]:
     """Return the caveats, each with its title and its text, whose numbers know their places."""
     return [
         one | {"text": of_parts(str(one.get("text") or ""), one.get("parts"))}
-        for one in provenance.items(result.meta.get("caveats"))
+        for one in items(result.meta.get("caveats"))
         if isinstance(one, dict)
     ]
 
 
 def _caveats(result: Result) -> Evidence | None:
-    told = [
+    sentences = [
         Sentence("{title}: {text}", title=str(one.get("title") or one.get("id") or "Caveat"), text=one["text"])
         for one in caveats_of(result)
     ]
-    return Evidence(f"{len(told)} caveat{'' if len(told) == 1 else 's'}", tuple(told)) if told else None
+    return (
+        Evidence(f"{len(sentences)} caveat{'' if len(sentences) == 1 else 's'}", tuple(sentences))
+        if sentences
+        else None
+    )
 
 
 def _method(result: Result) -> Evidence:
     made = methods.section(result)
-    told = [Sentence("{text}", text=text) for text in made["paragraphs"]]
+    paragraphs = [Sentence("{text}", text=text) for text in made["paragraphs"]]
     cited = [Sentence("{line}", line=one.line) for one in made["references"]]
-    return Evidence("Method, fit to be cited", (*told, *cited, made["bibtex"]))
+    return Evidence("Method, fit to be cited", (*paragraphs, *cited, made["bibtex"]))
 
 
 def _conventions(result: Result) -> Evidence | None:
     rows = []
-    for measure in select.measures(result):
-        found = select.rows(result.scores, measure=measure, control="none")["convention"]
-        said = select.in_order(found.drop_duplicates().dropna())[:3]
-        rows.append((words.measure_title(measure), measure, "; ".join(said)))
+    for measure in queries.measures(result):
+        conventions = queries.rows(result.scores, measure=measure, control="none")["convention"]
+        said = queries.in_order(conventions.drop_duplicates().dropna())[:3]
+        rows.append((measure_title(measure), measure, "; ".join(said)))
     if not rows:
         return None
     columns = (Column("measure", False), Column("written", False), Column("convention", False))
@@ -159,6 +169,6 @@ def _provenance(result: Result) -> Evidence:
         said = corpus.get(name)
         if isinstance(said, dict):
             said = [f"{key}: {text}" for key, text in said.items()]
-        lines.append((name.capitalize(), [str(one) for one in provenance.items(said)] or ["none was recorded"]))
+        lines.append((name.capitalize(), [str(one) for one in items(said)] or ["none was recorded"]))
     rows = tuple((name, "; ".join(said)) for name, said in lines)
     return Evidence("Provenance", (Table("How to run it again", (Column("", False), Column("", False)), rows),))

@@ -1,4 +1,4 @@
-"""Where speech and text meet: the points that cannot be told from the most similar one."""
+"""Where speech and text meet: the points that cannot be distinguished from the most similar one."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import pandas as pd
 
 from babelscope.gaps.above_chance import above_chance
 from babelscope.gaps.result import Result
-from babelscope.report import charts, select, words
+from babelscope.gaps.traced import told_count
+from babelscope.report import charts, queries
 from babelscope.report.evidence import crosslayer, curves, points, variance
-from babelscope.report.figure import PALETTE, Figure, captioned, restyled
+from babelscope.report.figure import PALETTE, Figure, finished, tooltips
 from babelscope.report.section import Section, section
-from babelscope.report.told import Sentence, count, tell
+from babelscope.report.sentences import Sentence, interval, tell
+from babelscope.report.wording import measure_title
 
 
 @section(order=10)
@@ -32,11 +34,11 @@ def where(result: Result) -> Section | None:
         return None
     table = result.tables.get("most_similar")
     if table is not None and len(table) > 1:
-        told = _chance(result, table) or _sentence(table)
-        figure = Figure("most_similar", lambda width: chart(result, width), table, told, str(told))
-        return Section("where", "Where do speech and text meet?", (told,), figure, None, there)
-    kinds = select.kinds(result)
-    measure = select.leading_measure(result)
+        lead = _chance(result, table) or _sentence(table)
+        figure = Figure("most_similar", lambda width: chart(result, width), table, lead, str(lead))
+        return Section("where", "Where do speech and text meet?", (lead,), figure, None, there)
+    kinds = queries.kinds(result)
+    measure = queries.leading_measure(result)
     told_of = [curves.sentence(result, kind, measure) for kind in kinds if measure]
     across = "modality_similarity" in kinds
     question = "Where do speech and text meet?" if across else "How does similarity change with depth?"
@@ -50,8 +52,8 @@ def _chance(result: Result, table: pd.DataFrame) -> Sentence | None:
         return None
     return Sentence(
         "Not found anywhere: {measure} of speech and text is above chance at none of {all} points, in no language.",
-        measure=words.measure_title(str(table["measure"].iloc[0])),
-        all=count("most_similar", table),
+        measure=measure_title(str(table["measure"].iloc[0])),
+        all=told_count("most_similar", table),
     )
 
 
@@ -60,25 +62,25 @@ def _sentence(table: pd.DataFrame) -> Sentence:
     parts: dict[str, Any] = {
         "best": str(best["point"]),
         "stage": str(best["stage"]),
-        "measure": words.measure_title(str(best["measure"])),
+        "measure": measure_title(str(best["measure"])),
         "value": tell("most_similar", best, "value"),
-        "all": count("most_similar", table),
+        "all": told_count("most_similar", table),
     }
     text = "{measure} of speech and text is highest at {best} ({stage}): {value}"
-    if np.isfinite(float(best["low"])):
-        parts |= {"low": tell("most_similar", best, "low"), "high": tell("most_similar", best, "high")}
+    if ends := interval("most_similar", best):
+        parts |= ends
         text += " ({low} to {high})"
     if table["candidate"].isna().any():
         return Sentence(text + "; it was not tested against the other points.", **parts)
     candidates = table[table["candidate"].astype(bool)]
-    parts |= {"some": count("most_similar", candidates), "first": str(candidates["point"].iloc[0])}
+    parts |= {"some": told_count("most_similar", candidates), "first": str(candidates["point"].iloc[0])}
     parts["last"] = str(candidates["point"].iloc[-1])
     if len(candidates) == 1:
         return Sentence(text + ", more than at any other of {all} points.", **parts)
     if len(candidates) == len(table):
         return Sentence(text + ", but no point is found to be lower than another ({all} points).", **parts)
     return Sentence(
-        text + ", but {some} of {all} points cannot be told apart, from {first} to {last}.",
+        text + ", but {some} of {all} points cannot be distinguished, from {first} to {last}.",
         **parts,
     )
 
@@ -95,22 +97,14 @@ def chart(result: Result, width: int) -> Any:
     labels = charts.stage_labels(result, "modality_similarity", width)
     low, high = min(0.0, float(rows["value"].min())), max(1.0, float(rows["value"].max()))
     height = 210
-    rows_of_labels = int(labels["lane"].max()) + 1 if len(labels) else 0
-    x = alt.X(
-        "depth:Q",
-        scale=alt.Scale(domain=[0, 1]),
-        axis=alt.Axis(
-            values=[0, 0.25, 0.5, 0.75, 1], format=".2~f", title="depth (first point to last)",
-            titlePadding=10 + 12 * rows_of_labels if rows_of_labels else 4,
-        ),
-    )  # fmt: skip
-    title = f"similarity ({words.measure_title(str(table['measure'].iloc[0]))})"
+    x = charts.depth_axis(labels)
+    title = f"similarity ({measure_title(str(table['measure'].iloc[0]))})"
     scale = alt.Scale(domain=[low, high], nice=False)
     colour = alt.Color(
         "is_:N", title=None, legend=alt.Legend(orient="bottom"),
         scale=alt.Scale(domain=names, range=[PALETTE["language-0"], PALETTE["null-edge"]][: len(names)]),
     )  # fmt: skip
-    tooltip = ["point:N", "stage:N", *(alt.Tooltip(f"{n}:Q", format=".3f") for n in ("value", "low", "high"))]
+    tooltip = tooltips(["point", "stage"], ["value", "low", "high"])
     base = alt.Chart(rows)
     layers: list[alt.Chart] = []
     if rows["low"].notna().any():
@@ -126,10 +120,4 @@ def chart(result: Result, width: int) -> Any:
     )
     layers += charts.stage_strip(labels, x, height)
     lines = ["95 % intervals, for all points together" if rows["low"].notna().any() else "", charts.about(result)]
-    made = alt.LayerChart(
-        layer=layers,
-        width=width,
-        height=height,
-        title=captioned("Where speech and text are most similar", lines, width),
-    )
-    return restyled(made, "")
+    return finished(alt.LayerChart(layer=layers), width, height, "Where speech and text are most similar", lines)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from babelscope.gaps import Result, compare
-from babelscope.report.verdict import INSIDE, TILES, FirstScreen, first_screen
+from babelscope.report.first_screen import INSIDE, TILES, FirstScreen, first_screen
 from babelscope.study import Study, run
 from babelscope.testing import Planted, planted_activations, tiny
 from synthetic import synthetic_result
@@ -59,7 +59,7 @@ def test_what_was_planted_is_said(meeting: Result) -> None:
     screen = first_screen(meeting)
     first, second = map(str, screen.verdict)
     assert first.startswith("Speech and text of the same sentence meet: each finds the other among 100 in ")
-    assert second.startswith("French is behind: its speech and text are less similar than in the other languages")
+    assert second.startswith("French: speech and text are less similar than in the other languages")
     assert [tile.id for tile in screen.tiles] == [
         "modality_similarity", "language_similarity_speech", "language_similarity_text", INSIDE
     ]  # fmt: skip
@@ -110,7 +110,7 @@ def test_of_noise_no_difference_is_found(noise: Result) -> None:
     assert all(row.flag == "chance" for row in screen.languages)
     assert str(screen.next_steps[0]).startswith("Check that each recording is of its text")
     words = everything(screen)
-    assert "behind" not in words and "meet" not in words and "more similar in text" not in words
+    assert "less similar" not in words and "meet" not in words and "more similar in text" not in words
 
 
 def test_eight_sentences_compare_no_languages(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_a_speech_llm_with_random_weights_meets_only_where_it_was_tested(manifes
     screen = first_screen(result)
     assert [tile.id for tile in screen.tiles][:3] == list(TILES) and screen.tiles[0].place.startswith("shared.")
     assert ("meet" in said(screen)) == (screen.tiles[0].above > 0)
-    assert "12 sentences are too few to compare languages." in said(screen) or "behind" not in said(screen)
+    assert "12 sentences are too few to compare languages." in said(screen) or "less similar" not in said(screen)
 
 
 @pytest.mark.slow
@@ -194,19 +194,17 @@ def test_first_screens_of_noise_seldom_state_anything(tmp_path: Path) -> None:
     assert false <= 8  # exceeded in 1 of 1000 such tests if one study in twenty states something
 
 
-def test_a_language_that_only_costs_retrieval_is_behind(meeting: Result) -> None:
+def test_a_language_that_only_costs_retrieval_is_named(meeting: Result) -> None:
     """The similarity inside finds nothing, retrieval at the output does: the verdict says what was found."""
     tables = {**meeting.tables}
     del tables["diagnosis"]
     screen = first_screen(Result(meeting.scores, meeting.curves, meeting.meta, tables))
-    assert "French is behind: its speech and text find each other less often than in the other languages" in said(
-        screen
-    )
+    assert "French: speech and text find each other less often than in the other languages" in said(screen)
     row = screen.languages[0]
     assert row.flag == "costly" and str(row.said).startswith("Of 100 sentences ")
     meta = meeting.meta | {"caveats": [{"id": "one-reader"}]}
     alone = first_screen(Result(meeting.scores, meeting.curves, meta, tables))
-    assert said(alone).endswith("whether that is the language or its reader cannot be told.")
+    assert said(alone).endswith("whether the language or its reader causes that is not known.")
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What the report takes out of a result. Rows are selected and pivoted here; no figure is computed anew."""
+"""What the report takes out of a result. Rows are selected and pivoted here; no number is computed."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from babelscope.gaps.old_names import current_kind
 from babelscope.gaps.pairing import shown_points
 from babelscope.gaps.result import KINDS, Result
 from babelscope.languages import language
-from babelscope.report.remembering import remembered
-from babelscope.report.words import measure_head
+from babelscope.report.cache import remembered
+from babelscope.report.meta import get, items
+from babelscope.report.wording import measure_head
 
-#: A null mean from which on a measure cannot tell related from unrelated data: nothing is left between the null and 1.
+#: A null mean from which on a measure does not distinguish related from unrelated data: it has no room up to 1.
 SATURATED = 0.95
 
 #: A calibrated score (0 up to the null's 95th percentile) up to which a saturated measure is said to tell nothing.
@@ -122,7 +123,7 @@ def kinds(result: Result) -> list[str]:
 def measures(result: Result) -> list[str]:
     """Return the measures that the curves hold: in the study's order, then in order of appearance."""
     there = distinct(result.curves["measure"])
-    asked = [str(name) for name in _list(_dict(result.meta.get("options")).get("measures"))]
+    asked = [str(name) for name in items(get(result.meta, "options", "measures"))]
     return [name for name in asked if name in there] + [name for name in there if name not in asked]
 
 
@@ -130,7 +131,7 @@ def measures(result: Result) -> list[str]:
 def languages(result: Result) -> list[str]:
     """Return the languages that were compared: in the corpus's order, then in order of appearance."""
     there = in_order([*distinct(result.scores["language_a"]), *distinct(result.scores["language_b"])])
-    named = [str(name) for name in _list(_dict(result.meta.get("corpus")).get("languages"))]
+    named = [str(name) for name in items(get(result.meta, "corpus", "languages"))]
     if not there:
         return in_order(named)
     return [name for name in named if name in there] + [name for name in there if name not in named]
@@ -143,15 +144,15 @@ def points(result: Result, kind: str) -> list[PointAt]:
     They are ordered by depth; where depths are equal, as the model lists them, then by appearance.
     """
     listed = [
-        str(_dict(point).get("name"))
-        for side in _list(_dict(result.meta.get("model")).get("sides"))
-        for point in _list(_dict(side).get("points"))
+        str(get(point, "name"))
+        for side in items(get(result.meta, "model", "sides"))
+        for point in items(get(side, "points"))
     ]
     rank = {name: index for index, name in enumerate(listed)}
-    found = rows(result.curves, kind=kind)[["point", "stage", "depth"]].drop_duplicates("point")
+    places = rows(result.curves, kind=kind)[["point", "stage", "depth"]].drop_duplicates("point")
     there = [
         PointAt(str(point), "" if pd.isna(stage) else str(stage), float(depth))
-        for point, stage, depth in found.itertuples(index=False)
+        for point, stage, depth in places.itertuples(index=False)
     ]
     return sorted(there, key=lambda point: (point.depth, rank.get(point.name, len(rank))))
 
@@ -187,17 +188,17 @@ def curve(result: Result, kind: str, measure: str, control: str = "none") -> pd.
 
     Where a speech point was compared with several text points, the one of :func:`facing` is taken.
     """
-    part = rows(result.curves, kind=kind, measure=measure, control=control)
+    curves = rows(result.curves, kind=kind, measure=measure, control=control)
     if kind in ACROSS:
-        part = part[_faced(result, part["point"], part["against"])]
+        curves = curves[_faced(result, curves["point"], curves["against"])]
     rank = {point.name: index for index, point in enumerate(points(result, kind))}
-    order = np.argsort([rank[str(name)] for name in part["point"]], kind="stable")
-    return part.iloc[order]
+    order = np.argsort([rank[str(name)] for name in curves["point"]], kind="stable")
+    return curves.iloc[order]
 
 
-def mean_of(part: pd.DataFrame) -> pd.DataFrame:
+def mean_of(curves: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of :func:`curve` that average over all languages or pairs."""
-    return rows(part, group="mean")
+    return rows(curves, group="mean")
 
 
 @remembered
@@ -212,28 +213,18 @@ def groups(result: Result, kind: str) -> list[str]:
     return sorted(there, key=lambda name: rank.get(name, len(rank)))
 
 
-def members(group: str, known: Sequence[str]) -> list[str]:
-    """Return the languages of a group: itself, or the two of a pair such as ``en-zh-Hant``."""
-    if group in known:
-        return [group]
-    cuts = [index for index, letter in enumerate(group) if letter == "-"]
-    return next(
-        ([group[:cut], group[cut + 1 :]] for cut in cuts if group[:cut] in known and group[cut + 1 :] in known), []
-    )
-
-
 @remembered
 def saturation(result: Result, kind: str, measure: str) -> Saturation | None:
     """Return where a measure is saturated, or None where it is not or has no null.
 
     The null mean of unrelated data is read off the curve of the mean; nothing is estimated.
     """
-    part = mean_of(curve(result, kind, measure)).dropna(subset=["null_mean"])
-    full = part[part["null_mean"] >= SATURATED]
+    mean = mean_of(curve(result, kind, measure)).dropna(subset=["null_mean"])
+    full = mean[mean["null_mean"] >= SATURATED]
     if full.empty:
         return None
     blind = not (full["calibrated"] > BLIND).any()
-    return Saturation(len(full), len(part), float(full["null_mean"].median()), int(full["n"].iloc[0]), blind)
+    return Saturation(len(full), len(mean), float(full["null_mean"].median()), int(full["n"].iloc[0]), blind)
 
 
 @remembered
@@ -249,9 +240,9 @@ def leading_measure(result: Result) -> str | None:
         tested = in_order(rows(findings, basis=CORRECTED)["measure"])
         if chosen := next((name for name in tested if name in names), None):
             return chosen
-    found = {name: [saturation(result, kind, name) for kind in among] for name in names}
-    clear = [name for name in names if not any(found[name])]
-    partly = [name for name in names if not any(one and one.everywhere for one in found[name])]
+    saturated = {name: [saturation(result, kind, name) for kind in among] for name in names}
+    clear = [name for name in names if not any(saturated[name])]
+    partly = [name for name in names if not any(one and one.everywhere for one in saturated[name])]
     return next(iter([*clear, *partly, *names]), None)
 
 
@@ -295,22 +286,22 @@ def cells(
         was compared.
     """
     kind = MAP_KINDS[modality]
-    part = rows(result.scores, kind=kind, measure=measure, control=control)
+    scores = rows(result.scores, kind=kind, measure=measure, control=control)
     if kind in ACROSS:
-        part = part[_faced(result, part["point_a"], part["point_b"])]
+        scores = scores[_faced(result, scores["point_a"], scores["point_b"])]
     where = {point.name: index for index, point in enumerate(points(result, kind))}
     names = {name: index for index, name in enumerate(languages(result))}
-    point = ranks(part["point_a"], where)
+    point = ranks(scores["point_a"], where)
     kept = point >= 0
     at = point[kept]
-    a, b = ranks(part["language_a"], names)[kept], ranks(part["language_b"], names)[kept]
+    a, b = ranks(scores["language_a"], names)[kept], ranks(scores["language_b"], names)[kept]
     pivoted = {}
     for quantity in quantities:
         filled = np.full((len(where), len(names), len(names)), np.nan)
-        found = part[quantity].to_numpy(dtype=float)[kept]
+        numbers = scores[quantity].to_numpy(dtype=float)[kept]
         if modality != "cross":
-            filled[at, b, a] = found
-        filled[at, a, b] = found
+            filled[at, b, a] = numbers
+        filled[at, a, b] = numbers
         pivoted[quantity] = filled
     return pivoted
 
@@ -328,53 +319,20 @@ def crossings(result: Result) -> tuple[list[PointAt], list[PointAt]]:
 
     Both are empty unless some speech point was compared with several text points.
     """
-    found = rows(result.scores, kind="modality_similarity", control="none")
-    if found.empty:
+    scores = rows(result.scores, kind="modality_similarity", control="none")
+    if scores.empty:
         return [], []
-    pairs = found[["point_a", "point_b"]].drop_duplicates()
+    pairs = scores[["point_a", "point_b"]].drop_duplicates()
     several = set(pairs.groupby("point_a", observed=True)["point_b"].count().loc[lambda count: count > 1].index)
     if not several:
         return [], []
-    found = found[found["point_a"].isin(several)]
+    scores = scores[scores["point_a"].isin(several)]
     sides = []
     for side in ("a", "b"):
         columns = [f"point_{side}", f"stage_{side}", f"depth_{side}"]
-        there = found[columns].drop_duplicates(columns[0]).sort_values(columns[2], kind="stable")
+        there = scores[columns].drop_duplicates(columns[0]).sort_values(columns[2], kind="stable")
         sides.append([PointAt(str(p), "" if pd.isna(s) else str(s), float(d)) for p, s, d in there.to_numpy()])
     return sides[0], sides[1]
-
-
-@remembered
-def orders(result: Result) -> dict[str, tuple[list[int], list[tuple[str, int, int]]]]:
-    """Return orders of the languages by name: as positions in :func:`languages`, and runs that belong together.
-
-    ``corpus`` is always there; ``family``, ``script`` and ``resource class`` are where they are known for some
-    language: from the table of languages, else from the codes.
-    """
-    names = languages(result)
-    found: dict[str, tuple[list[int], list[tuple[str, int, int]]]] = {"corpus": (list(range(len(names))), [])}
-    told = {name: traits(result, name) for name in names}
-    ranks = {name: rank for rank, name in enumerate(("high", "medium", "low"))}
-    for trait in ("family", "script", "resource class"):
-        labels = [told[name].get(trait, "") for name in names]
-        if len(set(labels) - {""}) < 2:
-            continue
-        sizes = pd.Series(labels).value_counts().to_dict()
-
-        def key(index: int, labels: list[str] = labels, sizes: dict[Any, int] = sizes) -> tuple[Any, ...]:
-            label = labels[index]
-            return (not label, ranks.get(label, 9), -sizes[label], label, index)
-
-        order = sorted(range(len(names)), key=key)
-        runs: list[tuple[str, int, int]] = []
-        for position, index in enumerate(order):
-            label = labels[index] or "unknown"
-            if runs and runs[-1][0] == label:
-                runs[-1] = (label, runs[-1][1], runs[-1][2] + 1)
-            else:
-                runs.append((label, position, 1))
-        found[trait] = (order, runs)
-    return found
 
 
 @remembered
@@ -383,7 +341,7 @@ def traits(result: Result, name: str) -> dict[str, str]:
     table = result.tables.get("languages")
     if table is not None and len(here := table[table["language"] == name]):
         row = here.iloc[0]
-        found = {
+        texts = {
             "name": row["name"],
             "script": row["script"],
             "family": row["family"],
@@ -394,13 +352,13 @@ def traits(result: Result, name: str) -> dict[str, str]:
             known_as = language(name)
         except UsageError:
             return {}
-        found = {
+        texts = {
             "name": known_as.name,
             "script": known_as.script,
             "family": known_as.family,
             "resource class": known_as.resource,
         }
-    return {key: str(value) for key, value in found.items() if isinstance(value, str) and value}
+    return {key: str(value) for key, value in texts.items() if isinstance(value, str) and value}
 
 
 @remembered
@@ -438,18 +396,18 @@ def retrieval_rows(result: Result, kind: str, most: int | None = None) -> pd.Dat
     ]
     measure = retrieval_measure(result)
     along = points(result, kind)
-    part = rows(result.scores, kind=kind, measure=measure or "")
+    scores = rows(result.scores, kind=kind, measure=measure or "")
     if kind in ACROSS:
-        part = part[_faced(result, part["point_a"], part["point_b"])]
-    part = part[part["value"].notna()]
-    if part.empty or not along:
+        scores = scores[_faced(result, scores["point_a"], scores["point_b"])]
+    scores = scores[scores["value"].notna()]
+    if scores.empty or not along:
         return pd.DataFrame(columns=columns)
     first, last = along[0].name, along[-1].name
     keys = ["language_a", "language_b"]
 
     def at(control: str, point: str) -> pd.DataFrame:
-        found = rows(part, control=control)
-        here = rows(found, point_a=point)
+        rows_of_control = rows(scores, control=control)
+        here = rows(rows_of_control, point_a=point)
         here = here.astype(dict.fromkeys(keys, object))
         return here.drop_duplicates(keys).set_index(keys)
 
@@ -462,8 +420,8 @@ def retrieval_rows(result: Result, kind: str, most: int | None = None) -> pd.Dat
     table["chance"] = plain["null_mean"]
     for control in ("length_regressed", "shuffled"):
         table[control] = at(control, last)["value"].reindex(plain.index)
-    name, scores = baseline_scores(result, kind, measure or "")
-    table["baseline"] = scores.reindex(plain.index)
+    name, of_baseline = baseline_scores(result, kind, measure or "")
+    table["baseline"] = of_baseline.reindex(plain.index)
     table["n"] = plain["n"]
     table = table.reset_index()
     order = {name: index for index, name in enumerate(languages(result))}
@@ -480,15 +438,15 @@ def retrieval_rows(result: Result, kind: str, most: int | None = None) -> pd.Dat
 def baseline_scores(result: Result, kind: str, measure: str) -> tuple[str, pd.Series[Any]]:
     """Return the strongest baseline of a kind that has every language or pair, and its scores by the two languages."""
     table = result.tables.get("baselines")
-    part = rows(table, kind=kind, measure=measure) if table is not None else pd.DataFrame(columns=["group"])
-    means = part[part["group"] == "mean"]
+    baselines = rows(table, kind=kind, measure=measure) if table is not None else pd.DataFrame(columns=["group"])
+    means = baselines[baselines["group"] == "mean"]
     if means.empty:
         return "", pd.Series(dtype=float)
     means = means[means["groups"] == means["groups"].max()]
     name = str(highest(means.assign(level=means["chance_corrected"].fillna(-np.inf)), "level")["baseline"])
-    found = part[(part["baseline"] == name) & (part["group"] != "mean")]
-    found = found.astype(dict.fromkeys(["language_a", "language_b"], object))
-    return name, found.set_index(["language_a", "language_b"])["value"]
+    chosen = baselines[(baselines["baseline"] == name) & (baselines["group"] != "mean")]
+    chosen = chosen.astype(dict.fromkeys(["language_a", "language_b"], object))
+    return name, chosen.set_index(["language_a", "language_b"])["value"]
 
 
 def baseline_level(result: Result, kind: str, measure: str) -> tuple[str, float | None]:
@@ -512,15 +470,7 @@ def known(what: str, name: str, there: Sequence[str]) -> str:
     return name
 
 
-def _dict(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: object) -> list[Any]:
-    return list(value) if isinstance(value, (list, tuple)) else []
-
-
 def has_cells(result: Result, modality: str, measure: str) -> bool:
     """Return whether a map of the last point shows anything."""
-    found = cells(result, modality, measure)["value"]
-    return bool(found.shape[0]) and bool(np.isfinite(found[-1]).any())
+    values = cells(result, modality, measure)["value"]
+    return bool(values.shape[0]) and bool(np.isfinite(values[-1]).any())

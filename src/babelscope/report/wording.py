@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 
+from babelscope.gaps.findings import CANNOT_TELL, HOLDS, HOLDS_NOT
 from babelscope.gaps.naming import measure_head, measure_title
 from babelscope.numbers import NOTHING, number, p_value
 
@@ -21,6 +22,7 @@ __all__ = [
     "measure_title",
     "number",
     "p_value",
+    "plural",
     "slug",
     "span",
 ]
@@ -70,12 +72,17 @@ CONTROL_TITLES: dict[str, str] = {
 }
 
 #: What a reader calls a verdict of the findings.
-VERDICT_TITLES: dict[str, str] = {"holds": "holds", "holds not": "does not hold", "cannot tell": "inconclusive"}
+VERDICT_TITLES: dict[str, str] = {HOLDS: "holds", HOLDS_NOT: "does not hold", CANNOT_TELL: "inconclusive"}
 
 
 def slug(name: str) -> str:
     """Return a name fit for a file or an anchor: letters, digits, dots and hyphens only."""
     return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.") or "unnamed"
+
+
+def plural(word: str, count: int) -> str:
+    """Return the word, with an ``s`` unless there is one."""
+    return word if count == 1 else f"{word}s"
 
 
 def span(seconds: object) -> str:

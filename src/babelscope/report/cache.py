@@ -45,7 +45,7 @@ def remembered(
             return function(result, *args, **kwargs)
         if not there:
             result.remembered[key] = function(result, *args, **kwargs)
-        found: Found = result.remembered[key]
-        return found
+        value: Found = result.remembered[key]
+        return value
 
     return cast("Callable[Concatenate[Result, Asked], Found]", once)
