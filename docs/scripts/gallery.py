@@ -18,8 +18,8 @@ import babelscope
 from babelscope.cli.console import showing
 from babelscope.gaps import KINDS, Result
 from babelscope.gaps.leaderboard import leaderboard, standing
+from babelscope.report.first_screen import first_screen
 from babelscope.report.leaderboard import sections
-from babelscope.report.verdict import first_screen
 from babelscope.study import build_corpus
 
 ROOT = Path(__file__).parent.parent.parent
