@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,19 +98,7 @@ def holm(p: Any) -> FloatArray:
     DataError
         If a value lies outside [0, 1].
     """
-    given = np.asarray(p, dtype=np.float64)
-    out = np.full(given.shape, np.nan)
-    there = ~np.isnan(given)
-    values = given[there]
-    if values.size == 0:
-        return out
-    if values.min() < 0 or values.max() > 1:
-        raise DataError("holm: p-values lie between 0 and 1")
-    order = np.argsort(values)
-    adjusted = np.empty(values.size)
-    adjusted[order] = np.minimum(np.maximum.accumulate(values[order] * np.arange(values.size, 0, -1)), 1.0)
-    out[there] = adjusted
-    return out
+    return _adjusted(p, "holm", lambda ordered: np.maximum.accumulate(ordered * np.arange(ordered.size, 0, -1)))
 
 
 def false_discovery(p: Any, *, dependence: str = "positive") -> FloatArray:
@@ -143,6 +132,18 @@ def false_discovery(p: Any, *, dependence: str = "positive") -> FloatArray:
     """
     if dependence not in ("positive", "any"):
         raise UsageError(f"false_discovery(dependence={dependence!r}): write 'positive' or 'any'")
+
+    def step_up(ordered: FloatArray) -> FloatArray:
+        m = ordered.size
+        factor = float((1.0 / np.arange(1, m + 1)).sum()) if dependence == "any" else 1.0
+        scaled = ordered * m * factor / np.arange(1, m + 1)
+        return np.asarray(np.minimum.accumulate(scaled[::-1])[::-1])
+
+    return _adjusted(p, "false_discovery", step_up)
+
+
+def _adjusted(p: Any, name: str, adjust: Callable[[FloatArray], FloatArray]) -> FloatArray:
+    """Return p-values adjusted by a function of them in rising order; at most 1, and NaN where they are."""
     given = np.asarray(p, dtype=np.float64)
     out = np.full(given.shape, np.nan)
     there = ~np.isnan(given)
@@ -150,13 +151,9 @@ def false_discovery(p: Any, *, dependence: str = "positive") -> FloatArray:
     if values.size == 0:
         return out
     if values.min() < 0 or values.max() > 1:
-        raise DataError("false_discovery: p-values lie between 0 and 1")
+        raise DataError(f"{name}: p-values lie between 0 and 1")
     order = np.argsort(values)
-    m = values.size
-    factor = float((1.0 / np.arange(1, m + 1)).sum()) if dependence == "any" else 1.0
-    scaled = values[order] * m * factor / np.arange(1, m + 1)
-    adjusted = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
-    back = np.empty(m)
-    back[order] = adjusted
-    out[there] = back
+    adjusted = np.empty(values.size)
+    adjusted[order] = np.minimum(adjust(values[order]), 1.0)
+    out[there] = adjusted
     return out
