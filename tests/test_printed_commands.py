@@ -207,6 +207,7 @@ OTHER_BLOCKS = {
     "verifying-models:text": "what is printed",
     "stores:": "what is printed",
     "CONTRIBUTING:": "a drawing",
+    "architecture:": "a drawing",
 }
 
 
