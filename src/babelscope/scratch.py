@@ -1,6 +1,6 @@
 """Folders for what a process needs on the disk while it runs: gone when it ends, and swept later if it was killed.
 
-Beside each folder is a lock that the system holds for the living process, so that it is known whose is left over, also
+Next to each folder is a lock that the system holds for the living process, so that it is known whose is left over, also
 where several machines or containers share the place.
 """
 

@@ -232,7 +232,7 @@ class Side(ABC):
         False if padding would change the numbers (BEATs): its utterances run one at a time.
     runs_beside : bool
         Whether several batches may run at once in threads of one process. False for a model that switches, while it
-        runs, what all threads share: beside itself it would give other bits.
+        runs, what all threads share: run twice at once it would give other bits.
     weights_by_language : bool
         True if each language has an encoder of its own (SONAR's speech), so that layers of two languages are not the
         same layers.

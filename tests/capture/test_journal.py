@@ -166,7 +166,7 @@ def test_a_store_on_a_url_has_no_journal(tiny_model: Model, tones: Corpus, tmp_p
     layout = _layout(tiny_model, tones, EncodeConfig(), 5, "float32")
     journal = Journal("s3://bucket/a.zarr", layout)
     assert not journal.of("text", 0, 0, 5).keeps
-    journal.open(afresh=False)
+    journal.open(clear_all=False)
     Journal.clear("s3://bucket/a.zarr")
 
 
@@ -180,7 +180,7 @@ def test_what_decides_the_numbers_decides_which_batches_are_taken(
         layout = _layout(model, corpus, EncodeConfig(pooling), block, dtype)
         told = {**layout.provenance, "versions": versions or layout.provenance["versions"]}
         journal = Journal(tmp_path / "a.zarr", dataclasses.replace(layout, provenance=told))
-        journal.open(afresh=True)
+        journal.open(clear_all=True)
         kept = journal.of("text", 0, 0, 5)
         kept.put([0], np.zeros((1, 3), dtype=np.float32))
         (file,) = tmp_path.glob(".a.zarr.batches/*")

@@ -86,7 +86,7 @@ def encode(
         Sentences written together. A store that was begun with blocks of another size keeps them.
     store_dtype : {"float32", "float16", "bfloat16"}
         The number format that activations are kept in: :data:`babelscope.capture.layout.STORE_DTYPES`. What rounding
-        does to each vector is measured and kept beside it: :meth:`Activations.rounding`.
+        does to each vector is measured and kept next to it: :meth:`Activations.rounding`.
     overwrite : bool
         Replace a store of other contents.
     progress : callable, optional
@@ -144,7 +144,7 @@ def _fill(
 ) -> None:
     """Write all blocks that are not in the store yet: those that another store holds, then those to be computed."""
     layout = writer.layout
-    Journal(writer.path, layout).open(afresh=writer.created)
+    Journal(writer.path, layout).open(clear_all=writer.created)
     skipped = set() if config.skip_bad else writer.blocks_with_skipped()
     jobs = open_jobs(layout, lambda *cell: writer.is_done(*cell) and (cell[0], cell[1], cell[2].start) not in skipped)
     total = len(layout.modalities) * len(layout.languages) * len(layout.sentences)

@@ -17,7 +17,7 @@ from typing import Any
 
 from babelscope.capture.storage import LOCK_KEY, PARTIAL, Storage
 
-#: The key of the inventory, beside the arrays.
+#: The key of the inventory, next to the arrays.
 INVENTORY = "inventory.json"
 
 #: The description of the whole store, which says when the store was made.

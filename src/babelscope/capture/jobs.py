@@ -89,7 +89,7 @@ class EncodeConfig:
             return by_length(lengths, self.batch_size, tokens)
         budget = round((self.batch_seconds or (GPU_BATCH_SECONDS if on_gpu else BATCH_SECONDS)) * SAMPLE_RATE)
         if side.fixed_batch_length and side.window is not None:
-            # padding costs what speech does: nothing is saved by likeness
+            # padding costs what speech does: nothing is saved by batching similar lengths
             return by_length(lengths, min(self.batch_size, max(1, budget // int(side.window))))
         return by_length(lengths, self.batch_size, budget)
 

@@ -1,6 +1,6 @@
 """Batches that were computed and are not yet in the store: what makes a kill cost one batch, not one block.
 
-A block of a large model is minutes of a processor. So what each batch gave is appended to a file beside the store, one
+A block of a large model is minutes of a processor. So what each batch gave is appended to a file next to the store, one
 for every job and process, and taken from there by whoever runs that job next, to the same bits. When the block is
 written its files go. Nothing is flushed: a killed process loses nothing, and after a power loss a record that is not
 whole is not taken (each has a CRC-32), nor what follows it.
@@ -31,7 +31,7 @@ _SIZE, _CRC = struct.Struct("<II"), struct.Struct("<I")
 
 
 class Journal:
-    """The batches beside one store.
+    """The batches next to one store.
 
     Parameters
     ----------
@@ -51,17 +51,17 @@ class Journal:
         """Open what is kept of a job, by what names it: modality, language, sentences, and what computes it."""
         return KeptBatches(self._folder, "-".join([self._identity, *map(str, job)]))
 
-    def open(self, *, afresh: bool) -> None:
+    def open(self, *, clear_all: bool) -> None:
         """Make room for batches, and remove those of other contents; only to be called while the store is locked.
 
         Parameters
         ----------
-        afresh : bool
+        clear_all : bool
             Remove all: there was no store, so what is there belongs to one that was deleted.
         """
         if self._folder is None:
             return
-        if afresh:
+        if clear_all:
             shutil.rmtree(self._folder, ignore_errors=True)
         with contextlib.suppress(OSError):  # where it cannot be made, nothing is kept
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -72,13 +72,13 @@ class Journal:
 
     @staticmethod
     def clear(location: Path | str) -> None:
-        """Remove all batches beside a store; only to be called while it is locked."""
+        """Remove all batches next to a store; only to be called while it is locked."""
         if folder := folder_of(location):
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def folder_of(location: Path | str) -> Path | None:
-    """Return where the batches beside a store are; None for one on a URL. All paths to a store have one."""
+    """Return where the batches next to a store are; None for one on a URL. All paths to a store have one."""
     if not isinstance(location, Path):
         return None
     resolved = location.resolve()

@@ -1,7 +1,7 @@
 """What a store is made of: its labels, its arrays and how they are cut into files.
 
 A *block* is some sentences of one language in one modality. Its activations at all points are one file (a Zarr shard
-with a chunk a point), written last and in one step: a block is done when that file is there. Beside it are the block's
+with a chunk a point), written last and in one step: a block is done when that file is there. Next to it are the block's
 positions, lengths and tokens, a small file each. Every chunk carries a CRC-32C.
 """
 

@@ -1,6 +1,6 @@
 """One writer a store, by name: who holds it, and whether the one who does is still alive.
 
-In a folder the lock is a file beside the store that the operating system holds for a living process (flock) and lets
+In a folder the lock is a file next to the store that the operating system holds for a living process (flock) and lets
 go when the process dies. On an object store it is an object that is put only if there is none. Both hold their owner's
 name, and the owner gives a sign of life every :data:`BEAT` seconds; where nothing tells better (another machine), an
 owner that was silent for :data:`SILENCE` seconds is taken for dead.
@@ -125,7 +125,7 @@ def lock(path: Path | str) -> Iterator[None]:
     Raises
     ------
     DataError
-        If a living owner holds it; the line names it. The lock of a dead one is taken over.
+        If a living owner holds it; the line names it. The lock of a dead one is released.
     """
     place = storage_of(path)
     if isinstance(place, Bucket):

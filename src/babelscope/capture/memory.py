@@ -1,7 +1,7 @@
 """Memory that was freed goes back to the system.
 
 glibc keeps what a thread has freed for the next allocation, in pieces: after batches of many sizes in two threads a
-process held 1.2 GB, where 0.2 GB were left once it was told to give back.
+process held 1.2 GB, where 0.2 GB were left once it was made to give back.
 """
 
 from __future__ import annotations

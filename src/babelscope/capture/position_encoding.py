@@ -325,7 +325,7 @@ def _run_each(
     work: Sequence[tuple[str, str, str]],
     run: Callable[[PositionCapture, str, str, str], None],
 ) -> None:
-    """Run utterances one at a time; on the processor in several threads, each with a twin of the side."""
+    """Run utterances one at a time; on the processor in several threads, each with a replica of the side."""
     if not work:
         return
     with ExitStack() as stack:

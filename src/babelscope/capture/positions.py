@@ -1,4 +1,4 @@
-"""Positions of a few utterances, not pooled: read from the store beside that of the pooled activations.
+"""Positions of a few utterances, not pooled: read from the store next to that of the pooled activations.
 
 ``activations.tokens/`` holds ``index.json`` (labels, identity and provenance) and one file an utterance (safetensors):
 ``<modality>/<language>/<number>.safetensors`` with its positions at all points, in float16 or bfloat16, and what is
@@ -63,7 +63,7 @@ def key_of_utterance(modality: str, language: str, row: int) -> str:
 
 
 def place_of_positions(store: Path | str) -> Path | str:
-    """Return where positions are kept, beside a store of pooled activations."""
+    """Return where positions are kept, next to a store of pooled activations."""
     whole = f"{str(store).rstrip('/').removesuffix('.zarr')}.tokens"
     return whole if is_url(store) else Path(whole)
 

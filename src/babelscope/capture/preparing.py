@@ -3,7 +3,7 @@
 Reading, decoding and the computing of features are done by workers, some recordings ahead of the model. They are
 threads where the model runs on the processor: decoding, resampling and torch's transforms leave the interpreter free.
 They are processes where it runs on a GPU, for features in plain NumPy (SeamlessM4T's) do not, and would hold up whoever
-feeds it. The processes are started anew, never forked: a fork of a process that has computed can hang.
+feeds it. The processes are spawned, never forked: a fork of a process that has computed can hang.
 """
 
 from __future__ import annotations
@@ -239,7 +239,7 @@ class Prefetcher:
         if isinstance(self._executor, ProcessPoolExecutor):
             try:
                 return _unpacking(self._executor.submit(_prepare_there, recording, sentence, language))
-            except BrokenProcessPool as error:  # told by take(), when it comes to this recording
+            except BrokenProcessPool as error:  # reported by take(), when it comes to this recording
                 broken: Future[Utterance] = Future()
                 broken.set_exception(error)
                 return broken

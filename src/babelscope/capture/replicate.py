@@ -1,4 +1,4 @@
-"""A side beside itself: copies of its modules that share every weight, so that several threads can run it at once.
+"""Replicas of a side: copies of its modules that share every weight, so that several threads can run it at once.
 
 A hook hangs on a module, and some modules keep what one forward pass computes for the next (tables of positions). Two
 threads on the same modules would see each other's. Copying the modules without their weights costs milliseconds.
@@ -17,7 +17,7 @@ from torch.jit import ScriptModule
 
 from babelscope.models.base import Side
 
-#: Containers that a twin has of its own, so that what a forward pass keeps in them stays apart.
+#: Containers that a replica has of its own, so that what a forward pass keeps in them stays apart.
 _CONTAINERS = (dict, OrderedDict, defaultdict, list, tuple, set)
 
 
@@ -37,22 +37,22 @@ def replicate(side: Side) -> Side | None:
         modules cannot be copied: compiled ones, and those whose weights accelerate brings when they are needed.
     """
     modules = _below(vars(side))
-    twins: dict[int, nn.Module] = {}
+    replicas: dict[int, nn.Module] = {}
     for module in modules:
         if isinstance(module, ScriptModule) or "_hf_hook" in vars(module):
             return None
-        twins[id(module)] = made = type(module).__new__(type(module))
+        replicas[id(module)] = made = type(module).__new__(type(module))
         made.__dict__ = vars(module).copy()
-    for made in twins.values():
+    for made in replicas.values():
         for name, value in vars(made).items():
-            vars(made)[name] = _with_twins(value, twins)
+            vars(made)[name] = _with_replicas(value, replicas)
         forward = vars(made).get("forward")
         if forward is not None and not isinstance(forward, MethodType | functools.partial):
             return None  # a function of its own, which may know the module that it was made for
     beside = copy.copy(side)
     for name, value in vars(side).items():
         if _below(value):  # what holds no module is shared: vocabularies, memories
-            vars(beside)[name] = _with_twins(value, twins)
+            vars(beside)[name] = _with_replicas(value, replicas)
     return beside
 
 
@@ -71,21 +71,21 @@ def _below(value: Any) -> list[nn.Module]:
     return list(modules.values())
 
 
-def _with_twins(value: Any, twins: dict[int, nn.Module]) -> Any:
-    """Return a value with every module in it replaced by its twin; containers are copied, whatever they hold."""
+def _with_replicas(value: Any, replicas: dict[int, nn.Module]) -> Any:
+    """Return a value with every module in it replaced by its replica; containers are copied, whatever they hold."""
     if isinstance(value, nn.Module):
-        return twins.get(id(value), value)
+        return replicas.get(id(value), value)
     if isinstance(value, MethodType):
-        return MethodType(value.__func__, _with_twins(value.__self__, twins))
+        return MethodType(value.__func__, _with_replicas(value.__self__, replicas))
     if type(value) is functools.partial:
-        given = [_with_twins(each, twins) for each in value.args]
-        named = {name: _with_twins(each, twins) for name, each in value.keywords.items()}
-        return functools.partial(_with_twins(value.func, twins), *given, **named)
+        given = [_with_replicas(each, replicas) for each in value.args]
+        named = {name: _with_replicas(each, replicas) for name, each in value.keywords.items()}
+        return functools.partial(_with_replicas(value.func, replicas), *given, **named)
     if type(value) not in _CONTAINERS:
         return value
     if isinstance(value, dict):
         copied = value.copy()
         for name, each in value.items():
-            copied[name] = _with_twins(each, twins)
+            copied[name] = _with_replicas(each, replicas)
         return copied
-    return type(value)(_with_twins(each, twins) for each in value)
+    return type(value)(_with_replicas(each, replicas) for each in value)

@@ -108,7 +108,7 @@ class PreviousStore:
             if not self._has(job.modality, language, rows, points) or not self._same(job, language, rows):
                 return None
             block = self._stored.block_at(job.modality, language, rows, points)
-        except BabelscopeError:  # what is damaged is made anew
+        except BabelscopeError:  # what is damaged is made again
             return None
         return block if all(np.isfinite(values).all() for values in block.vectors.values()) else None
 

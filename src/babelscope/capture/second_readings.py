@@ -1,7 +1,7 @@
-"""Second recordings of sentences, by other readers: encoded beside a store, for the noise ceiling of speech.
+"""Second recordings of sentences, by other readers: encoded next to a store, for the noise ceiling of speech.
 
 Not every sentence has one in every language, so that each language has a store of its own, of speech alone, in a
-folder beside the first store. A store of an earlier version has no such folder, and is read as before.
+folder next to the first store. A store of an earlier version has no such folder, and is read as before.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CEILINGS: dict[str, str] = {
 
 
 def place_of_language(store: Path | str, language: str) -> Path | str:
-    """Return where the second recordings of a language are kept, beside the store of the first ones."""
+    """Return where the second recordings of a language are kept, next to the store of the first ones."""
     whole = str(store).rstrip("/")
     place = f"{whole.removesuffix('.zarr')}.readers/{language}.zarr"
     return place if is_url(store) else Path(place)
@@ -50,7 +50,7 @@ def encode_second(
     progress: Progress | None = None,
     **options: Any,
 ) -> dict[str, Activations]:
-    """Encode the second recordings of a corpus beside the store of its first ones.
+    """Encode the second recordings of a corpus next to the store of its first ones.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def encode_second(
 
 
 def open_second(activations: Activations) -> dict[str, Activations]:
-    """Return the second recordings beside a store, by language; those that are not complete are left out."""
+    """Return the second recordings next to a store, by language; those that are not complete are left out."""
     stores: dict[str, Activations] = {}
     for language in activations.languages:
         place = place_of_language(activations.path, language)

@@ -31,7 +31,7 @@ SCHEMES = ("s3", "gs", "az", "memory")
 #: How a file is called while it is written.
 PARTIAL = ".partial"
 
-#: The lock of a store on a URL, beside the store's own objects.
+#: The lock of a store on a URL, next to the store's own objects.
 LOCK_KEY = ".babelscope.lock"
 
 _URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):/+(.*)$")  # one slash is what pathlib makes of two
@@ -131,7 +131,7 @@ def is_url(location: Path | str) -> bool:
 
 
 def tidy(location: Path | str) -> None:
-    """Remove what killed runs left beside and in a store; only to be called while it is locked."""
+    """Remove what killed runs left in a store and next to it; only to be called while it is locked."""
     place = storage_of(location)
     if isinstance(place, Folder):
         place.tidy()
@@ -235,7 +235,7 @@ class Folder(Storage):
                 Folder(self.previous).clear()
 
     def leftovers(self) -> list[Path]:
-        """Return what killed runs left beside the store and in it; only to be asked while the store is locked."""
+        """Return what killed runs left next to the store and in it; only to be asked while the store is locked."""
         beside = self.location.parent.glob(f".{self.name}.*")
         named = re.compile(rf"\.{re.escape(self.name)}\.[0-9a-f]{{12}}\.(making|old)")
         within = self.location.rglob(f".*{PARTIAL}") if self.location.is_dir() else ()
@@ -248,7 +248,7 @@ class Folder(Storage):
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
     def create(self, contents: Mapping[str, bytes]) -> None:
-        """Write a new store beside its place, and put it there in one step."""
+        """Write a new store next to its place, and put it there in one step."""
         making = self.location.with_name(f".{self.name}.{secrets.token_hex(6)}.making")
         with self.naming():
             try:

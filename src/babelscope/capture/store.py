@@ -230,7 +230,7 @@ class Activations:
     def damaged(self, what: str) -> DataError:
         """Return the line on a damaged store, with the remedy."""
         return DataError(
-            f"the store {self.path} is damaged {what}: {_remedy(self.path)}: only what was damaged is made anew"
+            f"the store {self.path} is damaged {what}: {_remedy(self.path)}: only what was damaged is made again"
         )
 
     @cached_property
@@ -610,7 +610,7 @@ class Writer:
         self._whole = self.storage.exists(INVENTORY)
 
     def _restore(self) -> None:
-        """Write anew what :func:`~babelscope.capture.verify.verify` removed of the description of the same store."""
+        """Write again what :func:`~babelscope.capture.verify.verify` removed of the description of the same store."""
         root = self.storage.read("zarr.json")
         if root is None:
             kept = read_inventory(self.storage)

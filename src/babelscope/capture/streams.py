@@ -60,7 +60,7 @@ def run_batches(
         :data:`KEEP_SECONDS` those that ran meanwhile. It may be called in several threads at once.
     weights : sequence of float, optional
         One a batch, in square seconds. On the processor those that run at once weigh :data:`MOST_SQUARE_SECONDS`
-        together at most; one that weighs more runs alone. The heaviest are begun first, and lighter ones beside them.
+        together at most; one that weighs more runs alone. The heaviest begin first, with lighter ones at the same time.
 
     Returns
     -------
@@ -94,7 +94,7 @@ def run_batches(
             if weights and weights[number] >= HEAVY_SQUARE_SECONDS:
                 give_back_memory()
 
-    # All twins are made before any of the side's modules has a hook of ours, which they would have, too.
+    # All replicas are made before any of the side's modules has a hook of ours, which they would have, too.
     with ExitStack() as stack:
         captures = [stack.enter_context(Capture(copied, pooling)) for copied in sides_beside(side, count)]
         pool = stack.enter_context(SingleThreads(len(captures), "babelscope-stream"))
@@ -124,7 +124,7 @@ class _Turns:
         self._changed = threading.Condition()
 
     def take(self) -> int | None:
-        """Return the next batch that may run beside those that do, waiting for one; None if none is left."""
+        """Return the next batch that may run while others do, waiting for one; None if none is left."""
         with self._changed:
             while self._left:
                 room = MOST_SQUARE_SECONDS - sum(self._weights[number] for number in self._running)
@@ -170,8 +170,8 @@ def on_the_processor(side: Side) -> bool:
 
 def sides_beside(side: Side, count: int) -> list[Side]:
     """Return so many sides that can run at once; fewer if the side cannot be copied."""
-    twins = (replicate(side) for _ in range(count - 1))
-    return [side, *(twin for twin in twins if twin is not None)]
+    replicas = (replicate(side) for _ in range(count - 1))
+    return [side, *(replica for replica in replicas if replica is not None)]
 
 
 def _run(capture: Capture, batch: Sequence[Prepared]) -> Tensor:

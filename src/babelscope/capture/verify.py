@@ -37,7 +37,7 @@ class Damage:
     what : str
         What is wrong with it.
     keys : tuple of str
-        What has to be removed for it to be made anew.
+        What has to be removed for it to be made again.
     """
 
     where: str
@@ -85,7 +85,7 @@ class Verdict:
 
     @property
     def repairable(self) -> bool:
-        """Whether all that is damaged can be removed and made anew."""
+        """Whether all that is damaged can be removed and made again."""
         return all(damage.keys for damage in self.damages)
 
     @property
@@ -105,15 +105,15 @@ class Verdict:
             lines.append(f"{self.store} cannot be repaired: delete it and encode or run again")
         elif self.damages or (self.leftovers and self.repaired):
             lines.append(
-                "what was damaged or unfinished has been removed: encode or run again to make it anew"
+                "what was damaged or unfinished has been removed: encode or run again to make it again"
                 if self.repaired
-                else "run 'babelscope verify' with --repair, and then encode or run again: only that is made anew"
+                else "run 'babelscope verify' with --repair, and then encode or run again: only that is made again"
             )
         return lines
 
 
 def stores_beside(path: Path | str) -> list[Path]:
-    """Return the stores that belong to a store, in folders beside it: second readings and the like."""
+    """Return the stores that belong to a store, in folders next to it: second readings and the like."""
     place = storage_of(path)
     if not isinstance(place, Folder):
         return []
@@ -157,7 +157,7 @@ def verify(path: Path | str, *, repair: bool = False, progress: Progress | None 
         A folder or URL.
     repair : bool
         Remove what is damaged, and with it the mark that it is done: ``babelscope encode`` and ``run`` make exactly
-        that anew. The store is locked meanwhile.
+        that again. The store is locked meanwhile.
     progress : callable, optional
 
     Returns
@@ -238,7 +238,7 @@ def verify_positions(path: Path | str, *, repair: bool = False, progress: Progre
     ----------
     path : Path or str
     repair : bool
-        Remove what is damaged: a study with [tokens] makes exactly that anew.
+        Remove what is damaged: a study with [tokens] makes exactly that again.
     progress : callable, optional
 
     Returns
@@ -318,7 +318,7 @@ class _Checked:
         )
 
     def damaged_block(self, modality: int, language: int, block: int, wrong: str) -> Damage:
-        """Return the damage of a block, all of which is made anew."""
+        """Return the damage of a block, all of which is made again."""
         text = self.stored.modalities[modality] == "text"
         keys = (shard_key(modality, language, block), *small_keys(modality, language, block, text=text))
         return Damage(self.where(modality, language, block), wrong, keys)
@@ -339,7 +339,7 @@ class _Checked:
         return Damage(key, wrong, (key,))
 
     def damaged_text(self, name: str, language: int, wrong: str) -> Damage:
-        """Return the damage of what is known of a language; the texts go too: without them it is described anew."""
+        """Return the damage of what is known of a language; the texts go too: without them it is described again."""
         keys = (key_of("text", language, 0), key_of(name, language, 0))
         return Damage(f"{name} of {self.stored.languages[language]}", wrong, keys)
 

@@ -35,7 +35,7 @@ DEPTH = 3
 
 
 class DescribedSide(Side):
-    """A side without its weights: what is told of it in a store."""
+    """A side without its weights: what a store says of it."""
 
     def __init__(self, side: Side) -> None:
         self.modality, self.family, self.unit = side.modality, side.family, side.unit

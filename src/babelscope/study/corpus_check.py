@@ -20,7 +20,7 @@ from babelscope.corpora.problems import Problem
 from babelscope.errors import BabelscopeError, UsageError
 from babelscope.progress import Progress, silent
 
-#: Rows of a corpus beside which no model is imported, unless a text may be too long for it.
+#: Rows of a corpus from which on no model is imported into the same process, unless a text may be too long for it.
 _LARGE = 200_000
 
 

@@ -88,19 +88,19 @@ def check_model(
     """
     check_device(device)
     named = models.weights_by_part(name, weights)
-    folders = {part: local_path(source) for part, source in named.items()}
-    for part, folder in folders.items():
+    folders = {model: local_path(source) for model, source in named.items()}
+    for model, folder in folders.items():
         if folder is not None and not os.path.lexists(folder):
-            raise DataError(f"weights: there is no folder {folder}: name the folder of {part}'s weights, or a hub id")
-    declared = {part: declaration for part in models.parts(name) if (declaration := models.info(part).declaration)}
-    for part, declaration in declared.items():
-        source = named.get(part) or location(declaration)
+            raise DataError(f"weights: there is no folder {folder}: name the folder of {model}'s weights, or a hub id")
+    declared = {model: declaration for model in models.parts(name) if (declaration := models.info(model).declaration)}
+    for model, declaration in declared.items():
+        source = named.get(model) or location(declaration)
         if source is not None and local_path(source) is not None:
             locate(source, adapters=not declaration.asset)
     keep_points = _KEEP_POINTS if len(declared) == len(models.parts(name)) else set()
     if set(options or ()) - keep_points or not models.has_planner(name):
         return None
-    given = {part: source for part, source in named.items() if folders[part] is not None or part in declared}
+    given = {model: source for model, source in named.items() if folders[model] is not None or model in declared}
     planned = plan(name, given).model
     return planned.select_points(points) if len(given) == len(named) else None
 
@@ -222,7 +222,7 @@ def check_start(study: Study, *, compared: bool = True) -> list[Model]:
     Returns
     -------
     list of Model
-        The study's own and those beside it, without weights, as far as their configurations are here.
+        The study's own and its baselines, without weights, as far as their configurations are here.
 
     Raises
     ------

@@ -36,7 +36,7 @@ from babelscope.neurons import NeuronOptions, neuron_tables
 from babelscope.progress import Progress
 from babelscope.tokens import TokenOptions, token_tables
 
-#: The folder beside the scores in which unfinished sections are kept.
+#: The folder next to the scores in which unfinished sections are kept.
 SECTIONS = ".sections"
 
 

@@ -150,7 +150,7 @@ class Study(_Table):
     model: ModelTable = Field(description="what listens and reads, and how it is run")
     baselines: list[ModelTable] = Field(
         default_factory=list,
-        description="other models to run on the same sentences, each a table like [model] (beside: the same)",
+        description="other models to run on the same sentences, each a table like [model] (`beside`: the same)",
     )
     compute_baselines: bool = Field(
         True, description="whether lengths, strings, sounds and the model's input are compared in its place"
