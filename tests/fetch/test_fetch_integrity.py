@@ -371,7 +371,8 @@ def _save(name: str, folder: Path) -> None:
 
         Transcriber().model.save_pretrained(folder)
     else:
-        models.load("e5-small").sides["text"].root.save_pretrained(folder)
+        encoder: Any = models.load("e5-small").sides["text"].root
+        encoder.save_pretrained(folder)
     shutil.copy(REAL / name / "tokenizer.json", folder)
     held = load_file(folder / "model.safetensors")
     save_file({key: value.float() for key, value in held.items()}, folder / "model.safetensors", {"format": "pt"})

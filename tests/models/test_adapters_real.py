@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -37,7 +38,8 @@ def e5_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers import PreTrainedTokenizerFast
 
     folder = tmp_path_factory.mktemp("e5-small")
-    models.load("e5-small").sides["text"].root.save_pretrained(folder)
+    encoder: Any = models.load("e5-small").sides["text"].root
+    encoder.save_pretrained(folder)
     tokens = asset_folder("e5-small") / "tokenizer.json"
     PreTrainedTokenizerFast(tokenizer_file=str(tokens), pad_token="<pad>").save_pretrained(folder)
     kinds = {"": "Transformer", "1_Pooling": "Pooling", "2_Normalize": "Normalize"}
