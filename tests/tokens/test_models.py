@@ -108,13 +108,21 @@ def test_towers_of_other_widths_are_one_line_and_what_can_be_aligned_is(
 def test_languages_that_are_done_are_not_aligned_again(speakers: Corpus, tmp_path: Path) -> None:
     model = _loaded("seamless-m4t-v2", tmp_path / "model")
     positions = encode_positions(model, speakers, tmp_path / "a.tokens", points=_few(with_positions(model).model), n=8)
-    first = token_tables(positions, OPTIONS, checkpoint=tmp_path / "parts")
+    lines: list[str] = []
+    repeated: list[str] = []
+    first = token_tables(positions, OPTIONS, checkpoint=tmp_path / "parts", notice=lines.append)
     assert sorted(path.name for path in (tmp_path / "parts").glob("*.done")) == ["en.done", "fr.done"]
     (tmp_path / "parts" / "fr.done").unlink()
     told: list[int] = []
     again = token_tables(
-        positions, OPTIONS, checkpoint=tmp_path / "parts", progress=lambda done, total: told.append(done)
+        positions,
+        OPTIONS,
+        checkpoint=tmp_path / "parts",
+        progress=lambda done, total: told.append(done),
+        notice=repeated.append,
     )
+    token_tables(positions, OPTIONS, checkpoint=tmp_path / "parts", notice=repeated.append)
+    assert lines and repeated == [*lines, *lines]
     assert min(told) >= len(first["tokens_alignment"]) // 4  # nothing of the first language
     assert again["tokens_alignment"].equals(first["tokens_alignment"])
 

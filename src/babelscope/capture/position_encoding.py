@@ -290,7 +290,6 @@ def encode_positions(
             except DataError as error:
                 reason = str(error) if repr(sentence) in str(error) else f"sentence {sentence!r}: {error}"
                 place.write(f"{key}.skipped", json.dumps({"reason": reason}, ensure_ascii=False).encode())
-                notice(f"tokens: {modality} in {language!r} is skipped: {reason}")
             with counted:
                 finished += 1
                 if progress:
@@ -310,6 +309,8 @@ def encode_positions(
     stored = Positions(path)
     if len(stored.skipped) == total:
         raise DataError(f"{path}: no utterance could be encoded; the first reason: {stored.skipped[0].reason}")
+    for skipped in stored.skipped:  # those of an earlier run too
+        notice(f"tokens: {skipped.modality} in {skipped.language!r} is skipped: {skipped.reason}")
     return stored
 
 

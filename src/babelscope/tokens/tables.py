@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ def token_tables(
     seed : int
         Of both nulls.
     checkpoint : Path, optional
-        A folder for the tables of languages that are done.
+        A folder for the tables and notices of languages that are done.
     timings : mapping, optional
         When words are spoken; :attr:`TokenOptions.timings` if left out.
     progress : callable
@@ -99,13 +100,10 @@ def token_tables(
         def told(done: int, before: int = number) -> None:
             progress(before * pairs + done, pairs * len(positions.languages))
 
-        for name, table in _kept(
-            checkpoint,
-            language,
-            lambda own=language: _aligned(  # type: ignore[misc]
-                positions, own, options, timings, seed, told, notice
-            ),
-        ).items():
+        def align(notice: Callable[[str], None], language: str = language) -> dict[str, pd.DataFrame]:
+            return _aligned(positions, language, options, timings, seed, told, notice)
+
+        for name, table in _kept(checkpoint, language, align, notice).items():
             made[name].append(table)
     return tables | {name: pd.concat(parts, ignore_index=True) for name, parts in made.items() if parts}
 
@@ -139,19 +137,31 @@ def read_timings(path: Path) -> dict[tuple[str, str], dict[int, tuple[float, flo
     return found
 
 
-def _kept(folder: Path | None, language: str, make: Callable[[], dict[str, pd.DataFrame]]) -> dict[str, pd.DataFrame]:
-    """Return a language's tables, from the checkpoint if they are there."""
+def _kept(
+    folder: Path | None,
+    language: str,
+    align: Callable[[Callable[[str], None]], dict[str, pd.DataFrame]],
+    notice: Callable[[str], None],
+) -> dict[str, pd.DataFrame]:
+    """Return a language's tables, from the checkpoint if they are there, and repeat its notices."""
     if folder is None:
-        return make()
+        return align(notice)
     names = ("tokens_alignment", "tokens_paths")
     done = folder / f"{language}.done"
     if done.is_file():
+        for line in json.loads(done.read_text() or "[]"):
+            notice(line)
         return {name: pd.read_parquet(folder / f"{language}.{name}.parquet") for name in names}
-    tables = make()
+    lines: list[str] = []
+    tables = align(lines.append)
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         tables[name].to_parquet(folder / f"{language}.{name}.parquet")
-    done.touch()
+    written = done.with_suffix(".new")
+    written.write_text(json.dumps(lines))
+    written.replace(done)
+    for line in lines:
+        notice(line)
     return tables
 
 
