@@ -219,7 +219,7 @@ def padded(layout: Layout, modality: Modality, rows: Mapping[str, int], span: sl
     modality : {"text", "speech"}
     rows : mapping of point to int
         Where each point stands in the store.
-    part : slice
+    span : slice
         Which sentences.
     block : Block
 

@@ -473,7 +473,7 @@ class Activations:
         ----------
         modality : {"text", "speech"}
         language : str
-        part : slice
+        rows : slice
             Which of all sentences that the store was made for.
         points : sequence of str
 
@@ -731,7 +731,7 @@ class Writer:
         modality : {"text", "speech"}
         language : int
             Index of the language.
-        part : slice
+        rows : slice
             Which sentences; one of the layout's blocks.
         block : Block
 
