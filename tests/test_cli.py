@@ -94,6 +94,11 @@ def test_a_study_by_hand_in_three_steps(capsys: pytest.CaptureFixture[str], stud
     code, out, _ = _told(capsys, "report", str(out_folder))
     assert code == 0 and "report.html" in out.replace(" ", "")
     assert (out_folder / "report.html").exists()
+    # A folder of results stands for its activations.
+    first, *_, last = dict.fromkeys(scores.query("kind == 'modality_similarity'")["point"])
+    for command in (["verify"], ["diff", "--point", f"{first}={last}"]):
+        of_store, of_results = (_told(capsys, *command, place) for place in (encoded["path"], str(out_folder)))
+        assert of_store[0] == 0 and of_store == of_results
 
 
 def test_keys_of_a_study_are_set_on_the_command_line(

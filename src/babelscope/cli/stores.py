@@ -16,6 +16,8 @@ from babelscope.cli.program import STORES, AsJson, command
 from babelscope.cli.studies import Address, EngineName, Settings, codes
 from babelscope.errors import UsageError
 
+STORE_OR_RESULTS = "Activations: a folder, a URL, or a folder of results that has them."
+
 Kinds = Annotated[
     list[str] | None,
     typer.Option("--kind", "-k", help="Such as modality_similarity; repeat for more; all kinds if left out."),
@@ -24,7 +26,7 @@ Kinds = Annotated[
 
 @command(panel=STORES)
 def compare(
-    store: Annotated[str, typer.Argument(help="Activations, from babelscope encode: a folder or URL.")],
+    store: Annotated[str, typer.Argument(help=STORE_OR_RESULTS)],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the scores; the store's own if left out.")
     ] = None,
@@ -114,6 +116,7 @@ def compare(
         parse_pairs(settings or (), SET, "controls=[none]")
         | {key: value for key, value in options.items() if value is not None and value != []}
     )
+    store = _store_of(store)
     activations = Activations(store)
     if chosen := codes(languages):
         activations = activations.select(chosen)
@@ -161,7 +164,7 @@ def compare(
 
 @command(panel=STORES)
 def verify(
-    store: Annotated[str | None, typer.Argument(help="Activations, from babelscope encode: a folder or URL.")] = None,
+    store: Annotated[str | None, typer.Argument(help=STORE_OR_RESULTS)] = None,
     repair: Annotated[
         bool, typer.Option("--repair", help="Remove what is damaged, so that encode or run makes it again.")
     ] = False,
@@ -184,13 +187,25 @@ def verify(
     from babelscope.capture.verify import verify_all
 
     with showing() as tell:
-        verdicts = verify_all(store, repair=repair, progress=tell)
+        verdicts = verify_all(_store_of(store), repair=repair, progress=tell)
     show(as_json, [{"sound": verdict.sound, "settled": verdict.settled, **asdict(verdict)} for verdict in verdicts])
     for verdict in () if as_json else verdicts:
         for line in verdict.lines():
             say(line)
     if not all(verdict.settled for verdict in verdicts):
         raise typer.Exit(1)
+
+
+def _store_of(place: str) -> str:
+    """Return where activations are; for a folder of results, where its own are."""
+    from babelscope.capture.storage import is_url
+
+    if is_url(place) or not (Path(place) / "result.json").is_file():
+        return place
+    from babelscope.gaps.result import Result
+    from babelscope.study.paths import store_beside
+
+    return str(store_beside(Result.load(place), Path(place)))
 
 
 def _verify_cache(as_json: bool) -> None:
@@ -214,7 +229,7 @@ def _verify_cache(as_json: bool) -> None:
 
 @command(panel=STORES)
 def diff(
-    stores: Annotated[list[Path], typer.Argument(help="Activations; one is enough with --point A=B.")],
+    stores: Annotated[list[str], typer.Argument(help=f"{STORE_OR_RESULTS} One is enough with --point A=B.")],
     point: Annotated[
         list[str] | None,
         typer.Option("--point", "-p", help="A point of both, or A=B: A of the first, B of the other; repeat for more."),
@@ -238,7 +253,7 @@ def diff(
 ) -> None:
     """Compare models, checkpoints or layers on the same sentences: paired differences with intervals.
 
-    Example: babelscope diff results/old/activations.zarr results/new/activations.zarr --point shared.norm
+    Example: babelscope diff results/old results/new --point shared.norm
     """
     from babelscope.cache import write_atomically
     from babelscope.capture import Activations
@@ -248,7 +263,7 @@ def diff(
     points = None if not point else [(one, other or one) for one, _, other in (text.partition("=") for text in point)]
     if len(stores) == 1 and (points is None or all(one == other for one, other in points)):
         raise UsageError("one store has nothing to be compared with: name a second, or two of its layers, --point A=B")
-    opened = [Activations(path) for path in stores]
+    opened = [Activations(_store_of(path)) for path in stores]
     with showing() as tell:
         differences = paired_stores(
             opened[0],
