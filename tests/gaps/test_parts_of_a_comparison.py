@@ -16,7 +16,7 @@ from babelscope.models import Model
 from babelscope.similarity import checkpoint as module
 
 #: The second has neither a null nor intervals in closed form.
-MEASURES = ("linear_cka", "procrustes")
+MEASURES = ("linear_cka", "anc")  # intervals in closed form, and drawn
 OPTIONS: dict[str, Any] = {
     "controls": ("none", "length_regressed", "shuffled"),
     "permutations": 19,

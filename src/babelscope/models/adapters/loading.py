@@ -166,8 +166,9 @@ def first_line(error: BaseException) -> str:
 
 
 def whole_line(error: BaseException) -> str:
-    """Return the first line of what an error says, or its kind."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    """Return the first line of what an error says, with the next where it ends in a colon, or the error's kind."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])
 
 
 def read_configuration(folder: Path, kind: Kind = "") -> Configuration:
