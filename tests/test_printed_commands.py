@@ -137,7 +137,10 @@ def _pages(slow: bool) -> Iterator[ParameterSet]:
     for page in PRINTED:
         runnable = [line for line in lines(page) if not _why(line, page, NOT_HERE)]
         if any(bool(_why(line, page, LONG)) == slow for line in runnable):
-            yield pytest.param(page, id=page.stem, marks=[pytest.mark.assets] if _needs_assets(page) else [])
+            marks = [pytest.mark.assets] if _needs_assets(page) else []
+            # A line for every command, each of which has quick tests of its own.
+            marks += [pytest.mark.slow] if page.stem == "command-line" else []
+            yield pytest.param(page, id=page.stem, marks=marks)
 
 
 def _run(line: str, capsys: pytest.CaptureFixture[str]) -> None:

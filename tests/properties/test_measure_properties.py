@@ -116,8 +116,10 @@ CLAIMS = [(variant, kind) for variant in VARIANTS for kind in MAPS]
 @settings(max_examples=3)
 def test_a_measure_has_the_invariances_it_states_and_no_other(variant: str, kind: str, seed: int) -> None:
     measure = sim.parse_measure(variant)
-    change = change_by(kind, measure, seed)
-    assert change < 1e-7 if kind in measure.invariances else change > 1e-6
+    if kind in measure.invariances:
+        assert change_by(kind, measure, seed) < 1e-7
+    else:  # a score that counts may be the same by chance
+        assert any(change_by(kind, measure, seed + other) > 1e-6 for other in range(8))
 
 
 @pytest.mark.parametrize("seed", range(12))
