@@ -200,7 +200,7 @@ def test_every_command_that_is_printed_is_run_or_has_a_reason() -> None:
 OTHER_BLOCKS = {
     "checking:yaml": "a workflow of GitHub: its action is run in test_packaging.py",
     "mteb:py": "needs the weights of pocket and data sets of the hub: the same calls are in search/test_mteb.py",
-    "manifests:py": "loads from the hub; corpora/test_held_datasets.py reads such data sets",
+    "manifests:py": "loads from the hub; corpora/test_dataset_objects.py reads such data sets",
     "training:py": "a fragment of the reader's training; tests/test_monitor_trainer.py trains so",
     "many-machines:bash": "needs Slurm; tests/engines/test_slurm.py runs it where there is one",
     "many-machines:yaml": "needs Kubernetes; tests/engines/test_examples.py reads it",

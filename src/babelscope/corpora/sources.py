@@ -71,7 +71,7 @@ def load(name: Any, /, path: Path | str | None = None, **options: Any) -> Corpus
     ----------
     name : str, or Dataset, DatasetDict or mapping of language to one
         One of :func:`sources`; or a data set of the package ``datasets`` that the caller holds, with the options of
-        :func:`babelscope.corpora.held_datasets.load`: ``text="transcription"`` for example.
+        :func:`babelscope.corpora.dataset_objects.load`: ``text="transcription"`` for example.
     path : path, optional
         The user's file or folder for ``manifest``, or a local copy of a data set.
     **options
@@ -91,7 +91,7 @@ def load(name: Any, /, path: Path | str | None = None, **options: Any) -> Corpus
     known = sources()
     if not isinstance(name, str):
         options = {"dataset": name, **options}
-        function, name = _resolve("of a data set", "babelscope.corpora.held_datasets:load"), "of a data set"
+        function, name = _resolve("of a data set", "babelscope.corpora.dataset_objects:load"), "of a data set"
     elif name not in known:
         raise UsageError(f"there is no corpus {name!r}: {did_you_mean(name, known)}")
     else:
