@@ -206,13 +206,17 @@ def test_a_difference_beyond_voices_is_found(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("differ", [0.1, 0.0], ids=["readers differ", "readers differ in no more than noise"])
+@pytest.mark.parametrize(
+    ("differ", "languages", "n", "draws"),
+    [(0.1, 5, 60, 200), (0.0, 5, 60, 200), (0.1, 5, 20, 200), (0.1, 10, 60, 100), (0.1, 5, 120, 150)],
+    ids=["readers differ", "readers differ in no more than noise", "few sentences", "ten languages", "120 sentences"],
+)
 def test_intervals_of_speech_hold_for_other_readers(
-    differ: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    differ: float, languages: int, n: int, draws: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drawn = Drawn(tmp_path, Planted(meaning=0.6, modality=0.1, language=0.1, reader=0.3, readers_differ=differ))
+    planted = Planted(meaning=0.6, modality=0.1, language=0.1, reader=0.3, readers_differ=differ)
+    drawn = Drawn(tmp_path, planted, languages, n)
     wanted = {"modality_similarity": 0.7 * 0.7**2, "language_similarity_speech": 0.7**2 * 0.7**2}
-    draws = 200
     values: dict[str, list[float]] = {kind: [] for kind in wanted}
     ends: dict[str, list[np.ndarray]] = {kind: [] for kind in wanted}
     for seed in range(draws):
