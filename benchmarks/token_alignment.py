@@ -2,7 +2,7 @@
 
 ::
 
-    python benchmarks/token_alignment.py docs/figures/tokens --work /tmp/alignment
+    python benchmarks/token_alignment.py docs/figures/tokens --work alignment
 
 Real recordings (Asterisk's prompts, held out of the adapter's training); word times by Whisper-base's
 cross-attention. Every figure comes with the table it shows. A run that was stopped goes on where it was.

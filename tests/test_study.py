@@ -79,10 +79,18 @@ def test_a_study_runs_from_file_to_report(study_file: Path) -> None:
     pd.testing.assert_frame_equal(again.result.scores, outcome.result.scores)
 
 
-def test_another_seed_compares_again_but_encodes_only_if_the_sentences_change(study_file: Path) -> None:
+def test_another_seed_compares_again_but_encodes_only_if_the_sentences_change(
+    study_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     study_file.write_text(study_file.read_text().replace("seed = 3", "seed = 3\nintervals = false"))
-    run(Study.load(study_file))
+    with monkeypatch.context() as earlier:
+        for module in ("gaps.scoring", "study.scores"):
+            earlier.setattr(f"babelscope.{module}.STATISTICS", 1)
+        run(Study.load(study_file))
     steps: list[str] = []
+    run(Study.load(study_file), progress=lambda what, done, total: steps.append(what))
+    assert "comparing again: an earlier version made nulls or intervals in another way" in steps
+    steps.clear()
     study_file.write_text(study_file.read_text().replace("permutations = 49", "permutations = 59"))
     run(Study.load(study_file), progress=lambda what, done, total: steps.append(what))
     assert any(step.startswith("comparing") for step in steps) and not any(

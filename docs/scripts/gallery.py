@@ -1,7 +1,7 @@
 """Runs the studies of docs/gallery.md on real models and recordings, and writes the page with its figures.
 
 ``make gallery`` runs it: some minutes on two cores, with the assets of ``make test``. Every number on the page is read
-from the results; ``results/gallery`` keeps them, and a second run goes on from there.
+from the results; ``results/gallery`` keeps them, and a second run resumes from there.
 """
 
 from __future__ import annotations

@@ -19,8 +19,7 @@ import soundfile
 
 from babelscope.corpora.corpus import Corpus
 from babelscope.corpora.manifest import Choices, load_tables
-from babelscope.corpora.manifest.errors import RowError
-from babelscope.corpora.manifest.hub import suffix_of
+from babelscope.corpora.manifest.hub import stem, suffix_of, with_recordings
 from babelscope.corpora.manifest.tables import Row, Table
 from babelscope.corpora.packing import Packed, pack
 from babelscope.errors import UsageError, did_you_mean
@@ -104,7 +103,7 @@ def load(
 
 
 def _by_language(dataset: Any) -> list[tuple[str | None, list[tuple[str, Any]]]]:
-    """Return the splits of each language by their names; a single None as the language if it is not told."""
+    """Return the splits of each language by their names; a single None as the language where the rows say it."""
     if not isinstance(dataset, Mapping):
         return [(None, [("", dataset)])]
     if type(dataset).__module__.partition(".")[0] == "datasets":  # the keys of a DatasetDict are splits
@@ -140,7 +139,7 @@ def _table(code: str | None, splits: list[tuple[str, Any]], named: Mapping[str, 
         if recordings
         else Packed(path, {}, {}, {})
     )
-    rows = _with_recordings(_rows(raw, path), sound, packed, path)
+    rows = with_recordings(_rows(raw, path), sound, packed, path)
     return Table(path, "row", tuple(dict.fromkeys((*rest, "audio", "member", "seconds"))), rows, typed=True)
 
 
@@ -197,7 +196,7 @@ def _recordings(splits: list[tuple[str, Any]], sound: str) -> Iterator[tuple[str
             number += 1
             content, name = _content(row[sound])
             if content:
-                yield f"{number:08d}{suffix_of(name, content)}", content
+                yield stem(0, number) + suffix_of(name, content), content
 
 
 def _content(value: Any) -> tuple[bytes | None, str | None]:
@@ -213,20 +212,3 @@ def _content(value: Any) -> tuple[bytes | None, str | None]:
         soundfile.write(written, shaped, int(value["sampling_rate"]), format="WAV", subtype="FLOAT")
         return written.getvalue(), ".wav"
     return value.get("bytes"), value.get("path")
-
-
-def _with_recordings(
-    rows: Iterable[tuple[int, dict[str, Any]]], sound: str, packed: Packed, path: Path
-) -> Iterator[Row]:
-    members = {name.partition(".")[0]: name for name in (*packed.seconds, *packed.broken)}
-    for number, row in rows:
-        value = row.get(sound)
-        member = members.get(f"{number:08d}")
-        fields = {name: each for name, each in row.items() if name != sound}
-        if member is None:
-            yield number, {**fields, "audio": value.get("path") if isinstance(value, Mapping) else value}
-        elif member in packed.broken:
-            what = f"cannot be used: {packed.broken[member]}"
-            yield number, RowError(path, f"row {number}", what, kind="audio-broken", column=sound)
-        else:
-            yield number, {**fields, "audio": str(packed.path), "member": member, "seconds": packed.seconds[member]}

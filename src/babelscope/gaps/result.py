@@ -330,8 +330,8 @@ class Result:
     meta : dict
         Provenance and texts, JSON-able: ``study`` (name, created, command), ``model`` (name, revision, sides, notes),
         ``corpus`` (name, fingerprint, languages, n, licence, attribution, readers, seconds), ``options`` (measures,
-        controls, permutations, seed, pooling, match, interval_of_means), ``versions``, ``headline`` (list of
-        sentences), ``headline_parts`` (each as texts and numbers with their places: :mod:`babelscope.gaps.traced`),
+        controls, permutations, seed, pooling, match, interval_of_means, statistics), ``versions``, ``headline`` (list
+        of sentences), ``headline_parts`` (each as texts and numbers with their places: :mod:`babelscope.gaps.traced`),
         ``caveats`` (list of {id, title, text}).
     tables : dict of str to DataFrame
         What further analyses found, one tidy table each; columns :data:`TABLE_COLUMNS`. A table that the study allows

@@ -53,6 +53,7 @@ from babelscope.progress import Progress
 from babelscope.similarity import MEASURES, Measure, parse_measure
 from babelscope.similarity.arrays import on_device
 from babelscope.similarity.blocks import NONE, REGRESSED, SHUFFLED, VARIABLES, BlockExecutor, Settings
+from babelscope.similarity.intervals import SCALES
 from babelscope.similarity.pair_table import PairTable
 from babelscope.similarity.permutation import chance_corrected
 from babelscope.similarity.residuals import span_of
@@ -84,6 +85,9 @@ DRAWN_BY_CLUSTER = DRAWN.replace("blocks of the sentences", "blocks of whole clu
     "halvings of the sentences", "halvings by whole clusters"
 )
 NOT_ASKED = "none: without a closed form, and not named in intervals"
+
+#: Raised when the same activations and options give other numbers, so that a study compares again.
+STATISTICS = 2
 
 #: What is added to the null of a score that lies beyond its permutations.
 TAIL = "tail of an exponential law"
@@ -148,7 +152,7 @@ def compare(
     progress : callable, optional
     checkpoint : Path, optional
         A folder that keeps finished blocks of pairs and draws. Called again with the same arguments and activations,
-        the comparison goes on from there, to the same bits; parts of another comparison in it are removed. To be
+        the comparison resumes there, to the same bits; parts of another comparison in it are removed. To be
         removed once the scores are saved (:func:`babelscope.gaps.checkpoints.clear`), and for one run at a time.
     memory : float
         Bytes for activations, half of them for what was read and half for what was prepared to be compared. The store
@@ -228,6 +232,7 @@ def compare(
                 baselines,
             ],
             "versions": versions(),
+            "statistics": STATISTICS,
         },
     )
     activations.hold(int(memory / 2))
@@ -278,6 +283,7 @@ def compare(
             further["pairing"] = pairing_table(activations, match)
         along = curves(scores, means)
         options = {
+            "statistics": STATISTICS,
             "measures": names,
             "conventions": scores.drop_duplicates("measure").set_index("measure")["convention"].to_dict(),
             "controls": list(controls),
@@ -370,7 +376,9 @@ def _interval_text(intervals: Mapping[str, str]) -> str:
     """Return how intervals were made, in one line."""
     ways: dict[str, list[str]] = {}
     for name, how in intervals.items():
-        ways.setdefault(how, []).append(name)
+        scale = parse_measure(name).interval_scale
+        symmetric = "" if scale == "score" or how.startswith("none") else f"; symmetric on {SCALES[scale]}"
+        ways.setdefault(how + symmetric, []).append(name)
     return "95 %, for other sentences; " + "; ".join(f"{', '.join(names)}: {how}" for how, names in ways.items())
 
 

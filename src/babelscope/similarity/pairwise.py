@@ -76,7 +76,7 @@ def pairwise(
     progress : callable, optional
         Called with (pairs done, pairs in all) after each block; subsamples count as further pairs.
     checkpoint : path, optional
-        A folder that keeps each finished block. Called again with the same arguments, the run goes on from there.
+        A folder that keeps each finished block. Called again with the same arguments, the run resumes there.
     clusters : sequence, shape (n,), optional
         As :func:`~babelscope.similarity.score`; all representations have the same n sentences then.
     executor : BlockExecutor, optional

@@ -13,7 +13,7 @@ from babelscope.errors import DataError
 from babelscope.gaps.baselines.sides import BASELINES
 from babelscope.gaps.checkpoints import CHECKPOINTS
 from babelscope.gaps.result import Result
-from babelscope.gaps.scoring import compare
+from babelscope.gaps.scoring import STATISTICS, compare
 from babelscope.progress import Progress
 from babelscope.similarity import parse_measure
 from babelscope.similarity.blocks import BlockExecutor
@@ -41,8 +41,8 @@ def scores_of(
             kept = Result.load(study.output)
             if kept.meta.get("identity") == identity:
                 return kept
-            if "intervals" not in kept.meta.get("options", {}):
-                progress("comparing again, since an earlier version drew permutations for every null", 0, 0)
+            if kept.meta.get("options", {}).get("statistics") != STATISTICS:
+                progress("comparing again: an earlier version made nulls or intervals in another way", 0, 0)
     # Once more: some sentences may have been skipped.
     check_measures(study.measures, len(activations.sentences), activations.name)
     result = compare(
@@ -77,7 +77,7 @@ def _identity(study: Study, activations: Activations, second: Mapping[str, Activ
         "seed": study.seed,
         "match": study.match,
         "intervals": study.intervals,
-        "null": "closed form",  # permutations for every null before
+        "statistics": STATISTICS,
         "versions": activations.meta["versions"],
     }
     clusters = activations.clusters

@@ -121,7 +121,7 @@ def read_shards(shards: Shards, path: Path) -> Table:
         return Table(path, "row", columns, _rows(shards, columns), typed=True)
     packed = pack("manifests", "recordings", shards.files, lambda: _members(shards, audio))
     named = (*columns, audio) if pa.types.is_struct(shards.schema.field(audio).type) else columns
-    rows = _with_recordings(_rows(shards, named), audio, packed, shards.files[0])
+    rows = with_recordings(_rows(shards, named), audio, packed, shards.files[0])
     return Table(path, "row", tuple(dict.fromkeys((*columns, "audio", "member", "seconds"))), rows, typed=True)
 
 
@@ -144,8 +144,8 @@ def _labels(feature: Any) -> Sequence[str]:
     return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else ()
 
 
-def _with_recordings(rows: Iterator[Row], audio: str, packed: Packed, path: Path) -> Iterator[Row]:
-    """Name the packed recording in every row that has one."""
+def with_recordings(rows: Iterator[Row], audio: str, packed: Packed, path: Path) -> Iterator[Row]:
+    """Name the packed recording, or the file of its own, in every row that has one; a path is the next shard."""
     members = {PurePosixPath(name).stem: name for name in (*packed.seconds, *packed.broken)}
     shard = -1
     for number, row in rows:
@@ -155,10 +155,11 @@ def _with_recordings(rows: Iterator[Row], audio: str, packed: Packed, path: Path
             yield number, row
             continue
         named = row.get(audio)
-        member = members.get(_stem(max(shard, 0), number))
+        member = members.get(stem(max(shard, 0), number))
         fields = {name: value for name, value in row.items() if name != audio}
         if member is None:
-            yield number, {**fields, "audio": named.get("path") if isinstance(named, Mapping) else None}
+            file = named.get("path") if isinstance(named, Mapping) else named
+            yield number, {**fields, "audio": file if isinstance(file, str) else None}
         elif member in packed.broken:
             what = f"cannot be used: {packed.broken[member]}"
             yield number, RowError(path, f"row {number}", what, kind="audio-broken", column=audio)
@@ -166,7 +167,8 @@ def _with_recordings(rows: Iterator[Row], audio: str, packed: Packed, path: Path
             yield number, {**fields, "audio": str(packed.path), "member": member, "seconds": packed.seconds[member]}
 
 
-def _stem(shard: int, number: int) -> str:
+def stem(shard: int, number: int) -> str:
+    """Return what the recording of a row is called in its archive, but for the suffix."""
     return f"{shard:05d}-{number:08d}"
 
 
@@ -177,7 +179,7 @@ def _members(shards: Shards, audio: str) -> Iterator[tuple[str, bytes]]:
             value = fields[audio]
             content, name = (value.get("bytes"), value.get("path")) if isinstance(value, dict) else (value, None)
             if isinstance(content, bytes) and content:
-                yield _stem(shard, number) + suffix_of(name, content), content
+                yield stem(shard, number) + suffix_of(name, content), content
 
 
 def suffix_of(name: object, content: bytes) -> str:
