@@ -395,7 +395,7 @@ class _Idle:
 def _dispatching() -> float:
     import ray
 
-    from babelscope.engines.pool import ActorPool
+    from babelscope.plugins.ray.pool import ActorPool
 
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:

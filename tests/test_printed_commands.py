@@ -37,7 +37,7 @@ NOT_HERE = {
     r"^babelscope run paper ": "needs released weights and FLEURS; tests/test_paper_study.py runs it on small ones",
     r"^babelscope relate ": "needs accuracies of five languages; tests/gaps/test_tasks.py runs it",
     r"^babelscope fetch hf:": "needs the hub; tests/fetch run it on a server of their own",
-    r" --engine ray": "needs Ray; tests/engines run it",
+    r" --engine ray": "needs Ray; tests/plugins/ray_engine run it",
 }
 
 #: Commands that take minutes, or that need what such a command made.
@@ -207,8 +207,8 @@ OTHER_BLOCKS = {
     "mteb:py": "needs the weights of pocket and data sets of the hub: the same calls are in search/test_mteb.py",
     "manifests:py": "loads from the hub; corpora/test_dataset_objects.py reads such data sets",
     "training:py": "a fragment of the reader's training; tests/test_monitor_trainer.py trains so",
-    "many-machines:bash": "needs Slurm; tests/engines/test_slurm.py runs it where there is one",
-    "many-machines:yaml": "needs Kubernetes; tests/engines/test_examples.py reads it",
+    "many-machines:bash": "needs Slurm; tests/plugins/ray_engine/test_slurm.py runs it where there is one",
+    "many-machines:yaml": "needs Kubernetes; tests/plugins/ray_engine/test_examples.py reads it",
     "corpora-check:text": "what is printed",
     "corpora-check:json": "what is written; tests/corpora/test_corpora_check.py has its keys",
     "checking:text": "what is printed, and a grammar",

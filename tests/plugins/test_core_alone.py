@@ -24,13 +24,16 @@ import soundfile
 with warnings.catch_warnings(record=True) as said:
     warnings.simplefilter("always")
     import babelscope
-    from babelscope import cli, models, study
+    from babelscope import cli, engines, models, study
+    from babelscope.fetch import ASSETS
     from babelscope.errors import BabelscopeError
     from babelscope.models.catalogue import CATALOGUE
     from babelscope.testing import tiny
 
     assert not list((Path(babelscope.__file__).parent / "plugins").glob("*.py"))
-    known = models.known()
+    known, assets = models.known(), dict(ASSETS)
+assert {"asterisk", "whisper-base"} <= set(assets) and "e5-small-q4" not in assets
+assert [recipe.origin for recipe in assets["whisper-base"].recipes] == ["hub"]
 assert {"sonar", "seamless-m4t-v2-large"} <= set(known) and "whisper-base" in CATALOGUE
 assert not {"pocket", "salmonn-7b"} & set(known)
 left_out = [str(each.message) for each in said if "is left out" in str(each.message)]
@@ -43,6 +46,15 @@ for name in ("pocket", "whisper-base"):
         print(name, "|", error)
     else:
         raise AssertionError(f"{name} was loaded without its plug-in")
+
+try:
+    with engines.open_engine("ray"):
+        pass
+except BabelscopeError as error:
+    assert "\\n" not in str(error), error
+    print("ray", "|", error)
+else:
+    raise AssertionError("the engine ray was opened without its plug-in")
 
 lines = ["sentence\\tlanguage\\ttext\\taudio"]
 for number, text in enumerate(("a red house", "the sea is calm today", "birds", "he reads the old book", "rain falls")):
@@ -79,6 +91,7 @@ def test_a_study_runs_and_models_are_listed_without_the_plugins(core: dict[str, 
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert re.search(r"^pocket \| .*unknown", done.stdout, re.MULTILINE), done.stdout
+    assert re.search(r"^ray \| engine 'ray' .* cannot be loaded: ", done.stdout, re.MULTILINE), done.stdout
     assert "sonar-text" in done.stdout
 
 

@@ -16,7 +16,7 @@ from babelscope.capture.layout import check_store_dtype
 from babelscope.capture.pooling import pooling_named
 from babelscope.capture.second_readings import CEILINGS
 from babelscope.capture.storage import is_url, storage_of
-from babelscope.engines import ENGINES, check_engine
+from babelscope.engines import check_engine, engines
 from babelscope.errors import BabelscopeError, UsageError, did_you_mean
 from babelscope.gaps.clusters import CLUSTER_CHOICES
 from babelscope.gaps.comparisons import MATCHES
@@ -196,7 +196,9 @@ class Study(_Table):
         False,
         description="whether to leave out sentences that cannot be encoded, and list them, instead of stopping",
     )
-    engine: str = Field("local", description="who computes: " + _choices(ENGINES))
+    engine: str = Field(
+        "local", description="who computes: local, this process; ray, the machines of a Ray cluster; or a plug-in"
+    )
     replicas: Annotated[int, Field(ge=1)] | None = Field(
         None,
         description="of the model, where a Ray cluster computes; one a GPU, or as many as have room, if left out",
@@ -501,7 +503,7 @@ def schema() -> dict[str, Any]:
         (tables["CorpusTable"]["properties"], "source", corpora.sources()),
         (tables["ModelTable"]["properties"], "name", [*models.known(), *models.PAIRS, *CATALOGUE]),
         (described["properties"]["measures"], "items", MEASURES),
-        (described["properties"], "engine", ENGINES),
+        (described["properties"], "engine", engines()),
     ):
         properties[key]["anyOf"] = [{"enum": list(known)}, {"type": properties[key].pop("type")}]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **described, "title": "A study of babelscope"}

@@ -1,1 +1,1 @@
-"""Readers of the weights that the package registries have: Whisper as CTranslate2, E5 in four bits."""
+"""Sources and readers of the weights that package registries have: Whisper as CTranslate2, E5 in four bits."""

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-from conftest import write_manifest
 from slurm_cluster import SlurmCluster, missing
 from test_examples import titled
+
+from conftest import write_manifest
 
 pytest.importorskip("ray", reason='Ray is an extra: pip install "babelscope[ray]"')
 

@@ -1,4 +1,4 @@
-"""What an engine refuses before anything runs, and how it shares out a cluster: told without Ray being started."""
+"""What the Ray engine refuses before anything runs, and how it shares out a cluster: told without Ray being started."""
 
 from __future__ import annotations
 
@@ -10,33 +10,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-
-from babelscope.cli import main
-from babelscope.engines import Local, check_engine, open_engine
-from babelscope.engines import ray as module
-from babelscope.engines.environment import Environment
-from babelscope.engines.replica import DescribedSide
-from babelscope.errors import UsageError
-from babelscope.models import Model
 from fake_ray import nodes
 
-
-def test_an_unknown_engine_is_refused_with_a_hint() -> None:
-    with pytest.raises(UsageError, match=r"'rya' is unknown; did you mean 'ray'"):
-        check_engine("rya")
-
-
-@pytest.mark.parametrize("option", [{"address": "auto"}, {"replicas": 2}])
-def test_the_local_engine_takes_no_option_of_a_cluster(option: dict[str, Any]) -> None:
-    refused = pytest.raises(UsageError, match=rf"^{next(iter(option))}: the local engine takes none")
-    with refused, open_engine("local", **option):
-        pass
-
-
-def test_the_local_engine_is_this_process(tiny_model: Model) -> None:
-    with open_engine() as engine:
-        assert isinstance(engine, Local) and engine.has_weights and engine.executor is None
-        assert engine.load_model(lambda: tiny_model) is tiny_model
+from babelscope.cli import main
+from babelscope.engines import open_engine
+from babelscope.errors import UsageError
+from babelscope.models import Model
+from babelscope.plugins.ray import engine as module
+from babelscope.plugins.ray.environment import Environment
+from babelscope.plugins.ray.replica import DescribedSide
 
 
 def test_without_ray_the_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

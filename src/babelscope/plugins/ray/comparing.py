@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from babelscope.engines.environment import Environment
+from babelscope.plugins.ray.environment import Environment
 from babelscope.similarity.blocks import Block, Filled, Settings
 from babelscope.similarity.filling import Filler
 

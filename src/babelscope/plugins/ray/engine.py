@@ -1,8 +1,8 @@
 """The engine of a Ray cluster: one replica of the model a GPU, or as many on processors as there is room for.
 
 This process drives: it holds the store's lock, says which job is whose, and hears when it is done. Replicas prepare,
-compute and write (:mod:`babelscope.engines.replica`). Ray's own restarts are not used: they would wait for room for a
-new process where another that lives is idle.
+compute and write (:mod:`babelscope.plugins.ray.replica`). Ray's own restarts are not used: they would wait for room for
+a new process where another that lives is idle.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from typing import Any
 from babelscope.capture.job import Job
 from babelscope.capture.jobs import Work
 from babelscope.capture.storage import tidy
-from babelscope.engines.comparing import Comparing
-from babelscope.engines.environment import Environment
-from babelscope.engines.pool import ActorPool
-from babelscope.engines.replica import DEPTH, Replica, Session
 from babelscope.errors import UsageError
 from babelscope.models.base import Model
+from babelscope.plugins.ray.comparing import Comparing
+from babelscope.plugins.ray.environment import Environment
+from babelscope.plugins.ray.pool import ActorPool
+from babelscope.plugins.ray.replica import DEPTH, Replica, Session
 from babelscope.progress import Progress, silent
 from babelscope.similarity.blocks import Block, BlockExecutor, Filled, Settings
 
@@ -49,8 +49,10 @@ class Ray:
 
     Parameters
     ----------
-    address, replicas, tell
+    address, replicas
         As :func:`babelscope.engines.open_engine`.
+    progress : callable
+        Called with what is waited for.
 
     Raises
     ------
@@ -64,12 +66,12 @@ class Ray:
         self,
         address: str | None = None,
         replicas: int | None = None,
-        tell: Progress | None = None,
+        progress: Progress = silent,
     ) -> None:
         if replicas is not None and replicas < 1:
             raise UsageError(f"replicas: {replicas} is below 1")
         self.ray, self.address, self.replicas = _imported(), address, replicas
-        self.tell = tell or silent
+        self.tell = progress
         self.environment = Environment.current()
         self.pools: list[ActorPool] = []
         self._ours = False

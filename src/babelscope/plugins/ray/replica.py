@@ -26,9 +26,9 @@ from babelscope.capture.preparing import Prefetcher, Utterance
 from babelscope.capture.storage import storage_of
 from babelscope.capture.store import Layout, Writer
 from babelscope.corpora import Corpus
-from babelscope.engines.environment import Environment
 from babelscope.errors import BabelscopeError, DataError, UsageError
 from babelscope.models.base import Batch, Model, Prepared, Side
+from babelscope.plugins.ray.environment import Environment
 
 #: Jobs that a replica has at most: one that is prepared, one that is computed, one that is written.
 DEPTH = 3

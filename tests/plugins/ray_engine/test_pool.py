@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from fake_ray import Actor, FakeRay, RayActorError, RayError, Reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from babelscope.engines.pool import DEATHS, ActorPool
 from babelscope.errors import DataError, UsageError
-from fake_ray import Actor, FakeRay, RayActorError, RayError, Reference
+from babelscope.plugins.ray.pool import DEATHS, ActorPool
 
 
 class Made:

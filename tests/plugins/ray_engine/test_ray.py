@@ -17,7 +17,7 @@ import torch
 
 from babelscope import study as module
 from babelscope.engines import open_engine
-from babelscope.engines.pool import ActorPool
+from babelscope.plugins.ray.pool import ActorPool
 from babelscope.study import Study, run
 from conftest import write_manifest
 

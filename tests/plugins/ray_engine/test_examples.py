@@ -15,7 +15,7 @@ import yaml
 
 from babelscope.cli import app
 
-PAGE = Path(__file__).parent.parent.parent / "docs" / "many-machines.md"
+PAGE = Path(__file__).parent.parent.parent.parent / "docs" / "many-machines.md"
 
 
 def titled(name: str) -> str:

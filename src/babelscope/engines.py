@@ -1,29 +1,33 @@
 """Engines: where models run and pairs are compared. All give the same bits.
 
-``local`` is this process. ``ray`` is any number of processes on any number of machines (:mod:`babelscope.engines.ray`),
-of which some may die on the way.
+``local`` is this process. Every other engine is a plug-in: an entry point of the group ``babelscope.engines``, such as
+``ray``, which comes along. The entry is a class or function that is called with those of the options of
+:func:`open_engine` that were given, and ``progress``, and returns a context manager of an :class:`Engine`.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Protocol
 
-from babelscope.errors import UsageError, did_you_mean
+from babelscope.errors import BabelscopeError, UsageError, did_you_mean
 from babelscope.lazy_imports import public_names
-from babelscope.progress import Progress
+from babelscope.progress import Progress, silent
 from babelscope.similarity.blocks import BlockExecutor
 
 if TYPE_CHECKING:  # comparing needs no torch
     from babelscope.capture.jobs import Encoder
     from babelscope.models.base import Model
 
-__all__ = ["ENGINES", "Engine", "Local", "check_engine", "open_engine"]
+__all__ = ["GROUP", "Engine", "Local", "check_engine", "engines", "open_engine"]
 
 __dir__ = public_names(__name__)
 
-ENGINES: dict[str, str] = {"local": "this process", "ray": "the machines of a Ray cluster"}
+#: Entry-point group in which packages offer engines.
+GROUP = "babelscope.engines"
 
 
 class Engine(Protocol):
@@ -67,6 +71,11 @@ class Local:
         return load()
 
 
+def engines() -> list[str]:
+    """Return the names of all engines: that of this process, and those of installed packages."""
+    return ["local", *sorted(entry_points(group=GROUP).names - {"local"})]
+
+
 def check_engine(name: str) -> None:
     """Check the name of an engine.
 
@@ -75,8 +84,8 @@ def check_engine(name: str) -> None:
     UsageError
         If it is unknown.
     """
-    if name not in ENGINES:
-        raise UsageError(f"{name!r} is unknown; {did_you_mean(name, ENGINES)}")
+    if name != "local" and name not in (known := engines()):
+        raise UsageError(f"{name!r} is unknown; {did_you_mean(name, known)}")
 
 
 @contextmanager
@@ -87,7 +96,8 @@ def open_engine(
 
     Parameters
     ----------
-    name : {"local", "ray"}
+    name : str
+        One of :func:`engines`.
     address : str, optional
         Of the Ray cluster to join, such as ``10.0.0.1:6379`` or ``auto``; that of ``$RAY_ADDRESS`` if left out, and
         without it a cluster of this machine alone, which ends with the block.
@@ -103,13 +113,25 @@ def open_engine(
         If the name is unknown, an option is not this engine's, Ray is not installed, or nobody answers.
     """
     check_engine(name)
-    if name == "local":
-        for option, given in (("address", address), ("replicas", replicas)):
-            if given is not None:
-                raise UsageError(f"{option}: the local engine takes none; leave it out, or choose engine = 'ray'")
+    make = None if name == "local" else _loaded(next(iter(entry_points(group=GROUP, name=name))))
+    options = {option: given for option, given in (("address", address), ("replicas", replicas)) if given is not None}
+    for option in options:
+        if make is None or option not in inspect.signature(make).parameters:
+            raise UsageError(f"{option}: the {name} engine takes none; leave it out, or choose engine = 'ray'")
+    if make is None:
         yield Local()
         return
-    from babelscope.engines.ray import Ray
-
-    with Ray(address, replicas, tell) as engine:
+    with make(**options, progress=tell or silent) as engine:
         yield engine
+
+
+def _loaded(entry: EntryPoint) -> Callable[..., AbstractContextManager[Engine]]:
+    try:
+        make: Callable[..., AbstractContextManager[Engine]] = entry.load()
+    except BabelscopeError:
+        raise
+    except Exception as error:  # a plug-in raises whatever its parts do
+        raise UsageError(
+            f"engine {entry.name!r} ({entry.value}) cannot be loaded: {type(error).__name__}: {error}"
+        ) from error
+    return make

@@ -1,0 +1,62 @@
+"""Assets of other packages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from babelscope.fetch.catalogue import ASSETS, Catalogue
+from babelscope.fetch.sources import Asset, Recipe, WebFile
+
+
+def build(downloads: Mapping[str, Path], folder: Path) -> None:
+    """Make nothing."""
+
+
+def made(name: str, *titles: str) -> Asset:
+    source = WebFile("http://localhost/one.bin", "0" * 64, 1)
+    return Asset(
+        name, f"{name} by {titles[0]}", "MIT", "", (), tuple(Recipe(title, (source,), build) for title in titles)
+    )
+
+
+NEW, MORE = made("new", "theirs"), made("known", "theirs")
+
+
+@pytest.fixture
+def offer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Return a function that installs a package with entry points of assets."""
+
+    def install(**entries: str) -> None:
+        info = tmp_path / "offers-1.0.dist-info"
+        info.mkdir()
+        info.joinpath("METADATA").write_text("Metadata-Version: 2.1\nName: offers\nVersion: 1.0\n", "utf-8")
+        lines = [f"{name} = {value}" for name, value in entries.items()]
+        info.joinpath("entry_points.txt").write_text("\n".join(["[babelscope.assets]", *lines]), "utf-8")
+        monkeypatch.syspath_prepend(tmp_path)
+
+    return install
+
+
+def test_a_package_offers_an_asset_and_further_recipes_for_one_that_is_known(offer: Callable[..., None]) -> None:
+    offer(new=f"{__name__}:NEW", known=f"{__name__}:MORE")
+    catalogue = Catalogue([made("known", "ours, first", "ours, second")])
+    assert catalogue["new"] == NEW
+    assert catalogue["known"].what == "known by ours, first"
+    assert [recipe.title for recipe in catalogue["known"].recipes] == ["ours, first", "ours, second", "theirs"]
+
+
+def test_one_that_cannot_be_loaded_is_left_out_and_named(offer: Callable[..., None]) -> None:
+    offer(broken="no_such_module:ASSET")
+    with pytest.warns(
+        UserWarning, match=r"^asset 'broken' \(no_such_module:ASSET\) cannot be loaded and is left out: "
+    ):
+        assert "known" in Catalogue([made("known", "ours")])
+
+
+def test_the_registries_copies_of_weights_come_in_as_a_plug_in() -> None:
+    assert [recipe.origin for recipe in ASSETS["whisper-base"].recipes] == ["hub", "registry", "registry"]
+    assert [recipe.origin for recipe in ASSETS["e5-small"].recipes] == ["hub", "registry"]
+    assert ASSETS["e5-small-q4"].within == "e5-small"
