@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from itertools import chain
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 import av
 import numpy as np
@@ -39,6 +39,8 @@ _SEEKABLE = frozenset({"WAV", "WAVEX", "RF64", "W64", "FLAC", "AIFF", "AU", "CAF
 #: What FFmpeg may take a file for, as its demuxers are called.
 _CONTAINERS = "mov,matroska,asf,aac,amr,amrnb,amrwb,g722,ac3,eac3,mp3,flac,ogg,wav,w64,aiff,caf,au,wv,tta,ape,avi,flv"
 _AV_OPTIONS = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "none"}
+#: Tags in another encoding than UTF-8 are no error. From version 19 on PyAV reads them so, and has no such option.
+_AV_TAGS: dict[str, Any] = {} if int(av.__version__.partition(".")[0]) >= 19 else {"metadata_errors": "ignore"}
 #: Containers that state the length of their sound to the sample.
 _STATING = frozenset({"flac", "tta", "wv", "ape"})
 _LOSSLESS = ("pcm_", "alac", "flac")
@@ -249,7 +251,7 @@ def by_ffmpeg(handle: IO[bytes], suffix: str, size: int) -> Iterator[Sound]:
     frames, matroska = headers.mp3_frames(handle), headers.matroska_states_duration(handle)
     handle.seek(0)
     try:
-        container = av.open(handle, mode="r", format=raw, options=_AV_OPTIONS, metadata_errors="ignore")
+        container = av.open(handle, mode="r", format=raw, options=_AV_OPTIONS, **_AV_TAGS)
     except av.ArgumentError:
         raise ValueError("no format that it may read") from None
     with container:
