@@ -28,7 +28,7 @@ from babelscope.similarity.blocks import REGRESSED, SHUFFLED, Settings
 from babelscope.similarity.crossval import CVCCA
 from babelscope.similarity.pair_table import PairTable
 from babelscope.similarity.pairwise import pairwise
-from babelscope.similarity.permutation import cluster_permutations, distinct_permutations
+from babelscope.similarity.permutation import distinct_permutations, permutations
 from babelscope.similarity.representation import Representation
 from babelscope.similarity.residuals import span_of
 from babelscope.similarity.score import calibration_of, coded
@@ -56,7 +56,7 @@ def one_side(generator: np.random.Generator, clusters: IntArray, share: float, w
 # -- permutations
 def test_permutations_keep_clusters_together_and_are_all_equally_likely() -> None:
     clusters = np.array([0, 1, 0, 1, 2])  # two of two sentences, one alone
-    drawn = cluster_permutations(clusters, 8000, seed=1)
+    drawn = permutations(len(clusters), 8000, 1, clusters)
     allowed = {
         order
         for order in itertools.permutations(range(5))
@@ -66,12 +66,12 @@ def test_permutations_keep_clusters_together_and_are_all_equally_likely() -> Non
     seen = Counter(map(tuple, drawn.tolist()))
     assert set(seen) == allowed and len(allowed) == 8 == pytest.approx(distinct_permutations({2: 2, 1: 1}))
     assert min(seen.values()) > 850 and max(seen.values()) < 1150  # 1000 each, s.d. 30
-    np.testing.assert_array_equal(cluster_permutations(clusters, 10, seed=1), drawn[:10])
+    np.testing.assert_array_equal(permutations(len(clusters), 10, 1, clusters), drawn[:10])
     assert distinct_permutations({3: 1000}) == np.inf
 
 
 def test_sentences_that_are_all_apart_are_permuted_freely() -> None:
-    drawn = cluster_permutations(np.arange(6)[::-1].copy(), 3000)
+    drawn = permutations(6, 3000, clusters=np.arange(6)[::-1].copy())
     np.testing.assert_array_equal(np.sort(drawn, axis=1), np.broadcast_to(np.arange(6), drawn.shape))
     assert np.bincount(drawn[:, 0]).min() > 400
 
@@ -163,7 +163,7 @@ def test_no_more_permutations_are_drawn_for_a_score_out_of_their_reach() -> None
 
     def orders(count: int) -> IntArray:
         asked.append(count)
-        return cluster_permutations(clusters, count)
+        return permutations(len(clusters), count, clusters=clusters)
 
     measure = parse_measure("linear_cka")
     x, y = (measure.prepare(Representation(common + 0.3 * one_side(generator, clusters, 0.3))) for _ in "xy")
@@ -216,7 +216,7 @@ def test_permutations_of_cv_cca_keep_clusters_within_their_part() -> None:
     # A side against itself, permuted: where a document of every part stays as it is, the score is that of the side.
     identity = np.arange(60)[None]
     assert measure.permuted(x, x, identity)[0] == pytest.approx(measure.value(x, x))
-    assert measure.permuted(x, x, cluster_permutations(clusters, 5, 3)).max() < 0.7 * measure.value(x, x)
+    assert measure.permuted(x, x, permutations(len(clusters), 5, 3, clusters)).max() < 0.7 * measure.value(x, x)
 
 
 def test_cv_cca_says_that_clusters_are_too_large() -> None:

@@ -37,7 +37,7 @@ from babelscope.lens.vocabulary import Readout, readout, surface
 from babelscope.models.base import Model, Point, Side
 from babelscope.similarity import student
 from babelscope.similarity.checkpoint import Checkpoint
-from babelscope.similarity.permutation import cluster_permutations
+from babelscope.similarity.permutation import permutations
 
 #: One row a point, language (and "mean" over them) and `of`: "transcript", "translation" or "neither". `share` is of
 #: positions with one of the k nearest entries so, `share_nearest` with the nearest one; `other_sentences` is the share
@@ -215,7 +215,7 @@ def lens_tables(
     found = _read(model, corpus, activations, sentences, names, reader, options, checkpoint, seed, progress)
     texts = {language: [own_tokens(tokens or [])[row] for row in rows.tolist()] for language, tokens in ids.items()}
     scored = _Scored(found, texts, reader, units)
-    orders = cluster_permutations(units, options.permutations, seed)
+    orders = permutations(len(units), options.permutations, seed, units)
     lens = _table(scored, names, activations, reader.by, options, orders)
     read_as, match = languages_read(
         {

@@ -41,14 +41,23 @@ def like(values: npt.NDArray[Any], x: Array) -> Array:
     return values
 
 
-def on_device(values: npt.NDArray[Any], device: str) -> Array:
-    """Return a NumPy array as a torch tensor on a device.
+def linalg(x: Array) -> Any:
+    """Return the module that decomposes arrays of the kind of `x`, NumPy's or torch's."""
+    return sys.modules["torch"].linalg if is_tensor(x) else np.linalg
 
-    Raises
-    ------
-    UsageError
-        If torch has no such device here.
-    """
+
+def single(x: Array) -> Array:
+    """Return an array in single precision; as it is if it has that already."""
+    return x.float() if is_tensor(x) else x.astype(np.float32, copy=False)
+
+
+def double(x: Array) -> Array:
+    """Return an array in double precision; as it is if it has that already."""
+    return x.double() if is_tensor(x) else x.astype(np.float64, copy=False)
+
+
+def on_device(values: npt.NDArray[Any], device: str) -> Array:
+    """Return a NumPy array as a torch tensor on a device; UsageError if torch has no such device here."""
     import torch
 
     if device.startswith("mps"):
@@ -74,20 +83,10 @@ def row_name(row: int) -> str:
 
 
 def as_rows(x: Any, name: Hashable = "x") -> tuple[Array, float]:
-    """Check a representation and widen it to float64.
+    """Check sentences x features, NumPy or torch, of any real type, and widen them to float64.
 
-    Parameters
-    ----------
-    x : array_like or torch.Tensor, shape (n, d)
-        One row a sentence. Any real type; a vector of n numbers counts as one feature.
-    name : hashable
-        What to call it in an error.
-
-    Returns
-    -------
-    rows : numpy.ndarray or torch.Tensor of float64, shape (n, d)
-    resolution : float
-        Machine epsilon of the type it came in (float16 1e-3, float32 1e-7): below it, differences are rounding.
+    A vector of n numbers counts as one feature. What comes back beside the rows is the machine epsilon of the type they
+    came in (float16 1e-3, float32 1e-7): below it, differences are rounding.
 
     Raises
     ------

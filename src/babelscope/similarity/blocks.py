@@ -21,8 +21,7 @@ Pair = tuple[Hashable, Hashable]
 #: The numbers of a pair under a measure and a control.
 VARIABLES = (
     "value", "null_mean", "null_sd", "null_q95", "calibrated", "p", "low", "high", "n", "kx", "ky", "saturated",
-    "exact",
-    "tail",
+    "exact", "tail",
 )  # fmt: skip
 
 #: Their type in arrays, whose fields have these names.

@@ -15,7 +15,17 @@ from typing import Any
 import numpy as np
 
 from babelscope.errors import UsageError
-from babelscope.similarity.arrays import Array, FloatArray, IntArray, is_tensor, like, to_numpy
+from babelscope.similarity.arrays import (
+    Array,
+    FloatArray,
+    IntArray,
+    double,
+    is_tensor,
+    like,
+    linalg,
+    single,
+    to_numpy,
+)
 from babelscope.similarity.lapack import eigenvalues
 from babelscope.similarity.lazy import lazy
 from babelscope.similarity.measure import Measure, chunks, count, make, one_of, register, share
@@ -143,25 +153,15 @@ def basis_of(u: Array, s: FloatArray, *, epsilon: float = 0.0, loadings: Array |
     return Basis(u, k, damping, loadings)
 
 
-def wide(c: Array) -> Array:
-    """Return a product in double precision, whatever its factors."""
-    return c.double() if is_tensor(c) else c.astype(np.float64, copy=False)
-
-
 def product(x: Basis, y: Basis) -> Array:
     """Return U'V (with google's damping, if any), shape (kx, ky)."""
-    return _damped(wide(x.u.T @ y.u), x, y)
+    return _damped(double(x.u.T @ y.u), x, y)
 
 
 def _damped(c: Array, x: Basis, y: Basis) -> Array:
     if x.damping is not None and y.damping is not None:
         c = c * like(x.damping, c)[:, None] * like(y.damping, c)[None, :]
     return c
-
-
-def narrowed(u: Array) -> Array:
-    """Return a basis in single precision."""
-    return u.float() if is_tensor(u) else u.astype(np.float32, copy=False)
 
 
 def _single_will_do(x: Basis, y: Basis) -> bool:
@@ -174,12 +174,6 @@ def _single_will_do(x: Basis, y: Basis) -> bool:
     return x.n >= 100 and variance**0.5 > 1e4 * 1e-7 * mean
 
 
-def sum_of_squares(c: Array) -> float:
-    """Return the sum of the squares of all entries."""
-    flat = c.reshape(-1)
-    return float(flat @ flat)
-
-
 def correlations(c: Array) -> FloatArray:
     """Return the singular values of U'V by falling size, shape (..., min(kx, ky)).
 
@@ -187,12 +181,7 @@ def correlations(c: Array) -> FloatArray:
     """
     transposed = c.swapaxes(-1, -2)
     square = c @ transposed if c.shape[-2] <= c.shape[-1] else transposed @ c
-    if is_tensor(c):
-        import torch
-
-        values = torch.linalg.eigvalsh(square).cpu().double().numpy()
-    else:
-        values = _eigenvalues(square)
+    values = to_numpy(linalg(square).eigvalsh(square)) if is_tensor(c) else _eigenvalues(square)
     return np.asarray(np.sqrt(np.clip(values, 0.0, 1.0))[..., ::-1], dtype=np.float64)
 
 
@@ -201,47 +190,57 @@ def _eigenvalues(square: FloatArray) -> FloatArray:
     k = square.shape[-1]
     if k < SMALL or square.size // k > HELD:
         return np.asarray(np.linalg.eigvalsh(square))
-    return np.stack([eigenvalues(one) for one in square]) if square.ndim == 3 else eigenvalues(square)
+    return np.stack([eigenvalues(matrix) for matrix in square]) if square.ndim == 3 else eigenvalues(square)
 
 
-def permuted_products(x: Basis, y: Basis, orders: IntArray) -> Iterator[tuple[slice, Array]]:
+def permuted_products(x: Basis, y: Basis, orders: IntArray) -> Iterator[Array]:
     """Yield U' P V for blocks of permutations, each of shape (block, kx, ky)."""
     if _single_will_do(x, y):
-        x, y = replace(x, u=narrowed(x.u)), replace(y, u=narrowed(y.u))
-    for part in chunks(len(orders), BLOCK // max(x.k * y.k, x.n, 1)):
-        out = _room((len(orders[part]), x.k, y.k), like=x.u)
-        for at, order in enumerate(orders[part]):
+        x, y = replace(x, u=single(x.u)), replace(y, u=single(y.u))
+    for block in chunks(len(orders), BLOCK // max(x.k * y.k, x.n, 1)):
+        out = like(np.empty((len(orders[block]), x.k, y.k)), x.u)
+        for at, order in enumerate(orders[block]):
             out[at] = _damped(x.u.T @ y.u[like(order, y.u)], x, y)
-        yield part, out
-
-
-def _room(shape: tuple[int, int, int], *, like: Array) -> Array:
-    """Return an array for products in double precision, where `like` is."""
-    if is_tensor(like):
-        import torch
-
-        return torch.empty(shape, dtype=torch.float64, device=like.device)
-    return np.empty(shape)
+        yield out
 
 
 @dataclass(frozen=True)
-class _MeanCorrelation(Measure):
-    """What CCA and SVCCA share: a mean over canonical correlations."""
+class _Canonical(Measure):
+    """What the measures of canonical correlations share."""
 
     drawn_by_default = False
     geometric = True
+
+    def narrow(self, x: Basis) -> Basis:
+        x.u = single(x.u)
+        return x
+
+    def ranks(self, x: Basis, y: Basis) -> tuple[float, float]:
+        return float(x.k), float(y.k)
+
+    def notes(self, x: Basis, y: Basis) -> tuple[str, ...]:
+        """Say how many correlations are 1 whatever the data."""
+        n, fewest = x.room, min(x.k, y.k)
+        forced = min(x.k + y.k - (n - 1), fewest)
+        if forced <= 0:
+            return ()
+        every = " (all of them: the value says nothing)" if forced == fewest else ""
+        return (
+            f"saturated: {x.k} + {y.k} directions in the {n - 1} that {n} sentences span force {forced} of {fewest} "
+            f"correlations to 1{every}; take more sentences or keep fewer directions",
+        )
+
+
+@dataclass(frozen=True)
+class _MeanCorrelation(_Canonical):
+    """What CCA and SVCCA share: a mean over canonical correlations."""
+
     null_kinds = ("exact", "permutation")
-
-    @property
-    def _squared(self) -> bool:
-        return bool(getattr(self, "squared", False))
-
-    @property
-    def _convention(self) -> str:
-        return str(getattr(self, "convention", "paper"))
+    squared = False
+    convention = "paper"
 
     def value(self, x: Basis, y: Basis) -> float:
-        return float(self._mean(product(x, y)[None], x, y)[0])
+        return float(self._sums(product(x, y)[None])[0]) / self._divisor(x, y)
 
     def values(self, xs: Sequence[Basis], ys: Sequence[Basis]) -> FloatArray | None:
         """Return all scores of tensors in batches; arrays are shared among threads, pair by pair."""
@@ -250,33 +249,28 @@ class _MeanCorrelation(Measure):
         right = _stacked(ys)
         out = np.empty((len(xs), len(ys)))
         for row, x in enumerate(xs):
-            c = _stacked([x]).swapaxes(1, 2) @ right
-            total = to_numpy((c * c).sum((1, 2))) if self._squared else correlations(c).sum(-1)
-            out[row] = total / [self._divisor(x, y) for y in ys]
+            sums = self._sums(_stacked([x]).swapaxes(1, 2) @ right)
+            out[row] = sums / [self._divisor(x, y) for y in ys]
         return out
 
-    def _mean(self, c: Array, x: Basis, y: Basis) -> FloatArray:
-        total = to_numpy((c * c).sum((1, 2))) if self._squared else correlations(c).sum(-1)
-        return np.asarray(total / self._divisor(x, y), dtype=np.float64)
+    def _sums(self, c: Array) -> FloatArray:
+        return to_numpy((c * c).sum((1, 2))) if self.squared else np.asarray(correlations(c).sum(-1))
 
     def _divisor(self, x: Basis, y: Basis) -> float:
-        return float(np.sqrt(x.k * y.k)) if self._convention == "netrep" else float(min(x.k, y.k))
+        return float(np.sqrt(x.k * y.k)) if self.convention == "netrep" else float(min(x.k, y.k))
 
     def permuted(self, x: Basis, y: Basis, orders: IntArray) -> FloatArray:
         if x.room < x.n:
             x, y = x.exchangeable(), y.exchangeable()
             orders = orders[:, : x.n].argsort(1).argsort(1)  # permutations of as many rows as are left
-        if self._squared:
-            left, right = (narrowed(side.u) if _single_will_do(x, y) else side.u for side in (x, y))
-            total = [sum_of_squares(left.T @ right[like(order, right)]) for order in orders]
-            return np.asarray(total) / self._divisor(x, y)
-        out = np.empty(len(orders))
-        for part, c in permuted_products(x, y, orders):
-            out[part] = self._mean(c, x, y)
-        return out
+        if self.squared:
+            left, right = (single(side.u) if _single_will_do(x, y) else side.u for side in (x, y))
+            products = ((left.T @ right[like(order, right)]).reshape(-1) for order in orders)
+            return np.asarray([float(c @ c) for c in products]) / self._divisor(x, y)
+        return np.concatenate([self._sums(c) for c in permuted_products(x, y, orders)]) / self._divisor(x, y)
 
     def law(self, x: Basis, y: Basis) -> NullLaw | None:
-        if self._squared:
+        if self.squared:
             mean, sd, skewness = residual_moments(centred_moments(x.sums, y.sums), x.n, min(x.room, y.room) - 1)
             return NullLaw(mean, sd, skewness).scaled(1 / self._divisor(x, y))
         _, variance, _ = centred_moments(x.spread, y.spread)
@@ -298,10 +292,10 @@ class _MeanCorrelation(Measure):
         1969): with T = U'Q = P diag(t) R', the residual directions U - Q T' have the inner products I - T T', whose
         inverse square root changes the c directions P alone.
         """
-        u = wide(x.u)
+        u = double(x.u)
         q = like(covariates, u)
         inside = u.T @ q
-        p, t, _ = (np if not is_tensor(u) else _torch()).linalg.svd(inside, full_matrices=False)
+        p, t, _ = linalg(u).svd(inside, full_matrices=False)
         rest = u - q @ inside.T
         along = rest @ p
         lengths = 1 - to_numpy(t) ** 2
@@ -312,55 +306,21 @@ class _MeanCorrelation(Measure):
         if not k:
             raise NothingLeft(self.name)
         if k < x.k:
-            rest = _spanning(rest, k)
+            rest = linalg(rest).svd(rest, full_matrices=False)[0][:, :k]
         return Basis(rest, k, covariates=q)
 
     def mapped(self, x: Basis, rows: FloatArray) -> Basis:
         return x.mapped(rows)
 
-    def narrow(self, x: Basis) -> Basis:
-        x.u = narrowed(x.u)
-        return x
-
-    def ranks(self, x: Basis, y: Basis) -> tuple[float, float]:
-        return float(x.k), float(y.k)
-
-    def notes(self, x: Basis, y: Basis) -> tuple[str, ...]:
-        return forced_note(x.k, y.k, x.room)
-
 
 def _stacked(sides: Sequence[Basis]) -> Array:
     """Return bases, damped where they are, as one tensor, shape (m, n, k); zeros stand for what a basis lacks."""
     k = max(side.k for side in sides)
-    out = sides[0].u.new_zeros((len(sides), sides[0].n, k), dtype=_torch().float64)
+    out = like(np.zeros((len(sides), sides[0].n, k)), sides[0].u)
     for at, side in enumerate(sides):
-        u = wide(side.u)
+        u = double(side.u)
         out[at, :, : side.k] = u if side.damping is None else u * like(side.damping, u)[None, :]
     return out
-
-
-def _spanning(rows: Array, k: int) -> Array:
-    """Return an orthonormal basis of the k dimensions that the columns span."""
-    u, _, _ = (np if not is_tensor(rows) else _torch()).linalg.svd(rows, full_matrices=False)
-    return u[:, :k]
-
-
-def _torch() -> Any:
-    import torch
-
-    return torch
-
-
-def forced_note(kx: int, ky: int, n: int) -> tuple[str, ...]:
-    """Say how many correlations are 1 whatever the data."""
-    forced = min(kx + ky - (n - 1), kx, ky)
-    if forced <= 0:
-        return ()
-    every = " (all of them: the value says nothing)" if forced >= min(kx, ky) else ""
-    return (
-        f"saturated: {kx} + {ky} directions in the {n - 1} that {n} sentences span force {forced} of {min(kx, ky)} "
-        f"correlations to 1{every}; take more sentences or keep fewer directions",
-    )
 
 
 @register
@@ -414,7 +374,6 @@ class SVCCA(_MeanCorrelation):
     lead = 8
     source = "Raghu, Gilmer, Yosinski, Sohl-Dickstein 2017, arXiv 1706.05806"
     invariances = frozenset({"rotation", "scale", "shift"})
-    null_kinds = ("exact", "permutation")
 
     variance: float | None = None
     k: int | None = None
@@ -489,14 +448,12 @@ PWCCA_CONVENTIONS: dict[str, str] = {
 
 @register
 @dataclass(frozen=True)
-class PWCCA(Measure):
+class PWCCA(_Canonical):
     """Projection-weighted mean of the canonical correlations."""
 
     name = "pwcca"
     title = "PWCCA"
     references = ("morcos2018insights",)
-    drawn_by_default = False
-    geometric = True
     source = "Morcos, Raghu, Bengio 2018, arXiv 1806.05759"
     invariances = frozenset({"scale", "shift"})
 
@@ -536,12 +493,7 @@ class PWCCA(Measure):
         return self._one(product(x, y), x, y)
 
     def _one(self, c: Array, x: Basis, y: Basis) -> float:
-        if is_tensor(c):
-            import torch
-
-            left, rho, right = torch.linalg.svd(c, full_matrices=False)
-        else:
-            left, rho, right = np.linalg.svd(c, full_matrices=False)
+        left, rho, right = linalg(c).svd(c, full_matrices=False)
         r = np.clip(to_numpy(rho), 0.0, 1.0)
         assert x.loadings is not None
         assert y.loadings is not None
@@ -549,30 +501,16 @@ class PWCCA(Measure):
             of_x = x.k <= y.k
             variates, loadings = (to_numpy(left), x.loadings) if of_x else (to_numpy(right).T, y.loadings)
             return _weighed_as_google(variates, r, to_numpy(loadings))
-        out = []
-        if self.side != "y":
-            weights = to_numpy(abs(left.T @ x.loadings).sum(1))
-            out.append(float(weights @ r / weights.sum()) if weights.sum() > 0 else 0.0)
-        if self.side != "x":
-            weights = to_numpy(abs(right @ y.loadings).sum(1))
-            out.append(float(weights @ r / weights.sum()) if weights.sum() > 0 else 0.0)
-        return float(np.mean(out))
+        sides = {"x": (left.T, x.loadings), "y": (right, y.loadings)}
+        means = []
+        for variates, loadings in [sides[self.side]] if self.side in sides else sides.values():
+            weights = to_numpy(abs(variates @ loadings).sum(1))
+            means.append(float(weights @ r / weights.sum()) if weights.sum() > 0 else 0.0)
+        return float(np.mean(means))
 
     def permuted(self, x: Basis, y: Basis, orders: IntArray) -> FloatArray:
-        out = np.empty(len(orders))
-        for part, products in permuted_products(x, y, orders):
-            out[part] = [self._one(c, x, y) for c in products]
-        return out
-
-    def narrow(self, x: Basis) -> Basis:
-        x.u = narrowed(x.u)
-        return x
-
-    def ranks(self, x: Basis, y: Basis) -> tuple[float, float]:
-        return float(x.k), float(y.k)
-
-    def notes(self, x: Basis, y: Basis) -> tuple[str, ...]:
-        return forced_note(x.k, y.k, x.n)
+        blocks = permuted_products(x, y, orders)
+        return np.asarray([self._one(c, x, y) for products in blocks for c in products])
 
 
 def _weighed_as_google(variates: FloatArray, rho: FloatArray, loadings: FloatArray) -> float:

@@ -18,14 +18,7 @@ PLAN = "plan.json"
 
 
 class Checkpoint:
-    """A folder with one file a finished block, all of one plan.
-
-    Parameters
-    ----------
-    folder : Path
-        Made if it is not there.
-    plan : dict
-        Everything that decides the numbers (labels, pairs, measures, options), JSON-able.
+    """A folder with one file a finished block, all of one plan: everything that decides the numbers, JSON-able.
 
     Raises
     ------

@@ -14,7 +14,7 @@ from babelscope.similarity.arrays import FloatArray, IntArray, to_numpy
 from babelscope.similarity.blocks import NONE, REGRESSED, SHUFFLED, Block, Filled, Pair, Settings
 from babelscope.similarity.intervals import deviations_by_cluster
 from babelscope.similarity.measure import Measure, Outcome, State
-from babelscope.similarity.permutation import cluster_permutations, permutations
+from babelscope.similarity.permutation import permutations
 from babelscope.similarity.representation import Representation
 from babelscope.similarity.residuals import ROUNDING, NothingLeft, ResidualRows, location, regress_out, residual_rows
 from babelscope.similarity.score import calibration_of
@@ -31,15 +31,8 @@ ORDERS = 16
 class BlockWorker:
     """Computes blocks of one table of pairs, and keeps what it prepared from one block to the next.
 
-    Parameters
-    ----------
-    settings : Settings
-    workers : int
-        Threads.
-    pool : ThreadPoolExecutor
-        With as many threads. BLAS is to have a single one in each.
-    rows : dict of int to ndarray, optional
-        By number of sentences: the sentences to take.
+    The pool has as many threads as there are workers; BLAS is to have a single one in each. `rows` are the sentences to
+    take, by number of sentences; all if left out.
     """
 
     def __init__(
@@ -61,13 +54,7 @@ class BlockWorker:
         self._drawing = threading.Lock()
 
     def fill(self, block: Block) -> Filled:
-        """Return the numbers of a block.
-
-        Raises
-        ------
-        DataError
-            For data that a measure is not defined on.
-        """
+        """Return the numbers of a block; DataError for data that a measure is not defined on."""
         self.sides.source = block.source
         filled = Filled(*self.settings.room_for(len(block.pairs)), {})
         self._fill(block, np.arange(len(block.pairs)), filled)
@@ -159,7 +146,7 @@ class BlockWorker:
         key = block.shuffles[row].encode()
         if self.settings.documents is not None:
             (seed,) = np.random.SeedSequence([self.settings.seed, *key]).generate_state(1)
-            return np.asarray(cluster_permutations(self.settings.documents, 1, int(seed))[0])
+            return np.asarray(permutations(n, 1, int(seed), self.settings.documents)[0])
         return np.random.default_rng([self.settings.seed, *key]).permutation(n).astype(np.int64)
 
     def _plain(
@@ -251,9 +238,7 @@ class BlockWorker:
             if key not in self._orders:
                 if len(self._orders) >= ORDERS:
                     del self._orders[next(iter(self._orders))]
-                self._orders[key] = (
-                    permutations(n, count, seed) if clusters is None else cluster_permutations(clusters, count, seed)
-                )
+                self._orders[key] = permutations(n, count, seed, clusters)
             return self._orders[key]
 
 
@@ -278,13 +263,7 @@ def _less(measure: Measure, side: Side, at: int, rows: ResidualRows) -> tuple[St
 
 
 class Filler:
-    """Computes blocks of any table that were sent here.
-
-    Parameters
-    ----------
-    workers : int
-        Threads. BLAS has one in each.
-    """
+    """Computes blocks of any table that were sent here, on so many threads, each with a single BLAS thread."""
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
@@ -293,20 +272,7 @@ class Filler:
         self._worker: BlockWorker | None = None
 
     def fill(self, table: Hashable, settings: Settings, block: Block) -> Filled:
-        """Return the numbers of a block.
-
-        Parameters
-        ----------
-        table : hashable
-            Which table the block is of: labels of two tables may mean different things.
-        settings : Settings
-        block : Block
-
-        Raises
-        ------
-        DataError
-            For data that a measure is not defined on.
-        """
+        """Return the numbers of a block. `table` says which table it is of: labels of two may mean different things."""
         if self._worker is None or table != self._table:
             self._table, self._worker = table, BlockWorker(settings, self.workers, self._pool)
         with threadpool_limits(1):

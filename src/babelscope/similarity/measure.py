@@ -377,13 +377,7 @@ class Registry(Mapping[str, Measure]):
         return len(self._known)
 
     def add(self, measure: Measure) -> None:
-        """Make a measure known under its name.
-
-        Raises
-        ------
-        UsageError
-            If another measure has that name.
-        """
+        """Make a measure known under its name; UsageError if another class has that name."""
         held = self._known.get(measure.name)
         if held is not None and type(held).__qualname__ != type(measure).__qualname__:
             raise UsageError(f"two measures are named {measure.name!r}: rename {type(measure).__qualname__}")
@@ -460,13 +454,7 @@ def parse_measure(text: str | Measure) -> Measure:
 
 
 def make(kind: type[Measure], **parameters: Any) -> Measure:
-    """Return a measure with checked parameters.
-
-    Raises
-    ------
-    UsageError
-        If a value has the wrong kind or is out of range.
-    """
+    """Return a measure with checked parameters; UsageError for a value of the wrong kind or out of range."""
     for item in dataclasses.fields(kind):
         if item.name in parameters and not (parameters[item.name] is None and "None" in str(item.type)):
             parameters[item.name] = _fitting(kind.name, item.name, parameters[item.name], item.default)
@@ -478,19 +466,17 @@ def _fitting(measure: str, parameter: str, value: Any, default: Any) -> Any:
     where = f"{measure}({parameter}={value!r})"
     if isinstance(value, np.generic):
         value = value.item()
-    if isinstance(default, bool):
-        if not isinstance(value, bool):
-            raise UsageError(f"{where}: True or False is wanted")
-    elif isinstance(default, str):
-        if not isinstance(value, str):
-            raise UsageError(f"{where}: a word in quotes is wanted")
-    elif isinstance(default, int):
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise UsageError(f"{where}: a whole number is wanted")
-    elif isinstance(default, float):
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise UsageError(f"{where}: a number is wanted")
-        value = float(value)
+    for kind, wanted in (
+        (bool, "True or False"),
+        (str, "a word in quotes"),
+        (int, "a whole number"),
+        (float, "a number"),
+    ):
+        if isinstance(default, kind):
+            accepted = (int, float) if kind is float else kind
+            if not isinstance(value, accepted) or isinstance(value, bool) is not (kind is bool):
+                raise UsageError(f"{where}: {wanted} is wanted")
+            return kind(value)
     return value
 
 

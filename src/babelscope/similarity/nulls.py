@@ -225,12 +225,7 @@ def centred_moments(a: CentredSums, b: CentredSums) -> tuple[float, float, float
     """Return mean, variance and skewness of tr(A P B P') over all permutations P. Exact.
 
     The first part of the variance is what a random rotation would give; the second is due to sentences with a large
-    diagonal (leverage). The skewness is 0 by convention for n below 6.
-
-    Raises
-    ------
-    ValueError
-        If n is below 4.
+    diagonal (leverage). The skewness is 0 by convention for n below 6; n below 4 is a ValueError.
 
     References
     ----------
@@ -316,13 +311,6 @@ class OffDiagonalSums:
 def offdiagonal_moments(a: OffDiagonalSums, b: OffDiagonalSums) -> tuple[float, float]:
     """Return mean and variance of sum_{i != j} a_ij b_pi(i)pi(j) over all permutations pi. Exact.
 
-    Raises
-    ------
-    ValueError
-        If n is below 4.
-
-    References
-    ----------
     Mantel 1967, Cancer Research 27; Hubert & Schultz 1976 for matrices that are not symmetric.
     """
     n = a.n
@@ -377,14 +365,10 @@ class Cells:
         return np.bincount(self.rows[right], self.weights[right], minlength=self.n).astype(np.float64)
 
     def moments(self) -> tuple[float, float, float]:
-        """Return mean, variance and skewness of the sum of w_i,pi(i) over all permutations pi. Exact.
+        """Return mean, variance and skewness of the sum of w_i,pi(i) over all permutations pi. Exact (Hoeffding 1951).
 
         With a_ij = row mean + column mean - mean, the sums of (w - a)^2 and (w - a)^3 over all cells are those of -a,
         which fall apart into sums over rows and columns, and what the cells with weight change.
-
-        References
-        ----------
-        Hoeffding 1951, "A combinatorial central limit theorem".
         """
         n, w = self.n, self.weights
         r = np.bincount(self.rows, w, minlength=n) / n
@@ -402,12 +386,7 @@ class Cells:
 
 
 def assignment_moments(weights: FloatArray) -> tuple[float, float, float]:
-    """Return mean, variance and skewness of sum_i w_i,pi(i) over all permutations pi of an (n, n) matrix. Exact.
-
-    References
-    ----------
-    Hoeffding 1951, "A combinatorial central limit theorem".
-    """
+    """Return mean, variance and skewness of sum_i w_i,pi(i) over all permutations pi of an (n, n) matrix. Exact."""
     n = weights.shape[0]
     centred = weights - weights.mean(0) - weights.mean(1)[:, None] + weights.mean()
     variance = float(np.vdot(centred, centred)) / max(n - 1, 1)
@@ -418,22 +397,12 @@ def assignment_moments(weights: FloatArray) -> tuple[float, float, float]:
 def assignment_counts(weights: FloatArray, n: int | None = None, grain: int = 60) -> tuple[FloatArray, FloatArray]:
     """Return the law of sum_i w_i,pi(i) where few cells carry weight (hits): a compound Poisson law.
 
-    A cell (i, j) is drawn with probability 1/n, and draws of few cells are nearly independent: with m_w cells of
-    weight w the sum is close to the sum over w of w * Poisson(m_w / n), to order 1/n (Chen-Stein).
+    A cell (i, j) is drawn with probability 1/n, and draws of few cells are nearly independent: with m_w cells of weight
+    w the sum is close to the sum over w of w * Poisson(m_w / n), to order 1/n (Chen-Stein).
 
-    Parameters
-    ----------
-    weights : ndarray, shape (n, n) or (m,)
-        Of all cells, or of those that carry weight; not negative; rounded to multiples of 1/grain.
-    n : int, optional
-        Sentences; needed with the weights of some cells.
-    grain : int
-        60 holds halves, thirds, quarters, fifths and sixths (ties share a hit) exactly.
-
-    Returns
-    -------
-    support, mass : ndarray
-        Values and probabilities.
+    `weights` are those of all cells, shape (n, n), or of the m that carry weight, with `n` given. They are rounded to
+    multiples of 1/grain: 60 holds halves, thirds, quarters, fifths and sixths (ties share a hit) exactly. Values and
+    their probabilities are returned.
     """
     n = weights.shape[0] if n is None else n
     steps = np.rint(weights[weights > 0] * grain).astype(np.int64)
@@ -462,16 +431,9 @@ def few_correlations(kx: int, ky: int, n: int) -> tuple[float, float, float]:
 
     As :func:`wachter`, for few directions, where its limit is not good enough. The squared correlations of random
     subspaces of kx and ky dimensions in n - 1 are the eigenvalues of A (A + B)^-1 with independent Wishart matrices A
-    of ky and B of n - 1 - ky degrees of freedom (kx <= ky), which are drawn by Bartlett's decomposition. The draws are
-    the same every time; :data:`SUBSPACES` of them leave the mean an error of less than 1 % of the s.d.
-
-    Parameters
-    ----------
-    kx, ky, n : int
-
-    References
-    ----------
-    Muirhead 1982, Aspects of Multivariate Statistical Theory, theorems 3.2.14 and 11.3.2.
+    of ky and B of n - 1 - ky degrees of freedom (kx <= ky; Muirhead 1982, theorems 3.2.14 and 11.3.2), which are drawn
+    by Bartlett's decomposition. The draws are the same every time; :data:`SUBSPACES` of them leave the mean an error of
+    less than 1 % of the s.d.
     """
     room = n - 1
     forced = max(kx + ky - room, 0)
@@ -505,22 +467,10 @@ def _legendre() -> tuple[FloatArray, FloatArray]:
 def wachter(kx: int, ky: int, n: int) -> tuple[float, float]:
     """Return mean and s.d. of the *sum* of canonical correlations between two random subspaces.
 
-    The subspaces have kx and ky dimensions in the n - 1 that centring leaves. The squared correlations follow the
-    real Jacobi ensemble; its limit (Wachter 1980) gives the mean to order n, the edge correction of the real ensemble
-    the next order, and its Gaussian fluctuations the s.d. Where kx + ky > n - 1, kx + ky - (n - 1) correlations are 1
-    by force and the rest are those of the complements.
-
-    Parameters
-    ----------
-    kx, ky : int
-        Directions kept on each side.
-    n : int
-        Sentences.
-
-    Returns
-    -------
-    mean, sd : float
-        Of the sum; divide by min(kx, ky) for the mean correlation.
+    The subspaces have kx and ky dimensions in the n - 1 that centring n sentences leaves. The squared correlations
+    follow the real Jacobi ensemble; its limit (Wachter 1980) gives the mean to order n, the edge correction of the real
+    ensemble the next order, and its Gaussian fluctuations the s.d. Where kx + ky > n - 1, kx + ky - (n - 1)
+    correlations are 1 by force and the rest are those of the complements.
 
     References
     ----------

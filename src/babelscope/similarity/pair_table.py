@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from babelscope.errors import DataError, UsageError
+from babelscope.errors import UsageError
 from babelscope.similarity.arrays import FloatArray, IntArray, is_tensor, label_of
 from babelscope.similarity.blocks import VARIABLES, Block, BlockExecutor, Filled, Pair, Settings
 from babelscope.similarity.checkpoint import Checkpoint
@@ -28,20 +28,9 @@ TILE = 48
 class PairTable:
     """A table of pairs: planned in blocks, computed here or elsewhere, kept in a checkpoint.
 
-    Parameters
-    ----------
-    source : mapping
-        Label -> array, or function without arguments that returns one.
-    pairs : sequence of (label, label)
-    settings : Settings
-    keys, covariates, shuffles
-        As :class:`~babelscope.similarity.blocks.Block`, for all pairs.
-    workers : int, optional
-        Threads; all cores by default.
-    progress : callable, optional
-        Called with (pairs done, pairs in all) after each block.
-    executor : BlockExecutor, optional
-        Computes the blocks; this process if left out.
+    `source` has an array, or a function without arguments that returns one, by label; `keys`, `covariates` and
+    `shuffles` are those of all pairs, as in :class:`~babelscope.similarity.blocks.Block`; `progress` is called with
+    (pairs done, pairs in all) after each block.
 
     Attributes
     ----------
@@ -73,16 +62,7 @@ class PairTable:
     def keep_in(self, folder: Path | str, plan: Any = None) -> None:
         """Keep finished blocks in a folder, and use those that are there.
 
-        Parameters
-        ----------
-        folder : path
-        plan : JSON-able
-            What decides the numbers beside the pairs and settings.
-
-        Raises
-        ------
-        UsageError, DataError
-            As :class:`~babelscope.similarity.checkpoint.Checkpoint`.
+        `plan` is what decides the numbers beside the pairs and settings, JSON-able.
         """
         settings = self.settings
         decided = {
@@ -198,12 +178,9 @@ class PairTable:
         labels = dict.fromkeys(label for row in rows for label in self.pairs[row])
         for label, fingerprint in zip(labels, kept["fingerprints"].tolist(), strict=True):
             given = self.source[label]
-            now = "" if callable(given) or is_tensor(given) else fingerprint_of(given)
-            if (now and fingerprint != now) or sides.seen.setdefault(label, fingerprint) != fingerprint:
-                raise DataError(
-                    f"{label_of(label)} has changed since the first part of this run: delete the checkpoint and run "
-                    "again"
-                )
+            sides.check_unchanged(label, fingerprint)
+            if not (callable(given) or is_tensor(given)):
+                sides.check_unchanged(label, fingerprint_of(given))
         self._place(rows, Filled(kept["table"], kept.get("drawn"), kept.get("deviations"), {}))
         return True
 

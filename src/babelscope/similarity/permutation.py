@@ -18,53 +18,25 @@ from babelscope.errors import UsageError
 from babelscope.similarity.arrays import FloatArray, IntArray
 
 
-def permutations(n: int, count: int, seed: int = 0) -> IntArray:
-    """Draw `count` permutations of n sentences.
+def permutations(n: int, count: int, seed: int = 0, clusters: IntArray | None = None) -> IntArray:
+    """Draw permutations of n sentences, uniformly and independently; fewer of them are the first of more.
+
+    Clusters, where they are given, are kept together: they change places with clusters of the same size, and sentences
+    within their cluster. If the sentences of one side are exchangeable in this way, all these permutations of unrelated
+    data are equally likely.
 
     Parameters
     ----------
-    n : int
-        Sentences.
-    count : int
-        How many.
+    n, count : int
+        Sentences, and how many permutations.
     seed : int
-        Seed of :func:`numpy.random.default_rng`, together with `n`.
-
-    Returns
-    -------
-    numpy.ndarray of int, shape (count, n)
-        Drawn uniformly and independently; the identity may be among them.
-
-    Raises
-    ------
-    UsageError
-        If `count` is below 1.
-    """
-    if count < 1:
-        raise UsageError(f"permutations={count}: at least 1 is needed (200 is usual)")
-    rng = np.random.default_rng([seed, n])
-    return np.argsort(rng.random((count, n)), axis=1).astype(np.int64)
-
-
-def cluster_permutations(clusters: IntArray, count: int, seed: int = 0) -> IntArray:
-    """Draw permutations that keep clusters together.
-
-    Clusters change places with clusters of the same size, and sentences within their cluster. If the sentences of one
-    side are exchangeable in this way, all these permutations of unrelated data are equally likely.
-
-    Parameters
-    ----------
-    clusters : ndarray of int, shape (n,)
+        Of :func:`numpy.random.default_rng`, together with `n` and the number of clusters.
+    clusters : ndarray of int, shape (n,), optional
         The cluster of each sentence.
-    count : int
-        How many.
-    seed : int
-        Seed of :func:`numpy.random.default_rng`, together with `n` and the number of clusters.
 
     Returns
     -------
     numpy.ndarray of int, shape (count, n)
-        Drawn uniformly and independently; fewer of them are the first of more.
 
     Raises
     ------
@@ -73,8 +45,10 @@ def cluster_permutations(clusters: IntArray, count: int, seed: int = 0) -> IntAr
     """
     if count < 1:
         raise UsageError(f"permutations={count}: at least 1 is needed (200 is usual)")
+    if clusters is None:
+        return np.argsort(np.random.default_rng([seed, n]).random((count, n)), axis=1).astype(np.int64)
     by_size = members(clusters)
-    n, total = clusters.size, sum(len(rows) for rows in by_size.values())
+    total = sum(len(rows) for rows in by_size.values())
     keys = np.random.default_rng([seed, n, total]).random((count, n + total))
     out = np.empty((count, n), dtype=np.int64)
     before = n
@@ -96,12 +70,9 @@ def members(clusters: IntArray) -> dict[int, IntArray]:
 
 
 def distinct_permutations(sizes: Mapping[int, int]) -> float:
-    """Return how many permutations keep clusters together: infinity where they are more than a float holds.
+    """Return how many permutations keep clusters together, from how many clusters there are of each size.
 
-    Parameters
-    ----------
-    sizes : mapping
-        Size of a cluster to how many clusters have it.
+    Infinity where they are more than a float holds.
     """
     logarithm = sum(math.lgamma(count + 1) + count * math.lgamma(size + 1) for size, count in sizes.items())
     return math.exp(logarithm) if logarithm < 700 else math.inf
@@ -185,14 +156,10 @@ FIRST, ENOUGH = 200, 20
 def sequential_p(reached: npt.NDArray[np.bool_]) -> float:
     """Return a p-value from permutations that were drawn until the decision was clear.
 
-    If :data:`ENOUGH` of the first :data:`FIRST` reach the score, those are all; p is (1 + reached) / (drawn + 1). Else
-    draws go on until :data:`ENOUGH` have reached it, at draw L say, and p is ``ENOUGH / L``; or until they run out, and
-    p is (1 + reached) / (drawn + 1). Either way the probability of p <= a is at most a for unrelated data.
-
-    Parameters
-    ----------
-    reached : ndarray of bool
-        Whether each permuted score reaches the observed one, in the order in which they were drawn.
+    `reached` says whether each permuted score, in the order in which they were drawn, reaches the observed one. If
+    :data:`ENOUGH` of the first :data:`FIRST` do, those are all; p is (1 + reached) / (drawn + 1). Else draws go on
+    until :data:`ENOUGH` have reached it, at draw L say, and p is ``ENOUGH / L``; or until they run out, and p is (1 +
+    reached) / (drawn + 1). Either way the probability of p <= a is at most a for unrelated data.
 
     References
     ----------

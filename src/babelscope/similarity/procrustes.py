@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from babelscope.similarity.arrays import Array, FloatArray, IntArray, is_tensor, like, to_numpy
+from babelscope.similarity.arrays import Array, FloatArray, IntArray, like, linalg, to_numpy
 from babelscope.similarity.measure import Measure, chunks, make, one_of, register
 from babelscope.similarity.representation import Representation
 
@@ -77,13 +77,7 @@ class Procrustes(Measure):
 
     def value(self, x: Shape, y: Shape) -> float:
         c = x.factor.T @ y.factor
-        if is_tensor(c):
-            import torch
-
-            values = to_numpy(torch.linalg.svdvals(c))
-        else:
-            values = np.linalg.svd(c, compute_uv=False)
-        return float(self._formed(np.asarray([values.sum()]))[0])
+        return float(self._formed(np.asarray([to_numpy(linalg(c).svdvals(c)).sum()]))[0])
 
     def influence(self, x: Shape, y: Shape) -> FloatArray:
         """Return what the score loses with each sentence, while the best rotation stays.
@@ -111,17 +105,11 @@ class Procrustes(Measure):
         out = np.empty(len(orders))
         n, kx = x.factor.shape
         ky = y.factor.shape[1]
-        for part in chunks(len(orders), BLOCK // max(n * ky, 1)):
-            shuffled = y.factor[like(orders[part], y.factor)].swapaxes(0, 1).reshape(n, -1)
+        for block in chunks(len(orders), BLOCK // max(n * ky, 1)):
+            shuffled = y.factor[like(orders[block], y.factor)].swapaxes(0, 1).reshape(n, -1)
             c = (x.factor.T @ shuffled).reshape(kx, -1, ky).swapaxes(0, 1)
             square = c @ c.swapaxes(1, 2) if kx <= ky else c.swapaxes(1, 2) @ c
-            if is_tensor(square):
-                import torch
-
-                values = to_numpy(torch.linalg.eigvalsh(square))
-            else:
-                values = np.linalg.eigvalsh(square)
-            out[part] = np.sqrt(np.maximum(values, 0.0)).sum(-1)
+            out[block] = np.sqrt(np.maximum(to_numpy(linalg(square).eigvalsh(square)), 0.0)).sum(-1)
         return self._formed(out)
 
 

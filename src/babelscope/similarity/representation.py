@@ -12,7 +12,18 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from babelscope.errors import DataError
-from babelscope.similarity.arrays import Array, FloatArray, IntArray, as_rows, is_tensor, label_of, like, to_numpy
+from babelscope.similarity.arrays import (
+    Array,
+    FloatArray,
+    IntArray,
+    as_rows,
+    is_tensor,
+    label_of,
+    like,
+    linalg,
+    single,
+    to_numpy,
+)
 from babelscope.similarity.lapack import Symmetric
 from babelscope.similarity.lazy import lazy
 
@@ -128,13 +139,16 @@ class Representation:
         """The Gram matrix as a kernel, in single precision if the representation is `single` (after centring)."""
         if not self.single:
             return self.gram
-        rows = self.centred.float() if is_tensor(self.centred) else self.centred.astype(np.float32)
+        rows = single(self.centred)
         return rows @ rows.T
 
     @lazy
     def _eigen(self) -> Symmetric | tuple[FloatArray, Array]:
         square = self.gram if self.n <= self.d else self.centred.T @ self.centred
-        return _eigh(square) if is_tensor(square) else Symmetric(square)
+        if not is_tensor(square):
+            return Symmetric(square)
+        values, vectors = linalg(square).eigh(square)
+        return to_numpy(values), vectors
 
     @lazy
     def singular_values(self) -> FloatArray:
@@ -164,7 +178,8 @@ class Representation:
         in (resolution times the r.m.s. of the raw data times sqrt(n) + sqrt(d), the norm of a matrix of rounding
         errors).
         """
-        u, s, vt = _svd(self.centred)
+        u, values, vt = linalg(self.centred).svd(self.centred, full_matrices=False)
+        s = to_numpy(values)
         scale = float(abs(self.rows).max())
         raw = self.rows / scale
         centred_norm = float(((raw - raw.mean(0)) ** 2).sum()) ** 0.5
@@ -221,20 +236,3 @@ def _unit(rows: Array, name: Hashable, when: str) -> Array:
             f"{label_of(name)} has the zero vector in row {bad} (counted from 0){when}: a cosine is not defined there"
         )
     return rows / norms[:, None]
-
-
-def _eigh(a: Array) -> tuple[FloatArray, Array]:
-    import torch
-
-    values, vectors = torch.linalg.eigh(a)
-    return to_numpy(values), vectors
-
-
-def _svd(a: Array) -> tuple[Array, FloatArray, Array]:
-    if is_tensor(a):
-        import torch
-
-        u, s, vt = torch.linalg.svd(a, full_matrices=False)
-        return u, to_numpy(s), vt
-    u, s, vt = np.linalg.svd(a, full_matrices=False)
-    return u, s, vt

@@ -29,10 +29,6 @@ class NothingLeft(DataError):  # noqa: N818  (what happened, not a failure of th
 def span_of(covariates: Any) -> FloatArray:
     """Return an orthonormal basis of centred covariates, shape (n, c); collinear and constant columns count once.
 
-    Parameters
-    ----------
-    covariates : array_like, shape (n, c) or (n,)
-
     Raises
     ------
     DataError
@@ -114,28 +110,17 @@ class ResidualRows:
 def residual_rows(span: FloatArray, clusters: IntArray | None = None) -> ResidualRows:
     """Return rows that stand for the residuals of sentences, and may be permuted.
 
-    Residuals of both sides lie in one and the same subspace, of n - 1 - c dimensions; permuting them as if they had
-    n - 1 makes the null too narrow, by a share of about c / n. The map turns x into rows of the same singular values
-    as the residuals have. Of all such maps it is the one whose rows are nearest to the residuals of as many sentences
-    (Theil 1965; Winkler et al. 2020).
+    Residuals of both sides lie in one and the same subspace, of n - 1 - c dimensions; permuting them as if they had n -
+    1 makes the null too narrow, by a share of about c / n. The map turns x into rows of the same singular values as the
+    residuals have. Of all such maps it is the one whose rows are nearest to the residuals of as many sentences (Theil
+    1965; Winkler et al. 2020).
 
-    Where sentences belong to clusters, what clusters have in common has another variance than what differs within
-    them, and covariates that follow the clusters take more out of the former. So the means of the covariates over each
+    Where sentences belong to clusters, what clusters have in common has another variance than what differs within them,
+    and covariates that follow the clusters take more out of the former. So the means of the covariates over each
     cluster and what they are beyond these means are taken out both, and the two kinds of directions are mapped apart:
     those between clusters to fewer clusters, those within to rows within them. Where clusters differ in size, a
     direction's variance grows with the size of the clusters that it runs through; directions between clusters are then
     mapped to directions that run through clusters of like size.
-
-    Parameters
-    ----------
-    span : ndarray, shape (n, c)
-        Orthonormal and centred (:func:`span_of`).
-    clusters : ndarray of int, shape (n,), optional
-        From 0.
-
-    Returns
-    -------
-    ResidualRows
 
     Raises
     ------
@@ -258,17 +243,9 @@ def location(rows: FloatArray, clusters: IntArray, residuals: FloatArray, residu
     """Return the mean sentence, in which clusters count by what they tell, shape (d,).
 
     The sentences of a large cluster tell less each, so that the plain mean depends on the large clusters, and so do
-    residuals: a mean that is put back to residuals is to be independent of them. With a the variance of sentences and b
-    that of clusters, estimated from the residuals by analysis of variance, a sentence of a cluster of s counts
-    1 / (a + b s).
-
-    Parameters
-    ----------
-    rows : ndarray, shape (n, d)
-    clusters : ndarray of int, shape (n,)
-    residuals : ndarray, shape (m, d)
-        After regressing out covariates, centred.
-    residual_clusters : ndarray of int, shape (m,)
+    residuals: a mean that is put back to residuals (m rows, centred) is to be independent of them. With a the variance
+    of sentences and b that of clusters, estimated from the residuals by analysis of variance, a sentence of a cluster
+    of s counts 1 / (a + b s).
     """
     counts = np.bincount(residual_clusters)
     sums = np.zeros((len(counts), residuals.shape[1]))

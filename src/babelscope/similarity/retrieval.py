@@ -14,13 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from babelscope.similarity.arrays import Array, FloatArray, IntArray, is_tensor, like, to_numpy
+from babelscope.similarity.arrays import Array, FloatArray, IntArray, is_tensor, like, single, to_numpy
 from babelscope.similarity.measure import Measure, Outcome, chunks, count, make, one_of, register
 from babelscope.similarity.nulls import Cells, NullLaw, assignment_counts
 from babelscope.similarity.representation import Representation
 from babelscope.similarity.residuals import ROUNDING, NothingLeft
 
 DIRECTIONS = {"both": "mean of both directions", "xy": "from x to y", "yx": "from y to x"}
+
+#: Of each direction, whether rows are found from columns: the second side's sentences from the first's.
+TURNED: dict[str, tuple[bool, ...]] = {"both": (False, True), "xy": (False,), "yx": (True,)}
 
 #: Similarities that are looked at together.
 BLOCK = 2**19
@@ -46,11 +49,7 @@ class Vectors:
 class Matches:
     """What each pairing of two sentences would score, and what leaving a sentence out would add to the others' scores.
 
-    Attributes
-    ----------
-    cells : Cells
-    gained : ndarray, shape (n,), or None
-        Where it has a closed form.
+    `gained`, shape (n,), is None where it has no closed form.
     """
 
     cells: Cells
@@ -115,13 +114,11 @@ class Assignment(Measure):
         return hits
 
     def permuted(self, x: Vectors, y: Vectors, orders: IntArray) -> FloatArray:
-        return self._permuted(self.matches(x, y).cells, orders)
-
-    def _permuted(self, cells: Cells, orders: IntArray) -> FloatArray:
+        cells = self.matches(x, y).cells
         return np.asarray([self._score(float(cells.paired(order).mean())) for order in orders])
 
     def law(self, x: Vectors, y: Vectors) -> NullLaw | None:
-        return self._law(self.matches(x, y).cells)
+        return self.outcome(x, y, law=True).law
 
     def _law(self, cells: Cells) -> NullLaw:
         mean, variance, skewness = cells.moments()
@@ -130,7 +127,7 @@ class Assignment(Measure):
         return law if self.higher_is_better else law.scaled(-1.0, 1.0)
 
     def influence(self, x: Vectors, y: Vectors) -> FloatArray | None:
-        return self._influence(self.matches(x, y))
+        return self.outcome(x, y, influence=True).influence
 
     def _influence(self, matches: Matches) -> FloatArray | None:
         """Delete each sentence in turn: its own hit goes, and so does what it stood in the way of."""
@@ -154,22 +151,18 @@ class Assignment(Measure):
         return Outcome(
             self._score(float(matches.cells.paired().mean())),
             self._law(matches.cells) if law else None,
-            float(self._permuted(matches.cells, order[None])[0]) if order is not None else float("nan"),
+            self._score(float(matches.cells.paired(order).mean())) if order is not None else float("nan"),
             self._influence(matches) if influence else None,
             self.pair_sketch(x, y) if influence else None,
         )
 
 
 def nearest(x: Vectors, y: Vectors) -> tuple[list[IntArray], list[IntArray]] | None:
-    """Find each row's nearest among the other side's, both ways, in blocks of one product.
+    """Find each row's nearest among the other side's, both ways, in blocks of one product; None if two are as near.
 
-    The product is one of single precision where there is one; a row for which its rounding could matter, which is known
-    from the bound of its error, is looked at again in double precision.
-
-    Parameters
-    ----------
-    x, y : Vectors
-        Rows of length 1; the largest inner product is nearest.
+    Rows have length 1, and the largest inner product is nearest. The product is one of single precision where there is
+    one; a row for which its rounding could matter, which is known from the bound of its error, is looked at again in
+    double precision.
 
     Returns
     -------
@@ -177,26 +170,27 @@ def nearest(x: Vectors, y: Vectors) -> tuple[list[IntArray], list[IntArray]] | N
         The nearest row of `y` of each row of `x`, and the other way round.
     above : list of ndarray of int, shape (n,)
         How many are nearer than a row's own other side; exact up to 1.
-
-    None if two are equally near (:data:`TIE`).
     """
     n, d = (int(size) for size in x.rows.shape)
     own = (x.rows * y.rows).sum(1)
-    single = x.single is not None and y.single is not None
-    left: Array = x.single if single else x.rows
-    right: Array = y.single if single else y.rows
+    narrow = x.single is not None and y.single is not None
+    left: Array = x.single if narrow else x.rows
+    right: Array = y.single if narrow else y.rows
     # Of two products of vectors of length 1: |fl(a'b) - a'b| <= d eps / 2 each, and the vectors are rounded themselves.
-    margin = 2 * (d + 4) * 2.0**-24 if single else TIE
-    there = own.float() if single and is_tensor(own) else own.astype(np.float32) if single else own
-    rows, columns = [], _Top.nothing()
-    for part in chunks(n, max(BLOCK // n, 1)):
-        block = left[part] @ right.T
-        rows.append(_Top.of(block, there[part][:, None], margin, 1, 0))
-        columns = columns.merged(_Top.of(block, there[None, :], margin, 0, part.start), margin)
-    found = [_Top.joined(rows).checked(x.rows, y.rows, own), columns.checked(y.rows, x.rows, own)]
-    if found[0] is None or found[1] is None:
+    margin = 2 * (d + 4) * 2.0**-24 if narrow else TIE
+    there = single(own) if narrow else own
+    rows: list[_Top] = []
+    columns: _Top | None = None
+    for block in chunks(n, max(BLOCK // n, 1)):
+        table = left[block] @ right.T
+        rows.append(_Top.of(table, there[block][:, None], margin, 1, 0))
+        seen = _Top.of(table, there[None, :], margin, 0, block.start)
+        columns = seen if columns is None else columns.merged(seen, margin)
+    assert columns is not None
+    of_rows, of_columns = _Top.joined(rows).checked(x.rows, y.rows, own), columns.checked(y.rows, x.rows, own)
+    if of_rows is None or of_columns is None:
         return None
-    return [top.best for top in found if top], [top.above for top in found if top]
+    return [of_rows.best, of_columns.best], [of_rows.above, of_columns.above]
 
 
 @dataclass
@@ -222,11 +216,6 @@ class _Top:
     beside: IntArray
 
     @classmethod
-    def nothing(cls) -> _Top:
-        none = np.empty(0, dtype=np.int64)
-        return cls(none, np.empty(0), none, none, none)
-
-    @classmethod
     def of(cls, block: Array, own: Array, margin: float, axis: int, start: int) -> _Top:
         best = block.argmax(axis)
         highest = block.amax(axis) if is_tensor(block) else block.max(axis)
@@ -242,8 +231,6 @@ class _Top:
 
     def merged(self, other: _Top, margin: float) -> _Top:
         """Put together what further similarities tell of the same queries."""
-        if not self.best.size:
-            return other
         higher = other.highest > self.highest
         same = np.abs(other.highest - self.highest) <= margin
         near = np.where(same, self.near + other.near, np.where(higher, other.near, self.near))
@@ -259,8 +246,8 @@ class _Top:
         """Look again, in double precision, where rounding could matter; None if two are equally near."""
         # A query's own other side lies within the margin of itself. That two or more are nearer is as good as known.
         unsure = np.flatnonzero((self.near > 1) | ((self.above < 2) & (self.beside - 1 != self.above)))
-        for part in chunks(unsure.size, max(BLOCK // len(self.best), 1)):
-            at = unsure[part]
+        for block in chunks(unsure.size, max(BLOCK // len(self.best), 1)):
+            at = unsure[block]
             table = to_numpy(queries[like(at, queries)] @ others.T)
             there = to_numpy(own[like(at, own)])[:, None]
             highest = table.max(1)
@@ -352,11 +339,11 @@ class Retrieval(Assignment):
 
     def _with_single(self, x: Vectors) -> Vectors:
         if self._by_nearest and min(x.rows.shape) >= SINGLE:
-            x.single = x.rows.float() if is_tensor(x.rows) else x.rows.astype(np.float32)
+            x.single = single(x.rows)
         return x
 
     def matches(self, x: Vectors, y: Vectors) -> Matches:
-        ways = {"both": (False, True), "xy": (False,), "yx": (True,)}[self.direction]
+        ways = TURNED[self.direction]
         known = nearest(x, y) if self._by_nearest else None
         n = int(x.rows.shape[0])
         if known is None:
@@ -436,13 +423,9 @@ class Xsim(Assignment):
 
     def matches(self, x: Vectors, y: Vectors) -> Matches:
         table = to_numpy(x.rows @ y.rows.T)
-        if self.direction == "xy":
-            weights = self._hits(table)
-        elif self.direction == "yx":
-            weights = self._hits(table.T).T
-        else:
-            weights = (self._hits(table) + self._hits(table.T).T) / 2
-        return Matches(Cells.of(weights))
+        ways = TURNED[self.direction]
+        hits = [self._hits(table.T).T if way else self._hits(table) for way in ways]
+        return Matches(Cells.of(np.sum(hits, axis=0) / len(ways)))
 
     def _hits(self, table: FloatArray) -> FloatArray:
         if self.margin == "absolute":

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from babelscope.errors import DataError, UsageError, did_you_mean
+from babelscope.similarity import permutation
 from babelscope.similarity.arrays import FloatArray, IntArray, is_tensor
 from babelscope.similarity.intervals import subsample_interval, subsamples
 from babelscope.similarity.measure import Measure, State, parse_measure
@@ -22,9 +23,7 @@ from babelscope.similarity.permutation import (
     Calibration,
     calibrate,
     chance_corrected,
-    cluster_permutations,
     out_of_reach,
-    permutations,
 )
 from babelscope.similarity.representation import Representation
 
@@ -149,12 +148,8 @@ def p_text(p: float) -> str:
 def null_kind(measure: Measure, null: str | None, *, clustered: bool = False) -> str:
     """Return which null a measure gets: ``exact``, ``permutation`` or ``none``.
 
-    The closed forms are laws over all permutations of the sentences: with clusters they do not hold.
-
-    Raises
-    ------
-    UsageError
-        For an unknown kind, or "exact" where the measure has no closed form or there are clusters.
+    The closed forms are laws over all permutations of the sentences: with clusters they do not hold. UsageError for an
+    unknown kind, or "exact" where the measure has no closed form or there are clusters.
     """
     wanted = "none" if null is None else null
     if wanted not in NULLS:
@@ -188,26 +183,10 @@ def calibration_of(
     """Return a score's calibration, the null that gave it, and the permuted scores where there are any.
 
     The null is ``exact``, ``permutation``, or ``tail``: permutations, but beyond those that were drawn p is the tail of
-    an exponential law, a model.
-
-    Parameters
-    ----------
-    measure : Measure
-    x, y : State
-    value : float
-    kind : {"exact", "permutation", "none"}
-    orders : callable
-        Gives so many permutations, those of fewer being the first of more.
-    permutations : int
-        How many are drawn; with `sequential`, at most.
-    alpha : float
-    law : NullLaw, optional
-        The closed form, where it was asked for and there is one.
-    sequential : bool
-        Draw until the p-value is decided.
-    stopping : bool
-        Draw no more either once the score is out of their reach
-        (:func:`~babelscope.similarity.permutation.out_of_reach`).
+    an exponential law, a model. `orders` gives so many permutations, those of fewer being the first of more; `law` is
+    the closed form, where it was asked for and there is one. With `sequential`, permutations are drawn until the
+    p-value is decided, and with `stopping` no further either once the score is out of their reach
+    (:func:`~babelscope.similarity.permutation.out_of_reach`).
     """
     if kind == "none":
         return None, "none", None
@@ -303,7 +282,7 @@ def score(
     value = outcome.value
 
     def orders(count: int) -> IntArray:
-        return draw(left.n, count, seed) if documents is None else cluster_permutations(documents, count, seed)
+        return permutation.permutations(left.n, count, seed, documents)
 
     found, kind, _ = calibration_of(chosen, a, b, value, kind, orders, permutations, alpha, law=outcome.law)
     low = high = math.nan
@@ -333,16 +312,10 @@ def score(
     )
 
 
-draw = permutations
-
-
 def coded(clusters: Sequence[Hashable] | NDArray[Any] | None) -> IntArray | None:
     """Return clusters as numbers from 0, in the order in which they come; None where no two sentences share one.
 
-    Raises
-    ------
-    DataError
-        For a sentence without one (None, NaN, or no text).
+    DataError for a sentence without one (None, NaN, or no text).
     """
     if clusters is None:
         return None
@@ -359,12 +332,7 @@ def coded(clusters: Sequence[Hashable] | NDArray[Any] | None) -> IntArray | None
 
 
 def check_interval(interval: str | None, documents: IntArray | None) -> None:
-    """Refuse an interval that there is not, or that does not hold for sentences in clusters.
-
-    Raises
-    ------
-    UsageError
-    """
+    """Refuse an interval that there is not, or that does not hold for sentences in clusters."""
     if interval not in (None, *INTERVALS):
         raise UsageError(f"there is no interval {interval!r}: {did_you_mean(str(interval), INTERVALS)}")
     if interval == "subsample" and documents is not None:

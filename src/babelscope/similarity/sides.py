@@ -67,10 +67,7 @@ class SideCache:
     def make(self, label: Hashable) -> Side:
         """Read and prepare one side, without keeping it.
 
-        Raises
-        ------
-        DataError
-            If a measure is not defined on it, or it has changed since it was read before.
+        DataError if a measure is not defined on it, or it has changed since it was read before.
         """
         given = self.source[label]
         if callable(given) and not is_tensor(given):
