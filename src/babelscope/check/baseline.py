@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from babelscope.check.rules import Verdict, verdict_on
 from babelscope.errors import UsageError
-from babelscope.gaps.resample_table import MEAN, SharedDraws, draws_of, output, same_draws, shared_draws
+from babelscope.gaps.resample_table import SharedDraws, draws_of, same_draws, shared_draws
 from babelscope.gaps.resampling import freedom
 from babelscope.gaps.result import Result
+from babelscope.gaps.selecting import MEAN, output
 from babelscope.numbers import significant
 from babelscope.similarity import parse_measure, student
 
@@ -163,8 +164,7 @@ def _outputs(result: Result) -> dict[tuple[str, str], pd.DataFrame]:
     plain = result.curves[result.curves["control"] == "none"]
     outputs: dict[tuple[str, str], pd.DataFrame] = {}
     for (kind, measure), rows in plain.groupby(["kind", "measure"], sort=False):
-        point, against = output(list(rows["point"]), list(rows["depth"]), list(rows["against"]))
-        last = rows[(rows["point"] == point) & (rows["against"] == against)]
+        last = output(rows)
         outputs[str(kind), str(measure)] = last if kind == "modality_similarity" else last[last["group"] == MEAN]
     return outputs
 

@@ -13,8 +13,9 @@ from babelscope.check.grammar import ABOVE, DISTANCE, FINDING, MEAN, STRONGEST, 
 from babelscope.check.rules import Verdict, verdict_on
 from babelscope.errors import UsageError
 from babelscope.gaps.findings import CORRECTED
-from babelscope.gaps.resample_table import output
 from babelscope.gaps.result import Result
+from babelscope.gaps.selecting import output
+from babelscope.gaps.selecting import rows as rows_where
 from babelscope.numbers import significant
 from babelscope.similarity import parse_measure
 
@@ -68,7 +69,7 @@ def require(text: str, wanted: str, result: Result) -> Verdict:
 
 def _at_point(rule: Rule, rows: pd.DataFrame, what: str, against: str = "against") -> pd.DataFrame:
     """Return the rows at the rule's point: the deepest unless it names one."""
-    point = rule.point or output(list(rows["point"]), list(rows["depth"]), list(rows[against]))[0]
+    point = rule.point or output(rows, against=against)["point"].iloc[0]
     rows = rows[rows["point"] == point]
     if rows.empty:
         raise _NoNumberError(f"matches no row: there is no {what} at {point}")
@@ -76,16 +77,16 @@ def _at_point(rule: Rule, rows: pd.DataFrame, what: str, against: str = "against
 
 
 def _of_curves(rule: Rule, result: Result) -> _Number:
-    rows = _where(result.curves, kind=rule.kind, control=rule.control)
+    rows = rows_where(result.curves, kind=rule.kind, control=rule.control)
     if rows.empty:
         raise _NoNumberError(f"matches no row: the result has no {rule.kind} under the control {rule.control}")
-    rows = _where(rows, measure=rule.measure)
+    rows = rows_where(rows, measure=rule.measure)
     if rows.empty:
         known = ", ".join(map(str, result.curves["measure"].unique()))
         raise _NoNumberError(f"matches no row: the result has no {rule.kind} by {rule.measure}; available: {known}")
     rows = _at_point(rule, rows, rule.kind)
     point, against = str(rows["point"].iloc[0]), str(rows["against"].iloc[-1])  # of several text points the last
-    rows = _where(rows, against=against)
+    rows = rows_where(rows, against=against)
     place = f"{rule.kind} by {rule.measure} at {point}" + ("" if against == point else f" and {against}")
     if rule.control != "none":
         place += f", {rule.control}"
@@ -97,7 +98,7 @@ def _of_curves(rule: Rule, result: Result) -> _Number:
     if rule.group != WORST and len(values) > 1:
         return _Number(float(np.mean(list(values.values()))), f"{place}, {rule.group}: mean of {len(values)} pairs")
     group = (max if rule.bound == "max" else min)(values, key=lambda name: values[name])
-    row = _where(chosen, group=group).iloc[0]
+    row = rows_where(chosen, group=group).iloc[0]
     if rule.group == WORST:
         which = f"worst of {len(values)}: {group}"
     else:
@@ -107,12 +108,6 @@ def _of_curves(rule: Rule, result: Result) -> _Number:
     return _Number(values[group], f"{place}, {which}{' (not above chance)' if at_chance else ''}")
 
 
-def _where(table: pd.DataFrame, **equal: object) -> pd.DataFrame:
-    for column, value in equal.items():
-        table = table[table[column] == value]
-    return table
-
-
 def _group(rule: Rule, rows: pd.DataFrame, result: Result) -> pd.DataFrame:
     """Return the rows of the rule's group: one, or all pairs of a language, or all for the worst."""
     if rule.group == WORST:
@@ -120,7 +115,7 @@ def _group(rule: Rule, rows: pd.DataFrame, result: Result) -> pd.DataFrame:
     place = {name: rows[name].iloc[0] for name in ("kind", "control", "measure", "point", "against")}
     classes = result.tables.get("by_class", rows.iloc[:0])
     pairs = rows[[rule.group in str(group).split("-") for group in rows["group"]]]
-    for chosen in (_where(rows, group=rule.group), _where(classes, **place, group=rule.group), pairs):
+    for chosen in (rows_where(rows, group=rule.group), rows_where(classes, **place, group=rule.group), pairs):
         if len(chosen):
             return chosen
     known = ", ".join(str(group) for group in rows["group"].unique()[:12])
@@ -140,7 +135,7 @@ def _value(rule: Rule, row: pd.Series[Any]) -> float:
 
 
 def _finding(rule: Rule, result: Result) -> pd.Series[Any]:
-    rows = _where(result.tables["findings"], id=rule.kind, group=rule.group, basis=rule.control)
+    rows = rows_where(result.tables["findings"], id=rule.kind, group=rule.group, basis=rule.control)
     if rows.empty:
         raise _NoNumberError(f"matches no row: {rule.kind} was not tested for {rule.group} on {rule.control} scores")
     return rows.iloc[0]
@@ -155,7 +150,7 @@ def _of_finding(rule: Rule, result: Result) -> _Number:
 
 def _of_distances(rule: Rule, result: Result) -> _Number:
     table = result.tables.get("centroids")
-    rows = _where(table, kind=rule.kind) if table is not None else pd.DataFrame()
+    rows = rows_where(table, kind=rule.kind) if table is not None else pd.DataFrame()
     if rows.empty:
         raise _NoNumberError(
             f"matches no row: the result has no distances of means for {rule.kind} (no point that both sides share?)"
@@ -187,13 +182,13 @@ def _of_baselines(rule: Rule, result: Result) -> _Number:
     name = f"{rule.kind} by {rule.measure}"
     if table is None or table.empty:
         raise _NoNumberError("matches no row: the result has no baselines (compute_baselines in the study)")
-    rows = _where(table, kind=rule.kind, measure=rule.measure)
+    rows = rows_where(table, kind=rule.kind, measure=rule.measure)
     if rows.empty:
         raise _NoNumberError(f"matches no row: no baseline was compared with {name}")
-    own = _where(result.curves, kind=rule.kind, measure=rule.measure, control="none")
+    own = rows_where(result.curves, kind=rule.kind, measure=rule.measure, control="none")
     point = str(_at_point(rule, own[own["point"].isin(rows["point"])], name)["point"].iloc[0])
-    rows = _where(rows, point=point)
-    rows = rows[rows["strongest"].astype(bool)] if rule.group == STRONGEST else _where(rows, baseline=rule.group)
+    rows = rows_where(rows, point=point)
+    rows = rows[rows["strongest"].astype(bool)] if rule.group == STRONGEST else rows_where(rows, baseline=rule.group)
     if rows.empty:
         raise _NoNumberError(f"matches no row: {name} was not compared with {rule.group} at {point}")
     row = rows.iloc[-1]  # of several text points the last

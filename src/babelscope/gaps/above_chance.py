@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from babelscope.gaps import selecting
 from babelscope.gaps.pairing import shown_points
 from babelscope.similarity import holm
 
@@ -18,23 +19,11 @@ LEVEL = 0.05
 def above_chance(scores: pd.DataFrame, measure: str) -> pd.DataFrame:
     """Return the modality similarities along the depth with their p-values adjusted.
 
-    Parameters
-    ----------
-    scores : DataFrame
-        Columns :data:`babelscope.gaps.result.SCORE_COLUMNS`.
-    measure : str
-        As written.
-
-    Returns
-    -------
-    DataFrame
-        Rows of the scores, with their labels: one a language and speech point, compared with the text point that
-        stands for it; besides their columns ``p_adjusted`` (Holm over all of them) and ``above``, whether it is below
-        :data:`LEVEL`.
+    These are rows of the scores, with their labels: one a language and speech point, compared with the text point that
+    stands for it; besides their columns ``p_adjusted`` (Holm over all of them) and ``above``, whether it is below
+    :data:`LEVEL`.
     """
-    rows = scores[
-        (scores["kind"] == "modality_similarity") & (scores["control"] == "none") & (scores["measure"] == measure)
-    ]
+    rows = selecting.rows(scores, kind="modality_similarity", control="none", measure=measure)
     rows = rows[rows["point_a"].map(shown_points(rows)) == rows["point_b"]]
     adjusted = holm(rows["p"].to_numpy(dtype=float))
     return rows.assign(p_adjusted=adjusted, above=adjusted < LEVEL)

@@ -6,16 +6,16 @@ The output is chosen before any score is seen, unlike the best of many points, s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from babelscope.gaps import selecting
 from babelscope.gaps.contrasts import NOTHING, Scored, Term
 from babelscope.gaps.findings import FEWEST_SENTENCES
 from babelscope.gaps.naming import by_preference, measure_head
-from babelscope.gaps.resample_table import MEAN, output
-from babelscope.gaps.result import TABLE_COLUMNS
+from babelscope.gaps.result import TABLE_COLUMNS, table_of
+from babelscope.gaps.selecting import MEAN, output
 from babelscope.gaps.simultaneous import simultaneous
 from babelscope.similarity import holm
 
@@ -32,20 +32,8 @@ COST_LEVEL = 0.02
 
 
 def at_output(curves: pd.DataFrame, kind: str, measure: str) -> pd.DataFrame:
-    """Return the uncontrolled rows of one kind and measure at the model's output: groups and their mean.
-
-    Parameters
-    ----------
-    curves : DataFrame
-        Columns :data:`babelscope.gaps.result.CURVE_COLUMNS`.
-    kind, measure : str
-        As written there.
-    """
-    rows = curves[(curves["kind"] == kind) & (curves["measure"] == measure) & (curves["control"] == "none")]
-    if rows.empty:
-        return rows
-    point, against = output(list(rows["point"]), list(rows["depth"]), list(rows["against"]))
-    return rows[(rows["point"] == point) & (rows["against"] == against)]
+    """Return the uncontrolled rows of one kind and measure at the model's output: groups and their mean."""
+    return output(selecting.rows(curves, kind=kind, measure=measure, control="none"))
 
 
 def measure_at_output(curves: pd.DataFrame, kind: str) -> str | None:
@@ -53,26 +41,16 @@ def measure_at_output(curves: pd.DataFrame, kind: str) -> str | None:
 
     Retrieval needs one space, so that between two models without shared layers it is not measured.
     """
-    rows = curves[(curves["kind"] == kind) & (curves["control"] == "none") & curves["value"].notna()]
+    rows = selecting.rows(curves, kind=kind, control="none").dropna(subset="value")
     names = by_preference(dict.fromkeys(rows["measure"].astype(str)))
     return next((name for name in names if measure_head(name) == RETRIEVAL), next(iter(names), None))
 
 
 def above_chance_at_output(curves: pd.DataFrame, measures: Mapping[str, str]) -> pd.DataFrame:
-    """Return every language and pair at the output with its p-value adjusted.
+    """Return every language and pair at the output, by the measure of each kind, with its p-value adjusted.
 
-    Parameters
-    ----------
-    curves : DataFrame
-        Columns :data:`babelscope.gaps.result.CURVE_COLUMNS`.
-    measures : mapping of kind to measure
-        What is tested together.
-
-    Returns
-    -------
-    DataFrame
-        Rows of the curves, with their labels; besides their columns ``p_adjusted`` (Holm over all of them: kinds,
-        languages and pairs) and ``above``, whether it is below :data:`LEVEL`.
+    These are rows of the curves, with their labels; besides their columns ``p_adjusted`` (Holm over all of them: kinds,
+    languages and pairs) and ``above``, whether it is below :data:`LEVEL`.
     """
     frames = [at_output(curves, kind, measure) for kind, measure in measures.items()]
     rows = pd.concat(frames) if frames else curves.iloc[:0]
@@ -85,57 +63,31 @@ def language_costs(scored: Mapping[str, Scored]) -> pd.DataFrame:
     """Return how much less often the speech and text of each language recognise one another than the others' do.
 
     Each language is compared with the mean of the others, so that none is chosen for its score, by retrieval at the
-    output in the measure's own unit (a share of sentences).
-
-    Parameters
-    ----------
-    scored : mapping of measure to Scored
-        The uncontrolled scores.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``costs`` of :data:`babelscope.gaps.result.TABLE_COLUMNS`, one row a language; empty without retrieval
-        between speech and text or a second language. The intervals are for other sentences, and hold for all languages
-        together with 98 % probability (max-t). One is missing where no sentence moves the language's own score, as at
-        perfect retrieval.
+    output in the measure's own unit (a share of sentences). This is the table ``costs``, a row a language; it is empty
+    without retrieval between speech and text or a second language. The intervals are for other sentences, and hold for
+    all languages together with 98 % probability (max-t). One is missing where no sentence moves the language's own
+    score, as at perfect retrieval.
     """
-    columns = list(TABLE_COLUMNS["costs"])
     measure = next((name for name in scored if measure_head(name) == RETRIEVAL), None)
     if measure is None:
-        return pd.DataFrame(columns=columns)
+        return table_of("costs")
     one = scored[measure]
-    found = one.where(kind="modality_similarity")
-    rows = one.rows.iloc[found]
-    if not len(rows) or not np.isfinite(one.values[found]).all():
-        return pd.DataFrame(columns=columns)
-    point, against = output(list(rows["point_a"]), list(rows["depth_a"]), list(rows["point_b"]))
-    found = found[((rows["point_a"] == point) & (rows["point_b"] == against)).to_numpy()]
-    if len(found) < 2:
-        return pd.DataFrame(columns=columns)
-    others = [found[found != row] for row in found]
+    compared = one.where(kind="modality_similarity")
+    rows = output(one.rows.iloc[compared], "point_a", "point_b", "depth_a")
+    if len(rows) < 2 or not np.isfinite(one.values[compared]).all():
+        return table_of("costs")
+    own = rows.index.to_numpy()
+    others = [own[own != row] for row in own]
     contrasts: list[Sequence[Term]] = [
-        [(1.0, rest), (-1.0, np.array([row]))] for row, rest in zip(found, others, strict=True)
+        [(1.0, rest), (-1.0, np.array([row]))] for row, rest in zip(own, others, strict=True)
     ]
     together = simultaneous(one, contrasts)
-    moving = one.errors[found] > NOTHING if one.deviations.freedom >= 1 else np.zeros(len(found), dtype=bool)
+    moving = one.errors[own] > NOTHING if one.deviations.freedom >= 1 else np.zeros(len(own), dtype=bool)
     low, high = (np.where(moving, ends, np.nan) for ends in together.intervals(COST_LEVEL))
-    told: list[dict[str, Any]] = [
-        {
-            "language": str(one.rows["language_a"].iloc[row]),
-            "measure": measure,
-            "point": point,
-            "against": against,
-            "value": float(one.values[row]),
-            "others": float(one.values[rest].mean()),
-            "cost": float(together.values[at]),
-            "low": float(low[at]),
-            "high": float(high[at]),
-            "n": float(one.rows["n"].iloc[row]),
-        }
-        for at, (row, rest) in enumerate(zip(found, others, strict=True))
-    ]
-    return pd.DataFrame(told, columns=columns)
+    named = rows.rename(columns={"language_a": "language", "point_a": "point", "point_b": "against"})
+    means = [float(one.values[rest].mean()) for rest in others]
+    costs = named.assign(value=one.values[own], others=means, cost=together.values, low=low, high=high)
+    return costs[[*TABLE_COLUMNS["costs"]]].reset_index(drop=True)
 
 
 def costly(costs: pd.DataFrame) -> pd.DataFrame:

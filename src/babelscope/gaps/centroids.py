@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from babelscope.capture.store import Activations
 from babelscope.errors import DataError
-from babelscope.gaps.result import TABLE_COLUMNS
+from babelscope.gaps.result import table_of
 from babelscope.similarity import student
 from babelscope.similarity.score import coded
 
@@ -130,7 +130,7 @@ def centroids_table(activations: Activations, clusters: NDArray[np.int64] | None
         than four sentences.
     """
     rows: list[dict[str, Any]] = []
-    n, columns = len(activations.sentences), list(TABLE_COLUMNS["centroids"])
+    n = len(activations.sentences)
     points = {
         point: [of for of in activations.modalities if point in activations.points(of)]
         for point in _points(activations)
@@ -161,7 +161,7 @@ def centroids_table(activations: Activations, clusters: NDArray[np.int64] | None
             for (kind, a, b), (distance, low, high) in zip(pairs, found, strict=True)
             if np.isfinite(distance)
         ]
-    return pd.DataFrame(rows, columns=columns)
+    return table_of("centroids", rows)
 
 
 def _points(activations: Activations) -> list[str]:

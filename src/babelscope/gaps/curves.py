@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from babelscope.gaps.result import CURVE_COLUMNS
+from babelscope.gaps.selecting import groups
 
 _KEYS = ["kind", "measure", "control", "point", "against", "stage", "depth"]
 _PLACE = ["kind", "measure", "control", "point", "against"]
@@ -33,8 +34,7 @@ def curves(scores: pd.DataFrame, means: pd.DataFrame | None = None) -> pd.DataFr
         Columns :data:`babelscope.gaps.result.CURVE_COLUMNS`.
     """
     rows = scores.rename(columns={"point_a": "point", "point_b": "against", "stage_a": "stage", "depth_a": "depth"})
-    same = rows["language_a"] == rows["language_b"]
-    rows = rows.assign(group=rows["language_a"].where(same, rows["language_a"] + "-" + rows["language_b"]), groups=1)
+    rows = rows.assign(group=groups(rows), groups=1)
     average = rows.groupby(_KEYS, sort=False, as_index=False).agg(
         dict.fromkeys(_AVERAGED, "mean") | {"n": "min", "groups": "sum"}
     )

@@ -37,7 +37,7 @@ from scipy.special import stdtrit
 
 from babelscope.capture.store import Activations
 from babelscope.errors import DataError
-from babelscope.gaps.result import TABLE_COLUMNS
+from babelscope.gaps.result import table_of
 from babelscope.similarity.score import coded
 
 #: The seven components of sentence x language x modality, and the three of one modality alone.
@@ -175,7 +175,7 @@ def decomposition_table(activations: Activations, clusters: NDArray[np.int64] | 
     languages, n = activations.languages, len(activations.sentences)
     rows: list[dict[str, Any]] = []
     if len(languages) < 2 or n < LEAST_SENTENCES:
-        return pd.DataFrame(rows, columns=list(TABLE_COLUMNS["decomposition"]))
+        return table_of("decomposition")
     parts: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
         (modality, (modality,), activations.points(modality)) for modality in activations.modalities
     ]
@@ -209,7 +209,7 @@ def decomposition_table(activations: Activations, clusters: NDArray[np.int64] | 
                 }
                 for component in found.shares
             ]
-    return pd.DataFrame(rows, columns=list(TABLE_COLUMNS["decomposition"]))
+    return table_of("decomposition", rows)
 
 
 class _ConstantError(DataError):

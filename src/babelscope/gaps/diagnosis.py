@@ -10,7 +10,6 @@ earliest behind a stage that it is lower after than at. All languages and stages
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,8 +23,8 @@ from babelscope.errors import UsageError
 from babelscope.gaps.above_chance import above_chance
 from babelscope.gaps.by_class import resource_classes
 from babelscope.gaps.contrasts import FloatArray, IntArray, Scored, Term
-from babelscope.gaps.findings import CORRECTED, FEWEST_SENTENCES, leading
-from babelscope.gaps.result import TABLE_COLUMNS
+from babelscope.gaps.findings import CORRECTED, FEWEST_SENTENCES, Part, at_stop, evidence, leading
+from babelscope.gaps.result import table_of
 from babelscope.gaps.simultaneous import simultaneous
 from babelscope.gaps.speech_path import PathPoint, by_stage, ends, speech_path
 from babelscope.languages import Language, language
@@ -101,16 +100,15 @@ def diagnosis(activations: Activations, scored: Mapping[str, Scored], scores: pd
         and text, a measure with a null, or a second language. Intervals hold for other sentences, and for all languages
         and stages together with 98 % probability.
     """
-    columns = list(TABLE_COLUMNS["diagnosis"])
     measure, stops = leading(scored), ends(speech_path(activations, scores))
     languages = activations.languages
     if measure is None or not stops or len(languages) < 2:
-        return pd.DataFrame(columns=columns)
+        return table_of("diagnosis")
     one = scored[measure].corrected
     whole = speech_path(activations, scores)
     at = {(code, stop.point): _row(one, stop, code) for code in languages for stop in whole}
     if not np.isfinite(one.values[np.concatenate(list(at.values()))]).all():
-        return pd.DataFrame(columns=columns)
+        return table_of("diagnosis")
     last, n = stops[-1], len(activations.sentences)
     reached = {code: float(one.values[at[code, last.point]].mean()) for code in languages}
     order = sorted(languages, key=lambda code: -reached[code])
@@ -152,14 +150,14 @@ def diagnosis(activations: Activations, scored: Mapping[str, Scored], scores: pd
                     "deficit_shrunk": differences.shrunk[code][index],
                     "detectable": differences.detectable,
                     "advice": advice if told else "",
-                    "evidence": json.dumps(_evidence(one, at, stops, index, code, languages), ensure_ascii=False),
+                    "evidence": evidence(_loss_of(stops, index, code, languages), one, CORRECTED),
                 }
             )
-    return pd.DataFrame(rows, columns=columns)
+    return table_of("diagnosis", rows)
 
 
 def _row(one: Scored, stop: PathPoint, code: str) -> IntArray:
-    return one.where(kind="modality_similarity", point_a=stop.point, point_b=stop.against, language_a=code)
+    return one.where(**at_stop(stop, language_a=code))
 
 
 class Compared:
@@ -240,12 +238,12 @@ class Compared:
             )
         ]
         lows, _ = simultaneous(self.one, contrasts).intervals(LEVEL)
-        found = {}
+        located = {}
         for code, low in zip(languages, lows.reshape(len(languages), -1), strict=True):
-            already = [last for (_, last), one in zip(ranges, low, strict=False) if one > 0]
+            already = [last for (_, last), least in zip(ranges, low, strict=False) if least > 0]
             further = np.flatnonzero(low[len(ranges) :] > 0)
-            found[code] = (int(further.max(initial=-1)) + 1, min(already, default=size - 1))
-        return found
+            located[code] = (int(further.max(initial=-1)) + 1, min(already, default=size - 1))
+        return located
 
 
 def _shrunk(values: FloatArray, errors: FloatArray) -> FloatArray:
@@ -358,39 +356,13 @@ def _texts_reached(one: Scored, code: str, point: str) -> float:
     return float(one.values[rows].mean()) if len(rows := np.union1d(*sides)) else float("nan")
 
 
-def _evidence(
-    one: Scored,
-    at: Mapping[tuple[str, str], IntArray],
-    stops: Sequence[PathPoint],
-    index: int,
-    code: str,
-    languages: Sequence[str],
-) -> list[dict[str, Any]]:
-    """Return the scores that a loss is made of, with their weights in it: the others' before the language's own."""
+def _loss_of(stops: Sequence[PathPoint], index: int, code: str, languages: Sequence[str]) -> list[Part]:
+    """Return the averages that a loss is made of: the others' before the language's own."""
+    others = [other for other in languages if other != code]
     return [
-        {
-            "table": "scores",
-            "where": {
-                "kind": "modality_similarity",
-                "point_a": stops[place].point,
-                "point_b": stops[place].against,
-                "language_a": whose,
-                "measure": one.measure,
-                "control": "none",
-            },
-            "column": CORRECTED,
-            "of": "mean",
-            "rows": len(rows),
-            "value": float(one.values[rows].mean()),
-            "weight": sign * (1.0 if place == index else -1.0),
-        }
+        Part(sign * (1.0 if place == index else -1.0), at_stop(stops[place], language_a=whose))
         for place in range(max(index - 1, 0), index + 1)
-        for whose, sign in (([other for other in languages if other != code], 1.0), (code, -1.0))
-        if len(
-            rows := np.concatenate(
-                [at[one_of, stops[place].point] for one_of in (whose if isinstance(whose, list) else [whose])]
-            )
-        )
+        for whose, sign in ((others, 1.0), (code, -1.0))
     ]
 
 
@@ -414,7 +386,7 @@ def languages_table(activations: Activations, scored: Mapping[str, Scored], scor
         similar; that one language is above another is not tested here.
     """
     measure, stops = leading(scored), speech_path(activations, scores)
-    found: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     tested = above_chance(scores, measure) if measure is not None else None
     for code in activations.languages:
         known = _known(code)
@@ -428,11 +400,10 @@ def languages_table(activations: Activations, scored: Mapping[str, Scored], scor
         }
         if measure is not None and tested is not None and stops:
             row |= _most_similar(scored[measure], stops, code, tested)
-        found.append(row)
-    table = pd.DataFrame(found, columns=list(TABLE_COLUMNS["languages"]))
-    if any("chance_corrected" in row for row in found):
-        order = pd.Series([row.get("chance_corrected", np.nan) for row in found]).rank(ascending=False, method="min")
-        table["rank"] = order.astype("Int64")
+        rows.append(row)
+    table = table_of("languages", rows)
+    if any("chance_corrected" in row for row in rows):
+        table["rank"] = table["chance_corrected"].rank(ascending=False, method="min").astype("Int64")
     return table
 
 

@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from babelscope.capture.store import Activations
 from babelscope.gaps.by_class import ALL, resource_classes
 from babelscope.gaps.contrasts import FEWEST_LANGUAGES, Contrast, Scored, Term
 from babelscope.gaps.naming import by_preference, measure_title
 from babelscope.gaps.readers import DIVIDES_OUT
-from babelscope.gaps.result import TABLE_COLUMNS
+from babelscope.gaps.result import table_of
+from babelscope.gaps.selecting import matching
 from babelscope.gaps.speech_path import PathPoint, after_front_end, around_adaptation, speech_path
 from babelscope.languages import RESOURCE_CLASSES
 from babelscope.similarity import holm, parse_measure
@@ -105,7 +105,7 @@ def findings(activations: Activations, scored: Mapping[str, Scored], scores: pd.
         for test, adjusted in zip(tests, holm(p), strict=True):
             rows[test.claim.id, test.claim.group, basis] = _judged(test, float(adjusted), scores, activations)
     order = [(claim.id, claim.group, basis) for claim in asked for basis in bases]
-    return pd.DataFrame([rows[key] for key in order if key in rows], columns=list(TABLE_COLUMNS["findings"]))
+    return table_of("findings", [rows[key] for key in order if key in rows])
 
 
 def _languages_with_ceilings(scores: pd.DataFrame) -> list[str]:
@@ -188,7 +188,7 @@ def claims(activations: Activations, scores: pd.DataFrame) -> list[Claim]:
     stops = speech_path(activations, scores)
     later = after_front_end(stops)
     classes = resource_classes(activations.languages)
-    members = {name: [code for code, found in classes.items() if found == name] for name in RESOURCE_CLASSES}
+    members = {name: [code for code, own in classes.items() if own == name] for name in RESOURCE_CLASSES}
     return [
         *_convergence(later),
         *_length_adaptation(around_adaptation(activations, stops), members),
@@ -197,7 +197,8 @@ def claims(activations: Activations, scores: pd.DataFrame) -> list[Claim]:
     ]
 
 
-def _at(stop: PathPoint, **more: Any) -> dict[str, Any]:
+def at_stop(stop: PathPoint, **more: Any) -> dict[str, Any]:
+    """Return what the scores of speech and text at a point have in their columns."""
     return {"kind": "modality_similarity", "point_a": stop.point, "point_b": stop.against, **more}
 
 
@@ -212,7 +213,7 @@ def _convergence(stops: Sequence[PathPoint]) -> list[Claim]:
         f"straight line through its means at {len(stops)} points, along the depth"
     )
     statement = "After the modality-specific front end, speech and text of a sentence become more similar with depth."
-    parts = [Part(float(weight), _at(stop)) for weight, stop in zip(weights, stops, strict=True)]
+    parts = [Part(float(weight), at_stop(stop)) for weight, stop in zip(weights, stops, strict=True)]
     return [Claim("convergence", ALL, statement, effect, parts)]
 
 
@@ -223,24 +224,23 @@ def _length_adaptation(around: tuple[PathPoint, PathPoint] | None, members: Mapp
 
     def parts(weight: float, languages: list[str] | None) -> list[Part]:
         only = {} if languages is None else {"language_a": languages}
-        return [Part(weight, _at(behind, **only)), Part(-weight, _at(before, **only))]
+        return [Part(weight, at_stop(behind, **only)), Part(-weight, at_stop(before, **only))]
 
     effect = f"{{score}} between speech and text of one language at {behind.point}, less that at {before.point}"
     statement = "Length adaptation makes the speech of a sentence more similar to its text"
-    found = [Claim("length_adaptation", ALL, f"{statement}.", effect, parts(1.0, None))]
+    asked = [Claim("length_adaptation", ALL, f"{statement}.", effect, parts(1.0, None))]
     for name, languages in members.items():
         if languages:
             text = f"{statement} in {name}-resource languages."
-            found.append(Claim("length_adaptation", name, text, effect, parts(1.0, languages)))
+            asked.append(Claim("length_adaptation", name, text, effect, parts(1.0, languages)))
     high, low = members["high"], members["low"]
     if high and low:
         text = f"{statement}, more so in high- than in low-resource languages."
         strata = {code: name for name in ("high", "low") for code in members[name]}
         both = [*parts(1.0, high), *parts(-1.0, low)]
-        found.append(
-            Claim("length_adaptation", "high-low", text, f"{effect}: high- less low-resource languages", both, strata)
-        )
-    return found
+        effect = f"{effect}: high- less low-resource languages"
+        asked.append(Claim("length_adaptation", "high-low", text, effect, both, strata))
+    return asked
 
 
 def _speech_spread(activations: Activations, plain: pd.DataFrame) -> list[Claim]:
@@ -277,7 +277,7 @@ def _modality_over_language(stops: Sequence[PathPoint], plain: pd.DataFrame) -> 
     parts = []
     for stop in stops:
         parts.append(Part(1 / len(stops), {"kind": "language_similarity_text", "point_a": stop.against}))
-        parts.append(Part(-1 / len(stops), _at(stop)))
+        parts.append(Part(-1 / len(stops), at_stop(stop)))
     effect = (
         f"mean {{score}} of a text with its translation, less that of the text with its recording, over {len(stops)} "
         "speech points after the front end, each with the text point it is compared with"
@@ -290,13 +290,13 @@ def _modality_over_language(stops: Sequence[PathPoint], plain: pd.DataFrame) -> 
 
 def _bases(scored: Mapping[str, Scored]) -> dict[str, Scored]:
     first = leading(scored)
-    found = {} if first is None else {CORRECTED: scored[first].corrected}
+    bases = {} if first is None else {CORRECTED: scored[first].corrected}
     svcca = next((name for name in scored if name.split("(")[0] == "svcca"), None)
     if svcca is not None:
-        found[RAW_SVCCA] = scored[svcca]
+        bases[RAW_SVCCA] = scored[svcca]
         if svcca != first:
-            found[CORRECTED_SVCCA] = scored[svcca].corrected
-    return found
+            bases[CORRECTED_SVCCA] = scored[svcca].corrected
+    return bases
 
 
 @dataclass(frozen=True)
@@ -333,32 +333,22 @@ def _without_voices(claim: Claim, basis: str, scored: Scored, second: Sequence[s
     """
     if len(second) < FEWEST_LANGUAGES:
         having = f"only {' and '.join(second)}" if second else "no language"
-        return (
-            claim,
-            scored,
-            (
-                f"Voices: recordings of one sentence by two readers are needed in {FEWEST_LANGUAGES} languages, and "
-                f"{having} {'have' if len(second) > 1 else 'has'} them here. A difference between readers looks the "
-                f"same as one between languages or modalities."
-            ),
+        why = (
+            f"Voices: recordings of one sentence by two readers are needed in {FEWEST_LANGUAGES} languages, and "
+            f"{having} {'have' if len(second) > 1 else 'has'} them here. A difference between readers looks the "
+            f"same as one between languages or modalities."
         )
+        return claim, scored, why
     if basis == RAW_SVCCA or scored.measure not in DIVIDES_OUT:
-        return (
-            claim,
-            scored,
-            (
-                f"Voices: what readers differ in does not divide out of {measure_title(scored.measure)}; it does "
-                "out of debiased linear CKA."
-            ),
+        why = (
+            f"Voices: what readers differ in does not divide out of {measure_title(scored.measure)}; it does "
+            "out of debiased linear CKA."
         )
+        return claim, scored, why
     chosen = list(second)
-    parts = [Part(part.weight, {**part.where, "language_a": chosen, "language_b": chosen}) for part in claim.parts]
-    parted = replace(
-        claim,
-        parts=parts,
-        effect_of=f"{claim.effect_of}; scores of speech over their noise ceiling",
-    )
-    used = np.unique(np.concatenate([scored.where(**part.where) for part in parts]))
+    parts = [Part(term.weight, {**term.where, "language_a": chosen, "language_b": chosen}) for term in claim.parts]
+    effect_of = f"{claim.effect_of}; scores of speech over their noise ceiling"
+    used = np.unique(np.concatenate([scored.where(**term.where) for term in parts]))
     spoken = scored.rows.iloc[used]
     spoken = spoken[spoken["kind"] != "language_similarity_text"]
     ceilings = scored.where(kind="reader_similarity", point_a=list(spoken["point_a"].unique()), language_a=chosen)
@@ -366,15 +356,12 @@ def _without_voices(claim: Claim, basis: str, scored: Scored, second: Sequence[s
     low = known[~(known["chance_corrected"] >= LEAST_CEILING) | ~(known["p"] < 0.05)]
     if len(low) or not np.isfinite(spoken["ceiling"].to_numpy(dtype=np.float64)).all():
         where = f" (at {low['point_a'].iloc[0]} in {low['language_a'].iloc[0]}, for one)" if len(low) else ""
-        return (
-            claim,
-            scored,
-            (
-                f"Voices: two readers of a sentence are hardly more similar than unrelated sentences{where}, so that "
-                "nothing can be divided by that."
-            ),
+        why = (
+            f"Voices: two readers of a sentence are hardly more similar than unrelated sentences{where}, so that "
+            "nothing can be divided by that."
         )
-    return parted, scored.disattenuated, ""
+        return claim, scored, why
+    return replace(claim, parts=parts, effect_of=effect_of), scored.disattenuated, ""
 
 
 def _judged(test: _Test, p_adjusted: float, scores: pd.DataFrame, activations: Activations) -> dict[str, Any]:
@@ -389,6 +376,7 @@ def _judged(test: _Test, p_adjusted: float, scores: pd.DataFrame, activations: A
         said, reason = CANNOT_TELL, f"There is no interval: ask for one by name (intervals = [{name!r}])."
     else:
         said, reason = verdict(contrast, test.beyond_chance, margin, n, p_adjusted)
+    caveats = _caveats(test, margin, said, reason, scores, activations)
     low, high = contrast.interval()
     title = measure_title(scored.measure)
     score = title if raw else f"chance-corrected {title}"
@@ -409,93 +397,76 @@ def _judged(test: _Test, p_adjusted: float, scores: pd.DataFrame, activations: A
         "verdict": said,
         "n": n,
         "groups": contrast.languages,
-        "evidence": json.dumps([_evidence(part, scored, column) for part in claim.parts], ensure_ascii=False),
-        "caveats": json.dumps(
-            [
-                {"id": name, "text": text}
-                for name, text in _caveats(claim, raw, contrast, margin, said, reason, used, scores, activations)
-            ],
-            ensure_ascii=False,
-        ),
+        "evidence": evidence(claim.parts, scored, column),
+        "caveats": json.dumps([{"id": name, "text": text} for name, text in caveats.items()], ensure_ascii=False),
     }
 
 
-def _evidence(part: Part, scored: Scored, column: str) -> dict[str, Any]:
-    rows = scored.where(**part.where)
-    return {
-        "table": "scores",
-        "where": {**part.where, "measure": scored.measure, "control": "none"},
-        "column": column,
-        "of": "mean",
-        "rows": len(rows),
-        "value": float(scored.values[rows].mean()),
-        "weight": part.weight,
-    }
+def evidence(parts: Sequence[Part], scored: Scored, column: str) -> str:
+    """Return the averages of scores that something is made of, with their weights in it, as a JSON list."""
+    items = []
+    for term in parts:
+        rows = scored.where(**term.where)
+        items.append(
+            {
+                "table": "scores",
+                "where": {**term.where, "measure": scored.measure, "control": "none"},
+                "column": column,
+                "of": "mean",
+                "rows": len(rows),
+                "value": float(scored.values[rows].mean()),
+                "weight": term.weight,
+            }
+        )
+    return json.dumps(items, ensure_ascii=False)
 
 
 def _caveats(
-    claim: Claim,
-    raw: bool,
-    contrast: Contrast,
-    margin: float,
-    said: str,
-    reason: str,
-    used: pd.DataFrame,
-    scores: pd.DataFrame,
-    activations: Activations,
-) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
+    test: _Test, margin: float, said: str, reason: str, scores: pd.DataFrame, activations: Activations
+) -> dict[str, str]:
+    """Return the caveats of a verdict by their names."""
+    claim, contrast, used, raw = test.claim, test.contrast, test.used, test.basis == RAW_SVCCA
+    caveats: dict[str, str] = {}
     null = float(used["null_mean"].mean())
     if reason:
-        found.append(("voices" if reason.startswith("Voices") else "cannot-tell", reason))
+        caveats["voices" if reason.startswith("Voices") else "cannot-tell"] = reason
     if said == HOLDS and contrast.value < margin:
-        found.append(("small", f"The effect is smaller than {margin:.3g}, which is what counts here."))
+        caveats["small"] = f"The effect is smaller than {margin:.3g}, which is what counts here."
     if raw:
-        text = (
+        caveats["no-null"] = (
             f"The raw score is taken at face value: unrelated sentences give {null:.2f} on average here, and what "
             "moves that (the number of directions kept) looks like a finding."
         )
-        found.append(("no-null", text))
     elif null > 0.9:
-        found.append(("null", f"Unrelated sentences give {null:.2f} on average: little is left between that and 1."))
+        caveats["null"] = f"Unrelated sentences give {null:.2f} on average: little is left between that and 1."
     over = "language_b" in claim.parts[0].where and claim.id in VOICES
     if over:
-        text = (
+        caveats["ceiling"] = (
             "Scores of speech are divided by what two readers of a sentence allow (the square root of both sides' "
             f"ceilings), in the {contrast.languages} languages that have two."
         )
-        found.append(("ceiling", text))
     less = None if over else _without_length(claim, raw, str(used["measure"].iloc[0]), scores)
     if less is not None:
-        found.append(("length", f"With lengths regressed out the effect is {less:.2f} (here {contrast.value:.2f})."))
-    if claim.id == "speech_spread" and any(
-        side.get("weights_by_language") for side in activations.meta["model"]["sides"]
-    ):
+        caveats["length"] = f"With lengths regressed out the effect is {less:.2f} (here {contrast.value:.2f})."
+    by_language = any(side.get("weights_by_language") for side in activations.meta["model"]["sides"])
+    if claim.id == "speech_spread" and by_language:
         text = "Each language has an encoder of its own in speech: what differs may be the encoders."
-        found.append(("weights-by-language", text))
+        caveats["weights-by-language"] = text
     if not activations.shared_points:
-        text = "Speech and text share no layer: which layers are compared is a choice (match)."
-        found.append(("towers", text))
-    return found
+        caveats["towers"] = "Speech and text share no layer: which layers are compared is a choice (match)."
+    return caveats
 
 
 def _without_length(claim: Claim, raw: bool, measure: str, scores: pd.DataFrame) -> float | None:
-    """Return the effect where lengths are regressed out; None if a part of it is not known there."""
+    """Return the effect where lengths are regressed out; None if a term of it is not known there."""
     rows = scores[(scores["control"] == "length_regressed") & (scores["measure"] == measure)]
     if rows.empty:
         return None
     values = rows["value" if raw else "chance_corrected"].to_numpy(dtype=np.float64)
     total = 0.0
-    for part in claim.parts:
-        keep = _kept(rows, part.where)
+    for term in claim.parts:
+        keep = matching(rows, **term.where)
         if not keep.any() or not np.isfinite(values[keep]).all():
             return None
-        total += part.weight * float(values[keep].mean())
+        total += term.weight * float(values[keep].mean())
     return total
-
-
-def _kept(rows: pd.DataFrame, where: Mapping[str, Any]) -> NDArray[np.bool_]:
-    keep = np.ones(len(rows), dtype=bool)
-    for column, wanted in where.items():
-        keep &= np.asarray(rows[column].isin(wanted if isinstance(wanted, list) else [wanted]))
-    return keep

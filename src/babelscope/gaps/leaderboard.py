@@ -21,9 +21,10 @@ from babelscope.gaps.at_output import RETRIEVAL, at_output
 from babelscope.gaps.contrasts import NOTHING, Contrast, Scored
 from babelscope.gaps.kinds import KINDS
 from babelscope.gaps.naming import by_preference, measure_head
-from babelscope.gaps.resample_table import MEAN, SharedDraws, draws_of, same_draws, shared_draws
+from babelscope.gaps.resample_table import SharedDraws, draws_of, same_draws, shared_draws
 from babelscope.gaps.resampling import Deviations, freedom
 from babelscope.gaps.result import Result
+from babelscope.gaps.selecting import MEAN
 from babelscope.similarity import holm, parse_measure
 
 #: Kinds of comparison that have a table, in order.

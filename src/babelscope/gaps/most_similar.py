@@ -18,7 +18,7 @@ import pandas as pd
 from babelscope.capture.store import Activations
 from babelscope.gaps.contrasts import Scored, Term
 from babelscope.gaps.findings import leading
-from babelscope.gaps.result import TABLE_COLUMNS
+from babelscope.gaps.result import table_of
 from babelscope.gaps.simultaneous import simultaneous
 from babelscope.gaps.speech_path import speech_path
 
@@ -43,15 +43,14 @@ def most_similar(activations: Activations, scored: Mapping[str, Scored], scores:
         Columns as in :data:`babelscope.gaps.result.TABLE_COLUMNS`, one row a point in the order of depth; empty without
         a modality gap or a measure that leads.
     """
-    columns = list(TABLE_COLUMNS["most_similar"])
     measure, stops = leading(scored), speech_path(activations, scores)
     if measure is None or not stops:
-        return pd.DataFrame(columns=columns)
+        return table_of("most_similar")
     raw, corrected = scored[measure], scored[measure].corrected
     rows = [raw.where(kind="modality_similarity", point_a=stop.point, point_b=stop.against) for stop in stops]
     if not np.isfinite(corrected.values[np.concatenate(rows)]).all():
-        return pd.DataFrame(columns=columns)
-    means = np.array([corrected.values[found].mean() for found in rows])
+        return table_of("most_similar")
+    means = np.array([corrected.values[at].mean() for at in rows])
     candidate = np.ones(len(stops), dtype=bool)
     known = raw.deviations.freedom >= 1
     pairs = list(combinations(range(len(stops)), 2)) if known else []
@@ -61,9 +60,9 @@ def most_similar(activations: Activations, scored: Mapping[str, Scored], scores:
         for (a, b), least, most in zip(pairs, low, high, strict=True):
             candidate[b] &= not least > 0
             candidate[a] &= not most < 0
-    together = simultaneous(raw, [[(1.0, found)] for found in rows])
+    together = simultaneous(raw, [[(1.0, at)] for at in rows])
     low, high = together.intervals(scale=raw.scale, units=raw.deviations.units)
-    found: list[dict[str, Any]] = [
+    compared: list[dict[str, Any]] = [
         {
             "measure": measure,
             "point": stop.point,
@@ -81,4 +80,4 @@ def most_similar(activations: Activations, scored: Mapping[str, Scored], scores:
         }
         for at, stop in enumerate(stops)
     ]
-    return pd.DataFrame(found, columns=columns)
+    return table_of("most_similar", compared)

@@ -16,6 +16,7 @@ import pandas as pd
 
 from babelscope.errors import RenamedWarning, UsageError
 from babelscope.gaps.kinds import GAPS
+from babelscope.gaps.selecting import groups
 from babelscope.similarity import chance_corrected, parse_measure
 
 #: What earlier versions called the baseline of lengths: a control of study files, and rows of scores.
@@ -94,9 +95,7 @@ def lengths_as_baseline(scores: pd.DataFrame) -> pd.DataFrame:
     rows = scores[scores["control"] == LENGTH_ONLY]
     if rows.empty:
         return rows
-    same = rows["language_a"] == rows["language_b"]
-    group = rows["language_a"].where(same, rows["language_a"] + "-" + rows["language_b"])
-    rows = rows.assign(baseline="lengths", group=group, groups=1)
+    rows = rows.assign(baseline="lengths", group=groups(rows), groups=1)
     averaged = dict.fromkeys(("value", "null_mean", "null_q95", "chance_corrected"), "mean")
     means = rows.groupby(["baseline", "kind", "measure", "convention"], sort=False, as_index=False).agg(
         averaged | {"n": "min", "groups": "sum"}

@@ -17,7 +17,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 
 from babelscope.capture.store import Activations
 from babelscope.errors import DataError, UsageError, did_you_mean
-from babelscope.gaps.result import TABLE_COLUMNS
+from babelscope.gaps.result import table_of
 
 #: What a projection takes at most, so that a report stays small: sentences, languages, and points of one side's own.
 MOST_SENTENCES, MOST_LANGUAGES, MOST_POINTS = 200, 12, 5
@@ -145,7 +145,7 @@ def projection_table(
     rows = chosen_sentences(len(activations.sentences), most_sentences, seed)
     languages = spread(activations.languages, most_languages)
     sentences = [activations.sentences[row] for row in rows]
-    columns, frames = list(TABLE_COLUMNS["projection"]), []
+    frames = []
     before: dict[tuple[str, ...], FloatArray] = {}
     for point, modalities in _chosen(activations, points).items():
         cells = [(modality, language) for modality in modalities for language in languages]
@@ -171,7 +171,7 @@ def projection_table(
                 }
             )
         )
-    return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
+    return pd.concat(frames, ignore_index=True) if frames else table_of("projection")
 
 
 def _chosen(activations: Activations, points: Sequence[str] | None) -> dict[str, tuple[str, ...]]:

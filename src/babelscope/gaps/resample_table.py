@@ -6,70 +6,43 @@ difference of their scores then has a variance of its own, which two intervals l
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from babelscope.gaps import selecting
 from babelscope.gaps.contrasts import FloatArray, IntArray, Scored
-from babelscope.gaps.result import TABLE_COLUMNS, Result
-
-#: The group of an average over all languages or pairs.
-MEAN = "mean"
+from babelscope.gaps.result import TABLE_COLUMNS, Result, table_of
+from babelscope.gaps.selecting import MEAN, output
 
 #: By kind, measure and group, and by part: the deviations of a first and of a second result.
 SharedDraws = dict[tuple[str, str, str], dict[str, tuple[FloatArray, FloatArray]]]
 
 
-def output(points: Sequence[str], depths: Sequence[float], against: Sequence[str]) -> tuple[str, str]:
-    """Return the deepest point, the last of those as deep, and the last text point that it is compared with.
-
-    Parameters
-    ----------
-    points, against : sequence of str
-        Of the rows of one kind and measure.
-    depths : sequence of float
-    """
-    deepest = max(depths)
-    point = [name for name, depth in zip(points, depths, strict=True) if depth == deepest][-1]
-    return point, [other for name, other in zip(points, against, strict=True) if name == point][-1]
-
-
 def draws_table(scored: Mapping[str, Scored]) -> pd.DataFrame:
-    """Return how the scores at the output deviate from draw to draw.
+    """Return how the uncontrolled scores at the output deviate from draw to draw: the table ``draws``.
 
-    Parameters
-    ----------
-    scored : mapping of measure to Scored
-        The uncontrolled scores.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``draws`` of :data:`babelscope.gaps.result.TABLE_COLUMNS`: each language of the modality similarity, and
-        the mean of every kind.
+    It has each language of the modality similarity, and the mean of every kind.
     """
     frames = []
     for one in scored.values():
         if not np.isfinite(one.deviations.blocks).all(0).any():
             continue
         for kind in dict.fromkeys(one.rows["kind"]):
-            found = one.where(kind=kind)
-            rows = one.rows.iloc[found]
-            point, against = output(list(rows["point_a"]), list(rows["depth_a"]), list(rows["point_b"]))
-            at = found[((rows["point_a"] == point) & (rows["point_b"] == against)).to_numpy()]
-            groups: dict[str, IntArray] = {MEAN: at}
+            rows = output(selecting.rows(one.rows, kind=kind), "point_a", "point_b", "depth_a")
+            groups: dict[str, IntArray] = {MEAN: rows.index.to_numpy()}
             if kind == "modality_similarity":
-                groups |= {str(one.rows["language_a"].iloc[row]): np.array([row]) for row in at}
-            place = {"kind": kind, "measure": one.measure, "point": point, "against": against}
+                groups |= {str(language): np.array([row]) for row, language in rows["language_a"].items()}
+            first = rows.iloc[0]
+            place = {"kind": kind, "measure": one.measure, "point": first["point_a"], "against": first["point_b"]}
             for group, members in groups.items():
-                for part in ("blocks", "halves"):
-                    values: FloatArray = getattr(one.deviations, part)[:, members].mean(1)
-                    told: dict[str, Any] = {"part": part, "draw": np.arange(len(values)), "deviation": values}
-                    frames.append(pd.DataFrame(place | {"group": group} | told))
-    columns = list(TABLE_COLUMNS["draws"])
-    return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
+                for name in ("blocks", "halves"):
+                    values: FloatArray = getattr(one.deviations, name)[:, members].mean(1)
+                    draws: dict[str, Any] = {"part": name, "draw": np.arange(len(values)), "deviation": values}
+                    frames.append(pd.DataFrame(place | {"group": group} | draws))
+    return pd.concat(frames, ignore_index=True)[[*TABLE_COLUMNS["draws"]]] if frames else table_of("draws")
 
 
 #: By kind, measure, group and part, each with its deviations.
@@ -94,19 +67,13 @@ def same_draws(first: Result, second: Result) -> bool:
 
 
 def shared_draws(ours: Draws, theirs: Draws) -> SharedDraws:
-    """Return the deviations that two results both keep, side by side.
-
-    Parameters
-    ----------
-    ours, theirs : dict
-        As :func:`draws_of` returns them, of results with the :func:`same draws <same_draws>`.
-    """
-    found: SharedDraws = {}
-    for (kind, measure, group, part), values in ours.items():
-        other = theirs.get((kind, measure, group, part))
+    """Return the deviations that two results with the :func:`same draws <same_draws>` both keep, side by side."""
+    shared: SharedDraws = {}
+    for (kind, measure, group, name), values in ours.items():
+        other = theirs.get((kind, measure, group, name))
         if other is not None and len(other) == len(values):
-            found.setdefault((kind, measure, group), {})[part] = values, other
-    return found
+            shared.setdefault((kind, measure, group), {})[name] = values, other
+    return shared
 
 
 def _reordered(first: Result, second: Result) -> bool:

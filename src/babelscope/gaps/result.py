@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -315,6 +315,11 @@ LONG_NAMES: dict[str, str] = {
     "n": "number of sentences",
     "groups": "number of languages or pairs that are averaged",
 }
+
+
+def table_of(name: str, rows: Sequence[Mapping[str, Any]] = ()) -> pd.DataFrame:
+    """Return rows as one of the further tables, with its columns."""
+    return pd.DataFrame(rows, columns=list(TABLE_COLUMNS[name]))
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from babelscope.capture.store import Activations
 from babelscope.corpora.words import count_words
 from babelscope.errors import DataError, UsageError
-from babelscope.gaps.result import TABLE_COLUMNS
+from babelscope.gaps import selecting
+from babelscope.gaps.result import TABLE_COLUMNS, table_of
 from babelscope.similarity import student
 
 #: What may go with similarity: the shared share, and how unlike the tokens a word are, as |log(a / b)|.
@@ -126,12 +127,11 @@ def tokens_table(activations: Activations, scores: pd.DataFrame) -> pd.DataFrame
         Columns ``tokens`` of :data:`babelscope.gaps.result.TABLE_COLUMNS`; no rows where the store holds no tokens or
         the scores no pair of texts.
     """
-    columns = list(TABLE_COLUMNS["tokens"])
-    rows = scores[(scores["kind"] == "language_similarity_text") & (scores["control"] == "none")]
-    held = {language: activations.token_ids(language) for language in activations.languages}
-    if rows.empty or any(token_ids is None for token_ids in held.values()):
-        return pd.DataFrame(columns=columns)
-    each, own = tokens_per_word(activations), {name: own_tokens(ids or []) for name, ids in held.items()}
+    rows = selecting.rows(scores, kind="language_similarity_text", control="none")
+    token_ids = {language: activations.token_ids(language) for language in activations.languages}
+    if rows.empty or any(ids is None for ids in token_ids.values()):
+        return table_of("tokens")
+    each, own = tokens_per_word(activations), {name: own_tokens(ids or []) for name, ids in token_ids.items()}
     rows = rows.rename(columns={"point_a": "point"})
     pairs = list(zip(rows["language_a"], rows["language_b"], strict=True))
     shares = {pair: shared_token_share(own[pair[0]], own[pair[1]]) for pair in dict.fromkeys(pairs)}
@@ -140,7 +140,7 @@ def tokens_table(activations: Activations, scores: pd.DataFrame) -> pd.DataFrame
         tokens_per_word_b=rows["language_b"].map(each),
         shared_token_share=[shares[pair] for pair in pairs],
     )
-    return rows[columns].reset_index(drop=True)
+    return rows[[*TABLE_COLUMNS["tokens"]]].reset_index(drop=True)
 
 
 def associations(tokens: pd.DataFrame, *, permutations: int = 999, seed: int = 0) -> pd.DataFrame:
@@ -212,7 +212,7 @@ def associations(tokens: pd.DataFrame, *, permutations: int = 999, seed: int = 0
                     "pairs": len(rows),
                 }
             )
-    return pd.DataFrame(found, columns=list(TABLE_COLUMNS["associations"]))
+    return table_of("associations", found)
 
 
 def _interval(values: NDArray[np.float64], a: NDArray[Any], b: NDArray[Any], rho: float) -> dict[str, float]:

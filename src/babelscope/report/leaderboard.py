@@ -19,7 +19,7 @@ from babelscope.cache import write_atomically
 from babelscope.gaps.at_output import RETRIEVAL
 from babelscope.gaps.leaderboard import LEVEL, Leaderboard
 from babelscope.gaps.naming import measure_head, measure_title
-from babelscope.gaps.resample_table import MEAN
+from babelscope.gaps.selecting import MEAN
 from babelscope.languages import name_of
 from babelscope.report.first_screen import TILES
 from babelscope.report.wording import KIND_TITLES, NOTHING, listed, number, p_value

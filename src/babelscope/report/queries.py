@@ -15,6 +15,7 @@ from babelscope.gaps.findings import CORRECTED
 from babelscope.gaps.old_names import current_kind
 from babelscope.gaps.pairing import shown_points
 from babelscope.gaps.result import KINDS, Result
+from babelscope.gaps.selecting import rows as rows
 from babelscope.languages import language
 from babelscope.report.cache import remembered
 from babelscope.report.meta import get, items
@@ -82,14 +83,6 @@ class Saturation:
     def everywhere(self) -> bool:
         """Whether the measure is saturated at every point."""
         return self.points == self.of
-
-
-def rows(frame: pd.DataFrame, **equal: str) -> pd.DataFrame:
-    """Return the rows in which every named column equals the given text."""
-    keep = np.ones(len(frame), dtype=bool)
-    for column, wanted in equal.items():
-        keep &= np.asarray(frame[column] == wanted, dtype=bool)
-    return frame[keep]
 
 
 def in_order(values: Iterable[Any]) -> list[str]:

@@ -18,7 +18,8 @@ from babelscope.gaps.contrasts import Scored, Term
 from babelscope.gaps.paired import together
 from babelscope.gaps.pairing import pairs_of_points, shown_points
 from babelscope.gaps.resampling import Deviations
-from babelscope.gaps.result import TABLE_COLUMNS
+from babelscope.gaps.result import TABLE_COLUMNS, table_of
+from babelscope.gaps.selecting import groups
 from babelscope.gaps.simultaneous import Simultaneous, simultaneous
 from babelscope.similarity import parse_measure
 from babelscope.similarity.blocks import BlockExecutor
@@ -27,55 +28,34 @@ _PAIR = ["language_a", "language_b"]
 
 
 def baselines_table(scored: Mapping[str, Mapping[str, Scored]]) -> pd.DataFrame:
-    """Return the scores of the baselines.
+    """Return the scores of the baselines, which have ``low`` and ``high``: the table ``baselines``.
 
-    Parameters
-    ----------
-    scored : mapping of baseline to mapping of measure to Scored
-        With ``low`` and ``high`` in the rows.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``baselines`` of :data:`babelscope.gaps.result.TABLE_COLUMNS`: a row a language or pair, and one of
-        their mean with the interval for other sentences.
+    It has a row a language or pair, and one of their mean with the interval for other sentences.
     """
     rows: list[pd.DataFrame] = []
     for name, by_measure in scored.items():
         for one in by_measure.values():
-            same = one.rows["language_a"] == one.rows["language_b"]
-            group = one.rows["language_a"].where(same, one.rows["language_a"] + "-" + one.rows["language_b"])
-            table = one.rows.assign(baseline=name, group=group, groups=1)
-            for kind, members in table.groupby("kind", sort=False).indices.items():
-                part = table.iloc[members]
+            table = one.rows.assign(baseline=name, group=groups(one.rows), groups=1)
+            for members in table.groupby("kind", sort=False).indices.values():
+                each = table.iloc[members]
                 low, high = one.interval_of_average(np.asarray(members), other_languages=False)
-                mean: dict[str, Any] = {"baseline": name, "kind": kind, "group": "mean", "groups": len(part)}
-                mean |= {"low": low, "high": high, "p": np.nan, "n": part["n"].min()}
-                mean |= {
-                    column: part[column].mean() for column in ("value", "null_mean", "null_q95", "chance_corrected")
+                means = {
+                    column: each[column].mean() for column in ("value", "null_mean", "null_q95", "chance_corrected")
                 }
-                mean |= {column: part[column].iloc[0] for column in ("measure", "convention")}
-                rows += [part, pd.DataFrame([mean])]
+                mean = each.head(1).assign(group="mean", groups=len(each), low=low, high=high, p=np.nan, **means)
+                rows += [each, mean.assign(n=each["n"].min(), language_a=np.nan, language_b=np.nan)]
     columns = list(TABLE_COLUMNS["baselines"])
-    if not rows:
-        return pd.DataFrame(columns=columns)
-    return pd.concat([part.reindex(columns=columns) for part in rows], ignore_index=True)
+    return (
+        pd.concat([each.reindex(columns=columns) for each in rows], ignore_index=True)
+        if rows
+        else table_of("baselines")
+    )
 
 
 def against_baselines(scored: Mapping[str, Scored], baselines: Mapping[str, Mapping[str, Scored]]) -> pd.DataFrame:
-    """Return how much higher the model's scores are than each baseline's, at every point.
+    """Return how much higher the model's uncontrolled scores are than each baseline's: ``against_baselines``.
 
-    Parameters
-    ----------
-    scored : mapping of measure to Scored
-        The model's uncontrolled scores.
-    baselines : mapping of baseline to mapping of measure to Scored
-        Whose deviations are of the same draws or clusters.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``against_baselines`` of :data:`babelscope.gaps.result.TABLE_COLUMNS`.
+    The baselines' deviations are of the same draws or clusters as the model's.
     """
     frames = [
         _against(own, name, theirs[measure])
@@ -98,28 +78,8 @@ def against_model(
 ) -> list[pd.DataFrame]:
     """Return how much higher the model's scores are than another model's, at the points that both have.
 
-    Parameters
-    ----------
-    own, other : Activations
-        Of the same sentences.
-    label : str
-        What the other model is called.
-    measures : sequence of str
-        Those with deviations in closed form are compared.
-    match : str
-    kinds : sequence of str
-    executor : BlockExecutor, optional
-        As :func:`babelscope.similarity.pairwise`.
-
-    Returns
-    -------
-    list of DataFrame
-        Parts of the table ``against_baselines``, for :func:`marked`.
-
-    Raises
-    ------
-    DataError
-        If the sentences are not the same.
+    These are parts of the table ``against_baselines``, for :func:`marked`, by the measures with deviations in closed
+    form. DataError if the stores hold other sentences.
     """
     frames = []
     for measure in measures:
@@ -148,10 +108,9 @@ def marked(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     That is the one with the largest chance-corrected mean, among those that have every language or pair that the model
     has.
     """
-    columns = list(TABLE_COLUMNS["against_baselines"])
     frames = [frame for frame in frames if len(frame)]
     if not frames:
-        return pd.DataFrame(columns=columns)
+        return table_of("against_baselines")
     table = pd.concat(frames, ignore_index=True)
     table["strongest"] = False
     whole = table[(table["groups"] == table["of"]) & table["baseline_chance_corrected"].notna()]
@@ -160,7 +119,7 @@ def marked(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
         table.loc[places.idxmax().to_numpy(dtype=np.int64), "strongest"] = True
     order = {kind: at for at, kind in enumerate(dict.fromkeys(table["kind"]))}
     table = table.sort_values("kind", key=lambda column: column.map(order), kind="stable", ignore_index=True)
-    return table[columns]
+    return table[[*TABLE_COLUMNS["against_baselines"]]]
 
 
 def _against(own: Scored, name: str, theirs: Scored) -> pd.DataFrame:

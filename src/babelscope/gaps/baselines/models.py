@@ -20,18 +20,10 @@ KINDS_BESIDE: tuple[str, ...] = ("modality_similarity", "language_similarity_spe
 
 
 def beside(results: Mapping[str, Result]) -> dict[str, pd.DataFrame]:
-    """Gather what other models gave on the same sentences.
+    """Gather what other models, by label, gave on the same sentences.
 
-    Parameters
-    ----------
-    results : mapping of str to Result
-        By label.
-
-    Returns
-    -------
-    dict of str to DataFrame
-        ``beside``: the curves, ``beside_centroids``: the distances between means, each with the column ``model``; those
-        without rows are left out.
+    ``beside`` are their curves, ``beside_centroids`` their distances between means, each with the column ``model``;
+    those without rows are left out.
     """
     found: dict[str, list[pd.DataFrame]] = {"beside": [], "beside_centroids": []}
     for label, result in results.items():
@@ -48,17 +40,9 @@ def beside(results: Mapping[str, Result]) -> dict[str, pd.DataFrame]:
 
 
 def told_beside(result: Result) -> list[Traced]:
-    """Say where the model and those beside it end, and how far the means of speech and text come together.
+    """Say where the model and those of :func:`beside` end, and how far the means of speech and text come together.
 
-    Parameters
-    ----------
-    result : Result
-        With the tables of :func:`beside`.
-
-    Returns
-    -------
-    list of Traced
-        At most two sentences, made of the tables alone.
+    At most two sentences, made of the tables alone.
     """
     return [sentence for sentence in (_ends(result), _means(result)) if sentence is not None]
 

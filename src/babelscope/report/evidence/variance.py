@@ -8,6 +8,7 @@ import altair as alt
 import pandas as pd
 
 from babelscope.gaps.result import Result
+from babelscope.gaps.selecting import groups
 from babelscope.report import charts, queries
 from babelscope.report.figure import PALETTE, Figure, finished, tooltips
 from babelscope.report.section import Evidence
@@ -161,10 +162,7 @@ def centroid_chart(result: Result, *, width: int = 420, height: int = 220) -> al
     """Draw the distances between mean vectors along the depth: each language or pair thin, the mean thick."""
     table = result.tables["centroids"]
     table = table[table["distance"].notna()].astype({"kind": object, "language_a": object, "language_b": object})
-    pair = table["language_a"].where(
-        table["language_a"] == table["language_b"], table["language_a"] + "-" + table["language_b"]
-    )
-    table = table.assign(group=pair, gap=table["kind"].map(lambda kind: GAP_TITLES.get(kind, kind)))
+    table = table.assign(group=groups(table), gap=table["kind"].map(lambda kind: GAP_TITLES.get(kind, kind)))
     table = table[["gap", "group", "point", "depth", "distance", "low", "high"]]
     colour = alt.Color("gap:N", title=None, legend=alt.Legend(orient="bottom"), scale=alt.Scale(
         domain=[name for name in GAP_TITLES.values() if name in set(table["gap"])],

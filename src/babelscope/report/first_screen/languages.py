@@ -11,8 +11,8 @@ import pandas as pd
 from babelscope.gaps.above_chance import above_chance
 from babelscope.gaps.at_output import above_chance_at_output, at_output, costly, measure_at_output
 from babelscope.gaps.diagnosis import uncompared
-from babelscope.gaps.resample_table import MEAN
 from babelscope.gaps.result import Result
+from babelscope.gaps.selecting import MEAN
 from babelscope.gaps.traced import Number
 from babelscope.languages import name_of
 from babelscope.report.first_screen.content import LanguageRow

@@ -12,8 +12,8 @@ from babelscope.gaps.at_output import above_chance_at_output, at_output, measure
 from babelscope.gaps.baselines.sentences import rival_of, title_of
 from babelscope.gaps.findings import HOLDS
 from babelscope.gaps.naming import measure_title
-from babelscope.gaps.resample_table import MEAN
 from babelscope.gaps.result import Result
+from babelscope.gaps.selecting import MEAN
 from babelscope.gaps.traced import Number
 from babelscope.report.first_screen.content import INSIDE, INSIDE_TITLE, TILES, Baseline, Tile
 from babelscope.report.first_screen.reading import finding, writer
