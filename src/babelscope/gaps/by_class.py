@@ -37,20 +37,9 @@ def resource_classes(languages: Sequence[str]) -> dict[str, str]:
 def by_class(scored: Mapping[str, Scored], scores: pd.DataFrame, languages: Sequence[str]) -> pd.DataFrame:
     """Average every kind of comparison at every point over all languages, and over each resource class.
 
-    Parameters
-    ----------
-    scored : mapping of measure to Scored
-        Of the uncontrolled scores.
-    scores : DataFrame
-        All scores; of those with lengths regressed out the averages are given without an interval.
-    languages : sequence of str
-
-    Returns
-    -------
-    DataFrame
-        Columns :data:`babelscope.gaps.result.CURVE_COLUMNS`. ``low`` and ``high`` are the interval of the averaged
-        ``value`` (:class:`babelscope.gaps.contrasts.Contrast`), cut where the measure's range ends, and NaN with fewer
-        than 3 languages; there is no ``p``.
+    The columns are :data:`babelscope.gaps.result.CURVE_COLUMNS`. ``low`` and ``high`` are the interval of the averaged
+    ``value`` (:class:`babelscope.gaps.contrasts.Contrast`), cut where the measure's range ends, and NaN with fewer than
+    3 languages and for scores with lengths regressed out; there is no ``p``.
     """
     classes = resource_classes(languages)
     rows: list[dict[str, object]] = []
@@ -69,20 +58,8 @@ def intervals_of_means(
 ) -> tuple[pd.DataFrame, str]:
     """Return the interval of every average over all languages or pairs, and what it holds for.
 
-    Parameters
-    ----------
-    scored : mapping of measure to Scored
-        Of the uncontrolled scores.
-    classes : DataFrame
-        Of :func:`by_class`, whose group ``all`` these averages are.
-    languages : sequence of str
-
-    Returns
-    -------
-    intervals : DataFrame
-        Columns :data:`babelscope.gaps.result.CURVE_COLUMNS`.
-    holds_for : str
-        ``other sentences and languages``; with fewer than 3 languages ``other sentences``.
+    `classes` is the table of :func:`by_class`, whose group ``all`` these averages are. What the intervals hold for is
+    ``other sentences and languages``; with fewer than 3 languages ``other sentences``.
     """
     if len(languages) >= FEWEST_LANGUAGES:
         return classes[(classes["group"] == ALL) & (classes["control"] == "none")], "other sentences and languages"

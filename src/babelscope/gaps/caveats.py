@@ -25,20 +25,10 @@ Caveat = dict[str, Any]
 
 
 def caveats(scores: pd.DataFrame, meta: dict[str, Any]) -> list[Caveat]:
-    """List the caveats that apply to a result.
+    """List the caveats that apply to a result: each with ``id``, ``title`` and ``text``.
 
-    Parameters
-    ----------
-    scores : DataFrame
-        Whose index labels are row numbers.
-    meta : dict
-        The result's ``model``, ``corpus`` and ``options``.
-
-    Returns
-    -------
-    list of dict
-        Each with ``id``, ``title`` and ``text``; where numbers of the scores are told, also with ``parts``
-        (:meth:`babelscope.gaps.traced.Traced.parts`).
+    Where numbers of the scores are told, also with ``parts`` (:meth:`babelscope.gaps.traced.Traced.parts`); the scores'
+    index labels are row numbers. `meta` has the result's ``model``, ``corpus`` and ``options``.
     """
     found = [
         _few(scores),
@@ -59,12 +49,7 @@ def caveats(scores: pd.DataFrame, meta: dict[str, Any]) -> list[Caveat]:
 def with_corpus_caveat(known: Sequence[Caveat], problems: Iterable[Problem]) -> list[Caveat]:
     """Return caveats with one on what a check of the corpus warned of, in place of an earlier one.
 
-    Parameters
-    ----------
-    known : sequence of dict
-        As :func:`caveats` returns them.
-    problems : iterable of Problem
-        All that the check found; readers have a caveat of their own.
+    Problems of readers are passed over, which have a caveat of their own.
     """
     kept = [caveat for caveat in known if caveat["id"] != _CORPUS_CHECK]
     warnings = [

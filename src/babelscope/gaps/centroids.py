@@ -241,19 +241,11 @@ def _distances(
 def _unlike(
     own: FloatArray, rows: FloatArray, inside: FloatArray, sizes: NDArray[np.int64], *, variance: bool = False
 ) -> FloatArray:
-    """Mean inner product of two sentences of different clusters: of all, then without each cluster.
+    """Return the mean inner product of two sentences of different clusters: of all, then without each cluster.
 
-    Parameters
-    ----------
-    own, rows, inside : ndarray, shape (clusters, columns)
-        Sums over the sentences of each cluster: with themselves, with all sentences, with those of the cluster.
-    sizes : ndarray of int, shape (clusters,)
-    variance : bool
-        The mean inner product of a sentence with itself less that instead: the trace of the covariance.
-
-    Returns
-    -------
-    ndarray, shape (1 + clusters, columns)
+    The arguments, shape (clusters, columns), are sums over the sentences of each cluster: with themselves, with all
+    sentences, with those of the cluster. With `variance` the mean inner product of a sentence with itself less that is
+    returned instead: the trace of the covariance.
     """
     none = np.zeros_like(own[:1])
     left = (sizes.sum() - np.concatenate([[0], sizes]))[:, None].astype(np.float64)

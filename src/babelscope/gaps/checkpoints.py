@@ -21,19 +21,9 @@ CHECKPOINTS = ".comparing"
 
 
 class Checkpoints:
-    """The checkpoints of one comparison.
+    """The checkpoints of one comparison, in a folder that is made if need be; nothing is kept without one.
 
-    Parameters
-    ----------
-    folder : Path, optional
-        Where checkpoints of comparisons are kept; made when there is one. Nothing is kept if left out.
-    decided_by : dict
-        Everything that decides the numbers, JSON-able.
-
-    Raises
-    ------
-    DataError
-        If the place cannot be written.
+    `decided_by` is everything that decides the numbers, JSON-able. DataError if the place cannot be written.
     """
 
     def __init__(self, folder: Path | None, decided_by: dict[str, Any]) -> None:

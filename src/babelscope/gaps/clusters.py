@@ -27,22 +27,11 @@ MOST_UNKNOWN = 0.5
 
 
 def compared(activations: Activations, clusters: str) -> Activations:
-    """Return the store with the sentences that are compared.
+    """Return the store with the sentences that are compared, by a choice of :data:`CLUSTER_CHOICES`.
 
     A sentence that belongs to a document, but is not known to, makes permutations of documents no null. So sentences
-    without a cluster are left out where others have one; where most have none, a cluster was rather given to those
-    that belong together.
-
-    Parameters
-    ----------
-    activations : Activations
-    clusters : str
-        Of :data:`CLUSTER_CHOICES`.
-
-    Raises
-    ------
-    UsageError
-        For an unknown choice.
+    without a cluster are left out where others have one; where most have none, a cluster was rather given to those that
+    belong together.
     """
     if clusters not in CLUSTER_CHOICES:
         raise UsageError(f"clusters: {clusters!r} is unknown; {did_you_mean(clusters, CLUSTER_CHOICES)}")
@@ -72,16 +61,8 @@ def described(
 
     ``count`` clusters; ``sizes``: how many clusters there are of each size; ``source``: whether the corpus names them,
     or the texts too; ``used``: whether nulls and intervals go by them. Where the clusters of some sentences are not
-    known, ``unknown`` is how many, and ``left_out`` how many of them were not compared.
-
-    Parameters
-    ----------
-    whole, some : Activations
-        All sentences, and those that are compared.
-    clusters : str
-        Of :data:`CLUSTER_CHOICES`.
-    documents : ndarray of int, or None
-        What :func:`documents_of` gave.
+    known, ``unknown`` is how many, and ``left_out`` how many of them were not compared: `whole` has all sentences,
+    `some` those that are compared.
     """
     known = some.clusters if documents is None else documents
     if known is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, permutations
 from typing import Literal, NamedTuple
@@ -11,6 +11,7 @@ from babelscope.errors import UsageError, did_you_mean
 from babelscope.gaps.old_names import current_kind
 from babelscope.gaps.pairing import Places, pairs_of_points
 from babelscope.gaps.result import KINDS
+from babelscope.similarity import Measure
 
 Kind = Literal[
     "modality_similarity",
@@ -115,6 +116,20 @@ def plan(activations: Places, match: str = "output", kinds: Sequence[str] | None
             f"{'/'.join(modalities)}: {asked} can be compared; encode a second language or the other modality"
         )
     return found
+
+
+def by_space(
+    measures: Sequence[Measure], comparisons: Sequence[Comparison]
+) -> Iterator[tuple[str, list[Measure], list[int]]]:
+    """Yield the measures between any two spaces, and those of one space, with the comparisons that they allow.
+
+    Each with a name for the two, and the comparisons by their numbers; what has no measure or comparison is left out.
+    """
+    for name, same_space in (("any-space", False), ("one-space", True)):
+        chosen = [measure for measure in measures if measure.same_space is same_space]
+        allowed = [at for at, one in enumerate(comparisons) if one.same_space or not same_space]
+        if chosen and allowed:
+            yield name, chosen, allowed
 
 
 def check_kinds(kinds: Sequence[str] | None) -> list[str]:

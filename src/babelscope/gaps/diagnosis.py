@@ -61,18 +61,11 @@ class _Difference:
 
 @dataclass(frozen=True)
 class _Differences:
-    """What is tested of all languages together.
+    """What is tested of all languages together, by language.
 
-    Attributes
-    ----------
-    at_output : dict of str to _Difference
-        At the last point.
-    losses, deficits : dict of str to list of _Difference
-        By stage: how much less is gained over it; how much lower on average from it on.
-    shrunk : dict of str to list of float
-        The deficits, shrunk towards 0 by how much the languages differ beyond the noise of their sentences.
-    detectable : float
-        The smallest `output_deficit` that would be found with 80 % probability.
+    At the last point; by stage how much less is gained over it (losses), and how much lower on average from it on
+    (deficits); the deficits shrunk towards 0 by how much the languages differ beyond the noise of their sentences; and
+    the smallest difference at the output that would be found with 80 % probability.
     """
 
     at_output: dict[str, _Difference]

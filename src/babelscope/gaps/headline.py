@@ -29,21 +29,8 @@ def headline(
     """Return one sentence on where speech and text are most similar, and one on languages in text and speech.
 
     Where is said only if speech and text are somewhere more similar than chance, and only as far as the points differ;
-    a direction between text and speech only where the finding ``speech_spread`` holds.
-
-    Parameters
-    ----------
-    curves, scores : DataFrame
-        Whose index labels are row numbers.
-    meta : dict
-        The result's ``corpus`` and ``options``.
-    tables : mapping of str to DataFrame, optional
-        The result's ``most_similar``, ``findings`` and ``against_baselines``; what they test is not said without them.
-
-    Returns
-    -------
-    list of Traced
-        At most two sentences; empty if nothing was compared.
+    a direction between text and speech only where the finding ``speech_spread`` holds. The index labels of curves and
+    scores are row numbers. What ``most_similar``, ``findings`` and ``against_baselines`` test is not said without them.
     """
     tables = tables or {}
     means = curves[curves["group"] == "mean"]

@@ -126,25 +126,10 @@ def labels(results: Mapping[str, Result]) -> dict[str, str]:
 def leaderboard(
     results: Mapping[str, Result], *, kinds: Sequence[str] = SHOWN, measures: Sequence[str] = ()
 ) -> Leaderboard:
-    """Compare several results.
+    """Compare several results, by the name of their folder.
 
-    Parameters
-    ----------
-    results : mapping of str to Result
-        By the name of the folder.
-    kinds : sequence of str
-        Of :data:`babelscope.gaps.KINDS`.
-    measures : sequence of str
-        By default, for each kind and corpus, the measure that all of its models have: retrieval before the leading one.
-
-    Returns
-    -------
-    Leaderboard
-
-    Raises
-    ------
-    UsageError
-        If a kind is unknown, no result has a measure, or there is nothing to compare.
+    Without `measures` it is, for each kind and corpus, the measure that all of its models have: retrieval before the
+    leading one. UsageError if a kind is unknown, no result has a measure, or there is nothing to compare.
     """
     for kind in kinds:
         if kind not in KINDS:

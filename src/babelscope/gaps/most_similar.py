@@ -29,19 +29,8 @@ LEVEL = 0.005
 def most_similar(activations: Activations, scored: Mapping[str, Scored], scores: pd.DataFrame) -> pd.DataFrame:
     """Compare the speech points by how similar speech and text are there, on average over the languages.
 
-    Parameters
-    ----------
-    activations : Activations
-    scored : mapping of measure to Scored
-        Of the uncontrolled scores.
-    scores : DataFrame
-        All scores.
-
-    Returns
-    -------
-    DataFrame
-        Columns as in :data:`babelscope.gaps.result.TABLE_COLUMNS`, one row a point in the order of depth; empty without
-        a modality gap or a measure that leads.
+    This is the table ``most_similar``, one row a point in the order of depth; it is empty without a modality similarity
+    or a measure that leads.
     """
     measure, stops = leading(scored), speech_path(activations, scores)
     if measure is None or not stops:

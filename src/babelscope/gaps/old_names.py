@@ -41,15 +41,7 @@ _Tables = dict[str, pd.DataFrame]
 
 
 def current_kind(name: str, where: str) -> str:
-    """Return a kind of comparison by its present name; an old name is read, with a warning.
-
-    Parameters
-    ----------
-    name : str
-        Any name; what is no old kind is returned as it is.
-    where : str
-        Where it stands, for the warning.
-    """
+    """Return a kind of comparison by its present name; an old name is read, and warned of."""
     if name not in GAPS:
         return name
     _warn(f"{where}: {name!r} is now named {GAPS[name]!r}, since its score is higher where things agree; read as that")
@@ -72,13 +64,7 @@ def current_controls(names: Sequence[str]) -> list[str]:
 
 
 def current_keys(study: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a study with ``beside`` as ``baselines``, with a warning, and ``baselines = false`` as a choice.
-
-    Raises
-    ------
-    UsageError
-        If both ``beside`` and ``baselines`` are given.
-    """
+    """Return a study with ``beside`` as ``baselines``, with a warning, and ``baselines = false`` as a choice."""
     study = dict(study)
     if "beside" in study:
         if "baselines" in study:

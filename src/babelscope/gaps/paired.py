@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from babelscope.capture.store import Activations
 from babelscope.errors import DataError, UsageError, did_you_mean
+from babelscope.gaps import selecting
 from babelscope.gaps.clusters import compared, documents_of
 from babelscope.gaps.comparisons import Comparison, Place, check_kinds, plan
-from babelscope.gaps.contrasts import Scored
+from babelscope.gaps.contrasts import Contrast, Scored, Term
 from babelscope.gaps.resampling import Deviations, deviations, in_part
 from babelscope.similarity import pairwise, parse_measure
 from babelscope.similarity.blocks import BlockExecutor, Settings
@@ -116,18 +117,18 @@ def paired(
             f"the stores have no language in common ({', '.join(a.languages)}; {', '.join(b.languages)}): encode the "
             "same languages"
         )
-    found = _pairs(a, b, points, check_kinds(kinds), match, languages)
+    pairs = _pairs(a, b, points, check_kinds(kinds), match, languages)
     names = [str(parse_measure(measure)) for measure in measures]
-    n = len(a.sentences)
     rows: list[dict[str, Any]] = []
     for name in names:
         one_space = parse_measure(name).same_space
-        fitting = [both for both in found if not one_space or (both.a.same_space and both.b.same_space)]
+        fitting = [both for both in pairs if not one_space or (both.a.same_space and both.b.same_space)]
         if fitting:
-            rows += _differences(a, b, fitting, name, n, permutations, seed, progress)
+            scored = _scored(a, b, fitting, name, permutations, seed, progress=progress)
+            rows += _differences(scored, fitting, len(a.sentences))
     if not rows:
         raise UsageError(f"{', '.join(names)} compare vectors of one space, and none of these comparisons has one")
-    return pd.DataFrame([{"first": _name(a), "second": _name(b)} | row for row in rows], columns=list(PAIRED_COLUMNS))
+    return pd.DataFrame([{"first": a.label, "second": b.label} | row for row in rows], columns=list(PAIRED_COLUMNS))
 
 
 def paired_stores(
@@ -138,13 +139,7 @@ def paired_stores(
     progress: Callable[[int, int], None] | None = None,
     **options: Any,
 ) -> pd.DataFrame:
-    """Compare each of several stores with the first: :func:`paired`, one after another.
-
-    Raises
-    ------
-    UsageError, DataError
-        As :func:`paired`.
-    """
+    """Compare each of several stores with the first: :func:`paired`, one after another."""
     frames = [paired(first, other, measures, progress=progress, **options) for other in others]
     return pd.concat(frames, ignore_index=True)
 
@@ -152,12 +147,9 @@ def paired_stores(
 def same_sentences(a: Activations, b: Activations) -> None:
     """Check that two stores hold the same sentences in the same order, in words and in recordings.
 
-    Raises
-    ------
-    DataError
-        Naming the first sentence that differs, and how.
+    DataError names the first sentence that differs, and how.
     """
-    names = f"{_name(a)} and {_name(b)}"
+    names = f"{a.label} and {b.label}"
     remedy = "encode both from the same corpus, with the same seed and filters"
     for number, (first, second) in enumerate(zip(a.sentences, b.sentences, strict=False)):
         if first != second:
@@ -185,10 +177,6 @@ def _compared(a: Activations, b: Activations) -> tuple[Activations, Activations]
     return (a, b) if some is a else (some, b.only(some.sentences))
 
 
-def _name(store: Activations) -> str:
-    return store.label
-
-
 def _pairs(
     a: Activations,
     b: Activations,
@@ -197,42 +185,39 @@ def _pairs(
     match: str,
     languages: Sequence[str],
 ) -> list[_Both]:
-    held = [
+    first, second = (
         {
             (one.kind, one.a.point, one.b.point, one.a.language, one.b.language): one
             for one in plan(store, match)
             if one.kind in kinds and {one.a.language, one.b.language} <= set(languages)
         }
         for store in (a, b)
-    ]
-    first, second = held
+    )
     if points is not None:
         for store, asked in ((a, [pair[0] for pair in points]), (b, [pair[1] for pair in points])):
             known = list(dict.fromkeys(point for modality in store.modalities for point in store.points(modality)))
             for point in asked:
                 if point not in known:
-                    raise UsageError(f"{_name(store)} has no point {point!r}; {did_you_mean(point, known)}")
-        found = [_Both(x, y) for pair in points for x, y in _at(first, second, *pair)]
+                    raise UsageError(f"{store.label} has no point {point!r}; {did_you_mean(point, known)}")
+        pairs = [both for pair in points for both in _at(first, second, *pair)]
     else:
-        found = [_Both(one, second[key]) for key, one in first.items() if key in second]
-        if not found:  # two models: their outputs are what they have in common
-            found = [
-                _Both(x, y)
+        pairs = [_Both(one, second[key]) for key, one in first.items() if key in second]
+        if not pairs:  # two models: their outputs are what they have in common
+            pairs = [
+                both
                 for modality in a.modalities
                 if modality in b.modalities
-                for x, y in _at(first, second, a.points(modality)[-1], b.points(modality)[-1])
+                for both in _at(first, second, a.points(modality)[-1], b.points(modality)[-1])
             ]
-    if not found:
-        raise UsageError(f"nothing of {_name(a)} can be paired with anything of {_name(b)}: name points that both have")
-    return list(dict.fromkeys(found))
+    if not pairs:
+        raise UsageError(f"nothing of {a.label} can be paired with anything of {b.label}: name points that both have")
+    return list(dict.fromkeys(pairs))
 
 
-def _at(
-    first: Mapping[Any, Comparison], second: Mapping[Any, Comparison], one: str, other: str
-) -> list[tuple[Comparison, Comparison]]:
+def _at(first: Mapping[Any, Comparison], second: Mapping[Any, Comparison], one: str, other: str) -> list[_Both]:
     """Pair what is compared at a point of the first store with what is compared at a point of the second."""
 
-    def held(comparisons: Mapping[Any, Comparison], point: str) -> dict[tuple[str, str, str], Comparison]:
+    def at_point(comparisons: Mapping[Any, Comparison], point: str) -> dict[tuple[str, str, str], Comparison]:
         # Of several text points that a speech point is compared with (match="all"), the last.
         return {
             (comparison.kind, comparison.a.language, comparison.b.language): comparison
@@ -240,8 +225,8 @@ def _at(
             if comparison.a.point == point
         }
 
-    there = held(second, other)
-    return [(comparison, there[key]) for key, comparison in held(first, one).items() if key in there]
+    there = at_point(second, other)
+    return [_Both(comparison, there[key]) for key, comparison in at_point(first, one).items() if key in there]
 
 
 def together(
@@ -257,17 +242,8 @@ def together(
 ) -> tuple[list[Comparison], Scored]:
     """Score what two stores compare at points of the same name, so that differences have their deviations.
 
-    Returns
-    -------
-    comparisons : list of Comparison
-        Those that both stores have and the measure allows.
-    scored : Scored
-        Those of `a`, then those of `b`, each in the order of the comparisons.
-
-    Raises
-    ------
-    DataError
-        If the sentences are not the same, naming the first that differs.
+    The comparisons are those that both stores have and the measure allows; scored are those of `a`, then those of `b`,
+    each in their order. DataError if the sentences are not the same, naming the first that differs.
     """
     a, b = _compared(a, b)
     languages = [code for code in a.languages if code in b.languages]
@@ -279,22 +255,22 @@ def together(
     both = [_Both(one, one) for one in there[0] if one in there[1] and (one.same_space or not one_space)]
     if not both:
         return [], Scored(pd.DataFrame({"measure": [], "value": []}), Deviations.none(0))
-    return [one.a for one in both], _scored(a, b, both, measure, len(a.sentences), permutations, seed, None, executor)
+    return [one.a for one in both], _scored(a, b, both, measure, permutations, seed, executor=executor)
 
 
 def _scored(
     a: Activations,
     b: Activations,
-    found: Sequence[_Both],
+    compared: Sequence[_Both],
     measure: str,
-    n: int,
     permutations: int,
     seed: int,
-    progress: Callable[[int, int], None] | None,
+    *,
+    progress: Callable[[int, int], None] | None = None,
     executor: BlockExecutor | None = None,
 ) -> Scored:
     """Score the comparisons of the first store, then those of the second, all by the same draws of sentences."""
-    stores = (a, b)
+    stores, n = (a, b), len(a.sentences)
     kept: dict[tuple[int, Place], NDArray[np.float32]] = {}
 
     def read(label: tuple[int, Place]) -> NDArray[np.float32]:
@@ -306,7 +282,7 @@ def _scored(
     def some(label: tuple[int, Place], rows: NDArray[np.int64]) -> NDArray[np.float32]:
         return read(label)[rows]
 
-    sided = [(which, both[which]) for which in (0, 1) for both in found]
+    sided = [(which, both[which]) for which in (0, 1) for both in compared]
     pairs = [((which, one.a), (which, one.b)) for which, one in sided]
     labels = list(dict.fromkeys(label for pair in pairs for label in pair))
     parsed = parse_measure(measure)
@@ -351,69 +327,37 @@ def _scored(
     return Scored(table, drawn)
 
 
-def _differences(
-    a: Activations,
-    b: Activations,
-    found: Sequence[_Both],
-    measure: str,
-    n: int,
-    permutations: int,
-    seed: int,
-    progress: Callable[[int, int], None] | None,
-) -> list[dict[str, Any]]:
-    scored = _scored(a, b, found, measure, n, permutations, seed, progress)
+def _differences(scored: Scored, pairs: Sequence[_Both], n: int) -> list[dict[str, Any]]:
+    """Return the differences of the second store's scores from the first's: means, and each language or pair."""
+    measure, raw = scored.measure, scored.values
     if np.isfinite(scored.rows["null_mean"]).all():  # else a measure without a null: the values themselves
         scored = scored.corrected
-    rows: list[dict[str, Any]] = []
     places: dict[tuple[str, ...], list[int]] = {}
-    for at, both in enumerate(found):
+    for at, both in enumerate(pairs):
         key = (both.a.kind, both.a.a.point, both.a.b.point, both.b.a.point, both.b.b.point)
         places.setdefault(key, []).append(at)
+    groups, count = selecting.groups(scored.rows), len(pairs)
+    rows: list[dict[str, Any]] = []
     for (kind, *points), members in places.items():
-        for group, chosen in [("mean", members), *((_group(found[one].a), [one]) for one in members)]:
-            rows.append(_row(scored, measure, kind, points, group, np.array(chosen), len(found), n))
+        named = dict(zip(("point_a", "against_a", "point_b", "against_b"), points, strict=True))
+        for group, chosen in [("mean", members), *((groups[member], [member]) for member in members)]:
+            first, second = np.array(chosen), np.array(chosen) + count
+            contrast, holds_for = _contrast(scored, [(1.0, second), (-1.0, first)], wide=group == "mean")
+            low, high = contrast.interval()
+            values = {"value": raw, "chance_corrected": scored.values}
+            rows.append(
+                {"kind": kind, "measure": measure, **named, "group": group}
+                | {f"{name}_a": float(each[first].mean()) for name, each in values.items()}
+                | {f"{name}_b": float(each[second].mean()) for name, each in values.items()}
+                | {"difference": contrast.value, "low": low, "high": high, "p": contrast.p}
+                | {"holds_for": holds_for, "n": n, "groups": len(chosen)}
+            )
     return rows
 
 
-def _group(comparison: Comparison) -> str:
-    first, second = comparison.a.language, comparison.b.language
-    return first if first == second else f"{first}-{second}"
-
-
-def _row(
-    scored: Scored,
-    measure: str,
-    kind: str,
-    points: Sequence[str],
-    group: str,
-    at: NDArray[np.int64],
-    count: int,
-    n: int,
-) -> dict[str, Any]:
-    terms = [(1.0, at + count), (-1.0, at)]
-    contrast = scored.contrast(terms, other_languages=group == "mean")
-    wide = group == "mean" and np.isfinite(contrast.error)
-    if not wide:
-        contrast = scored.contrast(terms, other_languages=False)
-    low, high = contrast.interval()
-    raw = scored.rows["value"].to_numpy(dtype=np.float64)
-    return {
-        "kind": kind,
-        "measure": measure,
-        "point_a": points[0],
-        "against_a": points[1],
-        "point_b": points[2],
-        "against_b": points[3],
-        "group": group,
-        "value_a": float(raw[at].mean()),
-        "value_b": float(raw[at + count].mean()),
-        "chance_corrected_a": float(scored.values[at].mean()),
-        "chance_corrected_b": float(scored.values[at + count].mean()),
-        "difference": contrast.value,
-        "low": low,
-        "high": high,
-        "p": contrast.p,
-        "holds_for": "other sentences and languages" if wide else "other sentences",
-        "n": n,
-        "groups": len(at),
-    }
+def _contrast(scored: Scored, terms: Sequence[Term], *, wide: bool) -> tuple[Contrast, str]:
+    """Return a contrast and what it holds for: with `wide` for other languages too, where they are enough."""
+    contrast = scored.contrast(terms, other_languages=wide)
+    if wide and np.isfinite(contrast.error):
+        return contrast, "other sentences and languages"
+    return scored.contrast(terms, other_languages=False), "other sentences"

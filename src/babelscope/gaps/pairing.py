@@ -77,12 +77,7 @@ def pairing_table(places: Places, match: str) -> pd.DataFrame:
 def shown_points(scores: pd.DataFrame, pairing: pd.DataFrame | None = None) -> dict[str, str]:
     """Return the text point that stands for each speech point, in the order of the scores.
 
-    Parameters
-    ----------
-    scores : DataFrame
-        Columns :data:`babelscope.gaps.result.SCORE_COLUMNS`.
-    pairing : DataFrame, optional
-        The stored table; worked out from the scores where a result of an earlier version lacks it.
+    It is worked out from the scores where a result of an earlier version lacks the table ``pairing``.
     """
     if pairing is not None:
         kept = pairing[pairing["shown"].astype(bool)]

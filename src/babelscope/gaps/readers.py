@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from babelscope.capture.second_readings import FEWEST
 from babelscope.capture.store import Activations
-from babelscope.gaps.comparisons import Comparison, Place
+from babelscope.gaps.comparisons import Comparison, Place, by_space
 from babelscope.gaps.resampling import Deviations
 from babelscope.similarity import Measure
 from babelscope.similarity.blocks import NONE, BlockExecutor, Settings
@@ -56,7 +56,7 @@ class Readings:
 def readings_of(activations: Activations, stores: Mapping[str, Activations]) -> list[Readings]:
     """Return the second recordings of the sentences of a store, for each language that has enough of them."""
     place = {sentence: row for row, sentence in enumerate(activations.sentences)}
-    found = []
+    readings = []
     for language in activations.languages:
         store = stores.get(language)
         if store is None or "speech" not in activations.modalities:
@@ -64,8 +64,8 @@ def readings_of(activations: Activations, stores: Mapping[str, Activations]) -> 
         pairs = [(place[sentence], own) for own, sentence in enumerate(store.sentences) if sentence in place]
         if len(pairs) >= FEWEST:
             rows, own = np.array(sorted(pairs), dtype=np.int64).T
-            found.append(Readings(language, store, rows, own))
-    return found
+            readings.append(Readings(language, store, rows, own))
+    return readings
 
 
 def reader_comparisons(activations: Activations, readings: Sequence[Readings]) -> list[Comparison]:
@@ -92,12 +92,7 @@ class Chosen:
 def sides_of(first: Any, second: Any, one: Readings, places: Sequence[Place]) -> dict[Place, Chosen]:
     """Return what reads the places of a comparison on the sentences that have a second recording.
 
-    Parameters
-    ----------
-    first, second : callable
-        Read a place of the first store, and of the language's own.
-    one : Readings
-    places : sequence of Place
+    `first` and `second` read a place of the first store, and of the language's own.
     """
     return {
         place: Chosen(second, place._replace(modality="speech"), one.own)
@@ -135,31 +130,15 @@ def reader_effects(
 ) -> dict[str, ReaderEffects]:
     """Score every comparison of speech once more with the second recordings of each language in turn.
 
-    Parameters
-    ----------
-    first : callable
-        Reads a place of the store.
-    seconds : sequence of (Readings, callable)
-        With what reads a place of its store.
-    comparisons : sequence of Comparison
-        K of them.
-    measures : sequence of Measure
-        Those with a jackknife in closed form are taken.
-    units : ndarray of int, shape (n,), or None
-        The sentences that the jackknife leaves out together.
-    settings : mapping
-        Further fields of :class:`babelscope.similarity.blocks.Settings`.
-    executor : BlockExecutor, optional
-        As :func:`babelscope.similarity.pairwise`.
-
-    Returns
-    -------
-    dict of str to ReaderEffects
-        By measure.
+    `first` reads a place of the store, and each of `seconds` comes with what reads a place of its own. Measures with a
+    jackknife in closed form are taken; `units` are the sentences that it leaves out together. `settings` are further
+    fields of :class:`babelscope.similarity.blocks.Settings`. The effects are returned by measure.
     """
     taken = [measure for measure in measures if measure.has_influence]
     shape = (len(seconds), len(comparisons))
-    found = {str(measure): ReaderEffects(np.zeros(shape), np.zeros(shape)) for measure in taken}
+    effects = {str(measure): ReaderEffects(np.zeros(shape), np.zeros(shape)) for measure in taken}
+    if units is None:
+        return effects
     for row, (one, second) in enumerate(seconds):
         touched = [
             at
@@ -171,11 +150,8 @@ def reader_effects(
             there = place.modality == "speech" and place.language == language
             return place._replace(modality=SECOND) if there else place
 
-        for same_space in (False, True):
-            chosen = [measure for measure in taken if measure.same_space is same_space]
-            rows = [at for at in touched if comparisons[at].same_space or not same_space]
-            if not chosen or not rows or units is None:
-                continue
+        for _, chosen, allowed in by_space(taken, [comparisons[at] for at in touched]):
+            rows = [touched[at] for at in allowed]
             pairs = [(comparisons[at].a, comparisons[at].b) for at in rows]
             pairs += [(exchanged(a), exchanged(b)) for a, b in pairs]
             sides = sides_of(first, second, one, list(dict.fromkeys(place for pair in pairs for place in pair)))
@@ -185,12 +161,12 @@ def reader_effects(
             for at, measure in enumerate(chosen):
                 values = table.numbers["value"][:, at, 0]
                 deviations = table.deviations[:, at]
-                into = found[str(measure)]
+                into = effects[str(measure)]
                 into.effects[row, rows] = values[count:] - values[:count]
                 # The rows behind the jackknife's are sketches of pairs of sentences.
                 each = (deviations[count:] - deviations[:count])[:, : _units(units, one.rows).max() + 1]
                 into.noise[row, rows] = (each**2).sum(1)
-    return found
+    return effects
 
 
 def with_readers(
@@ -202,15 +178,8 @@ def with_readers(
     sentences has the first and the last part; half the square of what exchanging a language's reader does has the
     reader's and the last. So of each kind of comparison the share that the last explains is taken off.
 
-    Parameters
-    ----------
-    deviations : Deviations
-        Of the first comparisons, or of all.
-    effects : ReaderEffects, optional
-    comparisons : sequence of Comparison
-        All.
-    languages : int
-        In all: those without second recordings are taken to have readers that differ as much.
+    The deviations are of the first of all `comparisons`, or of all. Of the languages, those without second recordings
+    are taken to have readers that differ as much.
     """
     missing = len(comparisons) - deviations.blocks.shape[1]
     if missing:  # drawn intervals are not drawn for readers
@@ -265,14 +234,7 @@ def scored_table(
 def spread_over(deviations: FloatArray, units: IntArray, rows: IntArray, count: int) -> FloatArray:
     """Return the deviations of scores on some sentences as rows of those on all: 0 for the units that are not there.
 
-    Parameters
-    ----------
-    deviations : ndarray, shape (own units + sketches, K)
-    units : ndarray of int, shape (n,)
-    rows : ndarray of int
-        The sentences.
-    count : int
-        Units in all.
+    `deviations`, shape (own units + sketches, K), are of the sentences `rows`; there are `count` units in all.
     """
     own = np.unique(units[rows])
     whole = np.zeros((count + len(deviations) - len(own), deviations.shape[1]))
@@ -292,16 +254,16 @@ def with_ceilings(scores: pd.DataFrame) -> pd.DataFrame:
     readers = readers[readers["measure"].isin(DIVIDES_OUT)]
     places = zip(readers["measure"], readers["point_a"], readers["language_a"], strict=True)
     ceiling = dict(zip(places, readers["chance_corrected"].to_numpy(dtype=np.float64).tolist(), strict=True))
-    found = np.full(len(scores), np.nan)
+    ceilings = np.full(len(scores), np.nan)
     if ceiling:
         known = plain & scores["measure"].isin(DIVIDES_OUT) & (scores["kind"] != "reader_similarity")
         spoken = known & ((scores["modality_a"] == "speech") | (scores["modality_b"] == "speech"))
-        part = scores[spoken]
-        product = np.ones(len(part))
+        rows = scores[spoken]
+        product = np.ones(len(rows))
         for side in "ab":
-            keys = zip(part["measure"], part[f"point_{side}"], part[f"language_{side}"], strict=True)
+            keys = zip(rows["measure"], rows[f"point_{side}"], rows[f"language_{side}"], strict=True)
             of_speech = np.array([ceiling.get(key, np.nan) for key in keys])
-            product *= np.where(part[f"modality_{side}"] == "speech", of_speech, 1.0)
+            product *= np.where(rows[f"modality_{side}"] == "speech", of_speech, 1.0)
         with np.errstate(invalid="ignore"):
-            found[spoken.to_numpy()] = np.sqrt(np.where(product > 0, product, np.nan))
-    return scores.assign(ceiling=found)
+            ceilings[spoken.to_numpy()] = np.sqrt(np.where(product > 0, product, np.nan))
+    return scores.assign(ceiling=ceilings)

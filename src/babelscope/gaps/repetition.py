@@ -29,14 +29,11 @@ def near_duplicates_of(activations: Activations) -> NDArray[np.int64] | None:
 
 
 def repetition(activations: Activations) -> dict[str, Any] | None:
-    """Return how many sentences have a near duplicate.
+    """Return how many sentences have a near duplicate; None where no language has texts.
 
-    Returns
-    -------
-    dict or None
-        ``sentences``: how many have, in at least one language, a text that is the same as another's or nearly so;
-        ``narrow``: how many times too narrow intervals would be if such sentences were wholly the same (the root of the
-        design effect). None where no language has texts.
+    ``sentences``: how many have, in at least one language, a text that is the same as another's or nearly so;
+    ``narrow``: how many times too narrow intervals would be if such sentences were wholly the same (the root of the
+    design effect).
     """
     pairs = near_duplicates_of(activations)
     if pairs is None:

@@ -24,7 +24,7 @@ from babelscope.gaps.by_class import intervals_of_means
 from babelscope.gaps.caveats import caveats
 from babelscope.gaps.checkpoints import Checkpoints
 from babelscope.gaps.clusters import compared, described, documents_of
-from babelscope.gaps.comparisons import MATCHES, Comparison, Place, plan
+from babelscope.gaps.comparisons import MATCHES, Comparison, Place, by_space, plan
 from babelscope.gaps.contrasts import FEWEST_LANGUAGES, Scored, scored_by_measure, with_intervals
 from babelscope.gaps.curves import curves
 from babelscope.gaps.headline import headline
@@ -73,9 +73,8 @@ CLOSED_FORM = (
     "closed form: from the score without each sentence in turn (delete-one jackknife), less what it counts twice of "
     "pairs of sentences"
 )
-CLOSED_FORM_BY_CLUSTER = (
-    "closed form: from the score without each cluster of sentences in turn (delete-one-cluster jackknife), less what "
-    "it counts twice of pairs of sentences"
+CLOSED_FORM_BY_CLUSTER = CLOSED_FORM.replace(
+    "each sentence in turn (delete-one jackknife)", "each cluster of sentences in turn (delete-one-cluster jackknife)"
 )
 DRAWN = (
     f"drawn: from the score without each of {BLOCKS} blocks of the sentences in turn, in {PARTITIONS} partitions, less "
@@ -340,13 +339,7 @@ def _intervals(
     asked: bool | str | Measure | Sequence[str | Measure],
     documents: NDArray[np.int64] | None,
 ) -> dict[str, str]:
-    """Return how each measure gets its intervals.
-
-    Raises
-    ------
-    UsageError
-        If a measure is named that the study does not have.
-    """
+    """Return how each measure gets its intervals; UsageError for one that the study does not have."""
     if asked is False:
         return {}
     names = {str(measure): measure for measure in measures}
@@ -357,17 +350,15 @@ def _intervals(
             f"none: the sentences are of {documents.max() + 1} clusters, and fewer than {FEWEST_CLUSTERS} do not show "
             "how far the score would move with others"
         )
-    if not isinstance(asked, bool):
+    if isinstance(asked, bool):
+        wanted = {name for name, measure in names.items() if measure.has_influence or measure.drawn_by_default}
+    else:
         for item in asked:
             if str(parse_measure(item)) not in names:
                 raise UsageError(f"intervals: the study has no measure {item!r}; {did_you_mean(str(item), names)}")
         wanted = {str(parse_measure(item)) for item in asked}
-        return {
-            name: NOT_ASKED if name not in wanted else closed if measure.has_influence else drawn
-            for name, measure in names.items()
-        }
     return {
-        name: closed if measure.has_influence else drawn if measure.drawn_by_default else NOT_ASKED
+        name: NOT_ASKED if name not in wanted else closed if measure.has_influence else drawn
         for name, measure in names.items()
     }
 
@@ -386,15 +377,8 @@ def _interval_text(intervals: Mapping[str, str]) -> str:
 class _Options:
     """How all scores of a study are computed, the model's and those of the baselines.
 
-    Attributes
-    ----------
-    settings : mapping
-        Fields of :class:`babelscope.similarity.blocks.Settings`: permutations, seed, alpha, memory, documents.
-    checkpoints : Checkpoints
-    clusters : ndarray of int, shape (n,), or None
-        The sentences that intervals in closed form leave out together.
-    progress : callable, optional
-    executor : BlockExecutor, optional
+    `settings` are fields of :class:`babelscope.similarity.blocks.Settings`: permutations, seed, alpha, memory,
+    documents; `clusters`, shape (n,), the sentences that intervals in closed form leave out together.
     """
 
     settings: Mapping[str, Any]
@@ -445,11 +429,8 @@ class _Scoring:
     def take(self, measures: Sequence[Measure]) -> None:
         """Score every comparison under every measure that it allows: measures of one space need one point."""
         wanted = tuple(_IN_TABLE[control] for control in self.controls if control in _IN_TABLE)
-        for same_space in (False, True) if wanted else ():
-            chosen = [measure for measure in measures if measure.same_space is same_space]
-            rows = [at for at, one in enumerate(self.comparisons) if one.same_space or not same_space]
-            if chosen and rows:
-                self._take(chosen, rows, wanted, "one-space" if same_space else "any-space")
+        for name, chosen, rows in by_space(measures, self.comparisons) if wanted else ():
+            self._take(chosen, rows, wanted, name)
         for control in self.controls:
             if control in FORMS:
                 self._regress_form(measures, control)
@@ -457,16 +438,10 @@ class _Scoring:
     def deviating(
         self, names: Sequence[str], closed: Sequence[str], drawn: Sequence[str], n: int
     ) -> dict[str, Deviations]:
-        """Return how the uncontrolled scores of each measure move with the sentences, in closed form or drawn.
+        """Return how the uncontrolled scores of each measure move with n sentences, in closed form or drawn.
 
-        Parameters
-        ----------
-        names : sequence of str
-            Every measure.
-        closed, drawn : sequence of str
-            Those with deviations in closed form, and those whose deviations are drawn; others have none.
-        n : int
-            Sentences.
+        `closed` and `drawn` name the measures with deviations in closed form, and those whose deviations are drawn;
+        others have none.
         """
         by_measure = {name: Deviations.of_clusters(self.deviations[name]) for name in closed if name in self.deviations}
         by_measure |= resample(
@@ -493,14 +468,12 @@ class _Scoring:
 
     def _take(self, measures: Sequence[Measure], rows: Sequence[int], wanted: tuple[str, ...], name: str) -> None:
         comparisons = [self.comparisons[at] for at in rows]
-        places = dict.fromkeys(place for one in comparisons for place in (one.a, one.b))
         keys: list[tuple[str, str] | None] = []
         covariates: dict[Any, NDArray[np.float64]] = {}
         if REGRESSED in wanted:
             covariates = self._covariates(comparisons)
             keys = [key if (key := _languages(one)) in covariates else None for one in comparisons]
         table = self._table(
-            {place: partial(self.read, place) for place in places},
             comparisons,
             measures,
             wanted,
@@ -539,10 +512,7 @@ class _Scoring:
             pairs = [(comparisons[at].a, comparisons[at].b) for at in rows]
             sides = sides_of(self.read, second, one, [place for pair in pairs for place in pair])
             fitting = [measure for measure in measures if measure.minimum_sentences <= len(one.rows)]
-            for same_space in (False, True):
-                chosen = [measure for measure in fitting if measure.same_space is same_space]
-                if not chosen or not pairs:
-                    continue
+            for _, chosen, _ in by_space(fitting, [comparisons[at] for at in rows]):
                 clustered = self.options.clustered
                 nulls = [null_kind(measure, "auto", clustered=clustered) for measure in chosen]
                 units = self.options.clusters if any(measure.has_influence for measure in chosen) else None
@@ -561,21 +531,12 @@ class _Scoring:
         covariates, self.regressed[control] = form_covariates(
             self.activations, control, map(_languages, self.comparisons)
         )
-        for same_space in (False, True):
-            chosen = [measure for measure in measures if measure.same_space is same_space]
-            there = [one for one in self.comparisons if _languages(one) in covariates]
-            comparisons = [one for one in there if one.same_space or not same_space]
-            if not (chosen and comparisons):
-                continue
+        there = [one for one in self.comparisons if _languages(one) in covariates]
+        for name, chosen, rows in by_space(measures, there):
+            comparisons = [there[at] for at in rows]
+            keys = list(map(_languages, comparisons))
             table = self._table(
-                {place: partial(self.read, place) for one in comparisons for place in (one.a, one.b)},
-                comparisons,
-                chosen,
-                (REGRESSED,),
-                "one-space" if same_space else "any-space",
-                control=control,
-                keys=[_languages(one) for one in comparisons],
-                covariates=covariates,
+                comparisons, chosen, (REGRESSED,), name, control=control, keys=keys, covariates=covariates
             )
             self._add(comparisons, chosen, table.numbers[:, :, 0], control)
 
@@ -591,7 +552,6 @@ class _Scoring:
 
     def _table(
         self,
-        sides: Mapping[Any, Any],
         comparisons: Sequence[Comparison],
         measures: Sequence[Measure],
         controls: tuple[str, ...],
@@ -600,7 +560,7 @@ class _Scoring:
         **per_pair: Any,
     ) -> PairTable:
         plain = not control
-        part = self._part(f"{name}-{control}" if control else name)
+        folder = self.options.checkpoints.of(self._part(f"{name}-{control}" if control else name))
         settings = Settings(
             tuple(measures),
             tuple(null_kind(measure, "auto", clustered=self.options.clustered) for measure in measures),
@@ -608,13 +568,14 @@ class _Scoring:
             clusters=self.options.clusters if plain and any(measure.has_influence for measure in measures) else None,
             sequential=True,
             tails=self._tails(measures),
-            fingerprints=self.options.checkpoints.of(part) is not None,
+            fingerprints=folder is not None,
             **self.options.settings,
         )
         progress = self.options.progress_of(f"{_PROGRESS[name]}{self._of_baseline}")
         pairs = [(one.a, one.b) for one in comparisons]
+        sides = {place: partial(self.read, place) for pair in pairs for place in pair}
         table = PairTable(sides, pairs, settings, progress=progress, executor=self.options.executor, **per_pair)
-        if (folder := self.options.checkpoints.of(part)) is not None:
+        if folder is not None:
             table.keep_in(folder)
         table.compute()
         return table
@@ -729,11 +690,7 @@ def _languages(comparison: Comparison) -> tuple[str, str]:
 class _Reader:
     """Reads representations from a store; in another process, from the store at the same place.
 
-    Parameters
-    ----------
-    activations : Activations
-    device : str
-        ``cpu`` for NumPy arrays; else where torch tensors are put.
+    On the device ``cpu`` as NumPy arrays; else as torch tensors there.
     """
 
     def __init__(self, activations: Activations, device: str = "cpu") -> None:
@@ -755,10 +712,7 @@ class _Reader:
 def _reader_there(path: str, identity: str, created: str, device: str, sentences: tuple[str, ...]) -> _Reader:
     """Return this process's reader of a store; identity and time keep apart those that stood there one after another.
 
-    Raises
-    ------
-    DataError
-        If another store stands there, or none that can be seen from this machine.
+    DataError if another store stands there, or none that can be seen from this machine.
     """
     activations = Activations(path).only(sentences)
     if (activations.dataset.attrs["identity"], activations.meta["created"]) != (identity, created):
@@ -770,7 +724,7 @@ def _reader_there(path: str, identity: str, created: str, device: str, sentences
 def _window(options: Mapping[str, Any]) -> float | None:
     """The window that a model hears, wherever in its options (a pair's are one level down)."""
     inner = [value for value in options.values() if isinstance(value, Mapping)]
-    return next((held["window_seconds"] for held in (options, *inner) if "window_seconds" in held), None)
+    return next((each["window_seconds"] for each in (options, *inner) if "window_seconds" in each), None)
 
 
 def _who_and_how_long(activations: Activations) -> dict[str, Any]:
@@ -778,13 +732,8 @@ def _who_and_how_long(activations: Activations) -> dict[str, Any]:
         language: sorted({str(reader) for reader in activations.column("reader", language)} - {""})
         for language in activations.languages
     }
-    speech = "speech" in activations.modalities
-    minutes = (
-        {
-            language: round(float(activations.lengths("speech", language).sum()) / 60, 2)
-            for language in activations.languages
-        }
-        if speech
-        else {}
-    )
+    minutes = {
+        language: round(float(activations.lengths("speech", language).sum()) / 60, 2)
+        for language in (activations.languages if "speech" in activations.modalities else ())
+    }
     return {"readers": readers, "minutes": minutes}

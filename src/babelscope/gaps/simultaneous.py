@@ -55,12 +55,8 @@ class Simultaneous:
     ) -> tuple[FloatArray, FloatArray]:
         """Return the lower and upper ends of intervals that hold together with probability 1 - `alpha`.
 
-        Parameters
-        ----------
-        alpha : float
-        scale, units : str, float
-            Of contrasts that are scores, or averages of scores: as
-            :func:`babelscope.similarity.intervals.interval_on_scale`.
+        `scale` and `units`, of contrasts that are scores, or averages of scores, are as for
+        :func:`babelscope.similarity.intervals.interval_on_scale`.
         """
         return interval_on_scale(self.values, self.quantile(alpha) * self.errors, scale, units)
 

@@ -24,14 +24,8 @@ class PathPoint(NamedTuple):
 def speech_path(activations: Activations, scores: pd.DataFrame) -> list[PathPoint]:
     """Return the speech points at which speech and text are compared, in the order of depth.
 
-    A point that both sides share is compared with itself, any other with the deepest text point that the scores
-    compare it with.
-
-    Parameters
-    ----------
-    activations : Activations
-    scores : DataFrame
-        Columns :data:`babelscope.gaps.result.SCORE_COLUMNS`.
+    A point that both sides share is compared with itself, any other with the deepest text point that the scores compare
+    it with.
     """
     rows = scores[(scores["kind"] == "modality_similarity") & (scores["control"] == "none")]
     shown = shown_points(rows)

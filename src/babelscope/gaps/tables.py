@@ -25,23 +25,9 @@ from babelscope.gaps.tokens import tokens_tables
 def tables_of_activations(
     activations: Activations, scores: pd.DataFrame, seed: int = 0, clusters: NDArray[np.int64] | None = None
 ) -> dict[str, pd.DataFrame]:
-    """Return the tables that are made from the activations themselves.
+    """Return the tables that are made from the activations themselves, by name; none without rows.
 
-    Parameters
-    ----------
-    activations : Activations
-        Complete.
-    scores : DataFrame
-        Of the same activations.
-    seed : int
-        Of every draw.
-    clusters : ndarray of int, shape (n,), optional
-        Which sentences belong together, from 0; by default they are independent.
-
-    Returns
-    -------
-    dict of str to DataFrame
-        ``decomposition``, ``centroids``, ``tokens``, ``associations`` and ``projection``; none without rows.
+    `clusters` says which sentences belong together, from 0; by default they are independent.
     """
     tables = {
         "decomposition": decomposition_table(activations, clusters),
@@ -57,22 +43,7 @@ def tables_of_scores(
     scores: pd.DataFrame,
     scored: Mapping[str, Scored],
 ) -> dict[str, pd.DataFrame]:
-    """Return the tables whose intervals rest on the draws of :func:`babelscope.gaps.resampling.resample`.
-
-    Parameters
-    ----------
-    activations : Activations
-    scores : DataFrame
-        All scores.
-    scored : mapping of measure to Scored
-        The uncontrolled ones, with how they move with the sentences.
-
-    Returns
-    -------
-    dict of str to DataFrame
-        ``by_class``, ``findings``, ``diagnosis``, ``languages``, ``most_similar``, ``costs`` and ``draws``; none
-        without rows.
-    """
+    """Return the tables whose intervals rest on how the scores move with the sentences, by name; none without rows."""
     tables = {
         "by_class": by_class(scored, scores, activations.languages),
         "findings": findings(activations, scored, scores),

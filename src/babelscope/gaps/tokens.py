@@ -29,17 +29,9 @@ PREDICTORS: tuple[str, ...] = ("shared_token_share", "tokens_per_word_ratio")
 
 
 def own_tokens(token_ids: Sequence[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
-    """Return the tokens of each text without those that all texts begin with, and those that all end with.
+    """Return the tokens of each text of a language without those that all begin with, and those that all end with.
 
-    Parameters
-    ----------
-    token_ids : sequence of ndarray of int
-        The texts of one language.
-
-    Returns
-    -------
-    list of ndarray of int
-        At least one token of each text is left.
+    At least one token of each text is left.
     """
     front, back = frame_of(token_ids)
     return [ids[front : len(ids) - back] for ids in token_ids]

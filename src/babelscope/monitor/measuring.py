@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from babelscope.errors import DataError, UsageError
-from babelscope.gaps.comparisons import Comparison, Place, plan
+from babelscope.gaps.comparisons import Comparison, Place, by_space, plan
 from babelscope.models.base import MODALITIES
 from babelscope.similarity import pairwise, parse_measure
 
@@ -86,11 +86,8 @@ def gaps(
     """
     planned = comparisons(vectors, kinds)
     rows: list[dict[str, Any]] = []
-    for same_space in (False, True):
-        chosen = [measure for measure in measures if parse_measure(measure).same_space is same_space]
-        fitting = [comparison for comparison in planned if comparison.same_space or not same_space]
-        if not chosen or not fitting:
-            continue
+    for _, chosen, allowed in by_space([parse_measure(measure) for measure in measures], planned):
+        fitting = [planned[at] for at in allowed]
         pairs = [(comparison.a, comparison.b) for comparison in fitting]
         scores = pairwise(
             {place: vectors[place] for pair in pairs for place in pair},
@@ -108,7 +105,7 @@ def gaps(
                     "against": comparison.b.point,
                     "language_a": comparison.a.language,
                     "language_b": comparison.b.language,
-                    "measure": measure,
+                    "measure": str(measure),
                     "n": int(columns["n"][row, column]),
                     **{name: _number(columns[name][row, column]) for name in NUMBERS},
                 }

@@ -87,17 +87,9 @@ def _voices() -> dict[str, str]:
 
 
 def voice_of(code: str) -> str | None:
-    """Return the name of the voice that speaks a language; None if there is none.
+    """Return the name of the voice that speaks a language (a code of FLEURS, NLLB, or BCP 47); None if there is none.
 
-    Parameters
-    ----------
-    code : str
-        Of FLEURS, NLLB, or BCP 47.
-
-    Raises
-    ------
-    UsageError
-        If espeak-ng is not installed.
+    UsageError if espeak-ng is not installed.
     """
     if not installed():
         raise UsageError(f"espeak-ng is not installed: {REMEDY}")
@@ -115,21 +107,8 @@ def voice_of(code: str) -> str | None:
 def phones_of(texts: Sequence[str], code: str) -> list[str] | None:
     """Return the broad phones of texts, words apart.
 
-    Parameters
-    ----------
-    texts : sequence of str
-    code : str
-        As :func:`voice_of`.
-
-    Returns
-    -------
-    list of str, or None
-        None where espeak-ng has no voice for the language, or one that does not read its script.
-
-    Raises
-    ------
-    UsageError
-        If espeak-ng is not installed.
+    None where espeak-ng has no voice for the language, or one that does not read its script. UsageError if espeak-ng is
+    not installed.
     """
     voice = voice_of(code)
     if voice is None:

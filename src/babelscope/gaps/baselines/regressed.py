@@ -29,28 +29,12 @@ MOST_BYTES = 1e9
 def form_covariates(
     activations: Activations, control: str, pairs: Iterable[tuple[str, str]]
 ) -> tuple[dict[tuple[str, str], FloatArray], dict[str, float]]:
-    """Return the directions that are regressed out of each pair of languages.
+    """Return the directions that are regressed out of each pair of languages under a control of :data:`FORMS`.
 
-    Parameters
-    ----------
-    activations : Activations
-    control : str
-        Of :data:`FORMS`.
-    pairs : iterable of (str, str)
-        Languages; twice the same for speech against text.
-
-    Returns
-    -------
-    spans : dict of (str, str) to ndarray, shape (n, c)
-        Orthonormal and centred, c being n / 4 at most, half of them of each language; pairs with a language without
-        usable transcripts or a voice are left out.
-    described : dict
-        ``directions`` of each of two languages, and the mean ``share`` of the variance of the vectors that they have.
-
-    Raises
-    ------
-    UsageError
-        If no language has any.
+    They are orthonormal and centred, n / 4 at most, half of them of each language; pairs with a language without usable
+    transcripts or a voice are left out, and speech against text is a pair of a language with itself. Beside them stand
+    the ``directions`` of each of two languages, and the mean ``share`` of the variance of the vectors that they have.
+    UsageError if no language has any.
     """
     vectors, missing = (string_vectors(activations), "") if FORMS[control] == STRINGS else sound_vectors(activations)
     if not vectors:

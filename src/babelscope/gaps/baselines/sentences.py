@@ -19,17 +19,10 @@ def title_of(baseline: str) -> str:
 
 
 def rival_of(table: pd.DataFrame | None, row: Any) -> pd.Series[Any] | None:
-    """Return the baseline that a mean score has to exceed, as a row of ``against_baselines``; None without one.
+    """Return the baseline that a mean score, a row of the curves, has to exceed, as a row of ``against_baselines``.
 
     A score exceeds the baselines if it exceeds each of them. Where it does not, the strongest of those is returned that
-    it is not known to exceed. Baselines that lack a language or pair do not count.
-
-    Parameters
-    ----------
-    table : DataFrame or None
-        ``against_baselines`` of :data:`babelscope.gaps.result.TABLE_COLUMNS`.
-    row : Series
-        Of the curves, with ``group == "mean"``.
+    it is not known to exceed. Baselines that lack a language or pair do not count. None without one.
     """
     if table is None:
         return None
@@ -46,18 +39,8 @@ def rival_of(table: pd.DataFrame | None, row: Any) -> pd.Series[Any] | None:
 def strongest_baseline(table: pd.DataFrame | None, row: Any, side: str = "") -> tuple[str, dict[str, Number | str]]:
     """Return a sentence that sets a mean score against the strongest baseline, and its parts.
 
-    Parameters
-    ----------
-    table, row
-        As :func:`rival_of`.
-    side : str
-        ``text`` or ``speech`` where one of both is meant.
-
-    Returns
-    -------
-    template : str
-        With a place for each part (:class:`babelscope.gaps.traced.Traced`).
-    parts : dict of str to Number or str
+    It is a template with a place for each part (:class:`babelscope.gaps.traced.Traced`). `side` is ``text`` or
+    ``speech`` where one of both is meant.
     """
     rival = rival_of(table, row)
     start = f"In {side} " if side else ""

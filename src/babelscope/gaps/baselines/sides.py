@@ -103,20 +103,10 @@ class _Columns:
 def baselines_of(
     activations: Activations, comparisons: Sequence[Comparison], read: Callable[[Place], NDArray[Any]]
 ) -> list[Baseline]:
-    """Return the baselines of a study.
+    """Return the baselines of a study's comparisons, in the order of :data:`BASELINES`.
 
-    Parameters
-    ----------
-    activations : Activations
-    comparisons : sequence of Comparison
-        Of the study; a baseline has the same kinds and languages.
-    read : callable
-        Gives the activations of a place.
-
-    Returns
-    -------
-    list of Baseline
-        In the order of :data:`BASELINES`; one that cannot be had has no comparisons, and a note.
+    A baseline has the same kinds and languages; one that cannot be had has no comparisons, and a note. `read` gives the
+    activations of a place.
     """
     return [
         _of_lengths(activations, comparisons),
