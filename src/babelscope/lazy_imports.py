@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import sys
+import warnings
 from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
 from typing import Any
 
 
@@ -28,6 +30,17 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], 
         return module if home == f"{package}.{name}" else getattr(module, attribute or name)
 
     return get, public_names(package)
+
+
+def load_entries(group: str, what: str) -> None:
+    """Import what installed packages offer in an entry-point group; what cannot be loaded is warned of and left out."""
+    for entry in entry_points(group=group):
+        try:
+            entry.load()
+        except Exception as error:
+            warnings.warn(
+                f"{what} {entry.name!r} ({entry.value}) cannot be loaded and is left out: {error}", stacklevel=3
+            )
 
 
 def public_names(package: str) -> Callable[[], list[str]]:

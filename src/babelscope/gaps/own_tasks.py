@@ -66,24 +66,11 @@ def tasks_table(
     *,
     notice: Callable[[str], None] = lambda line: None,
 ) -> pd.DataFrame:
-    """Score the tasks that a corpus has labels for.
+    """Score the tasks that a corpus has labels for, where speech and text share an output.
 
-    Parameters
-    ----------
-    model : Model or None
-        What reads the questions; None leaves them out.
-    corpus : Corpus
-        With labels ``category``, or ``question_1``, ``answers_1``, ``correct_1`` and the same of a second question.
-    activations : Activations
-        Of both modalities.
-    options : TaskOptions, optional
-    notice : callable
-        Called with a line on what cannot be scored.
-
-    Returns
-    -------
-    DataFrame
-        Columns :data:`TASK_COLUMNS`.
+    The labels are ``category``, or ``question_1``, ``answers_1``, ``correct_1`` and the same of a second question; the
+    columns are :data:`TASK_COLUMNS`. Without a model nothing reads the questions. `notice` is called with a line on
+    what cannot be scored.
 
     Raises
     ------

@@ -70,13 +70,7 @@ class Simultaneous:
 def simultaneous(scored: Scored, contrasts: Sequence[Sequence[Term]], *, seed: int = 0) -> Simultaneous:
     """Return several contrasts of scores with their joint distribution.
 
-    Parameters
-    ----------
-    scored : Scored
-    contrasts : sequence of sequence of (weight, rows)
-        Each a sum of weights times plain means over rows.
-    seed : int
-        Of the draws.
+    Each is a sum of weights times plain means over rows; `seed` is that of the draws.
     """
     used = np.unique(np.concatenate([rows for terms in contrasts for _, rows in terms]))
     weights = np.zeros((len(contrasts), len(used)))

@@ -29,17 +29,9 @@ def _leaves(scalars: Mapping[str, float]) -> dict[str, float]:
 def logger_of(given: Any) -> Logger:
     """Return how to log to what was given.
 
-    Parameters
-    ----------
-    given : object
-        A TensorBoard writer (anything with ``add_scalar(name, value, step)``), a W&B run (anything with ``log`` and
-        ``define_metric``), the module ``mlflow`` (anything with ``log_metrics``), or a function of scalars by name and
-        the step.
-
-    Raises
-    ------
-    UsageError
-        If it is none of these.
+    That is a TensorBoard writer (anything with ``add_scalar(name, value, step)``), a W&B run (anything with ``log`` and
+    ``define_metric``), the module ``mlflow`` (anything with ``log_metrics``), or a function of scalars by name and the
+    step; UsageError if it is none of these.
     """
     if hasattr(given, "add_scalar"):
         return lambda scalars, step: [given.add_scalar(name, value, step) for name, value in scalars.items()]

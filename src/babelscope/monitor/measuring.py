@@ -44,13 +44,7 @@ class _Read:
 
 
 def comparisons(places: Iterable[Place], kinds: Sequence[str]) -> list[Comparison]:
-    """List the possible comparisons of a probe's representations, as of a study with ``match = "output"``.
-
-    Raises
-    ------
-    UsageError
-        If nothing can be compared.
-    """
+    """List the possible comparisons of a probe's representations, as of a study with ``match = "output"``."""
     read = _Read(list(places))
     possible = [comparison for comparison in plan(read, "output", kinds) if {comparison.a, comparison.b} <= read.there]
     if not possible:
@@ -71,18 +65,9 @@ def gaps(
 ) -> list[dict[str, Any]]:
     """Return one row a comparison and measure.
 
-    Measures that need one space (retrieval, centroid_gap) are computed where both sides are the same point.
-
-    Returns
-    -------
-    list of dict
-        kind, point, against, language_a, language_b, measure, n, and :data:`NUMBERS`; None where a number means
-        nothing (a centroid gap has no null).
-
-    Raises
-    ------
-    DataError
-        If a representation holds NaN, or two sides have not the same sentences; it is named.
+    Measures that need one space (retrieval, centroid_gap) are computed where both sides are the same point. A row has
+    kind, point, against, language_a, language_b, measure, n, and :data:`NUMBERS`; None where a number means nothing (a
+    centroid gap has no null). DataError names a representation that holds NaN, or has other sentences than another.
     """
     planned = comparisons(vectors, kinds)
     rows: list[dict[str, Any]] = []

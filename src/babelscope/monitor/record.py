@@ -41,14 +41,9 @@ LOG_COLUMNS: tuple[str, ...] = (
 
 
 class Record:
-    """A log that is being written.
+    """A log that is being written: created, or continued; an incomplete last line of a killed run is removed.
 
-    Parameters
-    ----------
-    path : Path
-        Created, or continued; an incomplete last line of a killed run is removed.
-    identity : dict
-        The monitor's options, JSON-able: the log of another monitor is not continued.
+    `identity` are the monitor's options, JSON-able.
 
     Raises
     ------

@@ -130,25 +130,13 @@ def stage_strip(labels: pd.DataFrame, x: alt.X, height: int) -> list[alt.Chart]:
 
 
 def forest(
-    rows: pd.DataFrame, width: int, *, label: str, x_title: str, lines: Sequence[str], title: str, text: str,
+    rows: pd.DataFrame, width: int, *, label: str, x_title: str, lines: Sequence[str], title: str,
     colours: dict[str, str] | None = None, zero: str = "0: no difference",
 ) -> Drawable:  # fmt: skip
     """Draw effects with their intervals around 0, one row an effect.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        With the columns `label`, effect, low, high and, for `colours`, verdict.
-    width : int
-    label : str
-        Column of the rows' names.
-    x_title, title, text : str
-    lines : sequence of str
-        Below the title.
-    colours : dict of str to str, optional
-        By verdict, which then has a legend.
-    zero : str
-        What the line at 0 is.
+    The rows have the columns `label` (their names), effect, low, high and, for `colours` by verdict, which then have a
+    legend, verdict. The lines stand below the title; `zero` says what the line at 0 is.
     """
     names = [str(name) for name in rows[label]]
     broken = [textwrap.wrap(name, max(20, int((width + 30) / 5.7))) for name in names]
@@ -169,23 +157,15 @@ def forest(
         shades = alt.Scale(domain=there, range=[colours.get(name, INK) for name in there])
         colour = alt.Color("verdict:N", scale=shades, legend=alt.Legend(title=None, orient="bottom"))
     tooltip = tooltips([label], ["effect", "low", "high"])
+
+    def at(column: str) -> alt.X:
+        return alt.X(f"{column}:Q", title=x_title, scale=scale, axis=alt.Axis(tickCount=6))
+
+    zeros, marks = alt.Chart(pd.DataFrame({"zero": [0.0]})), base.encode(y=y, color=colour, tooltip=tooltip)
     layers = [
-        alt.Chart(pd.DataFrame({"zero": [0.0]}))
-        .mark_rule(color=PALETTE["axis"])
-        .encode(x=alt.X("zero:Q", title=x_title, scale=scale, axis=alt.Axis(tickCount=6))),
-        base.mark_rule(strokeWidth=2).encode(
-            x=alt.X("low:Q", title=x_title, scale=scale, axis=alt.Axis(tickCount=6)),
-            x2="high:Q",
-            y=y,
-            color=colour,
-            tooltip=tooltip,
-        ),
-        base.mark_point(filled=True, size=60, opacity=1).encode(
-            x=alt.X("effect:Q", title=x_title, scale=scale, axis=alt.Axis(tickCount=6)),
-            y=y,
-            color=colour,
-            tooltip=tooltip,
-        ),
+        zeros.mark_rule(color=PALETTE["axis"]).encode(x=at("zero")),
+        marks.mark_rule(strokeWidth=2).encode(x=at("low"), x2="high:Q"),
+        marks.mark_point(filled=True, size=60, opacity=1).encode(x=at("effect")),
         base.mark_text(
             align="left",
             baseline="bottom",
@@ -197,7 +177,7 @@ def forest(
         ).encode(x=alt.value(0), y=y, text="text:N"),
     ]
     lines = [*lines[:-1], f"{lines[-1]}; {zero}"]
-    return finished(alt.LayerChart(layer=layers), width, alt.Step(22 + 13 * most), title, lines, text)
+    return finished(alt.LayerChart(layer=layers), width, alt.Step(22 + 13 * most), title, lines)
 
 
 #: Columns of the curves that their figures carry.

@@ -129,13 +129,7 @@ class Figure:
 
 
 def write(figures: Iterable[Figure], folder: Path) -> list[Path]:
-    """Write figures as ``NAME.svg``, ``.png``, ``.pdf`` and ``.csv``, each replaced whole.
-
-    Raises
-    ------
-    DataError
-        If the folder cannot be written.
-    """
+    """Write figures as ``NAME.svg``, ``.png``, ``.pdf`` and ``.csv``, each replaced whole."""
     return [
         write_atomically(folder / f"{figure.name}.{suffix}", partial(_put, data))
         for figure in figures
@@ -217,19 +211,10 @@ def inline(figure: Figure, width: int) -> str:
 def carried(shown: Iterable[Figure], on_demand: Iterable[Figure]) -> dict[str, Any]:
     """Return what the page carries of figures: their specifications, and their data, each once.
 
-    Parameters
-    ----------
-    shown : iterable of Figure
-        Drawn at once; they have a specification for a phone as well.
-    on_demand : iterable of Figure
-        Drawn when their evidence is unfolded; on a phone the page makes them narrower.
-
-    Returns
-    -------
-    dict
-        ``figures``: by name the specification ``wide`` and, where there is one, ``narrow``, and ``rows``, the name of
-        the data set that the figure is saved as; ``data``: the data sets by name, a list a column; ``config``: the
-        style of all figures.
+    Those that are shown are drawn at once, and have a specification for a phone as well; those on demand are drawn when
+    their evidence is unfolded, and on a phone the page makes them narrower. ``figures`` has by name the specification
+    ``wide`` and, where there is one, ``narrow``, and ``rows``, the name of the data set that the figure is saved as;
+    ``data`` the data sets by name, a list a column; ``config`` the style of all figures.
     """
     data: dict[str, dict[str, Any]] = {}
     entries: dict[str, Any] = {}
@@ -321,18 +306,8 @@ def key_of(entries: Sequence[Entry], width: int, name: str = "key") -> alt.Chart
 def labels_in_lanes(labels: Sequence[tuple[str, float, float]], width: int, size: float = 10) -> pd.DataFrame:
     """Place labels above stretches of the unit interval so that none is cut and none runs into another.
 
-    Parameters
-    ----------
-    labels : sequence of (text, start, end)
-    width : int
-        Pixels of the unit interval.
-    size : float
-        Of the font.
-
-    Returns
-    -------
-    DataFrame
-        Columns label, start, end, middle, lane (0 is the lowest).
+    Labels are (text, start, end), the unit interval has so many pixels, and the font a size. The columns are label,
+    start, end, middle and lane (0 is the lowest).
     """
     rows: list[dict[str, Any]] = []
     ends: list[float] = []

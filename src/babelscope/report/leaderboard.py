@@ -234,18 +234,7 @@ def _p(row: Any) -> Cell:
 
 
 def write(leaderboard: Leaderboard, folder: Path | str) -> Path:
-    """Write the page and the two Parquet files into a folder.
-
-    Returns
-    -------
-    Path
-        Of the page.
-
-    Raises
-    ------
-    DataError
-        If the folder cannot be written.
-    """
+    """Write the page and the two Parquet files into a folder, and return the page's path."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / SCORES, partial(leaderboard.scores.to_parquet, index=False))

@@ -40,15 +40,8 @@ td { border: 1px solid var(--line); padding: .15rem .35rem; white-space: nowrap;
 def listening_page(readings: pd.DataFrame, heard: Sequence[Heard], *, title: str, note: str = "") -> str:
     """Return the page as HTML; everything that comes from a corpus or a model is escaped.
 
-    Parameters
-    ----------
-    readings : DataFrame
-        Table ``lens_readings``: one row a language, sentence, point and position, with its nearest entries.
-    heard : sequence of Heard
-        The recordings, as far as they fit.
-    title : str
-    note : str
-        A sentence on how positions were read.
+    The readings are the table ``lens_readings``: one row a language, sentence, point and position, with its nearest
+    entries. The note is a sentence on how positions were read.
     """
     legend = " ".join(f'<span class="{kind}">{html.escape(kind)}</span>: {html.escape(KINDS[kind])}.' for kind in KINDS)
     body = [
@@ -98,19 +91,7 @@ def write_listening_page(
     note: str = "",
     budget: int = BUDGET,
 ) -> Path:
-    """Write the page.
-
-    Parameters
-    ----------
-    readings : DataFrame
-        As for :func:`listening_page`.
-    cells : sequence of (text, Recording)
-        In the order in which they shall be heard; as many whole sentences as fit.
-    path : Path
-    title, note : str
-    budget : int
-        Bytes of sound.
-    """
+    """Write the page, with as many whole sentences, in their order, as fit into a budget of bytes of sound."""
     page = listening_page(readings, embed(cells, budget), title=title, note=note)
     write_atomically(path, lambda target: target.write_text(page, encoding="utf-8"))
     return path

@@ -258,25 +258,11 @@ def value_range(result: Result, kind: str, measure: str) -> tuple[float, float]:
 def cells(
     result: Result, modality: str, measure: str, control: str = "none", quantities: Sequence[str] = ("value",)
 ) -> dict[str, NDArray[np.float64]]:
-    """Pivot the scores of one map into cells.
+    """Pivot quantities of the scores of one map, a key of :data:`MAP_KINDS`, into cells.
 
-    Parameters
-    ----------
-    result : Result
-        What a study found.
-    modality : str
-        A key of :data:`MAP_KINDS`.
-    measure, control : str
-        As written in the scores.
-    quantities : sequence of str
-        Columns of the scores.
-
-    Returns
-    -------
-    dict of str to ndarray of shape (points, languages, languages)
-        One array a quantity; points as in :func:`points`, languages as in :func:`languages`. The two halves mirror
-        each other (a pair has no order), but for ``cross``, whose rows speak and whose columns write; NaN where nothing
-        was compared.
+    Each is an array of shape (points, languages, languages), points as in :func:`points`, languages as in
+    :func:`languages`. The two halves mirror each other (a pair has no order), but for ``cross``, whose rows speak and
+    whose columns write; NaN where nothing was compared.
     """
     kind = MAP_KINDS[modality]
     scores = rows(result.scores, kind=kind, measure=measure, control=control)
@@ -358,22 +344,10 @@ def traits(result: Result, name: str) -> dict[str, str]:
 def retrieval_rows(result: Result, kind: str, most: int | None = None) -> pd.DataFrame:
     """Pivot the retrieval scores of a kind into one row a language or pair.
 
-    Parameters
-    ----------
-    result : Result
-        What a study found.
-    kind : str
-        One of :data:`~babelscope.gaps.result.KINDS`.
-    most : int, optional
-        With more rows than this, only the pairs with English are kept, or with the first language if there is no
-        English.
-
-    Returns
-    -------
-    DataFrame
-        Columns language_a, language_b, first, value, p, chance, length_regressed, baseline, shuffled, n: the score at
-        the first point and at the last, its p-value and its null mean, the controls at the last point, and the
-        strongest baseline. The attributes ``first`` and ``last`` name the points, ``baseline`` the baseline.
+    The columns are language_a, language_b, first, value, p, chance, length_regressed, baseline, shuffled, n: the score
+    at the first point and at the last, its p-value and its null mean, the controls at the last point, and the strongest
+    baseline. The attributes ``first`` and ``last`` name the points, ``baseline`` the baseline. With more rows than
+    `most`, only the pairs with English are kept, or with the first language if there is no English.
     """
     columns = [
         "language_a",

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
 from babelscope.gaps.result import Result
+from babelscope.lazy_imports import load_entries
 from babelscope.report.figure import Figure
 
 __all__ = ["Column", "Evidence", "Section", "Table", "figures_of", "gather", "section"]
@@ -114,13 +113,7 @@ def _loaded() -> None:
 
     for module in pkgutil.iter_modules(sections.__path__):
         importlib.import_module(f"{sections.__name__}.{module.name}")
-    for entry in entry_points(group=GROUP):
-        try:
-            entry.load()
-        except Exception as error:
-            warnings.warn(
-                f"report section {entry.name!r} ({entry.value}) cannot be loaded and is left out: {error}", stacklevel=2
-            )
+    load_entries(GROUP, "report section")
 
 
 def gather(result: Result) -> list[Section]:

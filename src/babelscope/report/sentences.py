@@ -61,11 +61,8 @@ def percent(table: str, row: pd.Series[Any], column: str) -> Number:
 def of_parts(sentence: str, parts: object) -> Sentence | str:
     """Return a sentence of the result with the places of its numbers, or as it is where the parts do not make it up.
 
-    Parameters
-    ----------
-    sentence : str
-    parts : list
-        As :meth:`babelscope.gaps.traced.Traced.parts` gives them. They come from a file and are escaped like all data.
+    The parts are as :meth:`babelscope.gaps.traced.Traced.parts` gives them. They come from a file and are escaped like
+    all data.
     """
     pieces: dict[str, Any] = {}
     for place, piece in enumerate(parts if isinstance(parts, list) else []):
@@ -88,14 +85,8 @@ _NUMBER = re.compile(r"[-−]?\d+\.\d+")
 def placed(text: str, table: str, rows: pd.DataFrame, columns: Iterable[str]) -> Sentence:
     """Return a text in which every decimal number that a column of the rows holds knows its place.
 
-    Parameters
-    ----------
-    text : str
-        Made from these rows.
-    table : str
-    rows : DataFrame
-        Its index labels are row numbers. The first row and column that hold the number as it is written are taken.
-    columns : iterable of str
+    The text was made from these rows of a table, whose index labels are row numbers. The first row and column that hold
+    the number as it is written are taken.
     """
     numbers: dict[str, Number] = {}
     for column in (name for name in columns if name in rows):

@@ -21,16 +21,9 @@ MOST_LINES = 20
 def summary(result: Result) -> list[dict[str, Any]]:
     """Return the mean of every kind and measure at the first, the best and the last point.
 
-    Parameters
-    ----------
-    result : Result
-
-    Returns
-    -------
-    list of dict
-        One row a kind and measure: ``kind``, ``measure``, ``saturated``, and where it was measured the mean at the
-        ``first``, ``best`` and ``last`` point; ``null_mean``, ``chance_corrected`` and the smallest and largest p-value
-        of a language or pair (``p_low``, ``p_high``; None without a null) at the last; and ``best_at``.
+    One row a kind and measure: ``kind``, ``measure``, ``saturated``, and where it was measured the mean at the
+    ``first``, ``best`` and ``last`` point; ``null_mean``, ``chance_corrected`` and the smallest and largest p-value of
+    a language or pair (``p_low``, ``p_high``; None without a null) at the last; and ``best_at``.
     """
     rows: list[dict[str, Any]] = []
     for kind in queries.kinds(result):
@@ -76,13 +69,7 @@ def summary_table(result: Result) -> TextTable:
 
 
 def left_out(corpus: dict[str, Any]) -> list[str]:
-    """Return what a study left out of its corpus, a line each with the reason: the first, and how many more.
-
-    Parameters
-    ----------
-    corpus : dict
-        ``meta["corpus"]`` of a result or store.
-    """
+    """Return what a study left out of its corpus, a line each with the reason: the first, and how many more."""
     lines = [f"Not in the corpus: {line}" for line in corpus.get("left_out", ())]
     lines += [f"Skipped: {one['reason']}" for one in corpus.get("skipped", ())]
     more = len(lines) - MOST_LINES
@@ -90,13 +77,7 @@ def left_out(corpus: dict[str, Any]) -> list[str]:
 
 
 def differences_table(differences: pd.DataFrame) -> TextTable:
-    """Return the means over languages or pairs of what :func:`babelscope.gaps.paired.paired` found.
-
-    Parameters
-    ----------
-    differences : DataFrame
-        Columns :data:`babelscope.gaps.paired.PAIRED_COLUMNS`.
-    """
+    """Return the means over languages or pairs of what :func:`babelscope.gaps.paired.paired` found."""
     means = differences[differences["group"] == "mean"]
     rows = []
     for (first, second, kind, measure), group in means.groupby(["first", "second", "kind", "measure"], sort=False):
@@ -123,15 +104,7 @@ def differences_table(differences: pd.DataFrame) -> TextTable:
 
 
 def relations_table(relations: pd.DataFrame, given: Sequence[str] = ()) -> TextTable:
-    """Return the point of every kind and measure that goes best with each task.
-
-    Parameters
-    ----------
-    relations : DataFrame
-        Columns :data:`babelscope.gaps.tasks.RELATION_COLUMNS`.
-    given : sequence of str
-        What was regressed out.
-    """
+    """Return the point of every kind and measure that goes best with each task; `given` was regressed out."""
     best = relations.groupby(["task", "kind", "measure"], sort=False).head(1)
     rows = [
         {
@@ -163,14 +136,7 @@ def _range(low: float, high: float) -> str:
 
 
 def verdict_lines(screen: FirstScreen, steps: int = 1) -> list[Text]:
-    """Return the first screen as paragraphs for a terminal, which wraps them where its words end.
-
-    Parameters
-    ----------
-    screen : FirstScreen
-    steps : int
-        How many of the next steps are shown.
-    """
+    """Return the first screen, with so many next steps, as paragraphs for a terminal, which wraps them at words."""
     lines = [Text(" ".join(map(str, screen.verdict)), style="bold"), Text()]
     for tile in screen.tiles:
         value = Text.assemble((f"{tile.title}: ", "bold"), tile.value.text)

@@ -136,13 +136,7 @@ def items_of(
 
 
 def check_source(source: Path | str) -> None:
-    """Refuse a source that is no folder, manifest or corpus; nothing of it is read.
-
-    Raises
-    ------
-    UsageError
-        If there is no such source.
-    """
+    """Refuse a source that is no folder, manifest or corpus; nothing of it is read."""
     path, known = Path(source).expanduser(), corpora.sources()
     manifest = path.suffix.lower() in MANIFESTS and path.is_file()
     if not (path.is_dir() or manifest or str(source) in known):

@@ -31,27 +31,10 @@ def exact(
     group: NDArray[np.int64] | None = None,
     rows: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the k rows whose cosine with the query is largest.
+    """Return the k rows of vectors of length 1 whose cosine with the query is largest, best first, and the cosines.
 
-    Parameters
-    ----------
-    vectors : ndarray, shape (n, width)
-        Of length 1.
-    query : ndarray, shape (width,)
-        Centred already, if means are given.
-    k : int
-    means : sequence of ndarray, shape (width,)
-        Subtracted from each row before the cosine, by its group.
-    group : ndarray of int, shape (n,)
-        Which of the means.
-    rows : ndarray of int, optional
-        Only these.
-
-    Returns
-    -------
-    rows : ndarray of int, shape (at most k,)
-        Best first; of equal ones the earlier first.
-    cosines : ndarray, float64
+    `means` are subtracted from each row before the cosine, by its `group`; the query is centred already then. With
+    `rows` only these are looked at. Of equal ones the earlier is first.
     """
     chosen = np.arange(len(vectors)) if rows is None else rows
     wanted = query.astype(np.float64)
@@ -71,13 +54,7 @@ def exact(
 
 
 def build(vectors: Vectors, path: Path) -> None:
-    """Write an approximate index (HNSW, cosine) of all rows, in one step.
-
-    Parameters
-    ----------
-    vectors : ndarray, shape (n, width)
-    path : Path
-    """
+    """Write an approximate index (HNSW, cosine) of all rows, in one step."""
     from usearch.index import Index
 
     made = Index(ndim=vectors.shape[1], metric="cos", dtype="f32")
@@ -88,13 +65,7 @@ def build(vectors: Vectors, path: Path) -> None:
 
 
 def opened(path: Path, n: int) -> Any:
-    """Open what :func:`build` wrote, without reading it whole.
-
-    Raises
-    ------
-    DataError
-        If it is damaged, or of another number of rows.
-    """
+    """Open what :func:`build` wrote, without reading it whole; DataError if it is damaged, or of other rows."""
     from usearch.index import Index
 
     try:

@@ -13,16 +13,15 @@ from __future__ import annotations
 import ast
 import dataclasses
 import math
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
 from babelscope.errors import DataError, UsageError, did_you_mean
+from babelscope.lazy_imports import load_entries
 from babelscope.similarity.arrays import FloatArray, IntArray, label_of, same_sentences
 from babelscope.similarity.nulls import NullLaw
 from babelscope.similarity.representation import Representation
@@ -355,13 +354,7 @@ class Registry(Mapping[str, Measure]):
         if self._asked:
             return
         self._asked = True
-        for entry in entry_points(group=GROUP):
-            try:
-                entry.load()
-            except Exception as error:
-                warnings.warn(
-                    f"measure {entry.name!r} ({entry.value}) cannot be loaded and is left out: {error}", stacklevel=2
-                )
+        load_entries(GROUP, "measure")
 
     def __getitem__(self, name: str) -> Measure:
         if name not in self._known:

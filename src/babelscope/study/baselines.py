@@ -30,23 +30,11 @@ def add_baselines(
     variants: Sequence[Model | None],
     activations: Activations,
 ) -> None:
-    """Run the baselines of a study on the same sentences, and add their tables and one line on each.
+    """Run the baselines of a study on the same sentences, and add their tables and one line on each to its result.
 
     They are looked at from their length adaptation on, if they have one: what lies before is the model's own. Each has
-    a folder of its own below ``beside``, so that a stopped run resumes there too.
-
-    Parameters
-    ----------
-    result : Result
-        Of the study.
-    study : Study
-    encoder : StudyEncoder
-    model : Model
-        The study's own.
-    variants : sequence of Model or None
-        For each baseline, the study's model under other options; None if it has to be loaded.
-    activations : Activations
-        Of the study's own model.
+    a folder of its own below ``beside``, so that a stopped run resumes there too. `variants` has for each baseline the
+    study's model under other options; None if it has to be loaded.
     """
     engine, tell = encoder.engine, encoder.progress
     results: dict[str, Result] = {}

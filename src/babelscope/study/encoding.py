@@ -55,13 +55,7 @@ class StudyEncoder:
         return encode(model, self.corpus, study.activations, earlier=earlier, **self._options(study, named))
 
     def encode_second(self, model: Model, study: Study) -> dict[str, Activations]:
-        """Encode the second recordings of the sentences, by language; nothing if the study has no noise ceilings.
-
-        Raises
-        ------
-        BabelscopeError
-            As :func:`babelscope.encode`.
-        """
+        """Encode the second recordings of the sentences, by language; nothing if the study has no noise ceilings."""
         if study.corpus.ceilings == "none":
             return {}
         longest = study.corpus.max_seconds

@@ -34,17 +34,9 @@ _KEEP_POINTS = {"prompt", "batch", "device_map"}
 
 
 def check_assets(names: Iterable[str]) -> None:
-    """Refuse a study whose corpus or models were not fetched, and name all of them at once.
+    """Refuse a study whose corpus or models were not fetched: name all of them, with the command that fetches them.
 
-    Parameters
-    ----------
-    names : iterable of str
-        What the study needs; names that are no assets are passed over.
-
-    Raises
-    ------
-    FetchError
-        With the one command that fetches what is missing.
+    Names that are no assets are passed over.
     """
     missing = [name for name in dict.fromkeys(names) if name in ASSETS and not is_fetched(name)]
     if missing:
@@ -61,23 +53,9 @@ def check_model(
 ) -> Model | None:
     """Refuse weights that are not here or of another kind, points that the model does not have, and a missing device.
 
-    Parameters
-    ----------
-    name : str
-        A registered name, or ``speech+text`` for a pair.
-    weights : str or mapping or None
-        As for :func:`babelscope.models.load`.
-    points : sequence of str
-        Patterns.
-    device : str
-    options : mapping, optional
-        The family's own. They may name further files and change the points, so that what depends on them is only known
-        when the model is loaded.
-
-    Returns
-    -------
-    Model or None
-        Without weights, with these points; None if that is not known yet.
+    The model, by a registered name or ``speech+text`` for a pair, is returned without weights, with the points that
+    match the patterns; None if these are not known yet: the family's own options may name further files and change the
+    points, so that what depends on them is only known when the model is loaded.
 
     Raises
     ------
@@ -106,13 +84,7 @@ def check_model(
 
 
 def check_output(folder: Path) -> None:
-    """Refuse an output folder that cannot be made or written.
-
-    Raises
-    ------
-    DataError
-        Naming what is in the way.
-    """
+    """Refuse an output folder that cannot be made or written, naming what is in the way."""
     existing = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
     if not existing.is_dir():
         raise DataError(f"output: {folder} cannot be made, for {existing} is not a folder: choose another output")
@@ -121,21 +93,7 @@ def check_output(folder: Path) -> None:
 
 
 def check_comparisons(model: Model, languages: Sequence[str], match: str, kinds: Sequence[str]) -> list[Comparison]:
-    """Return what a study compares, and refuse one that compares nothing.
-
-    Parameters
-    ----------
-    model : Model
-        Loaded or not.
-    languages : sequence of str
-    match, kinds
-        As for :func:`babelscope.compare`.
-
-    Raises
-    ------
-    UsageError
-        Naming what there is.
-    """
+    """Return what a study compares by a model, loaded or not, and refuse one that compares nothing."""
     return gaps.plan(_Places(model, languages), match, kinds)
 
 
@@ -147,17 +105,8 @@ def limits_of(
 ) -> Limits:
     """Return how much a model takes at once, as far as that is known before it is loaded.
 
-    Parameters
-    ----------
-    name, weights, window_seconds
-        As for :func:`babelscope.models.load`.
-    planned : Model, optional
-        The model without weights; if left out, the one of the configuration that `weights` holds, or the released one.
-
-    Raises
-    ------
-    UsageError
-        If the name or a part of `weights` is unknown.
+    `planned` is the model without weights; if left out, the one of the configuration that `weights` holds, or the
+    released one. UsageError if the name or a part of `weights` is unknown.
     """
     if planned is None and models.has_planner(name):
         try:
@@ -171,13 +120,7 @@ def limits_of(
 
 
 def check_measures(measures: Iterable[str], sentences: int, where: str) -> None:
-    """Refuse measures that so many sentences are too few for.
-
-    Raises
-    ------
-    DataError
-        Naming the measure and `where` the sentences are from.
-    """
+    """Refuse measures that so many sentences are too few for; `where` says where these are from."""
     for measure in measures:
         parse_measure(measure).check(sentences, where)
 
@@ -193,13 +136,7 @@ def too_few(measures: Iterable[str], corpus: Corpus) -> Iterable[Problem]:
 
 
 def refuse(check: CorpusCheck) -> None:
-    """Refuse a corpus that a study cannot be run on.
-
-    Raises
-    ------
-    DataError
-        With the first error and its remedy, in one line.
-    """
+    """Refuse a corpus that a study cannot be run on, with the first error and its remedy, in one line."""
     errors = [problem for problem in check.problems if problem.severity == "error"]
     if not errors:
         return

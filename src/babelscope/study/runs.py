@@ -59,13 +59,7 @@ class Run:
 
 
 def runs_below(folder: Path | str) -> list[Run]:
-    """Return the runs in a folder and below it, in the order of their paths.
-
-    Raises
-    ------
-    DataError
-        If there is no such folder, or no run in it.
-    """
+    """Return the runs in a folder and below it, in the order of their paths; DataError if there is none."""
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}")

@@ -28,13 +28,7 @@ def scores_of(
     second: Mapping[str, Activations] | None = None,
     executor: BlockExecutor | None = None,
 ) -> Result:
-    """Return the scores of a study's activations: those in its output folder, if they were computed from the same.
-
-    Raises
-    ------
-    BabelscopeError
-        As :func:`babelscope.compare`.
-    """
+    """Return the scores of a study's activations: those in its output folder, if they were computed from the same."""
     identity = _identity(study, activations, second or {})
     if (study.output / "result.json").is_file():
         with contextlib.suppress(DataError):  # a damaged one is computed again

@@ -183,13 +183,7 @@ _OWN_POINTS = {"patch": points_to_patch, "lens": points_to_read}
 
 
 def check_sections(asked: Mapping[str, Any], model: Model) -> None:
-    """Refuse what a section names and the model does not have, before anything is encoded.
-
-    Raises
-    ------
-    UsageError
-        If a pattern matches no point.
-    """
+    """Refuse what a section names and the model does not have, before anything is encoded."""
     for name, options in asked.items():
         patterns = getattr(options, "points", None)
         if name in _OWN_POINTS:
@@ -207,13 +201,7 @@ def costs(
 ) -> list[tuple[str, str]]:
     """Say what each section that is asked for takes, as label and value.
 
-    Parameters
-    ----------
-    asked : mapping of section to its options, or None
-    model : Model
-    sentences, languages : int
-    seconds : mapping of modality to float
-        One forward pass of an utterance on this machine.
+    `seconds` is, by modality, one forward pass of an utterance on this machine.
     """
     lines: list[tuple[str, str]] = []
     if asked.get("neurons") is not None:
@@ -249,14 +237,7 @@ def costs(
 
 
 def add_sections(result: Result, asked: Mapping[str, BaseModel | None], material: Material) -> None:
-    """Run the sections that are asked for and put their tables into a result; those not asked for are taken out.
-
-    Parameters
-    ----------
-    result : Result
-    asked : mapping of section to its options, or None
-    material : Material
-    """
+    """Run the sections that are asked for and put their tables into a result; those not asked for are taken out."""
     earlier: dict[str, Any] = result.meta.get("sections", {})
     described: dict[str, Any] = {}
     for name, section in KNOWN.items():

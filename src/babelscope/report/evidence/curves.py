@@ -13,6 +13,7 @@ from babelscope.gaps.baselines.sentences import title_of
 from babelscope.gaps.result import Result
 from babelscope.report import charts, queries
 from babelscope.report.charts import BASELINE, INK, THIN, rows_of
+from babelscope.report.evidence.rows import listing
 from babelscope.report.figure import (
     LANGUAGE_COLOURS,
     PALETTE,
@@ -25,8 +26,8 @@ from babelscope.report.figure import (
     restyled,
     tooltips,
 )
-from babelscope.report.section import Column, Evidence, Table
-from babelscope.report.sentences import Sentence, cell, tell
+from babelscope.report.section import Evidence, Table
+from babelscope.report.sentences import Sentence, tell
 from babelscope.report.wording import KIND_TITLES, measure_title, number
 
 #: More languages or pairs than this are not drawn one by one: the mean stands for them.
@@ -96,11 +97,7 @@ def _not_drawn(result: Result, kind: str) -> list[Sentence]:
         full = queries.saturation(result, kind, measure)
         if full is None:
             continue
-        parts: dict[str, Any] = {
-            "measure": measure_title(measure),
-            "null": number(full.null),
-            "n": full.n,
-        }
+        parts: dict[str, Any] = {"measure": measure_title(measure), "null": number(full.null), "n": full.n}
         if measure not in drawn_measures(result, kind):
             text = "{measure} is not drawn: at n = {n} it gives {null} to unrelated sentences, so it says nothing here."
         else:
@@ -119,15 +116,9 @@ def _numbers(result: Result, kind: str, measure: str) -> Table | None:
         for name in ("depth", "value", "low", "high", "null_mean", "null_q95", "chance_corrected", "ceiling")
         if mean[name].notna().any()
     ]
-    rows = tuple(
-        (
-            str(row["point"]),
-            *(cell("curves", row, name, 3) for name in there),
-        )
-        for _, row in mean.iterrows()
-    )
     caption = f"{KIND_TITLES[kind]}: mean {measure_title(measure)}"
-    return Table(caption, (Column("point", False), *(Column(name.replace("_", " ")) for name in there)), rows)
+    numbers = {name: name.replace("_", " ") for name in there}
+    return listing("curves", mean, caption, {"point": "point"}, numbers, digits=3)
 
 
 # -- the chart
@@ -181,6 +172,7 @@ def layer_curves(
         If the result has no such kind or measure.
     """
     kind = queries.known("kind of comparison", kind, queries.kinds(result))
+    title = f"{KIND_TITLES[kind]} over depth"
     if measure is None:
         measures = drawn_measures(result, kind)
         columns = max(1, min(len(measures), (width + 340) // 300 if width < 300 else 3))
@@ -191,7 +183,9 @@ def layer_curves(
             for name in measures
         ]
         chart: alt.ConcatChart = alt.concat(
-            *panels, columns=columns, title=captioned(curves_title(kind), [charts.about(result)], width * columns)
+            *panels,
+            columns=columns,
+            title=captioned(title, [charts.about(result)], width * columns),
         ).resolve_scale(stroke="independent", strokeDash="independent", strokeWidth="independent", color="independent")
         texts = [
             f"{KIND_TITLES[kind]} along the depth, one panel a measure.",
@@ -200,7 +194,7 @@ def layer_curves(
         return restyled(chart, " ".join(texts))
     queries.known("measure", measure, queries.measures(result))
     panel = _curve_panel(result, kind, measure, each, regressed, legend, width, height)
-    panel.title = captioned(curves_title(kind), [f"{measure_title(measure)}; {charts.about(result)}"], width)
+    panel.title = captioned(title, [f"{measure_title(measure)}; {charts.about(result)}"], width)
     return restyled(panel, panel_text(result, kind, measure))
 
 
@@ -227,11 +221,6 @@ def panel_text(result: Result, kind: str, measure: str) -> str:
         f"the null's mean at {last['point']} is {number(last['null_mean'])}, "
         f"its 95th percentile {number(last['null_q95'])}."
     )
-
-
-def curves_title(kind: str) -> str:
-    """Return the heading of the curves of a kind."""
-    return f"{KIND_TITLES[kind]} over depth"
 
 
 def curves_domain(result: Result, kind: str, measure: str) -> tuple[float, float]:
@@ -262,13 +251,17 @@ def _curve_panel(
     def at(column: str) -> alt.Y:
         return alt.Y(f"{column}:Q", scale=y, axis=alt.Axis(title=f"similarity ({measure_title(measure)})", tickCount=5))
 
+    def line(rows: pd.DataFrame, name: str, column: str, **style: Any) -> alt.Chart:
+        drawn: alt.Chart = rows_of(rows, name).mark_line(**style).encode(x=x, y=at(column))
+        return drawn
+
+    edge: dict[str, Any] = {"color": PALETTE["null-edge"], "strokeWidth": 0.75, "clip": True}
     over = int(mean["groups"].max()) if len(mean) else 0
     entries, layers = charts.bands(mean, x, at)
     key = [Entry(f"mean over {over} {_unit(kind, over)}", INK, 2.25), *entries]
     languages: list[Entry] = []
     if mean["null_mean"].notna().any():
-        edge = rows_of(mean, "nulledge").mark_line(color=PALETTE["null-edge"], strokeWidth=0.75, clip=True)
-        layers.insert(1, edge.encode(x=x, y=at("null_mean")))
+        layers.insert(1, line(mean, "nulledge", "null_mean", **edge))
     if each and 1 < len(names) <= MOST_LINES:
         thin = curves[curves["group"].isin(names)]
         shown = thin if len(names) <= 20 else thin[["point", "depth", "group", "value"]]
@@ -284,21 +277,11 @@ def _curve_panel(
     without = queries.mean_of(queries.curve(result, kind, measure, "length_regressed")) if regressed else mean[:0]
     if len(without):
         key.append(Entry("mean after regressing out length", INK, 1.5, (5, 3)))
-        layers += [
-            rows_of(without, "regressednull")
-            .mark_line(color=PALETTE["null-edge"], strokeWidth=0.75, strokeDash=[2, 2], clip=True)
-            .encode(x=x, y=at("null_q95")),
-            rows_of(without, "regressed")
-            .mark_line(color=INK, strokeWidth=1.5, strokeDash=[5, 3])
-            .encode(x=x, y=at("value")),
-        ]
+        layers.append(line(without, "regressednull", "null_q95", strokeDash=[2, 2], **edge))
+        layers.append(line(without, "regressed", "value", color=INK, strokeWidth=1.5, strokeDash=[5, 3]))
     if mean["ceiling"].notna().any():
         key.append(Entry("noise ceiling: two readers of a sentence", INK, 1.25, (1, 3)))
-        layers.append(
-            rows_of(mean, "ceiling")
-            .mark_line(color=INK, strokeWidth=1.25, strokeDash=[1, 3])
-            .encode(x=x, y=at("ceiling"))
-        )
+        layers.append(line(mean, "ceiling", "ceiling", color=INK, strokeWidth=1.25, strokeDash=[1, 3]))
     name, level = queries.baseline_level(result, kind, measure)
     if level is not None:
         key.append(Entry(f"strongest baseline: {title_of(name)}, {number(level)}", BASELINE, 1.5, (8, 3, 2, 3)))
@@ -308,7 +291,7 @@ def _curve_panel(
             .mark_rule(color=BASELINE, strokeWidth=1.5, strokeDash=[8, 3, 2, 3])
             .encode(y=at("baseline"))
         )
-    layers.append(rows_of(mean, "mean").mark_line(color=INK, strokeWidth=2.25).encode(x=x, y=at("value")))
+    layers.append(line(mean, "mean", "value", color=INK, strokeWidth=2.25))
     layers.append(
         rows_of(mean, "meanpoints")
         .mark_point(color=INK, filled=True, size=14, opacity=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,34 +14,67 @@ from babelscope.gaps.result import Result
 from babelscope.gaps.traced import Number, file_of
 from babelscope.report.cache import remembered
 from babelscope.report.section import Column, Table
-from babelscope.report.wording import listed, number
+from babelscope.report.sentences import cell, known, percent
+from babelscope.report.wording import NOTHING, listed, number
 
 #: Items of one verdict that are shown; result.json's tables hold all.
 MOST_ITEMS = 120
 
 
-def parsed(cell: object) -> list[Any]:
-    """Return the items of a column ``evidence`` or ``caveats``: a JSON list."""
-    if isinstance(cell, str):
-        try:
-            cell = json.loads(cell)
-        except ValueError:
-            return []
-    return list(cell) if isinstance(cell, (list, tuple)) else []
-
-
-def table(result: Result, cell: object) -> list[Table]:
-    """Return a column ``evidence`` as a table, a row an item; an empty list where it holds none.
+def listing(
+    table: str,
+    rows: pd.DataFrame,
+    caption: str,
+    texts: Mapping[str, str],
+    numbers: Mapping[str, str],
+    *,
+    percents: Collection[str] = (),
+    digits: int = 2,
+) -> Table:
+    """Return rows of a table of the result as a table to read: columns of texts, then of numbers, by their headings.
 
     Parameters
     ----------
-    result : Result
-        Whose tables the items name.
-    cell : str or list
-        A JSON list of items with ``table``, ``where`` (column to value, or to a list of values), ``column`` and
-        ``value``; ``of`` says what of the rows the value is, and ``weight`` how it enters.
+    table : str
+        By its name; index labels of `rows` are row numbers there.
+    rows : DataFrame
+    caption : str
+    texts, numbers : mapping of column to heading
+    percents : collection of str
+        Numbers that are shares.
+    digits : int
     """
-    items = [item for item in parsed(cell) if isinstance(item, dict)]
+    columns = (*(Column(heading, False) for heading in texts.values()), *map(Column, numbers.values()))
+    cells = tuple(
+        (
+            *(str(row[name]) for name in texts),
+            *(
+                known(table, row, name, percent) or NOTHING if name in percents else cell(table, row, name, digits)
+                for name in numbers
+            ),
+        )
+        for _, row in rows.iterrows()
+    )
+    return Table(caption, columns, cells)
+
+
+def parsed(column: object) -> list[Any]:
+    """Return the items of a column ``evidence`` or ``caveats``: a JSON list."""
+    if isinstance(column, str):
+        try:
+            column = json.loads(column)
+        except ValueError:
+            return []
+    return list(column) if isinstance(column, (list, tuple)) else []
+
+
+def table(result: Result, evidence: object) -> list[Table]:
+    """Return a column ``evidence`` as a table, a row an item; an empty list where it holds none.
+
+    Its items have ``table``, ``where`` (column to value, or to a list of values), ``column`` and ``value``; ``of`` says
+    what of the rows the value is, and ``weight`` how it enters.
+    """
+    items = [item for item in parsed(evidence) if isinstance(item, dict)]
     rows = []
     for item in items[:MOST_ITEMS]:
         name, column = str(item.get("table", "scores")), str(item.get("column", ""))
@@ -57,22 +91,13 @@ def table(result: Result, cell: object) -> list[Table]:
     if not rows:
         return []
     more = f" (first {MOST_ITEMS} of {len(items)})" if len(items) > MOST_ITEMS else ""
-    heads = (
-        ("file", False),
-        ("rows where", False),
-        ("column", False),
-        ("value", True),
-        ("rows", True),
-        ("weight", True),
+    columns = (
+        *(Column(head, False) for head in ("file", "rows where", "column")),
+        *map(Column, ("value", "rows", "weight")),
     )
-    kept_columns = [index for index in range(len(heads)) if index < 5 or any(row[index] for row in rows)]
-    return [
-        Table(
-            f"What it is computed from{more}",
-            tuple(Column(*heads[index]) for index in kept_columns),
-            tuple(tuple(row[index] for index in kept_columns) for row in rows),
-        )
-    ]
+    kept_columns = len(columns) if any(row[-1] for row in rows) else len(columns) - 1
+    shown = tuple(row[:kept_columns] for row in rows)
+    return [Table(f"What it is computed from{more}", columns[:kept_columns], shown)]
 
 
 def _where(result: Result, name: str, filters: dict[str, Any]) -> NDArray[np.intp]:

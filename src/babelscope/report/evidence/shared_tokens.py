@@ -9,9 +9,10 @@ import pandas as pd
 
 from babelscope.gaps.result import Result
 from babelscope.report import charts, queries
+from babelscope.report.evidence.rows import listing
 from babelscope.report.figure import PALETTE, Figure, finished, tooltips
-from babelscope.report.section import Column, Evidence, Table
-from babelscope.report.sentences import Sentence, cell, interval, p_clause, tell
+from babelscope.report.section import Evidence, Table
+from babelscope.report.sentences import Sentence, interval, p_clause, tell
 from babelscope.report.wording import measure_title
 
 #: Pairs of languages that are written as a table too.
@@ -64,13 +65,8 @@ def _one_row_a_pair(result: Result, table: pd.DataFrame) -> pd.DataFrame:
     known = set(table["measure"].astype(str))
     table = table[table["measure"] == (measure if measure in known else table["measure"].iloc[0])]
     there = set(table["point"].astype(str))
-    ordered = [
-        point.name
-        for kind in ("language_similarity_text",)
-        if kind in queries.kinds(result)
-        for point in queries.points(result, kind)
-        if point.name in there
-    ]
+    points = queries.points(result, "language_similarity_text")
+    ordered = [point.name for point in points if point.name in there]
     table = table[table["point"] == (ordered[-1] if ordered else table["point"].iloc[-1])]
     return table.drop_duplicates(["language_a", "language_b"])
 
@@ -113,14 +109,10 @@ def _association(row: pd.Series[Any]) -> Sentence:
 
 def _table(there: pd.DataFrame) -> Table:
     shown = there.sort_values("shared_token_share", ascending=False, kind="stable").head(MOST_PAIRS)
-    names = ("tokens_per_word_a", "tokens_per_word_b", "shared_token_share", "chance_corrected")
-    titles = ("tokens a word, first", "tokens a word, second", "tokens in common", "similarity, chance-corrected")
-    rows = tuple(
-        (
-            f"{row['language_a']} – {row['language_b']}",
-            *(cell("tokens", row, name) for name in names),
-        )
-        for _, row in shown.iterrows()
-    )
+    shown = shown.assign(pair=shown["language_a"].astype(str) + " – " + shown["language_b"].astype(str))
     caption = f"Pairs by tokens in common{'' if len(there) <= MOST_PAIRS else f' (first {MOST_PAIRS} of {len(there)})'}"
-    return Table(caption, (Column("pair", False), *(Column(title) for title in titles)), rows)
+    numbers = {
+        "tokens_per_word_a": "tokens a word, first", "tokens_per_word_b": "tokens a word, second",
+        "shared_token_share": "tokens in common", "chance_corrected": "similarity, chance-corrected",
+    }  # fmt: skip
+    return listing("tokens", shown, caption, {"pair": "pair"}, numbers)

@@ -109,7 +109,6 @@ def _chart(result: Result, mains: pd.DataFrame, width: int) -> Any:
         label="claim",
         x_title="effect (difference of similarity, chance-corrected)",
         title="Claims",
-        text="",
         lines=["above 0: as claimed; 95 % intervals", charts.about(result)],
         colours=_COLOURS,
         zero="0: no effect",

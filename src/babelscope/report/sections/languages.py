@@ -108,7 +108,6 @@ def _figure(result: Result, table: pd.DataFrame, lead: Sentence) -> Figure | Non
             label="language",
             x_title="deficit (similarity lower than the others’ mean)",
             title="Deficit of each language",
-            text="",
             lines=[f"{measure}, chance-corrected, at {point}; {interval}", charts.about(result)],
             colours={"found to be lower": PALETTE["language-1"], "not found to be lower": PALETTE["null-edge"]},
             zero="0: as similar as the others",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from babelscope.gaps.result import Result
-from babelscope.report.section import Column, Section, Table, section
+from babelscope.report.evidence.rows import listing
+from babelscope.report.section import Section, section
 from babelscope.report.sentences import Sentence, percent, tell
 from babelscope.report.wording import number
 
@@ -24,35 +25,20 @@ def lens(result: Result) -> Section | None:
         else "Nowhere do positions of speech read as words of the transcript more often than of other sentences: at "
         "most {share} against {others}, at {point} (corrected p = {p})."
     )
-    parts = {"excess": "excess", "low": "low", "high": "high"} if above else {}
     sentence = Sentence(
         text,
         point=str(best["point"]),
         share=percent("lens", best, "share"),
         others=percent("lens", best, "other_sentences"),
         p=tell("lens", best, "p_adjusted"),
-        **{name: tell("lens", best, column) for name, column in parts.items()},
-    )
-    shown = table[(table["language"] == "mean") & (table["of"] != "neither")]
-    rows = tuple(
-        (
-            str(row["point"]),
-            str(row["of"]),
-            percent("lens", row, "share"),
-            percent("lens", row, "other_sentences"),
-            tell("lens", row, "p_adjusted"),
-        )
-        for _, row in shown.iterrows()
+        **{name: tell("lens", best, name) for name in (("excess", "low", "high") if above else ())},
     )
     caption = (
         f"Positions whose {number(float(best['k']), 0)} nearest entries ({best['by']}) hold a word of the sentence; "
         f"mean over the languages. lens.html plays recordings with what each layer reads."
     )
-    columns = (
-        Column("layer", numeric=False),
-        Column("words of", numeric=False),
-        Column("share"),
-        Column("other sentences"),
-        Column("p, corrected"),
-    )
-    return Section("lens", "What does speech read as?", (sentence,), None, Table(caption, columns, rows))
+    shown = table[(table["language"] == "mean") & (table["of"] != "neither")]
+    shares = {"share": "share", "other_sentences": "other sentences"}
+    texts, numbers = {"point": "layer", "of": "words of"}, shares | {"p_adjusted": "p, corrected"}
+    listed = listing("lens", shown, caption, texts, numbers, percents=shares)
+    return Section("lens", "What does speech read as?", (sentence,), None, listed)

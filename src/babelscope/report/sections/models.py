@@ -100,7 +100,7 @@ def _chart(result: Result, rows: pd.DataFrame, own: str, width: int) -> Any:
     points = ", ".join(queries.in_order(rows["point"]))
     return charts.forest(
         drawn, width, label="comparison", x_title=f"{own} less the other model (similarity, chance-corrected)",
-        title="Differences from other models", text="", zero="0: no difference",
+        title="Differences from other models", zero="0: no difference",
         lines=[f"speech and text at {points}; 95 % intervals, all points together", charts.about(result)],
     )  # fmt: skip
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from babelscope.gaps.result import Result
-from babelscope.report.section import Column, Section, Table, section
+from babelscope.report.evidence.rows import listing
+from babelscope.report.section import Section, section
 from babelscope.report.sentences import Sentence, percent, tell
 
 
@@ -27,24 +28,11 @@ def neurons(result: Result) -> Section | None:
             "language": str(best["language"]),
         }),
     )  # fmt: skip
-    rows = tuple(
-        (
-            str(row["point"]),
-            "speech or text" if row["question"] == "modality" else f"language, in {row['modality']}",
-            str(row["language"]),
-            percent("neurons", row, "share"),
-            tell("neurons", row, "largest_auc"),
-            tell("neurons", row, "p_adjusted"),
-        )
-        for _, row in table.iterrows()
-    )
-    columns = (
-        Column("layer", numeric=False),
-        Column("tells", numeric=False),
-        Column("language", numeric=False),
-        Column("selective features"),
-        Column("strongest AUC"),
-        Column("its p, corrected"),
+    questions = ("language, in " + table["modality"].astype(str)).where(
+        table["question"] != "modality", "speech or text"
     )
     caption = "Features selective for a modality or a language; tables/neurons_overlap.parquet says which are the same."
-    return Section("neurons", "Which features carry it?", (sentence,), None, Table(caption, columns, rows))
+    texts = {"point": "layer", "tells": "tells", "language": "language"}
+    numbers = {"share": "selective features", "largest_auc": "strongest AUC", "p_adjusted": "its p, corrected"}
+    listed = listing("neurons", table.assign(tells=questions), caption, texts, numbers, percents=("share",))
+    return Section("neurons", "Which features carry it?", (sentence,), None, listed)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from babelscope.gaps.result import Result
 from babelscope.gaps.traced import told_count
-from babelscope.report.section import Column, Section, Table, section
+from babelscope.report.evidence.rows import listing
+from babelscope.report.section import Section, section
 from babelscope.report.sentences import Sentence, tell
 
 #: What is patched and what is looked at, in a reader's words.
@@ -51,24 +52,9 @@ def patch(result: Result) -> Section | None:
                 kind=KINDS.get(str(row["kind"]), str(row["kind"])), point=str(row["point"]),
             )
         )  # fmt: skip
-    rows = tuple(
-        (
-            str(row["point"]),
-            str(row["kind"]),
-            OUTCOMES.get(str(row["outcome"]), str(row["outcome"])),
-            tell("patch", row, "plain"),
-            tell("patch", row, "change"),
-            tell("patch", row, "low"),
-            tell("patch", row, "high"),
-            tell("patch", row, "random"),
-            tell("patch", row, "p_adjusted"),
-        )
-        for _, row in means.iterrows()
-    )
-    heads = ("layer", "patch", "outcome")
-    numbers = ("plain", "change", "low", "high", "random patches", "p, corrected")
-    columns = (*(Column(head, numeric=False) for head in heads), *(Column(head) for head in numbers))
     caption = "Speech patched at a layer, fitted on other sentences; changes at the output, mean over the languages."
-    return Section(
-        "patch", "Does closing the gap change the output?", tuple(sentences), None, Table(caption, columns, rows)
-    )
+    texts = {"point": "layer", "kind": "patch", "outcome": "outcome"}
+    numbers = {name: name for name in ("plain", "change", "low", "high")}
+    numbers |= {"random": "random patches", "p_adjusted": "p, corrected"}
+    listed = listing("patch", means.replace({"outcome": OUTCOMES}), caption, texts, numbers)
+    return Section("patch", "Does closing the gap change the output?", tuple(sentences), None, listed)

@@ -9,14 +9,16 @@ import pandas as pd
 
 from babelscope.gaps.result import Result
 from babelscope.report import charts, queries
+from babelscope.report.evidence.rows import listing
 from babelscope.report.figure import LANGUAGE_COLOURS, PALETTE, Figure, captioned, finished, restyled, tooltips
-from babelscope.report.section import Column, Evidence, Section, Table, section
-from babelscope.report.sentences import Sentence, cell, interval, tell
+from babelscope.report.section import Evidence, Section, Table, section
+from babelscope.report.sentences import Sentence, interval, tell
 
 #: The measure that the section leads with, and the level of its tests.
 MEASURE, LEVEL = "dtw", 0.05
 
 _TABLE = "tokens_alignment"
+_TEXTS = {"language": "language", "speech_point": "speech", "text_point": "text"}
 
 
 @section(order=70)
@@ -74,36 +76,21 @@ def _order(strongest: pd.DataFrame) -> tuple[Sentence, ...]:
 
 
 def _pairs(strongest: pd.DataFrame) -> Table:
-    columns = (
-        Column("language", numeric=False), Column("speech", numeric=False), Column("text", numeric=False),
-        Column("cosine along the path"), Column("other sentences"), Column("words shuffled"), Column("above others"),
-        Column("95 % from"), Column("to"), Column("corrected p"), Column("sentences"),
-    )  # fmt: skip
-    numbers = ("similarity", "other", "shuffled", "excess", "low", "high", "p_max", "n")
-    cells = tuple(
-        (row["language"], row["speech_point"], row["text_point"], *(cell(_TABLE, row, name) for name in numbers))
-        for _, row in strongest.iterrows()
-    )
-    return Table("Dynamic time warping on the centred cosine", columns, cells)
+    numbers = {
+        "similarity": "cosine along the path", "other": "other sentences", "shuffled": "words shuffled",
+        "excess": "above others", "low": "95 % from", "high": "to", "p_max": "corrected p", "n": "sentences",
+    }  # fmt: skip
+    return listing(_TABLE, strongest, "Dynamic time warping on the centred cosine", _TEXTS, numbers)
 
 
 def _paths(paths: pd.DataFrame) -> Table:
-    columns = (
-        Column("language", numeric=False), Column("speech", numeric=False), Column("text", numeric=False),
-        Column("log2 ratio of norms"), Column("positions a token"), Column("share without a match"),
-        Column("share in the right word"), Column("the same in proportion"),
-    )  # fmt: skip
-    numbers = ("norm_ratio", "positions_per_token", "no_match", "in_word", "in_word_linear")
-    cells = tuple(
-        (
-            row["language"],
-            row["speech_point"],
-            row["text_point"],
-            *(cell("tokens_paths", row, name) for name in numbers),
-        )
-        for _, row in paths.iterrows()
-    )
-    return Table("What the paths say; a share of .95 without a match is that of chance", columns, cells)
+    numbers = {
+        "norm_ratio": "log2 ratio of norms", "positions_per_token": "positions a token",
+        "no_match": "share without a match", "in_word": "share in the right word",
+        "in_word_linear": "the same in proportion",
+    }  # fmt: skip
+    caption = "What the paths say; a share of .95 without a match is that of chance"
+    return listing("tokens_paths", paths, caption, _TEXTS, numbers)
 
 
 def _figure(result: Result, rows: pd.DataFrame, lead: Sentence) -> Figure | None:

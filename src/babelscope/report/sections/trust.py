@@ -110,7 +110,6 @@ def _chart(result: Result, rows: pd.DataFrame, width: int) -> Any:
         label="comparison",
         x_title="model less baseline (similarity, chance-corrected)",
         title="The model less its strongest baselines",
-        text="",
         zero="0: no better than the baseline",
         lines=["at the output; 95 % intervals, all points together", charts.about(result)],
         colours={
