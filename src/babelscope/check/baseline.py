@@ -180,10 +180,7 @@ class _Comparison:
     def changes(self, kind: str, measure: str, now: pd.DataFrame, before: pd.DataFrame) -> list[_Change]:
         """Return the changes by one kind and measure; none if no score has an interval.
 
-        Raises
-        ------
-        _NotComparedError
-            If the result lacks a group, or chance reaches perfect agreement everywhere.
+        _NotComparedError if the result lacks a group, or chance reaches perfect agreement everywhere.
         """
         # What the ends of an interval are from its middle, in errors.
         reaches = [student.quantile(0.975, _freedom(each, measure)) for each in self.results]

@@ -59,14 +59,8 @@ class Part:
 class Claim:
     """A sentence about a model, and the contrast that is above 0 if it is true.
 
-    Attributes
-    ----------
-    id, group, statement : str
-    effect_of : str
-        What the effect is, in words; ``{score}`` stands for the measure.
-    parts : sequence of Part
-    strata : mapping of language to class
-        Where the contrast is one of classes.
+    `effect_of` says what the effect is, in words; ``{score}`` stands for the measure. `strata` are the classes of the
+    languages, where the contrast is one of classes.
     """
 
     id: str

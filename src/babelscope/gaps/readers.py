@@ -36,15 +36,10 @@ DIVIDES_OUT: tuple[str, ...] = ("linear_cka",)
 
 @dataclass(frozen=True)
 class Readings:
-    """The second recordings of one language.
+    """The second recordings of one language: a store of speech alone.
 
-    Attributes
-    ----------
-    language : str
-    store : Activations
-        Of speech alone.
-    rows, own : ndarray of int, shape (m,)
-        The sentences that both stores have, by their rows in the first store and in this one.
+    `rows` and `own`, shapes (m,), are the sentences that both stores have, by their rows in the first store and in this
+    one.
     """
 
     language: str
@@ -104,15 +99,11 @@ def sides_of(first: Any, second: Any, one: Readings, places: Sequence[Place]) ->
 
 @dataclass(frozen=True)
 class ReaderEffects:
-    """How scores change if a language is heard from its second recordings.
+    """How scores change if a language is heard from its second recordings, shapes (L, K).
 
-    Attributes
-    ----------
-    effects : ndarray, shape (L, K)
-        Of each language with second recordings on each of K scores: the score with the second recordings less that with
-        the first, on the sentences that have both; 0 where the language's speech does not take part.
-    noise : ndarray, shape (L, K)
-        What other sentences do to that difference: its jackknife variance.
+    `effects` are of each language with second recordings on each of K scores: the score with the second recordings less
+    that with the first, on the sentences that have both; 0 where the language's speech does not take part. `noise` is
+    what other sentences do to that difference: its jackknife variance.
     """
 
     effects: FloatArray

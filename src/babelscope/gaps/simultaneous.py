@@ -31,14 +31,9 @@ DRAWS, AT_ONCE = 20_000, 2_000
 class Simultaneous:
     """Several contrasts with their joint distribution, for other sentences.
 
-    Attributes
-    ----------
-    values, errors : ndarray, shape (m,)
-        The contrasts and their standard errors; an error is NaN where it cannot be estimated.
-    largest : ndarray
-        Draws of the largest absolute t statistic of all m where every contrast is 0; empty without errors.
-    freedom : float
-        Degrees of freedom.
+    `values` and `errors`, shapes (m,), are the contrasts and their standard errors, NaN where these cannot be
+    estimated. `largest` are draws of the largest absolute t statistic of all m where every contrast is 0; empty without
+    errors.
     """
 
     values: FloatArray

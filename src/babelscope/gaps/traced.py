@@ -33,20 +33,9 @@ def with_minus(text: str) -> str:
 
 @dataclass(frozen=True)
 class Number:
-    """A number as it is told, and where it stands.
+    """A number as it is told (`text`), and where it stands: a table of the result, row numbers from 0, a column.
 
-    Attributes
-    ----------
-    value : float
-        As it stands there; for a count the number of rows, for several rows their mean.
-    table : str
-        ``scores``, ``curves``, or the name of a further table.
-    rows : tuple of int
-        Row numbers, from 0.
-    column : str
-        The column; ``rows`` for a count of rows.
-    text : str
-        As it is written.
+    For a count the value is the number of rows, and the column ``rows``; for several rows it is their mean.
     """
 
     value: float
@@ -102,14 +91,7 @@ def told_many(table: str, rows: pd.DataFrame) -> Number | str:
 
 
 class Traced(str):
-    """A sentence, and what it is made of: texts and :class:`Number`.
-
-    Parameters
-    ----------
-    template : str
-        With ``{name}`` where a part is put in.
-    **parts : Number or str
-    """
+    """A sentence, and what it is made of: texts and :class:`Number`, put in for ``{name}`` in a template."""
 
     segments: tuple[str | Number, ...]
 

@@ -25,19 +25,10 @@ _CONTAINERS = (dict, OrderedDict, defaultdict, list, set)
 
 @contextmanager
 def unchanged(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """Evaluate modules without gradients, and restore their state afterwards, also after an error.
+    """Evaluate modules, with all their submodules, without gradients, and restore their state, also after an error.
 
-    Inside the block the modules are in evaluation mode and gradients are off.
-
-    Parameters
-    ----------
-    modules : iterable of torch.nn.Module
-        Each with all its submodules.
-
-    Raises
-    ------
-    UsageError
-        If the block wrote to a parameter or a gradient: that cannot be undone, and a probe may only read.
+    Inside the block they are in evaluation mode and gradients are off. UsageError if the block wrote to a parameter or
+    a gradient: that cannot be undone, and a probe may only read.
     """
     roots = list(modules)
     kept = _Kept(roots)

@@ -15,13 +15,7 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class Settled(Result):
-    """A result that nobody changes any more, so that what was read off it holds.
-
-    Attributes
-    ----------
-    remembered : dict
-        What :func:`remembered` functions returned for it, by function and arguments.
-    """
+    """A result that nobody changes any more, so that what :func:`remembered` functions read off it holds."""
 
     remembered: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 

@@ -78,20 +78,10 @@ class Pairing:
 
 @dataclass(frozen=True)
 class Board:
-    """The models of one corpus by one kind and measure.
+    """The models of one corpus by one kind and measure, the best mean first.
 
-    Attributes
-    ----------
-    title, measure : str
-    said : str
-        What the paired tests say of the first model.
-    languages : tuple of (str, str)
-        Codes and names.
-    lines : tuple of Line
-        The best mean first.
-    pairings : tuple of Pairing
-    whole : bool
-        Whether these are all; the others are in the Parquet file.
+    `said` is what the paired tests say of the first model, `languages` are codes and names, and `whole` says whether
+    these are all pairings; the others are in the Parquet file.
     """
 
     title: str

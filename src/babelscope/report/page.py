@@ -52,16 +52,7 @@ _LONG = {"projection": ("point", "modality", "language", "sentence"), "by_class"
 
 @dataclass(frozen=True)
 class Report:
-    """What every form of the report shows: the first screen, its chart, and the sections.
-
-    Attributes
-    ----------
-    result : Result
-        Quick to select from.
-    first : FirstScreen
-    hero : Figure or None
-    sections : list of Section
-    """
+    """What every form of the report shows: the first screen, its chart, and the sections."""
 
     result: Result
     first: FirstScreen

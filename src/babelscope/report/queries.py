@@ -59,18 +59,8 @@ class PointAt:
 class Saturation:
     """How far a measure is saturated in one kind of comparison.
 
-    Attributes
-    ----------
-    points : int
-        Points at which the null mean is :data:`SATURATED` or more.
-    of : int
-        Points that have a null.
-    null : float
-        The median of the null means at those points.
-    n : int
-        Sentences.
-    blind : bool
-        Whether the calibrated score is (nearly) 0 there as well, so that the measure says nothing at all.
+    At `points`, of all that have a null (`of`), the null mean is :data:`SATURATED` or more, with this median (`null`).
+    `blind` says whether the calibrated score is (nearly) 0 there as well, so that the measure says nothing at all.
     """
 
     points: int

@@ -13,19 +13,7 @@ from babelscope.gaps.naming import measure_head, references_of
 
 @dataclass(frozen=True)
 class Reference:
-    """One published work.
-
-    Attributes
-    ----------
-    key : str
-        For BibTeX.
-    short : str
-        As it is cited in a sentence: ``Raghu et al., 2017``.
-    authors, title, venue : str
-    year : int
-    arxiv : str
-        Identifier, or empty.
-    """
+    """One published work: its key for BibTeX, and `short`, as it is cited in a sentence (``Raghu et al., 2017``)."""
 
     key: str
     short: str

@@ -182,11 +182,5 @@ def _contents(items: Sequence[Item]) -> Iterator[tuple[Item, Any]]:
 
 
 def read_recording(path: str) -> Samples:
-    """Return a recording's samples, for a query.
-
-    Raises
-    ------
-    DataError
-        If it is missing or damaged.
-    """
+    """Return a recording's samples, for a query; DataError if it is missing or damaged."""
     return decode(path)

@@ -89,21 +89,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class Block:
-    """Pairs that are computed together.
+    """Pairs that are computed together: the block with this number of a table.
 
-    Attributes
-    ----------
-    number : int
-        Its place among the blocks of the table.
-    pairs : tuple of (label, label)
-    source : mapping
-        Label -> array, or function without arguments that returns one, for the labels of the pairs.
-    keys : tuple of hashable or None
-        Of the covariates that are regressed out of each pair; None for a pair without.
-    covariates : mapping
-        Key -> orthonormal basis of centred covariates, shape (n, c).
-    shuffles : tuple of str
-        Which shuffle each pair gets.
+    `source` has an array, or a function without arguments that returns one, by label. Out of each pair the covariates
+    under its key are regressed, None for a pair without: orthonormal bases of centred covariates, shape (n, c).
+    `shuffles` says which shuffle each pair gets.
     """
 
     number: int
@@ -118,15 +108,10 @@ class Block:
 class Filled:
     """The numbers of a block.
 
-    Attributes
-    ----------
-    table : ndarray of :data:`NUMBERS`, shape (pairs, measures, controls)
-    drawn : ndarray, shape (pairs, measures, permutations), or None
-        Of the first control.
-    deviations : ndarray, shape (pairs, measures that have them in closed form, clusters + SKETCHES), or None
-        Of the first control: by cluster, and behind them the sketches of pairs of sentences.
-    fingerprints : dict
-        Of what was read, by label; empty strings unless they were asked for.
+    `table` has shape (pairs, measures, controls). Of the first control there are `drawn`, permuted scores, shape
+    (pairs, measures, permutations), and `deviations`, shape (pairs, measures that have them in closed form, clusters +
+    SKETCHES): by cluster, and behind them the sketches of pairs of sentences. `fingerprints` are of what was read, by
+    label; empty strings unless they were asked for.
     """
 
     table: NDArray[np.void]

@@ -333,12 +333,7 @@ def offdiagonal_moments(a: OffDiagonalSums, b: OffDiagonalSums) -> tuple[float, 
 class Cells:
     """A sparse (n, n) matrix of weights: what pairing sentence i with sentence j would score, where that is not 0.
 
-    Attributes
-    ----------
-    n : int
-    rows, columns : ndarray of int, shape (m,)
-        No cell twice.
-    weights : ndarray, shape (m,)
+    No cell is there twice.
     """
 
     n: int

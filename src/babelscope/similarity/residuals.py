@@ -92,14 +92,9 @@ def regress_out(x: Any, covariates: Any) -> FloatArray:
 class ResidualRows:
     """A map of sentences to fewer rows, in which residuals of unrelated data are exchangeable.
 
-    Attributes
-    ----------
-    map : ndarray, shape (m, n)
-        Its rows sum to 0; map map' is the centring matrix of m rows, and map' map takes out `span` and the mean.
-    span : ndarray, shape (n, c)
-        What it takes out: orthonormal and centred.
-    clusters : ndarray of int, shape (m,), or None
-        Which rows may be permuted together, where sentences belong together.
+    The rows of `map`, shape (m, n), sum to 0; map map' is the centring matrix of m rows, and map' map takes out the
+    mean and `span`, shape (n, c), orthonormal and centred. `clusters`, shape (m,), say which rows may be permuted
+    together, where sentences belong together.
     """
 
     map: FloatArray

@@ -197,16 +197,8 @@ def nearest(x: Vectors, y: Vectors) -> tuple[list[IntArray], list[IntArray]] | N
 class _Top:
     """What is known of each query from the similarities seen so far.
 
-    Attributes
-    ----------
-    best : ndarray of int
-        The nearest.
-    highest : ndarray
-        Its similarity.
-    near : ndarray of int
-        How many are as near, but for rounding.
-    above, beside : ndarray of int
-        How many are nearer than the query's own other side for certain, and how many may be.
+    The nearest (`best`) and its similarity (`highest`); how many are as near, but for rounding (`near`); and how many
+    are nearer than the query's own other side for certain (`above`), and how many may be (`beside`).
     """
 
     best: IntArray

@@ -21,20 +21,10 @@ from babelscope.similarity.representation import Representation
 
 @dataclass
 class Side:
-    """What is kept of one representation.
+    """What is kept of one representation: of so many sentences and features, what each measure needs, and its bytes.
 
-    Attributes
-    ----------
-    n, d : int
-        Sentences, features.
-    states : list
-        What each measure needs of it.
-    size : int
-        Bytes.
-    fingerprint : str
-        Of what was read; empty unless it was asked for.
-    whole : Representation or None
-        All of it, where a measure has to prepare it again after covariates are regressed out.
+    The fingerprint of what was read is empty unless it was asked for. `whole` is there where a measure has to prepare
+    all of it again after covariates are regressed out.
     """
 
     n: int

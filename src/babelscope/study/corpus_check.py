@@ -34,28 +34,11 @@ def check_target(
     decoded: int | None = DECODED,
     progress: Progress | None = None,
 ) -> tuple[CorpusCheck, Corpus | None]:
-    """Check what a user names.
+    """Check what a user names: a study's TOML file, whose model and measures count, a named corpus, or a manifest.
 
-    Parameters
-    ----------
-    target : str
-        A study's TOML file, whose model and measures count; the name of a corpus; or a manifest.
-    path : Path, optional
-        Where a local copy of a named corpus is.
-    languages : sequence of str, optional
-        These only.
-    model : str, optional
-        Whose limits count; of a study, another than it names.
-    options : mapping, optional
-        Of the corpus, as a study's ``[corpus] options``.
-    decoded, progress
-        As for :func:`babelscope.corpora.checks.check_corpus`.
-
-    Returns
-    -------
-    check : CorpusCheck
-    corpus : Corpus or None
-        None if no row of it can be used.
+    `path` is where a local copy of a named corpus is, `model` whose limits count (of a study, another than it names),
+    and `options` are those of the corpus, as a study's ``[corpus] options``. The corpus that comes with the check is
+    None if no row of it can be used.
 
     Raises
     ------

@@ -18,16 +18,7 @@ from babelscope.study.settings import Study
 
 @dataclass(frozen=True)
 class StudyEncoder:
-    """Encodes one corpus for a study and for its baselines.
-
-    Attributes
-    ----------
-    corpus : Corpus
-    engine : Engine
-    overwrite : bool
-        Whether stores of other contents are replaced.
-    progress : callable
-    """
+    """Encodes one corpus for a study and for its baselines; `overwrite` replaces stores of other contents."""
 
     corpus: Corpus
     engine: Engine
@@ -35,22 +26,7 @@ class StudyEncoder:
     progress: Progress
 
     def encode(self, model: Model, study: Study, *, label: str = "", earlier: SharedSide | None = None) -> Activations:
-        """Encode the corpus into the study's store.
-
-        Parameters
-        ----------
-        model : Model
-        study : Study
-        label : str
-            Of a baseline, for progress.
-        earlier : SharedSide, optional
-            As for :func:`babelscope.encode`.
-
-        Raises
-        ------
-        BabelscopeError
-            As :func:`babelscope.encode`.
-        """
+        """Encode the corpus into the study's store; `label` is that of a baseline, for progress."""
         named = f" ({label})" if label else ""
         return encode(model, self.corpus, study.activations, earlier=earlier, **self._options(study, named))
 

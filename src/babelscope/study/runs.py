@@ -23,21 +23,9 @@ COMPLETE, INCOMPLETE, DAMAGED = "complete", "incomplete", "damaged"
 class Run:
     """One folder of results.
 
-    Attributes
-    ----------
-    folder : Path
-    state : str
-        ``complete``; ``incomplete``, where activations are there and no result; or ``damaged``.
-    why : str
-        Of a run that is not complete: what is missing or damaged, and the remedy.
-    study, model, corpus, created : str
-    languages : tuple of str
-    n : int
-        Sentences.
-    headline : str
-        The first number of its report, with its name: ``Speech to its own text 97 %``.
-    report : Path or None
-        Where there is one.
+    `state` is ``complete``; ``incomplete``, where activations are there and no result; or ``damaged``. `why` says what
+    is missing or damaged, and the remedy; `headline` is the first number of its report, with its name: ``Speech to its
+    own text 97 %``.
     """
 
     folder: Path

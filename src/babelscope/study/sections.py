@@ -44,24 +44,10 @@ SECTIONS = ".sections"
 class Material:
     """What sections are made from.
 
-    Attributes
-    ----------
-    model : Model
-    has_weights : bool
-        Whether the model can be run in this process.
-    how : EncodeConfig
-        How its utterances are batched.
-    corpus : Corpus
-    activations : Activations
-    folder : Path
-        Of the result.
-    seed : int
-    clusters : ndarray of int, shape (n,), or None
-        Which sentences belong together.
-    tell : callable
-        Called with what is being done, how much is done, and how much there is.
-    notes : list of str
-        Where a section says, in a line each, what could not be done.
+    `model` may run elsewhere: then it has no weights in this process. `how` says how its utterances are batched,
+    `folder` is that of the result, `clusters` say which sentences belong together, and `tell` is called with what is
+    being done, how much is done, and how much there is. In `notes` a section says, in a line each, what could not be
+    done.
     """
 
     model: Model
@@ -78,16 +64,9 @@ class Material:
 
 @dataclass(frozen=True)
 class Section:
-    """One section of a study file.
+    """One section of a study file: its title for progress, the tables that it adds to a result, and how it is run.
 
-    Attributes
-    ----------
-    title : str
-        For progress.
-    tables : tuple of str
-        What it adds to a result.
-    run : callable
-        Takes the material, the section's options and a folder for unfinished work, gives the tables.
+    `run` takes the material, the section's options and a folder for unfinished work, and gives the tables.
     """
 
     title: str

@@ -50,18 +50,10 @@ _NOT_FOR: dict[str, frozenset[str]] = {
 
 @dataclass(frozen=True)
 class Baseline:
-    """One baseline on the sentences of a store.
+    """One baseline, of :data:`BASELINES`, on the sentences of a store.
 
-    Attributes
-    ----------
-    name : str
-        Of :data:`BASELINES`.
-    read : callable
-        Gives the matrix of a place, shape (n, d).
-    comparisons : list of Comparison
-        What it says something about.
-    note : str
-        What is missing, and how to get it; empty if nothing is.
+    `read` gives the matrix of a place, shape (n, d); `comparisons` are what it says something about; `note` says what
+    is missing, and how to get it.
     """
 
     name: str

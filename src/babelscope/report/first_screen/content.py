@@ -23,15 +23,8 @@ INSIDE, INSIDE_TITLE = "inside", "Speech and text inside the model"
 class Baseline:
     """What a tile's value has to exceed: the strongest baseline that it is not known to exceed, else the strongest.
 
-    Attributes
-    ----------
-    name : str
-    value : Number
-    exceeded : bool or None
-        Whether the value is known to be higher: the interval of the chance-corrected difference lies above 0. None
-        where that was not tested.
-    difference, low, high : Number or None
-        The chance-corrected difference, and its interval.
+    It is exceeded if the interval of the chance-corrected difference (`difference`, `low`, `high`) lies above 0; None
+    where that was not tested.
     """
 
     name: str
@@ -58,28 +51,11 @@ class Baseline:
 class Tile:
     """One number of the first screen, with what it has to be compared with.
 
-    Attributes
-    ----------
-    id : str
-        A kind of comparison, or :data:`INSIDE`.
-    title : str
-    measure, point, against : str
-        What was measured and where; `against` is the text point.
-    value : Number
-        The mean over languages or pairs.
-    low, high, chance, ceiling : Number or None
-        Its 95 % interval, what unrelated sentences give, and what two readers of a sentence give.
-    baseline : Baseline or None
-    above, of : int
-        Languages or pairs that are above chance, and how many there are.
-    p : float
-        The largest adjusted p-value of those above chance; NaN where there is none.
-    correction : str
-        What p is corrected for.
-    said : Sentence
-        The tile as a sentence.
-    note : Sentence or None
-        A finding that belongs to it.
+    `id` is a kind of comparison, or :data:`INSIDE`; `against` the text point of `point`; `value` the mean over
+    languages or pairs, with its 95 % interval, what unrelated sentences give (`chance`), and what two readers of a
+    sentence give (`ceiling`). Of so many languages or pairs (`of`) some are above chance (`above`): `p` is the largest
+    adjusted p-value of these, NaN where there is none, and `correction` what it is corrected for. `said` is the tile as
+    a sentence, `note` a finding that belongs to it.
     """
 
     id: str
@@ -130,19 +106,10 @@ class Tile:
 class LanguageRow:
     """One language on the first screen.
 
-    Attributes
-    ----------
-    code, name, resource : str
-    value, low, high : Number or None
-        How often its speech and text recognise one another (or, without retrieval, how similar they are), and the 95 %
-        interval.
-    cost, cost_low, cost_high : Number or None
-        How much lower that is than the mean of the other languages, with an interval that holds for all languages
-        together with 98 % probability.
-    flag : str
-        ``lower`` (less similar than the other languages), ``costly`` (less often recognised), ``chance`` or empty.
-    said : Sentence
-        The flag in words; empty without one.
+    `value` is how often its speech and text recognise one another (or, without retrieval, how similar they are), with
+    the 95 % interval; `cost` how much lower that is than the mean of the other languages, with an interval that holds
+    for all languages together with 98 % probability. `flag` is ``lower`` (less similar than the other languages),
+    ``costly`` (less often recognised), ``chance`` or empty, and `said` the same in words.
     """
 
     code: str
@@ -171,15 +138,8 @@ class Fact:
 class FirstScreen:
     """The content of a report's first screen.
 
-    Attributes
-    ----------
-    verdict : tuple of Sentence
-        One or two.
-    tiles : tuple of Tile
-    languages : tuple of LanguageRow
-        The costliest first; without a known cost in the order of the study.
-    next_steps : tuple of Sentence
-    trust : tuple of Fact
+    One or two sentences are the verdict; of the languages the costliest come first, without a known cost they are in
+    the order of the study.
     """
 
     verdict: tuple[Sentence, ...]
