@@ -204,12 +204,18 @@ def language(code: str) -> Language:
     raise UsageError(f"there is no language {code!r} among the {len(LANGUAGES)} of FLEURS: {hint}")
 
 
+def known_language(code: str) -> Language | None:
+    """Return what is known of a language; None where it is not in the table."""
+    try:
+        return language(code)
+    except UsageError:
+        return None
+
+
 def name_of(code: str) -> str:
     """Return the English name of a language; the code itself where it is not in the table."""
-    try:
-        return language(code).name
-    except UsageError:
-        return code
+    known = known_language(code)
+    return known.name if known is not None else code
 
 
 def _nearest(code: str) -> str:

@@ -8,10 +8,9 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from babelscope.errors import UsageError
 from babelscope.gaps.contrasts import FEWEST_LANGUAGES, IntArray, Scored
 from babelscope.gaps.result import CURVE_COLUMNS
-from babelscope.languages import RESOURCE_CLASSES, language
+from babelscope.languages import RESOURCE_CLASSES, known_language
 
 _PLACE = ["kind", "point_a", "point_b"]
 _AVERAGED = ("value", "null_mean", "null_q95", "chance_corrected", "calibrated", "ceiling")
@@ -25,13 +24,7 @@ def resource_classes(languages: Sequence[str]) -> dict[str, str]:
 
     :attr:`babelscope.languages.Language.resource`; a code that is not in the table has none.
     """
-    found = {}
-    for code in languages:
-        try:
-            found[code] = language(code).resource
-        except UsageError:
-            found[code] = ""
-    return found
+    return {code: known.resource if (known := known_language(code)) else "" for code in languages}
 
 
 def by_class(scored: Mapping[str, Scored], scores: pd.DataFrame, languages: Sequence[str]) -> pd.DataFrame:
@@ -44,12 +37,14 @@ def by_class(scored: Mapping[str, Scored], scores: pd.DataFrame, languages: Sequ
     classes = resource_classes(languages)
     rows: list[dict[str, object]] = []
     for one in scored.values():
-        for group, found in _groups(one.rows, classes):
-            rows.append(_row(one.rows, found, group) | _ends(one, found))
+        for group, members in _groups(one.rows, classes):
+            rows.append(_row(one.rows, members, group) | _ends(one, members))
     less = scores[scores["control"] == "length_regressed"]
-    for _, part in less.groupby("measure", sort=False):
-        held = part.reset_index(drop=True)
-        rows += [_row(held, found, group) | {"low": np.nan, "high": np.nan} for group, found in _groups(held, classes)]
+    for _, regressed in less.groupby("measure", sort=False):
+        own = regressed.reset_index(drop=True)
+        rows += [
+            _row(own, members, group) | {"low": np.nan, "high": np.nan} for group, members in _groups(own, classes)
+        ]
     return pd.DataFrame(rows, columns=list(CURVE_COLUMNS))
 
 
@@ -85,12 +80,12 @@ def _groups(rows: pd.DataFrame, classes: Mapping[str, str]) -> list[tuple[str, I
         [_name(a, b, bool(fixed)) for a, b, fixed in zip(first, second, ordered, strict=True)], dtype=object
     )
     order = [ALL, *RESOURCE_CLASSES, *_across()]
-    found: list[tuple[str, IntArray]] = []
+    members: list[tuple[str, IntArray]] = []
     for place in rows.groupby(_PLACE, sort=False).indices.values():
         within = names[place]
         groups = {ALL: place} | {name: place[within == name] for name in dict.fromkeys(within) if name}
-        found += [(name, np.sort(groups[name])) for name in order if name in groups]
-    return found
+        members += [(name, np.sort(groups[name])) for name in order if name in groups]
+    return members
 
 
 def _across() -> list[str]:
@@ -107,9 +102,9 @@ def _name(a: str, b: str, ordered: bool) -> str:
     return f"{a}-{b}" if ordered or rank.index(a) < rank.index(b) else f"{b}-{a}"
 
 
-def _row(rows: pd.DataFrame, found: IntArray, group: str) -> dict[str, object]:
-    part = rows.iloc[found]
-    first = part.iloc[0]
+def _row(rows: pd.DataFrame, members: IntArray, group: str) -> dict[str, object]:
+    averaged = rows.iloc[members]
+    first = averaged.iloc[0]
     return {
         "kind": first["kind"],
         "measure": first["measure"],
@@ -119,8 +114,8 @@ def _row(rows: pd.DataFrame, found: IntArray, group: str) -> dict[str, object]:
         "stage": first["stage_a"],
         "depth": first["depth_a"],
         "group": group,
-        **{name: float(part[name].mean(skipna=name != "ceiling")) for name in _AVERAGED},
+        **{name: float(averaged[name].mean(skipna=name != "ceiling")) for name in _AVERAGED},
         "p": np.nan,
-        "n": float(part["n"].min()),
-        "groups": len(part),
+        "n": float(averaged["n"].min()),
+        "groups": len(averaged),
     }

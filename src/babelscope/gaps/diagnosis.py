@@ -19,7 +19,6 @@ import pandas as pd
 
 from babelscope.capture.store import Activations
 from babelscope.corpora.words import count_words
-from babelscope.errors import UsageError
 from babelscope.gaps.above_chance import above_chance
 from babelscope.gaps.by_class import resource_classes
 from babelscope.gaps.contrasts import FloatArray, IntArray, Scored, Term
@@ -27,7 +26,7 @@ from babelscope.gaps.findings import CORRECTED, FEWEST_SENTENCES, Part, at_stop,
 from babelscope.gaps.result import table_of
 from babelscope.gaps.simultaneous import simultaneous
 from babelscope.gaps.speech_path import PathPoint, by_stage, ends, speech_path
-from babelscope.languages import Language, language
+from babelscope.languages import known_language
 from babelscope.stages import Stage
 
 #: What there is to look at, stage by stage. It names the component, and promises nothing.
@@ -382,7 +381,7 @@ def languages_table(activations: Activations, scored: Mapping[str, Scored], scor
     rows: list[dict[str, Any]] = []
     tested = above_chance(scores, measure) if measure is not None else None
     for code in activations.languages:
-        known = _known(code)
+        known = known_language(code)
         row: dict[str, Any] = {
             "language": code,
             "name": known.name if known else "",
@@ -402,12 +401,12 @@ def languages_table(activations: Activations, scored: Mapping[str, Scored], scor
 
 def _most_similar(one: Scored, stops: Sequence[PathPoint], code: str, tested: pd.DataFrame) -> dict[str, Any]:
     corrected = one.corrected.values
-    rows = [(stop, found) for stop in stops if len(found := _row(one, stop, code)) and np.isfinite(corrected[found[0]])]
+    rows = [(stop, own) for stop in stops if len(own := _row(one, stop, code)) and np.isfinite(corrected[own[0]])]
     if not rows:
         return {}
-    stop, found = max(rows, key=lambda item: corrected[item[1][0]])
-    low, high = one.interval_of_average(found, other_languages=False)
-    row = one.rows.iloc[found[0]]
+    stop, own = max(rows, key=lambda item: corrected[item[1][0]])
+    low, high = one.interval_of_average(own, other_languages=False)
+    row = one.rows.iloc[own[0]]
     p = tested.loc[(tested["point_a"] == stop.point) & (tested["language_a"] == code), "p_adjusted"]
     return {
         "point": stop.point,
@@ -421,21 +420,14 @@ def _most_similar(one: Scored, stops: Sequence[PathPoint], code: str, tested: pd
     }
 
 
-def _known(code: str) -> Language | None:
-    try:
-        return language(code)
-    except UsageError:
-        return None
-
-
 def _lengths(activations: Activations, code: str) -> dict[str, float]:
     nothing = float("nan")
-    found = {"tokens_per_word": nothing, "tokens_median": nothing, "seconds_median": nothing}
+    lengths = {"tokens_per_word": nothing, "tokens_median": nothing, "seconds_median": nothing}
     if "text" in activations.modalities:
         tokens = activations.lengths("text", code)
         words = sum(map(count_words, activations.texts(code)))
-        found["tokens_median"] = float(np.median(tokens))
-        found["tokens_per_word"] = float(tokens.sum()) / words if words else nothing
+        lengths["tokens_median"] = float(np.median(tokens))
+        lengths["tokens_per_word"] = float(tokens.sum()) / words if words else nothing
     if "speech" in activations.modalities:
-        found["seconds_median"] = float(np.median(activations.lengths("speech", code)))
-    return found
+        lengths["seconds_median"] = float(np.median(activations.lengths("speech", code)))
+    return lengths

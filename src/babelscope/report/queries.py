@@ -16,7 +16,7 @@ from babelscope.gaps.old_names import current_kind
 from babelscope.gaps.pairing import shown_points
 from babelscope.gaps.result import KINDS, Result
 from babelscope.gaps.selecting import rows as rows
-from babelscope.languages import language
+from babelscope.languages import known_language
 from babelscope.report.cache import remembered
 from babelscope.report.meta import get, items
 from babelscope.report.wording import measure_head
@@ -309,25 +309,13 @@ def traits(result: Result, name: str) -> dict[str, str]:
     """Return what is known of a language: name, script, family, resource class; empty texts are left out."""
     table = result.tables.get("languages")
     if table is not None and len(here := table[table["language"] == name]):
-        row = here.iloc[0]
-        texts = {
-            "name": row["name"],
-            "script": row["script"],
-            "family": row["family"],
-            "resource class": row["resource_class"],
-        }
+        texts = here.iloc[0][["name", "script", "family", "resource_class"]].tolist()
+    elif (known_as := known_language(name)) is not None:
+        texts = [known_as.name, known_as.script, known_as.family, known_as.resource]
     else:
-        try:
-            known_as = language(name)
-        except UsageError:
-            return {}
-        texts = {
-            "name": known_as.name,
-            "script": known_as.script,
-            "family": known_as.family,
-            "resource class": known_as.resource,
-        }
-    return {key: str(value) for key, value in texts.items() if isinstance(value, str) and value}
+        return {}
+    named = zip(("name", "script", "family", "resource class"), texts, strict=True)
+    return {key: value for key, value in named if isinstance(value, str) and value}
 
 
 @remembered

@@ -187,31 +187,21 @@ def costs(
         widest = max(point.width for side in model.sides.values() for point in side.points)
         size = 4 * widest * sentences * languages + 200e6
         lines.append(("neurons", f"no forward pass; {size / 1e9:.2f} GB in memory at most"))
-    if (options := asked.get("patch")) is not None:
+    plans: dict[str, Callable[..., Any]] = {"patch": plan_patch, "lens": plan_lens}
+    for name in (name for name in plans if asked.get(name) is not None):
         try:
-            plan = plan_patch(model, options, sentences, languages)
-            hours = plan.passes * seconds.get("speech", 0.0) / 3600
-            lines.append(
-                (
-                    "patch",
-                    f"{plan.passes} forward passes at {len(plan.points)} points, {hours:.1f} h on this machine at most "
-                    f"(what comes before a point runs once); {plan.memory / 1e6:.0f} MB in memory",
-                )
-            )
+            plan = plans[name](model, asked[name], sentences, languages)
         except UsageError as error:
-            lines.append(("patch", str(error)))
-    if (reading := asked.get("lens")) is not None:
-        try:
-            taken = plan_lens(model, reading, sentences, languages)
-            lines.append(
-                (
-                    "lens",
-                    f"{taken.passes} forward passes, {len(taken.points)} points compared with the whole vocabulary; "
-                    f"{taken.memory / 1e6:.0f} MB in memory at most",
-                )
-            )
-        except UsageError as error:
-            lines.append(("lens", str(error)))
+            lines.append((name, str(error)))
+            continue
+        hours, points = plan.passes * seconds.get("speech", 0.0) / 3600, len(plan.points)
+        text = {
+            "patch": f"{plan.passes} forward passes at {points} points, {hours:.1f} h on this machine at most "
+            f"(what comes before a point runs once); {plan.memory / 1e6:.0f} MB in memory",
+            "lens": f"{plan.passes} forward passes, {points} points compared with the whole vocabulary; "
+            f"{plan.memory / 1e6:.0f} MB in memory at most",
+        }[name]
+        lines.append((name, text))
     return lines
 
 

@@ -47,22 +47,8 @@ def _meeting(result: Result, own: Tile, inside: Tile | None) -> Sentence:
             + clause + ".",
             point=somewhere.point, above=somewhere.above, of=somewhere.of, noun=somewhere.groups, **parts,
         )  # fmt: skip
-    clause, parts = _compared(own)
-    parts |= {"value": own.value, "above": own.above, "of": own.of, "noun": own.groups, "n": n, "chance": own.chance}
-    where = "" if own.above == own.of or own.of == 1 else " in {above} of {of} {noun}"
     over = f", mean of {own.of} languages" if own.of > 1 else ""
-    chance = " (chance {chance}" + over + ")" if own.chance is not None else ""
-    if own.measure == measure_title(RETRIEVAL):
-        return Sentence(
-            "Speech and text of the same sentence meet" + where + ": each finds the other among {n} in {value} of "
-            "cases" + chance + clause + ".",
-            **parts,
-        )  # fmt: skip
-    return Sentence(
-        "Speech and text of the same sentence are more similar than unrelated sentences" + where + " ({measure} "
-        "{value} at the output" + ("; chance {chance}" if own.chance is not None else "") + ")" + clause + ".",
-        measure=own.measure, **parts,
-    )  # fmt: skip
+    return _recognised("Speech and text of the same sentence", own, n, over)
 
 
 def _translations(result: Result, tile: Tile) -> Sentence:
@@ -75,23 +61,21 @@ def _translations(result: Result, tile: Tile) -> Sentence:
             "from unrelated ones (n = {n}).",
             what=what.lower(), of=tile.of, noun=tile.groups, n=n,
         )  # fmt: skip
+    return _recognised(f"{what} of the same sentence in two languages", tile, n)
+
+
+def _recognised(subject: str, tile: Tile, n: int, over: str = "") -> Sentence:
+    """Say in how many languages or pairs both sides of a sentence are recognised as one, and how often."""
     clause, parts = _compared(tile)
-    parts |= {"what": what, "above": tile.above, "of": tile.of, "noun": tile.groups, "value": tile.value, "n": n}
-    parts["chance"] = tile.chance
+    parts |= {"above": tile.above, "of": tile.of, "noun": tile.groups, "value": tile.value, "n": n}
+    parts |= {"chance": tile.chance, "measure": tile.measure}
     where = "" if tile.above == tile.of else " in {above} of {of} {noun}"
-    chance = " (chance {chance})" if tile.chance is not None else ""
+    known = tile.chance is not None
     if tile.measure == measure_title(RETRIEVAL):
-        return Sentence(
-            "{what} of the same sentence in two languages meet" + where + ": each finds the other among {n} in {value} "
-            "of cases" + chance + clause + ".",
-            **parts,
-        )  # fmt: skip
-    return Sentence(
-        "{what} of the same sentence in two languages are more similar than unrelated sentences" + where
-        + " ({measure} {value} at the output" + ("; chance {chance}" if tile.chance is not None else "") + ")" + clause
-        + ".",
-        measure=tile.measure, **parts,
-    )  # fmt: skip
+        how_often = ": each finds the other among {n} in {value} of cases" + (" (chance {chance}" + over + ")") * known
+        return Sentence(subject + " meet" + where + how_often + clause + ".", **parts)
+    value = " ({measure} {value} at the output" + "; chance {chance}" * known + ")"
+    return Sentence(subject + " are more similar than unrelated sentences" + where + value + clause + ".", **parts)
 
 
 def _compared(tile: Tile) -> tuple[str, dict[str, Any]]:
