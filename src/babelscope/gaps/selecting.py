@@ -36,8 +36,8 @@ def output(table: pd.DataFrame, point: str = "point", against: str = "against", 
     """
     if table.empty:
         return table
-    table = table[table[point] == table.loc[table[depth] == table[depth].max(), point].iloc[-1]]
-    return table[table[against] == table[against].iloc[-1]]
+    table = rows(table, **{point: table.loc[table[depth] == table[depth].max(), point].iloc[-1]})
+    return rows(table, **{against: table[against].iloc[-1]})
 
 
 def groups(table: pd.DataFrame) -> pd.Series[Any]:
