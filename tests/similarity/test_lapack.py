@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from babelscope.similarity.lapack import Symmetric, _routine, eigenvalues
-from babelscope.similarity.lazy import lazy
+from babelscope.similarity.representation import lazy
 
 
 def _with_spectrum(values: NDArray[np.float64], seed: int = 0) -> NDArray[np.float64]:

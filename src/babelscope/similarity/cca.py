@@ -27,7 +27,6 @@ from babelscope.similarity.arrays import (
     to_numpy,
 )
 from babelscope.similarity.lapack import eigenvalues
-from babelscope.similarity.lazy import lazy
 from babelscope.similarity.measure import Measure, chunks, count, make, one_of, register, share
 from babelscope.similarity.nulls import (
     CentredSums,
@@ -38,7 +37,7 @@ from babelscope.similarity.nulls import (
     rotation_variance,
     wachter,
 )
-from babelscope.similarity.representation import Representation
+from babelscope.similarity.representation import Representation, lazy
 from babelscope.similarity.residuals import NothingLeft, residual_rows
 
 #: Numbers kept at a time while permuting (float64), so that the working set stays near the cache.

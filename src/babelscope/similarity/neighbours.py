@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from babelscope.similarity.arrays import FloatArray, IntArray
-from babelscope.similarity.lazy import lazy
 from babelscope.similarity.measure import Measure, count, make, one_of, register
 from babelscope.similarity.nulls import CentredSums, NullLaw, OffDiagonalSums, centred_moments, offdiagonal_moments
-from babelscope.similarity.representation import Representation
+from babelscope.similarity.representation import Representation, lazy
 from babelscope.similarity.trace import row_weighted
 
 

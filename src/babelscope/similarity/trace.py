@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from babelscope.similarity.arrays import Array, FloatArray, IntArray, is_tensor, like, set_diagonal, to_numpy
-from babelscope.similarity.lazy import lazy
 from babelscope.similarity.measure import SKETCHES, Measure, chunks
 from babelscope.similarity.nulls import CentredSums, NullLaw, centred_moments, residual_moments, trace_of_cube
+from babelscope.similarity.representation import lazy
 
 #: Numbers copied at a time for the product of many matrices with many (tens of megabytes).
 STRIP = 4_000_000
