@@ -31,26 +31,38 @@ def deleted(name: str, x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[
     return outcome.value, outcome.influence, float((outcome.pairs**2).sum())
 
 
-@pytest.mark.parametrize("name", CLOSED)
-def test_leaving_out_each_sentence_in_turn_gives_what_the_closed_form_says(name: str) -> None:
-    """Exactly for CKA, and for retrieval among vectors that stay; ranks, widths and rotations stay for the others."""
+@pytest.mark.parametrize("documents", [False, True])
+@pytest.mark.parametrize("name", [*CLOSED, "rsa(compare='pearson')"])
+def test_leaving_out_each_sentence_or_document_in_turn_gives_what_the_closed_form_says(
+    name: str, documents: bool
+) -> None:
+    """Exactly for CKA, RSA by Pearson, and retrieval of a sentence among vectors that stay.
+
+    Ranks, widths and rotations stay for the others; of what keeps a sentence from a hit, one sentence alone is seen.
+    """
     x, y = sides(60, 3, 24, 0.5)
-    value, influence, _ = deleted(name, x, y)
-    measure, everything = parse_measure(name), np.arange(60)
+    clusters = np.random.default_rng(0).permutation(np.arange(60) // 3) if documents else np.arange(60)
+    measure = parse_measure(name)
+    a, b = (measure.prepare(Representation(side, clusters=clusters if documents else None)) for side in (x, y))
+    value, influence = measure.value(a, b), measure.influence(a, b)
+    assert influence is not None
 
-    def without(i: Any) -> float:
-        keep = everything != i
+    def without(cluster: int) -> float:
+        keep = clusters != cluster
         if not isinstance(measure, Retrieval):
-            return measure.between(x[keep], y[keep])
-        a, b = (Vectors(measure.prepare(Representation(side)).rows[keep]) for side in (x, y))
-        return measure.value(a, b)
+            score = measure.between(x[keep], y[keep])
+        else:
+            left, right = (Vectors(measure.prepare(Representation(side)).rows[keep]) for side in (x, y))
+            score = measure.value(left, right)
+        return float(keep.sum() * (value - score))
 
-    brute = 59 * (value - np.array([without(i) for i in everything]))
-    if name in ("rsa", "rbf_cka", "procrustes"):
-        assert np.corrcoef(influence, brute)[0, 1] > 0.95
-        assert np.std(influence) == pytest.approx(np.std(brute), rel=0.1 if name != "procrustes" else 0.2)
+    brute = np.array([without(cluster) for cluster in range(clusters.max() + 1)])
+    of_clusters = np.bincount(clusters, influence)
+    if name in ("linear_cka", "rsa(compare='pearson')") or (isinstance(measure, Retrieval) and not documents):
+        np.testing.assert_allclose(of_clusters, brute, atol=1e-12)
     else:
-        np.testing.assert_allclose(influence, brute, atol=1e-12)
+        assert np.corrcoef(of_clusters, brute)[0, 1] > 0.95
+        assert np.std(of_clusters) == pytest.approx(np.std(brute), rel=0.1 if name != "procrustes" else 0.2)
 
 
 def test_deviations_by_cluster_add_up_and_are_the_jackknife_s() -> None:
@@ -65,30 +77,55 @@ def test_deviations_by_cluster_add_up_and_are_the_jackknife_s() -> None:
     assert (deviations_by_cluster(copies, clusters) ** 2).sum() == pytest.approx(copies[::3].var(ddof=1) / 10)
 
 
-def test_what_pairs_add_is_summed_by_pairs_of_clusters() -> None:
-    clusters, measure = np.arange(60) // 3, parse_measure("linear_cka")
-    apart = clusters[:, None] != clusters
-    estimates, wanted = [], []
-    for seed in range(30):
+@pytest.mark.parametrize("documents", [False, True])
+def test_what_pairs_add_is_known_exactly_of_a_score_and_nearly_of_a_sum(documents: bool) -> None:
+    codes, measure = np.arange(60) // (3 if documents else 1), parse_measure("linear_cka")
+    membership = (codes[:, None] == np.arange(codes.max() + 1)).astype(float)
+
+    def of_pairs(seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         x, y = sides(60, seed, 24, 0.0)
-        a, b = (measure.prepare(Representation(side, clusters=clusters)) for side in (x, y))
-        estimates.append(float((measure.pair_sketch(a, b) ** 2).sum()))
+        a, b = (measure.prepare(Representation(side, clusters=codes if documents else None)) for side in (x, y))
         k, m = a.matrix, b.matrix
-        each = apart * (k * m - float(np.vdot(k, m)) / 2 * (k**2 + m**2))
-        sums = np.add.reduceat(np.add.reduceat(each, np.arange(0, 60, 3), 0), np.arange(0, 60, 3), 1)
-        wanted.append(2 * float((sums**2).sum()))
+        pairs = membership.T @ (k * m - float(np.vdot(k, m)) / 2 * (k**2 + m**2)) @ membership
+        np.fill_diagonal(pairs, 0.0)
+        return measure.pair_sketch(a, b), pairs
+
+    estimates, wanted = [], []
+    for seed in range(0, 60, 2):
+        (sketch, pairs), (other, further) = of_pairs(seed), of_pairs(seed + 1)
+        assert float((sketch**2).sum()) == pytest.approx(2 * float((pairs**2).sum()))
+        estimates.append(float(((sketch + other) ** 2).sum()))
+        wanted.append(2 * float(((pairs + further) ** 2).sum()))
     assert np.mean(estimates) == pytest.approx(np.mean(wanted), rel=0.15)
+
+
+def test_a_hit_that_one_sentence_alone_prevents_is_what_the_two_add_together() -> None:
+    x, y = sides(40, 5, 16, 0.5)
+    measure = parse_measure("retrieval")
+    a, b = (measure.prepare(Representation(side)) for side in (x, y))
+
+    def hits(gone: list[int]) -> float:
+        keep = np.setdiff1d(np.arange(40), gone)
+        return measure.value(*(Vectors(side.rows[keep]) for side in (a, b))) * len(keep)
+
+    single = [hits([i]) for i in range(40)]
+    both = {
+        (i, j): hits([]) - single[i] - single[j] + hits([i, j]) for i in range(40) for j in range(i)
+    }  # with two that prevent it together, which the closed form leaves out
+    alone = sum(min(value, 0.0) ** 2 for value in both.values()) / 40**2
+    assert float((measure.pair_sketch(a, b) ** 2).sum()) == pytest.approx(alone, rel=0.1)
 
 
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("units", [8.0, 60.0, np.inf])
 def test_an_interval_on_a_scale_holds_its_score_and_ends_in_order(scale: str, units: float) -> None:
     values = np.array([-0.9, -0.2, -1e-6, 0.0, 1e-6, 0.2, 0.7, 0.99, 1.0])
+    values = np.abs(values) if scale == "proportion" else values
     for reach in (1e-6, 0.05, 0.6):
         low, high = interval_on_scale(values, np.full(values.size, reach), scale, units)
         inside = values < 1
         assert (low < values)[inside].all() and (values < high)[inside].all()
-        assert (high <= 1).all() or scale == "score"
+        assert (high <= 1).all() or scale in ("score", "proportion")  # a measure's own range cuts them
         if np.isfinite(units):  # no jump at 0
             np.testing.assert_allclose([low[2], high[2]], [low[4], high[4]], atol=1e-4)
     small = np.array([0.1, 0.5, 0.9])

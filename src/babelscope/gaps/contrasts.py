@@ -33,11 +33,14 @@ FEWEST_LANGUAGES = 3
 #: A standard error up to which scores count as not moving: rounding.
 NOTHING = 1e-9
 
-#: The share of a single score's jackknife variance up to which what pairs of sentences add is left in, and the factor
-#: by which what is beyond is taken off. Where deviations are drawn, the share is the third over the number of sentences
-#: (or clusters), if that is larger. Chosen so that intervals hold as often as they say with flat and with steep spectra
-#: (benchmarks/coverage.py).
-KEPT_OF_PAIRS, TAKEN_OFF, KEPT_OF_DRAWN = 0.2, 1.5, 10.0
+#: The share of a single score's jackknife variance up to which what pairs of sentences add is left in: an estimate of
+#: it is too large as often as too small. Chosen so that intervals hold as often as they say with flat and with steep
+#: spectra (benchmarks/coverage.py).
+KEPT_OF_PAIRS = 0.05
+
+#: The same where deviations are drawn, at least, and the number that it is over the number of sentences (or clusters),
+#: and the factor by which what is beyond is taken off: there, few draws estimate what pairs add.
+KEPT_OF_DRAWN, KEPT_BY_UNITS, TAKEN_OFF = 0.2, 10.0, 1.5
 
 #: What scores of one place have in common.
 _PLACE = ["kind", "point_a", "point_b"]
@@ -144,8 +147,8 @@ class Scored:
         return list(zip(self.rows[f"point_{side}"], self.rows[f"language_{side}"], strict=True))
 
     @cached_property
-    def _of_sentences(self) -> FloatArray:
-        """The variance that other sentences bring to single scores."""
+    def _of_sentences(self) -> tuple[FloatArray, FloatArray]:
+        """The variance that other sentences bring to single scores, and what pairs of sentences add to it."""
         return _of_scores(self.deviations, self.deviations.blocks, self.deviations.halves)
 
     @cached_property
@@ -159,13 +162,13 @@ class Scored:
     @cached_property
     def errors(self) -> FloatArray:
         """Standard errors of the single scores, shape (K,): for other sentences, and readers where two are known."""
-        return np.sqrt(self._of_sentences + self._of_readers)
+        return np.sqrt(self._of_sentences[0] + self._of_readers)
 
     @cached_property
     def freedoms(self) -> FloatArray:
         """Degrees of freedom of :attr:`errors`, shape (K,)."""
         count = 0 if self.deviations.readers is None else len(self.deviations.readers)
-        return satterthwaite(self._of_sentences, self.deviations.freedoms, self._of_readers, count)
+        return satterthwaite(self._of_sentences[0], self.deviations.freedoms, self._of_readers, count)
 
     def intervals(self, alpha: float = 0.05) -> tuple[FloatArray, FloatArray]:
         """Return the lower and upper ends of the intervals of the single scores, shapes (K,).
@@ -175,7 +178,7 @@ class Scored:
         has none (NaN): how far it would move cannot be estimated.
         """
         reach = student.quantiles(1 - alpha / 2, self.freedoms) * np.where(self.errors > NOTHING, self.errors, np.nan)
-        return self._ends(self.values, reach)
+        return self._ends(self.values, reach, *self._of_sentences)
 
     def interval_of_average(self, rows: IntArray, *, other_languages: bool = True) -> tuple[float, float]:
         """Return the 95 % interval of the plain mean of some scores, on the scale that single scores have.
@@ -195,10 +198,11 @@ class Scored:
         if not contrast.error > NOTHING:
             return float("nan"), float("nan")
         draws = self.deviations.at(rows)
-        sentences = float(_of_scores(draws, draws.blocks.mean(1), draws.halves.mean(1)))
-        error = (sentences + max(contrast.error**2 - contrast.of_sentences**2, 0.0)) ** 0.5
+        means = (deviations.mean(1, keepdims=True) for deviations in (draws.blocks, draws.halves))
+        variance, of_pairs = _of_scores(draws, *means)
+        error = (float(variance[0]) + max(contrast.error**2 - contrast.of_sentences**2, 0.0)) ** 0.5
         reach = student.quantile(0.975, contrast.freedom) * error
-        low, high = self._ends(np.array([contrast.value]), np.array([reach]))
+        low, high = self._ends(np.array([contrast.value]), np.array([reach]), variance, of_pairs)
         return float(low[0]), float(high[0])
 
     @property
@@ -206,10 +210,17 @@ class Scored:
         """The scale on which intervals of the scores are symmetric."""
         return parse_measure(self.measure).interval_scale
 
-    def _ends(self, values: FloatArray, reach: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return the ends of intervals on the measure's scale, within its range."""
+    def _ends(
+        self, values: FloatArray, reach: FloatArray, variance: FloatArray, of_pairs: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the ends of intervals on the measure's scale, within its range.
+
+        At a score of 0 pairs alone are left of the variance. They add less there than here where few directions carry a
+        representation, and as much where many do: half of it is taken to stay.
+        """
         least, most = parse_measure(self.measure).range
-        low, high = interval_on_scale(values, reach, self.scale, self.deviations.units)
+        at_zero = np.divide(of_pairs, 2 * variance, out=np.zeros_like(variance), where=variance > 0)
+        low, high = interval_on_scale(values, reach, self.scale, self.deviations.units, at_zero)
         return np.maximum(low, least), np.minimum(high, most)
 
     def reader_rows(self, used: IntArray) -> FloatArray:
@@ -328,18 +339,25 @@ def _weights(places: Sequence[Term], size: int, kept: NDArray[np.bool_]) -> Floa
     return out
 
 
-def _of_scores(deviations: Deviations, blocks: FloatArray, halves: FloatArray) -> FloatArray:
+def _of_scores(deviations: Deviations, blocks: FloatArray, halves: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return the variance that other sentences bring to scores, or to averages of scores, each a column.
 
-    What pairs of sentences add is itself an estimate, of few numbers: where it is small it is left in the jackknife's
-    variance, which is then too large rather than too small (:data:`KEPT_OF_PAIRS`). The variance is never less than
-    what pairs add alone: of a score near chance single sentences tell nothing.
+    What pairs of sentences add is itself an estimate: where it is small it is left in the jackknife's variance, which
+    is then too large rather than too small. The variance is never less than what pairs add alone: of a score near
+    chance single sentences tell nothing.
+
+    Returns
+    -------
+    variance, of_pairs : ndarray, shape (K,)
+        The second is what pairs add to it.
     """
-    drawn = 0.0 if deviations.closed else KEPT_OF_DRAWN / max(deviations.units, 1)
     whole, pairs = (blocks**2).sum(0), (halves**2).sum(0)
-    counted_twice = np.clip((pairs - max(KEPT_OF_PAIRS, drawn) * whole) * TAKEN_OFF, 0, whole / 2)
-    alone = pairs if deviations.closed else pairs / PAIRS
-    return np.asarray(np.maximum(whole - counted_twice, alone), dtype=np.float64)
+    if deviations.closed:
+        counted_twice, alone = pairs - KEPT_OF_PAIRS * whole, pairs
+    else:
+        kept = max(KEPT_OF_DRAWN, KEPT_BY_UNITS / max(deviations.units, 1))
+        counted_twice, alone = (pairs - kept * whole) * TAKEN_OFF, pairs / PAIRS
+    return np.maximum(whole - np.clip(counted_twice, 0, whole / 2), alone), alone
 
 
 def _square(values: FloatArray) -> float:

@@ -23,7 +23,8 @@ from babelscope.gaps.comparisons import Comparison, Place
 from babelscope.similarity import pairwise, parse_measure
 from babelscope.similarity.blocks import BlockExecutor
 from babelscope.similarity.checkpoint import Checkpoint
-from babelscope.similarity.measure import SKETCHES, Measure
+from babelscope.similarity.measure import Measure
+from babelscope.similarity.pair_sketches import SKETCHES
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

@@ -10,10 +10,19 @@ import numpy as np
 
 from babelscope.errors import DataError, UsageError
 from babelscope.similarity.arrays import Array, FloatArray, is_tensor, label_of, like, set_diagonal
+from babelscope.similarity.cluster_sums import Clusters
 from babelscope.similarity.measure import make, register
-from babelscope.similarity.representation import Representation
+from babelscope.similarity.representation import Representation, lazy
 from babelscope.similarity.residuals import NothingLeft
-from babelscope.similarity.trace import Kernel, TraceForm, by_sentence, double_centred, inner
+from babelscope.similarity.trace import (
+    Kernel,
+    TraceForm,
+    by_sentence,
+    double_centred,
+    inner,
+    products_by_pair,
+    without_diagonal,
+)
 
 
 def u_centred(kernel: Array) -> Array:
@@ -30,13 +39,38 @@ def u_centred(kernel: Array) -> Array:
     return without_diagonal(out, copy=False)
 
 
-def without_diagonal(matrix: Array, *, copy: bool = True) -> Array:
-    """Return a matrix with its diagonal set to 0."""
-    if is_tensor(matrix):
-        return (matrix.clone() if copy else matrix).fill_diagonal_(0.0)
-    out = matrix.copy() if copy else matrix
-    np.fill_diagonal(out, 0.0)
-    return out
+@dataclass
+class DebiasedKernel(Kernel):
+    """A U-centred side, and what deleting each of its clusters takes away."""
+
+    @lazy
+    def outside(self) -> tuple[FloatArray, FloatArray]:
+        """Sums over the columns of each cluster: for sentences outside it, shape (n, C), and of all inside it."""
+        assert self.clusters is not None
+        sums = self.clusters.sums(self.matrix)
+        inside = self.clusters.total(self.clusters.own(sums))
+        sums[np.arange(self.n), self.clusters.codes] = 0.0
+        return sums, inside
+
+    @lazy
+    def left(self) -> FloatArray:
+        """The squared norm of what is left of this side without each cluster, shape (C,)."""
+        return without_clusters(self, self, self.squares_by_pair)
+
+
+def without_clusters(x: DebiasedKernel, y: DebiasedKernel, products: FloatArray) -> FloatArray:
+    """Return the inner products of two U-centred matrices without each cluster, U-centred again, shape (C,).
+
+    Without the rows and columns of m sentences, row i sums to -r_i, r_i its sum over the columns that went. So the
+    product of what is left is <A, B> over the entries that stay, less 2 sum_i r_i s_i / (n - m - 2), and plus
+    R S / ((n - m - 1) (n - m - 2)), R = sum_i r_i.
+    """
+    assert x.clusters is not None
+    left = x.n - x.clusters.sizes
+    (rows_x, inside_x), (rows_y, inside_y) = x.outside, y.outside
+    stay = products.sum() - 2 * products.sum(0) + products.diagonal()
+    centred = 2 * np.einsum("ic,ic->c", rows_x, rows_y) - inside_x * inside_y / (left - 1)
+    return np.asarray(stay - centred / (left - 2))
 
 
 @dataclass(frozen=True)
@@ -69,29 +103,37 @@ class _CKA(TraceForm):
             # U-centring takes r_i + r_j - s off the diagonal, and all of the diagonal.
             means = rows / (n - 2) - rows.sum() / (2 * (n - 1) * (n - 2))
             lost = (kernel.diagonal() - 2 * means) / size**0.5
-        return Kernel(centred / size**0.5, lost=lost, clusters=x.clusters)
+        of = DebiasedKernel if self.debiased else Kernel
+        return of(centred / size**0.5, lost=lost, clusters=None if x.clusters is None else Clusters(x.clusters))
 
     @property
     def has_influence(self) -> bool:
         return self.debiased
 
-    def influence(self, x: Kernel, y: Kernel) -> FloatArray | None:
-        """Delete each sentence in turn, in closed form.
+    def influence(self, x: DebiasedKernel, y: DebiasedKernel) -> FloatArray | None:
+        """Delete each sentence, or each cluster, in turn, in closed form.
 
         The rows of U-centred matrices sum to 0, so that without sentence i their inner product over all others is
-        A - 2 a_i (n - 2) / (n - 3), up to a factor that cancels; a_i is the sentence's own share of A.
+        A - 2 a_i (n - 2) / (n - 3), up to a factor that cancels; a_i is the sentence's own share of A. A cluster's
+        influence is divided evenly over its sentences.
         """
         if not self.debiased:
             return None
         n = x.n
-        factor = 2 * (n - 2) / (n - 3)
-        shares = by_sentence(x.matrix, y.matrix)
-        own, other = (1 - factor * side.by_sentence for side in (x, y))
+        if x.clusters is not None:
+            products = products_by_pair(x, y)
+            left, own, other = without_clusters(x, y, products), x.left, y.left
+            value, lost = float(products.sum()), x.clusters.sizes
+        else:
+            factor = 2 * (n - 2) / (n - 3)
+            shares = by_sentence(x.matrix, y.matrix)
+            own, other = (1 - factor * side.by_sentence for side in (x, y))
+            value, lost = float(shares.sum()), np.ones(n, dtype=np.int64)
+            left = value - factor * shares
         if not (own.min() > 0 and other.min() > 0):
-            return None  # a single sentence carries half of a side
-        value = float(shares.sum())
-        without = (value - factor * shares) / np.sqrt(own * other)
-        return np.asarray((n - 1) * (value - without))
+            return None  # a single sentence or cluster carries half of a side
+        each = np.asarray((n - lost) * (value - left / np.sqrt(own * other)))
+        return each if x.clusters is None else x.clusters.spread(each)
 
 
 @register

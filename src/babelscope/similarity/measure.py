@@ -24,10 +24,8 @@ from babelscope.errors import DataError, UsageError, did_you_mean
 from babelscope.lazy_imports import load_entries
 from babelscope.similarity.arrays import FloatArray, IntArray, label_of, same_sentences
 from babelscope.similarity.nulls import NullLaw
+from babelscope.similarity.pair_sketches import SKETCHES
 from babelscope.similarity.representation import Representation
-
-#: Random signs with which the contributions of pairs of sentences are summed.
-SKETCHES = 8
 
 #: What :meth:`Measure.prepare` returns: opaque to everyone but the measure.
 State = Any
@@ -195,11 +193,11 @@ class Measure(ABC):
         return None
 
     def pair_sketch(self, x: State, y: State) -> FloatArray:
-        """Return sums with random signs of what each pair of sentences contributes, shape (:data:`SKETCHES`,).
+        """Return sums with random signs of what each pair of sentences contributes, shape (SKETCHES,).
 
-        A jackknife counts the variance that pairs of sentences add twice; the sum of the squares of these estimates
-        what it counts too often. They add up over any sum or difference of scores, as the influence does. Zeros where
-        pairs count for little.
+        A jackknife counts the variance that pairs of sentences add twice; the sum of the squares of these is what it
+        counts too often. They add up over any sum or difference of scores, as the influence does. Zeros where pairs
+        count for little. See :func:`babelscope.similarity.pair_sketches.sketched`.
         """
         return np.zeros(SKETCHES)
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from babelscope.similarity.arrays import Array, FloatArray, IntArray, like, linalg, to_numpy
+from babelscope.similarity.cluster_sums import Clusters
 from babelscope.similarity.measure import Measure, chunks, make, one_of, register
 from babelscope.similarity.representation import Representation
 
@@ -22,6 +23,7 @@ class Shape:
 
     factor: Array
     s: FloatArray
+    clusters: Clusters | None = None
 
 
 @register
@@ -73,25 +75,32 @@ class Procrustes(Measure):
     def prepare(self, x: Representation) -> Shape:
         u, s, _ = x.svd
         s = s / float(s @ s) ** 0.5
-        return Shape(u * like(s, u), s)
+        return Shape(u * like(s, u), s, None if x.clusters is None else Clusters(x.clusters))
 
     def value(self, x: Shape, y: Shape) -> float:
         c = x.factor.T @ y.factor
         return float(self._formed(np.asarray([to_numpy(linalg(c).svdvals(c)).sum()]))[0])
 
     def influence(self, x: Shape, y: Shape) -> FloatArray:
-        """Return what the score loses with each sentence, while the best rotation stays.
+        """Return what the score loses with each sentence, or each cluster, while the best rotation stays.
 
         With X'Y = U S V', sentence i has the share x_i U V' y_i' of the nuclear norm: its derivative, so that this is
-        exact to first order. What another rotation gains is of second order.
+        exact to first order. What another rotation gains is of second order. A cluster's influence is divided evenly
+        over its sentences.
         """
         u, s, v = np.linalg.svd(to_numpy(x.factor.T @ y.factor), full_matrices=False)
         a, b = to_numpy(x.factor), to_numpy(y.factor)
-        more = len(a) / (len(a) - 1)  # a sentence moves the mean, too
-        left = s.sum() - more * ((a @ u) * (b @ v.T)).sum(1)
-        sizes = (1 - more * (a**2).sum(1)) * (1 - more * (b**2).sum(1))
-        without = self._formed(left / np.sqrt(np.maximum(sizes, 1e-300)))
-        return np.asarray((len(a) - 1) * (self._formed(np.asarray([s.sum()])) - without))
+        n = len(a)
+        clusters = x.clusters or Clusters(np.arange(n))
+
+        def taken(p: FloatArray, q: FloatArray) -> FloatArray:
+            """What each cluster takes off the product of two centred sides; it moves the means, too."""
+            own = clusters.total((p * q).sum(1))
+            return np.asarray(own + (clusters.sums(p.T) * clusters.sums(q.T)).sum(0) / (n - clusters.sizes))
+
+        left = s.sum() - taken(a @ u, b @ v.T)
+        without = self._formed(left / np.sqrt(np.maximum((1 - taken(a, a)) * (1 - taken(b, b)), 1e-300)))
+        return clusters.spread((n - clusters.sizes) * (self._formed(np.asarray([s.sum()])) - without))
 
     def _formed(self, cosine: FloatArray) -> FloatArray:
         cosine = np.clip(cosine, 0.0, 1.0)  # above 1 by rounding only

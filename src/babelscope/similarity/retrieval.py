@@ -17,6 +17,7 @@ import numpy as np
 from babelscope.similarity.arrays import Array, FloatArray, IntArray, is_tensor, like, single, to_numpy
 from babelscope.similarity.measure import Measure, Outcome, chunks, count, make, one_of, register
 from babelscope.similarity.nulls import Cells, NullLaw, assignment_counts
+from babelscope.similarity.pair_sketches import SKETCHES, sketched_entries
 from babelscope.similarity.representation import Representation
 from babelscope.similarity.residuals import ROUNDING, NothingLeft
 
@@ -43,17 +44,34 @@ class Vectors:
     squares: FloatArray | None = None  # (n,), for distances
     norms: Array | None = None  # (n,), what the rows were divided by
     single: Array | None = None  # (n, d), the rows in single precision, where that is faster
+    clusters: IntArray | None = None  # (n,), which sentences belong together
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """What sentences would score more without another one, each number for a pair of them.
+
+    Attributes
+    ----------
+    rows, columns : ndarray of int, shape (e,)
+        The sentence that would score, and the one that prevents it; never two of one cluster, which leave together.
+    gains : ndarray, shape (e,)
+    """
+
+    rows: IntArray
+    columns: IntArray
+    gains: FloatArray
 
 
 @dataclass(frozen=True)
 class Matches:
-    """What each pairing of two sentences would score, and what leaving a sentence out would add to the others' scores.
+    """What each pairing of two sentences would score, and what a sentence would score without another one.
 
-    `gained`, shape (n,), is None where it has no closed form.
+    `blocked` is None where it has no closed form.
     """
 
     cells: Cells
-    gained: FloatArray | None = None
+    blocked: Blocked | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +95,8 @@ class Assignment(Measure):
 
     def prepare(self, x: Representation) -> Vectors:
         rows = x.centred if self.centres else x.rows / float(abs(x.rows).max() or 1.0)
-        return Vectors(x.centred_unit if self.centres else x.unit, norms=(rows * rows).sum(1) ** 0.5)
+        unit = x.centred_unit if self.centres else x.unit
+        return Vectors(unit, norms=(rows * rows).sum(1) ** 0.5, clusters=x.clusters)
 
     def regressed(self, x: Vectors, covariates: FloatArray) -> Vectors:
         rows = x.rows if x.norms is None else x.rows * x.norms[:, None]
@@ -131,11 +150,24 @@ class Assignment(Measure):
 
     def _influence(self, matches: Matches) -> FloatArray | None:
         """Delete each sentence in turn: its own hit goes, and so does what it stood in the way of."""
-        if matches.gained is None:
+        blocked = matches.blocked
+        if blocked is None:
             return None
-        hits, n = matches.cells.paired(), matches.cells.n
-        without = (hits.sum() - hits + matches.gained) / (n - 1)
-        return np.asarray((n - 1) * (hits.mean() - without))
+        hits = matches.cells.paired()
+        return np.asarray(hits - np.bincount(blocked.columns, blocked.gains, minlength=hits.size) - hits.mean())
+
+    def pair_sketch(self, x: Vectors, y: Vectors) -> FloatArray:
+        return self._pair_sketch(self.matches(x, y), x.clusters)
+
+    def _pair_sketch(self, matches: Matches, clusters: IntArray | None) -> FloatArray:
+        """A hit that one sentence alone prevents is what those two add together."""
+        blocked, units = matches.blocked, matches.cells.n
+        if blocked is None:
+            return np.zeros(SKETCHES)
+        rows, columns = blocked.rows, blocked.columns
+        if clusters is not None:
+            rows, columns, units = clusters[rows], clusters[columns], int(clusters.max()) + 1
+        return sketched_entries(rows, columns, blocked.gains / (-2 * matches.cells.n), units)
 
     def outcome(
         self,
@@ -153,7 +185,7 @@ class Assignment(Measure):
             self._law(matches.cells) if law else None,
             self._score(float(matches.cells.paired(order).mean())) if order is not None else float("nan"),
             self._influence(matches) if influence else None,
-            self.pair_sketch(x, y) if influence else None,
+            self._pair_sketch(matches, x.clusters) if influence else None,
         )
 
 
@@ -298,6 +330,10 @@ class Retrieval(Assignment):
         return f"{what} by {self.metric}; {DIRECTIONS[self.direction]}; {self._centred_text}; ties share a hit"
 
     @property
+    def interval_scale(self) -> str:
+        return "proportion"
+
+    @property
     def minimum_sentences(self) -> int:
         return max(self.k + 2, 3)
 
@@ -315,7 +351,7 @@ class Retrieval(Assignment):
         if self.metric == "cosine":
             return self._with_single(super().prepare(x))
         rows = x.rows - x.rows.mean(0) if self.centre else x.rows
-        return Vectors(rows, to_numpy((rows * rows).sum(1)))
+        return Vectors(rows, to_numpy((rows * rows).sum(1)), clusters=x.clusters)
 
     def of_one_column(self) -> Measure:
         # One centred number has no direction, so neighbours are found by distance.
@@ -339,16 +375,18 @@ class Retrieval(Assignment):
         known = nearest(x, y) if self._by_nearest else None
         n = int(x.rows.shape[0])
         if known is None:
-            return self._from_table(self._similarities(x, y), ways)
+            return self._from_table(self._similarities(x, y), ways, x.clusters)
         queries = np.arange(n, dtype=np.int64)
-        rows, columns, gained = [], [], np.zeros(n)
+        rows, columns, blocks = [], [], []
         for way in ways:
             best, above = known[0][way], known[1][way]
             rows.append(best if way else queries)
             columns.append(queries if way else best)
-            gained += np.bincount(best[above == 1], minlength=n) / len(ways)
+            blocks.append((queries[above == 1], best[above == 1]))
         weights = np.full(n * len(ways), 1 / len(ways))
-        return Matches(Cells.summed(n, np.concatenate(rows), np.concatenate(columns), weights), gained)
+        cells = Cells.summed(n, np.concatenate(rows), np.concatenate(columns), weights)
+        blocked, by = (np.concatenate(each) for each in zip(*blocks, strict=True))
+        return Matches(cells, _blocked(blocked, by, np.full(blocked.size, 1 / len(ways)), x.clusters))
 
     def _similarities(self, x: Vectors, y: Vectors) -> FloatArray:
         table = to_numpy(x.rows @ y.rows.T)
@@ -356,9 +394,9 @@ class Retrieval(Assignment):
             table = 2 * table - x.squares[:, None] - y.squares[None, :]
         return np.round(table / max(float(np.abs(table).max()), 1e-300), 12)  # the last bit of a product breaks no tie
 
-    def _from_table(self, table: FloatArray, ways: tuple[bool, ...]) -> Matches:
+    def _from_table(self, table: FloatArray, ways: tuple[bool, ...], clusters: IntArray | None = None) -> Matches:
         n = table.shape[0]
-        weights, gained = np.zeros((n, n)), np.zeros(n)
+        weights, gains = np.zeros((n, n)), np.zeros((n, n))
         for way in ways:
             turned = table.T if way else table
             scored = reciprocal_ranks(turned) if self.mrr else best_in_rows(turned, self.k)
@@ -369,8 +407,17 @@ class Retrieval(Assignment):
                 gain = np.where(rank > 0, 1 / np.maximum(rank, 1) - 1 / (rank + 1.0), 0.0)
             else:
                 gain = (rank == self.k).astype(np.float64)
-            gained += gain @ nearer / len(ways)
-        return Matches(Cells.of(weights), gained)
+            gains += gain[:, None] * nearer / len(ways)
+        rows, columns = np.nonzero(gains)
+        return Matches(Cells.of(weights), _blocked(rows, columns, gains[rows, columns], clusters))
+
+
+def _blocked(rows: IntArray, columns: IntArray, gains: FloatArray, clusters: IntArray | None) -> Blocked:
+    """Leave out sentences of one cluster."""
+    if clusters is not None:
+        apart = clusters[rows] != clusters[columns]
+        rows, columns, gains = rows[apart], columns[apart], gains[apart]
+    return Blocked(rows, columns, gains)
 
 
 @register

@@ -10,6 +10,7 @@ import numpy as np
 
 from babelscope.errors import DataError
 from babelscope.similarity.arrays import FloatArray, label_of, to_numpy
+from babelscope.similarity.cluster_sums import Clusters
 from babelscope.similarity.measure import make, one_of, register
 from babelscope.similarity.representation import Representation
 from babelscope.similarity.trace import Kernel, TraceForm, row_weighted
@@ -79,7 +80,7 @@ class RSA(TraceForm):
             raise DataError(f"{label_of(x.name)}: all pairs of sentences are equally far apart, so rsa is not defined")
         matrix = np.zeros((x.n, x.n))
         matrix[upper] = distances / (norm * 2**0.5)
-        return Kernel(row_weighted(matrix + matrix.T), clusters=x.clusters)
+        return Kernel(row_weighted(matrix + matrix.T), clusters=None if x.clusters is None else Clusters(x.clusters))
 
     def of_one_column(self) -> RSA:
         # A single number has no correlation over features.
@@ -89,17 +90,32 @@ class RSA(TraceForm):
         return rows - rows.mean(1, keepdims=True) if self.metric == "correlation" else rows
 
     def influence(self, x: Kernel, y: Kernel) -> FloatArray:
-        """Delete each sentence's distances in turn, in closed form; the ranks of the others stay."""
-        n = x.n
+        """Delete the distances of each sentence, or of each cluster, in turn; the ranks of the others stay.
+
+        A cluster's influence is divided evenly over its sentences.
+        """
+        n, clusters = x.n, x.clusters
         (a, sums_a), (b, sums_b) = (_plain(side.matrix) for side in (x, y))
-        left = (n - 1) * (n - 2)  # entries without sentence i
+        lost = np.ones(n, dtype=np.int64) if clusters is None else clusters.sizes
+        entries = (n - lost) * (n - lost - 1)  # that are left
 
-        def without(both: FloatArray, first: FloatArray, second: FloatArray) -> FloatArray:
-            return np.asarray(both.sum() - 2 * both - 4 * first * second / left)
+        def taken(matrix: FloatArray, rows: FloatArray) -> FloatArray:
+            """What leaves the sum of a matrix, of these row sums."""
+            if clusters is None:
+                return 2 * rows
+            inside = clusters.total(clusters.own(clusters.sums(matrix)))
+            return np.asarray(2 * clusters.total(rows) - inside)
 
-        both, own, other = (np.einsum("ij,ij->i", p, q) for p, q in ((a, b), (a, a), (b, b)))
-        rest = np.sqrt(without(own, sums_a, sums_a) * without(other, sums_b, sums_b))
-        return np.asarray((n - 1) * (both.sum() - without(both, sums_a, sums_b) / rest))
+        gone_a, gone_b = taken(a, sums_a), taken(b, sums_b)
+
+        def without(p: FloatArray, q: FloatArray, gone_p: FloatArray, gone_q: FloatArray) -> FloatArray:
+            products = p * q
+            rows = products.sum(1)
+            return np.asarray(rows.sum() - taken(products, rows) - gone_p * gone_q / entries)
+
+        rest = np.sqrt(without(a, a, gone_a, gone_a) * without(b, b, gone_b, gone_b))
+        each = np.asarray((n - lost) * (float(np.vdot(a, b)) - without(a, b, gone_a, gone_b) / rest), dtype=np.float64)
+        return each if clusters is None else clusters.spread(each)
 
     def _distances(self, x: Representation) -> FloatArray:
         if self.metric == "euclidean":

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from babelscope.similarity.arrays import Array, FloatArray, IntArray, is_tensor, like, set_diagonal, to_numpy
-from babelscope.similarity.measure import SKETCHES, Measure, chunks
+from babelscope.similarity.cluster_sums import Clusters
+from babelscope.similarity.measure import Measure, chunks
 from babelscope.similarity.nulls import CentredSums, NullLaw, centred_moments, residual_moments, trace_of_cube
+from babelscope.similarity.pair_sketches import sketched
 from babelscope.similarity.representation import lazy
 
 #: Numbers copied at a time for the product of many matrices with many (tens of megabytes).
@@ -25,20 +25,6 @@ STRIP = 4_000_000
 
 #: Sentences up to which pairs of them add a variance that counts beside that of single sentences.
 SKETCHED = 600
-
-
-@lru_cache(maxsize=2)
-def _signs(n: int, clusters: bytes | None = None) -> NDArray[np.float32]:
-    """Return symmetric matrices of random signs, the same every time, shape (SKETCHES, n n); their squares average.
-
-    With clusters (as bytes), all pairs of sentences of two clusters have one sign, and those of one cluster have none:
-    what two clusters add is counted as what two sentences add is.
-    """
-    codes = np.arange(n) if clusters is None else np.frombuffer(clusters, dtype=np.int64)
-    count = int(codes.max()) + 1
-    upper = np.triu(np.sign(np.random.default_rng(count).standard_normal((SKETCHES, count, count))), 1)
-    signs = (upper + upper.swapaxes(1, 2))[:, codes][:, :, codes]
-    return np.asarray(signs.reshape(SKETCHES, -1) / SKETCHES**0.5, dtype=np.float32)
 
 
 @dataclass
@@ -57,7 +43,7 @@ class Kernel:
         or cannot be brought back to one.
     cube : float or None
         tr matrix^3, where that is known without a product of matrices.
-    clusters : ndarray of int, shape (n,), or None
+    clusters : Clusters or None
         Which sentences belong together.
     """
 
@@ -65,7 +51,7 @@ class Kernel:
     room: int = -1
     lost: Array | None = None
     cube: float | None = None
-    clusters: IntArray | None = None
+    clusters: Clusters | None = None
 
     def __post_init__(self) -> None:
         self.room = self.n - 1 if self.room < 0 else self.room
@@ -94,10 +80,24 @@ class Kernel:
         """Each sentence's share of the squared norm, shape (n,); made when an interval is asked for."""
         return by_sentence(self.matrix, self.matrix)
 
+    @lazy
+    def squares_by_pair(self) -> FloatArray:
+        """The sums of the squared entries between each two clusters, shape (C, C)."""
+        return products_by_pair(self, self)
+
     @property
     def n(self) -> int:
         """Sentences."""
         return int(self.matrix.shape[0])
+
+
+def without_diagonal(matrix: Array, *, copy: bool = True) -> Array:
+    """Return a matrix with its diagonal set to 0."""
+    if is_tensor(matrix):
+        return (matrix.clone() if copy else matrix).fill_diagonal_(0.0)
+    out = matrix.copy() if copy else matrix
+    np.fill_diagonal(out, 0.0)
+    return out
 
 
 def double_centred(kernel: Array) -> Array:
@@ -114,6 +114,12 @@ def inner(a: Array, b: Array) -> float:
 def by_sentence(a: Array, b: Array) -> FloatArray:
     """Return the row sums of the products of all entries, shape (n,)."""
     return to_numpy((a * b).sum(1)) if is_tensor(a) else np.asarray(np.einsum("ij,ij->i", a, b), dtype=np.float64)
+
+
+def products_by_pair(a: Kernel, b: Kernel) -> FloatArray:
+    """Return the sums of the products of entries between each two clusters, shape (C, C)."""
+    assert a.clusters is not None
+    return a.clusters.by_pair(a.matrix * b.matrix)
 
 
 @dataclass(frozen=True)
@@ -147,14 +153,18 @@ class TraceForm(Measure):
         return np.array([float(flat @ b[order][:, order].reshape(-1)) for order in orders])
 
     def pair_sketch(self, x: Kernel, y: Kernel) -> FloatArray:
-        n = x.n
-        if n > SKETCHED:
+        units = x.n if x.clusters is None else len(x.clusters.sizes)
+        if units > SKETCHED:
             return super().pair_sketch(x, y)
-        a, b = x.matrix, y.matrix
-        # What pair (i, j) adds to <A, B> / (|A| |B|), to first order.
-        each = a * b - (inner(a, b) / 2) * (a * a + b * b)
-        signs = like(_signs(n, None if x.clusters is None else x.clusters.tobytes()), each)
-        return to_numpy(signs @ (each.float() if is_tensor(each) else each.astype(np.float32)).reshape(-1))
+        # What pair (i, j) adds to <A, B> / (|A| |B|), to first order: a b - <A, B> (a^2 + b^2) / 2.
+        each: Array
+        if x.clusters is None:
+            a, b = x.matrix, y.matrix
+            each = a * b - (inner(a, b) / 2) * (a * a + b * b)
+        else:
+            each = products_by_pair(x, y)
+            each -= (float(each.sum()) / 2) * (x.squares_by_pair + y.squares_by_pair)
+        return sketched(without_diagonal(each))
 
     def law(self, x: Kernel, y: Kernel) -> NullLaw | None:
         mean, sd, skewness = residual_moments(centred_moments(x.sums, y.sums), x.n, min(x.room, y.room))

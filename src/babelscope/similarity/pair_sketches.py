@@ -1,0 +1,60 @@
+"""What pairs of sentences add to the variance of a score, as few numbers that add up over scores."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from babelscope.similarity.arrays import Array, FloatArray, IntArray, is_tensor, like, to_numpy
+
+#: Sums with random signs that stand for all pairs of sentences.
+SKETCHES = 8
+
+
+@lru_cache(maxsize=4)
+def _signs(count: int) -> FloatArray:
+    """Return vectors of random signs, the same every time, shape (count, SKETCHES)."""
+    return np.sign(np.random.default_rng(count).standard_normal((count, SKETCHES)))
+
+
+def sketched(pairs: Array) -> FloatArray:
+    """Return sums with random signs of what pairs of sentences, or of clusters, add to a score.
+
+    Parameters
+    ----------
+    pairs : array, shape (n, n)
+        Symmetric, with a diagonal of 0; the score is the sum of all entries, to second order.
+
+    Returns
+    -------
+    ndarray, shape (:data:`SKETCHES`,)
+        s' P s for vectors s of random signs, scaled so that their squares sum to 2 |P|^2: the variance that the pairs
+        add, and the mean of the sum of these squares over all signs (Hutchinson 1990). They add up: those of a sum of
+        scores are the sums of theirs.
+    """
+    signs = _signs(int(pairs.shape[0]))
+    signs = like(signs, pairs) if is_tensor(pairs) else signs.astype(pairs.dtype, copy=False)
+    return _scaled(to_numpy((signs * (pairs @ signs)).sum(0)), 2 * float((pairs * pairs).sum()))
+
+
+def sketched_entries(rows: IntArray, columns: IntArray, values: FloatArray, count: int) -> FloatArray:
+    """Return what :func:`sketched` gives for a matrix of few entries above its diagonal, and their mirror images.
+
+    Parameters
+    ----------
+    rows, columns : ndarray of int, shape (e,)
+        In any order; entries of one place add up.
+    values : ndarray, shape (e,)
+    count : int
+        Rows of the matrix.
+    """
+    signs = _signs(count)
+    _, place = np.unique(np.minimum(rows, columns) * count + np.maximum(rows, columns), return_inverse=True)
+    sketches = 2 * (values[:, None] * signs[rows] * signs[columns]).sum(0)
+    return _scaled(sketches, 4 * float((np.bincount(place, values) ** 2).sum()))
+
+
+def _scaled(sketches: FloatArray, squares: float) -> FloatArray:
+    length = float((sketches**2).sum())
+    return np.asarray(sketches * (squares / length) ** 0.5 if length else np.zeros(SKETCHES))
