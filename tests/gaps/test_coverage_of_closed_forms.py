@@ -180,17 +180,16 @@ def test_they_cover_in_500_draws(n: int, width: int, falling: float) -> None:
     # Five of twenty are nearly always among them: retrieval at 5 has nothing that could vary there.
     names = tuple(name for name in CLOSED if n > 20 or name != "retrieval(k=5)")
     shares = covered(500, n, width, falling, names)
-    most = 0.995 if n == 20 else 0.985  # with flat spectra and 20 sentences, intervals are somewhat too wide
-    assert all(0.91 <= share <= most for share in shares.values()), shares
+    assert all(0.91 <= share <= (0.99 if n == 20 else 0.985) for share in shares.values()), shares
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("n", [20, 60])
 @pytest.mark.parametrize("common", [0.0, 0.3, 0.5, 0.8])
 def test_they_cover_where_few_directions_weigh(n: int, common: float) -> None:
-    """Scores near chance, between, and near 1: before, 82 to 92 % of the intervals of CKA and RSA held."""
+    """Scores near chance, between, and near 1; where nothing is in common, nearly all intervals hold."""
     shares = covered(500, n, 32, 1.0, ("linear_cka", "rbf_cka", "rsa", "procrustes"), common=common)
-    assert all(0.91 <= share <= 0.995 for share in shares.values()), shares
+    assert all(0.91 <= share <= (0.99 if common else 1) for share in shares.values()), shares
 
 
 @pytest.mark.slow
