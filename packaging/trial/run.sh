@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
 # Tries the built wheel as a user does: another Unix user, an empty folder, no network once the assets are there.
 # Needs root, Linux, and a Python that other users can run.
-# usage: packaging/trial/run.sh [PART...]      parts: own caches damage disks signals pages; all if left out
+# usage: packaging/trial/run.sh [PART...]      parts: readme own caches damage disks interrupts signals pages; all if left out
 # PYTHON=/usr/bin/python3 and TRIAL_USER=scope by default; KEEP=1 keeps what was installed and fetched for another try.
+# Installs what constraints.txt pins, unless PIP_CONSTRAINT names another file; any PIP_ variable reaches the user's pip
+# (PIP_FIND_LINKS or PIP_EXTRA_INDEX_URL where a CPU build of torch is).
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 python=${PYTHON:-/usr/bin/python3} user=${TRIAL_USER:-scope}
 id "$user" >/dev/null 2>&1 || useradd --create-home "$user"
 home=$(getent passwd "$user" | cut -d: -f6)
-as_user() { runuser -u "$user" -- env -i HOME="$home" PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 "$@"; }
+mapfile -t pip_settings < <(env | grep ^PIP_)
+as_user() { runuser -u "$user" -- env -i HOME="$home" PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 "${pip_settings[@]}" "$@"; }
 
 built=$(mktemp -d)
 mounted=()
@@ -20,7 +23,9 @@ leave() {
 trap leave EXIT
 "$python" -m venv "$built/venv"
 "$built/venv/bin/pip" wheel --quiet --no-deps --wheel-dir "$built" "$root"
-install -o "$user" -m 644 "$built"/*.whl "$home/"
+rm -f "$home"/babelscope-*.whl
+install -o "$user" -m 644 "$built"/*.whl "$root/constraints.txt" "$home/"
+pip_settings+=("PIP_CONSTRAINT=${PIP_CONSTRAINT:-$home/constraints.txt}")
 rm -rf "$home/trial" "$home/pages"
 mkdir "$home/pages"
 cp -r "$root/README.md" "$root/docs" "$root/packaging/trial/steps.py" "$home/pages/"
