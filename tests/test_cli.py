@@ -276,6 +276,11 @@ def test_a_shell_completes_names(typed: str, name: str, capsys: pytest.CaptureFi
     assert name in done.stdout, done.stderr[-2000:]
 
 
+def test_a_corpus_that_states_no_licence_says_so(manifest: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = _told(capsys, "corpora", "show", "manifest", "--path", str(manifest))
+    assert code == 0 and out.endswith("Licence: not stated.")
+
+
 @pytest.mark.assets
 def test_shows_of_what_was_fetched(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = _told(capsys, "models", "show", "whisper-base+e5-small")

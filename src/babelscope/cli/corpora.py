@@ -61,7 +61,7 @@ def corpora_show(
         as_json,
         about,
         TextTable(columns, rows, f"{corpus.title}: {len(corpus.sentences)} sentences"),
-        f"Licence: {corpus.licence}. {corpus.attribution}",
+        f"Licence: {corpus.licence or 'not stated'}. {corpus.attribution}".rstrip(),
         *(f"Note: {note}" for note in corpus.notes),
         *(
             f"{problem.severity.capitalize()}: {problem.message}{f' ({problem.remedy})' if problem.remedy else ''}"
