@@ -25,7 +25,7 @@ from babelscope.models.filterbank import frames
 from babelscope.models.filterbank import pairs as positions
 from babelscope.models.planning import Plan, plan
 from babelscope.models.seamless import adapted
-from babelscope.models.weights.fairseq2_seamless import LARGE_LANGUAGES, MEDIUM_LANGUAGES
+from babelscope.models.weights.seamless import LARGE_LANGUAGES, MEDIUM_LANGUAGES
 from babelscope.testing import tiny
 from babelscope.verification import watch
 from conftest import write_manifest

@@ -57,7 +57,7 @@ from babelscope.models.weights.accounting import (
     safetensors_arrays,
     safetensors_files,
 )
-from babelscope.models.weights.fairseq2_seamless import (
+from babelscope.models.weights.seamless import (
     EMBEDDING,
     LARGE_LANGUAGES,
     MEDIUM_LANGUAGES,

@@ -40,10 +40,10 @@ from babelscope.models.sonar_sides import (
     SonarText,
     SpeechEncoders,
 )
-from babelscope.models.weights.accounting import account
+from babelscope.models.weights.accounting import fill
 from babelscope.models.weights.folder import load_pretrained, planned_config, read_tokenizer
 from babelscope.models.weights.places import expanded, local_path, locate
-from babelscope.models.weights.sonar import TEXT_HEADS, SpeechSizes, TextCheckpoint, read_text
+from babelscope.models.weights.sonar import TEXT_HEADS, SpeechSizes, read_text
 from babelscope.sides import Modality, Model, Side, WeightsFile, dtype_named, ready
 
 __all__ = ["Golden", "check_golden", "load", "planned"]
@@ -190,7 +190,7 @@ def _planned_text(folder: str | None) -> M2M100Config:
         return _text_config(**RELEASED_TEXT)
     path = _text_place(folder)
     if path.suffix == ".pt":
-        return _original_config(read_text(path))
+        return _text_config(**read_text(path)[0])
     config: M2M100Config = planned_config(M2M100Config, str(path))
     return config
 
@@ -234,21 +234,11 @@ def _text_config(**sizes: int) -> M2M100Config:
     return config
 
 
-def _original_config(said: TextCheckpoint) -> M2M100Config:
-    return _text_config(
-        vocab_size=said.vocabulary, d_model=said.width, encoder_layers=said.layers, encoder_ffn_dim=said.feed_forward
-    )
-
-
 def _original_text(path: Path) -> tuple[M2M100Encoder, tuple[WeightsFile, ...]]:
-    said = read_text(path)
-    config = _original_config(said)
-    with torch.device("meta"):
-        blank = M2M100Encoder(config)
-    account(said.state, blank.state_dict(), str(path))
+    sizes, state = read_text(path)
     with no_init_weights():
-        model = M2M100Encoder(config)
-    model.load_state_dict(dict(said.state), strict=True)
+        model = M2M100Encoder(_text_config(**sizes))
+    fill(model.state_dict(), state.items(), str(path))
     return model, (WeightsFile(path.name, sha256_of(path), str(path.resolve().parent.name)),)
 
 

@@ -34,7 +34,7 @@ from babelscope.models.adapters.embedding import Embedding
 from babelscope.models.adapters.speech import SpeechSide, in_dtype_of
 from babelscope.models.adapters.text import TaggedText, one
 from babelscope.models.filterbank import FramePairs, pairs
-from babelscope.models.weights.accounting import account
+from babelscope.models.weights.accounting import fill
 from babelscope.models.weights.sonar import SpeechSizes, read_speech
 from babelscope.sides import Batch, Point, Stage, dtype_named, layer_points, ready
 
@@ -229,22 +229,14 @@ class SpeechEncoders:
         self.files, self.device, self.dtype = dict(files), device, dtype
         self.sizes: dict[str, SpeechSizes] = {}
         for language, path in self.files.items():
-            checkpoint = read_speech(path)
-            with torch.device("meta"):
-                blank = SonarSpeechEncoder(checkpoint.sizes)
-            # an old BatchNorm has no count of batches, which matters in training alone
-            account(checkpoint.state, blank.state_dict(), str(path), optional=(".num_batches_tracked",))
-            self.sizes[language] = checkpoint.sizes
+            sizes, _ = _filled(path, "meta")
+            self.sizes[language] = sizes
             first_language, first = next(iter(self.sizes.items()))
-            same = dataclasses.replace(
-                first,
-                pooler_layers=checkpoint.sizes.pooler_layers,
-                pooler_feed_forward=checkpoint.sizes.pooler_feed_forward,
-            )
-            if checkpoint.sizes != same:
+            pooler = {"pooler_layers": sizes.pooler_layers, "pooler_feed_forward": sizes.pooler_feed_forward}
+            if sizes != dataclasses.replace(first, **pooler):
                 raise DataError(
                     f"weights {path}: the encoder of {language!r} is built otherwise than that of {first_language!r} "
-                    f"({checkpoint.sizes} against {first}): their points cannot be compared"
+                    f"({sizes} against {first}): their points cannot be compared"
                 )
         self._kept: dict[str, SonarSpeechEncoder] = {}
 
@@ -281,14 +273,21 @@ class SpeechEncoders:
     def get(self, language: str) -> SonarSpeechEncoder:
         """Return the encoder of one of :attr:`languages`."""
         if language not in self._kept:
-            checkpoint = read_speech(self.files[language])
-            with no_init_weights():
-                encoder = SonarSpeechEncoder(checkpoint.sizes)
-            encoder.load_state_dict(dict(checkpoint.state), strict=False)  # every name was accounted for
+            _, encoder = _filled(self.files[language], "cpu")
             ready(encoder, self.device, dtype_named(self.dtype))
             first = self.languages[0]
             self._kept = {name: kept for name, kept in self._kept.items() if name == first} | {language: encoder}
         return self._kept[language]
+
+
+def _filled(path: Path, device: str) -> tuple[SpeechSizes, SonarSpeechEncoder]:
+    """Return an encoder's sizes, and itself, filled from its file, whose every array is accounted for."""
+    sizes, state = read_speech(path)
+    with torch.device(device), no_init_weights():
+        encoder = SonarSpeechEncoder(sizes)
+    # an old BatchNorm has no count of batches, which matters in training alone
+    fill(encoder.state_dict(), state.items(), str(path), optional=(".num_batches_tracked",))
+    return sizes, encoder
 
 
 class BlankEncoders(SpeechEncoders):

@@ -416,23 +416,6 @@ def with_axes(state: Mapping[str, Tensor], name: str, axes: int, path: Path) -> 
     return state[name]
 
 
-def account(
-    arrays: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: str, optional: Sequence[str] = ()
-) -> None:
-    """Compare arrays with those that a model needs, by name and shape, and copy nothing: see :func:`fill`.
-
-    Raises
-    ------
-    DataError
-        As :func:`fill`.
-    """
-    for name, array in arrays.items():
-        if name in expected:
-            _same_shape(name, array, expected[name], source)
-            refuse_not_finite(name, array, source)
-    _complete(expected, arrays.keys(), [name for name in arrays if name not in expected], source, optional)
-
-
 @torch.no_grad()
 def fill(
     expected: Mapping[str, Tensor], arrays: Iterable[tuple[str, Tensor]], source: str, optional: Sequence[str] = ()
@@ -442,7 +425,7 @@ def fill(
     Parameters
     ----------
     expected : mapping of str to Tensor
-        Every tensor that must be filled.
+        Every tensor that must be filled. Those on the "meta" device take nothing: the arrays are checked alone.
     arrays : iterable of (str, Tensor)
         Under the names of `expected`.
     source : str
@@ -466,8 +449,8 @@ def fill(
         if name in filled:
             raise DataError(f"weights {source} hold {name!r} twice")
         _same_shape(name, array, expected[name], source)
-        expected[name].copy_(array)
-        refuse_not_finite(name, expected[name], source, array)
+        copied = array if expected[name].is_meta else expected[name].copy_(array)
+        refuse_not_finite(name, copied, source, array)
         filled.add(name)
     _complete(expected, filled, unexpected, source, optional)
 
