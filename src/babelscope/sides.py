@@ -8,6 +8,7 @@ storage, and whoever captures knows nothing of the model but its points.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -403,7 +404,7 @@ class Model:
         for modality, side in self.sides.items():
             kept = tuple(point for point in side.points if any(fnmatchcase(point.name, pattern) for pattern in wanted))
             if kept:
-                sides[modality] = _with_points(side, kept)
+                sides[modality] = with_points(side, kept)
         return dataclasses.replace(self, sides=sides)
 
     def describe(self) -> list[dict[str, Any]]:
@@ -423,11 +424,10 @@ class Model:
         ]
 
 
-def _with_points(side: Side, points: tuple[Point, ...]) -> Side:
-    import copy
-
+def with_points(side: Side, points: Sequence[Point]) -> Side:
+    """Return the side with other points."""
     narrowed = copy.copy(side)
-    narrowed.points = points
+    narrowed.points = tuple(points)
     return narrowed
 
 

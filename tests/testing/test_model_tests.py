@@ -123,12 +123,12 @@ _BROKEN: dict[str, tuple[Callable[[], Side], str, str]] = {
     "claims a position too many": (
         lambda: _points(_Toy(), 1, length=lambda n: _half(n) + 1),
         "lengths_are_as_claimed",
-        "halved: 160 samples at 16 kHz have 1 positions, not 2",
+        "160 samples at 16 kHz have 1 positions, not 2 as claimed .* at halved",
     ),
     "claims a position too few, at times": (
         lambda: _points(_Toy(), 2, length=lambda n: max(n // (2 * _HOP), 1)),
         "lengths_are_as_claimed",
-        "norm: .* have 2 positions, not 1",
+        ".* have 2 positions, not 1 as claimed .* at norm",
     ),
     "keeps state": (lambda: _Toy("keeps state"), "a_rerun_gives_the_same_bits", "other bits"),
     "remembers the language": (
@@ -136,11 +136,11 @@ _BROKEN: dict[str, tuple[Callable[[], Side], str, str]] = {
         "a_rerun_gives_the_same_bits",
         "input samples: a rerun",
     ),
-    "fires twice": (lambda: _Toy("fires twice"), "points_fire_once_and_in_order", "points fired as"),
+    "fires twice": (lambda: _Toy("fires twice"), "points_fire_once_and_in_order", "runs 2 times, not once at frames"),
     "is in another order": (
         lambda: _set(_Toy(), points=tuple(reversed(_Toy().points))),
         "points_fire_once_and_in_order",
-        "points fired as",
+        "frames runs before it at norm",
     ),
     "has depths that fall": (
         lambda: _points(_Toy(), 0, depth=0.7),
@@ -152,11 +152,15 @@ _BROKEN: dict[str, tuple[Callable[[], Side], str, str]] = {
         "points_are_named_once_and_deepen_from_0_to_1",
         "more than one point is called norm",
     ),
-    "has another width": (lambda: _points(_Toy(), 2, width=7), "widths_are_true", "says that it is 7 wide, and is 6"),
+    "has another width": (
+        lambda: _points(_Toy(), 2, width=7),
+        "widths_are_true",
+        r"shape \(1, .*, 6\), not \(1, n, 7\) at norm",
+    ),
     "divides by zero": (
         lambda: _Toy("divides by zero"),
         "silence_works_or_is_refused_in_one_line",
-        "silence gives activations that are not finite",
+        "not finite at frames",
     ),
     "changes a weight": (
         lambda: _Toy("changes a weight"),
@@ -188,7 +192,7 @@ def test_a_broken_model_fails(fault: str) -> None:
 
 
 def test_an_error_that_is_not_one_line_of_ours_is_not_swallowed() -> None:
-    with pytest.raises(IndexError, match="of nothing"):
+    with pytest.raises(AssertionError, match="IndexError: of nothing"):
         TestToy().test_the_shortest_utterance_works_and_less_is_refused(_model(_Toy("crashes when short")))
 
 
@@ -224,7 +228,7 @@ def test_another_result_than_the_models_own_forward_fails() -> None:
     side = Referenced()
     tests.test_activations_are_those_of_the_models_own_forward(_model(side))
     side.loudness = 1.1
-    with pytest.raises(AssertionError, match=r"frames: differs from the model's own forward pass by .*e-0"):
+    with pytest.raises(AssertionError, match=r"e-0\d at frames \(allowed: 1e-05\)"):
         tests.test_activations_are_those_of_the_models_own_forward(_model(side))
 
 

@@ -17,7 +17,7 @@ Activations are compared position by position, before pooling: a mean over many 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -30,13 +30,13 @@ from torch import Tensor, nn
 
 from babelscope.capture import Capture
 from babelscope.capture.streams import run_batches
-from babelscope.errors import BabelscopeError, DataError
+from babelscope.errors import BabelscopeError
 from babelscope.sides import MODALITIES, Model, Prepared, Side
 from babelscope.verification import deviations as deviations
-from babelscope.verification import difference, shortest
+from babelscope.verification import shortest
 from babelscope.verification import watch as watch
+from babelscope.verification.checks import Examination
 from babelscope.verification.items import make_samples, make_text
-from babelscope.verification.watching import has_positions
 
 #: The shortest recording of every side that was asked.
 _SHORTEST: WeakKeyDictionary[Side, int] = WeakKeyDictionary()
@@ -154,7 +154,8 @@ class ModelTests:
     def test_shared_points_are_the_same_weights(self, model: Model) -> None:
         """A point that both sides have under one name is one module, one stage, one depth and one width."""
         for name in model.shared_points:
-            text, speech = (_point(model.sides[modality], name) for modality in MODALITIES)
+            sides = (model.sides[modality] for modality in MODALITIES)
+            text, speech = (next(point for point in side.points if point.name == name) for side in sides)
             assert (text.stage, text.depth, text.width, text.module) == (
                 speech.stage,
                 speech.depth,
@@ -170,30 +171,31 @@ class ModelTests:
 
     def test_the_model_evaluates(self, model: Model) -> None:
         """Evaluation mode throughout (dropout off, batch norms fixed), and no gradients."""
-        for _, side in self.sides(model):
-            training = [name for name, module in side.root.named_modules() if module.training]
-            assert not training, f"{side.modality}: {training[0] or 'the root'!r} is in training mode"
-            assert not any(parameter.requires_grad for parameter in side.root.parameters())
+        self._hold(model, "description")
 
     # ------------------------------------------------------------------ what happens
 
+    def _hold(self, model: Model, *checks: str) -> int:
+        """Make checks of ``babelscope models verify`` of every side and language; return how many rows hold."""
+        holding = 0
+        for language, side in self.sides(model):
+            low, high = self.bounds(side)
+            bounds = low, (side.longest or high) if side.fixed_batch_length else high
+            examination = Examination(side, language, bounds=bounds)
+            examination.tolerance = self.tolerance
+            known = examination.checks() | {"lengths": lambda: examination.lengths(self.residues(side))}  # noqa: B023
+            for row in [row for check in checks if check in known for row in known[check]()]:
+                assert row.outcome != "fails", f"{side.modality} in {language}: {row.text}: {row.remedy}"
+                holding += row.outcome == "holds"
+        return holding
+
     def test_points_fire_once_and_in_order(self, model: Model) -> None:
         """Every hooked module runs once in a forward pass, in the order of the points; the rest is returned."""
-        for language, side in self.sides(model):
-            batch = side.collate([self.item(side, self.bounds(side)[1], language)])
-            values, order = watch(side, batch)
-            expected = [point.name for point in side.points if point.module]
-            assert order == expected, f"{side.modality}: points fired as {order}, not as {expected}"
-            returned = {point.name for point in side.points if not point.module}
-            assert returned <= values.keys(), f"{side.modality}: forward() does not return {returned - values.keys()}"
+        self._hold(model, "fires")
 
     def test_widths_are_true(self, model: Model) -> None:
         """A point gives as many features as it says."""
-        for language, side in self.sides(model):
-            values, _ = watch(side, side.collate([self.item(side, self.bounds(side)[1], language)]))
-            for point in side.points:
-                got = values[point.name].shape[-1]
-                assert got == point.width, f"{point.name}: says that it is {point.width} wide, and is {got}"
+        self._hold(model, "widths")
 
     def test_lengths_are_as_claimed(self, model: Model) -> None:
         """An utterance alone has as many positions at every point as the point's formula says.
@@ -202,40 +204,7 @@ class ModelTests:
         all of them for a full window, and for a shorter recording its share, to a position. An utterance that says how
         many there are besides its own has just as many.
         """
-        for language, side in self.sides(model):
-            full: dict[str, int] = {}
-            if side.fixed_batch_length and self.window:
-                values, _ = watch(side, side.collate([self.item(side, self.window, language)]))
-                for point in side.points:
-                    if has_positions(point):
-                        full[point.name] = values[point.name].shape[1]
-                        assert point.length(self.window) == full[point.name], (
-                            f"{point.name}: a full window has {full[point.name]} positions, not "
-                            f"{point.length(self.window)} as by {point.formula}"
-                        )
-            for size in self.residues(side):
-                item = self.item(side, size, language)
-                values, _ = watch(side, side.collate([item]))
-                for point in side.points:
-                    claimed = item.positions_at(point)
-                    if not has_positions(point):
-                        assert claimed == 1, f"{point.name}: one vector, but {claimed} positions by {point.formula}"
-                        continue
-                    there, total = values[point.name].shape[1], item.total_at(point)
-                    where = f"{point.name}: {item.length} {side.unit} have {there} positions"
-                    if total != claimed:  # silence that is heard, or a prompt after the sentence
-                        assert claimed <= there == total, f"{where}, not {total} as claimed, of them {claimed} its own"
-                        continue
-                    if not side.fixed_batch_length or full.get(point.name, there) != there:
-                        assert claimed == there, f"{where}, not {claimed} as by {point.formula}"
-                    elif self.window and point.stage != "shared":
-                        fraction = item.length / self.window
-                        share = there * fraction
-                        # the end of a window that fills no position has none, so that there may be a part of one more
-                        assert share - 1 <= claimed <= min(there, share + fraction + 1), (
-                            f"{where} in a window of {self.window}, of which {share:.1f} are its own, not {claimed} as "
-                            f"by {point.formula}"
-                        )
+        self._hold(model, "lengths")
 
     @_PROPERTY
     @given(data=st.data())
@@ -328,35 +297,14 @@ class ModelTests:
 
         Of sides that offer :meth:`babelscope.sides.Side.reference`.
         """
-        compared = False
-        for language, side in self.sides(model):
-            size = sum(self.bounds(side)) // 2
-            made = self.text(size) if side.modality == "text" else self.samples(size)
-            reference = side.reference(made, language)
-            if reference is None:
-                continue
-            item = side.prepare(made, language)
-            values, _ = watch(side, side.collate([item]))
-            for point in side.points:
-                if point.name not in reference:
-                    continue
-                ours, theirs = values[point.name][0], reference[point.name].float().cpu()
-                if has_positions(point):
-                    valid = item.positions_at(point)
-                    ours, theirs = ours[:valid], theirs[:valid]
-                assert ours.shape == theirs.shape, f"{point.name}: {tuple(ours.shape)}, not {tuple(theirs.shape)}"
-                worst = difference(ours, theirs)
-                assert worst <= self.tolerance, (
-                    f"{point.name}: differs from the model's own forward pass by {worst:.1e} of the largest activation"
-                )
-                compared = True
-        if not compared:
+        if not self._hold(model, "own forward"):
             pytest.skip("no side offers a comparison with the model's own forward pass (Side.reference)")
 
     def test_hooks_are_gone_and_the_output_is_unchanged(self, model: Model) -> None:
         """Capturing changes neither the output nor any weight, and leaves no hook behind, not even after an error."""
         for language, side in self.sides(model):
-            batch = side.collate([self.item(side, size, language) for size in self.bounds(side)[: _most(side)]])
+            sizes = self.bounds(side)[: None if side.exact_in_batches else 1]
+            batch = side.collate([self.item(side, size, language) for size in sizes])
             ends = [point.name for point in side.points if point.module][-1:]
             ends += [point.name for point in side.points if not point.module]
             hooks, weights = _hooks(side.root), _weights(side.root)
@@ -373,53 +321,15 @@ class ModelTests:
 
     def test_silence_works_or_is_refused_in_one_line(self, model: Model) -> None:
         """Digital silence gives finite activations, or a DataError."""
-        for language, side in self.sides(model):
-            if side.modality == "speech":
-                count = self.bounds(side)[1]
-                self._finite_or_refused(side, np.zeros(count, dtype=np.float32), language, "silence")
+        self._hold(model, "silence")
 
     def test_the_shortest_utterance_works_and_less_is_refused(self, model: Model) -> None:
         """One letter, or as many samples as leave a position everywhere; what is shorter is refused in one line."""
-        for language, side in self.sides(model):
-            if side.modality == "text":
-                for text in (self.alphabet[0], "", "   "):
-                    self._finite_or_refused(side, text, language, f"the text {text!r}")
-                continue
-            shortest = self.shortest(side)
-            for count in {1, shortest // 2, shortest - 1, shortest} - {0}:
-                self._finite_or_refused(side, self.samples(count), language, f"{count} samples")
-            item = side.prepare(self.samples(shortest), language)
-            assert all(item.positions_at(point) >= 1 for point in side.points)
-
-    def _finite_or_refused(
-        self, side: Side, made: str | NDArray[np.float32], language: str, what: str
-    ) -> Literal["ran", "refused"]:
-        try:
-            item = side.prepare(made, language)
-        except DataError as error:
-            assert str(error) and "\n" not in str(error)
-            return "refused"
-        if min(item.positions_at(point) for point in side.points) < 1:
-            return "refused"  # by whoever captures, who names the sentence
-        values, _ = watch(side, side.collate([item]))
-        for point in side.points:
-            value = values[point.name][0]
-            if has_positions(point):
-                value = value[: item.positions_at(point)]
-            assert torch.isfinite(value).all(), f"{point.name}: {what} gives activations that are not finite"
-        return "ran"
+        self._hold(model, "shortest", "refusal")
 
 
 class _OnPurposeError(Exception):
     pass
-
-
-def _most(side: Side) -> int | None:
-    return None if side.exact_in_batches else 1
-
-
-def _point(side: Side, name: str) -> Any:
-    return next(point for point in side.points if point.name == name)
 
 
 def _described(side: Side) -> list[tuple[Any, ...]]:

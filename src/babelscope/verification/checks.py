@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import warnings
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from babelscope.errors import BabelscopeError, DataError
-from babelscope.sides import Point, Prepared, Side
+from babelscope.sides import Point, Prepared, Side, with_points
 from babelscope.verification.items import (
     SAMPLE_RATE,
     leaves_positions,
@@ -30,7 +30,7 @@ from babelscope.verification.watching import (
     difference,
     from_starts,
     has_positions,
-    observe,
+    observe_batch,
     survey,
     watch,
 )
@@ -82,18 +82,13 @@ def run_alone(side: Side, item: Prepared) -> Alone:
     shapes: dict[str, tuple[int, ...]] = {}
     errors: dict[str, str] = {}
     calls: dict[str, int] = {}
-    returned: dict[str, torch.Tensor] = {}
-    batch = side.collate([item])
-
-    def run() -> None:
-        returned.update(side.forward(batch.to(side.device)))
 
     def keep(point: Point, values: torch.Tensor) -> torch.Tensor:
         shapes[point.name] = tuple(values.shape)
         return from_starts(point, values, [item]).float().cpu().clone()
 
     with watching_range(side) as reaches:
-        values, order = observe(side, run, keep, errors, calls)
+        values, order, returned = observe_batch(side, side.collate([item]), keep, errors, calls)
     shapes |= {name: tuple(vector.shape) for name, vector in returned.items()}
     values |= {name: vector.detach().float().cpu().clone() for name, vector in returned.items()}
     return Alone(item, values, shapes, order, calls, errors, reaches)
@@ -109,10 +104,14 @@ class Examination:
     language : str
     full : bool
         Whether every residue modulo the strides is tried.
+    bounds : tuple of (int, int), optional
+        Sizes of the shortest and the longest item, where they are known: they are looked for if left out.
     """
 
-    def __init__(self, side: Side, language: str, full: bool = False) -> None:
+    def __init__(self, side: Side, language: str, full: bool = False, bounds: tuple[int, int] | None = None) -> None:
         self.side, self.language, self.full = side, language, full
+        if bounds is not None:
+            self.bounds = bounds
         self.dtype = next(side.root.parameters()).dtype
         self.tolerance = TOLERANCES.get(self.dtype, 1e-5)
         self._alone: dict[int, Alone] = {}
@@ -168,10 +167,7 @@ class Examination:
         high = LONGEST_TEXT[self.full]
         if self._is_taken(high):
             return high
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if self._is_taken(middle) else (low, middle)
-        return low
+        return low + bisect_left(range(low + 1, high), True, key=lambda size: not self._is_taken(size))
 
     def _is_taken(self, size: int) -> bool:
         try:
@@ -399,13 +395,7 @@ class Examination:
         return item, {name: seen.positions or 0 for name, seen in survey(self.side, item).items()}
 
     def _wrong_length(self, point: Point, item: Prepared, there: int, window: int | None) -> str:
-        """Return how a claim differs from the positions there are; empty if it does not.
-
-        Parameters
-        ----------
-        window : int or None
-            Positions of the longest recording, on a side that hears a window.
-        """
+        """Return how a claim differs from the positions there are; empty if it does not."""
         side, claimed, total = self.side, item.positions_at(point), item.total_at(point)
         if not has_positions(point):
             return "" if claimed == 1 else f"one vector, but {claimed} positions claimed ({point.formula})"
@@ -609,24 +599,16 @@ def _full_scale(samples: int) -> NDArray[np.float32]:
     return np.asarray(2.0 * drawn - 1.0, dtype=np.float32)
 
 
-def with_points(side: Side, points: Sequence[Point]) -> Side:
-    """Return the side with other points."""
-    narrowed = copy.copy(side)
-    narrowed.points = tuple(points)
-    return narrowed
-
-
 def _least_prepared(side: Side, language: str, finite: int) -> int:
     """Return the shortest size up to `finite` that is prepared and leaves a position at every point."""
-    low, high = 0, finite
-    while high - low > 1:
-        middle = (low + high) // 2
+
+    def is_taken(size: int) -> bool:
         try:
-            taken = leaves_positions(side, prepare(side, middle, language))
+            return leaves_positions(side, prepare(side, size, language))
         except Exception:  # reported by the check of refusals
-            taken = False
-        low, high = (low, middle) if taken else (middle, high)
-    return high
+            return False
+
+    return 1 + bisect_left(range(1, finite), True, key=is_taken)
 
 
 def _edge(length: Callable[[int], int], low: int, high: int) -> int | None:
@@ -634,10 +616,7 @@ def _edge(length: Callable[[int], int], low: int, high: int) -> int | None:
     count = length(low)
     if length(high) <= count:
         return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if length(middle) > count else (middle, high)
-    return high
+    return low + 1 + bisect_left(range(low + 1, high), True, key=lambda size: length(size) > count)
 
 
 def _one_line(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 
 import numpy as np
@@ -59,7 +60,6 @@ def shortest(
     side: Side,
     language: str = "en",
     make: Make | None = None,
-    longest: int | None = None,
     *,
     finite: bool = True,
 ) -> int:
@@ -71,8 +71,6 @@ def shortest(
     language : str
     make : callable, optional
         Makes an item of a size; texts of letters, or noise, if left out.
-    longest : int, optional
-        Largest size that is tried; :data:`LONGEST_SEARCHED` if left out.
     finite : bool
         Whether it must be finite; if not, nothing is run.
 
@@ -87,7 +85,7 @@ def shortest(
         If none is taken.
     """
     make = make or maker(side)
-    longest = longest or LONGEST_SEARCHED[side.modality]
+    longest = LONGEST_SEARCHED[side.modality]
     reasons: list[str] = []
 
     def refused(error: Exception) -> bool:
@@ -125,10 +123,7 @@ def _least(holds: Callable[[int], bool], below: int, first: int, longest: int) -
         if high == longest:
             return None
         low, high = high, min(below + 2 * (high - below), longest)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if holds(middle) else (middle, high)
-    return high
+    return low + 1 + bisect_left(range(low + 1, high), True, key=holds)
 
 
 __all__ = ["ALPHABET", "Make", "is_finite", "make_samples", "make_text", "maker", "prepare", "shortest"]

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from babelscope.errors import DataError
-from babelscope.sides import Side, WeightsFile
-from babelscope.verification.checks import Examination, with_points
+from babelscope.sides import Side, WeightsFile, with_points
+from babelscope.verification.checks import Examination
 from babelscope.verification.measurements import keep, kept, key_of
 from babelscope.verification.watching import deviations
 

@@ -93,6 +93,23 @@ def observe(
     return kept, order
 
 
+def observe_batch(
+    side: Side,
+    batch: Batch,
+    keep: Callable[[Point, Tensor], Any],
+    errors: dict[str, str] | None = None,
+    calls: dict[str, int] | None = None,
+) -> tuple[dict[str, Any], list[str], dict[str, Tensor]]:
+    """Run a batch; return what :func:`observe` does, and the vectors that the side returns."""
+    returned: dict[str, Tensor] = {}
+
+    def run() -> None:
+        returned.update(side.forward(batch.to(side.device)))
+
+    kept, order = observe(side, run, keep, errors, calls)
+    return kept, order, returned
+
+
 def watch(side: Side, batch: Batch) -> tuple[dict[str, Tensor], list[str]]:
     """Run a batch and keep every point's activations whole.
 
@@ -109,15 +126,9 @@ def watch(side: Side, batch: Batch) -> tuple[dict[str, Tensor], list[str]]:
         As :func:`observe`.
     """
     items = batch.utterances()
-    returned: dict[str, Tensor] = {}
-
-    def run() -> None:
-        returned.update(side.forward(batch.to(side.device)))
-
-    def keep(point: Point, values: Tensor) -> Tensor:
-        return _whole(from_starts(point, values, items))
-
-    values, order = observe(side, run, keep)
+    values, order, returned = observe_batch(
+        side, batch, lambda point, values: _whole(from_starts(point, values, items))
+    )
     return values | {name: _whole(tensor) for name, tensor in returned.items()}, order
 
 
@@ -176,11 +187,6 @@ def survey(side: Side, item: Prepared) -> dict[str, Seen]:
 
     Points whose modules do not run or give no such tensor, and vectors that the side does not return, are missing.
     """
-    batch = side.collate([item])
-    returned: dict[str, Tensor] = {}
-
-    def run() -> None:
-        returned.update(side.forward(batch.to(side.device)))
 
     def see(point: Point, values: Tensor) -> Seen:
         if point.layout == "bd":
@@ -189,7 +195,7 @@ def survey(side: Side, item: Prepared) -> dict[str, Seen]:
         valid = values[:, : item.positions_at(point)]
         return Seen(values.shape[1], values.shape[-1], bool(torch.isfinite(valid).all()))
 
-    seen, _ = observe(side, run, see, {})
+    seen, _, returned = observe_batch(side, side.collate([item]), see, {})
     return seen | {
         name: Seen(None, vector.shape[-1], bool(torch.isfinite(vector).all())) for name, vector in returned.items()
     }
