@@ -1,17 +1,19 @@
 """SONAR in small: the converted text encoder, the original one, and speech encoders under both kinds of names.
 
-The original files' names stand here as they are in the released ones, an array a line, and are not derived from the
-loader's rules: what reads them is tested against them.
+The original files' names are not derived from the loader's rules (:mod:`~babelscope.testing.tiny.fairseq_names`): what
+reads them is tested against them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import M2M100Config, NllbTokenizer
 from transformers.models.m2m_100.modeling_m2m_100 import M2M100Encoder
 from transformers.models.nllb.tokenization_nllb import FAIRSEQ_LANGUAGE_CODES
@@ -19,6 +21,15 @@ from transformers.models.nllb.tokenization_nllb import FAIRSEQ_LANGUAGE_CODES
 from babelscope.models.sonar import TEXT_FILE
 from babelscope.models.sonar_sides import SonarSpeechEncoder
 from babelscope.models.weights.sonar import SpeechSizes
+from babelscope.testing.tiny.fairseq_names import (
+    CONFORMER,
+    CROSS,
+    TRANSFORMER,
+    Names,
+    in_layers,
+    lines,
+    under,
+)
 
 WIDTH = 32
 TEXT_LAYERS = 3
@@ -35,65 +46,27 @@ SPEECH_FILES: dict[str, tuple[str, int]] = {
     "jpn": ("spenc.v5ap.jpn.pt", 6),
 }
 
-_LINEAR = ("weight", "bias")
+_SINGLE = """
+feature_projection.layer_norm encoder_frontend.post_extract_layer_norm encoder.w2v_model.layer_norm
+feature_projection.projection encoder_frontend.model_dim_proj encoder.w2v_model.post_extract_proj
+encoder.layer_norm layer_norm encoder.w2v_model.encoder.layer_norm
+pooler.query encoder_pooler.decoder_frontend.embed decoder.embed_tokens
+projection_out.weight encoder_pooler.projection_out.weight decoder.embed_out
+"""
 
-#: One layer of the text encoder: fairseq2's name, transformers' name.
-_TEXT_LAYER = {
-    "self_attn.q_proj": "self_attn.q_proj",
-    "self_attn.k_proj": "self_attn.k_proj",
-    "self_attn.v_proj": "self_attn.v_proj",
-    "self_attn.output_proj": "self_attn.out_proj",
-    "self_attn_layer_norm": "self_attn_layer_norm",
-    "ffn.inner_proj": "fc1",
-    "ffn.output_proj": "fc2",
-    "ffn_layer_norm": "final_layer_norm",
-}
 
-#: One conformer layer: fairseq's name, fairseq2's name, transformers' name; with what follows the name.
-_CONFORMER_LAYER = (
-    ("ffn1.layer_norm", "ffn1_layer_norm", "ffn1_layer_norm", _LINEAR),
-    ("ffn1.w_1", "ffn1.inner_proj", "ffn1.intermediate_dense", _LINEAR),
-    ("ffn1.w_2", "ffn1.output_proj", "ffn1.output_dense", _LINEAR),
-    ("self_attn_layer_norm", "self_attn_layer_norm", "self_attn_layer_norm", _LINEAR),
-    ("self_attn.linear_q", "self_attn.q_proj", "self_attn.linear_q", _LINEAR),
-    ("self_attn.linear_k", "self_attn.k_proj", "self_attn.linear_k", _LINEAR),
-    ("self_attn.linear_v", "self_attn.v_proj", "self_attn.linear_v", _LINEAR),
-    ("self_attn.linear_out", "self_attn.output_proj", "self_attn.linear_out", _LINEAR),
-    ("self_attn.linear_pos", "self_attn.sdpa.r_proj", "self_attn.linear_pos", ("weight",)),
-    ("self_attn.pos_bias_u", "self_attn.sdpa.u_bias", "self_attn.pos_bias_u", ()),
-    ("self_attn.pos_bias_v", "self_attn.sdpa.v_bias", "self_attn.pos_bias_v", ()),
-    ("conv_module.layer_norm", "conv_layer_norm", "conv_module.layer_norm", _LINEAR),
-    ("conv_module.pointwise_conv1", "conv.pointwise_conv1", "conv_module.pointwise_conv1", ("weight",)),
-    ("conv_module.depthwise_conv", "conv.depthwise_conv", "conv_module.depthwise_conv", ("weight",)),
-    (
-        "conv_module.batch_norm",
-        "conv.batch_norm",
-        "conv_module.batch_norm",
-        (*_LINEAR, "running_mean", "running_var", "num_batches_tracked"),
-    ),
-    ("conv_module.pointwise_conv2", "conv.pointwise_conv2", "conv_module.pointwise_conv2", ("weight",)),
-    ("ffn2.layer_norm", "ffn2_layer_norm", "ffn2_layer_norm", _LINEAR),
-    ("ffn2.w_1", "ffn2.inner_proj", "ffn2.intermediate_dense", _LINEAR),
-    ("ffn2.w_2", "ffn2.output_proj", "ffn2.output_dense", _LINEAR),
-    ("final_layer_norm", "layer_norm", "final_layer_norm", _LINEAR),
-)
-
-#: One layer of the pooler: fairseq's name (also Bart's), fairseq2's name.
-_POOLER_LAYER = {
-    "self_attn.q_proj": "self_attn.q_proj",
-    "self_attn.k_proj": "self_attn.k_proj",
-    "self_attn.v_proj": "self_attn.v_proj",
-    "self_attn.out_proj": "self_attn.output_proj",
-    "self_attn_layer_norm": "self_attn_layer_norm",
-    "encoder_attn.q_proj": "encoder_decoder_attn.q_proj",
-    "encoder_attn.k_proj": "encoder_decoder_attn.k_proj",
-    "encoder_attn.v_proj": "encoder_decoder_attn.v_proj",
-    "encoder_attn.out_proj": "encoder_decoder_attn.output_proj",
-    "encoder_attn_layer_norm": "encoder_decoder_attn_layer_norm",
-    "fc1": "ffn.inner_proj",
-    "fc2": "ffn.output_proj",
-    "final_layer_norm": "ffn_layer_norm",
-}
+def _modules(pooler_layers: int) -> Iterator[Names]:
+    """Yield the modules of a speech encoder; here the pooler's layers are counted from the end."""
+    yield from lines(_SINGLE)
+    roots = "encoder.layers.{n}. encoder.layers.{n}. encoder.w2v_model.encoder.layers.{n}."
+    yield from in_layers(roots, CONFORMER, range(CONFORMER_LAYERS))
+    for layer in range(pooler_layers):
+        for module in lines(TRANSFORMER + CROSS):
+            yield Names(
+                f"pooler.layers.{layer - pooler_layers}.{module.fairseq}",  # Bart's are those of fairseq
+                f"encoder_pooler.decoder.layers.{layer}.{module.fairseq2}",
+                f"decoder.layers.{layer}.{module.fairseq}",
+            )
 
 
 def text(folder: Path) -> Path:
@@ -117,14 +90,11 @@ def text_original(folder: Path) -> Path:
     Path
         The folder.
     """
-    arrays = _text_encoder().state_dict()
-    names = {f"layer_norm.{kind}": f"layer_norm.{kind}" for kind in _LINEAR}
-    for layer in range(TEXT_LAYERS):
-        for original, here in _TEXT_LAYER.items():
-            for kind in _LINEAR:
-                names[f"encoder.layers.{layer}.{original}.{kind}"] = f"layers.{layer}.{here}.{kind}"
-    state = {original: arrays[here].clone() for original, here in names.items()}
-    embedding = arrays["embed_tokens.weight"]
+    arrays = dict(_text_encoder().state_dict())
+    embedding = arrays.pop("embed_tokens.weight")
+    modules = in_layers("layers.{n}. encoder.layers.{n}. layers.{n}.", TRANSFORMER, range(TEXT_LAYERS))
+    names = [Names(module.fairseq, module.fairseq2, "") for module in modules]  # M2M100's are those of fairseq
+    state = under("fairseq2", [*names, Names("layer_norm", "layer_norm", "")], arrays)
     # fairseq2 counts pad, unknown, begin, end; the tokenizer begin, pad, end, unknown.
     begin, pad, end, unknown = embedding[:4]
     state["encoder_frontend.embed.weight"] = torch.cat([torch.stack([pad, unknown, begin, end]), embedding[4:]])
@@ -133,8 +103,10 @@ def text_original(folder: Path) -> Path:
     return folder
 
 
-def speech(folder: Path, languages: Sequence[str] = tuple(SPEECH_FILES)) -> Path:
-    """Write speech encoders under fairseq's names, remains of pre-training included, under the released file names.
+def speech(
+    folder: Path, languages: Sequence[str] = tuple(SPEECH_FILES), naming: Literal["fairseq", "fairseq2"] = "fairseq"
+) -> Path:
+    """Write speech encoders under the released file names; fairseq's have remains of pre-training, too.
 
     Returns
     -------
@@ -143,28 +115,17 @@ def speech(folder: Path, languages: Sequence[str] = tuple(SPEECH_FILES)) -> Path
     """
     for language in languages:
         file, layers = SPEECH_FILES[language]
-        encoder = _speech_encoder(language, layers)
-        state = dict(_under(_fairseq_names(layers), encoder.state_dict()))
-        state["encoder.w2v_model.mask_emb"] = torch.zeros(WIDTH)
-        for ending in ("bias", "weight_g", "weight_v"):
-            state[f"encoder.w2v_model.encoder.pos_conv.0.{ending}"] = torch.zeros(WIDTH, 1, 4)
+        state = under(naming, _modules(layers), _speech_encoder(language, layers).state_dict())
+        if naming == "fairseq":
+            state["encoder.w2v_model.mask_emb"] = torch.zeros(WIDTH)
+            for ending in ("bias", "weight_g", "weight_v"):
+                state[f"encoder.w2v_model.encoder.pos_conv.0.{ending}"] = torch.zeros(WIDTH, 1, 4)
         torch.save({"model": state}, folder / file)
     return folder
 
 
-def speech_fairseq2(folder: Path, languages: Sequence[str] = tuple(SPEECH_FILES)) -> Path:
-    """Write the same speech encoders under fairseq2's names.
-
-    Returns
-    -------
-    Path
-        The folder.
-    """
-    for language in languages:
-        file, layers = SPEECH_FILES[language]
-        encoder = _speech_encoder(language, layers)
-        torch.save({"model": dict(_under(_fairseq2_names(layers), encoder.state_dict()))}, folder / file)
-    return folder
+#: The same speech encoders under fairseq2's names.
+speech_fairseq2 = partial(speech, naming="fairseq2")
 
 
 def both(folder: Path) -> Path:
@@ -176,54 +137,6 @@ def both(folder: Path) -> Path:
         The folder.
     """
     return speech(text(folder))
-
-
-def _under(names: Mapping[str, str], arrays: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
-    assert sorted(names.values()) == sorted(arrays), "every array has one name"
-    return ((original, arrays[here].clone()) for original, here in names.items())
-
-
-def _fairseq_names(pooler_layers: int) -> dict[str, str]:
-    names = {"decoder.embed_tokens.weight": "pooler.query.weight", "decoder.embed_out": "projection_out.weight"}
-    for kind in _LINEAR:
-        names[f"encoder.w2v_model.layer_norm.{kind}"] = f"feature_projection.layer_norm.{kind}"
-        names[f"encoder.w2v_model.post_extract_proj.{kind}"] = f"feature_projection.projection.{kind}"
-        names[f"encoder.w2v_model.encoder.layer_norm.{kind}"] = f"encoder.layer_norm.{kind}"
-    for layer in range(CONFORMER_LAYERS):
-        for original, _, here, parts in _CONFORMER_LAYER:
-            for ending in [f".{kind}" for kind in parts] or [""]:
-                names[f"encoder.w2v_model.encoder.layers.{layer}.{original}{ending}"] = (
-                    f"encoder.layers.{layer}.{here}{ending}"
-                )
-    for layer in range(pooler_layers):
-        for original in _POOLER_LAYER:
-            for kind in _LINEAR:
-                names[f"decoder.layers.{layer}.{original}.{kind}"] = (
-                    f"pooler.layers.{layer - pooler_layers}.{original}.{kind}"
-                )
-    return names
-
-
-def _fairseq2_names(pooler_layers: int) -> dict[str, str]:
-    names = {
-        "encoder_pooler.decoder_frontend.embed.weight": "pooler.query.weight",
-        "encoder_pooler.projection_out.weight": "projection_out.weight",
-    }
-    for kind in _LINEAR:
-        names[f"encoder_frontend.post_extract_layer_norm.{kind}"] = f"feature_projection.layer_norm.{kind}"
-        names[f"encoder_frontend.model_dim_proj.{kind}"] = f"feature_projection.projection.{kind}"
-        names[f"layer_norm.{kind}"] = f"encoder.layer_norm.{kind}"
-    for layer in range(CONFORMER_LAYERS):
-        for _, original, here, parts in _CONFORMER_LAYER:
-            for ending in [f".{kind}" for kind in parts] or [""]:
-                names[f"encoder.layers.{layer}.{original}{ending}"] = f"encoder.layers.{layer}.{here}{ending}"
-    for layer in range(pooler_layers):
-        for here, original in _POOLER_LAYER.items():
-            for kind in _LINEAR:
-                names[f"encoder_pooler.decoder.layers.{layer}.{original}.{kind}"] = (
-                    f"pooler.layers.{layer - pooler_layers}.{here}.{kind}"
-                )
-    return names
 
 
 def _text_encoder() -> M2M100Encoder:

@@ -26,7 +26,7 @@ DECODER: Settings = {
 }  # fmt: skip
 
 
-def sentence_modules(mode: str, width: int, *, dense: int = 0, normalised: bool = True) -> dict[str, Any]:
+def sentence_modules(mode: str, width: int, *, dense: int = 0) -> dict[str, Any]:
     """Return the files of a sentence-transformers folder that say how positions become one vector.
 
     Parameters
@@ -36,10 +36,8 @@ def sentence_modules(mode: str, width: int, *, dense: int = 0, normalised: bool 
     width : int
     dense : int
         Width of a dense head after the pooling; 0 for none. Its weights are to be written with the rest.
-    normalised : bool
-        Whether the vector is set to length 1.
     """
-    kinds = ["Transformer", "Pooling", *(["Dense"] if dense else []), *(["Normalize"] if normalised else [])]
+    kinds = ["Transformer", "Pooling", *(["Dense"] if dense else []), "Normalize"]
     modes = {"cls": "cls_token", "mean": "mean_tokens", "lasttoken": "lasttoken"}
     pooling = {f"pooling_mode_{name}": kind == mode for kind, name in modes.items()}
     files: dict[str, Any] = {
