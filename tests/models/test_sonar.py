@@ -25,7 +25,6 @@ from babelscope.errors import DataError, UsageError
 from babelscope.gaps.comparisons import plan
 from babelscope.models import Model, Side, Stage, planning
 from babelscope.models.filterbank import pairs as frame_pairs
-from babelscope.models.sonar import check_golden
 from babelscope.models.sonar_sides import RELEASED, SonarSpeech
 from babelscope.testing import ModelTests, tiny
 from conftest import tone, write_manifest
@@ -348,28 +347,6 @@ def test_it_runs_in_bfloat16(folders: Make) -> None:
             assert values.dtype == torch.float32
             whole = run(exact.sides[modality], "fr", item)[name]  # type: ignore[index]
             assert float((values - whole).norm() / whole.norm()) < 0.1, name
-
-
-def test_the_self_check_tells_tiny_weights_from_released_ones(sonar: Model, tmp_path: Path) -> None:
-    checks = check_golden(sonar)
-    assert [len(check.published) for check in checks] == [5, 4]
-    assert not any(check.agrees for check in checks)
-    embedding = run(sonar.sides["text"], "eng_Latn", "My name is SONAR.")["shared.embedding"][0, :5]
-    np.testing.assert_allclose(checks[0].measured, embedding.numpy(), atol=1e-6)
-    assert checks[0].deviation == pytest.approx(
-        max(abs(a - b) for a, b in zip(checks[0].published, embedding.tolist(), strict=True)), abs=1e-6
-    )
-    write_manifest(tmp_path, sentences=2, languages=("en",))
-    recordings = (tmp_path / "en-0.wav", tmp_path / "en-1.wav")
-    heard = check_golden(sonar.select_points(["speech.*", "shared.*"]), recordings)[-1]
-    assert len(heard.measured) == 2 and heard.measured[0] > 0 and not heard.agrees
-    half = models.load("sonar-speech", weights=str(sonar_folder(sonar, tmp_path)))
-    with pytest.raises(UsageError, match="nothing to compare"):
-        check_golden(half)
-
-
-def sonar_folder(sonar: Model, folder: Path) -> Path:
-    return tiny("sonar-speech", folder / "speech-half")
 
 
 # --- before loading ---

@@ -31,7 +31,6 @@ from babelscope.cache import sha256_of
 from babelscope.errors import DataError, UsageError, did_you_mean
 from babelscope.fetch.hub import hub_folder
 from babelscope.models.options import LoadOptions
-from babelscope.models.sonar_golden import Golden, check_golden
 from babelscope.models.sonar_sides import (
     RELEASED,
     BlankEncoders,
@@ -41,12 +40,10 @@ from babelscope.models.sonar_sides import (
     SpeechEncoders,
 )
 from babelscope.models.weights.accounting import fill
-from babelscope.models.weights.folder import load_pretrained, planned_config, read_tokenizer
-from babelscope.models.weights.places import expanded, local_path, locate
+from babelscope.models.weights.folder import load_pretrained, parse_config, read_tokenizer
+from babelscope.models.weights.places import check_folder, expanded, local_path, locate
 from babelscope.models.weights.sonar import TEXT_HEADS, SpeechSizes, read_text
 from babelscope.sides import Modality, Model, Side, WeightsFile, dtype_named, ready
-
-__all__ = ["Golden", "check_golden", "load", "planned"]
 
 #: The sides of each registered name, and the options of each side.
 SIDES: dict[str, tuple[Modality, ...]] = {
@@ -191,7 +188,9 @@ def _planned_text(folder: str | None) -> M2M100Config:
     path = _text_place(folder)
     if path.suffix == ".pt":
         return _text_config(**read_text(path)[0])
-    config: M2M100Config = planned_config(M2M100Config, str(path))
+    if path.is_dir():
+        check_folder(path, str(path), weights=False)
+    config: M2M100Config = parse_config(M2M100Config, path)
     return config
 
 

@@ -35,6 +35,7 @@ from babelscope.models.adapters.speech import SpeechSide, in_dtype_of
 from babelscope.models.adapters.text import TaggedText, one
 from babelscope.models.filterbank import FramePairs, pairs
 from babelscope.models.weights.accounting import fill
+from babelscope.models.weights.folder import pieces_by
 from babelscope.models.weights.sonar import SpeechSizes, read_speech
 from babelscope.sides import Batch, Point, Stage, dtype_named, layer_points, ready
 
@@ -85,7 +86,6 @@ class SonarText(TaggedText):
     def __init__(self, model: M2M100Encoder, tokenizer: Tokenizer | None) -> None:
         config, width = model.config, model.config.d_model
         if tokenizer is not None:
-            tokenizer.encode_special_tokens = True  # a "</s>" that somebody wrote is text
             _check_vocabulary(tokenizer, config.vocab_size)
         self.tokenizer: Any = tokenizer
         points = [
@@ -96,7 +96,7 @@ class SonarText(TaggedText):
         ]
         super().__init__(
             model,
-            lambda text: list(self.tokenizer.encode(text, add_special_tokens=False).ids),
+            pieces_by(tokenizer) if tokenizer is not None else lambda text: [],
             points,
             embedding=Embedding("mean", normalised=False),
         )
