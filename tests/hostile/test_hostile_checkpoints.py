@@ -23,10 +23,10 @@ from safetensors.torch import load_file, save_file
 from babelscope import models
 from babelscope.errors import BabelscopeError, DataError
 from babelscope.models.weights.accounting import (
+    arrays_in,
     fill,
     pickled_arrays,
-    safetensors_arrays,
-    safetensors_files,
+    weights_files,
 )
 from babelscope.models.weights.folder import read_tokenizer
 from babelscope.models.weights.settings import read_settings
@@ -196,7 +196,7 @@ def test_a_safetensors_header_that_lies_is_refused(
     tmp_path: Path, header: dict[str, Any] | bytes, body: bytes, size: int | None
 ) -> None:
     path = safetensors_of(tmp_path / "a.safetensors", header, body, size)
-    assert str(path) in refusal(safetensors_arrays, [path], lambda name: True)
+    assert str(path) in refusal(arrays_in, [path])
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_a_safetensors_header_that_lies_is_refused(
 )
 def test_an_index_that_names_no_plain_files_is_refused(tmp_path: Path, index: str, said: str) -> None:
     (tmp_path / "model.safetensors.index.json").write_text(index)
-    assert said in refusal(safetensors_files, tmp_path)
+    assert said in refusal(weights_files, tmp_path)
 
 
 def copied(folder: Path, target: Path, **changed: Any) -> Path:
@@ -288,7 +288,7 @@ def test_whatever_the_bytes_of_weights(tmp_path: Path, noise: bytes, at: int, ki
     data[at : at + len(noise)] = noise
     path.write_bytes(data)
     try:
-        found = dict(safetensors_arrays([path], lambda name: True)) if kind == "safetensors" else pickled_arrays(path)
+        found = dict(arrays_in([path])) if kind == "safetensors" else pickled_arrays(path)
     except BabelscopeError as error:
         assert path.name in str(error)
         return

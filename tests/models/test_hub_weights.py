@@ -14,7 +14,7 @@ from babelscope import models
 from babelscope.errors import DataError, FetchError, UsageError
 from babelscope.fetch.hub import hub_folder
 from babelscope.models.planning import plan
-from babelscope.models.weights.places import locate, locate_settings
+from babelscope.models.weights.places import locate
 from babelscope.testing import tiny
 from hub_server import COMMIT, Hub, digest_of, serving
 
@@ -146,7 +146,7 @@ def test_small_files_come_first_and_weights_from_the_same_commit(
     hub.files |= read | weights | never
     hub.card = {"license": "other", "license_name": "own-licence"}
 
-    settings = locate_settings(f"hf:{NAME}@some/branch")
+    settings = locate(f"hf:{NAME}@some/branch", weights=False)
     assert settings.source == f"hub {NAME} at {COMMIT[:12]}" and settings.licence == "own-licence"
     fetched = {path for _, path, _ in hub.asked} - {"the list"}
     assert fetched == {"config.json", TOKENIZER, *read} and hub.revisions == ["some/branch"]
@@ -165,9 +165,9 @@ def test_small_files_come_first_and_weights_from_the_same_commit(
 
 
 def test_a_commit_that_was_asked_for_is_the_one_that_comes(hub: Hub) -> None:
-    assert locate_settings(f"hf:{NAME}@{COMMIT}").folder.name == COMMIT
+    assert locate(f"hf:{NAME}@{COMMIT}", weights=False).folder.name == COMMIT
     with pytest.raises(FetchError, match="the hub answered with commit"):
-        locate_settings(f"hf:{NAME}@{'f' * 40}")
+        locate(f"hf:{NAME}@{'f' * 40}", weights=False)
 
 
 def test_a_folder_of_the_same_name_is_not_taken_for_a_hub_id(
@@ -184,11 +184,11 @@ def test_a_gated_model_says_what_to_do(hub: Hub, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", "/nonexistent")
     line = f"model {NAME} is gated: accept its licence on {hub.url}/{NAME}, then set HF_TOKEN to a token of the account"
     with pytest.raises(FetchError) as without:
-        locate_settings(f"hf:{NAME}")
+        locate(f"hf:{NAME}", weights=False)
     assert line in str(without.value) and not {path for _, path, _ in hub.asked} - {"the list"}
     monkeypatch.setenv("HF_TOKEN", "hf_of_somebody_who_did_not")
     with pytest.raises(FetchError) as refused:
-        locate_settings(f"hf:{NAME}")
+        locate(f"hf:{NAME}", weights=False)
     assert line in str(refused.value)
 
 
@@ -239,7 +239,7 @@ def test_a_hub_id_is_a_model(hub: Hub, tmp_path: Path, monkeypatch: pytest.Monke
 def test_an_adapter_alone_names_its_base(hub: Hub) -> None:
     hub.files = {"adapter_config.json": b'{"base_model_name_or_path": "owner/base"}', "adapter_model.safetensors": b"x"}
     with pytest.raises(DataError, match=r"PEFT adapter alone: name owner/base and this folder as its option 'adapter'"):
-        locate_settings(f"hf:{NAME}")
+        locate(f"hf:{NAME}", weights=False)
 
 
 @pytest.mark.parametrize("part", ["vicuna", "whisper"])

@@ -17,7 +17,7 @@ from babelscope import models
 from babelscope.capture import Capture
 from babelscope.errors import DataError, UsageError
 from babelscope.models.adapters import prompts, speech_llm, towers
-from babelscope.models.adapters.counting import Chain, chain_of, chain_through
+from babelscope.models.adapters.counting import Chain, chain_through
 from babelscope.models.adapters.processors import Processors
 from babelscope.models.adapters.recordings import noise
 from babelscope.models.adapters.tracing import trace
@@ -250,14 +250,14 @@ def test_a_chain_of_strides_is_found_from_its_lengths(stride: int, offset: int, 
 @given(chunk=st.sampled_from([100, 200]), stride=st.sampled_from([2, 4, 8]))
 def test_chunks_are_found_from_their_lengths(chunk: int, stride: int) -> None:
     chain = Chain(stride, stride - 1, chunk)
-    found = chain_of(chain, 129, 798, [50, chunk, 300])
+    found = chain_through(int, chain, 129, 798, chunks=[50, chunk, 300])
     assert found is not None
     assert all(found(steps) == chain(steps) for steps in range(129, 799))
 
 
 def test_lengths_that_no_formula_explains_are_left_alone() -> None:
     generator = np.random.default_rng(0)
-    assert chain_of(lambda steps: int(steps / 3 + generator.integers(0, 4)), 100, 800, [50]) is None
+    assert chain_through(int, lambda steps: int(steps / 3 + generator.integers(0, 4)), 100, 800, chunks=[50]) is None
 
 
 class _Deaf(nn.Module):
@@ -289,5 +289,5 @@ def test_whatever_a_strange_model_raises_is_one_line(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(speech_llm, "_Builder", fail)
     with pytest.raises(DataError, match=r"_Deaf cannot be read by rules .*sizes differ") as caught:
-        speech_llm.build(_Deaf(), Processors(None, None, None, None), "", tmp_path)
+        speech_llm._build(_Deaf(), Processors(None, None, None, None), "", tmp_path)
     assert "\n" not in str(caught.value)

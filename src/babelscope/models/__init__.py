@@ -113,57 +113,41 @@ class ModelInfo:
     declaration: Declaration | None = None
 
 
+def _seamless(version: str, layers: int) -> ModelInfo:
+    return ModelInfo(
+        f"SeamlessM4T {version}: {layers} layers each for text and speech, and a shared decoder",
+        ("text", "speech"),
+        "babelscope.models.seamless:load",
+        (),
+        "CC-BY-NC 4.0",
+        "babelscope.models.seamless:planned",
+    )
+
+
+def _sonar(summary: str, modalities: tuple[Modality, ...], licence: str, *paths: str) -> ModelInfo:
+    loader, planner = "babelscope.models.sonar:load", "babelscope.models.sonar:planned"
+    return ModelInfo(summary, modalities, loader, (), licence, planner, path_options=paths)
+
+
 _BUILT_IN: dict[str, ModelInfo] = {
-    "seamless-m4t-v2-large": ModelInfo(
-        "SeamlessM4T v2 large: 24 layers each for text and speech, and a shared decoder",
-        ("text", "speech"),
-        "babelscope.models.seamless:load",
-        (),
-        "CC-BY-NC 4.0",
-        "babelscope.models.seamless:planned",
-    ),
-    "seamless-m4t-large": ModelInfo(
-        "SeamlessM4T v1 large: 24 layers each for text and speech, and a shared decoder",
-        ("text", "speech"),
-        "babelscope.models.seamless:load",
-        (),
-        "CC-BY-NC 4.0",
-        "babelscope.models.seamless:planned",
-    ),
-    "seamless-m4t-medium": ModelInfo(
-        "SeamlessM4T v1 medium: 12 layers each for text and speech, and a shared decoder",
-        ("text", "speech"),
-        "babelscope.models.seamless:load",
-        (),
-        "CC-BY-NC 4.0",
-        "babelscope.models.seamless:planned",
-    ),
-    "sonar": ModelInfo(
+    "seamless-m4t-v2-large": _seamless("v2 large", 24),
+    "seamless-m4t-large": _seamless("v1 large", 24),
+    "seamless-m4t-medium": _seamless("v1 medium", 12),
+    "sonar": _sonar(
         "SONAR: text and speech into one space of sentence embeddings; a speech encoder a language",
         ("text", "speech"),
-        "babelscope.models.sonar:load",
-        (),
         "CC-BY-NC 4.0 (text), MIT or CC-BY-NC 4.0 (speech, by language)",
-        "babelscope.models.sonar:planned",
-        path_options=("tokenizer", "speech_weights"),
+        "tokenizer",
+        "speech_weights",
     ),
-    "sonar-text": ModelInfo(
-        "SONAR's text encoder: 24 layers, 1024 wide, 200 languages",
-        ("text",),
-        "babelscope.models.sonar:load",
-        (),
-        "CC-BY-NC 4.0",
-        "babelscope.models.sonar:planned",
-        path_options=("tokenizer",),
+    "sonar-text": _sonar(
+        "SONAR's text encoder: 24 layers, 1024 wide, 200 languages", ("text",), "CC-BY-NC 4.0", "tokenizer"
     ),
-    "sonar-speech": ModelInfo(
+    "sonar-speech": _sonar(
         "SONAR's speech encoders: 24 layers, 1024 wide, one for each of 58 languages",
         ("speech",),
-        "babelscope.models.sonar:load",
-        (),
         "MIT or CC-BY-NC 4.0 (by language)",
-        "babelscope.models.sonar:planned",
-        path_options=("speech_weights",),
+        "speech_weights",
     ),
 }
 
@@ -311,6 +295,12 @@ def assets_of(name: str, weights: str | Mapping[str, str] | None = None) -> tupl
     return tuple(dict.fromkeys(asset for single in parts(name) if single not in given for asset in info(single).assets))
 
 
+def resolve(reference: str) -> Callable[..., Any]:
+    """Return the function that ``module:function`` names."""
+    module, _, function = reference.partition(":")
+    return cast("Callable[..., Any]", getattr(importlib.import_module(module), function))
+
+
 def held_out(name: str, corpus: str) -> tuple[str, ...]:
     """Return the sentences of a corpus that a model was not trained on.
 
@@ -329,8 +319,7 @@ def held_out(name: str, corpus: str) -> tuple[str, ...]:
     sources = [source for single in parts(name) if (source := info(single).held_out)]
     if not sources:
         raise UsageError(f"model {name!r} does not say which sentences were held out of its training: leave it out")
-    module, _, function = sources[0].partition(":")
-    return cast(tuple[str, ...], getattr(importlib.import_module(module), function)(corpus))
+    return cast(tuple[str, ...], resolve(sources[0])(corpus))
 
 
 def variant(model: Model, options: Mapping[str, Any]) -> Model | None:
@@ -344,8 +333,7 @@ def variant(model: Model, options: Mapping[str, Any]) -> Model | None:
     described = known().get(model.name)
     if described is None or not described.variant:
         return None
-    module, _, function = described.variant.partition(":")
-    return cast("Model", getattr(importlib.import_module(module), function)(model, options))
+    return cast("Model", resolve(described.variant)(model, options))
 
 
 def load(
@@ -392,25 +380,20 @@ def load(
     names = parts(name)
     check_window(name, window_seconds)
     chosen = weights_by_part(name, weights)
-    loaded = []
+    loaded: list[Model] = []
     for single in names:
         described = info(single)
         declaration = described.declaration
-        module, _, function = described.loader.partition(":")
-        loader = cast("Callable[[LoadOptions], Model]", getattr(importlib.import_module(module), function))
-        loaded.append(
-            loader(
-                LoadOptions(
-                    declaration.name if declaration else single,
-                    chosen.get(single) or (naming.location(declaration) if declaration else None),
-                    device,
-                    dtype,
-                    window_seconds if described.takes_window else None,
-                    dict(options or {}),
-                    declaration,
-                )
-            )
+        choices = LoadOptions(
+            declaration.name if declaration else single,
+            chosen.get(single) or (naming.location(declaration) if declaration else None),
+            device,
+            dtype,
+            window_seconds if described.takes_window else None,
+            dict(options or {}),
+            declaration,
         )
+        loaded.append(resolve(described.loader)(choices))
     return loaded[0] if len(loaded) == 1 else pair(name, *loaded)
 
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from babelscope.models import info, load, naming, pair, parts, weights_by_part
+from babelscope.models import info, load, naming, pair, parts, resolve, weights_by_part
 from babelscope.models.catalogue import Kind
 from babelscope.models.weights.accounting import has_all_weights
-from babelscope.models.weights.places import locate_settings
+from babelscope.models.weights.places import locate
 from babelscope.sides import DTYPES, Model
 
 if TYPE_CHECKING:
@@ -109,12 +108,7 @@ def token_counter(name: str, weights: str | Mapping[str, str] | None = None) -> 
         from babelscope.models.adapters import token_counter as counter_of  # transformers is slow to import
 
         return counter_of(described.declaration, source)
-    return _resolve(described.counter)(source) if described.counter else None
-
-
-def _resolve(reference: str) -> Callable[..., Any]:
-    module, _, function = reference.partition(":")
-    return cast(Callable[..., Any], getattr(importlib.import_module(module), function))
+    return resolve(described.counter)(source) if described.counter else None
 
 
 def _planned(name: str, folder: str | None) -> Plan:
@@ -124,8 +118,8 @@ def _planned(name: str, folder: str | None) -> Plan:
     declaration = described.declaration
     source = folder or (naming.location(declaration) if declaration is not None else None)
     if declaration is None or source is None:
-        return Plan(_resolve(described.planner)(name, folder), from_weights=False)
-    place = locate_settings(source)
+        return Plan(resolve(described.planner)(name, folder), from_weights=False)
+    place = locate(source, weights=False)
     model, index, released = _without_weights(
         described.planner,
         declaration.name,
@@ -164,4 +158,4 @@ def _without_weights(
     from babelscope.models.adapters.loading import whole_parameters
 
     index = None if has_all_weights(folder) else check_index(folder, kind)
-    return _resolve(planner)(name, str(folder)), index, whole_parameters(folder)
+    return resolve(planner)(name, str(folder)), index, whole_parameters(folder)

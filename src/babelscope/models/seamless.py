@@ -19,10 +19,10 @@ in the original. The option ``text_positions = "original"`` shifts them.
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import SeamlessM4TConfig, SeamlessM4TFeatureExtractor, SeamlessM4Tv2Config
 from transformers.initialization import no_init_weights
+from transformers.modeling_utils import local_torch_dtype
 from transformers.models.seamless_m4t.modeling_seamless_m4t import (
     SeamlessM4TDecoder,
     SeamlessM4TEncoder,
@@ -51,12 +52,15 @@ from babelscope.models.filterbank import FramePairs, pairs
 from babelscope.models.options import LoadOptions
 from babelscope.models.placement import DEVICE_MAP, place_parts
 from babelscope.models.weights.accounting import (
+    arrays_in,
     fill,
     pickled_arrays,
     refuse_larger,
-    safetensors_arrays,
-    safetensors_files,
+    safetensors_dtypes,
+    weights_files,
 )
+from babelscope.models.weights.folder import parse_config, pieces_by, read_sentencepiece, read_tokenizer
+from babelscope.models.weights.places import Place, expanded, locate
 from babelscope.models.weights.seamless import (
     EMBEDDING,
     LARGE_LANGUAGES,
@@ -64,8 +68,6 @@ from babelscope.models.weights.seamless import (
     TEXT_TO_UNIT,
     seamless_state,
 )
-from babelscope.models.weights.folder import parse_config, read_sentencepiece, read_tokenizer
-from babelscope.models.weights.places import Place, expanded, locate, locate_settings
 from babelscope.models.weights.settings import read_settings
 from babelscope.sides import (
     Batch,
@@ -94,39 +96,43 @@ _TIED = (EMBEDDING, "lm_head.weight", "text_encoder.embed_tokens.weight", "text_
 _FIRST_LANGUAGE = 256_001
 
 
-@dataclass(frozen=True)
-class Release:
+class Release(NamedTuple):
     """A released model: where it is, what it is, and which languages it reads.
 
     Attributes
     ----------
     hub : str
-    config : callable
-        Makes the released configuration.
+    kind : type
+        Of its configuration.
     languages : tuple of str
         In the order of their ids.
+    sizes : mapping of str to int
+        Where the class has others.
     """
 
     hub: str
-    config: Callable[[], Any]
+    kind: Any
     languages: tuple[str, ...]
+    sizes: Mapping[str, int] = {}
+
+    def config(self) -> Any:
+        """Return the released configuration."""
+        return self.kind(**self.sizes)
 
 
-def _medium() -> Any:
-    return SeamlessM4TConfig(
-        vocab_size=256_206,
-        encoder_layers=12,
-        decoder_layers=12,
-        encoder_ffn_dim=4096,
-        decoder_ffn_dim=4096,
-        speech_encoder_layers=12,
-    )
-
+_MEDIUM = {
+    "vocab_size": 256_206,
+    "encoder_layers": 12,
+    "decoder_layers": 12,
+    "encoder_ffn_dim": 4096,
+    "decoder_ffn_dim": 4096,
+    "speech_encoder_layers": 12,
+}
 
 RELEASES: dict[str, Release] = {
     "seamless-m4t-v2-large": Release("facebook/seamless-m4t-v2-large", SeamlessM4Tv2Config, LARGE_LANGUAGES),
     "seamless-m4t-large": Release("facebook/hf-seamless-m4t-large", SeamlessM4TConfig, LARGE_LANGUAGES),
-    "seamless-m4t-medium": Release("facebook/hf-seamless-m4t-medium", _medium, MEDIUM_LANGUAGES),
+    "seamless-m4t-medium": Release("facebook/hf-seamless-m4t-medium", SeamlessM4TConfig, MEDIUM_LANGUAGES, _MEDIUM),
 }
 
 _MODULES: dict[str, tuple[Any, Any, Any]] = {
@@ -337,13 +343,13 @@ def load(options: LoadOptions) -> Model:
     codes = _codes(folder, release, config, token_id, required=original is None)
     target = _target(str(options.extra.get("target_language", TARGET_LANGUAGE)), codes)
     prefix = torch.tensor([[int(config.decoder_start_token_id), codes[target]]])
-    files = [original] if original else safetensors_files(folder)
+    files = [original] if original else weights_files(folder)
     arrays = pickled_arrays(original) if original else {}
     with torch.device("meta"):
         blank = build(config, dtype)
     refuse_larger(blank.values(), files, folder / "config.json")
     parts = build(config, dtype)
-    left_out = _fill_from_checkpoint(parts, config, original, arrays) if original else _fill_from_folder(parts, folder)
+    left_out = _fill_from_checkpoint(parts, config, original, arrays) if original else _fill_from_folder(parts, files)
     if text_positions == "original":
         for name in ("text_encoder", "text_decoder"):
             _shift_positions(parts[name].get_submodule("embed_positions"))
@@ -382,7 +388,7 @@ def planned(name: str, folder: str | None = None) -> Model:
     release = RELEASES[name]
     config = _checked(release.config(), name)
     if folder:
-        original, place = _locate(folder, locate_settings)
+        original, place = _locate(folder, weights=False)
         config = _config(place.folder, release, required=original is None)
     with torch.device("meta"):
         parts = build(config, torch.float32)
@@ -408,18 +414,13 @@ def build(config: Any, dtype: torch.dtype) -> dict[str, nn.Module]:
     """
     config._attn_implementation = "sdpa"
     text_encoder, speech_encoder, text_decoder = _MODULES[config.model_type]
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        with no_init_weights():
-            embedding = nn.Embedding(config.vocab_size, config.hidden_size, config.pad_token_id)
-            parts = {
-                "text_encoder": text_encoder(config, embedding),
-                "speech_encoder": speech_encoder(config),
-                "text_decoder": text_decoder(config, embedding),
-            }
-    finally:
-        torch.set_default_dtype(before)
+    with local_torch_dtype(dtype), no_init_weights():
+        embedding = nn.Embedding(config.vocab_size, config.hidden_size, config.pad_token_id)
+        parts = {
+            "text_encoder": text_encoder(config, embedding),
+            "speech_encoder": speech_encoder(config),
+            "text_decoder": text_decoder(config, embedding),
+        }
     parts["text_decoder"].embed_tokens.weight = parts["text_encoder"].embed_tokens.weight
     for module in parts.values():
         module.eval().requires_grad_(False)
@@ -460,14 +461,14 @@ def _notes(target: str, text_positions: str, left_out: Mapping[str, int]) -> tup
     return tuple(notes)
 
 
-def _locate(weights: str, find: Callable[..., Place] = locate) -> tuple[Path | None, Place]:
+def _locate(name: str, *, weights: bool = True) -> tuple[Path | None, Place]:
     """Return the original checkpoint, if it is one, and the place of everything else."""
-    path = expanded(weights)
+    path = expanded(name)
     if path.suffix == ".pt":
         if not path.is_file():
-            raise DataError(f"weights: there is no file {weights}")
+            raise DataError(f"weights: there is no file {name}")
         return path, Place(path.parent, path.resolve().parent.name)
-    return None, find(weights, also=" an original .pt,")
+    return None, locate(name, also=" an original .pt,", weights=weights)
 
 
 def _config(folder: Path, release: Release, *, required: bool) -> Any:
@@ -476,7 +477,7 @@ def _config(folder: Path, release: Release, *, required: bool) -> Any:
         if required:
             raise DataError(f"weights: {folder} holds no config.json: it is not a model in transformers' format")
         return _checked(release.config(), release.hub)
-    return _checked(parse_config(type(release.config()), folder), str(path))
+    return _checked(parse_config(release.kind, folder), str(path))
 
 
 def _checked(config: Any, source: str) -> Any:
@@ -511,11 +512,7 @@ def _tokenizer(folder: Path) -> tuple[Callable[[str], list[int]], Callable[[str]
     path = folder / "tokenizer.json"
     if path.is_file():
         tokenizer = read_tokenizer(path)
-        tokenizer.encode_special_tokens = True  # a text that says "</s>" says so, and ends nothing
-        return (
-            lambda text: tokenizer.encode(text, add_special_tokens=False).ids,
-            lambda token: tokenizer.token_to_id(token),
-        )
+        return pieces_by(tokenizer), tokenizer.token_to_id
     original = [folder / name for name in ("sentencepiece.bpe.model", "tokenizer.model") if (folder / name).is_file()]
     if not original:
         raise DataError(
@@ -552,13 +549,7 @@ def _codes(
 
 
 def _code(language: str, codes: Mapping[str, int]) -> str:
-    """Return the model's code of a language that is named by that code or any other system's.
-
-    Raises
-    ------
-    UsageError
-        If no language has the name, or the model does not read it.
-    """
+    """Return the model's code of a language that is named by that code or any other system's."""
     if language in codes:
         return language
     entry = languages.language(language)
@@ -597,34 +588,24 @@ def _expected(parts: Mapping[str, nn.Module]) -> dict[str, Tensor]:
     return {EMBEDDING: cast(Tensor, parts["text_encoder"].get_parameter("embed_tokens.weight")).data, **expected}
 
 
-def _fill_from_folder(parts: Mapping[str, nn.Module], folder: Path) -> dict[str, int]:
-    left_out: dict[str, int] = {}
-    expected = _expected(parts)
-
-    def wanted(name: str) -> bool:
-        for prefix in LEFT_OUT:
-            if name.startswith(prefix):
-                left_out[prefix.rstrip(".")] = left_out.get(prefix.rstrip("."), 0) + 1
-                return False
-        return True
+def _fill_from_folder(parts: Mapping[str, nn.Module], files: Sequence[Path]) -> dict[str, int]:
+    source, expected = str(files[0].parent), _expected(parts)
 
     def untied() -> Iterator[tuple[str, Tensor]]:
-        first: str | None = None
-        for name, array in safetensors_arrays(safetensors_files(folder), wanted):
+        first = ""
+        for name, array in arrays_in(files, lambda name: not name.startswith(LEFT_OUT)):
             if name not in _TIED:
                 yield name, array
-            elif first is None:
+            elif not first:
                 first = name
                 yield EMBEDDING, array
-            elif array.shape != expected[EMBEDDING].shape or not array.to(expected[EMBEDDING]).equal(
-                expected[EMBEDDING]
-            ):
+            elif array.shape != (tied := expected[EMBEDDING]).shape or not array.to(tied).equal(tied):
                 raise DataError(
-                    f"weights {folder}: {first!r} and {name!r} differ, but are one embedding in SeamlessM4T"
+                    f"weights {source}: {first!r} and {name!r} differ, but are one embedding in SeamlessM4T"
                 )
 
-    fill(expected, untied(), str(folder))
-    return left_out
+    fill(expected, untied(), source)
+    return Counter(name.partition(".")[0] for name in safetensors_dtypes(files) if name.startswith(LEFT_OUT))
 
 
 def _fill_from_checkpoint(

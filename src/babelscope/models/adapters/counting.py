@@ -46,21 +46,6 @@ class Chain:
         return f"{plain} of each {self.chunk} {steps}" if self.chunk else plain
 
 
-def chain_of(measure: Callable[[int], int | None], low: int, high: int, chunks: Iterable[int] = ()) -> Chain | None:
-    """Find the formula that explains what is measured; None if none does, or more than one.
-
-    Parameters
-    ----------
-    measure : callable
-        From a number of steps to a number of positions; None where it cannot be measured. Called some thirty times.
-    low, high : int
-        Steps between which is measured.
-    chunks : iterable of int
-        Lengths of chunks to try where no chain without them explains it.
-    """
-    return chain_through(lambda steps: steps, measure, low, high, chunks=chunks)
-
-
 def chain_through(
     steps_of: Callable[[int], int],
     measure: Callable[[int], int | None],
@@ -74,7 +59,8 @@ def chain_through(
     Parameters
     ----------
     steps_of : callable
-        From a number of samples to the steps of its features; not every number of steps need be among them.
+        From a number of samples to the steps of its features (``int`` where samples are the steps); not every number of
+        steps need be among them.
     measure : callable
         From a number of samples to the positions at a module; None where it cannot be measured. Called some thirty
         times.

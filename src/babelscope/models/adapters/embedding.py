@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from babelscope.cache import sha256_of
 from babelscope.errors import DataError, UsageError, did_you_mean
 from babelscope.fetch.archives import is_safe_name
-from babelscope.models.weights.accounting import fill, safetensors_arrays
+from babelscope.models.weights.accounting import arrays_in, fill
 from babelscope.models.weights.settings import read_json, read_settings
 from babelscope.sides import WeightsFile
 
@@ -200,10 +200,6 @@ def _dense(folder: Path, source: str) -> tuple[nn.Module, WeightsFile]:
             f"weights: {folder / 'config.json'} says no sizes of its dense layer: fetch it again"
         ) from error
     linear = nn.Linear(*sizes, bias=bool(settings.get("bias", True)))
-    fill({f"linear.{name}": tensor for name, tensor in linear.state_dict().items()}, _arrays(file), str(file))
-    made = nn.Sequential(linear, _ACTIVATIONS[activation]()).eval().requires_grad_(False)
-    return made, WeightsFile(f"{folder.name}/{file.name}", sha256_of(file), source)
-
-
-def _arrays(file: Path) -> Any:
-    return safetensors_arrays([file], lambda name: True)
+    fill({f"linear.{name}": tensor for name, tensor in linear.state_dict().items()}, arrays_in([file]), str(file))
+    layer = nn.Sequential(linear, _ACTIVATIONS[activation]()).eval().requires_grad_(False)
+    return layer, WeightsFile(f"{folder.name}/{file.name}", sha256_of(file), source)

@@ -27,7 +27,7 @@ from babelscope.models.adapters.weightless import build_without_weights
 from babelscope.models.catalogue import Kind
 from babelscope.models.options import LoadOptions
 from babelscope.models.placement import place_parts
-from babelscope.models.weights.accounting import safetensors_dtypes, safetensors_files
+from babelscope.models.weights.accounting import safetensors_dtypes, weights_files
 from babelscope.models.weights.containers import Container
 from babelscope.models.weights.folder import load_pretrained, silent
 from babelscope.models.weights.places import Place
@@ -455,7 +455,7 @@ def _names_in(folder: Path) -> frozenset[str]:
     """Return the names of the weights in a folder; none if there are no weights yet."""
     if not any(folder.glob("*.safetensors")):
         return frozenset()
-    return frozenset(safetensors_dtypes(safetensors_files(folder)))
+    return frozenset(safetensors_dtypes(weights_files(folder)))
 
 
 def _other_parts(whole: Any, body: Any, config: Any) -> list[str]:

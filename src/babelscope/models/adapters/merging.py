@@ -60,9 +60,9 @@ def merge_adapter(model: nn.Module, folder: Path) -> tuple[Any, WeightsFile]:
             config.task_type, config.target_modules = None, sorted(set(places.values()))
             wrapped = peft.get_peft_model(model, config)
             renamed = {
-                _START + places[_module_of(name)] + _rest_of(name): array
+                _START + places[module] + name.removeprefix(_START + module): array
                 for name, array in state.items()
-                if _module_of(name) in places
+                if (module := _module_of(name)) in places
             }
             outcome: Any = peft.set_peft_model_state_dict(wrapped, renamed)
             lacking = [name for name in outcome.missing_keys if ".lora_" in name]
@@ -84,10 +84,6 @@ def merge_adapter(model: nn.Module, folder: Path) -> tuple[Any, WeightsFile]:
 def _module_of(name: str) -> str:
     """Return the module whose weights an array of an adapter changes, as the adapter's own model calls it."""
     return re.split(r"\.lora_|\.modules_to_save", name.removeprefix(_START))[0]
-
-
-def _rest_of(name: str) -> str:
-    return name.removeprefix(_START)[len(_module_of(name)) :]
 
 
 def _places(wanted: Iterable[str], model: nn.Module, where: str) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import inspect
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +17,10 @@ from typing import Any
 
 from babelscope.errors import DataError
 from babelscope.models.adapters import quirks
-from babelscope.models.adapters.loading import whole_line
+from babelscope.models.adapters.loading import first_line, whole_line
+from babelscope.models.adapters.tokenizing import read_tokenizer
+from babelscope.models.weights.folder import silent
+from babelscope.models.weights.settings import read_json
 
 #: Files in which a checkpoint says how its processor is to be made.
 _FILES = ("processor_config.json", "preprocessor_config.json", "tokenizer_config.json")
@@ -51,12 +53,14 @@ class Processors:
     missing: str = ""
 
 
-def read(folder: Path, *, planning: bool = False) -> Processors:
+def read(folder: Path, model: Any, *, planning: bool = False) -> Processors:
     """Read a folder's processor.
 
     Parameters
     ----------
     folder : Path
+    model : transformers.PreTrainedModel
+        That is in it.
     planning : bool
         Whether a folder without its vocabulary will do: a letter is a token then.
 
@@ -67,27 +71,28 @@ def read(folder: Path, *, planning: bool = False) -> Processors:
     """
     import transformers
 
-    tokenizer = _tokenizer(folder, planning)
-    if isinstance(tokenizer, Letters):
-        extractor, missing = _extractor(folder), "the folder holds no vocabulary"
+    try:
+        tokenizer = read_tokenizer(folder, model.config.get_text_config(decoder=True).vocab_size)
+    except DataError:
+        if not planning:
+            raise
+        tokenizer, extractor, missing = Letters(), read_extractor(folder), "the folder holds no vocabulary"
         with contextlib.suppress(Exception):  # a processor may want of a tokenizer what this one does not have
             return Processors(extractor, tokenizer, _without_images(folder, extractor, tokenizer), None, missing)
         return Processors(extractor, tokenizer, None, None, missing)
     processor, missing = None, ""
     try:
-        whole = transformers.AutoProcessor.from_pretrained(folder, **_LOCAL)
+        whole = transformers.AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         if _extractor_of(whole) is not None:
-            processor = whole
+            processor, extractor = whole, _extractor_of(whole)
     except Exception as error:  # the library raises whatever its parts do
         missing = whole_line(error)
     if processor is None:
-        extractor = _extractor(folder)
+        extractor = read_extractor(folder)
         try:
             processor = _without_images(folder, extractor, tokenizer)
         except Exception as error:  # as above
             missing = missing or whole_line(error)
-    else:
-        extractor = _extractor_of(processor)
     if processor is not None:
         tokenizer = getattr(processor, "tokenizer", tokenizer)
     template = getattr(processor, "chat_template", None) or getattr(tokenizer, "chat_template", None)
@@ -96,25 +101,31 @@ def read(folder: Path, *, planning: bool = False) -> Processors:
     )
 
 
-_LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-
-
 def _extractor_of(processor: Any) -> Any | None:
     return next((component for name in _HEARING if (component := getattr(processor, name, None)) is not None), None)
 
 
-def _extractor(folder: Path) -> Any:
+def read_extractor(folder: Path) -> Any:
+    """Read the feature extractor of a folder in transformers' format, or make one of this package's in its place.
+
+    Raises
+    ------
+    DataError
+        If it is not there, or needs a library that is not.
+    """
     import transformers
 
-    own = quirks.feature_extractor(folder)
-    if own is not None:
+    if (own := quirks.feature_extractor(folder)) is not None:
         return own
     try:
-        return transformers.AutoFeatureExtractor.from_pretrained(folder, **_LOCAL)
+        with silent():
+            return transformers.AutoFeatureExtractor.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
     except Exception as error:  # the library raises whatever its parts do
         raise DataError(
-            f"the feature extractor in {folder} cannot be read ({whole_line(error)}): install what it names, or add "
-            f"the checkpoint's preprocessor_config.json"
+            f"weights: the feature extractor in {folder} cannot be read ({first_line(error)}): add the checkpoint's "
+            f"preprocessor_config.json, or install what it names"
         ) from error
 
 
@@ -159,41 +170,6 @@ class Letters:
         return self.words.get(word, 2)
 
 
-def _tokenizer(folder: Path, planning: bool) -> Any:
-    """Return a folder's tokenizer.
-
-    Raises
-    ------
-    DataError
-        If there is none, or transformers makes a nearly empty one of what is there.
-    """
-    import transformers
-
-    try:
-        made = transformers.AutoTokenizer.from_pretrained(folder, **_LOCAL)
-        count, reason = len(made), ""
-    except Exception as error:  # the library raises whatever its parts do
-        made, count, reason = None, 0, whole_line(error)
-    wanted = _vocabulary(json.loads((folder / "config.json").read_text(encoding="utf-8")))
-    if made is not None and count >= min(256, int(wanted) // 2):
-        return made
-    if planning:
-        return Letters()
-    reason = reason or f"it has {count} tokens and the model {wanted}"
-    raise DataError(f"the tokenizer in {folder} cannot be read ({reason}): add the checkpoint's own files")
-
-
-def _vocabulary(settings: Mapping[str, Any]) -> int:
-    """Return how many tokens a model reads, by its configuration or the one of its text inside it; 0 if none says."""
-    said = settings.get("vocab_size")
-    inner = (settings.get(name) for name in ("text_config", "thinker_config"))
-    return (
-        said
-        if isinstance(said, int)
-        else max((_vocabulary(each) for each in inner if isinstance(each, dict)), default=0)
-    )
-
-
 def _without_images(folder: Path, extractor: Any, tokenizer: Any) -> Any | None:
     """Return the processor that a folder names, made without its parts for images; None if it names none."""
     import transformers
@@ -201,7 +177,7 @@ def _without_images(folder: Path, extractor: Any, tokenizer: Any) -> Any | None:
     settings: dict[str, Any] = {}
     for name in reversed(_FILES):
         if (folder / name).is_file():
-            settings |= json.loads((folder / name).read_text(encoding="utf-8"))
+            settings |= read_json(folder / name)
     kind = settings.get("processor_class") or _usual_class(folder)
     whole = getattr(transformers, kind, None) if isinstance(kind, str) else None
     if whole is None:
@@ -227,9 +203,8 @@ def _without_images(folder: Path, extractor: Any, tokenizer: Any) -> Any | None:
 
 def _usual_class(folder: Path) -> str | None:
     """Return the processor that transformers has for the kind of model that a folder's configuration names."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     names = importlib.import_module("transformers.models.auto.processing_auto").PROCESSOR_MAPPING_NAMES
-    said = names.get(config.get("model_type"))
+    said = names.get(read_json(folder / "config.json").get("model_type"))
     return said if isinstance(said, str) else None
 
 
@@ -237,6 +212,6 @@ def _template_file(folder: Path) -> str | None:
     if (folder / "chat_template.jinja").is_file():
         return (folder / "chat_template.jinja").read_text(encoding="utf-8")
     if (folder / "chat_template.json").is_file():
-        said = json.loads((folder / "chat_template.json").read_text(encoding="utf-8")).get("chat_template")
+        said = read_json(folder / "chat_template.json").get("chat_template")
         return said if isinstance(said, str) else None
     return None

@@ -6,7 +6,6 @@ come from torch alone: a power spectrum in Hann windows, triangular filters on t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -18,6 +17,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from babelscope.models.weights.settings import read_json
 
 #: One model is built at a time while a class of the library is replaced.
 _BUILDING = RLock()
@@ -39,14 +40,14 @@ def feature_extractor(folder: Path) -> Any | None:
     GraniteFeatures or None
         None if the model is of another kind.
     """
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = read_json(folder / "config.json")
     if config.get("model_type") not in _GRANITE:
         return None
     said: dict[str, Any] = {"projector_window_size": config.get("window_size", 15)}
     said["projector_downsample_rate"] = config.get("downsample_rate", 5)
     for name in ("processor_config.json", "preprocessor_config.json"):
         if (folder / name).is_file():
-            settings = json.loads((folder / name).read_text(encoding="utf-8"))
+            settings = read_json(folder / name)
             said |= settings.get("audio_processor", settings)
     # older files keep the spectrum's settings in a group of their own
     said |= said.get("melspec_kwargs", {})

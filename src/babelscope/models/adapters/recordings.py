@@ -21,6 +21,7 @@ from babelscope.errors import DataError
 from babelscope.models.adapters.loading import whole_line
 from babelscope.models.adapters.processors import Processors
 from babelscope.models.adapters.prompts import Prompt, adds_special_tokens, place
+from babelscope.models.padding import pad
 
 SAMPLE_RATE = 16_000
 
@@ -121,12 +122,20 @@ class Recorder:
         The arguments that the model's forward pass takes.
     token : int or None
         Id of the placeholder; None if the model adds audio to every position.
+    word : str
+        The placeholder.
     filler : int
         Id that stands at every position if it does.
     """
 
     def __init__(
-        self, processors: Processors, prompt: Prompt, names: Mapping[str, Any], token: int | None, filler: int
+        self,
+        processors: Processors,
+        prompt: Prompt,
+        names: Mapping[str, Any],
+        token: int | None,
+        word: str,
+        filler: int,
     ) -> None:
         self.processors, self.prompt, self.token, self.filler = processors, prompt, token, filler
         self.names = list(names)
@@ -138,10 +147,7 @@ class Recorder:
         self.multiple = 1
         #: Which axis of the features is time.
         self.time_axis: int | None = None
-        self._tokens: str = ""
-        if token is not None:
-            said = getattr(processors.processor, "audio_token", None)
-            self._tokens = said if isinstance(said, str) else processors.tokenizer.convert_ids_to_tokens(token)
+        self._word = "" if token is None else word
 
     def make(self, samples: Samples) -> Recording:
         """Return a recording's inputs.
@@ -218,7 +224,7 @@ class Recorder:
     def _processed(self, heard: Samples) -> dict[str, Tensor]:
         """Run the model's own processor."""
         before, behind = self.prompt.around("speech")
-        text = before + self._tokens + behind
+        text = before + self._word + behind
         processor: Any = self.processors.processor
         names = inspect.signature(processor.__call__).parameters
         audio = next((name for name in ("audio", "audios", "speech", "raw_speech") if name in names), "audio")
@@ -246,10 +252,10 @@ class Recorder:
     def expanded(self, count: int) -> list[int]:
         """Return the prompt's ids with so many placeholders."""
         around = self.prompt.around("speech")
-        placed = place(self.processors.tokenizer, around, self._tokens)
+        placed = place(self.processors.tokenizer, around, self._word)
         own = list(placed.ids[placed.start : placed.start + placed.count])
         if self.token not in own:
-            raise DataError(f"the tokenizer does not keep the placeholder {self._tokens!r} in the prompt whole")
+            raise DataError(f"the tokenizer does not keep the placeholder {self._word!r} in the prompt whole")
         at = placed.start + own.index(int(self.token or 0))
         return [*placed.ids[:at], *[int(self.token or 0)] * count, *placed.ids[at + 1 :]]
 
@@ -324,18 +330,10 @@ def pad_together(items: list[Mapping[str, Tensor]], padding: int) -> dict[str, T
     padding : int
         Id of padding among ``input_ids``; everything else is padded with 0.
     """
-    together: dict[str, Tensor] = {}
-    for name in items[0]:
-        tensors = [item[name] for item in items]
-        shape = [max(tensor.shape[axis] for tensor in tensors) for axis in range(1, tensors[0].ndim)]
-        fill = padding if name == "input_ids" else 0
-        whole = tensors[0].new_full((sum(len(tensor) for tensor in tensors), *shape), fill)
-        row = 0
-        for tensor in tensors:
-            whole[(slice(row, row + len(tensor)), *(slice(0, size) for size in tensor.shape[1:]))] = tensor
-            row += len(tensor)
-        together[name] = whole
-    return together
+    return {
+        name: pad([row for item in items for row in item[name]], padding if name == "input_ids" else 0)
+        for name in items[0]
+    }
 
 
 def placeholder_of(config: Any, processors: Processors) -> int | None:

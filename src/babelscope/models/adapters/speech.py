@@ -11,7 +11,6 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,13 +19,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from babelscope.errors import DataError
-from babelscope.models.adapters.counting import Chain, chain_of, chain_through
+from babelscope.models.adapters.counting import Chain, chain_through
 from babelscope.models.adapters.loading import Configuration, first_line
 from babelscope.models.adapters.recordings import SAMPLE_RATE, Samples, noise
 from babelscope.models.adapters.tracing import Layer, Shape, Stack, Trace, positions_of, ran_between, trace, trunk
 from babelscope.models.adapters.weightless import shapes_only
 from babelscope.models.padding import mask, pad
-from babelscope.models.weights.folder import silent
 from babelscope.sides import Batch, Layout, Point, Prepared, Side, Stage, spread_depths
 from babelscope.verification.measurements import Lengths
 
@@ -48,8 +46,6 @@ class Features:
     extractor : transformers.FeatureExtractionMixin
     name : str
         The argument of the model's forward pass that takes features.
-    window : int, optional
-        Samples that the extractor pads every recording to; found by trying if left out.
 
     Attributes
     ----------
@@ -59,24 +55,19 @@ class Features:
         Samples that every recording is padded to; None if recordings are not.
     """
 
-    def __init__(self, extractor: Any, name: str, window: int | None = None) -> None:
-        self.extractor, self.name, self.window = extractor, name, window
+    def __init__(self, extractor: Any, name: str) -> None:
+        self.extractor, self.name = extractor, name
         rate = getattr(extractor, "sampling_rate", SAMPLE_RATE)
         if rate != SAMPLE_RATE:
             raise DataError(
                 f"the model hears {rate} samples a second, and recordings come with {SAMPLE_RATE}: it is not read"
             )
-        self.time: int | None = None
-        if window is not None:
-            return
         short, long = (self.whole(noise(samples))[0].shape for samples in _TRACED)
         changed = [axis for axis, (a, b) in enumerate(zip(short, long, strict=True)) if a != b]
         if len(changed) > 1 or len(short) != len(long):
             raise DataError(f"features of {type(extractor).__name__} change along several axes: {short}, {long}")
-        if changed:
-            self.time = changed[0]
-        else:
-            self.window = _window(extractor)
+        self.time = changed[0] if changed else None
+        self.window = None if changed else _window(extractor)
 
     def whole(self, samples: Samples, *, real: bool = True) -> tuple[Tensor, int | None]:
         """Return a recording's features without a batch axis, and how many frames the extractor calls real.
@@ -140,7 +131,9 @@ class SpeechSide(Side):
         self.features = features
         self.window = self.longest = features.window
         self.fixed_batch_length = features.window is not None
-        self.mask = _mask_of(model)
+        takes = inspect.signature(model.forward).parameters
+        #: The argument that says which frames are real; empty if the model takes none.
+        self.mask = next((name for name in _MASKS if name in takes), "")
         self.points = spread_depths(points)
 
     def prepare(self, item: str | NDArray[np.float32], language: str) -> Prepared:
@@ -184,38 +177,10 @@ class SpeechSide(Side):
         return own_forward(self, lambda: self.root(**in_dtype_of(self.root, inputs)))
 
 
-def _mask_of(model: Any) -> str:
-    """Return the argument that says which frames are real; empty if the model takes none."""
-    takes = inspect.signature(model.forward).parameters
-    return next((name for name in _MASKS if name in takes), "")
-
-
 def in_dtype_of(model: nn.Module, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return inputs with features in the number format of the model's weights."""
     dtype = next(model.parameters()).dtype
     return {name: array.to(dtype) if array.is_floating_point() else array for name, array in inputs.items()}
-
-
-def read_extractor(folder: Path) -> Any:
-    """Read the feature extractor of a folder in transformers' format.
-
-    Raises
-    ------
-    DataError
-        If it is not there, or needs a library that is not.
-    """
-    import transformers
-
-    try:
-        with silent():
-            return transformers.AutoFeatureExtractor.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False
-            )
-    except Exception as error:  # the library raises whatever its parts do
-        raise DataError(
-            f"weights: the feature extractor in {folder} cannot be read ({first_line(error)}): add the checkpoint's "
-            f"preprocessor_config.json, or install what it names"
-        ) from error
 
 
 def speech_side(
@@ -331,7 +296,7 @@ class _Measuring:
         ]
         spots.append(_Spot("input", Stage.FRONT_END, first, "input"))
         spots += [_Spot(f"layer.{index}", Stage.ENCODER, layer) for index, layer in enumerate(stack.layers)]
-        at_end = noted.shape(*_where(stack.layers[-1]))
+        at_end = noted.shape(stack.layers[-1].path, "output", stack.layers[-1].call)
         for path in ran_between(self.model, noted, stack.left, 1 << 62, [stack.path]):
             norm = "norm" in type(self.model.get_submodule(path)).__name__.lower()
             if norm and noted.shape(path, "output") == at_end and "norm" not in {spot.name for spot in spots}:
@@ -416,11 +381,12 @@ class _Measuring:
     @functools.cached_property
     def _steps(self) -> Chain:
         """How many frames of features a recording has; its samples, if they are the features."""
-        features, plain = self.side.features, Chain(1, 0)
-        chain = self._known(
-            "steps", lambda: chain_of(lambda samples: features(noise(samples)).shape[features.time or 0], _SHORT, _LONG)
-        )
-        return chain or plain
+        features = self.side.features
+
+        def steps(samples: int) -> int:
+            return features(noise(samples)).shape[features.time or 0]
+
+        return self._known("steps", lambda: chain_through(int, steps, _SHORT, _LONG)) or Chain(1, 0)
 
     def _share(self, positions: int | None) -> tuple[Callable[[int], int], str] | None:
         if self._frames is None or positions is None or self._window_frames % positions:
@@ -432,16 +398,12 @@ class _Measuring:
     def _frames(self) -> Chain | None:
         """How many frames of a window a recording has."""
         features, longest = self.side.features, self.side.window or _LONG
-        return self._known("frames", lambda: chain_of(lambda n: features.whole(noise(n))[1], _SHORT, longest))
+        return self._known("frames", lambda: chain_through(int, lambda n: features.whole(noise(n))[1], _SHORT, longest))
 
     @functools.cached_property
     def _window_frames(self) -> int:
         frames = self.side.features.whole(noise(self.side.window or 0))[1]
         return frames or 0
-
-
-def _where(layer: Layer) -> tuple[str, str, int]:
-    return layer.path, "output", layer.call
 
 
 def _axes(short: Shape | None, long: Shape | None, module: nn.Module, windowed: bool) -> tuple[Layout, int] | None:

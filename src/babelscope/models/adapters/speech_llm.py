@@ -12,10 +12,10 @@ import contextlib
 import dataclasses
 import functools
 import inspect
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -27,7 +27,6 @@ from babelscope.models.adapters.counting import Chain, chain_through
 from babelscope.models.adapters.loading import Configuration, in_one_line, load_model, whole_line
 from babelscope.models.adapters.merging import ADAPTER
 from babelscope.models.adapters.processors import Letters, Processors, read
-from babelscope.models.adapters.prompts import Prompt
 from babelscope.models.adapters.recordings import SAMPLE_RATE, Recorder, Recording, noise, takes_more
 from babelscope.models.adapters.speech_llm_sides import (
     IN_LANGUAGE_MODEL,
@@ -46,8 +45,9 @@ from babelscope.models.placement import DEVICE_MAP
 from babelscope.models.weights.folder import silent
 from babelscope.models.weights.places import Place
 from babelscope.sides import Layout, Modality, Model, Point, Side, Stage, first_tensor, spread_depths_before
-from babelscope.verification import apply, probe
 from babelscope.verification.measurements import Lengths
+
+T = TypeVar("T")
 
 #: Samples of the recordings that are traced.
 _TRACED = (20_777, 46_411)
@@ -67,20 +67,16 @@ _STAGES = {
 }
 
 
-def load(options: LoadOptions, place: Place, configuration: Configuration) -> Model:
-    """Load a speech LLM.
+def load(options: LoadOptions, declaration: Declaration, place: Place, configuration: Configuration) -> Model:
+    """Load a speech LLM; whether what is said of it holds is not measured yet.
 
     Parameters
     ----------
     options : LoadOptions
-        ``extra`` may hold ``prompt`` (a text with ``{}`` where a sentence or a recording stands), ``batch`` ("auto", or
-        "alone" for one utterance at a time) and ``device_map``.
+        ``extra`` may hold ``prompt`` (a text with ``{}`` where a sentence or a recording stands) and ``device_map``.
+    declaration : Declaration
     place : Place
     configuration : Configuration
-
-    Returns
-    -------
-    Model
 
     Raises
     ------
@@ -90,21 +86,13 @@ def load(options: LoadOptions, place: Place, configuration: Configuration) -> Mo
         If an option is wrong.
     """
     options.check_extra(("prompt", "batch", ADAPTER, DEVICE_MAP))
-    declaration = options.declaration
     loaded = load_model(configuration, place, options)
-    prompt = str(options.extra.get("prompt") or (declaration.prompt if declaration else ""))
+    prompt = str(options.extra.get("prompt") or declaration.prompt)
     with silent():
-        built = build(loaded.model, read(place.folder), prompt, place.folder)
+        built = _build(loaded.model, read(place.folder, loaded.model), prompt, place.folder)
     recorded = {**loaded.options, **built.prompt.recorded()}
-    notes = [*(declaration.notes if declaration else ()), *_beside(place.folder), *built.notes]
-    for side in built.sides.values():
-        outcome = probe(side, loaded.files, options=recorded)
-        apply(outcome, side)
-        notes += outcome.notes
-        if options.extra.get("batch") == "alone":
-            side.exact_in_batches = False
-    licence = declaration.licence if declaration else ""
-    return Model(options.name, built.sides, loaded.files, recorded, tuple(dict.fromkeys(notes)), licence)
+    notes = (*declaration.notes, *_beside(place.folder), *built.notes)
+    return Model(options.name, built.sides, loaded.files, recorded, notes, declaration.licence)
 
 
 def _beside(folder: Path) -> list[str]:
@@ -129,62 +117,37 @@ def planned(name: str, folder: Path, configuration: Configuration, declaration: 
     """
     model = configuration.build()
     with silent(), shapes_only(model):
-        built = build(model, read(folder, planning=True), declaration.prompt, folder)
+        built = _build(model, read(folder, model, planning=True), declaration.prompt, folder)
     notes = (*declaration.notes, *built.notes)
     return Model(name, built.sides, (), built.prompt.recorded(), tuple(dict.fromkeys(notes)), declaration.licence)
 
 
-@dataclass
-class Built:
-    """Both sides of a speech LLM, and what was found on the way.
-
-    Attributes
-    ----------
-    sides : dict of modality to Side
-    towers : Towers
-    prompt : Prompt
-    notes : list of str
-    """
-
-    sides: dict[Modality, Side]
-    towers: Towers
-    prompt: Prompt
-    notes: list[str]
+def _build(root: nn.Module, processors: Processors, prompt: str, folder: Path) -> _Builder:
+    """Make both sides of a speech LLM; lengths that were measured before for a folder's settings are not again."""
+    name, letters = type(root).__name__, isinstance(processors.tokenizer, Letters)
+    with in_one_line(name), Lengths(folder, model=name, prompt=prompt, letters=letters) as lengths:
+        builder = _Builder(root, processors, prompt, lengths)
+        builder.build()
+    return builder
 
 
-def build(root: nn.Module, processors: Processors, prompt: str, folder: Path) -> Built:
-    """Make the sides of a speech LLM.
+def _once(method: Callable[..., T]) -> Callable[..., T]:
+    """Keep what a method of a builder gives for its arguments, until the builder forgets it."""
 
-    Parameters
-    ----------
-    root : torch.nn.Module
-        Loaded, in evaluation mode.
-    processors : Processors
-    prompt : str
-        With one ``{}``; empty for the model's chat template.
-    folder : Path
-        Where they are from: lengths that were measured before for the same settings are taken from the cache.
+    @functools.wraps(method)
+    def kept(self: _Builder, *given: Any) -> T:
+        key = (method.__name__, *given)
+        if key not in self.kept:
+            self.kept[key] = method(self, *given)
+        result: T = self.kept[key]
+        return result
 
-    Returns
-    -------
-    Built
-
-    Raises
-    ------
-    DataError
-        If a part is not found: it says which.
-    UsageError
-        If the prompt has not one ``{}``.
-    """
-    letters = isinstance(processors.tokenizer, Letters)
-    with (
-        in_one_line(type(root).__name__),
-        Lengths(folder, model=type(root).__name__, prompt=prompt, letters=letters) as lengths,
-    ):
-        return _Builder(root, processors, prompt, lengths).build()
+    return kept
 
 
 class _Builder:
+    """Finds the parts of a speech LLM, and makes its two sides: :attr:`written` and :attr:`spoken`."""
+
     def __init__(self, root: nn.Module, processors: Processors, prompt: str, lengths: Lengths) -> None:
         self.root, self.processors, self.lengths = root, processors, lengths
         self.notes: list[str] = []
@@ -200,14 +163,14 @@ class _Builder:
             self.prompt = prompts.from_template(processors.tokenizer, processors.template, word)
         self.notes += [*self.prompt.notes, *self.prompt.shown()]
         parameters = inspect.signature(self.taker.forward).parameters
-        self.recorder = Recorder(processors, self.prompt, parameters, self.token, self._filler())
+        self.recorder = Recorder(processors, self.prompt, parameters, self.token, word, self._filler())
         self.written = WrittenSide(root, processors.tokenizer, self.prompt, self.token)
         self.spoken = SpokenSide(root, self.recorder)
         self.unread = ""
         #: What runs once before the tower's layers, and the first of these: passes that measure it end there.
         self.front: frozenset[Spot] = frozenset()
         self.front_end: str | None = None
-        self._kept: dict[tuple[Any, ...], Any] = {}
+        self.kept: dict[tuple[Any, ...], Any] = {}
 
     def _word(self) -> str:
         tokenizer = self.processors.tokenizer
@@ -234,44 +197,39 @@ class _Builder:
         given = {name: recordings.cast(tensor, dtype).to(device) for name, tensor in inputs.items()}
         return lambda: self.taker(**given, **self.quiet)
 
-    def _once(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
-        """Return what is made once for a key while the sides are built."""
-        if key not in self._kept:
-            self._kept[key] = make()
-        return self._kept[key]
-
+    @_once
     def _recording(self, samples: int) -> Recording:
-        made: Recording = self._once(("recording", samples), lambda: self.recorder.make(noise(samples)))
-        return made
+        return self.recorder.make(noise(samples))
 
+    @_once
     def _heard(self, heard: int) -> Recording:
-        made: Recording = self._once(("heard", heard), lambda: self.recorder.heard(noise(heard)))
-        return made
+        return self.recorder.heard(noise(heard))
 
+    @_once
     def _spoken(self, samples: int, stop: str | None) -> Trace:
         """Trace a recording, up to a module."""
-        inputs = self._recording(samples).inputs
-        noted: Trace = self._once(("spoken", samples, stop), lambda: trace(self.root, self._run(inputs), stop=stop))
-        return noted
+        return trace(self.root, self._run(self._recording(samples).inputs), stop=stop)
 
+    @_once
     def _traced(self, heard: int, stop: str | None) -> Trace | None:
         """Trace samples at the rate that the model hears, up to a module; None if the processor refuses them.
 
         A length that the model does not take ends the pass early, and so does a number of placeholders that is not the
         recording's: what ran before counts.
         """
+        try:
+            inputs = self._heard(heard).inputs
+        except DataError:
+            return None
+        return self._attempt(inputs, stop)[0]
 
-        def noted() -> Trace | None:
-            try:
-                inputs = self._heard(heard).inputs
-            except DataError:
-                return None
-            return self._attempt(inputs, stop)[0]
+    @property
+    def sides(self) -> dict[Modality, Side]:
+        """Both sides."""
+        return {"text": self.written, "speech": self.spoken}
 
-        made: Trace | None = self._once(("traced", heard, stop), noted)
-        return made
-
-    def build(self) -> Built:
+    def build(self) -> None:
+        """Find everything."""
         alone = self._read_text()
         self._choose_inputs(alone)
         written = alone or self._read_without_the_rest()
@@ -298,7 +256,6 @@ class _Builder:
         )
         if isinstance(self.written.most, int):
             self.written.longest = self.written.most
-        return Built({"text": self.written, "speech": self.spoken}, anatomy, self.prompt, self.notes)
 
     # ------------------------------------------------------------------ a text alone
 
@@ -312,13 +269,7 @@ class _Builder:
             return None
 
     def _read_without_the_rest(self) -> Trace:
-        """Trace a text through the language model alone, given what it is given for every recording.
-
-        Raises
-        ------
-        DataError
-            If it does not take that.
-        """
+        """Trace a text through the language model alone, given what it is given for every recording."""
         inputs = self.written.prepare("a b c", "en").inputs
         device = self.written.device
         try:
@@ -359,24 +310,15 @@ class _Builder:
         return {name: value for name, value in passed[0].items() if value is not None} if len(passed) == 1 else {}
 
     def _refuse_random(self) -> None:
-        """Refuse a model that draws random numbers when it hears.
-
-        Raises
-        ------
-        DataError
-            If two passes of one recording give different numbers.
-        """
-        first, second = (self._last_tensor(self._recording(_TRACED[0]).inputs) for _ in range(2))
-        if not torch.equal(first, second):
+        """Refuse a model that draws random numbers when it hears."""
+        inputs = self._recording(_TRACED[0]).inputs
+        with torch.inference_mode():
+            first, second = (first_tensor(self._run(inputs)()) for _ in range(2))
+        if first is not None and second is not None and not torch.equal(first, second):
             raise DataError(
                 f"{type(self.root).__name__} gives other numbers when it hears the same recording again: it draws "
                 f"random numbers, and what it shows of a recording cannot be repeated"
             )
-
-    def _last_tensor(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        with torch.inference_mode():
-            given = first_tensor(self._run(inputs)())
-        return torch.zeros(()) if given is None else given
 
     # ------------------------------------------------------------------ inputs
 
@@ -391,7 +333,7 @@ class _Builder:
             except Exception as error:  # processors and models raise whatever their parts do
                 reasons.append(whole_line(error))
                 self.recorder.by_processor = False
-                self._kept.clear()
+                self.kept.clear()
             else:
                 return
         elif self.processors.missing:
@@ -407,7 +349,7 @@ class _Builder:
         hop = getattr(self.processors.extractor, "hop_length", None)
         for multiple in (1, *(power * hop for power in (2, 4, 8, 16, 32) if isinstance(hop, int))):
             self.recorder.multiple = multiple
-            self._kept.clear()
+            self.kept.clear()
             try:
                 self._find_time()
                 for samples in _TRACED:
@@ -476,9 +418,6 @@ class _Builder:
         ]
         return calls[0] if len(calls) == 1 else None
 
-    def _shape(self, spot: Spot, samples: int) -> Shape | None:
-        return self._spoken(samples, self.stop).shape(spot.module, spot.take, spot.call)
-
     def _own_points(self, anatomy: Towers) -> list[Point]:
         points: list[Point] = []
         wanted: list[tuple[Spot, Layout, int, str]] = []
@@ -492,7 +431,8 @@ class _Builder:
             # While positions are measured, passes may end at the placeholders: none need be counted by a pass.
             self.recorder.counted = lambda features: 1
         for spot in anatomy.own:
-            short, long = (self._shape(spot, samples) for samples in _TRACED)
+            traces = (self._spoken(samples, self.stop) for samples in _TRACED)
+            short, long = (noted.shape(spot.module, spot.take, spot.call) for noted in traces)
             if short is None or long is None or len(short) != len(long):
                 self.notes.append(f"Left out: {spot.module} gives no tensor of one number of axes.")
                 continue
@@ -610,7 +550,7 @@ class _Builder:
                 f"processor does not say"
             )
         self.recorder.counted = lambda features: last.total(*recordings.frames_of(features, self.recorder.time_axis))
-        self._kept.clear()
+        self.kept.clear()
 
     def _settle(self, wanted: list[tuple[Spot, Layout, int, str]]) -> None:
         """Decide which positions after the tower are the recording's: as many as it has placeholders, or a share."""
@@ -689,16 +629,8 @@ class _Builder:
         if shape is None or len(shape) != 3:
             self.notes.append(f"Left out: {anatomy.embeddings} gives {shape}.")
             return []
-        return [
-            Point(
-                "text.embeddings",
-                Stage.FRONT_END,
-                0,
-                shape[2],
-                anatomy.embeddings,
-                counted_by=IN_LANGUAGE_MODEL,
-            )
-        ]
+        name, counted = anatomy.embeddings, IN_LANGUAGE_MODEL
+        return [Point("text.embeddings", Stage.FRONT_END, 0, shape[2], name, counted_by=counted)]
 
     # ------------------------------------------------------------------ limits
 
@@ -764,12 +696,7 @@ class _Builder:
 
 def _least(holds: Callable[[int], bool], low: int, high: int) -> int:
     """Return the least number from `low` to `high` from which on something holds, as it does for `high`."""
-    if holds(low):
-        return low
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if holds(middle) else (middle, high)
-    return high
+    return low if holds(low) else low + 1 + bisect_left(range(low + 1, high), True, key=holds)
 
 
 def _same(short: Any, long: Any) -> bool:

@@ -44,13 +44,7 @@ class _Through(Side):
         self.most = getattr(reader, "max_position_embeddings", None)
 
     def collate(self, items: Sequence[Prepared]) -> Batch:
-        """Pad on the right; a single utterance stays as its processor made it.
-
-        Raises
-        ------
-        DataError
-            If there are several and a module packs their positions, so that none can be told from another's.
-        """
+        """Pad on the right; a single utterance stays as its processor made it."""
         packed = next((point.name for point in self.points if point.layout == "td"), None)
         if len(items) > 1 and packed:
             raise DataError(f"{packed} packs its positions: {self.family} hears one recording at a time")
@@ -87,12 +81,10 @@ class Reader(nn.Module):
 
     def forward(self, ids: Tensor, mask: Tensor) -> Any:
         """Run the language model on token ids."""
-        constants = {name: _elsewhere(value, ids.device) for name, value in self.constants.items()}
+        constants = {
+            name: value.to(ids.device) if isinstance(value, Tensor) else value for name, value in self.constants.items()
+        }
         return self.language(inputs_embeds=self.embeddings(ids), attention_mask=mask, use_cache=False, **constants)
-
-
-def _elsewhere(value: Any, device: torch.device) -> Any:
-    return value.to(device) if isinstance(value, Tensor) else value
 
 
 class WrittenSide(_Through):
@@ -166,10 +158,8 @@ class WrittenSide(_Through):
         ids = self.tokenizer(whole, add_special_tokens=special, return_tensors="pt")["input_ids"].to(self.device)
         start = self.prepare(item, language).starts[IN_LANGUAGE_MODEL]
         values, _ = observe(self, lambda: self.whole(input_ids=ids, use_cache=False))
-        return {name: value[0, start - self._start(name) :] for name, value in values.items()}
-
-    def _start(self, name: str) -> int:
-        return next(point.start for point in self.points if point.name == name)
+        begin = {point.name: start - point.start for point in self.points}
+        return {name: value[0, begin[name] :] for name, value in values.items()}
 
 
 @dataclass(frozen=True)

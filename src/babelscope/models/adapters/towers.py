@@ -15,7 +15,7 @@ from typing import Literal
 from torch import nn
 
 from babelscope.errors import DataError
-from babelscope.models.adapters.tracing import Stack, Trace, computes, is_within, largest, stacks
+from babelscope.models.adapters.tracing import Stack, Trace, computes, input_embeddings, is_within, largest, stacks
 
 Role = Literal["front", "layer", "norm", "adaptation", "shared"]
 
@@ -255,11 +255,7 @@ def _embeddings(root: nn.Module, modules: Mapping[str, nn.Module], written: Trac
     ]
     if not ran:
         raise DataError("no table of token embeddings runs before the language model's first layer")
-    try:
-        said = root.get_input_embeddings()  # type: ignore[operator]
-    except (AttributeError, NotImplementedError):
-        said = None
-    for path in ran:
-        if modules[path] is said:
-            return path
+    words = input_embeddings(root)
+    if said := [path for path in ran if modules[path] is words]:
+        return said[0]
     return max(ran, key=lambda path: sum(parameter.numel() for parameter in modules[path].parameters()))

@@ -7,6 +7,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,48 +25,90 @@ MAX_PICKLE_BYTES = 2**26
 _FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
-def safetensors_files(folder: Path) -> list[Path]:
-    """Return a folder's weights: the shards that its index names, or its only ``*.safetensors``.
+def weights_files(folder: Path, *, pickled: bool = False) -> list[Path]:
+    """Return a folder's weights: the files that its index names, or its ``*.safetensors``.
+
+    Parameters
+    ----------
+    folder : Path
+    pickled : bool
+        Whether PyTorch's ``pytorch_model.bin`` is taken where there are no safetensors. The names are those of
+        transformers then, and no adapter may be next to them.
 
     Raises
     ------
     DataError
-        If there is none, a shard that the index names is not there, or the index is damaged.
+        If there is none, a file that the index names is not there, or the index is damaged.
     """
-    if (folder / "model.safetensors.index.json").is_file():
-        return _named_files(folder, "model.safetensors")
+    if pickled:
+        check_folder(folder, str(folder), pickled=True)
+    for whole in ("model.safetensors", "pytorch_model.bin")[: 1 + pickled]:
+        if (folder / f"{whole}.index.json").is_file():
+            return _named_files(folder / f"{whole}.index.json")
+        if pickled and (folder / whole).is_file():
+            return [folder / whole]
+    if pickled:
+        raise DataError(
+            f"weights: {folder} holds neither model.safetensors nor pytorch_model.bin, whole or with an index"
+        )
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise DataError(f"weights: {folder} holds no *.safetensors (pickled weights are not read)")
     return files
 
 
+def _named_files(index: Path) -> list[Path]:
+    try:
+        names = sorted(set(read_settings(index)["weight_map"].values()))
+        if not names or not all(isinstance(name, str) for name in names):
+            raise TypeError("its weight_map names no files")
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"weights: {index} is damaged ({error}): fetch it again") from error
+    for name in names:
+        if not is_safe_name(name) or "/" in name:
+            raise DataError(f"weights: {index} names {name!r}, which is no plain file name next to it: refused")
+        if not (index.parent / name).is_file():
+            raise DataError(f"weights: {index.parent} lacks {name}, which its index names: fetch it again")
+    return [index.parent / name for name in names]
+
+
 def has_all_weights(folder: Path) -> bool:
     """Whether a folder holds weights, and every shard that its index names if it has one."""
     try:
-        return bool(safetensors_files(folder))
+        return bool(weights_files(folder))
     except DataError:
         return False
 
 
-def safetensors_arrays(files: Sequence[Path], wanted: Callable[[str], bool]) -> Iterator[tuple[str, Tensor]]:
-    """Yield the arrays whose names are `wanted`, one at a time, so that no file is in memory whole.
+@contextmanager
+def _opened(file: Path) -> Iterator[Any]:
+    """Open a file of safetensors; whatever is wrong with it is one line."""
+    import safetensors
+
+    try:
+        with safetensors.safe_open(file, framework="pt") as handle:
+            yield handle
+    except (safetensors.SafetensorError, OSError, AttributeError, MemoryError, TypeError, ValueError) as error:
+        raise DataError(f"weights {file} are cut short or damaged ({error}): fetch them again") from error
+
+
+def arrays_in(files: Sequence[Path], wanted: Callable[[str], bool] = lambda name: True) -> Iterator[tuple[str, Tensor]]:
+    """Yield the arrays of files of weights whose names are `wanted`; of safetensors one at a time is in memory.
 
     Raises
     ------
     DataError
-        If a file is cut short or damaged.
+        If a file is cut short or damaged, or holds anything but tensors.
     """
-    import safetensors
-
     for file in files:
-        try:
-            with safetensors.safe_open(file, framework="pt") as handle:
-                for name in handle.keys():  # noqa: SIM118 (not a mapping)
-                    if wanted(name):
-                        yield name, handle.get_tensor(name)
-        except (safetensors.SafetensorError, OSError, AttributeError, MemoryError, TypeError, ValueError) as error:
-            raise DataError(f"weights {file} are cut short or damaged ({error}): fetch them again") from error
+        if file.suffix != ".safetensors":
+            arrays = _tensors(read_checkpoint(file), file)
+            yield from ((name, array) for name, array in arrays.items() if wanted(name))
+            continue
+        with _opened(file) as handle:
+            for name in handle.keys():  # noqa: SIM118 (not a mapping)
+                if wanted(name):
+                    yield name, handle.get_tensor(name)
 
 
 def safetensors_dtypes(files: Sequence[Path]) -> dict[str, str]:
@@ -76,15 +119,10 @@ def safetensors_dtypes(files: Sequence[Path]) -> dict[str, str]:
     DataError
         If a file is cut short or damaged.
     """
-    import safetensors
-
     dtypes: dict[str, str] = {}
     for file in files:
-        try:
-            with safetensors.safe_open(file, framework="pt") as handle:
-                dtypes |= {name: str(handle.get_slice(name).get_dtype()) for name in handle.keys()}  # noqa: SIM118
-        except (safetensors.SafetensorError, OSError, AttributeError, MemoryError, TypeError, ValueError) as error:
-            raise DataError(f"weights {file} are cut short or damaged ({error}): fetch them again") from error
+        with _opened(file) as handle:
+            dtypes |= {name: str(handle.get_slice(name).get_dtype()) for name in handle.keys()}  # noqa: SIM118
     return dtypes
 
 
@@ -120,7 +158,6 @@ def refuse_unplaced(
     source: str,
     class_name: str,
     *,
-    ignore_missing: tuple[str, ...] = (),
     ignore_unexpected: tuple[str, ...] = (),
 ) -> None:
     """Refuse weights that a model would lack, or that it has no place for.
@@ -133,7 +170,7 @@ def refuse_unplaced(
         Where they come from, for messages.
     class_name : str
         The model's class.
-    ignore_missing, ignore_unexpected : tuple of str
+    ignore_unexpected : tuple of str
         Starts of names of arrays that nothing here uses.
 
     Raises
@@ -141,7 +178,7 @@ def refuse_unplaced(
     DataError
         Naming one of them.
     """
-    lacking = sorted(name for name in missing if not name.startswith(ignore_missing))
+    lacking = sorted(missing)
     if lacking:
         raise DataError(
             f"weights in {source} lack {len(lacking)} arrays of the model, such as {lacking[0]!r}: they are another "
@@ -179,59 +216,6 @@ def refuse_wrapped(names: Iterable[str], source: str) -> None:
                     f"weights {source} were saved from inside {wrapper} (names begin with {prefix!r}): save the model "
                     f"itself, {remedy}"
                 )
-
-
-def folder_files(folder: Path) -> list[Path]:
-    """Return the files with a folder's weights: safetensors where there are any, else PyTorch's ``pytorch_model.bin``.
-
-    Of either kind those that the index names count, if there is one.
-
-    Raises
-    ------
-    DataError
-        If there is none, a file that the index names is not there, or the index is damaged; or if an adapter is
-        next to them.
-    """
-    check_folder(folder, str(folder), pickled=True)
-    if (folder / "model.safetensors.index.json").is_file() or (folder / "model.safetensors").is_file():
-        return _named_files(folder, "model.safetensors")
-    if (folder / "pytorch_model.bin.index.json").is_file() or (folder / "pytorch_model.bin").is_file():
-        return _named_files(folder, "pytorch_model.bin")
-    raise DataError(f"weights: {folder} holds neither model.safetensors nor pytorch_model.bin, whole or with an index")
-
-
-def _named_files(folder: Path, whole: str) -> list[Path]:
-    index = folder / f"{whole}.index.json"
-    if not index.is_file():
-        return [folder / whole]
-    try:
-        names = sorted(set(read_settings(index)["weight_map"].values()))
-        if not names or not all(isinstance(name, str) for name in names):
-            raise TypeError("its weight_map names no files")
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"weights: {index} is damaged ({error}): fetch it again") from error
-    for name in names:
-        if not is_safe_name(name) or "/" in name:
-            raise DataError(f"weights: {index} names {name!r}, which is no plain file name next to it: refused")
-        if not (folder / name).is_file():
-            raise DataError(f"weights: {folder} lacks {name}, which its index names: fetch it again")
-    return [folder / name for name in names]
-
-
-def folder_arrays(files: Sequence[Path], wanted: Callable[[str], bool]) -> Iterator[tuple[str, Tensor]]:
-    """Yield the arrays of :func:`folder_files` whose names are `wanted`, one at a time.
-
-    Raises
-    ------
-    DataError
-        If a file is cut short or damaged, or holds anything but tensors.
-    """
-    for file in files:
-        if file.suffix == ".safetensors":
-            yield from safetensors_arrays([file], wanted)
-        else:
-            arrays = read_checkpoint(file)
-            yield from ((name, array) for name, array in _tensors(arrays, file).items() if wanted(name))
 
 
 def read_checkpoint(file: Path) -> Mapping[str, Any]:
@@ -301,31 +285,25 @@ def _refuse_packed(file: Path) -> None:
         raise DataError(f"weights {file}: its members overlap: refused")
 
 
-def pickled_arrays(file: Path, whose: str = "fairseq or fairseq2") -> dict[str, Tensor]:
-    """Read the tensors of a ``.pt`` checkpoint's ``model``; see :func:`read_checkpoint`.
+def pickled_arrays(
+    file: Path, whose: str = "fairseq or fairseq2", checkpoint: Mapping[str, Any] | None = None
+) -> dict[str, Tensor]:
+    """Return the tensors of a ``.pt`` checkpoint's ``model``; see :func:`read_checkpoint`.
 
     Parameters
     ----------
     file : Path
     whose : str
         Whose checkpoint it should be, for messages.
+    checkpoint : mapping, optional
+        What the file holds, where it was read before.
 
     Raises
     ------
     DataError
         As :func:`read_checkpoint`; or if there is no ``model``, or something in it is not a tensor.
     """
-    return model_arrays(read_checkpoint(file), file, whose)
-
-
-def model_arrays(checkpoint: Mapping[str, Any], file: Path, whose: str) -> dict[str, Tensor]:
-    """Return the tensors under ``model`` in what :func:`read_checkpoint` gave.
-
-    Raises
-    ------
-    DataError
-        If there is no ``model``, or something in it is not a tensor.
-    """
+    checkpoint = read_checkpoint(file) if checkpoint is None else checkpoint
     model = checkpoint.get("model")
     if not isinstance(model, Mapping) or not model:
         keys = ", ".join(sorted(map(str, checkpoint))[:5])
@@ -351,38 +329,6 @@ def _refuse_odd(name: str, array: Tensor, source: str) -> None:
             f"weights {source}: {name!r} has shape {tuple(array.shape)}, of which the file does not hold every number: "
             f"refused"
         )
-
-
-def renamed(
-    arrays: Mapping[str, Tensor], rules: Sequence[tuple[str, str]], left_behind: str = ""
-) -> tuple[dict[str, Tensor], list[str]]:
-    """Rename arrays.
-
-    Parameters
-    ----------
-    arrays : mapping of str to Tensor
-    rules : sequence of (str, str)
-        Regular expression for a whole name, and what becomes of it; the first that fits counts.
-    left_behind : str
-        Regular expression for the names of what is not needed.
-
-    Returns
-    -------
-    state : dict of str to Tensor
-    unknown : list of str
-        Names that fit no rule, or would become one that is taken.
-    """
-    compiled = [(re.compile(old), new) for old, new in rules]
-    unneeded = re.compile(left_behind or r"(?!)")
-    state: dict[str, Tensor] = {}
-    unknown: list[str] = []
-    for name, array in arrays.items():
-        target = next((match.expand(new) for old, new in compiled if (match := old.fullmatch(name))), None)
-        if target is not None and target not in state:
-            state[target] = array
-        elif not unneeded.fullmatch(name):
-            unknown.append(name)
-    return state, unknown
 
 
 def refuse(unknown: Sequence[str], path: Path | str, whose: str) -> None:

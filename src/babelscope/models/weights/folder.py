@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,9 +20,9 @@ from babelscope.models.weights.accounting import (
     refuse_unplaced,
     refuse_wrapped,
     safetensors_dtypes,
-    safetensors_files,
+    weights_files,
 )
-from babelscope.models.weights.places import Place, check_folder, expanded, locate
+from babelscope.models.weights.places import Place
 from babelscope.models.weights.settings import read_settings
 from babelscope.sides import WeightsFile
 
@@ -64,6 +64,12 @@ def read_tokenizer(path: Path, vocabulary: int | None = None) -> Tokenizer:
             f"different models"
         )
     return tokenizer
+
+
+def pieces_by(tokenizer: Tokenizer) -> Callable[[str], list[int]]:
+    """Return what gives the ids of a text's pieces: a text that says "</s>" says so, and ends nothing."""
+    tokenizer.encode_special_tokens = True
+    return lambda text: list(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
 def read_sentencepiece(path: Path) -> Any:
@@ -140,27 +146,10 @@ def read_config(kind: Any, folder: Path, option: str = "weights") -> dict[str, A
     return settings
 
 
-def planned_config(kind: Any, folder: str | None, **released: Any) -> Any:
-    """Return the configuration in a local folder, or the released one if none is named.
-
-    Raises
-    ------
-    DataError
-        If the folder has no ``config.json`` of that kind.
-    """
-    if folder is None:
-        return kind(**released)
-    place = expanded(folder)
-    if place.is_dir():
-        check_folder(place, str(place), weights=False)
-    return parse_config(kind, place)
-
-
 def load_pretrained(
     kind: Any,
-    source: str | Place,
+    place: Place,
     *,
-    ignore_missing: tuple[str, ...] = (),
     ignore_unexpected: tuple[str, ...] = (),
     config: Any = None,
     dtype: torch.dtype = torch.float32,
@@ -174,10 +163,8 @@ def load_pretrained(
     ----------
     kind : type
         The transformers class.
-    source : str or Place
-        A local folder or a hub id, or what :func:`locate` made of it.
-    ignore_missing : tuple of str
-        Prefixes of keys that may be missing because nothing here uses them.
+    place : Place
+        Its files.
     ignore_unexpected : tuple of str
         Prefixes of keys that may be there although nothing here uses them.
     config : transformers.PreTrainedConfig, optional
@@ -205,12 +192,11 @@ def load_pretrained(
     """
     import safetensors
 
-    place = locate(source) if isinstance(source, str) else source
     folder = place.folder
     if config is None:
         config = parse_config(kind.config_class, folder)
     whole = folder / "model.safetensors"
-    files = [whole] if whole.is_file() else safetensors_files(folder)
+    files = [whole] if whole.is_file() else weights_files(folder)
     if not whole.is_file() and not (folder / "model.safetensors.index.json").is_file():
         raise DataError(f"weights: {folder} holds {files[0].name} but no index: a single file is to be {whole.name}")
     dtypes = safetensors_dtypes(files)
@@ -242,7 +228,6 @@ def load_pretrained(
         loading["unexpected_keys"],
         str(folder),
         kind.__name__,
-        ignore_missing=ignore_missing,
         ignore_unexpected=ignore_unexpected,
     )
     narrowed = dtype == torch.float16 and not set(dtypes.values()) <= {"F16"}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from babelscope.errors import DataError, UsageError
-from babelscope.fetch.hub import HubFolder, hub_folder
+from babelscope.fetch.hub import hub_folder
 from babelscope.fetch.progress import TerminalProgress
 
 #: What a name of the hub may begin with, so that it is never taken for a folder.
@@ -45,14 +45,17 @@ SETTINGS_FILES = (
     "model.safetensors.index.json",
 )
 
+_SAFETENSORS = ("model.safetensors", "model-*-of-*.safetensors")
+
 #: ... then its weights. Pickled weights and programs are not among them.
 WEIGHT_FILES = (
-    "model.safetensors",
-    "model-*-of-*.safetensors",
+    *_SAFETENSORS,
     "adapter_model.safetensors",
     "speech-lora/adapter_model.safetensors",
     "[0-9]_Dense/model.safetensors",
 )
+
+_PICKLED_FILES = ("pytorch_model.bin", "pytorch_model-*-of-*.bin", "pytorch_model.bin.index.json")
 
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _OTHER_FORMATS = (".gguf", ".ggml", ".onnx", ".h5", ".msgpack", ".npz", ".nemo", ".tflite")
@@ -132,18 +135,33 @@ def local_path(weights: str) -> Path | None:
     return path if exists or looks_local(weights) else None
 
 
-def locate(weights: str, *, also: str = "", adapters: bool = False) -> Place:
-    """Return the local folder that `weights` names; files of a hub id are fetched, each checked against its hash.
+def locate(
+    name: str,
+    *,
+    option: str = "weights",
+    also: str = "",
+    weights: bool = True,
+    pickled: bool = False,
+    adapters: bool = False,
+) -> Place:
+    """Return the local folder that `name` names; files of a hub id are fetched, each checked against its hash.
 
     A path that exists, or that can only be a path, is never looked for on the hub; what begins with ``hf:`` is never
     looked for here.
 
     Parameters
     ----------
-    weights : str
+    name : str
         A folder; or a hub id, with ``@revision`` or without.
+    option : str
+        The option that names it, for messages.
     also : str
-        What else might have been named, for the message.
+        What else might have been named, for messages.
+    weights : bool
+        Whether weights must be there. Without them, ``config.json``, processor and tokenizer are enough, and of a hub
+        id only these small files are fetched: its weights come from the same commit later.
+    pickled : bool
+        Whether PyTorch's own files are taken where there are no safetensors.
     adapters : bool
         Whether the caller knows of a PEFT adapter that is next to a whole model; else one is refused.
 
@@ -154,105 +172,49 @@ def locate(weights: str, *, also: str = "", adapters: bool = False) -> Place:
     FetchError
         If it is a hub id whose files cannot be had.
     """
-    path = local_path(weights)
-    if path is not None:
-        return Place(_local_folder(path, "weights", _remedy(also), adapters=adapters), path.resolve().name)
-    settings = locate_settings(weights)
-    repository, _ = _hub_name(weights)
-    commit = settings.folder.name
-    with TerminalProgress() as shown:
-        fetched = hub_folder(
-            repository,
-            (*SETTINGS_FILES, *WEIGHT_FILES),
-            revision=commit,
-            progress=shown,
-            needed=("*.safetensors", f"{_SAVE_AGAIN}, as hf:./FOLDER"),
-        )
-    check_folder(fetched.path, f"hub {weights.removeprefix(HUB)}", adapters=adapters)
-    return Place(fetched.path, settings.source, settings.licence)
-
-
-def locate_settings(weights: str, *, also: str = "") -> Place:
-    """Return a local folder with what says what a model is (``config.json``, processor, tokenizer); weights may lack.
-
-    Of a hub id only these small files are fetched; its weights come from the same commit later.
-
-    Parameters
-    ----------
-    weights, also
-        As for :func:`locate`.
-
-    Raises
-    ------
-    DataError, FetchError
-        As :func:`locate`.
-    """
-    path = local_path(weights)
-    if path is not None:
-        return Place(_local_folder(path, "weights", _remedy(also), weights=False, adapters=True), path.resolve().name)
-    repository, revision = _hub_name(weights)
-    with TerminalProgress() as shown:
-        fetched = hub_folder(repository, SETTINGS_FILES, revision=revision or "main", progress=shown)
-    check_folder(fetched.path, f"hub {weights.removeprefix(HUB)}", weights=False, adapters=True)
-    return _hub_place(repository, fetched)
-
-
-def _hub_name(weights: str) -> tuple[str, str]:
-    repository, _, revision = weights.removeprefix(HUB).partition("@")
-    return repository, revision
-
-
-def _hub_place(repository: str, fetched: HubFolder) -> Place:
-    return Place(fetched.path, f"hub {repository} at {fetched.commit[:12]}", fetched.licence)
-
-
-def _remedy(also: str) -> str:
-    return f"name a folder with config.json and *.safetensors,{also} or a hub id"
-
-
-def locate_with_pickled(name: str, option: str) -> Place:
-    """Return the local folder that `name` names, or that of a hub id; PyTorch's own files and tokenizer are taken too.
-
-    Parameters
-    ----------
-    name : str
-    option : str
-        The option that names it, for messages.
-
-    Raises
-    ------
-    DataError
-        If there is no such folder, or it holds no model that can be read.
-    FetchError
-        If it is a hub id whose files cannot be had.
-    """
+    adapters = adapters or not weights
     path = local_path(name)
     if path is not None:
-        return Place(_local_folder(path, option, "name a folder or a hub id", pickled=True), path.resolve().name)
-    repository, revision = _hub_name(name)
-    wanted = (*SETTINGS_FILES, "model.safetensors", "model-*-of-*.safetensors")
-    with TerminalProgress() as shown:
-        fetched = hub_folder(repository, wanted, revision=revision or "main", progress=shown)
-        if not list(fetched.path.glob("model*.safetensors")):
-            pickled = ("pytorch_model.bin", "pytorch_model-*-of-*.bin", "pytorch_model.bin.index.json")
-            fetched = hub_folder(repository, (*wanted, *pickled), revision=fetched.commit, progress=shown)
-    return _hub_place(repository, fetched)
+        remedy = f"name a folder with config.json and *.safetensors,{also} or a hub id"
+        _check_path(
+            path,
+            option,
+            "name a folder or a hub id" if pickled else remedy,
+            pickled=pickled,
+            weights=weights,
+            adapters=adapters,
+        )
+        return Place(path, path.resolve().name)
+    repository, _, revision = name.removeprefix(HUB).partition("@")
+    shown = f"hub {name.removeprefix(HUB)}"
+    with TerminalProgress() as progress:
+        small = fetched = hub_folder(repository, SETTINGS_FILES, revision=revision or "main", progress=progress)
+        if pickled:
+            wanted: tuple[str, ...] = (*SETTINGS_FILES, *_SAFETENSORS)
+            fetched = hub_folder(repository, wanted, revision=small.commit, progress=progress)
+            if not list(fetched.path.glob("model*.safetensors")):
+                wanted += _PICKLED_FILES
+                fetched = hub_folder(repository, wanted, revision=small.commit, progress=progress)
+        else:
+            check_folder(small.path, shown, weights=False, adapters=True)
+            if weights:
+                fetched = hub_folder(
+                    repository,
+                    (*SETTINGS_FILES, *WEIGHT_FILES),
+                    revision=small.commit,
+                    progress=progress,
+                    needed=("*.safetensors", f"{_SAVE_AGAIN}, as hf:./FOLDER"),
+                )
+                check_folder(fetched.path, shown, adapters=adapters)
+    return Place(fetched.path, f"hub {repository} at {small.commit[:12]}", small.licence)
 
 
-def _local_folder(
-    path: Path, option: str, remedy: str, *, pickled: bool = False, weights: bool = True, adapters: bool = False
-) -> Path:
-    """Return a local folder that holds a model.
-
-    Raises
-    ------
-    DataError
-        If it does not exist, is a file, or :func:`check_folder` refuses it.
-    """
+def _check_path(path: Path, option: str, remedy: str, **needed: bool) -> None:
+    """Refuse a path that does not exist, is a file, or is a folder that :func:`check_folder` refuses."""
     try:
         if path.is_dir():
-            check_folder(path, str(path), option, pickled=pickled, weights=weights, adapters=adapters)
-            return path
+            check_folder(path, str(path), option, **needed)
+            return
         exists = path.exists()
     except OSError as error:
         raise DataError(f"{option}: {path} cannot be read ({error.strerror}): {remedy}") from error

@@ -70,7 +70,7 @@ _FAIRSEQ_ADAPTOR = FAIRSEQ_CONFORMER | {
     "fc2": "ffn.output_dense",
     "final_layer_norm": "ffn_layer_norm",
 }
-_NORMS = {f"text_{part}.layer_norm.": f"text_{part}.layer_norm." for part in ("encoder", "decoder")}
+_NORMS = {f"text_{name}.layer_norm.": f"text_{name}.layer_norm." for name in ("encoder", "decoder")}
 
 _FAIRSEQ2_NAMES = Names(
     {
@@ -110,7 +110,7 @@ _FAIRSEQ_NAMES = Names(
 #: Copies of the embedding, by dialect; the first that there is counts.
 _EMBEDDINGS = ("final_proj.weight", "text_encoder_frontend.embed.weight", "text_decoder_frontend.embed.weight")
 _FAIRSEQ_EMBEDDINGS = tuple(
-    f"text_{part}.weight" for part in ("decoder.output_projection", "encoder.embed_tokens", "decoder.embed_tokens")
+    f"text_{name}.weight" for name in ("decoder.output_projection", "encoder.embed_tokens", "decoder.embed_tokens")
 )
 
 #: Beginnings of the text-to-unit model's names: fairseq2's, then fairseq's.

@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
 from babelscope.errors import DataError
-from babelscope.models.weights.accounting import account, refuse_not_finite, with_axes
+from babelscope.models.weights.accounting import fill, refuse_not_finite, with_axes
 from babelscope.models.weights.containers import Container
 from babelscope.plugins.offline.cursor import Cursor
 
@@ -70,7 +70,7 @@ def read_whisper(folder: Path) -> Container:
             blank = WhisperForConditionalGeneration(config)
     except Exception as error:  # a configuration may be refused by whatever checks it
         raise DataError(f"weights {path} are of sizes that no Whisper has ({error})") from error
-    account(state, blank.state_dict(), str(path))
+    fill(blank.state_dict(), state.items(), str(path))
     return Container(config, state, path)
 
 

@@ -203,13 +203,7 @@ class _PocketSpeech(Side):
         self.memory: Memory | None = None
 
     def prepare(self, item: str | NDArray[np.float32], language: str) -> Prepared:
-        """Compute the log-mel features of one recording, padded with silence to the next whole second.
-
-        Raises
-        ------
-        DataError
-            If the recording is too long for any window.
-        """
+        """Compute the log-mel features of one recording, padded with silence to the next whole second."""
         samples = np.asarray(item, dtype=np.float32)
         window = window_samples(len(samples))
         if window not in self._features:

@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor
 
 from babelscope.errors import DataError
-from babelscope.models.weights.accounting import model_arrays, read_checkpoint
+from babelscope.models.weights.accounting import pickled_arrays, read_checkpoint
 from babelscope.plugins.salmonn.beats import PATCH, BeatsSizes
 
 #: Settings that change what is computed, and the only value of each that is known here.
@@ -65,7 +65,7 @@ def read_beats(path: Path) -> BeatsCheckpoint:
     """
     checkpoint = read_checkpoint(path)
     sizes = _sizes(checkpoint.get("cfg"), path)
-    arrays = model_arrays(checkpoint, path, "BEATs")
+    arrays = pickled_arrays(path, "BEATs", checkpoint)
     left_out = tuple(name for name in _CLASSIFIER if arrays.pop(name, None) is not None)
     biases = {name: arrays.pop(name) for name in list(arrays) if _DISTANCES.fullmatch(name)}
     if not biases:

@@ -18,31 +18,36 @@ from pathlib import Path
 from torch import Tensor
 
 from babelscope.errors import DataError
-from babelscope.models.weights.accounting import (
-    folder_arrays,
-    folder_files,
-    pickled_arrays,
-    refuse,
-    renamed,
-    with_axes,
-)
+from babelscope.models.weights.accounting import arrays_in, pickled_arrays, refuse, weights_files, with_axes
+from babelscope.models.weights.fairseq import Names
 
-_LAYER = r"speech_Qformer\.bert\.encoder\.layer\.(\d+)"
-_LORA = r"llama_model\.base_model\.model\.model\.layers\.(\d+)\.self_attn\.([qv])_proj\.lora_([AB])"
-
-_TRAINED = (
-    (r"speech_query_tokens", r"qformer.query"),
-    (r"ln_(speech|audio)\.(weight|bias)", r"fusion.ln_\1.\2"),
-    (r"speech_Qformer\.bert\.embeddings\.LayerNorm\.(weight|bias)", r"qformer.layernorm.\1"),
-    (_LAYER + r"\.(attention|crossattention)\.self\.(.+)", r"qformer.layers.\1.layer.\2.attention.\3"),
-    (_LAYER + r"\.((?:attention|crossattention)\.output\..+)", r"qformer.layers.\1.layer.\2"),
-    (_LAYER + r"\.((?:intermediate|output)_query\..+)", r"qformer.layers.\1.layer.\2"),
-    (r"speech_llama_proj\.(weight|bias)", r"projection.\1"),
-    (_LORA + r"(?:\.default)?\.weight", r"language.layers.\1.self_attn.\2_proj.lora_\3.weight"),
+#: Modules of a layer of the Q-Former, and LoRA's in a layer of Vicuna; PEFT puts the adapter's name behind them.
+_QFORMER = {
+    "attention.self": "layer.attention.attention",
+    "crossattention.self": "layer.crossattention.attention",
+    **{module: f"layer.{module}" for module in ("attention", "crossattention", "intermediate_query", "output_query")},
+}
+_LORA = {
+    f"self_attn.{module}.lora_{half}.default": f"self_attn.{module}.lora_{half}"
+    for module in ("q_proj", "v_proj")
+    for half in "AB"
+}
+_TRAINED = Names(
+    {
+        "speech_query_tokens": "qformer.query",
+        "ln_speech.": "fusion.ln_speech.",
+        "ln_audio.": "fusion.ln_audio.",
+        "speech_Qformer.bert.embeddings.LayerNorm.": "qformer.layernorm.",
+        "speech_llama_proj.": "projection.",
+    },
+    {
+        "speech_Qformer.bert.encoder.layer.": ("qformer.layers.", _QFORMER),
+        "llama_model.base_model.model.model.layers.": ("language.layers.", _LORA),
+    },
 )
 
 #: Buffers, and arrays that go by several names, which saving "all but what is frozen" leaves in the file.
-_LEFT_BEHIND = (
+_LEFT_BEHIND = re.compile(
     r"speech_Qformer\.bert\.embeddings\.position_ids"
     r"|llama_model\.base_model\.model\.model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq"
     r"|beats\.encoder\.layers\.\d+\.self_attn\.relative_attention_bias\.weight"
@@ -80,7 +85,9 @@ def read_trained(path: Path) -> TrainedCheckpoint:
     DataError
         If the file is missing, cut short, or holds other arrays than SALMONN's.
     """
-    state, unknown = renamed(pickled_arrays(path, "SALMONN"), _TRAINED, _LEFT_BEHIND)
+    arrays = pickled_arrays(path, "SALMONN")
+    wanted = {name: array for name, array in arrays.items() if not _LEFT_BEHIND.fullmatch(name)}
+    state, unknown = _TRAINED.rename_all(wanted, path)
     refuse(unknown, path, "SALMONN")
     query = with_axes(state, "qformer.query", 3, path)
     if query.shape[:2] != (1, 1):
@@ -125,5 +132,5 @@ def vicuna_arrays(folder: Path) -> Iterator[tuple[str, Tensor]]:
 
 
 def _kept(folder: Path, left_out: re.Pattern[str], rename: Callable[[str], str]) -> Iterator[tuple[str, Tensor]]:
-    arrays = folder_arrays(folder_files(folder), lambda name: not left_out.fullmatch(name))
+    arrays = arrays_in(weights_files(folder, pickled=True), lambda name: not left_out.fullmatch(name))
     yield from ((rename(name), array) for name, array in arrays)

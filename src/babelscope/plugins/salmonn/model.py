@@ -10,6 +10,7 @@ SALMONN adds a token [PAD] to Vicuna's vocabulary. Nothing here reads it, so tha
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,9 +25,9 @@ from babelscope.cache import sha256_of
 from babelscope.errors import DataError, FetchError, UsageError
 from babelscope.models.options import LoadOptions
 from babelscope.models.placement import DEVICE_MAP, place_parts
-from babelscope.models.weights.accounting import fill, folder_files, refuse_larger
-from babelscope.models.weights.folder import parse_config, read_sentencepiece, read_tokenizer
-from babelscope.models.weights.places import expanded, locate_with_pickled
+from babelscope.models.weights.accounting import fill, refuse_larger, weights_files
+from babelscope.models.weights.folder import parse_config, pieces_by, read_sentencepiece, read_tokenizer
+from babelscope.models.weights.places import expanded, locate
 from babelscope.models.weights.settings import read_settings
 from babelscope.plugins.salmonn.beats import BeatsSizes
 from babelscope.plugins.salmonn.beats_checkpoint import read_beats
@@ -96,6 +97,12 @@ class _Files:
     vicuna: Path
     hub: Mapping[Path, str]  # folders that were fetched, and where from
 
+    @property
+    def weights(self) -> list[Path]:
+        """Every file that is read."""
+        folders = (weights_files(folder, pickled=True) for folder in (self.whisper, self.vicuna))
+        return [self.trained, self.beats, *itertools.chain(*folders)]
+
 
 def load(options: LoadOptions) -> Model:
     """Load SALMONN from its original files.
@@ -152,8 +159,7 @@ def load(options: LoadOptions) -> Model:
     encode, start = _tokenizer(files.vicuna, int(sizes.vicuna.vocab_size))
     with torch.device("meta"):
         blank = build(sizes, dtype)
-    checkpoints = [*folder_files(files.whisper), files.beats, *folder_files(files.vicuna), files.trained]
-    refuse_larger(blank.values(), checkpoints, options.weights)
+    refuse_larger(blank.values(), files.weights, options.weights)
     parts = build(sizes, dtype)
     fill(parts["whisper"].state_dict(), whisper_arrays(files.whisper), str(files.whisper))
     fill(parts["beats"].state_dict(), beats.state.items(), str(files.beats))
@@ -294,7 +300,7 @@ def _named(extra: Mapping[str, Any], option: str, hub: dict[Path, str]) -> Path 
         if not path.is_file():
             raise DataError(f"beats: there is no file {path}")
         return path
-    place = locate_with_pickled(said, option)
+    place = locate(said, option=option, pickled=True)
     hub[place.folder.resolve()] = place.source
     return place.folder
 
@@ -343,8 +349,6 @@ def _whisper_config(folder: Path) -> WhisperConfig:
 def _tokenizer(folder: Path, vocabulary: int) -> tuple[Callable[[str], list[int]], int]:
     """Return what gives a text's ids without special tokens, and the start token's id."""
     path = folder / "tokenizer.model"
-    encode: Callable[[str], list[int]]
-    start: int | None
     if path.is_file():
         processor = read_sentencepiece(path)
         size, start = processor.get_piece_size(), processor.bos_id()
@@ -354,12 +358,7 @@ def _tokenizer(folder: Path, vocabulary: int) -> tuple[Callable[[str], list[int]
         if not path.is_file():
             raise DataError(f"vicuna: {folder} holds no tokenizer: neither tokenizer.model nor tokenizer.json")
         tokenizer = read_tokenizer(path)
-        tokenizer.encode_special_tokens = True  # a text that says "</s>" says so, and ends nothing
-        size, start = tokenizer.get_vocab_size(), tokenizer.token_to_id("<s>")
-
-        def encode(text: str) -> list[int]:
-            return list(tokenizer.encode(text, add_special_tokens=False).ids)
-
+        size, start, encode = tokenizer.get_vocab_size(), tokenizer.token_to_id("<s>"), pieces_by(tokenizer)
     if start is None or start < 0:
         raise DataError(f"tokenizer {path} has no start token <s>: it is not Vicuna's")
     if size > vocabulary:
@@ -368,8 +367,7 @@ def _tokenizer(folder: Path, vocabulary: int) -> tuple[Callable[[str], list[int]
 
 
 def _hashed(files: _Files) -> tuple[WeightsFile, ...]:
-    weights = [files.trained, files.beats, *folder_files(files.whisper), *folder_files(files.vicuna)]
-    folders = {path: path.absolute().parent for path in weights}
+    folders = {path: path.absolute().parent for path in files.weights}
     return tuple(
         WeightsFile(path.name, sha256_of(path), files.hub.get(folder.resolve(), folder.resolve().name))
         for path, folder in folders.items()

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from transformers import Blip2QFormerConfig, LlamaConfig, LlamaModel, WhisperConfig
 from transformers.initialization import no_init_weights
+from transformers.modeling_utils import local_torch_dtype
 from transformers.models.blip_2.modeling_blip_2 import Blip2QFormerLayer
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
@@ -193,26 +194,21 @@ def build(sizes: Sizes, dtype: torch.dtype) -> dict[str, nn.Module]:
         ``whisper``, ``beats``, ``fusion``, ``qformer``, ``projection``, ``language``.
     """
     sizes.whisper._attn_implementation = sizes.vicuna._attn_implementation = "sdpa"
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        with no_init_weights():
-            parts: dict[str, nn.Module] = {
-                "whisper": WhisperEncoder(sizes.whisper),
-                "beats": Beats(sizes.beats),
-                "fusion": Fusion(int(sizes.whisper.d_model), sizes.beats.width),
-                "qformer": WindowQFormer(
-                    sizes.heard, sizes.qformer_width, sizes.qformer_layers, sizes.qformer_feed_forward
-                ),
-                "projection": nn.Linear(sizes.qformer_width, int(sizes.vicuna.hidden_size)),
-                "language": LlamaModel(sizes.vicuna),
-            }
-            for layer in cast(Any, parts["language"]).layers:
-                for name in ("q_proj", "v_proj"):
-                    plain = getattr(layer.self_attn, name)
-                    setattr(layer.self_attn, name, LoraLinear(plain, sizes.rank, sizes.alpha / sizes.rank))
-    finally:
-        torch.set_default_dtype(before)
+    with local_torch_dtype(dtype), no_init_weights():
+        parts: dict[str, nn.Module] = {
+            "whisper": WhisperEncoder(sizes.whisper),
+            "beats": Beats(sizes.beats),
+            "fusion": Fusion(int(sizes.whisper.d_model), sizes.beats.width),
+            "qformer": WindowQFormer(
+                sizes.heard, sizes.qformer_width, sizes.qformer_layers, sizes.qformer_feed_forward
+            ),
+            "projection": nn.Linear(sizes.qformer_width, int(sizes.vicuna.hidden_size)),
+            "language": LlamaModel(sizes.vicuna),
+        }
+        for layer in cast(Any, parts["language"]).layers:
+            for name in ("q_proj", "v_proj"):
+                plain = getattr(layer.self_attn, name)
+                setattr(layer.self_attn, name, LoraLinear(plain, sizes.rank, sizes.alpha / sizes.rank))
     for module in parts.values():
         module.eval().requires_grad_(False)
     return parts
