@@ -156,13 +156,7 @@ def models_verify(
 
 
 def _weights_of(given: Sequence[str]) -> str | dict[str, str] | None:
-    """Return weights as :func:`babelscope.models.load` takes them: one source, or one for each part of a pair.
-
-    Raises
-    ------
-    UsageError
-        If several are given, and one does not say for which part.
-    """
+    """Return weights as :func:`babelscope.models.load` takes them: one source, or one for each part of a pair."""
     if len(given) == 1 and "=" not in given[0]:
         return given[0]
     for text in given:

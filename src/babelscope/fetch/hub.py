@@ -297,20 +297,7 @@ def _recorded(record: Path) -> tuple[HubFolder, dict[str, str]] | None:
 
 
 def _fetched_before(repository: str, record: Path, *, checked: bool) -> HubFolder | None:
-    """Return a folder all of whose files were fetched before; None if one is missing.
-
-    Parameters
-    ----------
-    repository : str
-    record : Path
-    checked : bool
-        Whether hashes must have been recorded; otherwise a folder without them is returned too.
-
-    Raises
-    ------
-    DataError
-        If a file is not what was fetched.
-    """
+    """Return a folder all of whose files were fetched before, with hashes if `checked`; None if one is missing."""
     known = _recorded(record)
     if known is None or not all((known[0].path / name).is_file() for name in known[1]):
         return None

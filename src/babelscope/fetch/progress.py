@@ -37,8 +37,8 @@ class SilentProgress(Progress):
 class TerminalProgress:
     """A progress bar for each file on the error stream; without a terminal, one line for each."""
 
-    def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True)
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
         self._bars = rich.progress.Progress(
             rich.progress.TextColumn("{task.description}", table_column=Column(no_wrap=True)),
             rich.progress.BarColumn(bar_width=12),

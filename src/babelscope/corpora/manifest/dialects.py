@@ -179,13 +179,7 @@ def _note_spread(
 
 
 def _is_quoted(path: Path, lines: Callable[[], Iterator[str]], delimiter: str, log: ProblemLog) -> bool:
-    """Return whether quotes are syntax in a file whose separator leaves it open; see the module's description.
-
-    Raises
-    ------
-    DataError
-        If both are likely.
-    """
+    """Return whether quotes are syntax in a file whose separator leaves it open; see the module's description."""
     width = 0
     fits = True
     suspicious = False

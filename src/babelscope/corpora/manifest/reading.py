@@ -242,13 +242,7 @@ def _stem(path: Path) -> str:
 
 
 def _fill(rows: Rows, table: Table, reject: Callable[[BrokenRowError], None]) -> None:
-    """Read all rows; those that are broken go to `reject`.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be read to its end.
-    """
+    """Read all rows; those that are broken go to `reject`."""
     try:
         for number, row in table.rows:
             if isinstance(row, Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -59,13 +60,10 @@ def read_json_lines(path: Path, encoding: str | None = None) -> Table:
     for number, fields in rows:
         if isinstance(fields, BrokenRowError):
             raise fields
-        return Table(path, "line", tuple(fields), _again((number, fields), rows), f", line {number}", typed=True)
+        return Table(
+            path, "line", tuple(fields), itertools.chain([(number, fields)], rows), f", line {number}", typed=True
+        )
     return Table(path, "line", (), iter(()), typed=True)
-
-
-def _again(first: Row, rest: Iterator[Row]) -> Iterator[Row]:
-    yield first
-    yield from rest
 
 
 def _objects(path: Path, encoding: str) -> Iterator[tuple[int, dict[str, Any] | BrokenRowError]]:
