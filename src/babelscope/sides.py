@@ -440,8 +440,6 @@ def layer_points(
     ----------
     name, module : str
         What stands before ``layer.N``, and before ``layers.N``: with a dot at the end, or empty.
-    count, width : int
-    stage : Stage
     stack : str
         What the model calls its list of layers.
     **each

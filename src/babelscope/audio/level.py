@@ -9,12 +9,7 @@ import numpy.typing as npt
 
 
 class Level:
-    """The range and the mean of samples that come in blocks.
-
-    Attributes
-    ----------
-    count : int
-    """
+    """The range and the mean of samples that come in blocks."""
 
     def __init__(self) -> None:
         self.count = 0

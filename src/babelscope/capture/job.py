@@ -14,7 +14,6 @@ class Job:
     Attributes
     ----------
     modality : {"text", "speech"}
-    language : str
     column : int
         Index of the language in the store.
     start, stop : int

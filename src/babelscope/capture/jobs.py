@@ -99,7 +99,6 @@ def open_jobs(layout: Layout, is_done: Callable[[Modality, int, slice], bool]) -
 
     Parameters
     ----------
-    layout : Layout
     is_done : callable
         Such as :meth:`babelscope.capture.store.Writer.is_done`.
     """
@@ -118,11 +117,8 @@ class Work:
 
     Attributes
     ----------
-    model : Model
-    corpus : Corpus
     jobs : sequence of Job
         In the order in which they are best begun.
-    config : EncodeConfig
     writer : Writer
         Of the store, which is locked for this process. Other processes may open the same store and write blocks of it.
     describe : callable
@@ -182,10 +178,6 @@ def encode_job(
 
     Parameters
     ----------
-    model : Model
-    corpus : Corpus
-    job : Job
-    config : EncodeConfig
     prepared : sequence of Utterance or DataError, optional
         What :meth:`babelscope.capture.preparing.Prefetcher.take` gives; prepared here and now if left out, to the same
         bits.

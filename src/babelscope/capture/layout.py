@@ -215,13 +215,11 @@ def padded(layout: Layout, modality: Modality, rows: Mapping[str, int], span: sl
 
     Parameters
     ----------
-    layout : Layout
     modality : {"text", "speech"}
     rows : mapping of point to int
         Where each point stands in the store.
     span : slice
         Which sentences.
-    block : Block
 
     Raises
     ------

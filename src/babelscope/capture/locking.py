@@ -57,8 +57,6 @@ class Owner:
 
     Attributes
     ----------
-    host, user : str
-    pid : int
     since : str
         When the lock was taken, in UTC.
     """

@@ -15,7 +15,6 @@ class Spans:
 
     Parameters
     ----------
-    lengths : sequence of int
     tensor : Tensor, shape (batch,), optional
         The same where the activations are, if it is there already.
     """

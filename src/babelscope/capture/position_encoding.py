@@ -68,7 +68,6 @@ def with_positions(model: Model, points: Sequence[str] = ("all",)) -> Chosen:
 
     Parameters
     ----------
-    model : Model
     points : sequence of str
         Names, with wildcards, or ``all``. A pooled output that is only covered by a wildcard is left out silently.
 
@@ -97,8 +96,6 @@ def choose_sentences(corpus: Corpus, n: int, seed: int = 0, modalities: Sequence
 
     Parameters
     ----------
-    corpus : Corpus
-    n, seed : int
     modalities : sequence of {"text", "speech"}
         What is taken of each sentence.
 
@@ -156,7 +153,6 @@ class PositionsPlan(NamedTuple):
 
     Attributes
     ----------
-    utterances : int
     positions : int
         Over all utterances and points.
     disk : int
@@ -183,7 +179,6 @@ def plan_positions(model: Model, corpus: Corpus, n: int = SENTENCES, seed: int =
         With the points that are kept (:func:`with_positions`).
     corpus : Corpus
         Before :func:`choose_sentences`.
-    n, seed : int
 
     Raises
     ------

@@ -74,9 +74,7 @@ class Utterance:
 
     Attributes
     ----------
-    sentence, language : str
     modality : {"text", "speech"}
-    points : tuple of str
     text : str
         Empty for a recording.
     seconds : float

@@ -87,8 +87,6 @@ def prepare(side: Side, item: str | Recording, sentence: str, language: str) -> 
     ----------
     side : Side
         The language's own.
-    item : str or Recording
-    sentence, language : str
 
     Raises
     ------
@@ -151,8 +149,6 @@ class Prefetcher:
 
     Parameters
     ----------
-    model : Model
-    corpus : Corpus
     jobs : iterable of Job
         In the order in which they will be asked for.
     workers : int, optional

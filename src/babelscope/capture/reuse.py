@@ -39,7 +39,6 @@ class SharedSide(NamedTuple):
 
         Parameters
         ----------
-        model : Model
         layout : Layout
             Of the store to be filled.
         job : Job
@@ -68,7 +67,6 @@ class PreviousStore:
 
     Parameters
     ----------
-    held : Activations
     corpus : Corpus
         The new one.
     """

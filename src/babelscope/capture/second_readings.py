@@ -56,12 +56,10 @@ def encode_second(
     ----------
     model : Model
         That of the store; a model that hears nothing has none.
-    corpus : Corpus
     store : Path or str
         Of the first recordings.
     max_seconds : float, optional
         Longer second recordings are left out.
-    progress : callable, optional
     **options
         As :func:`babelscope.encode`.
 

@@ -571,7 +571,6 @@ class Writer:
     ----------
     path : Path or str
         A folder or URL.
-    layout : Layout
     overwrite : bool
         Delete a store of other contents that stands at `path`. One without a finished block is replaced unasked.
 
@@ -733,7 +732,6 @@ class Writer:
             Index of the language.
         rows : slice
             Which sentences; one of the layout's blocks.
-        block : Block
 
         Raises
         ------

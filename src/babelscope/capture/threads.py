@@ -40,7 +40,6 @@ class SingleThreads(ThreadPoolExecutor):
 
     Parameters
     ----------
-    count : int
     name : str
         What the threads' names begin with.
     """

@@ -236,14 +236,8 @@ def verify_positions(path: Path | str, *, repair: bool = False, progress: Progre
 
     Parameters
     ----------
-    path : Path or str
     repair : bool
         Remove what is damaged: a study with [tokens] makes exactly that again.
-    progress : callable, optional
-
-    Returns
-    -------
-    Verdict
 
     Raises
     ------

@@ -65,12 +65,7 @@ notes = _Harmless(stderr=True)
 
 
 class Volume:
-    """How much is printed.
-
-    Attributes
-    ----------
-    quiet, verbose : bool
-    """
+    """How much is printed."""
 
     quiet = False
     verbose = False

@@ -20,17 +20,12 @@ def read_tsv(
 
     Parameters
     ----------
-    path : Path
     needed : sequence of str
         Columns that it must have.
     broken : callable
         Called for rows with another number of fields than the header; they are skipped if it returns.
     escaped : bool
         Whether ``\"`` stands for a quote, as pandas writes it.
-
-    Yields
-    ------
-    tuple of str and dict
 
     Raises
     ------

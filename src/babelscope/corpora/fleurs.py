@@ -48,7 +48,6 @@ class Release:
     ----------
     corpus, repository : str
         Its name here, and on the hub.
-    title, attribution : str
     claims : bool
         Whether its ``num_samples`` is known to be the length of the recording at 16 kHz.
     """

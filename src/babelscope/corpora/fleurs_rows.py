@@ -26,7 +26,6 @@ class Reading:
 
     Attributes
     ----------
-    language, split : str
     normalised : bool
         Lower case without punctuation, instead of the text as written.
     claims : bool

@@ -72,10 +72,6 @@ def pack(
     digest : str, optional
         The sha256 of the single source, if it is known already.
 
-    Returns
-    -------
-    Packed
-
     Raises
     ------
     DataError

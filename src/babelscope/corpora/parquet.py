@@ -25,7 +25,6 @@ def read_rows(
 
     Parameters
     ----------
-    path : Path
     needed : sequence of str
         Columns that the file must have.
     columns : sequence of str, optional

@@ -81,7 +81,6 @@ class ParquetSet:
         What a row has. Sound is missing where texts are read; a field that is missing raises KeyError.
     codes : mapping
         FLEURS code to what the files call the language, where that is not the code of FLORES-200.
-    notes : tuple of str
     """
 
     corpus: str

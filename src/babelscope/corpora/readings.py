@@ -132,17 +132,12 @@ def assemble(
     ----------
     splits : mapping
         Language to its splits.
-    choice : Choice
     broken : Broken
         Holds the problems of rows; those of recordings are added.
     title, licence, attribution, notes, readers_are_groups
         As :class:`babelscope.corpora.Corpus` takes them.
     labels : mapping, optional
         Sentence to its labels.
-
-    Returns
-    -------
-    Corpus
 
     Raises
     ------

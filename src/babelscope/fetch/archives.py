@@ -187,7 +187,6 @@ def read_tar_gz(
 
     Parameters
     ----------
-    path : Path
     most : int, optional
         Bytes that all members may have together; :data:`MAX_TOTAL_BYTES` if left out.
     error : type

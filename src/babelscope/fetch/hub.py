@@ -66,7 +66,6 @@ class HubFile(NamedTuple):
     ----------
     url : str
         With the commit in it: what is resumed later is the same file.
-    commit : str
     digest : str
         sha256 (64 digits) of a large file, git's own sha1 (40 digits) of a small one.
     size : int
@@ -224,10 +223,6 @@ def hub_folder(
         Told the number of bytes.
     needed : tuple of str, optional
         A pattern that some file must match, and the remedy if none does.
-
-    Returns
-    -------
-    HubFolder
 
     Raises
     ------
@@ -394,7 +389,6 @@ class Listing(NamedTuple):
 
     Attributes
     ----------
-    commit : str
     files : dict of str to HubFile
         Those that were wanted; never empty.
     licence : str
@@ -418,7 +412,6 @@ def hub_listing(
 
     Parameters
     ----------
-    repository : str
     wanted : sequence of str
         Names of files, with shell wildcards.
     revision : str
@@ -426,10 +419,6 @@ def hub_listing(
     kind : {"dataset", "model"}
     needed : tuple of str, optional
         A pattern that some wanted file must match, and what to do if none does.
-
-    Returns
-    -------
-    Listing
 
     Raises
     ------

@@ -40,7 +40,6 @@ def is_as_recorded(path: Path, digest: str, *, full: bool = False) -> bool:
 
     Parameters
     ----------
-    path : Path
     digest : str
         sha256, or git's name of the file.
     full : bool

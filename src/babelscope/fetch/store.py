@@ -126,7 +126,6 @@ class CachedAsset(NamedTuple):
     ----------
     name : str
         As ``babelscope fetch`` takes it.
-    files : int
     size : int
         In bytes.
     damaged : tuple of str

@@ -71,12 +71,7 @@ def pairs(samples: int) -> int:
 
 
 class FramePairs(Features):
-    """The features of :func:`standardised_pairs`, in the place of a checkpoint's own extractor.
-
-    Parameters
-    ----------
-    extractor : SeamlessM4TFeatureExtractor
-    """
+    """The features of :func:`standardised_pairs`, in the place of a checkpoint's own extractor."""
 
     def __init__(self, extractor: SeamlessM4TFeatureExtractor) -> None:
         self.extractor, self.name, self.window, self.time = extractor, "input_features", None, 0

@@ -24,13 +24,7 @@ ANY_MODEL = f"any model of the hub is named '{HUB}owner/name', a folder '{HUB}./
 
 
 def split(name: str, registered: Collection[str]) -> tuple[str, ...]:
-    """Return the parts of a name: one, or those of a pair; a ``+`` in the name of a folder separates none.
-
-    Parameters
-    ----------
-    name : str
-    registered : collection of str
-    """
+    """Return the parts of a name: one, or those of a pair; a ``+`` in the name of a folder separates none."""
     parts: list[str] = []
     for piece in name.split("+"):
         named = piece.strip()

@@ -38,7 +38,6 @@ def mask(lengths: Sequence[int], positions: int | None = None) -> Tensor:
 
     Parameters
     ----------
-    lengths : sequence of int
     positions : int, optional
         The longest if left out.
 

@@ -101,7 +101,6 @@ class Release(NamedTuple):
 
     Attributes
     ----------
-    hub : str
     kind : type
         Of its configuration.
     languages : tuple of str
@@ -210,7 +209,6 @@ class SeamlessText(TaggedText):
     ----------
     root : torch.nn.ModuleDict
         ``text_encoder`` and ``text_decoder``.
-    config : SeamlessM4TConfig or SeamlessM4Tv2Config
     prefix : Tensor, shape (1, 2)
         What the decoder is made to see.
     encode : callable
@@ -255,9 +253,7 @@ class SeamlessSpeech(SpeechSide):
     ----------
     root : torch.nn.ModuleDict
         ``speech_encoder`` and ``text_decoder``.
-    config : SeamlessM4TConfig or SeamlessM4Tv2Config
     prefix : Tensor, shape (1, 2)
-    features : SeamlessM4TFeatureExtractor
     """
 
     def __init__(self, root: nn.Module, config: Any, prefix: Tensor, features: SeamlessM4TFeatureExtractor) -> None:
@@ -408,7 +404,6 @@ def build(config: Any, dtype: torch.dtype) -> dict[str, nn.Module]:
 
     Parameters
     ----------
-    config : SeamlessM4TConfig or SeamlessM4Tv2Config
     dtype : torch.dtype
         In which the weights take their place at once, so that none is ever there in another.
     """

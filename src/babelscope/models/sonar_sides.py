@@ -74,7 +74,6 @@ class SonarText(TaggedText):
 
     Parameters
     ----------
-    model : M2M100Encoder
     tokenizer : tokenizers.Tokenizer or None
         NLLB's, as its tokenizer.json says: transformers' NllbTokenizer (5.23) builds itself again from that file and
         leaves its normaliser behind. Its template is not used: the language tag of each sentence is put in front
@@ -165,12 +164,7 @@ class SonarPooler(nn.Module):
 
 
 class SonarSpeechEncoder(nn.Module):
-    """One language's speech encoder: projection of the features, conformer, pooler, projection of the embedding.
-
-    Parameters
-    ----------
-    sizes : SpeechSizes
-    """
+    """One language's speech encoder: projection of the features, conformer, pooler, projection of the embedding."""
 
     def __init__(self, sizes: SpeechSizes) -> None:
         super().__init__()
@@ -307,10 +301,6 @@ class SonarSpeech(SpeechSide):
 
     :meth:`for_language` gives the side whose weights belong to a language; this one holds the first language's. All
     have points of the same names. Pooler layers are counted from the end (see the module's text).
-
-    Parameters
-    ----------
-    encoders : SpeechEncoders
     """
 
     weights_by_language = True

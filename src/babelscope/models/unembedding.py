@@ -100,12 +100,7 @@ def unembedding(model: Model) -> Unembedding | None:
 
 
 def input_embeddings(model: Model) -> Tensor | None:
-    """Return the vectors that a model's text side begins with, shape (vocabulary, width); None if there are none.
-
-    Parameters
-    ----------
-    model : Model
-    """
+    """Return the vectors that a model's text side begins with, shape (vocabulary, width); None if there are none."""
     side = model.sides.get("text")
     if side is None:
         return None

@@ -170,14 +170,8 @@ def joint_model(
         Length of each language's vector, in text and in speech.
     noise : float
         Standard deviation of what each position has of its own; a word's vector has 1.
-    layers, width : int
     unembeds : bool
         Whether it is a language model, whose output layer is the words' vectors.
-    seed : int
-
-    Returns
-    -------
-    Model
     """
     generator = np.random.default_rng(seed)
     meanings = generator.standard_normal((len(corpus.sentences), width))

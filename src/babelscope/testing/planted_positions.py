@@ -57,7 +57,6 @@ def planted_positions(
         Share of positions put in between tokens that are noise alone.
     tokens, duration : tuple of (int, int)
         Fewest and most tokens of a sentence, and positions of a token.
-    seed : int
 
     Raises
     ------

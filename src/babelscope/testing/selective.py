@@ -18,9 +18,6 @@ class SelectiveVectors:
     Attributes
     ----------
     vectors : mapping of (point, modality, language) to ndarray, shape (n, width)
-    languages : tuple of str
-    sentences : tuple of str
-    name : str
     clusters : ndarray of int, shape (n,), or None
     """
 
@@ -76,8 +73,6 @@ def selective_vectors(
 
     Parameters
     ----------
-    n, width, points : int
-    languages : sequence of str
     of_speech : sequence of int
         Features that are larger for speech, in all languages, at the last point.
     of_language : mapping of language to sequence of int, optional
@@ -90,7 +85,6 @@ def selective_vectors(
         What each sentence belongs to.
     together : float
         The share of the variance that a cluster's sentences have in common, in each cell by itself.
-    seed : int
     """
     generator = np.random.default_rng(seed)
     vectors: dict[tuple[str, str, str], NDArray[np.float64]] = {}

@@ -55,17 +55,14 @@ class Alone:
 
     Attributes
     ----------
-    item : Prepared
     values : mapping of str to Tensor
         As of :func:`watch`.
     shapes : mapping of str to tuple of int
         Of every point's activations, its start included.
-    order : list of str
     calls : mapping of str to int
         How often each point's module ran.
     errors : mapping of str to str
         Points that give no such tensor, and why.
-    reaches : list of Reach
     """
 
     item: Prepared
@@ -101,7 +98,6 @@ class Examination:
     ----------
     side : Side
         For one language.
-    language : str
     full : bool
         Whether every residue modulo the strides is tried.
     bounds : tuple of (int, int), optional

@@ -36,10 +36,6 @@ class Reach:
 def watching_range(side: Side) -> Iterator[list[Reach]]:
     """Note the largest activation of every module of a side that runs meanwhile.
 
-    Parameters
-    ----------
-    side : Side
-
     Yields
     ------
     list of Reach

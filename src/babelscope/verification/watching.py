@@ -172,7 +172,6 @@ class Seen:
     ----------
     positions : int or None
         From its first on; None for a point without an axis of time.
-    width : int
     finite : bool
         Whether its valid positions are finite.
     """

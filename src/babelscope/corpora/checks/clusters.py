@@ -21,7 +21,6 @@ def clusters_of(
 
     Parameters
     ----------
-    sentences : sequence of str
     pairs : ndarray, int, shape (pairs, 2)
         Numbers of sentences that belong together.
     known : mapping, optional

@@ -28,7 +28,6 @@ def same_recordings(cells: Cells, sampled: list[str], *, files: bool = True, eve
 
     Parameters
     ----------
-    cells : Cells
     sampled : list of str
         Gets a line on what was not compared.
     files : bool

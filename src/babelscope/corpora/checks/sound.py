@@ -38,14 +38,12 @@ def check_sound(
 
     Parameters
     ----------
-    cells : Cells
     most : int or None
         How many recordings are decoded, evenly over the languages; all if None.
     sampled : list of str
         Gets a line if not all are.
     skip_bad : bool
         Whether a study skips what cannot be decoded: then that is a warning.
-    progress : callable
 
     Returns
     -------

@@ -217,7 +217,6 @@ def near_duplicates(
 
     Parameters
     ----------
-    wordings : Wordings
     texts : callable
         Returns the texts of some numbers.
 

@@ -70,7 +70,6 @@ def check_durations(
     ----------
     table : DataFrame
         Of a corpus.
-    lengths : Lengths
     log : ProblemLog
         Collects recordings that disagree or cannot be read.
     place : callable

@@ -120,7 +120,6 @@ class Opened:
 
     Attributes
     ----------
-    place : Place
     configuration : Configuration
         What they say.
     container : Container or None

@@ -115,7 +115,6 @@ def read_embedding(folder: Path, source: str) -> tuple[Embedding, str, tuple[Wei
 
     Parameters
     ----------
-    folder : Path
     source : str
         Where it came from, for the identity of its weights.
 

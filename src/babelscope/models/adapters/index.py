@@ -23,7 +23,6 @@ class WeightsIndex:
     ----------
     names : tuple of str
         Of all arrays.
-    files : tuple of str
     size : int
         Bytes of all arrays; 0 if it does not say.
     """

@@ -65,7 +65,6 @@ class Configuration:
 
     Attributes
     ----------
-    folder : Path
     config : transformers.PreTrainedConfig
         Of the part that is loaded.
     kind : str
@@ -122,8 +121,6 @@ class Loaded:
 
     Attributes
     ----------
-    model : transformers.PreTrainedModel
-    files : tuple of WeightsFile
     options : mapping
         What to record of how it was loaded: dtype, attention, device map.
     """
@@ -176,7 +173,6 @@ def read_configuration(folder: Path, kind: Kind = "") -> Configuration:
 
     Parameters
     ----------
-    folder : Path
     kind : str
         One of :data:`babelscope.models.catalogue.Kind`, in place of what the class says; empty to let it say.
 
@@ -201,7 +197,6 @@ def configuration_of(config: Any, folder: Path, kind: Kind = "", whole: Any = No
 
     Parameters
     ----------
-    config : transformers.PreTrainedConfig
     folder : Path
         Where its files are.
     kind : str
@@ -313,8 +308,6 @@ def misread(settings: Mapping[str, Any], config: Any, where: str = "") -> Iterat
 
     Parameters
     ----------
-    settings : mapping
-    config : transformers.PreTrainedConfig
     where : str
         What stands before the names.
     """

@@ -37,7 +37,6 @@ class Processors:
     ----------
     extractor : Any
         The feature extractor.
-    tokenizer : Any
     processor : Any or None
         The whole processor; None if it cannot be made.
     template : str, mapping or None

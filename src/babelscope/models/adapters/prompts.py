@@ -80,7 +80,6 @@ def from_template(tokenizer: Any, template: str | Mapping[str, str] | None, audi
 
     Parameters
     ----------
-    tokenizer : transformers.PreTrainedTokenizerBase
     template : str, mapping of str to str, or None
         The chat template; of several the one called "default".
     audio : str
@@ -135,7 +134,6 @@ class Placed:
 
     Attributes
     ----------
-    ids : tuple of int
     start : int
         Tokens before the sentence's own.
     count : int

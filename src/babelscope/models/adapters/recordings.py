@@ -116,8 +116,6 @@ class Recorder:
 
     Parameters
     ----------
-    processors : Processors
-    prompt : Prompt
     names : collection of str
         The arguments that the model's forward pass takes.
     token : int or None

@@ -43,7 +43,6 @@ class Features:
 
     Parameters
     ----------
-    extractor : transformers.FeatureExtractionMixin
     name : str
         The argument of the model's forward pass that takes features.
 
@@ -74,7 +73,6 @@ class Features:
 
         Parameters
         ----------
-        samples : ndarray
         real : bool
             Whether to ask for that count; None if not, or if the extractor does not say.
 
@@ -117,7 +115,6 @@ class SpeechSide(Side):
     ----------
     model : transformers.PreTrainedModel
         The encoder alone.
-    features : Features
     points : sequence of Point
         Without depths.
     """
@@ -192,8 +189,6 @@ def speech_side(
     ----------
     model : transformers.PreTrainedModel
         With weights or without.
-    configuration : Configuration
-    extractor : transformers.FeatureExtractionMixin
     front : str
         What stands before the names of points before the layers.
 

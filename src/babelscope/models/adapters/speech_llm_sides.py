@@ -26,12 +26,7 @@ PLACEHOLDERS = "placeholders of the processor"
 
 
 class _Through(Side):
-    """What both sides have: the whole model's forward pass.
-
-    Parameters
-    ----------
-    root : torch.nn.Module
-    """
+    """What both sides have: the whole model's forward pass."""
 
     def __init__(self, root: nn.Module) -> None:
         self.root = root
@@ -69,7 +64,6 @@ class Reader(nn.Module):
 
     Parameters
     ----------
-    embeddings, language : torch.nn.Module
     constants : mapping
         What the whole model passes to its language model whatever it hears.
     """
@@ -92,10 +86,8 @@ class WrittenSide(_Through):
 
     Parameters
     ----------
-    root : torch.nn.Module
     tokenizer : Any
         The checkpoint's own.
-    prompt : Prompt
     token : int or None
         Id of the placeholder of a recording, which no text may hold.
 
@@ -212,11 +204,6 @@ class Count:
 
 class SpokenSide(_Through):
     """The speech side: a recording in the prompt, through tower, projector and language model.
-
-    Parameters
-    ----------
-    root : torch.nn.Module
-    recorder : Recorder
 
     Attributes
     ----------

@@ -195,10 +195,8 @@ class TaggedText(TextSide):
 
     Parameters
     ----------
-    model : transformers.PreTrainedModel
     encode : callable
         From a text to the ids of its pieces, without special ones.
-    points : sequence of Point
     **more
         As for :class:`TextSide`.
     """

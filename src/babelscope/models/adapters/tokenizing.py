@@ -23,7 +23,6 @@ def read_tokenizer(folder: Path, vocabulary: int | None = None) -> Any:
 
     Parameters
     ----------
-    folder : Path
     vocabulary : int, optional
         How many tokens the model knows.
 
@@ -68,12 +67,7 @@ _SPARE = 1024
 
 
 class Tokens:
-    """Turns texts into token ids, one at a time; of tokenizers with a code for each language, after that code.
-
-    Parameters
-    ----------
-    tokenizer : transformers.PreTrainedTokenizerBase or tokenizers.Tokenizer
-    """
+    """Turns texts into token ids, one at a time; of tokenizers with a code for each language, after that code."""
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
@@ -97,7 +91,6 @@ class Tokens:
 
         Parameters
         ----------
-        text, language : str
         special : bool
             Whether the tokens that the model was trained with stand around it.
 

@@ -80,7 +80,6 @@ def find(root: nn.Module, spoken: Trace, written: Trace, varying: Callable[[Spot
 
     Parameters
     ----------
-    root : torch.nn.Module
     spoken, written : Trace
         Of a recording and of a text.
     varying : callable

@@ -70,7 +70,6 @@ def trace(
 
     Parameters
     ----------
-    root : torch.nn.Module
     run : callable
         One forward pass.
     stop : str, optional
@@ -163,7 +162,6 @@ class Stack:
     ----------
     path : str
         Of the list of layers, or of the one module that runs again and again.
-    layers : tuple of Layer
     entered, left : int
         When the first began and the last ended.
     """
@@ -225,8 +223,6 @@ def largest(root: nn.Module, candidates: Sequence[Stack], counts: Sequence[int] 
 
     Parameters
     ----------
-    root : torch.nn.Module
-    candidates : sequence of Stack
     counts : sequence of int
         Numbers of layers in the configuration.
     """
@@ -244,7 +240,6 @@ def trunk(root: nn.Module, noted: Trace, counts: Sequence[int] = ()) -> Stack:
 
     Parameters
     ----------
-    root : torch.nn.Module
     noted : Trace
         Of a whole pass.
     counts : sequence of int
@@ -277,9 +272,6 @@ def ran_between(root: nn.Module, noted: Trace, after: int, before: int, leave_ou
 
     Parameters
     ----------
-    root : torch.nn.Module
-    noted : Trace
-    after, before : int
     leave_out : sequence of str
         Paths of lists of layers: neither they nor what they are inside of is yielded.
 

@@ -30,7 +30,6 @@ def weights_files(folder: Path, *, pickled: bool = False) -> list[Path]:
 
     Parameters
     ----------
-    folder : Path
     pickled : bool
         Whether PyTorch's ``pytorch_model.bin`` is taken where there are no safetensors. The names are those of
         transformers then, and no adapter may be next to them.
@@ -292,7 +291,6 @@ def pickled_arrays(
 
     Parameters
     ----------
-    file : Path
     whose : str
         Whose checkpoint it should be, for messages.
     checkpoint : mapping, optional
@@ -422,8 +420,6 @@ def refuse_not_finite(
 
     Parameters
     ----------
-    name : str
-    array : Tensor
     source : str
         Where it comes from, for messages.
     before : Tensor, optional

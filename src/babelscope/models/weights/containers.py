@@ -22,7 +22,6 @@ class Container(NamedTuple):
 
     Attributes
     ----------
-    config : transformers.PreTrainedConfig
     state : mapping of str to Tensor
         Under the names of transformers' class.
     file : Path
@@ -42,7 +41,6 @@ def open_asset(asset: str, model: str) -> tuple[Place, Container | None]:
 
     Parameters
     ----------
-    asset : str
     model : str
         The name of the model whose weights it holds.
 

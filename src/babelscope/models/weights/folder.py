@@ -41,7 +41,6 @@ def read_tokenizer(path: Path, vocabulary: int | None = None) -> Tokenizer:
 
     Parameters
     ----------
-    path : Path
     vocabulary : int, optional
         How many tokens the model knows.
 
@@ -95,7 +94,6 @@ def parse_config(kind: Any, folder: Path, option: str = "weights") -> Any:
     ----------
     kind : type
         The transformers configuration that it must be of.
-    folder : Path
     option : str
         What names the folder, for messages.
 
@@ -176,11 +174,6 @@ def load_pretrained(
         Regular expressions for parts of the files' names, and what takes their place, before transformers renames them.
     **options
         For the class's constructor.
-
-    Returns
-    -------
-    model : transformers.PreTrainedModel
-    files : tuple of WeightsFile
 
     Raises
     ------

@@ -245,7 +245,6 @@ def check_folder(
 
     Parameters
     ----------
-    folder : Path
     shown : str
         The folder or hub id, for messages.
     option : str

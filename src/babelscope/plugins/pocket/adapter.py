@@ -160,7 +160,6 @@ class PocketAdapter(nn.Module):
             The text model's word embeddings: the last norm starts with their mean and standard deviation, so that an
             untrained adapter already has the right scale.
         shape : AdapterShape, optional
-        dropout : float
 
         Raises
         ------

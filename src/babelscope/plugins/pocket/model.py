@@ -162,7 +162,6 @@ class PocketText(TextSide):
 
     Parameters
     ----------
-    model : BertModel
     tokenizer : tokenizers.Tokenizer or None
         None for a model that is only planned.
     longest : int
@@ -244,8 +243,6 @@ class PocketSpeech(_PocketSpeech):
 
     Parameters
     ----------
-    encoder : WhisperEncoder
-    adapter : PocketAdapter
     model : BertModel
         The text side's own.
     before, after : sequence of int
@@ -350,8 +347,6 @@ class PocketRidgeSpeech(_PocketSpeech):
 
     Parameters
     ----------
-    encoder : WhisperEncoder
-    ridge : RidgeMap
     pooled : Point
         The embedding, as the text side describes it.
     """

@@ -23,7 +23,6 @@ def encoder_points(config: WhisperConfig, inside: str = "") -> list[Point]:
 
     Parameters
     ----------
-    config : WhisperConfig
     inside : str
         Path of the encoder below the side's root, with a dot after it.
     """
@@ -50,7 +49,6 @@ def hear(encoder: WhisperEncoder, features: Tensor, windows: Sequence[int]) -> T
 
     Parameters
     ----------
-    encoder : WhisperEncoder
     features : Tensor, shape (batch, mel, frames)
         Log-mel features, zero after each window.
     windows : sequence of int

@@ -39,10 +39,6 @@ class Sizes:
 
     Attributes
     ----------
-    whisper : WhisperConfig
-    beats : BeatsSizes
-    vicuna : LlamaConfig
-    qformer_width, qformer_layers, qformer_feed_forward : int
     rank : int
         Of LoRA.
     alpha : float
@@ -184,7 +180,6 @@ def build(sizes: Sizes, dtype: torch.dtype) -> dict[str, nn.Module]:
 
     Parameters
     ----------
-    sizes : Sizes
     dtype : torch.dtype
         In which the weights take their place at once, so that none is ever there in another.
 

@@ -106,7 +106,6 @@ class SalmonnText(_Shared):
     ----------
     root : torch.nn.ModuleDict
         ``language``.
-    sizes : Sizes
     prefix : sequence of int
         Ids of what stands before the sentence, the start token first.
     encode : callable
@@ -170,7 +169,6 @@ class SalmonnSpeech(_Shared):
     ----------
     root : torch.nn.ModuleDict
         ``whisper``, ``beats``, ``fusion``, ``qformer``, ``projection``, ``language``.
-    sizes : Sizes
     prefix : sequence of int
         Ids of what stands before speech, the start token first.
     """

@@ -87,8 +87,6 @@ def in_layers(roots: str, table: str, layers: Iterable[int]) -> Iterator[Names]:
     ----------
     roots : str
         The three paths of a layer, with ``{n}`` for its number.
-    table : str
-    layers : iterable of int
     """
     for number in layers:
         before = Names(*roots.format(n=number).split())

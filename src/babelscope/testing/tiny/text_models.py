@@ -33,7 +33,6 @@ def sentence_modules(mode: str, width: int, *, dense: int = 0) -> dict[str, Any]
     ----------
     mode : str
         ``cls``, ``mean`` or ``lasttoken``.
-    width : int
     dense : int
         Width of a dense head after the pooling; 0 for none. Its weights are to be written with the rest.
     """

@@ -76,11 +76,6 @@ class Released:
 def write(released: Released, folder: Path) -> Path:
     """Write a folder: configuration, weights, and whatever else the released one holds.
 
-    Parameters
-    ----------
-    released : Released
-    folder : Path
-
     Returns
     -------
     Path
