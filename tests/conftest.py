@@ -6,7 +6,7 @@ import csv
 import shutil
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -19,19 +19,19 @@ from tokenizers import Tokenizer, pre_tokenizers, processors
 from tokenizers.models import Unigram
 from transformers import BertConfig, BertModel, WhisperConfig, WhisperForConditionalGeneration
 
-from babelscope import corpora, models
+from babelscope import corpora, models, report
 from babelscope.corpora import Corpus
+from babelscope.gaps import Result
 from babelscope.models import Model
-from babelscope.plugins.pocket.adapter import AdapterShape, PocketAdapter, save_adapter
-from babelscope.plugins.pocket.ridge import RidgeMap, save_ridge
-from babelscope.report import write_report
+from babelscope.report import Heard, figure, write_report
+from babelscope.report.figure import carried as figure_data
 from babelscope.study import run
 
 SAMPLE_RATE = 16_000
 LANGUAGES = ("xa", "xb", "xc")
 
 #: Test files that compute longest, the longest first: what starts first does not keep everybody waiting at the end.
-LONGEST = ("test_real_study.py", "test_report_page.py", "test_printed_commands.py", "test_docs.py", "test_kills.py")
+LONGEST = ("test_printed_commands.py", "test_docs.py", "test_report_page.py", "test_kills.py", "test_real_study.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -39,23 +39,43 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
 
 
-def _running() -> ModuleType:
-    """Return the module in which a study writes its report."""
-    return sys.modules[run.__module__]
+#: Where studies and commands look up what writes a report.
+_WRITERS: tuple[ModuleType, ...] = (sys.modules[run.__module__], report)
+
+
+def write_page(result: Result, folder: Path | str, *, figures: bool = False, heard: Sequence[Heard] = ()) -> Path:
+    """Write the page without figures to be drawn on demand, and no files of figures: both take longer than a study."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figure, "carried", lambda shown, on_demand: figure_data((), ()))
+        return write_report(result, folder, figures=False, heard=heard)
+
+
+def let_reports_be_written_by(writer: Callable[..., Path], patch: pytest.MonkeyPatch) -> None:
+    """Let studies and commands write their report by a function."""
+    for module in _WRITERS:
+        patch.setattr(module, "write_report", writer)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def studies_write_no_figure_files() -> Iterator[None]:
-    """Let studies write their page without the files of its figures, which take half the time of a small study."""
+def reports_are_plain_pages() -> Iterator[None]:
+    """Let the studies and commands of all tests write their report by :func:`write_page`."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_running(), "write_report", partial(write_report, figures=False))
+        let_reports_be_written_by(write_page, patch)
+        yield
+
+
+@pytest.fixture(scope="module")
+def whole_pages() -> Iterator[None]:
+    """Let the studies of a test file write pages with all figures, though no files of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        let_reports_be_written_by(partial(write_report, figures=False), patch)
         yield
 
 
 @pytest.fixture
 def figure_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the studies of a test write the files of their figures as well, as they do for everybody else."""
-    monkeypatch.setattr(_running(), "write_report", write_report)
+    """Let the studies of a test write all figures, in the page and as files, as they do for everybody else."""
+    let_reports_be_written_by(write_report, monkeypatch)
 
 
 @pytest.fixture(scope="session")
@@ -96,6 +116,9 @@ def e5_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def pocket_folder(whisper_folder: Path, e5_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """``pocket``: a folder with a tiny Whisper, a tiny E5, an adapter and a ridge map, drawn wide."""
+    from babelscope.plugins.pocket.adapter import AdapterShape, PocketAdapter, save_adapter
+    from babelscope.plugins.pocket.ridge import RidgeMap, save_ridge
+
     made = tmp_path_factory.mktemp("tiny-pocket")
     shutil.copytree(whisper_folder, made / "whisper")
     shutil.copytree(e5_folder, made / "e5")

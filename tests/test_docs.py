@@ -21,6 +21,7 @@ import typer.main
 from _pytest.mark import ParameterSet
 
 from babelscope.cli import app
+from conftest import let_reports_be_written_by, write_page
 from study_keys import described_keys
 
 ROOT = Path(__file__).parent.parent
@@ -128,14 +129,18 @@ def test_the_code_of_a_page_runs(page: Path, with_assets: bool, tmp_path: Path) 
                 _install(block.body, tmp_path)
         elif block.language == "python" and (with_assets or not block.assets):
             program.append("\n" * (block.line - sum(part.count("\n") for part in program) - 1) + block.body)
-    script = tmp_path / f"{page.stem}_md.py"
-    script.write_text("".join(program), encoding="utf-8")
-    printed = tmp_path.with_name(f"{tmp_path.name}.printed")
+    code, printed = run_apart("".join(program), tmp_path / f"{page.stem}_md.py")
+    assert code == 0, f"docs/{page.name} (line numbers are the page's):\n{printed}"
+
+
+def run_apart(program: str, script: Path) -> tuple[int | None, str]:
+    """Run a program in a process of its own, in its folder; return its code and the end of what it prints."""
+    script.write_text(program, encoding="utf-8")
+    printed = script.parent.with_name(f"{script.parent.name}.printed")
     process = READY.Process(target=_run_page, args=(script, printed))
     process.start()
     process.join()
-    told = printed.read_text(encoding="utf-8")[-3000:]
-    assert process.exitcode == 0, f"docs/{page.name} (line numbers are the page's):\n{told}"
+    return process.exitcode, printed.read_text(encoding="utf-8")[-3000:]
 
 
 # Each page is a process of its own, forked from one that has imported what most pages import and has run nothing.
@@ -150,6 +155,7 @@ def _run_page(script: Path, printed: Path) -> None:
     os.chdir(script.parent)
     os.environ |= {"PYTHONPATH": str(script.parent), "TOKENIZERS_PARALLELISM": "false"}
     sys.path.insert(0, str(script.parent))
+    let_reports_be_written_by(write_page, pytest.MonkeyPatch())
     warnings.simplefilter("error", SyntaxWarning)
     runpy.run_path(str(script), run_name="__main__")
 

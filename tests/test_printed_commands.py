@@ -24,7 +24,7 @@ from babelscope.report.pdf import find_browser
 from babelscope.study import Study
 from babelscope.testing import tiny
 from conftest import SAMPLE_RATE, tone, write_manifest
-from test_docs import PAGES, ROOT, blocks
+from test_docs import PAGES, ROOT, blocks, run_apart
 
 README = ROOT / "README.md"
 PRINTED = [README, ROOT / "CONTRIBUTING.md", *PAGES]
@@ -48,6 +48,8 @@ LONG = {
     r"^babelscope run examples/study\.toml --dry-run": "Whisper on its own window, as the same line of README",
     r"^babelscope (compare|report) results/first-study": "the results of the line before",
     r"^babelscope models verify (whisper-base|pocket)": "three real models, run some ten times each",
+    r"^babelscope corpora check asterisk": "all recordings of two languages are decoded",
+    r"^babelscope search (index recordings|query)@search": "the same real model as the same lines of README",
     r"^babelscope search index asterisk": "300 recordings",
     r"^babelscope search evaluate --index prompts": "the index of the line before",
 }
@@ -92,7 +94,9 @@ def given(tmp_path_factory: pytest.TempPathFactory, e5_folder: Path) -> Path:
     (folder / "recordings" / "texts.txt").write_text("Please enter your password.\nGood bye.\n", encoding="utf-8")
     shutil.copy(folder / "recordings" / "0.wav", folder / "question.wav")
     tiny("seamless-m4t-v2", folder / "seamless")
-    shared = "permutations = 19\nmeasures = ['linear_cka', 'retrieval']\n[corpus]\nsource = 'manifest'\n"
+    shared = "permutations = 19\nmeasures = ['linear_cka', 'retrieval']\ncontrols = ['none', 'length_regressed']\n"
+    shared += "kinds = ['modality_similarity', 'language_similarity_text', 'language_similarity_speech']\n"
+    shared += "[corpus]\nsource = 'manifest'\n"
     shared += "path = 'my-sentences.csv'\n"
     model = "[model]\nname = 'seamless-m4t-v2-large'\nweights = 'seamless'\n"
     for name in ("old", "new"):
@@ -255,15 +259,8 @@ def test_every_manifest_that_is_printed_is_one(body: str, tmp_path: Path) -> Non
 @pytest.mark.assets
 def test_the_python_of_readme_runs_as_printed(tmp_path: Path) -> None:
     code = "\n".join(block.body for block in blocks(README) if block.language == "python")
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env=os.environ | {"TOKENIZERS_PARALLELISM": "false"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    ended, printed = run_apart(code, tmp_path / "readme.py")
+    assert ended == 0, printed
     assert {"report.html", "result.json", "scores.parquet", "activations.zarr"} <= {
         path.name for path in (tmp_path / "results" / "small").iterdir()
     }

@@ -20,15 +20,16 @@ from babelscope.tokens.transcriber import Transcriber
 pytestmark = pytest.mark.assets
 
 LANGUAGES = ["en", "it", "ru"]
-CHANCE = 1 / 40
+N = 24
+CHANCE = 1 / N
 
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     study = Study.parse(
         {
-            "name": "forty prompts",
-            "output": str(tmp_path_factory.mktemp("forty")),
+            "name": "prompts",
+            "output": str(tmp_path_factory.mktemp("prompts")),
             "measures": ["linear_cka", "retrieval"],
             "kinds": ["modality_similarity", "language_similarity_text", "language_similarity_speech"],
             "permutations": 99,
@@ -36,7 +37,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
             "corpus": {
                 "source": "asterisk",
                 "languages": LANGUAGES,
-                "n": 40,
+                "n": N,
                 "min_words": 4,
                 "max_seconds": 5,
                 "distinct": True,
@@ -60,7 +61,7 @@ def _values(result: Result, kind: str, point: str, measure: str, control: str = 
 
 
 def test_text_finds_its_translation(outcome: Outcome) -> None:
-    """One draw of forty moves by .05 (s.d., Russian): here a loose bound, below the mean over draws."""
+    """One draw moves by .05 and more (s.d., Russian): here a loose bound, below the mean over draws."""
     found = _values(outcome.result, "language_similarity_text", "text.pooled", "retrieval")
     assert all(found[f"en-{other}"] >= 0.75 for other in LANGUAGES[1:]), found
 
@@ -132,8 +133,8 @@ def test_recordings_say_what_their_texts_say() -> None:
     """Whisper transcribes: the proof that weights, features and the pairing of recordings with texts are right."""
     transcriber = Transcriber()
     corpus = corpora.load("asterisk").select(languages=LANGUAGES, n=2, min_words=5, max_seconds=8, distinct=True)
-    limits = {"en": 0.2, "it": 0.25, "fr": 0.25, "ru": 0.3}
-    for language in LANGUAGES:
+    limits = {"en": 0.2, "ru": 0.3}
+    for language in limits:
         recordings = [load_audio(corpus.recordings(sentence, language)[0]) for sentence in corpus.sentences]
         heard = transcriber.transcribe(recordings, language)
         wrong = total = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -42,7 +43,6 @@ weights = {{ whisper-base = "{whisper_folder}", e5-small = "{e5_folder}" }}
     return path
 
 
-@pytest.mark.usefixtures("figure_files")
 def test_a_study_runs_from_file_to_report(study_file: Path) -> None:
     steps: list[str] = []
     outcome = run(
@@ -59,7 +59,6 @@ def test_a_study_runs_from_file_to_report(study_file: Path) -> None:
         "curves.csv",
         "result.json",
         "report.html",
-        "figures",
     ):
         assert (folder / name).exists(), name
     assert {"encoding text xa", "encoding speech xb", "writing the report"} <= set(steps)
@@ -79,10 +78,20 @@ def test_a_study_runs_from_file_to_report(study_file: Path) -> None:
     pd.testing.assert_frame_equal(again.result.scores, outcome.result.scores)
 
 
+@pytest.mark.usefixtures("figure_files")
+def test_a_study_writes_its_figures_in_the_page_and_as_files(study_file: Path) -> None:
+    keys = {"kinds": ["modality_similarity"], "measures": ["linear_cka"], "intervals": False}
+    outcome = run(Study.load(study_file, keys))
+    assert re.search(r'"layer_curves\.modality_similarity":\{"wide":\{', outcome.report.read_text(encoding="utf-8"))
+    files = {path.name for path in (outcome.folder / "figures").iterdir()}
+    assert {f"layer_curves.modality_similarity.{suffix}" for suffix in ("svg", "png", "pdf", "csv")} <= files
+
+
 def test_another_seed_compares_again_but_encodes_only_if_the_sentences_change(
     study_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study_file.write_text(study_file.read_text().replace("seed = 3", "seed = 3\nintervals = false"))
+    text = study_file.read_text().replace("seed = 3", "seed = 3\nintervals = false")
+    study_file.write_text(re.sub("measures = .*", 'measures = ["linear_cka"]', text))
     with monkeypatch.context() as earlier:
         for module in ("gaps.scoring", "study.scores"):
             earlier.setattr(f"babelscope.{module}.STATISTICS", 1)

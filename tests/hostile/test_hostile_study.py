@@ -137,7 +137,7 @@ weights = {{ whisper-base = "{whisper_folder}", e5-small = "{e5_folder}" }}
 
 
 @pytest.fixture(scope="module")
-def ran(folder: Path) -> Told:
+def ran(folder: Path, whole_pages: None) -> Told:
     refused = told("run", str(folder / "study.toml"))
     assert refused.code == 1 and not (folder / "out").exists()
     last = refused.err.splitlines()[-1]

@@ -22,6 +22,7 @@ REST = (
 )
 
 
+@pytest.mark.usefixtures("whole_pages")
 @pytest.mark.parametrize("name", ["glm-asr", *(pytest.param(name, marks=pytest.mark.slow) for name in REST)])
 def test_a_tiny_model_runs_every_section(name: str, tmp_path: Path, manifest: Path) -> None:
     study = Study.parse(

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import altair as alt
 import pandas as pd
 import vl_convert
+from altair.utils.schemapi import debug_mode
 
 from babelscope.cache import write_atomically
 
@@ -110,7 +111,8 @@ class Figure:
     def spec(self, width: int = WIDE) -> dict[str, Any]:
         """Return the Vega-Lite specification, which holds its data."""
         if width not in self._specs:
-            self._specs[width] = _spec(self.draw(width), self.alt)
+            with debug_mode(False):  # a fifth of the time of drawing goes into checks of parts that are our own
+                self._specs[width] = _spec(self.draw(width), self.alt)
         return dict(self._specs[width])
 
     def svg(self, width: int = WIDE) -> str:
