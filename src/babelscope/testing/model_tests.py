@@ -180,7 +180,7 @@ class ModelTests:
         holding = 0
         for language, side in self.sides(model):
             low, high = self.bounds(side)
-            bounds = low, (side.longest or high) if side.fixed_batch_length else high
+            bounds = low, (self.window or side.longest or high) if side.fixed_batch_length else high
             examination = Examination(side, language, bounds=bounds)
             examination.tolerance = self.tolerance
             known = examination.checks() | {"lengths": lambda: examination.lengths(self.residues(side))}  # noqa: B023
