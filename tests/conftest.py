@@ -180,3 +180,18 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tones(manifest: Path) -> Corpus:
     """Twelve sentences in three languages, complete."""
     return corpora.load("manifest", path=manifest)
+
+
+@pytest.fixture
+def offer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Return a function that installs a package with entry points of a group, for the length of the test."""
+
+    def install(group: str, **entries: str) -> None:
+        info = tmp_path / "offers-1.0.dist-info"
+        info.mkdir()
+        info.joinpath("METADATA").write_text("Metadata-Version: 2.1\nName: offers\nVersion: 1.0\n", "utf-8")
+        lines = [f"{name} = {value}" for name, value in entries.items()]
+        info.joinpath("entry_points.txt").write_text("\n".join([f"[{group}]", *lines]), "utf-8")
+        monkeypatch.syspath_prepend(tmp_path)
+
+    return install

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from babelscope.engines import Engine, Local, check_engine, engines, open_engine
+from babelscope.engines import GROUP, Engine, Local, check_engine, engines, open_engine
 from babelscope.errors import UsageError
 from babelscope.models import Model
 from babelscope.study import schema
@@ -48,23 +47,8 @@ def elsewhere(replicas: int = 1, progress: Any = None) -> Iterator[Engine]:
     yield Elsewhere({"replicas": replicas, "progress": progress})
 
 
-@pytest.fixture
-def offer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Return a function that installs a package with entry points of engines."""
-
-    def install(**entries: str) -> None:
-        info = tmp_path / "offers-1.0.dist-info"
-        info.mkdir()
-        info.joinpath("METADATA").write_text("Metadata-Version: 2.1\nName: offers\nVersion: 1.0\n", "utf-8")
-        lines = [f"{name} = {value}" for name, value in entries.items()]
-        info.joinpath("entry_points.txt").write_text("\n".join(["[babelscope.engines]", *lines]), "utf-8")
-        monkeypatch.syspath_prepend(tmp_path)
-
-    return install
-
-
 def test_a_package_offers_an_engine(offer: Callable[..., None]) -> None:
-    offer(elsewhere=f"{__name__}:elsewhere", local=f"{__name__}:elsewhere")
+    offer(GROUP, elsewhere=f"{__name__}:elsewhere", local=f"{__name__}:elsewhere")
     assert engines()[0] == "local" and {"elsewhere", "ray"} <= set(engines())
     assert "elsewhere" in schema()["properties"]["engine"]["anyOf"][0]["enum"]
     check_engine("elsewhere")
@@ -75,7 +59,7 @@ def test_a_package_offers_an_engine(offer: Callable[..., None]) -> None:
 
 
 def test_an_option_that_it_does_not_take_is_refused(offer: Callable[..., None]) -> None:
-    offer(elsewhere=f"{__name__}:elsewhere")
+    offer(GROUP, elsewhere=f"{__name__}:elsewhere")
     refused = pytest.raises(UsageError, match=r"^address: the elsewhere engine takes none")
     with refused, open_engine("elsewhere", address="auto"):
         pass
@@ -83,7 +67,7 @@ def test_an_option_that_it_does_not_take_is_refused(offer: Callable[..., None]) 
 
 @pytest.mark.parametrize("value", ["no_such_module:engine", f"{__name__}:no_such_name"])
 def test_one_that_cannot_be_loaded_is_named(offer: Callable[..., None], value: str) -> None:
-    offer(broken=value)
+    offer(GROUP, broken=value)
     refused = pytest.raises(UsageError, match=rf"^engine 'broken' \({value}\) cannot be loaded: \w+: ")
     with refused as raised, open_engine("broken"):
         pass

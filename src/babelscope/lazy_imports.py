@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -32,15 +32,22 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], 
     return get, public_names(package)
 
 
-def load_entries(group: str, what: str) -> None:
-    """Import what installed packages offer in an entry-point group; what cannot be loaded is warned of and left out."""
+def load_entries(group: str, what: str, *, skip: Container[str] = ()) -> list[tuple[str, Any]]:
+    """Return what installed packages offer in an entry-point group, with its names.
+
+    What cannot be loaded is warned of and left out; entries named in `skip` are not loaded.
+    """
+    offered = []
     for entry in entry_points(group=group):
+        if entry.name in skip:
+            continue
         try:
-            entry.load()
-        except Exception as error:
+            offered.append((entry.name, entry.load()))
+        except Exception as error:  # a plug-in raises whatever its parts do
             warnings.warn(
                 f"{what} {entry.name!r} ({entry.value}) cannot be loaded and is left out: {error}", stacklevel=3
             )
+    return offered
 
 
 def public_names(package: str) -> Callable[[], list[str]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from babelscope.fetch.catalogue import ASSETS, Catalogue
+from babelscope.fetch.catalogue import ASSETS, GROUP, Catalogue
 from babelscope.fetch.sources import Asset, Recipe, WebFile
 
 
@@ -25,23 +25,8 @@ def made(name: str, *titles: str) -> Asset:
 NEW, MORE = made("new", "theirs"), made("known", "theirs")
 
 
-@pytest.fixture
-def offer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Return a function that installs a package with entry points of assets."""
-
-    def install(**entries: str) -> None:
-        info = tmp_path / "offers-1.0.dist-info"
-        info.mkdir()
-        info.joinpath("METADATA").write_text("Metadata-Version: 2.1\nName: offers\nVersion: 1.0\n", "utf-8")
-        lines = [f"{name} = {value}" for name, value in entries.items()]
-        info.joinpath("entry_points.txt").write_text("\n".join(["[babelscope.assets]", *lines]), "utf-8")
-        monkeypatch.syspath_prepend(tmp_path)
-
-    return install
-
-
 def test_a_package_offers_an_asset_and_further_recipes_for_one_that_is_known(offer: Callable[..., None]) -> None:
-    offer(new=f"{__name__}:NEW", known=f"{__name__}:MORE")
+    offer(GROUP, new=f"{__name__}:NEW", known=f"{__name__}:MORE")
     catalogue = Catalogue([made("known", "ours, first", "ours, second")])
     assert catalogue["new"] == NEW
     assert catalogue["known"].what == "known by ours, first"
@@ -49,7 +34,7 @@ def test_a_package_offers_an_asset_and_further_recipes_for_one_that_is_known(off
 
 
 def test_one_that_cannot_be_loaded_is_left_out_and_named(offer: Callable[..., None]) -> None:
-    offer(broken="no_such_module:ASSET")
+    offer(GROUP, broken="no_such_module:ASSET")
     with pytest.warns(
         UserWarning, match=r"^asset 'broken' \(no_such_module:ASSET\) cannot be loaded and is left out: "
     ):

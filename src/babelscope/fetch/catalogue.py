@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from importlib.metadata import entry_points
 from pathlib import Path
 
 from babelscope.errors import FetchError
 from babelscope.fetch.archives import read_deb, read_tar_gz, write_stored_zip
 from babelscope.fetch.sources import Asset, DebianPackage, HubSnapshot, Recipe, WebFile
+from babelscope.lazy_imports import load_entries
 
 #: Entry-point group in which packages offer assets; each entry is an :class:`Asset`.
 GROUP = "babelscope.assets"
@@ -217,17 +216,10 @@ class Catalogue(MutableMapping[str, Asset]):
     def _all(self) -> dict[str, Asset]:
         if not self._asked:
             self._asked = True
-            for entry in entry_points(group=GROUP):
-                try:
-                    offered: Asset = entry.load()
-                except Exception as error:
-                    warnings.warn(
-                        f"asset {entry.name!r} ({entry.value}) cannot be loaded and is left out: {error}", stacklevel=2
-                    )
-                else:
-                    known = self._assets.get(offered.name)
-                    recipes = (*(known.recipes if known else ()), *offered.recipes)
-                    self._assets[offered.name] = dataclasses.replace(known or offered, recipes=recipes)
+            for _, offered in load_entries(GROUP, "asset"):
+                known = self._assets.get(offered.name)
+                recipes = (*(known.recipes if known else ()), *offered.recipes)
+                self._assets[offered.name] = dataclasses.replace(known or offered, recipes=recipes)
         return self._assets
 
     def __getitem__(self, name: str) -> Asset:

@@ -27,8 +27,8 @@ Caveat = dict[str, Any]
 def caveats(scores: pd.DataFrame, meta: dict[str, Any]) -> list[Caveat]:
     """List the caveats that apply to a result: each with ``id``, ``title`` and ``text``.
 
-    Where numbers of the scores are told, also with ``parts`` (:meth:`babelscope.gaps.traced.Traced.parts`); the scores'
-    index labels are row numbers. `meta` has the result's ``model``, ``corpus`` and ``options``.
+    A caveat that quotes numbers of the scores has ``parts`` as well (:meth:`babelscope.gaps.traced.Traced.parts`); the
+    index labels of the scores are row numbers. `meta` has the result's ``model``, ``corpus`` and ``options``.
     """
     found = [
         _few(scores),

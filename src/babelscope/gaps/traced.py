@@ -33,7 +33,7 @@ def with_minus(text: str) -> str:
 
 @dataclass(frozen=True)
 class Number:
-    """A number as it is told (`text`), and where it stands: a table of the result, row numbers from 0, a column.
+    """A number as a text quotes it (`text`), and where it stands: a table of the result, row numbers from 0, a column.
 
     For a count the value is the number of rows, and the column ``rows``; for several rows it is their mean.
     """

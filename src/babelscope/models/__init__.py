@@ -12,15 +12,13 @@ from __future__ import annotations
 
 import functools
 import importlib
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from babelscope.errors import UsageError, did_you_mean
-from babelscope.lazy_imports import lazy_names
+from babelscope.lazy_imports import lazy_names, load_entries
 from babelscope.models import naming
 from babelscope.models.catalogue import CATALOGUE, Declaration
 from babelscope.models.options import LoadOptions
@@ -163,16 +161,7 @@ def known() -> dict[str, ModelInfo]:
 @functools.cache
 def _installed() -> dict[str, ModelInfo]:
     """Return what installed packages offer; looked for once a process, for that reads a file of every package."""
-    offered: dict[str, ModelInfo] = {}
-    for entry in entry_points(group=ENTRY_POINTS):
-        if entry.name not in _BUILT_IN:
-            try:
-                offered[entry.name] = cast(ModelInfo, entry.load())
-            except Exception as error:  # a plug-in raises whatever its parts do
-                warnings.warn(
-                    f"model {entry.name!r} ({entry.value}) cannot be loaded and is left out: {error}", stacklevel=2
-                )
-    return offered
+    return dict(load_entries(ENTRY_POINTS, "model", skip=_BUILT_IN))
 
 
 def parts(name: str) -> tuple[str, ...]:
