@@ -44,8 +44,10 @@ def _blank(match: re.Match[str]) -> str:
 #: What is no prose in Markdown: fenced and inline code, directives and comments, targets of links, markup.
 _CODE = re.compile(r"^(```|~~~).*?^\1|^ *:::.*?$|<!--.*?-->|`+[^`]+`+|\]\([^)]*\)|<[^>\n]+>", re.MULTILINE | re.DOTALL)
 
-#: The same in docstrings and messages: code, roles, what is filled in, addresses.
-_IN_STRINGS = re.compile(r":[a-z]+:`[^`]*`|``[^`]*``|`[^`\n]*`|\{[^{}\n]*\}|https?://\S+|^ *>>>.*$", re.MULTILINE)
+#: The same in docstrings and messages: code, roles, one word in quotes (a key), what is filled in, addresses.
+_IN_STRINGS = re.compile(
+    r":[a-z]+:`[^`]*`|``[^`]*``|`[^`\n]*`|\B'[\w-]+'\B|\{[^{}\n]*\}|https?://\S+|^ *>>>.*$", re.MULTILINE
+)
 
 #: The same in templates of pages.
 _IN_TEMPLATES = re.compile(r"\{#.*?#\}|\{\{.*?\}\}|\{%.*?%\}|<[^>]*>", re.DOTALL)

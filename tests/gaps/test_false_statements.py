@@ -92,7 +92,7 @@ def test_what_was_planted_is_said(tmp_path: Path) -> None:
         "shared.1": Planted(meaning=0.6, modality=0.1, lost={"xaa": 0.35}),
     }
     result = Planting(tmp_path, points, n=100, languages=languages(5)).result(0)
-    assert "from shared.0 to shared.1 (2 of 4 points that cannot be told apart)" in result.meta["headline"][0]
+    assert "from shared.0 to shared.1 (2 of 4 points that cannot be distinguished)" in result.meta["headline"][0]
     table = result.tables["diagnosis"]
     assert set(table.loc[table["worst"], "language"]) == {"xaa"}
     text = table.loc[table["worst"], "advice"].iloc[0]

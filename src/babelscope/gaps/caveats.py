@@ -30,7 +30,7 @@ def caveats(scores: pd.DataFrame, meta: dict[str, Any]) -> list[Caveat]:
     A caveat that quotes numbers of the scores has ``parts`` as well (:meth:`babelscope.gaps.traced.Traced.parts`); the
     index labels of the scores are row numbers. `meta` has the result's ``model``, ``corpus`` and ``options``.
     """
-    found = [
+    candidates = [
         _few(scores),
         *_saturated(scores),
         *_clusters(meta),
@@ -43,7 +43,7 @@ def caveats(scores: pd.DataFrame, meta: dict[str, Any]) -> list[Caveat]:
         _notes("corpus", "About the recordings and texts", meta["corpus"].get("notes", [])),
         _many(scores),
     ]
-    return [caveat for caveat in found if caveat]
+    return [caveat for caveat in candidates if caveat]
 
 
 def with_corpus_caveat(known: Sequence[Caveat], problems: Iterable[Problem]) -> list[Caveat]:
@@ -97,7 +97,7 @@ def _few(scores: pd.DataFrame) -> Caveat | None:
 
 def _saturated(scores: pd.DataFrame) -> list[Caveat]:
     plain = scores[scores["control"] == "none"]
-    found = []
+    saturated = []
     for measure, rows in plain.groupby("measure", sort=False):
         high = rows[rows["null_mean"] > 0.9]
         if len(high) == 0:
@@ -110,8 +110,8 @@ def _saturated(scores: pd.DataFrame) -> list[Caveat]:
             high=told_many("scores", high), all=told_many("scores", rows), measure=name,
             most=told("scores", high.iloc[int(high["null_mean"].to_numpy().argmax())], "null_mean"),
         )  # fmt: skip
-        found.append(_traced("saturated", f"{name} is saturated", text))
-    return found
+        saturated.append(_traced("saturated", f"{name} is saturated", text))
+    return saturated
 
 
 #: Permutations that keep clusters together from which p-values have room; and the share of sentences in clusters of a
@@ -135,16 +135,18 @@ def _clusters(meta: dict[str, Any]) -> list[Caveat]:
             "sentence were independent: p-values are too small and intervals too narrow."
         )
         return [{"id": "clusters-ignored", "title": "Clusters of sentences were ignored", "text": text}]
-    found = []
+    cluster_caveats = []
     if known.get("source") == "texts":
         text = (
             f"Sentences whose texts are nearly the same were kept together: {n} sentences are {known['count']} "
             "clusters. Sentences of one document that share few words are not found by their texts; where there are "
             "any, p-values are too small and intervals too narrow."
         )
-        found.append({"id": "clusters-from-texts", "title": "Clusters were estimated from the texts", "text": text})
+        cluster_caveats.append(
+            {"id": "clusters-from-texts", "title": "Clusters were estimated from the texts", "text": text}
+        )
     if unknown := known.get("unknown"):
-        found.append(_known_in_part(unknown, known["left_out"], n))
+        cluster_caveats.append(_known_in_part(unknown, known["left_out"], n))
     said = []
     distinct = distinct_permutations(sizes)
     if distinct < FEWEST_PERMUTATIONS:
@@ -160,8 +162,8 @@ def _clusters(meta: dict[str, Any]) -> list[Caveat]:
             "too large."
         )
     if said:
-        found.append({"id": "clusters", "title": "Clusters leave few permutations", "text": " ".join(said)})
-    return found
+        cluster_caveats.append({"id": "clusters", "title": "Clusters leave few permutations", "text": " ".join(said)})
+    return cluster_caveats
 
 
 def _known_in_part(unknown: int, left_out: int, n: int) -> Caveat:
@@ -221,7 +223,7 @@ def _readers(meta: dict[str, Any]) -> Caveat | None:
             f"in "
             "speech may be one between voices or recordings."
         )
-        return {"id": "unknown-readers", "title": "Language and reader cannot be told apart", "text": text}
+        return {"id": "unknown-readers", "title": "Language and reader cannot be distinguished", "text": text}
     if not alone:
         return None
     text = (
@@ -229,7 +231,7 @@ def _readers(meta: dict[str, Any]) -> Caveat | None:
         f"be one between voices or "
         "recordings."
     )
-    return {"id": "one-reader", "title": "Language and reader cannot be told apart", "text": text}
+    return {"id": "one-reader", "title": "Language and reader cannot be distinguished", "text": text}
 
 
 def _notes(name: str, title: str, notes: list[str]) -> Caveat | None:
@@ -267,8 +269,8 @@ def _uncontrolled(scores: pd.DataFrame, meta: dict[str, Any]) -> Caveat | None:
     if less >= plain:
         return None
     text = (
-        f"{plain - less} of {plain} scores have no counterpart with lengths regressed out: too few sentences are left "
-        "beside the lengths, or no length is known."
+        f"{plain - less} of {plain} scores have no counterpart with lengths regressed out: there are too few sentences "
+        "for the number of lengths, or no length is known."
     )
     return {"id": "no-length-control", "title": "Length not controlled everywhere", "text": text}
 

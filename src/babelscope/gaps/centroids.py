@@ -106,10 +106,10 @@ def centroid_distance(
     codes = coded(clusters)
     if codes is not None and len(codes) != len(sides[0]):
         raise DataError(f"centroid_distance: {len(sides[0])} sentences, but clusters are given for {len(codes)}")
-    found = _distances(np.stack(sides), np.array([0]), np.array([1]), alpha, codes)[0]
-    if not np.isfinite(found).all():
+    estimate = _distances(np.stack(sides), np.array([0]), np.array([1]), alpha, codes)[0]
+    if not np.isfinite(estimate).all():
         raise DataError("neither side varies: there is no spread to measure the distance in")
-    return CentroidDistance(float(found[0]), float(found[1]), float(found[2]), len(sides[0]))
+    return CentroidDistance(float(estimate[0]), float(estimate[1]), float(estimate[2]), len(sides[0]))
 
 
 def centroids_table(activations: Activations, clusters: NDArray[np.int64] | None = None) -> pd.DataFrame:
@@ -137,14 +137,14 @@ def centroids_table(activations: Activations, clusters: NDArray[np.int64] | None
     }
     for point, modalities in points.items() if n >= LEAST_SENTENCES else ():
         pairs = _pairs(modalities, activations.languages)
-        cells = list(dict.fromkeys(cell for _, *both in pairs for cell in both))
+        cells = list(dict.fromkeys(cell for _, *pair in pairs for cell in pair))
         if not pairs:
             continue
         vectors = np.stack([activations.matrix(point, modality, language) for modality, language in cells])
         place = {cell: index for index, cell in enumerate(cells)}
         first = np.array([place[a] for _, a, _ in pairs])
         second = np.array([place[b] for _, _, b in pairs])
-        found = _distances(vectors, first, second, 0.05, clusters)
+        distances = _distances(vectors, first, second, 0.05, clusters)
         rows += [
             {
                 "kind": kind,
@@ -158,7 +158,7 @@ def centroids_table(activations: Activations, clusters: NDArray[np.int64] | None
                 "high": float(high),
                 "n": n,
             }
-            for (kind, a, b), (distance, low, high) in zip(pairs, found, strict=True)
+            for (kind, a, b), (distance, low, high) in zip(pairs, distances, strict=True)
             if np.isfinite(distance)
         ]
     return table_of("centroids", rows)
@@ -206,10 +206,10 @@ def _distances(
         pair -= products[:, first, second] + products[:, second, first]
 
     for start in range(0, n, _AT_ONCE):
-        part = slice(start, start + _AT_ONCE)
-        vectors = cells[:, part].transpose(1, 0, 2) - centre
-        put(vectors @ vectors.transpose(0, 2, 1), of_cells[0, part], of_pairs[0, part])
-        put(vectors @ totals.T, of_cells[1, part], of_pairs[1, part])
+        block = slice(start, start + _AT_ONCE)
+        vectors = cells[:, block].transpose(1, 0, 2) - centre
+        put(vectors @ vectors.transpose(0, 2, 1), of_cells[0, block], of_pairs[0, block])
+        put(vectors @ totals.T, of_cells[1, block], of_pairs[1, block])
     # And of each cluster with itself.
     units = np.arange(n) if clusters is None else clusters
     sizes = np.bincount(units)

@@ -55,22 +55,22 @@ def documents_of(activations: Activations, clusters: str = "auto") -> NDArray[np
 
 
 def described(
-    whole: Activations, some: Activations, clusters: str, documents: NDArray[np.int64] | None
+    activations: Activations, compared: Activations, clusters: str, documents: NDArray[np.int64] | None
 ) -> dict[str, Any] | None:
     """Return what a result says of the clusters of its sentences; None where none are known.
 
     ``count`` clusters; ``sizes``: how many clusters there are of each size; ``source``: whether the corpus names them,
     or the texts too; ``used``: whether nulls and intervals go by them. Where the clusters of some sentences are not
-    known, ``unknown`` is how many, and ``left_out`` how many of them were not compared: `whole` has all sentences,
-    `some` those that are compared.
+    known, ``unknown`` is how many, and ``left_out`` how many of them were not compared: `activations` has all
+    sentences, `compared` those that are compared.
     """
-    known = some.clusters if documents is None else documents
+    known = compared.clusters if documents is None else documents
     if known is None:
         return None
     sizes, counts = np.unique(np.unique(known, return_counts=True)[1], return_counts=True)
     by_size = {str(size): int(count) for size, count in zip(sizes, counts, strict=True)}
-    found: dict[str, Any] = {"count": int(counts.sum()), "sizes": by_size, "used": documents is not None}
-    found["source"] = "texts" if clusters == "texts" and documents is not None else "corpus"
-    if unknown := len(whole.without_cluster):
-        found |= {"unknown": unknown, "left_out": len(whole.sentences) - len(some.sentences)}
-    return found
+    description: dict[str, Any] = {"count": int(counts.sum()), "sizes": by_size, "used": documents is not None}
+    description["source"] = "texts" if clusters == "texts" and documents is not None else "corpus"
+    if unknown := len(activations.without_cluster):
+        description |= {"unknown": unknown, "left_out": len(activations.sentences) - len(compared.sentences)}
+    return description

@@ -84,11 +84,11 @@ def plan(activations: Places, match: str = "output", kinds: Sequence[str] | None
         raise UsageError(f"match {match!r} is unknown; {did_you_mean(match, MATCHES)}")
     wanted = check_kinds(kinds)
     languages, modalities = activations.languages, activations.modalities
-    found: list[Comparison] = []
+    comparisons: list[Comparison] = []
     across = pairs_of_points(activations, match) if {"text", "speech"} <= set(modalities) else []
     if "modality_similarity" in wanted:
         for speech_point, text_point in across:
-            found += [
+            comparisons += [
                 Comparison(
                     "modality_similarity", Place("speech", speech_point, language), Place("text", text_point, language)
                 )
@@ -97,25 +97,25 @@ def plan(activations: Places, match: str = "output", kinds: Sequence[str] | None
     within: dict[str, Kind] = {"text": "language_similarity_text", "speech": "language_similarity_speech"}
     for modality in modalities:
         for point in activations.points(modality) if within[modality] in wanted else ():
-            found += [
+            comparisons += [
                 Comparison(within[modality], Place(modality, point, first), Place(modality, point, second))
                 for first, second in combinations(languages, 2)
             ]
     if "cross_similarity" in wanted:
         for speech_point, text_point in across:
-            found += [
+            comparisons += [
                 Comparison(
                     "cross_similarity", Place("speech", speech_point, spoken), Place("text", text_point, written)
                 )
                 for spoken, written in permutations(languages, 2)
             ]
-    if not found:
+    if not comparisons:
         asked = "nothing" if kinds is None else f"none of {', '.join(wanted)}"
         raise UsageError(
             f"{activations.name} has {_counted(languages)} ({', '.join(languages)}) and only "
             f"{'/'.join(modalities)}: {asked} can be compared; encode a second language or the other modality"
         )
-    return found
+    return comparisons
 
 
 def by_space(

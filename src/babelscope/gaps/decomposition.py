@@ -1,8 +1,8 @@
 """Where meaning lives: how much of a point's variance is the sentence's, the language's, the modality's, or of none.
 
 A *component of covariance* is what two utterances have in common because they share a label, beyond what they have in
-common without it. With x' y the inner product, and the mean taken over all pairs of utterances that share exactly the
-labels named (and differ in the others),
+common without it. With x' y the inner product, averaged over all pairs of utterances that share exactly the labels
+named (and differ in the others),
 
     f    = mean x' y of pairs that share nothing
     sentence          = mean over pairs that share the sentence alone, less f
@@ -176,23 +176,23 @@ def decomposition_table(activations: Activations, clusters: NDArray[np.int64] | 
     rows: list[dict[str, Any]] = []
     if len(languages) < 2 or n < LEAST_SENTENCES:
         return table_of("decomposition")
-    parts: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
+    designs: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
         (modality, (modality,), activations.points(modality)) for modality in activations.modalities
     ]
     if len(activations.modalities) == 2:
-        parts.insert(0, ("all", tuple(activations.modalities), activations.shared_points))
-    for part, modalities, points in parts:
+        designs.insert(0, ("all", tuple(activations.modalities), activations.shared_points))
+    for design, modalities, points in designs:
         for point in points:
 
             def read(language: int, modality: int, point: str = point, of: tuple[str, ...] = modalities) -> Any:
                 return activations.matrix(point, of[modality], languages[language])
 
             try:
-                found = _decompose(read, (n, len(languages), len(modalities)), True, 0.05, clusters)
+                decomposition = _decompose(read, (n, len(languages), len(modalities)), True, 0.05, clusters)
             except _ConstantError:
                 continue
             where = {
-                "part": part,
+                "part": design,
                 "point": point,
                 "stage": str(activations.stage(point, modalities[0])),
                 "depth": activations.depth(point, modalities[0]),
@@ -201,13 +201,13 @@ def decomposition_table(activations: Activations, clusters: NDArray[np.int64] | 
                 {
                     **where,
                     "component": component,
-                    "share": found.shares[component],
-                    "low": found.low[component],
-                    "high": found.high[component],
+                    "share": decomposition.shares[component],
+                    "low": decomposition.low[component],
+                    "high": decomposition.high[component],
                     "n": n,
-                    "convention": found.convention,
+                    "convention": decomposition.convention,
                 }
-                for component in found.shares
+                for component in decomposition.shares
             ]
     return table_of("decomposition", rows)
 

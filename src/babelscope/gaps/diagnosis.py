@@ -96,29 +96,31 @@ def diagnosis(activations: Activations, scored: Mapping[str, Scored], scores: pd
     languages = activations.languages
     if measure is None or not stops or len(languages) < 2:
         return table_of("diagnosis")
-    one = scored[measure].corrected
-    whole = speech_path(activations, scores)
-    at = {(code, stop.point): _row(one, stop, code) for code in languages for stop in whole}
-    if not np.isfinite(one.values[np.concatenate(list(at.values()))]).all():
+    corrected = scored[measure].corrected
+    path = speech_path(activations, scores)
+    at = {(code, stop.point): _row(corrected, stop, code) for code in languages for stop in path}
+    if not np.isfinite(corrected.values[np.concatenate(list(at.values()))]).all():
         return table_of("diagnosis")
     last, n = stops[-1], len(activations.sentences)
-    reached = {code: float(one.values[at[code, last.point]].mean()) for code in languages}
+    reached = {code: float(corrected.values[at[code, last.point]].mean()) for code in languages}
     order = sorted(languages, key=lambda code: -reached[code])
     classes = resource_classes(languages)
-    compared = Compared(one, at, stops, by_stage(whole), languages)
+    compared = Compared(corrected, at, stops, by_stage(path), languages)
     differences = compared.differences()
     why = _untested(n, scored[measure], scores)
-    lower = [] if why else [code for code in languages if any(one.low > 0 for one in differences.deficits[code])]
+    lower = (
+        [] if why else [code for code in languages if any(deficit.low > 0 for deficit in differences.deficits[code])]
+    )
     located = compared.located(lower)
     rows: list[dict[str, Any]] = []
     for code in languages:
-        worst = _told_apart(*located[code], len(stops)) if code in located else None
+        worst = _only_stage(*located[code], len(stops)) if code in located else None
         output_deficit = differences.at_output[code]
         advice = why or _advice(code, stops, differences, located.get(code), n, len(languages))
-        texts = _texts_reached(one, code, last.against)
+        texts = _texts_reached(corrected, code, last.against)
         for index, stop in enumerate(stops):
             loss, deficit = differences.losses[code][index], differences.deficits[code][index]
-            told = index == (worst if worst is not None else len(stops) - 1)
+            advised = index == (worst if worst is not None else len(stops) - 1)
             rows.append(
                 {
                     "language": code,
@@ -126,7 +128,7 @@ def diagnosis(activations: Activations, scored: Mapping[str, Scored], scores: pd
                     "measure": measure,
                     "stage": stop.stage,
                     "point": stop.point,
-                    "similarity": float(one.values[at[code, stop.point]].mean()),
+                    "similarity": float(corrected.values[at[code, stop.point]].mean()),
                     "text_similarity": texts,
                     "loss": loss.value,
                     "low": loss.low,
@@ -141,8 +143,8 @@ def diagnosis(activations: Activations, scored: Mapping[str, Scored], scores: pd
                     "deficit_high": deficit.high,
                     "deficit_shrunk": differences.shrunk[code][index],
                     "detectable": differences.detectable,
-                    "advice": advice if told else "",
-                    "evidence": evidence(_loss_of(stops, index, code, languages), one, CORRECTED),
+                    "advice": advice if advised else "",
+                    "evidence": evidence(_loss_of(stops, index, code, languages), corrected, CORRECTED),
                 }
             )
     return table_of("diagnosis", rows)
@@ -299,7 +301,7 @@ def _advice(
     where = (
         f"At the {stops[index].stage} stage" if index + 1 == len(stops) else f"From the {stops[index].stage} stage on"
     )
-    told = (
+    summary = (
         f"{where}, the similarity of speech and text in {code} is lower than the mean of the other languages by "
         f"{deficits[index]}; shrunk over the languages, since the largest of many is overestimated, by "
         f"{differences.shrunk[code][index]:.2f}. At {point} it is lower by {differences.at_output[code]}."
@@ -314,24 +316,25 @@ def _advice(
         ]
         compare = f" (loss there {differences.losses[code][first]}; {', '.join(losses)})" if losses else ""
         return (
-            f"{told} The deficit arises at the {names[first]} stage{compare}: look first at {place_of(names[first])}."
+            f"{summary} The deficit arises at the {names[first]} stage{compare}: look first at "
+            f"{place_of(names[first])}."
         )
     if first > last:
         further = f"at the {names[first]} stage" if first + 1 == len(stops) else f"behind the {names[first - 1]} stage"
         return (
-            f"{told} It is there by the end of the {names[last]} stage, and grows further {further}: two places to "
+            f"{summary} It is there by the end of the {names[last]} stage, and grows further {further}: two places to "
             "look at."
         )
     if (first, last) == (0, len(stops) - 1):
-        return f"{told} At which stage it arises cannot be told with n = {n} sentences."
+        return f"{summary} At which stage it arises cannot be determined with n = {n} sentences."
     return (
-        f"{told} It arises between the {names[first]} and the {names[last]} stage, both included; with n = {n} "
-        "sentences these cannot be told apart."
+        f"{summary} It arises between the {names[first]} and the {names[last]} stage, both included; with n = {n} "
+        "sentences these cannot be distinguished."
     )
 
 
-def _told_apart(first: int, last: int, stages: int) -> int | None:
-    """Return the only stage at which a deficit (or what is lost of it last, or first) can arise, if it can be told."""
+def _only_stage(first: int, last: int, stages: int) -> int | None:
+    """Return the only stage at which a deficit (or what is lost of it last, or first) can arise, if there is one."""
     if first == last or first + 1 == stages:
         return first
     return 0 if last == 0 else None

@@ -119,7 +119,7 @@ def leading(scored: Mapping[str, Scored]) -> str | None:
 
 
 def verdict(contrast: Contrast, beyond_chance: bool, margin: float, n: int, p: float | None = None) -> tuple[str, str]:
-    """Return the verdict on a claim, and why it cannot be told, if it cannot.
+    """Return the verdict on a claim, and why there is none, if it is ``cannot tell``.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def verdict(contrast: Contrast, beyond_chance: bool, margin: float, n: int, p: f
         The last also with fewer than :data:`FEWEST_SENTENCES` sentences or 3 languages (in each class), and where
         nothing is above chance: of unrelated data, differences mean nothing.
     reason : str
-        Empty unless it cannot be told.
+        Empty unless the verdict is ``cannot tell``.
     """
     low, high = contrast.interval()
     one = contrast.languages == 1
@@ -310,7 +310,7 @@ def _estimated(claim: Claim, basis: str, scored: Scored, second: Sequence[str]) 
     voices = ""
     if claim.id in VOICES:
         claim, scored, voices = _without_voices(claim, basis, scored, second)
-    terms: list[Term] = [(part.weight, scored.where(**part.where)) for part in claim.parts]
+    terms: list[Term] = [(average.weight, scored.where(**average.where)) for average in claim.parts]
     if any(len(rows) == 0 or not np.isfinite(scored.values[rows]).all() for _, rows in terms):
         return None
     contrast = scored.contrast(terms, strata=claim.strata or None)

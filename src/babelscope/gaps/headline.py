@@ -116,7 +116,9 @@ def _where(tested: pd.DataFrame | None, points: int) -> tuple[str, Parts]:
     inside = np.flatnonzero(candidate)
     joint = "from {first} to {last}" if np.ptp(inside) + 1 == len(inside) else "between {first} and {last}"
     return (
-        "Speech and text are most similar " + joint + " ({candidates} of {points} points that cannot be told apart); "
+        "Speech and text are most similar "
+        + joint
+        + " ({candidates} of {points} points that cannot be distinguished); "
         "the highest is {point}"
     ), parts
 
@@ -146,7 +148,10 @@ def _languages(plain: pd.DataFrame, findings: pd.DataFrame | None, baselines: pd
     measures = by_preference(dict.fromkeys(rows["measure"].astype(str)))
     measure = next((name for name in measures if name.startswith("retrieval")), measures[0])
     rows = rows[rows["measure"] == measure]
-    ends = {kind: part.iloc[int(part["depth"].to_numpy().argmax())] for kind, part in rows.groupby("kind", sort=False)}
+    ends = {
+        kind: kind_rows.iloc[int(kind_rows["depth"].to_numpy().argmax())]
+        for kind, kind_rows in rows.groupby("kind", sort=False)
+    }
     name = measure_title(measure)
     if len(ends) < 2:
         kind, end = next(iter(ends.items()))
@@ -192,8 +197,8 @@ def _direction(findings: pd.DataFrame | None) -> tuple[str, Parts]:
         return f"Languages are more similar in text than in speech ({difference}).", parts
     if '"voices"' in str(row["caveats"]):
         return (
-            "Whether languages are more similar in text than in speech cannot be told, since voices differ too and it "
-            f"is not known by how much: too few sentences have recordings by two readers ({difference})."
+            "Whether languages are more similar in text than in speech cannot be determined, since voices differ "
+            f"too and it is not known by how much: too few sentences have recordings by two readers ({difference})."
         ), parts
     parts["sentences"] = told("findings", row, "n", 0)
     return (

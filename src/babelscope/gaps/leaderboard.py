@@ -111,16 +111,16 @@ def labels(results: Mapping[str, Result]) -> dict[str, str]:
     """
     names = {folder: str(_meta(result, "model").get("name") or folder) for folder, result in results.items()}
     options = {folder: _meta(result, "model").get("options") or {} for folder, result in results.items()}
-    found = dict(names)
+    labelled = dict(names)
     for name in dict.fromkeys(names.values()):
-        same = [folder for folder, other in names.items() if other == name]
-        shared = [key for key in options[same[0]] if all(key in options[folder] for folder in same)]
-        differing = [key for key in shared if len({str(options[folder][key]) for folder in same}) > 1]
-        for folder in same:
-            told = ", ".join(f"{key} {options[folder][key]}" for key in differing)
-            found[folder] = f"{name} ({told})" if told else name
-    twice = [label for label in found.values() if list(found.values()).count(label) > 1]
-    return {folder: f"{label}, {folder}" if label in twice else label for folder, label in found.items()}
+        namesakes = [folder for folder, other in names.items() if other == name]
+        shared = [key for key in options[namesakes[0]] if all(key in options[folder] for folder in namesakes)]
+        differing = [key for key in shared if len({str(options[folder][key]) for folder in namesakes}) > 1]
+        for folder in namesakes:
+            settings = ", ".join(f"{key} {options[folder][key]}" for key in differing)
+            labelled[folder] = f"{name} ({settings})" if settings else name
+    twice = [label for label in labelled.values() if list(labelled.values()).count(label) > 1]
+    return {folder: f"{label}, {folder}" if label in twice else label for folder, label in labelled.items()}
 
 
 def leaderboard(
@@ -134,15 +134,15 @@ def leaderboard(
     for kind in kinds:
         if kind not in KINDS:
             raise UsageError(f"there is no kind {kind!r}; {did_you_mean(kind, KINDS)}")
-    held = {folder: standing(result) for folder, result in results.items()}
-    there = dict.fromkeys(str(name) for one in held.values() for name in one.curves["measure"])
+    standings = {folder: standing(result) for folder, result in results.items()}
+    measure_names = dict.fromkeys(str(name) for result in standings.values() for name in result.curves["measure"])
     for measure in measures:
-        if measure not in there:
-            raise UsageError(f"no result has the measure {measure!r}; {did_you_mean(measure, there)}")
-    called = labels(held)
+        if measure not in measure_names:
+            raise UsageError(f"no result has the measure {measure!r}; {did_you_mean(measure, measure_names)}")
+    label_of = labels(standings)
     corpora: dict[str, list[str]] = {}
-    for folder, one in held.items():
-        corpora.setdefault(str(_meta(one, "corpus").get("fingerprint") or folder), []).append(folder)
+    for folder, result in standings.items():
+        corpora.setdefault(str(_meta(result, "corpus").get("fingerprint") or folder), []).append(folder)
     scores: list[pd.DataFrame] = []
     pairs: list[pd.DataFrame] = []
     notes: list[str] = []
@@ -151,17 +151,19 @@ def leaderboard(
             f"The results are of {len(corpora)} different corpora (their fingerprints differ): models are compared "
             "within one corpus only."
         )
-    for print_, folders in corpora.items():
-        members = {called[folder]: held[folder] for folder in folders}
-        found, compared, said = _of_corpus(print_, members, kinds, measures)
-        scores += [found.assign(folder=found["model"].map({called[folder]: folder for folder in folders}))]
+    for fingerprint, folders in corpora.items():
+        members = {label_of[folder]: standings[folder] for folder in folders}
+        corpus_scores, compared, corpus_notes = _of_corpus(fingerprint, members, kinds, measures)
+        scores += [
+            corpus_scores.assign(folder=corpus_scores["model"].map({label_of[folder]: folder for folder in folders}))
+        ]
         pairs.append(compared)
-        notes += said
+        notes += corpus_notes
     table = pd.concat(scores, ignore_index=True)
     if table.empty:
         raise UsageError("the results have no scores of these kinds and measures")
     table = _ordered(table, kinds, list(corpora))
-    about = {print_: _about(held[folders[0]]) for print_, folders in corpora.items()}
+    about = {fingerprint: _about(standings[folders[0]]) for fingerprint, folders in corpora.items()}
     return Leaderboard(
         table.reindex(columns=list(SCORE_COLUMNS)),
         pd.concat(pairs, ignore_index=True).reindex(columns=list(PAIR_COLUMNS)),
@@ -190,22 +192,24 @@ def _of_corpus(
     frames: list[pd.DataFrame] = []
     rows: list[dict[str, Any]] = []
     notes: list[str] = []
-    kept = {label: draws_of(one) for label, one in members.items()}
+    kept = {label: draws_of(result) for label, result in members.items()}
     for kind in kinds:
-        having = {label: one for label, one in members.items() if (one.curves["kind"] == kind).any()}
+        having = {label: result for label, result in members.items() if (result.curves["kind"] == kind).any()}
         for measure in measures or _common(having.values(), kind):
-            measured = {label: part for label, one in having.items() if len(part := _part(one, kind, measure))}
+            measured = {
+                label: curves for label, result in having.items() if len(curves := _curves(result, kind, measure))
+            }
             lacking = [label for label in having if label not in measured]
             if lacking and measured:
                 notes.append(f"{KINDS[kind]} was not measured by {measure} in {', '.join(lacking)}.")
-            frames += [_scores(part, label, kind) for label, part in measured.items()]
+            frames += [_scores(curves, label, kind) for label, curves in measured.items()]
             unpaired = []
-            for both in combinations(measured, 2):
-                first, second = both
+            for pair in combinations(measured, 2):
+                first, second = pair
                 draws = shared_draws(kept[first], kept[second]) if same_draws(members[first], members[second]) else {}
-                several = _differences(members, measured, both, kind, measure, draws)
-                unpaired += [] if several else [" and ".join(both)]
-                rows += several
+                differences = _differences(members, measured, pair, kind, measure, draws)
+                unpaired += [] if differences else [" and ".join(pair)]
+                rows += differences
             if unpaired:
                 notes.append(
                     f"{KINDS[kind]} by {measure}: no paired test of {'; '.join(unpaired)}. Their results keep no draws "
@@ -214,7 +218,7 @@ def _of_corpus(
                 )
     table = pd.concat(frames, ignore_index=True).assign(corpus=corpus) if frames else pd.DataFrame(columns=["model"])
     compared = pd.DataFrame(rows, columns=list(PAIR_COLUMNS)).assign(corpus=corpus)
-    # The means are what a leaderboard is for; single languages are tested beside them, as a family of their own.
+    # The means are what a leaderboard is for; single languages are tested as well, as a family of their own.
     of_means = (compared["group"] == MEAN).to_numpy()
     adjusted = np.full(len(compared), np.nan)
     for family in (of_means, ~of_means):
@@ -233,7 +237,7 @@ def _common(results: Iterable[Result], kind: str) -> list[str]:
     return [next((name for name in shared if measure_head(name) == RETRIEVAL), shared[0])] if shared else []
 
 
-def _part(result: Result, kind: str, measure: str) -> pd.DataFrame:
+def _curves(result: Result, kind: str, measure: str) -> pd.DataFrame:
     rows = result.curves[(result.curves["kind"] == kind) & (result.curves["measure"] == measure)]
     return rows[rows["value"].notna()]
 
@@ -256,25 +260,25 @@ def _scores(rows: pd.DataFrame, label: str, kind: str) -> pd.DataFrame:
 def _differences(
     members: Mapping[str, Result],
     measured: Mapping[str, pd.DataFrame],
-    both: tuple[str, str],
+    pair: tuple[str, str],
     kind: str,
     measure: str,
     draws: SharedDraws,
 ) -> list[dict[str, Any]]:
     """Return the paired differences of two models by one kind and measure: their mean, and each language's."""
-    parts = [measured[label].set_index("group") for label in both]
+    tables = [measured[label].set_index("group") for label in pair]
     groups = [
-        str(group) for group in parts[0].index if group in parts[1].index and (kind, measure, str(group)) in draws
+        str(group) for group in tables[0].index if group in tables[1].index and (kind, measure, str(group)) in draws
     ]
     languages = [group for group in groups if group != MEAN] if kind == "modality_similarity" else []
-    units = [_unit(part, measure) for part in parts]
+    units = [_unit(table, measure) for table in tables]
     if MEAN not in groups or units[0] is None or units[1] is None:
         return []
-    degrees = [_freedom(members[label], measure) for label in both]
+    degrees = [_freedom(members[label], measure) for label in pair]
 
     def scored(names: Sequence[str]) -> Scored:
         """The first model's scores, then the second's, moving with the same sentences."""
-        values = np.concatenate([part.loc[list(names), "chance_corrected"].to_numpy(dtype=float) for part in parts])
+        values = np.concatenate([table.loc[list(names), "chance_corrected"].to_numpy(dtype=float) for table in tables])
         moving = {
             name: np.concatenate(
                 [
@@ -292,23 +296,23 @@ def _differences(
         rows = pd.DataFrame({"kind": kind, "measure": measure, "language_a": codes, "language_b": codes})
         return Scored(rows.assign(value=values), Deviations(blocks, halves, min(degrees)), values)
 
-    one = scored(languages or [MEAN])
-    count = len(one.values) // 2
+    joint = scored(languages or [MEAN])
+    count = len(joint.values) // 2
 
     def row(group: str, at: NDArray[np.int64], *, wide: bool = False) -> dict[str, Any]:
         terms = [(1.0, at), (-1.0, at + count)]
-        contrast = one.contrast(terms, other_languages=wide)
+        contrast = joint.contrast(terms, other_languages=wide)
         holds_for = "other sentences and languages"
         if not wide or not np.isfinite(contrast.error):
-            contrast, holds_for = one.contrast(terms, other_languages=False), "other sentences"
-        return _difference_row(both, kind, measure, group, contrast, holds_for)
+            contrast, holds_for = joint.contrast(terms, other_languages=False), "other sentences"
+        return _difference_row(pair, kind, measure, group, contrast, holds_for)
 
     mean = row(MEAN, np.arange(count), wide=bool(languages))
     return [mean, *(row(language, np.array([at])) for at, language in enumerate(languages))]
 
 
 def _difference_row(
-    both: tuple[str, str], kind: str, measure: str, group: str, contrast: Contrast, holds_for: str
+    pair: tuple[str, str], kind: str, measure: str, group: str, contrast: Contrast, holds_for: str
 ) -> dict[str, Any]:
     known = np.isfinite(contrast.error) and contrast.error > NOTHING
     # The weighted sum of equal scores is rounded away from 0 where a processor fuses its products and sums.
@@ -317,8 +321,8 @@ def _difference_row(
     return {
         "kind": kind,
         "measure": measure,
-        "first": both[0],
-        "second": both[1],
+        "first": pair[0],
+        "second": pair[1],
         "group": group,
         "difference": 0.0 if same else contrast.value,
         "low": low,
@@ -328,9 +332,9 @@ def _difference_row(
     }
 
 
-def _unit(part: pd.DataFrame, measure: str) -> float:
+def _unit(curves: pd.DataFrame, measure: str) -> float:
     """Return what one of the score is worth where the null's mean is 0 and perfect agreement 1; NaN without a null."""
-    best, null = parse_measure(measure).best, part.loc[part.index == MEAN, "null_mean"].mean()
+    best, null = parse_measure(measure).best, curves.loc[curves.index == MEAN, "null_mean"].mean()
     return 1 / (best - null) if abs(best - null) > 1e-12 else np.nan
 
 
@@ -349,5 +353,5 @@ def _about(result: Result) -> dict[str, Any]:
 
 
 def _meta(result: Result, name: str) -> dict[str, Any]:
-    found = result.meta.get(name)
-    return found if isinstance(found, dict) else {}
+    section = result.meta.get(name)
+    return section if isinstance(section, dict) else {}

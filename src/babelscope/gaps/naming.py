@@ -23,16 +23,16 @@ def measure_title(measure: str) -> str:
     match = re.fullmatch(r"[^()]*(?:\((.*)\))?", measure.strip(), flags=re.DOTALL)
     if not title or match is None:
         return measure
-    parts = []
-    for part in (match.group(1) or "").split(","):
-        name, _, value = (piece.strip() for piece in part.partition("="))
+    parameters = []
+    for parameter in (match.group(1) or "").split(","):
+        name, _, value = (piece.strip() for piece in parameter.partition("="))
         if value == "True":
-            parts.append(name)
+            parameters.append(name)
         elif value == "False":
-            parts.append(f"not {name}")
+            parameters.append(f"not {name}")
         elif name:
-            parts.append(f"{name} {value}".strip())
-    return ", ".join([title, *parts]).replace("_", " ")
+            parameters.append(f"{name} {value}".strip())
+    return ", ".join([title, *parameters]).replace("_", " ")
 
 
 def references_of(measure: str) -> tuple[str, ...]:

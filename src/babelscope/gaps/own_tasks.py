@@ -150,14 +150,21 @@ def _questions(
                 continue
             row = own[own[f"question_{number}"].notna()]
             if len(row):
-                told = row.iloc[0]
-                answers = [str(one) for one in json.loads(told[f"answers_{number}"])]
-                asked.append((cluster, str(told[f"question_{number}"]), answers, int(told[f"correct_{number}"]) - 1))
+                question_row = row.iloc[0]
+                answers = [str(answer) for answer in json.loads(question_row[f"answers_{number}"])]
+                asked.append(
+                    (
+                        cluster,
+                        str(question_row[f"question_{number}"]),
+                        answers,
+                        int(question_row[f"correct_{number}"]) - 1,
+                    )
+                )
     if not asked:
         return []
     questions = _centred(_embedded(model, [question for _, question, _, _ in asked], reference, point))
-    whole = [f"{question} {answer}" for _, question, answers, _ in asked for answer in answers]
-    answered = _centred(_embedded(model, whole, reference, point))
+    statements = [f"{question} {answer}" for _, question, answers, _ in asked for answer in answers]
+    answered = _centred(_embedded(model, statements, reference, point))
     edges = np.cumsum([0, *(len(answers) for _, _, answers, _ in asked)])
     passages = np.array([cluster for cluster, *_ in asked])
     chance = float(np.mean([1 / len(answers) for _, _, answers, _ in asked]))
@@ -167,12 +174,12 @@ def _questions(
         sums = np.zeros((len(counts), own.shape[1]))
         np.add.at(sums, codes, own)
         means = _centred(sums / counts[:, None])
-        found = (questions @ means.T).argmax(1) == passages
+        retrieved = (questions @ means.T).argmax(1) == passages
         right = [
             int((answered[edges[place] : edges[place + 1]] @ means[cluster]).argmax()) == correct
             for place, (cluster, _, _, correct) in enumerate(asked)
         ]
-        rows.append(_row("passage", modality, language, found.astype(np.float64), 1 / len(counts), passages))
+        rows.append(_row("passage", modality, language, retrieved.astype(np.float64), 1 / len(counts), passages))
         rows.append(_row("answer", modality, language, np.array(right, dtype=np.float64), chance, passages))
     return rows
 
@@ -181,8 +188,8 @@ def _embedded(model: Model, texts: list[str], language: str, point: str) -> Floa
     side = model.sides["text"].for_language(language)
     side = dataclasses.replace(model, sides={"text": side}).select_points([point]).sides["text"]
     with Capture(side) as capture:
-        found = [capture.run(side.collate([side.prepare(text, language)]))[point].cpu().numpy() for text in texts]
-    return np.concatenate(found).astype(np.float64)
+        vectors = [capture.run(side.collate([side.prepare(text, language)]))[point].cpu().numpy() for text in texts]
+    return np.concatenate(vectors).astype(np.float64)
 
 
 def _row(

@@ -1,6 +1,6 @@
 """Sentences as dots: the two principal axes of a point's pooled vectors, for looking at.
 
-What a picture of two axes shows is worth the share of variance that they hold, which stands beside it. Distances in it
+What a picture of two axes shows is worth the share of variance that they hold, which is given with it. Distances in it
 are no evidence; the scores are.
 """
 
@@ -176,19 +176,25 @@ def projection_table(
 
 def _chosen(activations: Activations, points: Sequence[str] | None) -> dict[str, tuple[str, ...]]:
     """Return the modalities of each chosen point, in the order of depth within each modality."""
-    held: dict[str, tuple[str, ...]] = {}
+    modalities_of: dict[str, tuple[str, ...]] = {}
     for modality in activations.modalities:
         for point in activations.points(modality):
-            held[point] = (*held.get(point, ()), modality)
+            modalities_of[point] = (*modalities_of.get(point, ()), modality)
     if points is not None:
         for point in points:
-            if point not in held:
-                raise UsageError(f"points: {activations.name} has no point {point!r}; {did_you_mean(point, held)}")
-        return {point: modalities for point, modalities in held.items() if point in points}
+            if point not in modalities_of:
+                raise UsageError(
+                    f"points: {activations.name} has no point {point!r}; {did_you_mean(point, modalities_of)}"
+                )
+        return {point: modalities for point, modalities in modalities_of.items() if point in points}
     kept = {
         point
         for modality in activations.modalities
-        for point in spread([name for name, of in held.items() if of == (modality,)], MOST_POINTS)
+        for point in spread([name for name, of in modalities_of.items() if of == (modality,)], MOST_POINTS)
     }
-    both = len(activations.modalities) == 2
-    return {point: modalities for point, modalities in held.items() if point in kept or (both and len(modalities) == 2)}
+    crossed = len(activations.modalities) == 2
+    return {
+        point: modalities
+        for point, modalities in modalities_of.items()
+        if point in kept or (crossed and len(modalities) == 2)
+    }

@@ -175,12 +175,13 @@ def with_readers(
     missing = len(comparisons) - deviations.blocks.shape[1]
     if missing:  # drawn intervals are not drawn for readers
         blocks, halves = (
-            np.hstack([part, np.full((len(part), missing), np.nan)]) for part in (deviations.blocks, deviations.halves)
+            np.hstack([draws, np.full((len(draws), missing), np.nan)])
+            for draws in (deviations.blocks, deviations.halves)
         )
         deviations = replace(deviations, blocks=blocks, halves=halves)
     if effects is None:
         return deviations
-    kinds = np.array([one.kind for one in comparisons[: effects.effects.shape[1]]])
+    kinds = np.array([comparison.kind for comparison in comparisons[: effects.effects.shape[1]]])
     rows = np.zeros((len(effects.effects), len(comparisons)))
     for kind in dict.fromkeys(kinds):
         at = np.flatnonzero(kinds == kind)

@@ -167,9 +167,9 @@ def resample(
         groups += [(same_space, chosen)] if chosen else []
     drawn: dict[str, dict[bool, Deviations]] = {measure: {} for measure in measures}
     for number, (same_space, chosen) in enumerate(groups):
-        pairs = [(one.a, one.b) for one in comparisons if one.same_space is same_space]
+        pairs = [(comparison.a, comparison.b) for comparison in comparisons if comparison.same_space is same_space]
 
-        def told(done: int, total: int, before: int = number) -> None:
+        def report_progress(done: int, total: int, before: int = number) -> None:
             if progress is not None:
                 progress(before * total + done, len(groups) * total)
 
@@ -178,24 +178,26 @@ def resample(
         if checkpoint is not None:
             plan = {"measures": chosen, "pairs": len(pairs), "n": n, "seed": seed}
             score = _kept(score, Checkpoint(checkpoint / ("one-space" if same_space else "two-spaces"), plan))
-        part = deviations(score, n, seed=seed, progress=told, clusters=clusters)
+        resampled = deviations(score, n, seed=seed, progress=report_progress, clusters=clusters)
         for column, measure in enumerate(chosen):
-            drawn[measure][same_space] = replace(part, blocks=part.blocks[:, column], halves=part.halves[:, column])
-    return {measure: _joined(parts, one_space) for measure, parts in drawn.items() if parts}
+            drawn[measure][same_space] = replace(
+                resampled, blocks=resampled.blocks[:, column], halves=resampled.halves[:, column]
+            )
+    return {measure: _joined(by_space, one_space) for measure, by_space in drawn.items() if by_space}
 
 
-def _joined(parts: Mapping[bool, Deviations], one_space: NDArray[np.bool_]) -> Deviations:
+def _joined(by_space: Mapping[bool, Deviations], one_space: NDArray[np.bool_]) -> Deviations:
     """Put the deviations of comparisons in one space and in two together, NaN where a measure was not taken."""
-    whole = []
+    joined = []
     for name in ("blocks", "halves"):
-        held = {key: getattr(part, name) for key, part in parts.items()}
-        filled = np.full((len(next(iter(held.values()))), len(one_space)), np.nan)
-        for same_space, values in held.items():
+        arrays = {key: getattr(deviations, name) for key, deviations in by_space.items()}
+        filled = np.full((len(next(iter(arrays.values()))), len(one_space)), np.nan)
+        for same_space, values in arrays.items():
             filled[:, one_space == same_space] = values
-        whole.append(filled)
+        joined.append(filled)
     # Where half of the sentences are too few, they are for all comparisons.
-    short = any(not np.isfinite(part.halves).all() for part in parts.values())
-    return replace(next(iter(parts.values())), blocks=whole[0], halves=whole[1][:0] if short else whole[1])
+    short = any(not np.isfinite(deviations.halves).all() for deviations in by_space.values())
+    return replace(next(iter(by_space.values())), blocks=joined[0], halves=joined[1][:0] if short else joined[1])
 
 
 def deviations(
@@ -269,9 +271,9 @@ def draws(
         return _draws_of_clusters(clusters, generator)
     everything = np.arange(n)
     blocks = [
-        np.setdiff1d(everything, part).astype(np.int64)
+        np.setdiff1d(everything, left_out).astype(np.int64)
         for _ in range(_partitions(n))
-        for part in np.array_split(generator.permutation(n), BLOCKS)
+        for left_out in np.array_split(generator.permutation(n), BLOCKS)
     ]
     return blocks, list(_halvings(n, generator))
 
@@ -297,9 +299,9 @@ def _draws_of_clusters(
         return np.asarray(of_cluster[clusters])
 
     blocks = [
-        np.flatnonzero(part_of != part)
-        for part_of in (divided(BLOCKS) for _ in range(_partitions(sizes.size)))
-        for part in range(BLOCKS)
+        np.flatnonzero(block_of != block)
+        for block_of in (divided(BLOCKS) for _ in range(_partitions(sizes.size)))
+        for block in range(BLOCKS)
     ]
     halves = [(np.flatnonzero(half == 0), np.flatnonzero(half == 1)) for half in (divided(2) for _ in range(HALVINGS))]
     return blocks, halves
@@ -348,9 +350,9 @@ def _kept(score: Callable[[IntArray], FloatArray], checkpoint: Checkpoint) -> Ca
     def scored(rows: IntArray) -> FloatArray:
         nonlocal calls
         name, calls = f"draw-{calls:03}", calls + 1
-        found = checkpoint.load(name)
-        if found is not None and np.array_equal(found.get("rows", ()), rows) and "values" in found:
-            return np.asarray(found["values"], dtype=np.float64)
+        stored = checkpoint.load(name)
+        if stored is not None and np.array_equal(stored.get("rows", ()), rows) and "values" in stored:
+            return np.asarray(stored["values"], dtype=np.float64)
         values = score(rows)
         checkpoint.save(name, {"rows": rows, "values": values})
         return values

@@ -205,7 +205,7 @@ TABLE_COLUMNS: dict[str, tuple[str, ...]] = {
         "n",
         "languages",
     ),
-    # One row a pair of languages: what the tokenizer does to them, beside how similar their texts are.
+    # One row a pair of languages: what the tokenizer does to them, and how similar their texts are.
     "tokens": (
         "language_a",
         "language_b",
@@ -361,11 +361,11 @@ class Result:
         read = [write_atomically(folder / "scores.parquet", partial(_write_parquet, self.scores))]
         write_atomically(folder / "scores.csv", lambda path: self.scores.to_csv(path, index=False))
         read.append(write_atomically(folder / "curves.csv", lambda path: self.curves.to_csv(path, index=False)))
-        held = folder / "tables"
-        held.mkdir(exist_ok=True)
+        tables_folder = folder / "tables"
+        tables_folder.mkdir(exist_ok=True)
         for name, table in sorted(self.tables.items()):
-            read.append(write_atomically(held / f"{name}.parquet", partial(_write_parquet, table)))
-        for path in held.glob("*.parquet"):
+            read.append(write_atomically(tables_folder / f"{name}.parquet", partial(_write_parquet, table)))
+        for path in tables_folder.glob("*.parquet"):
             if path.stem not in self.tables:
                 path.unlink()
         digests = {path.relative_to(folder).as_posix(): sha256_of(path) for path in read}
@@ -376,10 +376,10 @@ class Result:
     def _take_away_another(self, path: Path) -> None:
         """Remove ``result.json`` unless it is of the same study, whose tables are the same."""
         try:
-            held = json.loads(path.read_text(encoding="utf-8"))["identity"]
+            identity = json.loads(path.read_text(encoding="utf-8"))["identity"]
         except (OSError, ValueError, KeyError, TypeError):
-            held = None
-        if held is None or held != self.meta.get("identity"):
+            identity = None
+        if identity is None or identity != self.meta.get("identity"):
             path.unlink(missing_ok=True)
 
     def to_dataframe(self, table: str = "curves", **equal: str) -> pd.DataFrame:
@@ -443,7 +443,7 @@ class Result:
             arrays[name].attrs = {"long_name": LONG_NAMES.get(name, name.replace("_", " ")), "units": "1"}
         arrays["depth"].attrs = {"long_name": "relative depth of the point within its side", "units": "1"}
         arrays.attrs = {"kind": kind, "title": KINDS[kind]} | {
-            part: str(self.meta.get(part, {}).get("name", "")) for part in ("model", "corpus")
+            section: str(self.meta.get(section, {}).get("name", "")) for section in ("model", "corpus")
         }
         return arrays
 
@@ -488,8 +488,8 @@ class Result:
             scores = pd.read_parquet(folder / "scores.parquet")
             curves = pd.read_csv(folder / "curves.csv", keep_default_na=False, na_values=[""])
             # What begins with a dot is half a table, of a run that was killed or is writing.
-            held = (path for path in sorted((folder / "tables").glob("*.parquet")) if path.name[0] != ".")
-            tables = {path.stem: pd.read_parquet(path) for path in held}
+            table_paths = (path for path in sorted((folder / "tables").glob("*.parquet")) if path.name[0] != ".")
+            tables = {path.stem: pd.read_parquet(path) for path in table_paths}
         except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
             raise DataError(f"the result in {folder} is damaged ({error}): run 'babelscope compare' again") from error
         scores, curves, meta, tables = renewed(scores, curves, meta, tables, folder)

@@ -69,12 +69,12 @@ def around_adaptation(activations: Activations, path: list[PathPoint]) -> tuple[
 
 
 def _positions(activations: Activations, point: str) -> list[int]:
-    held = activations.positions("speech", activations.languages[0])
-    at = activations.dataset["point"].values.tolist()
+    positions = activations.positions("speech", activations.languages[0])
+    points = activations.dataset["point"].values.tolist()
     names = activations.dataset["point_modality"].values.tolist()
     row = next(
         index
-        for index, (name, modality) in enumerate(zip(at, names, strict=True))
+        for index, (name, modality) in enumerate(zip(points, names, strict=True))
         if name == point and modality in ("speech", "both")
     )
-    return [int(value) for value in held[row]]
+    return [int(value) for value in positions[row]]

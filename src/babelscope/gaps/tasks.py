@@ -165,7 +165,7 @@ def relate(
     names = [name for name in tasks.columns if name not in given and pd.api.types.is_numeric_dtype(tasks[name])]
     if not names:
         raise UsageError(
-            "tasks: no column of numbers is left beside 'language'" + (" and those given" if given else "")
+            "tasks: no column of numbers is left apart from 'language'" + (" and those given" if given else "")
         )
     similarity = similarity_by_language(scores).pivot_table(
         index="language", columns=["kind", "measure", "point", "against"], values="similarity", sort=False

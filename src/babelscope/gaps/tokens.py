@@ -66,13 +66,13 @@ def tokens_per_word(activations: Activations) -> dict[str, float]:
     dict of str to float
         By language; NaN where the store holds no tokens, or the texts no words.
     """
-    found: dict[str, float] = {}
+    rates: dict[str, float] = {}
     for language in activations.languages:
         token_ids = activations.token_ids(language)
         words = sum(count_words(text) for text in activations.texts(language))
         known = token_ids is not None and words > 0
-        found[language] = sum(len(ids) for ids in own_tokens(token_ids or [])) / words if known else float("nan")
-    return found
+        rates[language] = sum(len(ids) for ids in own_tokens(token_ids or [])) / words if known else float("nan")
+    return rates
 
 
 def shared_token_share(first: Sequence[NDArray[np.int64]], second: Sequence[NDArray[np.int64]]) -> float:
@@ -105,7 +105,7 @@ def shared_token_share(first: Sequence[NDArray[np.int64]], second: Sequence[NDAr
 
 
 def tokens_table(activations: Activations, scores: pd.DataFrame) -> pd.DataFrame:
-    """Set each pair of languages' tokens beside how similar their texts are.
+    """Compare each pair of languages' tokens with how similar their texts are.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ def associations(tokens: pd.DataFrame, *, permutations: int = 999, seed: int = 0
     """
     if permutations < 19:
         raise UsageError(f"permutations={permutations}: at least 19 are needed for a p of .05 (999 is usual)")
-    found: list[dict[str, Any]] = []
+    correlations: list[dict[str, Any]] = []
     table = tokens.assign(
         tokens_per_word_ratio=np.abs(np.log(tokens["tokens_per_word_a"] / tokens["tokens_per_word_b"]))
     )
@@ -192,7 +192,7 @@ def associations(tokens: pd.DataFrame, *, permutations: int = 999, seed: int = 0
             square[a, b] = square[b, a] = x
             rho = float(x @ y)
             drawn = square[orders[:, a], orders[:, b]] @ y
-            found.append(
+            correlations.append(
                 {
                     "point": point,
                     "measure": measure,
@@ -204,7 +204,7 @@ def associations(tokens: pd.DataFrame, *, permutations: int = 999, seed: int = 0
                     "pairs": len(rows),
                 }
             )
-    return table_of("associations", found)
+    return table_of("associations", correlations)
 
 
 def _interval(values: NDArray[np.float64], a: NDArray[Any], b: NDArray[Any], rho: float) -> dict[str, float]:
@@ -213,13 +213,13 @@ def _interval(values: NDArray[np.float64], a: NDArray[Any], b: NDArray[Any], rho
     languages = int(max(a.max(), b.max())) + 1
     if languages < 5 or abs(rho) >= 1:
         return nothing
-    found = []
-    for one in range(languages):
-        x, y = (_standard_ranks(column) for column in values[(a != one) & (b != one)].T)
+    fisher_z = []
+    for left_out in range(languages):
+        x, y = (_standard_ranks(column) for column in values[(a != left_out) & (b != left_out)].T)
         if x is None or y is None or abs(float(x @ y)) >= 1 - 1e-9:
             return nothing
-        found.append(np.arctanh(float(x @ y)))
-    error = float(np.sqrt((languages - 1) * np.var(found)))
+        fisher_z.append(np.arctanh(float(x @ y)))
+    error = float(np.sqrt((languages - 1) * np.var(fisher_z)))
     reach = student.quantile(0.975, languages - 1) * error
     middle = np.arctanh(rho)
     return {"low": float(np.tanh(middle - reach)), "high": float(np.tanh(middle + reach))}

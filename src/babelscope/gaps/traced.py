@@ -1,7 +1,7 @@
 """Sentences whose numbers know where they stand: a table of the result, its rows, a column.
 
-Nothing is said that a reader could not look up. The sentences go into the result as text, and beside it as parts, so
-that a report can show the place of each number.
+Nothing is said that a reader could not look up. The sentences go into the result as text, and also as parts, so that
+a report can show the place of each number.
 """
 
 from __future__ import annotations

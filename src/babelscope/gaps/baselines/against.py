@@ -124,59 +124,59 @@ def marked(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 def _against(own: Scored, name: str, theirs: Scored) -> pd.DataFrame:
     """Compare the points of one measure with one baseline."""
-    both = _together(own, theirs)
+    joined = _together(own, theirs)
     count = len(own.rows)
     frames = []
-    for kind, found in theirs.rows.groupby("kind", sort=False).indices.items():
+    for kind, positions in theirs.rows.groupby("kind", sort=False).indices.items():
         across = kind in ("modality_similarity", "cross_similarity")
-        mine = own.rows[own.rows["kind"] == kind]
+        kind_rows = own.rows[own.rows["kind"] == kind]
         if across:
-            shown = shown_points(mine.assign(kind="modality_similarity"))
-            mine = mine[mine["point_a"].map(shown) == mine["point_b"]]
-        named = theirs.rows.iloc[found][_PAIR].itertuples(index=False, name=None)
-        place_of = {pair: at for at, pair in zip(found, named, strict=True)}
+            shown = shown_points(kind_rows.assign(kind="modality_similarity"))
+            kind_rows = kind_rows[kind_rows["point_a"].map(shown) == kind_rows["point_b"]]
+        named = theirs.rows.iloc[positions][_PAIR].itertuples(index=False, name=None)
+        place_of = {pair: at for at, pair in zip(positions, named, strict=True)}
         points, terms = [], []
-        for (point, against), part in mine.groupby(["point_a", "point_b"], sort=False):
-            pairs = list(part[_PAIR].itertuples(index=False, name=None))
+        for (point, against), point_rows in kind_rows.groupby(["point_a", "point_b"], sort=False):
+            pairs = list(point_rows[_PAIR].itertuples(index=False, name=None))
             known = [at for at, pair in enumerate(pairs) if pair in place_of]
             if known:
-                rows = part.index.to_numpy()[known]
-                other = np.array([place_of[pairs[at]] for at in known]) + count
+                rows = point_rows.index.to_numpy()[known]
+                baseline_rows = np.array([place_of[pairs[at]] for at in known]) + count
                 points.append((point, against, len(pairs)))
-                terms.append((rows, other))
-        frames.append(_rows(both, str(kind), name, points, terms))
+                terms.append((rows, baseline_rows))
+        frames.append(_rows(joined, str(kind), name, points, terms))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
 def _rows(
-    both: Scored, kind: str, name: str, points: list[tuple[Any, Any, int]], terms: list[tuple[Any, Any]]
+    joined: Scored, kind: str, name: str, points: list[tuple[Any, Any, int]], terms: list[tuple[Any, Any]]
 ) -> pd.DataFrame:
     """Return the rows of one kind, measure and baseline: a point each."""
-    corrected = both.corrected
+    corrected = joined.corrected
     contrasts: list[list[Term]] = [[(1.0, mine), (-1.0, other)] for mine, other in terms]
     low, high = differences(corrected, contrasts).intervals() if contrasts else (np.empty(0), np.empty(0))
-    found = []
+    rows = []
     for at, ((point, against, of), (mine, other)) in enumerate(zip(points, terms, strict=True)):
-        found.append(
+        rows.append(
             {
                 "kind": kind,
-                "measure": both.measure,
+                "measure": joined.measure,
                 "point": point,
                 "against": against,
                 "baseline": name,
-                "value": float(both.values[mine].mean()),
+                "value": float(joined.values[mine].mean()),
                 "chance_corrected": float(corrected.values[mine].mean()),
-                "baseline_value": float(both.values[other].mean()),
+                "baseline_value": float(joined.values[other].mean()),
                 "baseline_chance_corrected": float(corrected.values[other].mean()),
                 "difference": float(corrected.values[mine].mean() - corrected.values[other].mean()),
                 "low": low[at],
                 "high": high[at],
-                "n": float(both.rows["n"].iloc[mine].min()),
+                "n": float(joined.rows["n"].iloc[mine].min()),
                 "groups": len(mine),
                 "of": of,
             }
         )
-    return pd.DataFrame(found)
+    return pd.DataFrame(rows)
 
 
 def differences(scored: Scored, contrasts: list[list[Term]]) -> Simultaneous:

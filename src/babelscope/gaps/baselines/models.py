@@ -1,4 +1,4 @@
-"""Other models beside the one that is studied, on the same sentences: controls that say what a number is worth.
+"""Other models than the one that is studied, on the same sentences: controls that say what a number is worth.
 
 A joint model of which parts are frozen owes some of its scores to those parts. The same model with an untrained part,
 or a plain linear map in its place, shows how much. Their curves stand in tables of the result, under their own labels.
@@ -25,15 +25,15 @@ def beside(results: Mapping[str, Result]) -> dict[str, pd.DataFrame]:
     ``beside`` are their curves, ``beside_centroids`` their distances between means, each with the column ``model``;
     those without rows are left out.
     """
-    found: dict[str, list[pd.DataFrame]] = {"beside": [], "beside_centroids": []}
+    frames_by_table: dict[str, list[pd.DataFrame]] = {"beside": [], "beside_centroids": []}
     for label, result in results.items():
         plain = result.curves[result.curves["control"] == "none"]
-        found["beside"].append(plain.assign(model=label))
+        frames_by_table["beside"].append(plain.assign(model=label))
         if "centroids" in result.tables:
-            found["beside_centroids"].append(result.tables["centroids"].assign(model=label))
+            frames_by_table["beside_centroids"].append(result.tables["centroids"].assign(model=label))
     joined = {
         name: pd.concat(frames, ignore_index=True)[list(TABLE_COLUMNS[name])]
-        for name, frames in found.items()
+        for name, frames in frames_by_table.items()
         if any(len(frame) for frame in frames)
     }
     return {name: table for name, table in joined.items() if len(table)}

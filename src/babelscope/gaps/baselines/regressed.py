@@ -32,7 +32,7 @@ def form_covariates(
     """Return the directions that are regressed out of each pair of languages under a control of :data:`FORMS`.
 
     They are orthonormal and centred, n / 4 at most, half of them of each language; pairs with a language without usable
-    transcripts or a voice are left out, and speech against text is a pair of a language with itself. Beside them stand
+    transcripts or a voice are left out, and speech against text is a pair of a language with itself. Also returned are
     the ``directions`` of each of two languages, and the mean ``share`` of the variance of the vectors that they have.
     UsageError if no language has any.
     """
