@@ -85,7 +85,7 @@ def row_name(row: int) -> str:
 def as_rows(x: Any, name: Hashable = "x") -> tuple[Array, float]:
     """Check sentences x features, NumPy or torch, of any real type, and widen them to float64.
 
-    A vector of n numbers counts as one feature. What comes back beside the rows is the machine epsilon of the type they
+    A vector of n numbers counts as one feature. What comes back with the rows is the machine epsilon of the type they
     came in (float16 1e-3, float32 1e-7): below it, differences are rounding.
 
     Raises
@@ -136,9 +136,9 @@ def as_rows(x: Any, name: Hashable = "x") -> tuple[Array, float]:
 
 
 def label_of(name: Hashable) -> str:
-    """Return a label as text; the parts of a tuple are joined with ``/``."""
+    """Return a label as text; the elements of a tuple are joined with ``/``."""
     if isinstance(name, tuple):
-        return "/".join(str(part) for part in name)
+        return "/".join(str(element) for element in name)
     return str(name)
 
 

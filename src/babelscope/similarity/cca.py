@@ -564,8 +564,8 @@ def svcca(
     """SVCCA: mean canonical correlation between the leading principal subspaces of the two sides.
 
     With directions kept by variance, its value for *unrelated* data is high and depends on n and on the spectrum (.3 to
-    .97 on a few hundred sentences). By default as many are kept as n sentences carry (`chance`). Read it beside its
-    null, with :func:`~babelscope.similarity.score`.
+    .97 on a few hundred sentences). By default as many are kept as n sentences carry (`chance`). Compare it with
+    its null, with :func:`~babelscope.similarity.score`.
 
     Parameters
     ----------

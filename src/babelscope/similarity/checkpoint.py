@@ -35,10 +35,10 @@ class Checkpoint:
         path = self.folder / PLAN
         if path.is_file():
             try:
-                found = json.loads(path.read_text(encoding="utf-8"))["digest"]
+                stored_digest = json.loads(path.read_text(encoding="utf-8"))["digest"]
             except (ValueError, KeyError, TypeError, OSError) as error:
                 raise DataError(f"{path} is damaged: delete the folder {self.folder} and run again") from error
-            if found != digest:
+            if stored_digest != digest:
                 raise UsageError(
                     f"{self.folder} holds the blocks of another run (other pairs, measures or options): give another "
                     "folder, or delete it"

@@ -72,7 +72,7 @@ def standardise(x: Any) -> FloatArray:
 
 @dataclass(frozen=True)
 class Floor:
-    """A score beside what another reader of the same sentences reaches.
+    """A score, and what another reader of the same sentences reaches.
 
     Attributes
     ----------
@@ -81,8 +81,8 @@ class Floor:
     value : float or None
         The score that is judged.
     share : float or None
-        (value - chance) / (floor - chance): 1 is "as alike as two readers of one text". None if no value was given,
-        NaN if two readers are no more alike than chance.
+        (value - chance) / (floor - chance): 1 is "as similar as two readers of one text". None if no value was given,
+        NaN if two readers are no more similar than chance.
     """
 
     floor: Score

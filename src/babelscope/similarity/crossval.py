@@ -86,21 +86,21 @@ class CVCCA(Measure):
         """
         generator = np.random.default_rng([self.seed, n, self.folds])
         if clusters is None:
-            return [np.sort(part) for part in np.array_split(generator.permutation(n), self.folds)]
+            return [np.sort(rows) for rows in np.array_split(generator.permutation(n), self.folds)]
         # Each cluster in turn goes to the part with the fewest sentences, the largest clusters first.
         sizes = np.bincount(clusters)
         order = generator.permutation(sizes.size)
         order = order[np.argsort(-sizes[order], kind="stable")]
-        part_of, filled = np.empty(sizes.size, dtype=np.int64), np.zeros(self.folds, dtype=np.int64)
+        fold_of, filled = np.empty(sizes.size, dtype=np.int64), np.zeros(self.folds, dtype=np.int64)
         for cluster in order:
-            part_of[cluster] = np.argmin(filled)
-            filled[part_of[cluster]] += sizes[cluster]
+            fold_of[cluster] = np.argmin(filled)
+            filled[fold_of[cluster]] += sizes[cluster]
         if filled.min() < self.minimum_sentences // self.folds:
             raise DataError(
                 f"{self}: {np.count_nonzero(sizes)} clusters of up to {sizes.max()} sentences cannot be divided into "
                 f"{self.folds} parts: take another measure, or ignore clusters (clusters='none')"
             )
-        return [np.flatnonzero(part_of[clusters] == part) for part in range(self.folds)]
+        return [np.flatnonzero(fold_of[clusters] == fold) for fold in range(self.folds)]
 
     def prepare(self, x: Representation) -> Folds:
         parts = self.parts(x.n, x.clusters)
@@ -125,8 +125,8 @@ class CVCCA(Measure):
         k = max(1, min(int((values > least).sum()), limit))
         variances = np.maximum(values[:k], least)
 
-        def held_out(part: IntArray) -> FloatArray:
-            cross = to_numpy(gram[like(part, gram)][:, at])
+        def held_out(unseen: IntArray) -> FloatArray:
+            cross = to_numpy(gram[like(unseen, gram)][:, at])
             centred = cross - cross.mean(1)[:, None] - means[None, :] + means.mean()
             return np.asarray(centred @ vectors[:, :k] / variances)
 
@@ -145,31 +145,31 @@ class CVCCA(Measure):
     def _scores(self, x: Folds, y: Folds, orders: IntArray | None) -> tuple[FloatArray, FloatArray]:
         """Return scores and mean chosen k, one for each permutation."""
         total, chosen = [], []
-        within = None if orders is None else [_within(orders, part, x.clusters) for part in x.parts]
+        within = None if orders is None else [_within(orders, sentences, x.clusters) for sentences in x.parts]
         for index, (a, b) in enumerate(zip(x.folds, y.folds, strict=True)):
             fit, choose, test = self._roles(x.parts, index)
             if within is None:
-                train, dev, held = b.train[None], b.choose[None], b.test[None]
+                train, dev, evaluated = b.train[None], b.choose[None], b.test[None]
             else:
                 starts = np.cumsum([0] + [x.parts[i].size for i in fit[:-1]])
                 rows = np.concatenate([within[i] + start for i, start in zip(fit, starts, strict=True)], axis=1)
-                train, dev, held = b.train[rows], b.choose[within[choose]], b.test[within[test]]
-            score, k = _held_out_score(a, train, dev, held)
+                train, dev, evaluated = b.train[rows], b.choose[within[choose]], b.test[within[test]]
+            score, k = _held_out_score(a, train, dev, evaluated)
             total.append(score)
             chosen.append(k)
         return np.mean(total, axis=0), np.mean(chosen, axis=0)
 
 
-def _within(orders: IntArray, part: IntArray, clusters: IntArray | None) -> IntArray:
-    """Return the permutations of the sentences of a part that the order of all sentences gives, shape (K, part).
+def _within(orders: IntArray, fold_rows: IntArray, clusters: IntArray | None) -> IntArray:
+    """Return the permutations of the sentences of a fold that the order of all sentences gives, shape (K, fold).
 
     With clusters: the order of the clusters of each size, and that of the sentences in each cluster.
     """
-    keys = orders[:, part]
+    keys = orders[:, fold_rows]
     if clusters is None:
         return np.asarray(np.argsort(np.argsort(keys, axis=1), axis=1))
     out = np.empty_like(keys)
-    for rows in members(clusters[part]).values():
+    for rows in members(clusters[fold_rows]).values():
         sentences = keys[:, rows]  # (K, clusters, size)
         places = np.argsort(np.argsort(sentences.min(2), axis=1), axis=1)
         ranks = np.argsort(np.argsort(sentences, axis=2), axis=2)
@@ -177,7 +177,7 @@ def _within(orders: IntArray, part: IntArray, clusters: IntArray | None) -> IntA
     return out
 
 
-def _held_out_score(a: Fold, train: FloatArray, dev: FloatArray, held: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _held_out_score(a: Fold, train: FloatArray, dev: FloatArray, test: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Fit, choose k and score one fold for a stack of arrangements of the second side; shapes (K,), (K,)."""
     most = min(a.train.shape[1], train.shape[2])
     grid = [k for k in GRID if k < most] + [most]
@@ -187,7 +187,7 @@ def _held_out_score(a: Fold, train: FloatArray, dev: FloatArray, held: FloatArra
         left, _, right = np.linalg.svd(c[:, :k, :k])
         right = right.swapaxes(1, 2)
         sums.append(_correlations(a.choose[:, :k] @ left, dev[:, :, :k] @ right).sum(1))
-        means.append(_correlations(a.test[:, :k] @ left, held[:, :, :k] @ right).mean(1))
+        means.append(_correlations(a.test[:, :k] @ left, test[:, :, :k] @ right).mean(1))
     # The fewest directions whose summed correlation is within the noise of the largest sum: each idle direction adds a
     # correlation of s.d. 1/sqrt(m) around 0, and dilutes the mean that is scored.
     table = np.asarray(sums)
@@ -215,7 +215,7 @@ def cv_cca(x: Any, y: Any, *, max_k: int = 20, folds: int = 5, seed: int = 0) ->
     x, y : array_like or torch.Tensor, shapes (n, dx), (n, dy)
         One row a sentence, the same sentences in the same order.
     max_k : int
-        Most principal directions to fit; also at most a third of the training sentences.
+        How many principal directions to fit at most; also at most a third of the training sentences.
     folds : int
         Parts; at least 3.
     seed : int

@@ -139,8 +139,8 @@ def rogue_dimensions(x: Any, *, threshold: float = 10.0) -> IntArray:
         spread / middle_spread if middle_spread > 0 else np.where(spread > 0, np.inf, 0.0),
         offset / middle_size if middle_size > 0 else np.where(offset > 0, np.inf, 0.0),
     )
-    found = np.flatnonzero(excess > threshold)
-    return found[np.argsort(-excess[found], kind="stable")].astype(np.int64)
+    rogue = np.flatnonzero(excess > threshold)
+    return rogue[np.argsort(-excess[rogue], kind="stable")].astype(np.int64)
 
 
 def _shares(x: Any) -> Any:

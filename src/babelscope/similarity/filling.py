@@ -208,7 +208,7 @@ class BlockWorker:
         clusters: IntArray | None,
     ) -> FloatArray | None:
         settings = self.settings
-        found, used, drawn = calibration_of(
+        calibration, used, drawn = calibration_of(
             measure,
             x,
             y,
@@ -225,8 +225,8 @@ class BlockWorker:
         numbers["value"], numbers["n"] = outcome.value, n
         numbers["kx"], numbers["ky"] = measure.ranks(x, y)
         numbers["saturated"], numbers["exact"], numbers["tail"] = 0.0, used == "exact", used == "tail"
-        if found is not None:
-            for name, number in found.numbers().items():
+        if calibration is not None:
+            for name, number in calibration.numbers().items():
                 numbers[name] = number
         return drawn
 

@@ -26,7 +26,7 @@ SCALES = {
 #: How close to 1 a score is taken to be at most.
 _CLOSEST = 1e-12
 
-#: Most units of which a root is told apart from 0, where their number is not known.
+#: Most units with which a root is distinguished from 0, where their number is not known.
 _MOST_UNITS = 1e6
 
 

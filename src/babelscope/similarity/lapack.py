@@ -36,10 +36,10 @@ def _routine(name: str) -> Callable[..., int]:
 
     def run(*given: Any) -> int:
         info = ctypes.c_int(0)
-        held = [*(_argument(one) for one in given), info]
-        if len(held) != arguments:
-            raise TypeError(f"{name} takes {arguments} arguments, not {len(held)}")
-        call(*(one.ctypes.data if isinstance(one, np.ndarray) else ctypes.addressof(one) for one in held))
+        values = [*(_argument(value) for value in given), info]
+        if len(values) != arguments:
+            raise TypeError(f"{name} takes {arguments} arguments, not {len(values)}")
+        call(*(value.ctypes.data if isinstance(value, np.ndarray) else ctypes.addressof(value) for value in values))
         return info.value
 
     return run
@@ -58,9 +58,9 @@ def eigenvalues(a: FloatArray) -> FloatArray:
     n = a.shape[0]
     if n < 2:
         return np.array(a, dtype=np.float64).reshape(n)
-    held, values = np.array(a, dtype=np.float64, order="C"), np.empty(n)
-    work, whole = np.empty(66 * n), np.empty(1, dtype=np.intc)
-    if _routine("dsyevd")("N", "U", n, held, n, values, work, work.size, whole, 1):
+    matrix, values = np.array(a, dtype=np.float64, order="C"), np.empty(n)
+    work, integers = np.empty(66 * n), np.empty(1, dtype=np.intc)
+    if _routine("dsyevd")("N", "U", n, matrix, n, values, work, work.size, integers, 1):
         return np.asarray(np.linalg.eigvalsh(a), dtype=np.float64)
     return values
 
@@ -104,19 +104,19 @@ class Symmetric:
     def _some(self, k: int) -> FloatArray | None:
         """Return them by MRRR on the tridiagonal form (dstemr) and its reflections (dormtr); None if that fails."""
         n = self.n
-        found, values = np.zeros(1, dtype=np.intc), np.empty(n)
+        count, values = np.zeros(1, dtype=np.intc), np.empty(n)
         vectors = np.empty((k, n))  # columns in Fortran's order
         support = np.empty(2 * k, dtype=np.intc)
-        work, whole = np.empty(18 * n), np.empty(10 * n, dtype=np.intc)
+        work, integers = np.empty(18 * n), np.empty(10 * n, dtype=np.intc)
         tridiagonal = [self._diagonal.copy(), self._beside.copy()]
         precise = np.ones(1, dtype=np.intc)
         if _routine("dstemr")(
-            *("V", "I", n, *tridiagonal, 0.0, 0.0, n - k + 1, n, found, values, vectors, n, k, support, precise),
-            *(work, work.size, whole, whole.size),
+            *("V", "I", n, *tridiagonal, 0.0, 0.0, n - k + 1, n, count, values, vectors, n, k, support, precise),
+            *(work, work.size, integers, integers.size),
         ):
             return None
         work = np.empty(64 * k)
-        if int(found[0]) != k or _routine("dormtr")(
+        if int(count[0]) != k or _routine("dormtr")(
             "L", "U", "N", n, k, self._reflected, n, self._tau, vectors, n, work, work.size
         ):
             return None

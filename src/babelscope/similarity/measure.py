@@ -129,7 +129,7 @@ class Measure(ABC):
 
     @property
     def higher_is_better(self) -> bool:
-        """Whether a larger value means more alike."""
+        """Whether a larger value means more similar."""
         return True
 
     @property
@@ -369,8 +369,8 @@ class Registry(Mapping[str, Measure]):
 
     def add(self, measure: Measure) -> None:
         """Make a measure known under its name; UsageError if another class has that name."""
-        held = self._known.get(measure.name)
-        if held is not None and type(held).__qualname__ != type(measure).__qualname__:
+        registered = self._known.get(measure.name)
+        if registered is not None and type(registered).__qualname__ != type(measure).__qualname__:
             raise UsageError(f"two measures are named {measure.name!r}: rename {type(measure).__qualname__}")
         self._known[measure.name] = measure
 

@@ -80,7 +80,7 @@ def max_over(values: Any, nulls: Any, *, alpha: float = 0.05, best: float = 1.0,
 
 
 def holm(p: Any) -> FloatArray:
-    """Return p-values adjusted for the family-wise error rate (Holm 1979), whatever their dependence.
+    """Return p-values adjusted for the familywise error rate (Holm 1979), whatever their dependence.
 
     Parameters
     ----------

@@ -62,7 +62,7 @@ class PairTable:
     def keep_in(self, folder: Path | str, plan: Any = None) -> None:
         """Keep finished blocks in a folder, and use those that are there.
 
-        `plan` is what decides the numbers beside the pairs and settings, JSON-able.
+        `plan` is what decides the numbers besides the pairs and settings, JSON-able.
         """
         settings = self.settings
         decided = {

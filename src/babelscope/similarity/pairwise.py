@@ -72,7 +72,7 @@ def pairwise(
         Threads; all cores by default. BLAS has one thread in each.
     memory : float
         Bytes for prepared representations; beyond, pairs are taken in blocks and representations prepared again. The
-        sides of one pair are held whatever their size, and each thread has one representation in work beside it.
+        sides of one pair are held whatever their size, and each thread prepares one more representation.
     progress : callable, optional
         Called with (pairs done, pairs in all) after each block; subsamples count as further pairs.
     checkpoint : path, optional

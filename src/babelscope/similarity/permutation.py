@@ -126,7 +126,7 @@ class Calibration:
     p : float
         One-sided.
     saturated : bool
-        The null reaches the best possible score: the measure cannot tell anything here.
+        The null reaches the best possible score: the measure shows nothing here.
     """
 
     mean: float

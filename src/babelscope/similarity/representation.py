@@ -109,9 +109,9 @@ class Representation:
     def subset(self, rows: IntArray) -> Representation:
         """Return the representation of some of the sentences, in the order of `rows`."""
         clusters = None if self.clusters is None else self.clusters[rows]
-        part = Representation(self.rows[like(rows, self.rows)], self.name, single=self.single, clusters=clusters)
-        part.resolution = self.resolution
-        return part
+        selected = Representation(self.rows[like(rows, self.rows)], self.name, single=self.single, clusters=clusters)
+        selected.resolution = self.resolution
+        return selected
 
     def bare(self) -> Representation:
         """Return the representation alone; derived arrays are dropped."""

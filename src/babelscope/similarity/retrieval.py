@@ -251,7 +251,7 @@ class _Top:
     @classmethod
     def joined(cls, parts: Sequence[_Top]) -> _Top:
         """Put together what is known of other queries."""
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__))
+        return cls(*(np.concatenate([getattr(top, name) for top in parts]) for name in cls.__dataclass_fields__))
 
     def merged(self, other: _Top, margin: float) -> _Top:
         """Put together what further similarities tell of the same queries."""

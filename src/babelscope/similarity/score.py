@@ -197,8 +197,12 @@ def calibration_of(
     drawn = measure.permuted(x, y, orders(count))
     beyond = out_of_reach(value, drawn, higher=higher) if sequential and stopping and count < permutations else None
     if beyond is not None:
-        found = calibrate(value, drawn, alpha=alpha, best=best, higher=higher)
-        return (found, "permutation", drawn) if found.saturated else (replace(found, p=beyond), "tail", drawn)
+        calibration = calibrate(value, drawn, alpha=alpha, best=best, higher=higher)
+        return (
+            (calibration, "permutation", drawn)
+            if calibration.saturated
+            else (replace(calibration, p=beyond), "tail", drawn)
+        )
     if sequential and count < permutations:
         slack = 1e-12 * max(1.0, abs(value))
         while len(drawn) < permutations:
@@ -207,8 +211,8 @@ def calibration_of(
                 break
             count = min(2 * len(drawn), permutations)
             drawn = np.concatenate([drawn, measure.permuted(x, y, orders(count)[len(drawn) :])])
-    found = calibrate(value, drawn, alpha=alpha, best=best, higher=higher, sequential=sequential)
-    return found, "permutation", drawn
+    calibration = calibrate(value, drawn, alpha=alpha, best=best, higher=higher, sequential=sequential)
+    return calibration, "permutation", drawn
 
 
 def score(
@@ -284,28 +288,28 @@ def score(
     def orders(count: int) -> IntArray:
         return permutation.permutations(left.n, count, seed, documents)
 
-    found, kind, _ = calibration_of(chosen, a, b, value, kind, orders, permutations, alpha, law=outcome.law)
+    calibration, kind, _ = calibration_of(chosen, a, b, value, kind, orders, permutations, alpha, law=outcome.law)
     low = high = math.nan
     if interval == "subsample":
-        parts = subsamples(left.n, draws, share, seed, least=chosen.minimum_sentences)
-        by = chosen.in_part(parts.shape[1], left.n)
-        values = np.array([by.value(by.prepare(left.subset(part)), by.prepare(right.subset(part))) for part in parts])
-        low, high = subsample_interval(value, values, left.n, parts.shape[1], alpha=alpha, within=chosen.range)
+        samples = subsamples(left.n, draws, share, seed, least=chosen.minimum_sentences)
+        by = chosen.in_part(samples.shape[1], left.n)
+        values = np.array([by.value(by.prepare(left.subset(rows)), by.prepare(right.subset(rows))) for rows in samples])
+        low, high = subsample_interval(value, values, left.n, samples.shape[1], alpha=alpha, within=chosen.range)
     kx, ky = chosen.ranks(a, b)
     notes = (*chosen.notes(a, b), *input_notes(left), *input_notes(right))
     return Score(
         str(chosen),
         value,
-        *((found.mean, found.sd, found.q95) if found else (math.nan,) * 3),
-        float(chance_corrected(value, found.mean, chosen.best)) if found else math.nan,
-        *((found.calibrated, found.p) if found else (math.nan,) * 2),
+        *((calibration.mean, calibration.sd, calibration.q95) if calibration else (math.nan,) * 3),
+        float(chance_corrected(value, calibration.mean, chosen.best)) if calibration else math.nan,
+        *((calibration.calibrated, calibration.p) if calibration else (math.nan,) * 2),
         low,
         high,
         left.n,
         kx,
         ky,
         kind,
-        bool(found and found.saturated),
+        bool(calibration and calibration.saturated),
         chosen.higher_is_better,
         chosen.convention_text,
         notes,

@@ -44,7 +44,7 @@ class SideCache:
     budget: float
     single: bool = False
     fingerprints: bool = False
-    whole: bool = False  # whether representations are kept beside what is prepared of them
+    whole: bool = False  # whether representations are kept as well as what is prepared of them
     rows: dict[int, IntArray] | None = None  # n -> which sentences, for subsamples
     documents: IntArray | None = None  # which sentences belong together
     seen: dict[Hashable, str] = field(default_factory=dict)

@@ -23,7 +23,7 @@ from babelscope.similarity.representation import lazy
 STRIP = 4_000_000
 
 
-#: Sentences up to which pairs of them add a variance that counts beside that of single sentences.
+#: Sentences up to which pairs of them add a variance that counts next to that of single sentences.
 SKETCHED = 600
 
 
@@ -139,9 +139,9 @@ class TraceForm(Measure):
         size = xs[0].matrix.size
         strip = max(STRIP // max(len(xs) + len(ys), 1), 1)
         left, right = ([side.matrix.reshape(-1) for side in sides] for sides in (xs, ys))
-        for part in chunks(size, strip):
-            a = np.stack([flat[part] for flat in left])
-            b = a if xs is ys else np.stack([flat[part] for flat in right])
+        for entries in chunks(size, strip):
+            a = np.stack([flat[entries] for flat in left])
+            b = a if xs is ys else np.stack([flat[entries] for flat in right])
             out += a @ b.T
         return out
 
