@@ -81,6 +81,9 @@ def python(text: str) -> str:
     return "".join(lines)
 
 
+#: Ends the line of a parameter that callers may name, which stays.
+PUBLIC = "# public name"
+
 READERS = {".md": markdown, ".py": python, ".j2": template}
 
 
@@ -104,16 +107,18 @@ def prose_hits(paths: Iterable[Path], enabled: dict[str, bool]) -> Iterator[Hit]
 
 
 def name_hits(path: Path, forbidden: dict[str, str]) -> Iterator[Hit]:
-    """Yield local names and parameters that say nothing of what they hold."""
+    """Yield local names and parameters that say nothing of what they hold, but for those in a line that is marked."""
     name = path.relative_to(ROOT).as_posix()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    text = path.read_text(encoding="utf-8")
+    lines = text.splitlines()
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             bound = node.id
         elif isinstance(node, ast.arg):
             bound = node.arg
         else:
             continue
-        if bound in forbidden:
+        if bound in forbidden and not lines[node.lineno - 1].endswith(PUBLIC):
             yield Hit(name, node.lineno, f"a name says what it holds: {forbidden[bound]} in place of '{bound}'")
 
 

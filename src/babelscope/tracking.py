@@ -157,10 +157,10 @@ def record_of(result: Result, folder: Path | str | None = None) -> Record:
         "versions": meta.get("versions") or {},
     }
     tiles = {
-        f"headline/{tile.id}/{name}": told.value
+        f"headline/{tile.id}/{name}": shown.value
         for tile in screen.tiles
         for name in _TILE
-        if (told := getattr(tile, name)) is not None
+        if (shown := getattr(tile, name)) is not None
     }
     curves = _curves(result)
     outputs = curves.loc[curves.groupby(["kind", "measure"], sort=False)["layer"].idxmax()] if len(curves) else curves

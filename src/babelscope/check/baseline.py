@@ -139,7 +139,7 @@ def _freedom(result: Result, measure: str) -> float:
 
 
 def _check_comparable(result: Result, baseline: Result, name: str) -> None:
-    for what, part, key in (
+    for what, section, key in (
         ("corpora", "corpus", "fingerprint"),
         ("languages", "corpus", "languages"),
         ("numbers of sentences", "corpus", "n"),
@@ -149,7 +149,7 @@ def _check_comparable(result: Result, baseline: Result, name: str) -> None:
     ):
         now, before = (
             sorted(map(str, value)) if isinstance(value, list) else value
-            for value in (each.meta.get(part, {}).get(key) for each in (result, baseline))
+            for value in (each.meta.get(section, {}).get(key) for each in (result, baseline))
         )
         if now != before:
             shown = f" ({now} and {before})" if len(f"{now}{before}") < 200 else ""
@@ -215,8 +215,8 @@ def _paired_error(
     if "blocks" not in draws:
         return None
     blocks, halves = (
-        float(((draws[part][0] / new - draws[part][1] / old) ** 2).sum()) if part in draws else 0.0
-        for part in ("blocks", "halves")
+        float(((draws[scheme][0] / new - draws[scheme][1] / old) ** 2).sum()) if scheme in draws else 0.0
+        for scheme in ("blocks", "halves")
     )
     return math.sqrt(blocks - min(halves, blocks / 2))
 

@@ -286,7 +286,7 @@ def _fitted(
 
 
 class _Outputs(Capture):
-    """Captures one point pooled, and the last position of another (or the same) one beside it."""
+    """Captures one point pooled, and the last position of another (or the same) one."""
 
     def __init__(self, side: Side, output: str, last: str) -> None:
         super().__init__(side)
@@ -331,13 +331,13 @@ class _Chosen:
         ends: dict[str, Tensor] = {}
         for language in self.activations.languages if self.head is not None else ():
             side, items = self._prepared("text", language)
-            found: dict[int, Tensor] = {}
+            last_positions: dict[int, Tensor] = {}
             with _Outputs(side, self.output, self._last) as capture:
                 for batch in self.how.batches(side, [item.length for item in items]):
                     capture.run(side.collate([items[index] for index in batch]))
                     assert capture.ends is not None
-                    found |= dict(zip(batch, capture.ends.cpu(), strict=True))
-            ends[language] = torch.stack([found[index] for index in range(len(items))])
+                    last_positions |= dict(zip(batch, capture.ends.cpu(), strict=True))
+            ends[language] = torch.stack([last_positions[index] for index in range(len(items))])
         return vectors, ends
 
     def _prepared(self, modality: Modality, language: str) -> tuple[Side, list[Prepared]]:
@@ -360,7 +360,7 @@ class _Chosen:
     ) -> dict[str, NDArray[Any]]:
         """Run one language's speech plainly and with each patch at a point: outcomes of shape (1 + patches, n)."""
         side, items = self._prepared("speech", language)
-        point = next(one for one in self.model.sides["speech"].points if one.name == name)
+        point = next(candidate for candidate in self.model.sides["speech"].points if candidate.name == name)
         vectors: list[FloatArray | None] = [None] * (1 + len(patches))
         divergence = np.full((1 + len(patches), len(items)), np.nan)
         replayed = True
@@ -386,21 +386,21 @@ class _Chosen:
                         with replay.replaying() if again else nullcontext():
                             given = run([patches[number - 1].edits[language, fold] for fold in folds])
                         ends = capture.ends
-                    held = vectors[number]
-                    if held is None:
-                        held = vectors[number] = np.empty((len(items), given.shape[1]))
-                    held[batch] = given.double().cpu().numpy()
+                    outputs = vectors[number]
+                    if outputs is None:
+                        outputs = vectors[number] = np.empty((len(items), given.shape[1]))
+                    outputs[batch] = given.double().cpu().numpy()
                     if self.head is not None and ends is not None:
                         divergence[number, batch] = self._divergence(texts[1][language][batch], ends)
                 replay.forget()
-        found: dict[str, list[FloatArray]] = {}
-        for each in vectors:
-            assert each is not None
-            if not np.isfinite(each).all():
+        by_outcome: dict[str, list[FloatArray]] = {}
+        for output in vectors:
+            assert output is not None
+            if not np.isfinite(output).all():
                 raise DataError(f"patch: the output of patched speech in {language!r} at {name} is not finite")
-            for outcome, values in outcomes(each, texts[0], language, self.rows).items():
-                found.setdefault(outcome, []).append(values)
-        stacked: dict[str, NDArray[Any]] = {outcome: np.stack(values) for outcome, values in found.items()}
+            for outcome, values in outcomes(output, texts[0], language, self.rows).items():
+                by_outcome.setdefault(outcome, []).append(values)
+        stacked: dict[str, NDArray[Any]] = {outcome: np.stack(values) for outcome, values in by_outcome.items()}
         if self.head is not None:
             stacked["kl"] = divergence
         return stacked | {"replayed": np.array(replayed)}
@@ -434,16 +434,15 @@ def _table(
 ) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     ranked: list[tuple[int, FloatArray]] = []
-    told = list(OUTCOMES)
     for name in names:
         for number, kind in enumerate(kinds):
             first = 1 + number * (1 + draws)
-            for outcome in told:
-                each = {one: blocks[name, one][outcome] for one in languages if outcome in blocks[name, one]}
-                if not each:
+            for outcome in OUTCOMES:
+                by_language = {code: blocks[name, code][outcome] for code in languages if outcome in blocks[name, code]}
+                if not by_language:
                     continue
                 better = 1.0 if OUTCOMES[outcome][1] else -1.0
-                for language, values in [("mean", np.mean(list(each.values()), axis=0)), *each.items()]:
+                for language, values in [("mean", np.mean(list(by_language.values()), axis=0)), *by_language.items()]:
                     changes = values[first : first + 1 + draws] - values[0]
                     means = changes.mean(1)
                     errors = _errors(changes, units)

@@ -127,11 +127,11 @@ def _subspaces(
     own = {(language, fold): Swap(bases[fold], text[language][folds != fold].mean(0)) for language, fold in keys}
     changes = [(swap.target - speech[language][folds == fold]) @ swap.basis.T for (language, fold), swap in own.items()]
     size = float(np.sqrt(np.concatenate([(change**2).sum(1) for change in changes]).mean())) / max(spread, 1e-300)
-    found = [Fitted(dict(own), size)]
+    fitted = [Fitted(dict(own), size)]
     for _ in range(draws):
         basis = random_basis(sample, directions, generator)
-        found.append(Fitted({key: Swap(basis, swap.target, size_of=swap) for key, swap in own.items()}, size))
-    return found
+        fitted.append(Fitted({key: Swap(basis, swap.target, size_of=swap) for key, swap in own.items()}, size))
+    return fitted
 
 
 def _sample(cells: list[FloatArray], generator: np.random.Generator) -> FloatArray:

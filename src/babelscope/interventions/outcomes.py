@@ -42,7 +42,7 @@ def outcomes(
     dict of str to ndarray, shape (m,)
         By :data:`OUTCOMES`; those across languages only where there is another language. A tie is a miss.
     """
-    found: dict[str, list[FloatArray]] = {}
+    by_outcome: dict[str, list[FloatArray]] = {}
     for other, text in texts.items():
         where = "same" if other == language else "across"
         for suffix, x, y in (
@@ -52,11 +52,11 @@ def outcomes(
             cosines = _unit(x) @ _unit(y).T
             own = cosines[np.arange(len(rows)), rows].copy()
             if not suffix:
-                found.setdefault(f"cosine_{where}", []).append(own)
+                by_outcome.setdefault(f"cosine_{where}", []).append(own)
             cosines[np.arange(len(rows)), rows] = -np.inf
             hits = (own > cosines.max(1, initial=-np.inf)).astype(np.float64)
-            found.setdefault(f"retrieval_{where}{suffix}", []).append(hits)
-    return {name: np.mean(values, axis=0) for name, values in found.items()}
+            by_outcome.setdefault(f"retrieval_{where}{suffix}", []).append(hits)
+    return {name: np.mean(values, axis=0) for name, values in by_outcome.items()}
 
 
 def _unit(x: FloatArray) -> FloatArray:

@@ -65,7 +65,7 @@ def languages_read(
         The cluster of each sentence.
     permutations, seed : int
     notice : callable
-        Called with a line on what cannot be told.
+        Called with a line on what cannot be identified.
 
     Returns
     -------
@@ -73,17 +73,16 @@ def languages_read(
         Without the column ``depth``.
     """
     languages = list(texts)
-    known = identifier()
-    if known is None:
-        notice("lens: the language of readings is identified by script alone; pip install babelscope[lens] for more")
     ways: dict[str, tuple[Callable[[str], str], dict[str, str]]] = {
-        "script": (script, {one: script(" ".join(texts[one])) for one in languages})
+        "script": (script, {language: script(" ".join(texts[language])) for language in languages})
     }
-    if known is not None:
-        told = known
+    identify = identifier()
+    if identify is None:
+        notice("lens: the language of readings is identified by script alone; pip install babelscope[lens] for more")
+    else:
         ways["language"] = (
-            lambda text: standard(told(text)) if text else "",
-            {one: standard(one) for one in languages},
+            lambda text: standard(identify(text)) if text else "",
+            {language: standard(language) for language in languages},
         )
     generator = np.random.default_rng([seed, len(languages), 3])
     orders = generator.random((permutations, int(units.max()) + 1, len(languages))).argsort(axis=2)[:, units]
@@ -92,7 +91,9 @@ def languages_read(
     drawn: list[NDArray[np.float64]] = []
     for by, (tell, expected) in ways.items():
         for point in names:
-            read = np.array([[tell(text) for text in readings[point, one]] for one in languages], dtype=object)
+            read = np.array(
+                [[tell(text) for text in readings[point, language]] for language in languages], dtype=object
+            )
             for place, language in enumerate(languages):
                 values, counts = np.unique(read[place].astype(str), return_counts=True)
                 rows += [
@@ -115,8 +116,8 @@ def languages_read(
             equal = equal.transpose(2, 0, 1).astype(np.float64)
             value = float(np.einsum("ill->", equal)) / (len(units) * len(languages))
             null = np.take_along_axis(equal[None], orders[..., None], axis=3)[..., 0].mean((1, 2))
-            both = np.append(value, null)
-            drawn.append((both - both.mean()) / max(float(both.std()), 1e-12))
+            statistics = np.append(value, null)
+            drawn.append((statistics - statistics.mean()) / max(float(statistics.std()), 1e-12))
             matches.append(
                 {
                     "point": point,
@@ -133,6 +134,6 @@ def languages_read(
     largest = np.max(drawn, axis=0) if drawn else np.zeros(0)
     for row, scores in zip(matches, drawn, strict=True):
         row["p_adjusted"] = float((largest >= scores[0] - 1e-9).mean())
-    columns = [one for one in LANGUAGES_READ_COLUMNS if one != "depth"]
-    told_columns = [one for one in MATCH_COLUMNS if one != "depth"]
-    return pd.DataFrame(rows, columns=columns), pd.DataFrame(matches, columns=told_columns)
+    columns = [name for name in LANGUAGES_READ_COLUMNS if name != "depth"]
+    match_columns = [name for name in MATCH_COLUMNS if name != "depth"]
+    return pd.DataFrame(rows, columns=columns), pd.DataFrame(matches, columns=match_columns)

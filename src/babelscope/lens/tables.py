@@ -212,9 +212,9 @@ def lens_tables(
     if options.centre and reader.embeddings is not None:
         reader = reader.centred(_means(activations, names))
     sentences = [activations.sentences[row] for row in rows]
-    found = _read(model, corpus, activations, sentences, names, reader, options, checkpoint, seed, progress)
+    nearest = _read(model, corpus, activations, sentences, names, reader, options, checkpoint, seed, progress)
     texts = {language: [own_tokens(tokens or [])[row] for row in rows.tolist()] for language, tokens in ids.items()}
-    scored = _Scored(found, texts, reader, units)
+    scored = _Scored(nearest, texts, reader, units)
     orders = permutations(len(units), options.permutations, seed, units)
     lens = _table(scored, names, activations, reader.by, options, orders)
     read_as, match = languages_read(
@@ -274,26 +274,26 @@ def _read(
     }
     kept = Checkpoint(checkpoint, plan) if checkpoint is not None else None
     places = {sentence: place for place, sentence in enumerate(corpus.sentences)}
-    found: dict[tuple[str, str], list[IntArray]] = {}
+    nearest: dict[tuple[str, str], list[IntArray]] = {}
     done = 0
     for column, language in enumerate(activations.languages):
         block = kept.load(f"language-{column:03}") if kept else None
         if block is None:
-            whole = replace(model, sides={"speech": model.sides["speech"].for_language(language)})
-            side = whole.select_points(list(names)).sides["speech"]
+            reading_model = replace(model, sides={"speech": model.sides["speech"].for_language(language)})
+            side = reading_model.select_points(list(names)).sides["speech"]
             read: dict[str, list[IntArray]] = {name: [] for name in names}
             with _Reading(side, reader, options.k) as capture:
                 for sentence in sentences:
                     place = places[sentence]
-                    (one,) = prepare_job(model, corpus, Job("speech", language, 0, place, place + 1))
-                    if isinstance(one, DataError):
-                        raise one
-                    for name, entries in capture.run(side.collate([one.prepared])).items():
+                    (item,) = prepare_job(model, corpus, Job("speech", language, 0, place, place + 1))
+                    if isinstance(item, DataError):
+                        raise item
+                    for name, entries in capture.run(side.collate([item.prepared])).items():
                         read[name].append(entries.numpy().astype(np.int64))
                     done += 1
                     if progress:
                         progress(done, len(sentences) * len(activations.languages))
-            block = {f"{name} counts": np.array([len(one) for one in read[name]]) for name in names}
+            block = {f"{name} counts": np.array([len(entries) for entries in read[name]]) for name in names}
             block |= {name: np.concatenate(read[name]) for name in names}
             if kept:
                 kept.save(f"language-{column:03}", block)
@@ -301,8 +301,8 @@ def _read(
             done += len(sentences)
         for name in names:
             edges = np.cumsum(block[f"{name} counts"])[:-1]
-            found[name, language] = [np.asarray(part) for part in np.split(block[name], edges)]
-    return found
+            nearest[name, language] = [np.asarray(entries) for entries in np.split(block[name], edges)]
+    return nearest
 
 
 class _Scored:
@@ -310,68 +310,70 @@ class _Scored:
 
     def __init__(
         self,
-        found: Mapping[tuple[str, str], list[IntArray]],
+        nearest: Mapping[tuple[str, str], list[IntArray]],
         texts: Mapping[str, list[NDArray[np.int64]]],
         reader: Readout,
         units: IntArray,
     ) -> None:
-        self.found, self.units = found, units
+        self.nearest, self.units = nearest, units
         numbers = sorted(
-            {int(number) for parts in found.values() for part in parts for number in part.ravel()}
-            | {int(number) for parts in texts.values() for part in parts for number in part}
+            {int(number) for readings in nearest.values() for entries in readings for number in entries.ravel()}
+            | {int(number) for transcripts in texts.values() for tokens in transcripts for number in tokens}
         )
         self.written = dict(zip(numbers, reader.pieces(numbers), strict=True))
         surfaces = {number: surface(piece) for number, piece in self.written.items()}
         self._columns = {word: place for place, word in enumerate(dict.fromkeys(surfaces.values()))}
         self._column_of = {number: self._columns[word] for number, word in surfaces.items()}
         n = len(units)
-        held = {language: np.zeros((n, len(self._columns)), dtype=bool) for language in texts}
-        for language, parts in texts.items():
-            for row, part in enumerate(parts):
-                held[language][row, [self._column_of[int(number)] for number in part]] = True
+        has_word = {language: np.zeros((n, len(self._columns)), dtype=bool) for language in texts}
+        for language, transcripts in texts.items():
+            for row, tokens in enumerate(transcripts):
+                has_word[language][row, [self._column_of[int(number)] for number in tokens]] = True
             if "" in self._columns:
-                held[language][:, self._columns[""]] = False
-        self.words = held
+                has_word[language][:, self._columns[""]] = False
+        self.words = has_word
 
     def targets(self, language: str) -> dict[str, NDArray[np.bool_]]:
         """Return which words each sentence's transcript has, and which its translations have beyond them."""
         own = self.words[language]
-        others = [held for other, held in self.words.items() if other != language]
-        found = {"transcript": own}
-        return found | ({"translation": np.any(others, axis=0) & ~own} if others else {})
+        others = [has_word for other, has_word in self.words.items() if other != language]
+        targets = {"transcript": own}
+        return targets | ({"translation": np.any(others, axis=0) & ~own} if others else {})
 
-    def columns(self, part: IntArray) -> IntArray:
+    def columns(self, entries: IntArray) -> IntArray:
         """Return the words of entries."""
-        return np.array([self._column_of[int(number)] for number in part.ravel()], dtype=np.int64).reshape(part.shape)
+        return np.array([self._column_of[int(number)] for number in entries.ravel()], dtype=np.int64).reshape(
+            entries.shape
+        )
 
     def scores(self, point: str, language: str) -> dict[str, tuple[FloatArray, FloatArray]]:
         """Return shares of the positions of reading i that are words of text j, (n, n); by all k, by the nearest."""
-        parts = [self.columns(part) for part in self.found[point, language]]
+        readings = [self.columns(entries) for entries in self.nearest[point, language]]
         return {
             of: (
-                np.stack([held[:, part].any(2).mean(1) for part in parts]),
-                np.stack([held[:, part[:, 0]].mean(1) for part in parts]),
+                np.stack([has_word[:, columns].any(2).mean(1) for columns in readings]),
+                np.stack([has_word[:, columns[:, 0]].mean(1) for columns in readings]),
             )
-            for of, held in self.targets(language).items()
+            for of, has_word in self.targets(language).items()
         }
 
     def kinds(self, point: str, language: str, row: int) -> list[str]:
         """Return what each position of a reading counts as."""
-        part = self.columns(self.found[point, language][row])
-        told = ["neither"] * len(part)
-        for of, held in reversed(self.targets(language).items()):
-            for position in np.flatnonzero(held[row][part].any(1)):
-                told[int(position)] = of
-        return told
+        columns = self.columns(self.nearest[point, language][row])
+        counted_as = ["neither"] * len(columns)
+        for of, has_word in reversed(self.targets(language).items()):
+            for position in np.flatnonzero(has_word[row][columns].any(1)):
+                counted_as[int(position)] = of
+        return counted_as
 
     def text_of(self, point: str, language: str, row: int) -> str:
         """Return the nearest entries of a reading as a text, without repetitions."""
-        told: list[str] = []
-        for number in self.found[point, language][row][:, 0].tolist():
+        pieces: list[str] = []
+        for number in self.nearest[point, language][row][:, 0].tolist():
             piece = self.written[int(number)]
-            if not told or told[-1] != piece:
-                told.append(piece)
-        return "".join(one for one in told if surface(one)).strip()
+            if not pieces or pieces[-1] != piece:
+                pieces.append(piece)
+        return "".join(piece for piece in pieces if surface(piece)).strip()
 
 
 def _table(
@@ -404,9 +406,9 @@ def _table(
             "clusters": count,
         }
         for of in next(iter(squares.values())):
-            each = {language: squares[language][of] for language in activations.languages}
-            mean = tuple(np.mean([one[part] for one in each.values()], axis=0) for part in (0, 1))
-            for language, (scores, nearest) in [("mean", mean), *each.items()]:
+            by_language = {language: squares[language][of] for language in activations.languages}
+            mean = tuple(np.mean([shares[column] for shares in by_language.values()], axis=0) for column in (0, 1))
+            for language, (scores, nearest) in [("mean", mean), *by_language.items()]:
                 beyond = scores[own, own] - (scores * other).sum(1) / other.sum(1)
                 sums = np.bincount(units, weights=beyond - beyond.mean())
                 error = float(np.sqrt(count / (count - 1) * (sums**2).sum())) / n
@@ -432,7 +434,7 @@ def _table(
                     }
                 )
         neither = {
-            language: float(np.mean([np.mean([kind == "neither" for kind in one]) for one in kinds[language]]))
+            language: float(np.mean([np.mean([kind == "neither" for kind in reading]) for reading in kinds[language]]))
             for language in activations.languages
         }
         for language, share in [("mean", float(np.mean(list(neither.values())))), *neither.items()]:
@@ -461,7 +463,7 @@ def _shown(
         for row in range(min(count, len(sentences)))
         for language in languages
         for point in names
-        for entries in [scored.found[point, language][row]]
+        for entries in [scored.nearest[point, language][row]]
         for position, kind in enumerate(scored.kinds(point, language, row))
     ]
     return pd.DataFrame(rows, columns=list(READINGS_COLUMNS))

@@ -50,8 +50,8 @@ class Readout:
         assert self.embeddings is not None
         centre = self._means.get("", torch.zeros(self.embeddings.shape[1]))
         parts = [
-            torch.linalg.vector_norm(part.float() - centre.to(part.device), dim=1)
-            for part in _cut(self.embeddings, ENTRIES)
+            torch.linalg.vector_norm(entries.float() - centre.to(entries.device), dim=1)
+            for entries in _cut(self.embeddings, ENTRIES)
         ]
         return torch.cat(parts).clamp_min(1e-12)
 
@@ -59,7 +59,7 @@ class Readout:
         """Return one that takes means off before a cosine: the vocabulary's, and those of positions by point."""
         if self.embeddings is None:
             return self
-        sums = [part.double().sum(0) for part in _cut(self.embeddings, ENTRIES)]
+        sums = [entries.double().sum(0) for entries in _cut(self.embeddings, ENTRIES)]
         vocabulary = (torch.stack(sums).sum(0) / len(self.embeddings)).float()
         return Readout(self.by, self.source, self.side, None, self.embeddings, {"": vocabulary, **means})
 
@@ -76,8 +76,8 @@ class Readout:
         -------
         Tensor of int64, shape (positions, k)
         """
-        found = [self._nearest(part, point, k) for part in _cut(values, POSITIONS)]
-        return torch.cat(found) if found else torch.zeros((0, k), dtype=torch.int64)
+        blocks = [self._nearest(positions, point, k) for positions in _cut(values, POSITIONS)]
+        return torch.cat(blocks) if blocks else torch.zeros((0, k), dtype=torch.int64)
 
     def _nearest(self, values: Tensor, point: str, k: int) -> Tensor:
         if self.head is not None:
@@ -90,8 +90,8 @@ class Readout:
         centre = self._means.get("", torch.zeros(weight.shape[1])).to(states)
         best: tuple[Tensor, Tensor] | None = None
         for start in range(0, len(weight), ENTRIES):
-            part = weight[start : start + ENTRIES].float() - centre
-            cosines = states @ part.T / self._norms[start : start + ENTRIES].to(states)
+            entries = weight[start : start + ENTRIES].float() - centre
+            cosines = states @ entries.T / self._norms[start : start + ENTRIES].to(states)
             top = cosines.topk(min(k, cosines.shape[1]), dim=1)
             values_, places = top.values, top.indices + start
             if best is not None:

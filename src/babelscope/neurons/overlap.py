@@ -47,7 +47,7 @@ MATCH_COLUMNS: tuple[str, ...] = ("point", "stage", "depth", "languages", "same"
 _EXACT = 7
 
 
-def overlap_table(found: Selectivity) -> pd.DataFrame:
+def overlap_table(found: Selectivity) -> pd.DataFrame:  # public name
     """Compare sets of selective features at each point: columns :data:`OVERLAP_COLUMNS`.
 
     Pairs of languages within a modality; text and speech of each language; and, of the features that tell speech from
@@ -58,9 +58,9 @@ def overlap_table(found: Selectivity) -> pd.DataFrame:
     return table.assign(p_adjusted=holm(table["p"].to_numpy(np.float64)) if len(table) else [])
 
 
-def _pairs(found: Selectivity) -> Iterator[tuple[Cell, Cell, str]]:
+def _pairs(selectivity: Selectivity) -> Iterator[tuple[Cell, Cell, str]]:
     groups: dict[tuple[str, str, str], list[Cell]] = {}
-    for cell in found.auc:
+    for cell in selectivity.auc:
         groups.setdefault((cell.question, cell.point, cell.modality), []).append(cell)
     for (question, point, modality), cells in groups.items():
         for a, b in combinations(cells, 2):
@@ -70,18 +70,18 @@ def _pairs(found: Selectivity) -> Iterator[tuple[Cell, Cell, str]]:
         if question == "language" and modality == "text":
             for a in cells:
                 b = Cell("language", point, "speech", a.language)
-                if b in found.auc:
+                if b in selectivity.auc:
                     yield a, b, "up"
 
 
-def _overlap(found: Selectivity, a: Cell, b: Cell, sign: str) -> dict[str, Any] | None:
+def _overlap(selectivity: Selectivity, a: Cell, b: Cell, sign: str) -> dict[str, Any] | None:
     from scipy.stats import hypergeom
 
-    one, other = (found.selective(cell)[0 if sign == "up" else 1] for cell in (a, b))
-    if not len(one) or not len(other):
+    first, second = (selectivity.selective(cell)[0 if sign == "up" else 1] for cell in (a, b))
+    if not len(first) or not len(second):
         return None
-    features, both = len(found.auc[a]), len(np.intersect1d(one, other))
-    stage, depth = found.depths[a]
+    features, shared = len(selectivity.auc[a]), len(np.intersect1d(first, second))
+    stage, depth = selectivity.depths[a]
     return {
         "question": a.question,
         "sign": sign,
@@ -93,16 +93,16 @@ def _overlap(found: Selectivity, a: Cell, b: Cell, sign: str) -> dict[str, Any] 
         "modality_b": b.modality,
         "language_b": b.language,
         "features": features,
-        "size_a": len(one),
-        "size_b": len(other),
-        "overlap": both,
-        "expected": len(one) * len(other) / features,
-        "jaccard": both / (len(one) + len(other) - both),
-        "p": float(hypergeom.sf(both - 1, features, len(one), len(other))),
+        "size_a": len(first),
+        "size_b": len(second),
+        "overlap": shared,
+        "expected": len(first) * len(second) / features,
+        "jaccard": shared / (len(first) + len(second) - shared),
+        "p": float(hypergeom.sf(shared - 1, features, len(first), len(second))),
     }
 
 
-def match_table(found: Selectivity, *, seed: int = 0, draws: int = 9_999) -> pd.DataFrame:
+def match_table(found: Selectivity, *, seed: int = 0, draws: int = 9_999) -> pd.DataFrame:  # public name
     """Test whether text and speech of a language have the same selective features: columns :data:`MATCH_COLUMNS`.
 
     Points at which fewer than four languages have selective features in both modalities have no row: too few
@@ -139,23 +139,23 @@ def match_table(found: Selectivity, *, seed: int = 0, draws: int = 9_999) -> pd.
     if not rows:
         return table
     # Points with fewer languages have other permutations: they are then corrected by their number alone.
-    if len({len(one) for one in drawn}) == 1 and table["languages"].nunique() == 1:
+    if len({len(scores) for scores in drawn}) == 1 and table["languages"].nunique() == 1:
         largest = np.max(drawn, axis=0)
-        adjusted = [float((largest >= one[0] - 1e-9).mean()) for one in drawn]
+        adjusted = [float((largest >= scores[0] - 1e-9).mean()) for scores in drawn]
     else:
         adjusted = [min(1.0, row["p"] * len(rows)) for row in rows]
     return table.assign(p_adjusted=adjusted)
 
 
-def _square(found: Selectivity, point: str) -> NDArray[np.float64]:
+def _square(selectivity: Selectivity, point: str) -> NDArray[np.float64]:
     """Return the overlaps of text sets (rows) with speech sets (columns) of languages that have both."""
     sets: list[tuple[IntArray, IntArray]] = []
-    for cell in found.auc:
+    for cell in selectivity.auc:
         other = Cell("language", point, "speech", cell.language)
-        if cell.question == "language" and cell.point == point and cell.modality == "text" and other in found.auc:
-            one, two = found.selective(cell)[0], found.selective(other)[0]
-            if len(one) and len(two):
-                sets.append((one, two))
+        if cell.question == "language" and cell.point == point and cell.modality == "text" and other in selectivity.auc:
+            text_set, speech_set = selectivity.selective(cell)[0], selectivity.selective(other)[0]
+            if len(text_set) and len(speech_set):
+                sets.append((text_set, speech_set))
     square = [[len(np.intersect1d(a, b)) / (len(a) * len(b)) ** 0.5 for _, b in sets] for a, _ in sets]
     return np.array(square).reshape(len(sets), len(sets))
 

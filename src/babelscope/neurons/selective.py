@@ -83,7 +83,7 @@ class NeuronOptions(BaseModel):
     points: list[str] = Field(default_factory=lambda: ["all"], min_length=1, description="points, with wildcards")
     permutations: Annotated[int, Field(ge=99)] = Field(default=999, description="of the labels")
     auc: Annotated[float, Field(gt=0.5, le=1)] = Field(
-        default=0.8, description="least AUC (or 1 less it) of a feature that counts as selective, beside p <= .05"
+        default=0.8, description="least AUC (or 1 less it) of a feature that counts as selective, and p <= .05"
     )
     top: Annotated[int, Field(ge=1)] = Field(default=10, description="most selective features to list")
 
@@ -245,7 +245,7 @@ def selectivity(
     Raises
     ------
     UsageError
-        If no point matches, or nothing can be told apart (one language and one modality).
+        If no point matches, or there is nothing to distinguish (one language and one modality).
     DataError
         If there are fewer than 8 clusters.
 
@@ -271,7 +271,7 @@ def selectivity(
         "groups": [f"{family} {point}" for family, point, _ in groups],
     }
     kept = Checkpoint(checkpoint, plan) if checkpoint is not None else None
-    found = Selectivity({}, {}, {}, options, n, count, {})
+    measured = Selectivity({}, {}, {}, options, n, count, {})
     for number, (family, point, cells) in enumerate(groups):
         block = kept.load(f"group-{number:04}") if kept else None
         if block is None:
@@ -283,14 +283,17 @@ def selectivity(
             if kept:
                 kept.save(f"group-{number:04}", block)
         for row, cell in enumerate(cells):
-            found.auc[cell] = block["auc"][row]
-            found.chance[cell] = float(block["chance"][row])
-            found.depths[cell] = (str(activations.stage(point, cell.modality)), activations.depth(point, cell.modality))
-        before = found.largest.get(family)
-        found.largest[family] = block["largest"] if before is None else np.maximum(before, block["largest"])
+            measured.auc[cell] = block["auc"][row]
+            measured.chance[cell] = float(block["chance"][row])
+            measured.depths[cell] = (
+                str(activations.stage(point, cell.modality)),
+                activations.depth(point, cell.modality),
+            )
+        before = measured.largest.get(family)
+        measured.largest[family] = block["largest"] if before is None else np.maximum(before, block["largest"])
         if progress:
             progress(number + 1, len(groups))
-    return found
+    return measured
 
 
 def _groups(activations: Vectors, patterns: Sequence[str]) -> list[tuple[str, str, list[Cell]]]:
@@ -315,7 +318,7 @@ def _groups(activations: Vectors, patterns: Sequence[str]) -> list[tuple[str, st
     if not groups:
         raise UsageError(
             f"neurons: {activations.name} has neither two languages nor a point that both sides share: there is "
-            f"nothing to tell apart"
+            f"nothing to distinguish"
         )
     return groups
 
@@ -331,15 +334,15 @@ def _modality(
     activations: Vectors, point: str, codes: IntArray, orders: IntArray, least: float
 ) -> dict[str, NDArray[Any]]:
     """Tell speech from text in each language; the labels are (speech, text)."""
-    found = []
+    by_language = []
     for language in activations.languages:
         sides = np.stack([activations.matrix(point, of, language) for of in ("speech", "text")])
-        auc, largest, chance = _told_apart(sides, codes, orders, least)
-        found.append((auc[0], largest, chance[0]))
+        auc, largest, chance = _separation(sides, codes, orders, least)
+        by_language.append((auc[0], largest, chance[0]))
     return {
-        "auc": np.stack([one[0] for one in found]),
-        "largest": np.max([one[1] for one in found], axis=0),
-        "chance": np.array([one[2] for one in found]),
+        "auc": np.stack([row[0] for row in by_language]),
+        "largest": np.max([row[1] for row in by_language], axis=0),
+        "chance": np.array([row[2] for row in by_language]),
     }
 
 
@@ -348,11 +351,11 @@ def _languages(
 ) -> dict[str, NDArray[Any]]:
     """Tell each language from all others, in one modality."""
     sides = np.stack([activations.matrix(point, modality, language) for language in activations.languages])
-    auc, largest, chance = _told_apart(sides, codes, orders, least)
+    auc, largest, chance = _separation(sides, codes, orders, least)
     return {"auc": auc, "largest": largest, "chance": chance}
 
 
-def _told_apart(
+def _separation(
     sides: NDArray[Any], codes: IntArray, orders: IntArray, least: float
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return AUC of each label against the others, the largest deviation of each permutation, and counts by chance.
@@ -380,9 +383,9 @@ def _told_apart(
     smallest = n * (n + 1) / 2
     # Sums of ranks are multiples of 1/2: single precision has them exactly up to 2^23.
     exact = n * n * labels < 2**23
-    for part in _parts(width, labels * n):
-        sums = _summed_ranks(sides[:, :, part], codes, clusters)  # (labels, clusters, features)
-        auc[:, part] = (sums.sum(1) - smallest) / size
+    for features in _parts(width, labels * n):
+        sums = _summed_ranks(sides[:, :, features], codes, clusters)  # (labels, clusters, features)
+        auc[:, features] = (sums.sum(1) - smallest) / size
         rows = sums.transpose(1, 0, 2).reshape(clusters * labels, -1).astype(np.float32 if exact else np.float64)
         cells = np.arange(clusters) * labels
         for start in range(0, len(orders), _AT_ONCE):

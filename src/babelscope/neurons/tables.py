@@ -30,7 +30,7 @@ def neuron_tables(
     activations, options, clusters, seed, checkpoint, identity, progress
         As for :func:`babelscope.neurons.selectivity`.
     """
-    found = selectivity(
+    measured = selectivity(
         activations,
         options,
         clusters=clusters,
@@ -40,8 +40,8 @@ def neuron_tables(
         progress=progress,
     )
     return {
-        "neurons": found.table(),
-        "neurons_top": found.top(),
-        "neurons_overlap": overlap_table(found),
-        "neurons_match": match_table(found, seed=seed),
+        "neurons": measured.table(),
+        "neurons_top": measured.top(),
+        "neurons_overlap": overlap_table(measured),
+        "neurons_match": match_table(measured, seed=seed),
     }

@@ -97,7 +97,7 @@ class Plots:
             queries.known("language", language, queries.languages(self.result))
         return crosslayer.chart(self.result, measure, language, width=width, height=height)
 
-    def decomposition(self, part: str = "all", *, width: int = 420, height: int = 240) -> alt.Chart:
+    def decomposition(self, part: str = "all", *, width: int = 420, height: int = 240) -> alt.Chart:  # public name
         """Draw the parts of the variance along the depth: stacked areas of bias-corrected shares.
 
         Parameters

@@ -192,17 +192,17 @@ class Index:
         folder = self.path / "parts"
         write_atomically(folder / f"{name}.npy", lambda path: _save(path, vectors))
         write_atomically(folder / f"{name}.parquet", lambda path: table.to_parquet(path, index=False))
-        kept = [part for part in self.about["parts"] if part["name"] not in instead_of]
+        kept = [entry for entry in self.about["parts"] if entry["name"] not in instead_of]
         self.about["parts"] = [*kept, {"name": name, "items": len(table)}]
         _write_json(self.path / "index.json", self.about)
 
     def _tidy(self) -> None:
         """Merge small parts, remove files that are no longer valid, and make the approximate index where it is due."""
-        small = [part["name"] for part in self.about["parts"] if part["items"] < LARGE]
+        small = [entry["name"] for entry in self.about["parts"] if entry["items"] < LARGE]
         if len(small) > 1:
             tables, vectors = zip(*(self._part(name) for name in small), strict=True)
             self._write_part(pd.concat(tables, ignore_index=True), np.concatenate(vectors), instead_of=small)
-        counted = {part["name"] for part in self.about["parts"]}
+        counted = {entry["name"] for entry in self.about["parts"]}
         for path in (self.path / "parts").glob("*"):
             if path.stem not in counted:
                 path.unlink()
@@ -229,7 +229,7 @@ class Index:
         return table, vectors
 
     def __len__(self) -> int:
-        return sum(int(part["items"]) for part in self.about["parts"])
+        return sum(int(entry["items"]) for entry in self.about["parts"])
 
     def __repr__(self) -> str:
         return f"<Index {self.path.name}: {len(self)} items, {self.about['identity']['model']}>"
@@ -237,7 +237,7 @@ class Index:
     @cached_property
     def items(self) -> pd.DataFrame:
         """The items, one row each: ``key`` and the fields of :class:`babelscope.search.Item`."""
-        tables = [self._part(part["name"])[0] for part in self.about["parts"]]
+        tables = [self._part(entry["name"])[0] for entry in self.about["parts"]]
         if not tables:
             return pd.DataFrame(columns=["key", *(field.name for field in fields(Item))])
         return pd.concat(tables, ignore_index=True)
@@ -245,7 +245,7 @@ class Index:
     @cached_property
     def vectors(self) -> Vectors:
         """The items' vectors, shape (items, width), float32, of length 1."""
-        parts = [self._part(part["name"])[1] for part in self.about["parts"]]
+        parts = [self._part(entry["name"])[1] for entry in self.about["parts"]]
         if len(parts) == 1:
             return parts[0]
         return np.concatenate(parts) if parts else np.empty((0, self.about["identity"]["width"]), dtype=np.float32)
@@ -253,7 +253,7 @@ class Index:
     @property
     def _approximate(self) -> Path:
         """Where the approximate index of these parts stands, if it was made."""
-        names = "-".join(part["name"] for part in self.about["parts"])
+        names = "-".join(entry["name"] for entry in self.about["parts"])
         return self.path / f"{hashlib.sha256(names.encode()).hexdigest()[:16]}.usearch"
 
     @cached_property

@@ -24,7 +24,7 @@ from babelscope.errors import DataError
 
 
 def write_page(
-    found: pd.DataFrame,
+    found: pd.DataFrame,  # public name
     path: Path | str,
     *,
     query: str,

@@ -296,15 +296,15 @@ class Layers:
 
 def _directions(values: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
     """Return positions of length 1 after the mean over all of them is taken off; one that is the mean stays 0."""
-    whole = np.concatenate([one.astype(np.float64) for one in values])
-    mean = whole.mean(axis=0)
-    found = []
-    for one in values:
-        centred = one.astype(np.float64) - mean
+    stacked = np.concatenate([vectors.astype(np.float64) for vectors in values])
+    mean = stacked.mean(axis=0)
+    unit_vectors = []
+    for vectors in values:
+        centred = vectors.astype(np.float64) - mean
         norms = np.linalg.norm(centred, axis=1, keepdims=True)
         directions = np.divide(centred, norms, out=np.zeros_like(centred), where=norms > 0)
-        found.append(directions.astype(np.float32))
-    return found
+        unit_vectors.append(directions.astype(np.float32))
+    return unit_vectors
 
 
 def _warped(

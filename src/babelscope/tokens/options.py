@@ -39,5 +39,5 @@ class TokenOptions(BaseModel):
     )
 
     def how(self) -> dict[str, Any]:
-        """Return what :func:`babelscope.capture.position_encoding.encode_positions` is told."""
+        """Return the options of :func:`babelscope.capture.position_encoding.encode_positions`."""
         return {"points": self.points, "n": self.n, "dtype": self.dtype}

@@ -122,7 +122,7 @@ def read_timings(path: Path) -> dict[tuple[str, str], dict[int, tuple[float, flo
         raise UsageError(f"tokens.timings: {path} cannot be read ({error})") from error
     if missing := [name for name in ("language", "sentence", "word", "start", "end") if name not in table]:
         raise UsageError(f"tokens.timings: {path} has no column {', '.join(missing)}")
-    found: dict[tuple[str, str], dict[int, tuple[float, float]]] = {}
+    spans: dict[tuple[str, str], dict[int, tuple[float, float]]] = {}
     for row, (language, sentence, word, start, end) in enumerate(
         zip(table["language"], table["sentence"], table["word"], table["start"], table["end"], strict=True), 2
     ):
@@ -133,8 +133,8 @@ def read_timings(path: Path) -> dict[tuple[str, str], dict[int, tuple[float, flo
             raise UsageError(f"tokens.timings: {path}, line {row}: {error}") from error
         if not 0 <= span[0] <= span[1]:
             raise UsageError(f"tokens.timings: {path}, line {row}: from {span[0]} to {span[1]} s is no span")
-        found.setdefault((str(language), str(sentence)), {})[number] = span
-    return found
+        spans.setdefault((str(language), str(sentence)), {})[number] = span
+    return spans
 
 
 def _kept(
@@ -194,29 +194,29 @@ class _Language:
         DataError
             If its positions are no tokens.
         """
-        found = []
-        for one in self.sentences:
-            text = self.texts[one.name]
+        tokens = []
+        for sentence in self.sentences:
+            text = self.texts[sentence.name]
             span = text.tokens_at(point)
             if span is None:
                 raise DataError(f"point {point}: its positions are not the tokens of the text")
             front, back = self.frame
             start, stop = max(front - span[0], 0), min(len(text.token_ids) - back, span[1]) - span[0]
-            found.append(self.positions.values("text", self.language, one.name, point)[start:stop])
-            if not len(found[-1]):
-                raise DataError(f"point {point}: sentence {one.name!r} has no token of its own there")
-        return found
+            tokens.append(self.positions.values("text", self.language, sentence.name, point)[start:stop])
+            if not len(tokens[-1]):
+                raise DataError(f"point {point}: sentence {sentence.name!r} has no token of its own there")
+        return tokens
 
     def speech_at(self, point: str) -> list[NDArray[np.float32]]:
         """Return the own positions of each recording at a point of the speech side."""
-        found = []
-        for one in self.sentences:
-            values = self.positions.values("speech", self.language, one.name, point)
-            front, back = self.positions.utterance("speech", self.language, one.name).around(point)
-            found.append(values[front : len(values) - back])
-            if not len(found[-1]):
-                raise DataError(f"point {point}: sentence {one.name!r} has no position of its own there")
-        return found
+        own_positions = []
+        for sentence in self.sentences:
+            values = self.positions.values("speech", self.language, sentence.name, point)
+            front, back = self.positions.utterance("speech", self.language, sentence.name).around(point)
+            own_positions.append(values[front : len(values) - back])
+            if not len(own_positions[-1]):
+                raise DataError(f"point {point}: sentence {sentence.name!r} has no position of its own there")
+        return own_positions
 
     def times(self, counts: Sequence[int]) -> list[NDArray[np.float64]]:
         """Return the middle of each position in seconds, given how many each recording has."""
@@ -230,7 +230,7 @@ def _aligned(
     options: TokenOptions,
     timings: Timings,
     seed: int,
-    told: Callable[[int], None],
+    report_progress: Callable[[int], None],
     notice: Callable[[str], None],
 ) -> dict[str, pd.DataFrame]:
     own = _Language(positions, language, notice)
@@ -239,7 +239,7 @@ def _aligned(
         "tokens_paths": pd.DataFrame(columns=list(PATH_COLUMNS)),
     }
     front, back = own.frame
-    lengths = [len(own.texts[one.name].token_ids) - front - back for one in own.sentences]
+    lengths = [len(own.texts[sentence.name].token_ids) - front - back for sentence in own.sentences]
     try:
         draws = Draws(own.sentences, lengths, options.permutations, options.shuffles, seed)
     except DataError as error:
@@ -256,7 +256,7 @@ def _aligned(
             wrong[str(error)] = None
             continue
         for text_point in positions.points("text"):
-            told(done)
+            report_progress(done)
             done += 1
             try:
                 layers = Layers(speech, own.texts_at(text_point), draws)

@@ -118,7 +118,7 @@ def soft_dtw(stack: Stack, gamma: float = GAMMA) -> FloatArray:
 def paths(stack: Stack) -> list[IntArray]:
     """Return the cheapest path of each pair: its cells in order, shape (cells, 2)."""
     _, _, steps = _cheapest(stack, keep=True)
-    found: list[IntArray] = []
+    cheapest: list[IntArray] = []
     for number in range(len(stack)):
         row, column = int(stack.rows[number]) - 1, int(stack.columns[number]) - 1
         cells = [(row, column)]
@@ -127,8 +127,8 @@ def paths(stack: Stack) -> list[IntArray]:
             row -= step != _SECOND
             column -= step != _FIRST
             cells.append((row, column))
-        found.append(np.array(cells[::-1], dtype=np.int64))
-    return found
+        cheapest.append(np.array(cells[::-1], dtype=np.int64))
+    return cheapest
 
 
 def _cheapest(stack: Stack, *, keep: bool) -> tuple[FloatArray, FloatArray, NDArray[np.uint8]]:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from babelscope.corpora.words import count_words
 
-#: What begins a word, as SentencePiece and byte-level BPE write it; what goes on with one, as WordPiece does.
-_BEGINS, _GOES_ON = ("▁", "Ġ"), "##"
+#: What marks the start of a word in SentencePiece and byte-level BPE; what marks its continuation in WordPiece.
+_BEGINS, _CONTINUES = ("▁", "Ġ"), "##"
 
 
 def words_of(pieces: Sequence[str], text: str = "") -> NDArray[np.int64]:
@@ -19,8 +19,8 @@ def words_of(pieces: Sequence[str], text: str = "") -> NDArray[np.int64]:
     Parameters
     ----------
     pieces : sequence of str
-        Tokens as the tokenizer writes them. One without a mark goes on with the word before it (a full stop, too),
-        unless the tokenizer marks what goes on.
+        Tokens as the tokenizer writes them. One without a mark continues the word before it (a full stop, too),
+        unless the tokenizer marks continuations.
     text : str
         What they are of. Where it has more words than runs between spaces (Chinese, Japanese, Thai), every token is
         taken for a word.
@@ -37,7 +37,7 @@ def words_of(pieces: Sequence[str], text: str = "") -> NDArray[np.int64]:
     elif len(text.split()) == 1:
         begins = [False for _ in pieces]
     else:
-        begins = [not piece.startswith(_GOES_ON) for piece in pieces]
+        begins = [not piece.startswith(_CONTINUES) for piece in pieces]
     if begins:
         begins[0] = True
     return np.cumsum(begins, dtype=np.int64) - 1

@@ -37,20 +37,20 @@ def evidence(result: Result) -> Evidence | None:
     if table is None or table.empty:
         return None
     blocks: list[Any] = []
-    for part, title in PARTS.items():
-        rows = table[table["part"] == part]
+    for design, title in PARTS.items():
+        rows = table[table["part"] == design]
         if rows.empty:
             continue
         last = str(rows.sort_values("depth", kind="stable")["point"].iloc[-1])
-        lead = _lead(rows, last) if part == "all" else _meaning(rows, last, title)
+        lead = _lead(rows, last) if design == "all" else _meaning(rows, last, title)
         at = rows[rows["point"] == last]
         text = f"Shares of the variance along the depth, {title}. At {last}: " + "; ".join(
             f"{COMPONENTS.get(str(name), (str(name), ''))[0]} {number(100 * float(share), 0)} %"
             for name, share in zip(at["component"], at["share"], strict=True)
         )
         drawn = Figure(
-            f"decomposition.{part}",
-            lambda width, part=part: chart(result, part, width=width),  # type: ignore[misc]
+            f"decomposition.{design}",
+            lambda width, design=design: chart(result, design, width=width),  # type: ignore[misc]
             rows.drop(columns="convention"),
             lead[0] if lead else text,
             text,
@@ -59,10 +59,10 @@ def evidence(result: Result) -> Evidence | None:
     return Evidence("What the variance of a layer is made of", tuple(blocks)) if blocks else None
 
 
-def chart(result: Result, part: str = "all", *, width: int = 420, height: int = 220) -> alt.Chart:
+def chart(result: Result, design: str = "all", *, width: int = 420, height: int = 220) -> alt.Chart:
     """Draw what the variance is made of along the depth: stacked areas of bias-corrected shares."""
     table = result.tables["decomposition"]
-    table = table[table["part"] == part]
+    table = table[table["part"] == design]
     there = [name for name in COMPONENTS if name in set(table["component"])]
     rank = {name: place for place, name in enumerate(there)}
     titles = {name: COMPONENTS[name][0] for name in there}
@@ -88,7 +88,7 @@ def chart(result: Result, part: str = "all", *, width: int = 420, height: int = 
             tooltip=tooltips(["point", "name"], ["share", "low", "high"]),
         )
     )
-    title = f"What the variance is made of: {PARTS.get(part, part)}"
+    title = f"What the variance is made of: {PARTS.get(design, design)}"
     return finished(made, width, height, title, [charts.about(result)])
 
 
