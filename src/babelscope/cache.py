@@ -78,7 +78,7 @@ def _elsewhere(path: Path) -> str:
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
-    """Let `write` fill a temporary file beside `path`, flush it to the disk, and put it in place in one step.
+    """Let `write` fill a temporary file next to `path`, flush it to the disk, and put it in place in one step.
 
     Written files survive a power loss.
 

@@ -1,6 +1,6 @@
 """Artikulate's courses: everyday words, phrases and sentences, read by volunteers in Polish, Greek, Bengali and French.
 
-A local copy of the repository ``KDE/artikulate-data``: ``courses/basic/XX/XX.xml`` beside the recordings ``*.ogg``.
+A local copy of the repository ``KDE/artikulate-data``: ``courses/basic/XX/XX.xml`` with the recordings ``*.ogg``.
 All courses translate one English skeleton, so phrases are parallel by their ``foreignId``, or by ``id`` where a course
 added a phrase of its own. Properties of the repository (commit 1d05cca3), and how they are handled:
 

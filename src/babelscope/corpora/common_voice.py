@@ -1,6 +1,6 @@
 """Common Voice: sentences read by volunteers in over a hundred languages, not parallel; from a local copy.
 
-A release as it is unpacked: ``cv-corpus-*/{language}/{split}.tsv`` beside ``cv-corpus-*/{language}/clips``. Each
+A release as it is unpacked: ``cv-corpus-*/{language}/{split}.tsv`` and ``cv-corpus-*/{language}/clips``. Each
 language has its own sentences: a study is of one language, and measures the gap between its speech and its text.
 Several people may read a sentence, which gives the floor of another reader. Known from the program that writes the
 files (common-voice/CorporaCreator) and from public copies: the columns, that fields are not quoted, the splits.

@@ -2,13 +2,13 @@
 
 One id is one sentence in every language; ids are unique over the three splits. A language lacks some ids, and has one
 to three recordings of each of the others. Readers have no names, only a sex. Known problems of the data set: some
-recordings are far too short for their sentence (Kannada, test, id 1956: .84 s beside 8.3 and 10.1), which are listed in
-``problems``, and excluded with ``truncated="drop"``; and two ids may have the same wording in a language, which
+recordings are far too short for their sentence (Kannada, test, id 1956: .84 s, others 8.3 and 10.1), which are listed
+in ``problems``, and excluded with ``truncated="drop"``; and two ids may have the same wording in a language, which
 ``Corpus.select(distinct=True)`` resolves (mteb, issue 5270 and pull request 5307). About three sentences come from one
 article; FLEURS does not say which, ``documents`` takes it from a data set that does.
 
 Three ways in: a local copy as the data set is laid out (``data/{language}/{split}.tsv``, seven fields and no header,
-beside ``data/{language}/audio/{split}.tar.gz`` or a folder ``data/{language}/audio/{split}`` that was unpacked
+with ``data/{language}/audio/{split}.tar.gz`` or a folder ``data/{language}/audio/{split}`` that was unpacked
 before); a local copy of its Parquet form (``{language}/fleurs-{split}*.parquet``, ``{language}/{split}/*.parquet`` or
 ``{language}/{split}-*.parquet``, where dev is called validation); or the hub. The first release, which is not on the
 hub, has an eighth field with the speaker: it is read too. Archives and Parquet files are read once, in one pass, and
@@ -212,7 +212,7 @@ class _Reader:
                 return Split(rows, in_zip(self._packed(language, split, archive), archive))
             if folder.is_dir():
                 return Split(rows, in_folder(folder))
-            raise DataError(f"corpus {corpus!r}, language {language!r}: {archive} is missing, beside {tsv}")
+            raise DataError(f"corpus {corpus!r}, language {language!r}: {archive} is missing next to {tsv}")
         files = _parquet(root / language, split)
         if not files:
             raise DataError(f"corpus {corpus!r}, language {language!r} has no split {split!r}: {tsv} is missing")

@@ -4,7 +4,7 @@ A ``.tar.gz`` has to be read from its start for every member, a row group of a P
 the members, as they are, into an uncompressed zip: each is then readable on its own. They are decoded on the way, so
 that one that is silent, truncated or not audio is reported when the corpus is loaded, not hours into a study. An index
 of durations is stored with them, so that no header is read again. The zip's name is made of the archive's sha256:
-another archive, or a changed one, is packed anew.
+another archive, or a changed one, is packed again.
 """
 
 from __future__ import annotations

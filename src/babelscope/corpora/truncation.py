@@ -27,8 +27,8 @@ def too_short(sentences: Sequence[str], texts: Sequence[str], seconds: Sequence[
     :data:`ALIKE` recordings whose texts are nearest in length. It is too short if it is :data:`FASTER` times faster;
     or if it lasts less than :data:`SHARE` of the median of the sentence's other recordings and is :data:`FAST` times
     faster. With fewer than :data:`ENOUGH` recordings only the sentence's other recordings count. FLEURS's Kannada
-    recording of .84 s beside 8.3 and 10.1 s is ten times too fast; people who read fast reach one and a half times the
-    median.
+    recording of .84 s, where others take 8.3 and 10.1 s, is ten times too fast; people who read fast reach one and a
+    half times the median.
 
     Parameters
     ----------

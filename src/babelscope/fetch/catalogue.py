@@ -86,7 +86,7 @@ _MENARDI = DebianPackage(
 )
 
 # Hashes and sizes as Debian's signed source package names them. The site itself could not be reached where this was
-# written: the layout (recordings at the top, core-sounds-LL.txt beside them) is known from other distributions' build
+# written: the layout (recordings at the top, core-sounds-LL.txt with them) is known from other distributions' build
 # files.
 _UPSTREAM = "https://downloads.asterisk.org/pub/telephony/sounds/releases/"
 
@@ -179,7 +179,7 @@ _FILLETS_SPEECH = {
     "nl": _fillets_deb("-nl", "afb4443fda9ab507dee578b75be857d121718a1cd6017a474f30e0eb13dc9d10", 32_593_580),
 }
 
-# What all levels share has its dialogues beside each other, and its recordings in folders of other names.
+# What all levels share has its dialogues in one folder, and its recordings in folders of other names.
 _FILLETS_SHARED = {"black": "blackjokes", "bore": "borejokes", "border": "border"}
 
 

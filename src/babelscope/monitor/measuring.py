@@ -17,7 +17,7 @@ from babelscope.similarity import pairwise, parse_measure
 #: The similarity of speech and text by geometry and by neighbours, and the distance of their means.
 DEFAULT_MEASURES: tuple[str, ...] = ("linear_cka", "retrieval", "centroid_gap")
 
-#: Numbers of a row, beside its labels.
+#: Numbers of a row, besides its labels.
 NUMBERS: tuple[str, ...] = ("value", "null_mean", "null_q95", "chance_corrected", "calibrated", "p")
 
 

@@ -83,7 +83,7 @@ class Pace:
 
     @property
     def interval(self) -> int:
-        """Steps between probes that the budget allows in the long run, at least `every`."""
+        """Steps between probes that the budget allows on average, at least `every`."""
         if self._first is None or self.step_now is None or not math.isfinite(self.budget):
             return self.every
         a_step = (self.trained - self._first[1]) / max(self.step_now - self._first[0], 1)

@@ -279,9 +279,9 @@ class ModelTests:
             batches = [[self.item(side, size, language, seed)] for seed, size in enumerate(sizes)]
             hooks, weights = _hooks(side.root), _weights(side.root)
             one, three = (run_batches(side, batches, "mean", streams) for streams in (1, 3))
-            for number, (alone, beside) in enumerate(zip(one, three, strict=True)):
-                assert torch.equal(alone, beside), (
-                    f"{side.modality}: batch {number} gives other bits beside others: does the side's forward use "
+            for number, (alone, concurrent) in enumerate(zip(one, three, strict=True)):
+                assert torch.equal(alone, concurrent), (
+                    f"{side.modality}: batch {number} gives other bits while others run: does the side's forward use "
                     f"modules that its attributes do not reach, or keep something outside of modules?"
                 )
             assert _hooks(side.root) == hooks and _weights(side.root) == weights, f"{side.modality}: left changed"

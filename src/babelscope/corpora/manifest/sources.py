@@ -1,4 +1,4 @@
-"""Opens any kind of manifest file or folder as a table with a corpus's columns."""
+"""Opens a manifest, a file of any format or a folder, as a table with a corpus's columns."""
 
 from __future__ import annotations
 

@@ -86,7 +86,14 @@ def _unify(table: pd.DataFrame, column: str, other: str, groups: Spellings, log:
             log.add("same-" + column, "note", message, where=forms, about=column)
         else:
             message = f"{name}: {what} {forms} look the same, but both have rows for one {other}: they stay apart"
-            log.add("alike-" + column, "warning", message, "write them alike, or less alike", where=forms, about=column)
+            log.add(
+                "alike-" + column,
+                "warning",
+                message,
+                "write them the same, or clearly differently",
+                where=forms,
+                about=column,
+            )
     if replaced:
         rows = table[column].isin(list(replaced))
         table.loc[rows, column] = table.loc[rows, column].map(replaced)

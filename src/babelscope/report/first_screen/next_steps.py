@@ -111,7 +111,7 @@ def _second_readers(result: Result) -> list[Sentence]:
     return [
         Sentence(
             "Add second readers of the same sentences in at least {least} languages{now}: without them, languages "
-            "cannot be told from voices in speech.",
+            "cannot be distinguished from voices in speech.",
             least=FEWEST_LANGUAGES, now=now,
         )
     ]  # fmt: skip

@@ -344,12 +344,12 @@ def granite_speech() -> Released:
             at = f"base_model.model.language_model.model.layers.{layer}.self_attn.{kind}"
             arrays += [(f"{at}.lora_A.weight", (4, 32)), (f"{at}.lora_B.weight", (width, 4))]
     return replace(
-        base, files={**base.files, "adapter_config.json": adapter}, beside={"adapter_model.safetensors": arrays},
+        base, files={**base.files, "adapter_config.json": adapter}, other_weights={"adapter_model.safetensors": arrays},
     )  # fmt: skip
 
 
 def granite_speech_plus() -> Released:
-    """Granite speech 4.1 plus: a layer in the middle beside the last, side by side; no adapter."""
+    """Granite speech 4.1 plus: a layer in the middle and the last, side by side; no adapter."""
     return _granite(
         "ibm-granite/granite-speech-4.1-2b-plus",
         {"cat_hidden_layers": [1], "model_type": "granite_speech_plus_encoder"},

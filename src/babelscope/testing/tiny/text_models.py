@@ -101,7 +101,7 @@ def labse() -> Released:
     return Released(
         "sentence-transformers/LaBSE", config,
         {"tokenizer_config.json": settings, **sentence_modules("cls", 32, dense=32)}, lambda: tokenizer,
-        beside={"2_Dense/model.safetensors": (("linear.weight", (32, 32)), ("linear.bias", (32,)))},
+        other_weights={"2_Dense/model.safetensors": (("linear.weight", (32, 32)), ("linear.bias", (32,)))},
     )  # fmt: skip
 
 

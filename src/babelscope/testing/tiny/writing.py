@@ -42,7 +42,7 @@ class Released:
         Regular expressions from the class's names to the released ones; the first that matches is applied.
     added : tuple of (str, tuple of int)
         Names and shapes of arrays that the released files hold and the class has no place for.
-    beside : dict
+    other_weights : dict
         Further files of weights, with names and shapes of their arrays.
     shards : int
         How many files the weights are in.
@@ -64,7 +64,7 @@ class Released:
     tokenizer: Callable[[], Any] | None = None
     renamed: Sequence[tuple[str, str]] = ()
     added: Sequence[tuple[str, tuple[int, ...]]] = ()
-    beside: Mapping[str, Sequence[tuple[str, tuple[int, ...]]]] = field(default_factory=dict)
+    other_weights: Mapping[str, Sequence[tuple[str, tuple[int, ...]]]] = field(default_factory=dict)
     shards: int = 1
     dtype: str = "float32"
     kept: str = "^$"
@@ -94,7 +94,7 @@ def write(released: Released, folder: Path) -> Path:
     if released.tokenizer is not None:
         released.tokenizer().backend_tokenizer.save(str(folder / "tokenizer.json"))
     _write_weights(released, folder)
-    for name, arrays in released.beside.items():
+    for name, arrays in released.other_weights.items():
         content = {array: drawn(f"{name}/{array}", shape) for array, shape in arrays}
         save_file(content, folder / name, {"format": "pt"})
     return folder
