@@ -169,8 +169,8 @@ def with_readers(
     sentences has the first and the last part; half the square of what exchanging a language's reader does has the
     reader's and the last. So of each kind of comparison the share that the last explains is taken off.
 
-    The deviations are of the first of all `comparisons`, or of all. Of the languages, those without second recordings
-    are taken to have readers that differ as much.
+    The deviations are of some `comparisons`, from the first on, or of all. Of the languages, those without second
+    recordings are taken to have readers that differ as much.
     """
     missing = len(comparisons) - deviations.blocks.shape[1]
     if missing:  # drawn intervals are not drawn for readers

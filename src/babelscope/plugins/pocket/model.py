@@ -583,7 +583,7 @@ def held_out(corpus: str, split: Path = SPLIT) -> tuple[str, ...]:
         raise DataError(f"the list of held-out sentences {split} cannot be read ({error}): install again") from error
     if corpus not in listed:
         raise UsageError(
-            f"no sentence of corpus {corpus!r} was held out of pocket's training; {did_you_mean(corpus, listed)}"
+            f"no sentence of corpus {corpus!r} was held out when pocket was trained; {did_you_mean(corpus, listed)}"
         )
     return listed[corpus]
 
