@@ -267,8 +267,7 @@ def test_intervals_drawn_by_document_cover() -> None:
 @pytest.mark.parametrize("n", [60, 120])
 def test_intervals_drawn_by_document_cover_in_500_draws(n: int) -> None:
     shares = covered(500, n, ("mutual_knn", "procrustes", "svcca(variance=0.9)", "linear_cka", "retrieval"))
-    # Never too narrow; of k-NN a little too wide with 20 documents (docs/method.md).
-    assert all(0.91 <= share <= 0.995 for share in shares.values()), shares
+    assert all(0.91 <= share <= 0.99 for share in shares.values()), shares
 
 
 # -- the store, and a study

@@ -38,10 +38,6 @@ NOTHING = 1e-9
 #: spectra (benchmarks/coverage.py).
 KEPT_OF_PAIRS = 0.05
 
-#: The same where deviations are drawn, at least, and the number that it is over the number of sentences (or clusters),
-#: and the factor by which what is beyond is taken off: there, few draws estimate what pairs add.
-KEPT_OF_DRAWN, KEPT_BY_UNITS, TAKEN_OFF = 0.2, 10.0, 1.5
-
 #: What scores of one place have in common.
 _PLACE = ["kind", "point_a", "point_b"]
 
@@ -342,9 +338,9 @@ def _weights(places: Sequence[Term], size: int, kept: NDArray[np.bool_]) -> Floa
 def _of_scores(deviations: Deviations, blocks: FloatArray, halves: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return the variance that other sentences bring to scores, or to averages of scores, each a column.
 
-    What pairs of sentences add is itself an estimate: where it is small it is left in the jackknife's variance, which
-    is then too large rather than too small. The variance is never less than what pairs add alone: of a score near
-    chance single sentences tell nothing.
+    What the jackknife counts too often of pairs of sentences is itself an estimate: where it is small it is left in,
+    and never more than half of the jackknife's variance is taken off. The variance is never less than what pairs add
+    alone: of a score near chance single sentences tell nothing.
 
     Returns
     -------
@@ -352,12 +348,8 @@ def _of_scores(deviations: Deviations, blocks: FloatArray, halves: FloatArray) -
         The second is what pairs add to it.
     """
     whole, pairs = (blocks**2).sum(0), (halves**2).sum(0)
-    if deviations.closed:
-        counted_twice, alone = pairs - KEPT_OF_PAIRS * whole, pairs
-    else:
-        kept = max(KEPT_OF_DRAWN, KEPT_BY_UNITS / max(deviations.units, 1))
-        counted_twice, alone = (pairs - kept * whole) * TAKEN_OFF, pairs / PAIRS
-    return np.maximum(whole - np.clip(counted_twice, 0, whole / 2), alone), alone
+    alone = pairs if deviations.closed else pairs / PAIRS
+    return np.maximum(whole - np.clip(pairs - KEPT_OF_PAIRS * whole, 0, whole / 2), alone), alone
 
 
 def _square(values: FloatArray) -> float:

@@ -86,7 +86,7 @@ DRAWN_BY_CLUSTER = DRAWN.replace("blocks of the sentences", "blocks of whole clu
 NOT_ASKED = "none: without a closed form, and not named in intervals"
 
 #: Raised when the same activations and options give other numbers, so that a study compares again.
-STATISTICS = 3
+STATISTICS = 4
 
 #: What is added to the null of a score that lies beyond its permutations.
 TAIL = "tail of an exponential law"
