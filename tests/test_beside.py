@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-import torch
 
 from babelscope import models
 from babelscope.capture import encode
 from babelscope.errors import RenamedWarning, UsageError
 from babelscope.gaps import Result, compare
-from babelscope.plugins.pocket.adapter import AdapterShape, PocketAdapter, save_adapter
 from babelscope.study import Outcome, Study, build_corpus, build_model, run
 
 UNTRAINED = "pocket (adapter untrained)"
 
 
 @pytest.fixture(scope="module")
-def weights(whisper_folder: Path, e5_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tiny-pocket")
-    shutil.copytree(whisper_folder, folder / "whisper")
-    shutil.copytree(e5_folder, folder / "e5")
-    shape = AdapterShape(input_width=16, width=12, hidden=8)
-    save_adapter(PocketAdapter.untrained(9, torch.randn(20, 12), shape), folder / "adapter.safetensors", {})
-    return folder
+def weights(pocket_folder: Path) -> Path:
+    return pocket_folder
 
 
 def _said(weights: Path, manifest: Path, output: Path) -> dict[str, Any]:
@@ -118,6 +110,7 @@ def test_held_out_sentences_are_chosen_where_a_model_says_which(weights: Path, m
 
 
 @pytest.mark.assets
+@pytest.mark.plugins
 def test_of_a_corpus_that_was_trained_on_only_the_rest_is_taken() -> None:
     said: dict[str, Any] = {"corpus": {"source": "asterisk", "held_out": True}, "model": {"name": "pocket"}}
     held_out = set(models.held_out("pocket", "asterisk"))

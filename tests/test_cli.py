@@ -289,6 +289,7 @@ def test_shows_of_what_was_fetched(capsys: pytest.CaptureFixture[str]) -> None:
     assert code == 0 and "CC-BY-SA-3.0" in out
 
 
+@pytest.mark.plugins
 def test_the_names_of_points_are_whole_on_a_narrow_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 from babelscope import models
 from babelscope.study import Outcome, Study, run
 
-pytestmark = pytest.mark.assets
+pytestmark = [pytest.mark.assets, pytest.mark.plugins]
 
 UNTRAINED, RIDGE = "pocket (adapter untrained)", "pocket (adapter ridge)"
 SENTENCES = 20

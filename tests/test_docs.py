@@ -96,7 +96,8 @@ def _cases() -> Iterator[ParameterSet]:
         if any(not block.assets for block in here):
             yield pytest.param(page, False, id=page.stem)
         if any(block.assets for block in here):
-            marks = [pytest.mark.assets, *([pytest.mark.slow] if page.stem in AS_IN_README else [])]
+            marks = [pytest.mark.assets, pytest.mark.plugins]
+            marks += [pytest.mark.slow] if page.stem in AS_IN_README else []
             yield pytest.param(page, True, id=f"{page.stem}-assets", marks=marks)
 
 

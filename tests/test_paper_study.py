@@ -28,7 +28,12 @@ def _small(study: Study) -> Study:
 
 
 @pytest.mark.parametrize(
-    ("model", "weights"), [("seamless-m4t-v2-large", "seamless-m4t-v2"), ("sonar", "sonar"), ("salmonn-7b", "salmonn")]
+    ("model", "weights"),
+    [
+        ("seamless-m4t-v2-large", "seamless-m4t-v2"),
+        ("sonar", "sonar"),
+        pytest.param("salmonn-7b", "salmonn", marks=pytest.mark.plugins),
+    ],
 )
 def test_a_study_like_the_papers_runs_from_released_formats_to_a_report(
     model: str, weights: str, fleurs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -141,7 +141,8 @@ def _pages(slow: bool) -> Iterator[ParameterSet]:
     for page in PRINTED:
         runnable = [line for line in lines(page) if not _why(line, page, NOT_HERE)]
         if any(bool(_why(line, page, LONG)) == slow for line in runnable):
-            marks = [pytest.mark.assets] if _needs_assets(page) else []
+            marks = [pytest.mark.assets, pytest.mark.plugins] if _needs_assets(page) else []
+            marks += [pytest.mark.plugins] if any("salmonn" in line for line in runnable) else []
             # A line for every command, each of which has quick tests of its own.
             marks += [pytest.mark.slow] if page.stem == "command-line" else []
             yield pytest.param(page, id=page.stem, marks=marks)
@@ -257,6 +258,7 @@ def test_every_manifest_that_is_printed_is_one(body: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.assets
+@pytest.mark.plugins
 def test_the_python_of_readme_runs_as_printed(tmp_path: Path) -> None:
     code = "\n".join(block.body for block in blocks(README) if block.language == "python")
     ended, printed = run_apart(code, tmp_path / "readme.py")
@@ -271,7 +273,8 @@ def _toml_blocks() -> Iterator[ParameterSet]:
         for block in blocks(page):
             of_another_file = block.title in ("pyproject.toml", "rules.toml") or "entry-points" in block.body
             if block.language == "toml" and not of_another_file:
-                yield pytest.param(block.body, id=f"{page.stem}-{block.line}")
+                marks = [pytest.mark.plugins] if 'name = "pocket' in block.body else []
+                yield pytest.param(block.body, id=f"{page.stem}-{block.line}", marks=marks)
 
 
 @pytest.mark.parametrize("body", list(_toml_blocks()))

@@ -17,7 +17,7 @@ from babelscope.similarity import retrieval
 from babelscope.study import Outcome, Study, run
 from babelscope.tokens.transcriber import Transcriber
 
-pytestmark = pytest.mark.assets
+pytestmark = [pytest.mark.assets, pytest.mark.plugins]
 
 LANGUAGES = ["en", "it", "ru"]
 N = 24

@@ -21,7 +21,7 @@ from babelscope.tracking import TrackingOptions, record_of, track
 from synthetic import synthetic_result
 from synthetic_tables import crossed
 
-STUDY = {"corpus": {"source": "asterisk"}, "model": {"name": "pocket"}}
+STUDY = {"corpus": {"source": "asterisk"}, "model": {"name": "whisper-base"}}
 MEASURES = ("svcca(variance=0.9)", "linear_cka", "retrieval")
 
 
@@ -167,8 +167,7 @@ def test_what_is_unknown_or_not_installed_is_refused(monkeypatch: pytest.MonkeyP
     with pytest.raises(UsageError, match="did you mean 'project'"):
         Study.parse(
             {
-                "corpus": {"source": "asterisk"},
-                "model": {"name": "pocket"},
+                **STUDY,
                 "tracking": {"to": ["wandb"], "projekt": "x"},
             }
         )

@@ -272,6 +272,7 @@ def test_claimed_positions_of_an_utterance_alone_are_compared_with_the_actual_on
 
 
 @pytest.mark.assets
+@pytest.mark.plugins
 def test_real_models_are_exact_under_batching() -> None:
     from babelscope import corpora, models
 

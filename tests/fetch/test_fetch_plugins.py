@@ -41,6 +41,7 @@ def test_one_that_cannot_be_loaded_is_left_out_and_named(offer: Callable[..., No
         assert "known" in Catalogue([made("known", "ours")])
 
 
+@pytest.mark.plugins
 def test_the_registries_copies_of_weights_come_in_as_a_plug_in() -> None:
     assert [recipe.origin for recipe in ASSETS["whisper-base"].recipes] == ["hub", "registry", "registry"]
     assert [recipe.origin for recipe in ASSETS["e5-small"].recipes] == ["hub", "registry"]

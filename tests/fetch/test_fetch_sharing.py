@@ -123,6 +123,7 @@ as_root = pytest.mark.skipif(
 
 
 @as_root
+@pytest.mark.plugins
 def test_another_user_reads_the_cache_and_is_told_where_to_fetch(place: Path, server: Server) -> None:
     (place / "cache").mkdir(mode=0o755)
     assert _end(_start(place, server, "fetch", "thing"))[0] == 0
@@ -134,6 +135,7 @@ def test_another_user_reads_the_cache_and_is_told_where_to_fetch(place: Path, se
 
 
 @as_root
+@pytest.mark.plugins
 def test_two_users_fill_one_cache_that_both_may_write(place: Path, server: Server) -> None:
     (place / "cache").mkdir()
     (place / "cache").chmod(0o777)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+from _pytest.mark import ParameterSet
 
 HERE = Path(__file__).parent
 FINDINGS = sorted((HERE / "findings").glob("*.bin"))
@@ -25,12 +28,18 @@ def loaded() -> ModuleType:
 readers = loaded()
 
 
-@pytest.mark.parametrize("path", FINDINGS, ids=lambda path: path.stem)
+def cases(names: Sequence[Any], name_of: Callable[[Any], str] = str) -> list[ParameterSet]:
+    """Return the cases; checkpoints are of the formats that plug-ins read, too."""
+    marks = {True: [pytest.mark.plugins], False: []}
+    return [pytest.param(each, id=name_of(each), marks=marks[name_of(each).startswith("checkpoint")]) for each in names]
+
+
+@pytest.mark.parametrize("path", cases(FINDINGS, lambda path: path.stem))
 def test_a_finding_is_mended(path: Path, tmp_path: Path) -> None:
     readers.read(path.stem.partition("-")[0], path.read_bytes(), tmp_path)
 
 
-@pytest.mark.parametrize("name", ["manifest", "audio", "checkpoint", "archive"])
+@pytest.mark.parametrize("name", cases(["manifest", "audio", "checkpoint", "archive"]))
 def test_a_seed_and_its_halves_are_a_value_or_one_line(name: str, tmp_path: Path) -> None:
     """Each seed, cut at several places; and one of each reader's, at least, is read whole."""
     values = 0

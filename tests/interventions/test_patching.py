@@ -23,10 +23,16 @@ QUICK = ("qwen2-audio", "gemma-3n")
 REST = ("voxtral", "granite-speech", "phi-4-multimodal", "audio-flamingo-3", "glm-asr", "qwen3-asr", "qwen2.5-omni")
 
 
-@pytest.fixture(params=["pocket", *QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in REST)])
-def model(request: pytest.FixtureRequest, pocket_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Model:
+@pytest.fixture(
+    params=[
+        pytest.param("pocket", marks=pytest.mark.plugins),
+        *QUICK,
+        *(pytest.param(name, marks=pytest.mark.slow) for name in REST),
+    ]
+)
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Model:
     if request.param == "pocket":
-        return models.load("pocket", weights=str(pocket_folder))
+        return models.load("pocket", weights=str(request.getfixturevalue("pocket_folder")))
     return models.load(f"hf:{tiny(request.param, tmp_path_factory.mktemp('tiny') / request.param)}")
 
 

@@ -243,6 +243,7 @@ def test_an_adapter_alone_names_its_base(hub: Hub) -> None:
 
 
 @pytest.mark.parametrize("part", ["vicuna", "whisper"])
+@pytest.mark.plugins
 def test_a_part_of_salmonn_comes_the_same_way(hub: Hub, tmp_path: Path, part: str) -> None:
     folder = tiny("salmonn", tmp_path / "salmonn")
     own = next(path for path in folder.iterdir() if path.is_dir() and path.name.startswith(part))

@@ -65,6 +65,7 @@ def test_the_same_numbers_wherever_the_weights_are(folder: Path, device_map: Any
     assert ("meta" in held) is ("disk" in str(device_map))
 
 
+@pytest.mark.plugins
 def test_salmonn_reads_its_weights_from_the_disk(tmp_path: Path) -> None:
     tiny("salmonn", tmp_path)
     plain = models.load("salmonn-7b", weights=str(tmp_path))

@@ -207,6 +207,7 @@ def test_an_adapter_beside_full_weights_is_not_passed_over(
     assert "PEFT adapter" in line and "merge_and_unload" in line
 
 
+@pytest.mark.plugins
 def test_an_adapter_beside_a_model_inside_salmonn(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     folder = tiny("salmonn", tmp_path / "salmonn")
     own = next(path for path in folder.iterdir() if path.is_dir() and path.name.startswith("vicuna"))
@@ -336,6 +337,7 @@ def test_a_folder_that_may_not_be_read_is_one_line(
     assert "cannot be read (Permission denied)" in refusal(capfd, "whisper-base", whisper)
 
 
+@pytest.mark.plugins
 def test_a_folder_without_anything_of_pocket_is_not_passed_over(
     capfd: pytest.CaptureFixture[str], whisper: Path
 ) -> None:

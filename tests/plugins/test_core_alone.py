@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import babelscope
+from babelscope.cache import cache_folder
 
 SOURCE = Path(babelscope.__file__).parent
 PROGRAM = """
@@ -72,9 +73,12 @@ settings = {
     "permutations": 19,
     "intervals": False,
 }
+from babelscope.report import figure
 from babelscope.study import running
 
 running.write_report = functools.partial(running.write_report, figures=False)
+plain = figure.carried((), ())
+figure.carried = lambda shown, on_demand: plain
 outcome = study.run(study.Study.model_validate(settings))
 assert len(outcome.result.scores) and outcome.report.is_file()
 assert cli.main(["models", "list"]) == 0
@@ -84,7 +88,7 @@ assert cli.main(["models", "list"]) == 0
 @pytest.fixture
 def core(tmp_path: Path) -> dict[str, str]:
     """Return an environment in which the package lies without its plug-ins."""
-    shutil.copytree(SOURCE, tmp_path / "core" / "babelscope", ignore=shutil.ignore_patterns("plugins", "__pycache__"))
+    shutil.copytree(SOURCE, tmp_path / "core" / "babelscope", ignore=shutil.ignore_patterns("plugins"))
     path = os.pathsep.join([str(tmp_path / "core"), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
     return os.environ | {"PYTHONPATH": path.rstrip(os.pathsep), "BABELSCOPE_CACHE": str(tmp_path / "cache")}
 
@@ -97,6 +101,23 @@ def test_a_study_runs_and_models_are_listed_without_the_plugins(core: dict[str, 
     assert re.search(r"^pocket \| .*unknown", done.stdout, re.MULTILINE), done.stdout
     assert re.search(r"^ray \| engine 'ray' .* cannot be loaded: ", done.stdout, re.MULTILINE), done.stdout
     assert "sonar-text" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_cores_own_tests_pass_without_the_plugins(core: dict[str, str]) -> None:
+    """All quick tests outside of this folder; those that need a plug-in say so, and are left out."""
+    tests = Path(__file__).parents[1]
+    environment = core | {"BABELSCOPE_CACHE": str(cache_folder()), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "-q"]
+    done = subprocess.run(
+        [*command, "-p", "no:cacheprovider", str(tests)],
+        cwd=tests.parent,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-5000:]
 
 
 def test_nothing_in_the_core_names_a_module_of_the_plugins() -> None:

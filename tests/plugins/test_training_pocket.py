@@ -25,7 +25,7 @@ from babelscope.monitor import read_log
 from babelscope.plugins.pocket.adapter import FOLDER, SPLIT, AdapterShape, load_adapter
 from babelscope.similarity import retrieval
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 from training.pocket import ship as shipping  # noqa: E402

@@ -10,13 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-import torch
 
 from babelscope import models, search
 from babelscope.cli import main
 from babelscope.errors import DataError, UsageError
 from babelscope.models import Model
-from babelscope.plugins.pocket.adapter import AdapterShape, PocketAdapter, save_adapter
 from babelscope.search import Embedder, Index, items_of, nearest
 from babelscope.search.items import Item, windows
 from babelscope.similarity import retrieval
@@ -24,13 +22,8 @@ from conftest import tone
 
 
 @pytest.fixture(scope="module")
-def weights(whisper_folder: Path, e5_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tiny-pocket")
-    shutil.copytree(whisper_folder, folder / "whisper")
-    shutil.copytree(e5_folder, folder / "e5")
-    shape = AdapterShape(input_width=16, width=12, hidden=8)
-    save_adapter(PocketAdapter.untrained(9, torch.randn(20, 12), shape), folder / "adapter.safetensors", {})
-    return folder
+def weights(pocket_folder: Path) -> Path:
+    return pocket_folder
 
 
 @pytest.fixture(scope="module")

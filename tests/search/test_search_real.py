@@ -9,7 +9,7 @@ import pytest
 from babelscope import corpora, models, search
 from babelscope.audio import load_audio
 
-pytestmark = pytest.mark.assets
+pytestmark = [pytest.mark.assets, pytest.mark.plugins]
 
 
 @pytest.fixture(scope="module")

