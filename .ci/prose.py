@@ -1,7 +1,6 @@
 """Check prose with proselint and this project's word list, and local names: in documentation, docstrings and messages.
 
-Run by ``make lint``. ``words.toml`` has the words, which of proselint's own checks run, and how often a package of
-``src`` may still fail: a number that may only fall (``--lower`` writes what is there now, where that is less).
+Run by ``make lint``. ``words.toml`` has the words, and which of proselint's own checks run.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import sys
 import tokenize
 import tomllib
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -49,6 +47,9 @@ _IN_STRINGS = re.compile(
     r":[a-z]+:`[^`]*`|``[^`]*``|`[^`\n]*`|\B'[\w-]+'\B|\{[^{}\n]*\}|https?://\S+|^ *>>>.*$", re.MULTILINE
 )
 
+#: What opens and closes a string.
+_QUOTE = r"(?:\"{3}|'{3}|['\"])"
+
 #: The same in templates of pages.
 _IN_TEMPLATES = re.compile(r"\{#.*?#\}|\{\{.*?\}\}|\{%.*?%\}|<[^>]*>", re.DOTALL)
 
@@ -73,11 +74,11 @@ def python(text: str) -> str:
         if token.type not in prose or raw or " " not in token.string.strip():
             continue
         # The prefix and quotes of a string are no part of it.
-        bare = re.sub(r"^[a-zA-Z]*['\"]+|['\"]+$|^#[:!]? ?|\\n|\\t", _blank, token.string)
+        bare = re.sub(rf"^[a-zA-Z]*{_QUOTE}|{_QUOTE}$|^#[:!]? ?|\\n|\\t", _blank, token.string)
         for number, line in enumerate(_IN_STRINGS.sub(_blank, bare).split("\n"), token.start[0] - 1):
             start = token.start[1] if number == token.start[0] - 1 else 0
-            there = lines[number]
-            lines[number] = there[:start] + line + there[start + len(line) :]
+            blank = lines[number]
+            lines[number] = blank[:start] + line + blank[start + len(line) :]
     return "".join(lines)
 
 
@@ -136,35 +137,9 @@ def register(words: dict[str, str]) -> None:
     registry.register_many((*own_checks, ours))
 
 
-def package(file: str) -> str:
-    """Return the package or module of ``src`` that a file is in; "" for documentation, where nothing is allowed."""
-    parts = Path(file).parts
-    return parts[2].removesuffix(".py") if parts[0] == "src" else ""
-
-
-def over(hits: Iterable[Hit], allowed: dict[str, int]) -> tuple[list[Hit], dict[str, int]]:
-    """Return the hits of packages that have more than they may, and how many each package has."""
-    there = list(hits)
-    count = Counter(package(hit.file) for hit in there)
-    return [hit for hit in there if count[package(hit.file)] > allowed.get(package(hit.file), 0)], dict(count)
-
-
-def lower(section: str, count: dict[str, int], allowed: dict[str, int]) -> None:
-    """Write the counts of a section where they are less than what is allowed."""
-    rows = {name: min(count.get(name, 0), most) for name, most in allowed.items()}
-    listed = "".join(f"{name} = {most}\n" for name, most in sorted(rows.items()) if most)
-    text = WORDS.read_text(encoding="utf-8")
-    head = f"[allowed.{section}]\n"
-    before, _, after = text.partition(head)
-    rest = after[after.find("\n[") :] if "\n[" in after else ""
-    WORDS.write_text(before + head + listed + rest, encoding="utf-8")
-
-
 def main() -> int:
-    """Print what is over; return 1 if anything is."""
+    """Print what is to be another word or name; return 1 if anything is."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--lower", action="store_true", help="allow no more than what is there now")
-    parser.add_argument("--all", action="store_true", help="list what is allowed too")
     parser.add_argument("paths", nargs="*", type=Path, help="files to look at (all)")
     asked = parser.parse_args()
     settings = tomllib.loads(WORDS.read_text(encoding="utf-8"))
@@ -174,21 +149,11 @@ def main() -> int:
     if asked.paths:
         chosen = {path.resolve() for path in asked.paths}
         documents, sources = ([path for path in paths if path in chosen] for paths in (documents, sources))
-    enabled = settings["checks"] | {"babelscope": True}
-    found = {
-        "prose": list(prose_hits((*documents, *sources), enabled)),
-        "names": [hit for path in sources if path.suffix == ".py" for hit in name_hits(path, settings["names"])],
-    }
-    failed = False
-    for section, hits in found.items():
-        allowed = {} if asked.all else settings["allowed"][section]
-        shown, count = over(hits, allowed)
-        failed = failed or bool(shown)
-        for hit in shown:
-            print(f"{hit.file}:{hit.line}: {hit.message}")
-        if asked.lower:
-            lower(section, count, settings["allowed"][section])
-    return int(failed)
+    hits = list(prose_hits((*documents, *sources), settings["checks"] | {"babelscope": True}))
+    hits += [hit for path in sources if path.suffix == ".py" for hit in name_hits(path, settings["names"])]
+    for hit in hits:
+        print(f"{hit.file}:{hit.line}: {hit.message}")
+    return int(bool(hits))
 
 
 if __name__ == "__main__":

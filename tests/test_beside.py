@@ -124,10 +124,10 @@ def test_of_a_corpus_that_was_trained_on_only_the_rest_is_taken() -> None:
 def test_earlier_spellings_are_read_with_a_line(weights: Path, manifest: Path, tmp_path: Path) -> None:
     said = _said(weights, manifest, tmp_path)
     tables = said.pop("baselines")
-    with pytest.warns(RenamedWarning, match="beside is now named baselines"):
+    with pytest.warns(RenamedWarning, match="'beside' is now named 'baselines'"):
         study = Study.parse(said | {"beside": tables})
     assert [table.options for table in study.baselines] == [{"adapter": "untrained"}] and study.compute_baselines
-    with pytest.raises(UsageError, match="beside is the earlier name of baselines"):
+    with pytest.raises(UsageError, match="'beside' is the earlier name of 'baselines'"):
         Study.parse(said | {"beside": tables, "baselines": tables})
     off = Study.parse(said | {"baselines": False})
     assert not off.compute_baselines and not off.baselines

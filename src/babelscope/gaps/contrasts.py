@@ -230,7 +230,7 @@ class Scored:
             return np.zeros((0, len(used)))
         kinds = self.rows["kind"].to_numpy(dtype=object)
         own = kinds[used] == "modality_similarity"
-        found = [np.where(own, 0.0, readers[:, used])]
+        rows = [np.where(own, 0.0, readers[:, used])]
         everywhere = np.flatnonzero(kinds == "modality_similarity")
         codes = pd.factorize(pd.MultiIndex.from_frame(self.rows.loc[everywhere, _PLACE]))[0]
         by_place = np.zeros((len(readers), codes.max() + 1 if len(codes) else 0))
@@ -241,8 +241,8 @@ class Scored:
         count = len(set(self._languages[0][everywhere]))
         for language in dict.fromkeys(languages[own].tolist()):
             here = own & (languages == language)
-            found.append(np.where(here, by_place[:, at], 0.0) / count**0.5)
-        return np.concatenate(found)
+            rows.append(np.where(here, by_place[:, at], 0.0) / count**0.5)
+        return np.concatenate(rows)
 
     @cached_property
     def _languages(self) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -252,8 +252,8 @@ class Scored:
         """Return the numbers of the rows in which every named column equals the given text, or is in the given list."""
         keep = np.ones(len(self.rows), dtype=bool)
         for column, wanted in equal.items():
-            held = self.rows[column]
-            keep &= np.asarray(held.isin(wanted) if isinstance(wanted, (list, tuple, set)) else held == wanted)
+            values = self.rows[column]
+            keep &= np.asarray(values.isin(wanted) if isinstance(wanted, (list, tuple, set)) else values == wanted)
         return np.flatnonzero(keep).astype(np.int64)
 
     def contrast(
@@ -364,17 +364,19 @@ def _corrected(blocks: float, halves: float) -> float:
 def scored_by_measure(
     scores: pd.DataFrame, comparisons: Sequence[Comparison], deviations: Mapping[str, Deviations]
 ) -> dict[str, Scored]:
-    """Return the uncontrolled scores of each measure beside their deviations, row by row."""
-    position: dict[Any, int] = {(one.kind, one.a, one.b): index for index, one in enumerate(comparisons)}
+    """Return the uncontrolled scores of each measure with their deviations, row by row."""
+    position: dict[Any, int] = {
+        (comparison.kind, comparison.a, comparison.b): index for index, comparison in enumerate(comparisons)
+    }
     plain = scores[scores["control"] == "none"]
-    found = {}
+    by_measure = {}
     for measure, rows in plain.groupby("measure", sort=False):
         columns = ["kind", *(f"{name}_{side}" for side in "ab" for name in ("modality", "point", "language"))]
         at = np.array(
             [position[row[0], row[1:4], row[4:7]] for row in rows[columns].itertuples(index=False, name=None)]
         )
-        found[str(measure)] = Scored(rows, deviations[str(measure)].at(at))
-    return found
+        by_measure[str(measure)] = Scored(rows, deviations[str(measure)].at(at))
+    return by_measure
 
 
 def with_intervals(scores: pd.DataFrame, scored: Mapping[str, Scored]) -> pd.DataFrame:

@@ -68,8 +68,8 @@ def current_keys(study: Mapping[str, Any]) -> dict[str, Any]:
     study = dict(study)
     if "beside" in study:
         if "baselines" in study:
-            raise UsageError("beside is the earlier name of baselines: use one of them")
-        _warn("beside is now named baselines; read as that")
+            raise UsageError("key 'beside' is the earlier name of 'baselines': use one of them")
+        _warn("key 'beside' is now named 'baselines'; read as that")
         study["baselines"] = study.pop("beside")
     if isinstance(study.get("baselines"), bool):
         study.setdefault("compute_baselines", study.pop("baselines"))

@@ -155,7 +155,7 @@ def compare(
         removed once the scores are saved (:func:`babelscope.gaps.checkpoints.clear`), and for one run at a time.
     memory : float
         Bytes for activations, half of them for what was read and half for what was prepared to be compared. The store
-        is never held whole: beyond, parts are read and prepared again. What comes on top is told in docs/stores.md.
+        is never held whole: beyond, parts are read and prepared again. docs/stores.md says what comes on top.
     clusters : {"auto", "alone", "texts", "none"}
         Whether sentences of one cluster (:attr:`Activations.clusters`, such as a document) are kept together: nulls by
         permutations of clusters, without closed forms; intervals, and the folds of ``cv_cca``, by cluster. Sentences
@@ -168,7 +168,7 @@ def compare(
         (:mod:`babelscope.gaps.baselines`), and to set the model's scores against them.
     second : mapping of language to Activations, optional
         The same sentences by other readers, for noise ceilings (kind ``reader_similarity``) and for intervals that hold
-        for other readers; those beside the store if left out (:mod:`babelscope.capture.second_readings`).
+        for other readers; those next to the store if left out (:mod:`babelscope.capture.second_readings`).
     executor : BlockExecutor, optional
         Computes blocks of pairs, such as an engine's on a cluster; this process if left out. It does not change the
         numbers.
