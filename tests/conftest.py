@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from html import escape
 from pathlib import Path
 from types import ModuleType
 
@@ -52,9 +53,11 @@ _WRITERS: tuple[ModuleType, ...] = (sys.modules[run.__module__], report)
 
 
 def write_page(result: Result, folder: Path | str, *, figures: bool = False, heard: Sequence[Heard] = ()) -> Path:
-    """Write the page without figures to be drawn on demand, and no files of figures: both take longer than a study."""
+    """Write the page without drawing a figure, and no files of figures: both take longer than a study."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(figure, "carried", lambda shown, on_demand: figure_data((), ()))
+        patch.setattr(figure, "inline", lambda shown, width: f'<svg data-figure="{escape(shown.name)}"></svg>')
+        patch.setattr(figure, "vega_script", str)
         return write_report(result, folder, figures=False, heard=heard)
 
 
