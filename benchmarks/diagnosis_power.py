@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 
 from babelscope.gaps.contrasts import Scored
 from babelscope.gaps.diagnosis import Compared
-from babelscope.gaps.resampling import Deviations
 from babelscope.gaps.simultaneous import simultaneous
 from babelscope.gaps.speech_path import PathPoint
 from babelscope.similarity import parse_measure
+from babelscope.similarity.deviations import Deviations
 from babelscope.similarity.intervals import deviations_by_cluster
 from babelscope.similarity.representation import Representation
 

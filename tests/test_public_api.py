@@ -62,7 +62,7 @@ PACKAGES = {
         "chance_corrected", "cross_layer", "cv_cca", "directions_carried", "drop_rogue", "effective_rank",
         "false_discovery", "holm", "linear_cka", "max_over", "mexa", "mutual_knn", "over_languages", "pairwise",
         "parse_measure", "procrustes", "pwcca", "rbf_cka", "regress_out", "retrieval", "rogue_dimensions", "rsa",
-        "score", "speaker_floor", "standardise", "subsample_interval", "subsamples", "svcca", "top_pc_share", "xsim",
+        "score", "speaker_floor", "standardise", "svcca", "top_pc_share", "xsim",
     },
     "report": {
         "Heard", "View", "embed", "heat_map", "layer_curves", "print_pdf", "render", "retrieval_chart",

@@ -17,8 +17,8 @@ from babelscope.gaps.comparisons import Comparison
 from babelscope.gaps.contrasts import Scored, scored_by_measure
 from babelscope.gaps.curves import curves
 from babelscope.gaps.headline import headline
-from babelscope.gaps.resampling import deviations
 from babelscope.gaps.tables import tables_of_scores
+from babelscope.similarity.deviations import deviations
 from babelscope.testing import Planted, planted_activations, planted_vectors
 
 KINDS = ("modality_similarity", "language_similarity_text", "language_similarity_speech")

@@ -12,7 +12,7 @@ from babelscope.check import no_worse
 from babelscope.gaps import Result, curves
 from babelscope.gaps.contrasts import Scored, with_intervals
 from babelscope.gaps.resample_table import draws_table
-from babelscope.gaps.resampling import Deviations
+from babelscope.similarity.deviations import Deviations
 from babelscope.testing import Planted
 from planting import Planting
 

@@ -20,12 +20,12 @@ from babelscope.errors import DataError, UsageError
 from babelscope.gaps import compare
 from babelscope.gaps.clusters import documents_of
 from babelscope.gaps.paired import paired
-from babelscope.gaps.resampling import deviations, draws
 from babelscope.models import Model
 from babelscope.report import write_report
 from babelscope.similarity import cv_cca, parse_measure, score
 from babelscope.similarity.blocks import REGRESSED, SHUFFLED, Settings
 from babelscope.similarity.crossval import CVCCA
+from babelscope.similarity.deviations import deviations, draws
 from babelscope.similarity.pair_table import PairTable
 from babelscope.similarity.pairwise import pairwise
 from babelscope.similarity.permutation import distinct_permutations, permutations

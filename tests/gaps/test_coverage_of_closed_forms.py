@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from babelscope.errors import UsageError
 from babelscope.gaps import compare
-from babelscope.gaps.resampling import Deviations
 from babelscope.similarity import Retrieval, parse_measure
+from babelscope.similarity.deviations import Deviations
 from babelscope.similarity.intervals import SCALES, deviations_by_cluster, interval_on_scale
 from babelscope.similarity.representation import Representation
 from babelscope.similarity.retrieval import Vectors

@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from babelscope.gaps.contrasts import Scored
-from babelscope.gaps.resampling import Deviations, deviations, in_part
 from babelscope.similarity import Representation, directions_carried, parse_measure, score
+from babelscope.similarity.deviations import Deviations, deviations, in_part
 
 MEASURES = ("svcca", "svcca(variance=0.99)", "svcca(variance=0.9)", "linear_cka", "retrieval")
 
@@ -72,11 +72,9 @@ def test_a_part_of_the_sentences_is_scored_with_as_many_directions_as_the_whole(
     assert by.prepare(part).k == directions_carried(20) > directions_carried(15)
 
 
-def test_an_interval_from_subsamples_keeps_the_directions_of_the_whole() -> None:
+def test_an_interval_of_arrays_keeps_the_directions_of_the_whole() -> None:
     x, y = sides(60, 1, 32, 0.0)
-    by_name, by_number = (
-        score(x, y, name, interval="subsample") for name in ("svcca", f"svcca(k={directions_carried(60)})")
-    )
+    by_name, by_number = (score(x, y, name, interval=True) for name in ("svcca", f"svcca(k={directions_carried(60)})"))
     assert (by_name.low, by_name.high) == (by_number.low, by_number.high)
 
 

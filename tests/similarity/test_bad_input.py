@@ -196,8 +196,6 @@ def test_a_measure_is_spelled_back() -> None:
         ({"measure": "pwcca", "null": "exact"}, "no null in closed form"),
         ({"interval": "bootstrap"}, "no interval"),
         ({"permutations": 0, "null": "permutation"}, "at least 1"),
-        ({"interval": "subsample", "share": 1.0}, "between 0 and 1"),
-        ({"interval": "subsample", "draws": 3}, "at least 10"),
     ],
 )
 def test_a_wrong_option_says_what_there_is(pair: Any, options: dict[str, Any], message: str) -> None:

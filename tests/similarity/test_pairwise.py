@@ -104,11 +104,9 @@ def test_many_kernels_in_one_product_are_those_of_single_pairs() -> None:
 
 def test_intervals_are_those_of_score_and_hold_the_value(sides: dict[Any, Any]) -> None:
     keys = list(sides)[-2:]
-    found = sim.pairwise(
-        sides, ["svcca", "linear_cka"], pairs=[(keys[0], keys[1])], interval="subsample", draws=25, seed=4
-    )
+    found = sim.pairwise(sides, ["svcca", "linear_cka"], pairs=[(keys[0], keys[1])], interval=True, seed=4)
     for name in ("svcca", "linear_cka"):
-        one = sim.score(sides[keys[0]], sides[keys[1]], name, interval="subsample", draws=25, seed=4)
+        one = sim.score(sides[keys[0]], sides[keys[1]], name, interval=True, seed=4)
         cell = found.isel(pair=0).sel(measure=name)
         assert (float(cell.low), float(cell.high)) == pytest.approx((one.low, one.high), abs=1e-12)
         assert one.low < one.value < one.high
@@ -126,6 +124,8 @@ def test_pairs_may_differ_in_their_sentences_but_not_within(sides: dict[Any, Any
     assert found.n.values[:, 0].tolist() == [30, 45]
     with pytest.raises(DataError, match="b has 30 sentences and c has 45"):
         sim.pairwise(mixed, "linear_cka", pairs=[("b", "c")])
+    with pytest.raises(DataError, match="c has 45 sentences, others 30: intervals take the same sentences"):
+        sim.pairwise(mixed, "linear_cka", pairs=[("a", "b"), ("c", "d")], interval=True)
 
 
 def test_a_bad_representation_is_named_by_its_label(sides: dict[Any, Any]) -> None:
@@ -157,17 +157,15 @@ def test_wrong_use_is_told(sides: dict[Any, Any], options: dict[str, Any], messa
 def test_progress_counts_pairs(sides: dict[Any, Any], monkeypatch: Any) -> None:
     monkeypatch.setattr(table_module, "TILE", 2)
     told: list[tuple[int, int]] = []
-    sim.pairwise(
-        sides, "linear_cka", interval="subsample", draws=10, progress=lambda done, total: told.append((done, total))
-    )
-    assert told[-1] == (28 * 11, 28 * 11)
+    sim.pairwise(sides, "svcca", interval=True, progress=lambda done, total: told.append((done, total)))
+    assert told[-1] == (28 * 41, 28 * 41)
     assert [done for done, _ in told] == sorted(done for done, _ in told)
     assert len(told) > 10
 
 
 def test_a_stopped_run_goes_on_where_it_was(sides: dict[Any, Any], tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(table_module, "TILE", 2)
-    options: dict[str, Any] = {"interval": "subsample", "draws": 10, "permutations": 20}
+    options: dict[str, Any] = {"interval": True, "permutations": 20}
     whole = sim.pairwise(sides, ["svcca", "procrustes"], **options)
 
     class StopError(Exception):

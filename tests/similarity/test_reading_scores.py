@@ -7,7 +7,7 @@ import pytest
 from statsmodels.stats.multitest import multipletests
 
 from babelscope import similarity as sim
-from babelscope.errors import DataError, UsageError
+from babelscope.errors import DataError, RenamedWarning, UsageError
 from clouds import cloud, related, rotation
 
 RNG = np.random.default_rng
@@ -15,7 +15,7 @@ RNG = np.random.default_rng
 
 def test_a_score_prints_what_a_reader_needs() -> None:
     x, y = related(RNG(0), 120, 20, 20, 3, 1.0)
-    found = sim.score(x, y, "svcca(variance=0.9)", interval="subsample", draws=20)
+    found = sim.score(x, y, "svcca(variance=0.9)", interval=True)
     text = str(found)
     for word in (
         "svcca(variance=0.9)",
@@ -55,7 +55,7 @@ def test_intervals_cover_the_truth_and_shrink_with_n() -> None:
             common + noise * rng.normal(size=(n, 4)),
             "anc",
             null=None,
-            interval="subsample",
+            interval=True,
         )
         covered += found.low <= truth <= found.high
         widths.setdefault(n, []).append(found.high - found.low)
@@ -63,7 +63,32 @@ def test_intervals_cover_the_truth_and_shrink_with_n() -> None:
     assert np.mean(widths[240]) == pytest.approx(np.mean(widths[60]) / 2, rel=0.25)
 
 
-def test_a_bootstrap_would_lie_above_the_value_and_subsampling_does_not() -> None:
+def test_an_interval_keeps_clusters_together_and_takes_enough_of_them() -> None:
+    # Sentences that are there three times tell no more than one of them.
+    x, y = related(RNG(4), 40, 6, 6, 3, 1.0)
+    copies = np.repeat(np.arange(40), 3)
+    for name in ("linear_cka", "svcca(k=3)", "anc"):
+        alone, known = (
+            sim.score(x[rows], y[rows], name, null=None, interval=True, clusters=clusters)
+            for rows, clusters in ((np.arange(40), None), (copies, copies))
+        )
+        unknown = sim.score(x[copies], y[copies], name, null=None, interval=True)
+        widths = [found.high - found.low for found in (alone, known, unknown)]
+        assert widths[2] < widths[1], name
+        if name == "linear_cka":  # in closed form; what is drawn varies with the parts
+            assert widths[1] == pytest.approx(widths[0], rel=0.2)
+    few = sim.score(x, y, "linear_cka", null=None, interval=True, clusters=np.arange(40) // 3)
+    assert np.isnan(few.low) and "fewer than 16 clusters" in str(few)
+
+
+def test_the_interval_of_earlier_versions_is_the_present_one_with_a_line() -> None:
+    x, y = related(RNG(5), 40, 6, 6, 3, 1.0)
+    with pytest.warns(RenamedWarning, match="interval=True"):
+        earlier = sim.score(x, y, "anc", interval="subsample")  # type: ignore[arg-type]
+    assert earlier == sim.score(x, y, "anc", interval=True)
+
+
+def test_a_bootstrap_would_lie_above_the_value_and_the_interval_does_not() -> None:
     rng = RNG(2)
     x, y = cloud(rng, 60, 30, "flat"), cloud(rng, 60, 30, "flat")
     value = sim.linear_cka(x, y)
@@ -71,7 +96,7 @@ def test_a_bootstrap_would_lie_above_the_value_and_subsampling_does_not() -> Non
     assert min(repeated) > value, (
         "every bootstrap sample is above the value it is of: repeated rows agree with themselves"
     )
-    found = sim.score(x, y, "linear_cka", interval="subsample")
+    found = sim.score(x, y, "linear_cka", interval=True)
     assert found.low < value < found.high
 
 

@@ -34,7 +34,7 @@ def test_a_tensor_gives_the_score_of_an_array(pair: Any, name: str, device: str)
     found = sim.score(a, b, name, permutations=10)
     for field in ("value", "null_mean", "null_sd", "p", "kx"):
         assert getattr(found, field) == pytest.approx(getattr(wanted, field), abs=1e-9, nan_ok=True), field
-    permuted = sim.score(a, b, name, permutations=10, null="permutation", interval="subsample", draws=10)
+    permuted = sim.score(a, b, name, permutations=10, null="permutation", interval=True)
     assert permuted.null_mean == pytest.approx(
         sim.score(pair[0], pair[1], name, permutations=10, null="permutation").null_mean, nan_ok=True
     )

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from babelscope.check.rules import Verdict, verdict_on
 from babelscope.errors import UsageError
 from babelscope.gaps.resample_table import SharedDraws, draws_of, same_draws, shared_draws
-from babelscope.gaps.resampling import freedom
 from babelscope.gaps.result import Result
 from babelscope.gaps.selecting import MEAN, output
 from babelscope.numbers import significant
 from babelscope.similarity import parse_measure, student
+from babelscope.similarity.deviations import freedom
 
 #: Chance that any comparison with a baseline fails though nothing became worse.
 ALPHA = 0.025
@@ -60,7 +60,7 @@ def no_worse(result: Result, baseline: Result, *, tolerance: float = 0.0, name: 
     with the standard error of the difference, and Student's quantile for 2.5 % divided by the number of comparisons
     (Bonferroni). Both results left out the same sentences in the same draws (the table ``draws``), so that the
     difference has an error of its own, for other sentences and these languages:
-    :mod:`babelscope.gaps.resampling`. Where one of them has no such table, or another seed, the errors of the two
+    :mod:`babelscope.similarity.deviations`. Where one of them has no such table, or another seed, the errors of the two
     numbers are added as if they were independent, which errs towards passing.
 
     Parameters

@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 
 from babelscope.gaps import selecting
-from babelscope.gaps.contrasts import NOTHING, Scored, Term
+from babelscope.gaps.contrasts import Scored, Term
 from babelscope.gaps.findings import FEWEST_SENTENCES
 from babelscope.gaps.naming import by_preference, measure_head
 from babelscope.gaps.result import TABLE_COLUMNS, table_of
 from babelscope.gaps.selecting import MEAN, output
 from babelscope.gaps.simultaneous import simultaneous
 from babelscope.similarity import holm
+from babelscope.similarity.deviations import NOTHING
 
 #: The measure that counts how often a sentence is recognised among the others.
 RETRIEVAL = "retrieval"

@@ -2,8 +2,8 @@
 
 A *contrast* is a weighted sum of averages: the mean similarity of all pairs in text less that in speech, or the slope
 of a curve. Scores that share a language are not independent, nor are scores on the same sentences, so its variance has
-two parts. The sentences' part comes from the draws of :mod:`babelscope.gaps.resampling`. The languages' part is the
-jackknife that leaves out one language at a time with every pair it is in
+two parts. The sentences' part comes from :mod:`babelscope.similarity.deviations`. The languages' part is the jackknife
+that leaves out one language at a time with every pair it is in
 (:func:`babelscope.similarity.over_languages`), less what the sentences add to that jackknife, which the same draws
 tell: otherwise it would be counted twice (Cameron, Gelbach & Miller 2011).
 """
@@ -20,23 +20,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from babelscope.gaps.comparisons import Comparison
-from babelscope.gaps.resampling import PAIRS, Deviations
 from babelscope.similarity import chance_corrected, parse_measure, student
-from babelscope.similarity.intervals import interval_on_scale
+from babelscope.similarity.deviations import NOTHING, Deviations, intervals
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 #: Fewest languages from which anything is said of other languages.
 FEWEST_LANGUAGES = 3
-
-#: A standard error up to which scores count as not moving: rounding.
-NOTHING = 1e-9
-
-#: The share of a single score's jackknife variance up to which what pairs of sentences add is left in: an estimate of
-#: it is too large as often as too small. Chosen so that intervals hold as often as they say with flat and with steep
-#: spectra (benchmarks/coverage.py).
-KEPT_OF_PAIRS = 0.05
 
 #: What scores of one place have in common.
 _PLACE = ["kind", "point_a", "point_b"]
@@ -143,11 +134,6 @@ class Scored:
         return list(zip(self.rows[f"point_{side}"], self.rows[f"language_{side}"], strict=True))
 
     @cached_property
-    def _of_sentences(self) -> tuple[FloatArray, FloatArray]:
-        """The variance that other sentences bring to single scores, and what pairs of sentences add to it."""
-        return _of_scores(self.deviations, self.deviations.blocks, self.deviations.halves)
-
-    @cached_property
     def _of_readers(self) -> FloatArray:
         """The variance that other readers add to single scores: the mean over the languages or pairs of a place."""
         if self.deviations.readers is None:
@@ -158,23 +144,18 @@ class Scored:
     @cached_property
     def errors(self) -> FloatArray:
         """Standard errors of the single scores, shape (K,): for other sentences, and readers where two are known."""
-        return np.sqrt(self._of_sentences[0] + self._of_readers)
+        return np.sqrt(self.deviations.variances[0] + self._of_readers)
 
     @cached_property
     def freedoms(self) -> FloatArray:
         """Degrees of freedom of :attr:`errors`, shape (K,)."""
         count = 0 if self.deviations.readers is None else len(self.deviations.readers)
-        return satterthwaite(self._of_sentences[0], self.deviations.freedoms, self._of_readers, count)
+        return satterthwaite(self.deviations.variances[0], self.deviations.freedoms, self._of_readers, count)
 
     def intervals(self, alpha: float = 0.05) -> tuple[FloatArray, FloatArray]:
-        """Return the lower and upper ends of the intervals of the single scores, shapes (K,).
-
-        They are symmetric on the measure's scale (:attr:`babelscope.similarity.Measure.interval_scale`), and cut where
-        its range ends, since no score lies beyond. A score that no sentence moves, or that saturates in every draw,
-        has none (NaN): how far it would move cannot be estimated.
-        """
-        reach = student.quantiles(1 - alpha / 2, self.freedoms) * np.where(self.errors > NOTHING, self.errors, np.nan)
-        return self._ends(self.values, reach, *self._of_sentences)
+        """Return the ends of the single scores' intervals (:func:`babelscope.similarity.deviations.intervals`)."""
+        measure = parse_measure(self.measure)
+        return intervals(measure, self.values, self.deviations, alpha, errors=self.errors, freedoms=self.freedoms)
 
     def interval_of_average(self, rows: IntArray, *, other_languages: bool = True) -> tuple[float, float]:
         """Return the 95 % interval of the plain mean of some scores, on the scale that single scores have.
@@ -193,31 +174,21 @@ class Scored:
         contrast = self.contrast([(1.0, rows)], other_languages=other_languages)
         if not contrast.error > NOTHING:
             return float("nan"), float("nan")
-        draws = self.deviations.at(rows)
-        means = (deviations.mean(1, keepdims=True) for deviations in (draws.blocks, draws.halves))
-        variance, of_pairs = _of_scores(draws, *means)
-        error = (float(variance[0]) + max(contrast.error**2 - contrast.of_sentences**2, 0.0)) ** 0.5
-        reach = student.quantile(0.975, contrast.freedom) * error
-        low, high = self._ends(np.array([contrast.value]), np.array([reach]), variance, of_pairs)
+        draws = self.deviations.at(rows).averaged()
+        error = (float(draws.variances[0][0]) + max(contrast.error**2 - contrast.of_sentences**2, 0.0)) ** 0.5
+        low, high = intervals(
+            parse_measure(self.measure),
+            np.array([contrast.value]),
+            draws,
+            errors=np.array([error]),
+            freedoms=np.array([contrast.freedom]),
+        )
         return float(low[0]), float(high[0])
 
     @property
     def scale(self) -> str:
         """The scale on which intervals of the scores are symmetric."""
         return parse_measure(self.measure).interval_scale
-
-    def _ends(
-        self, values: FloatArray, reach: FloatArray, variance: FloatArray, of_pairs: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
-        """Return the ends of intervals on the measure's scale, within its range.
-
-        At a score of 0 pairs alone are left of the variance. They add less there than here where few directions carry a
-        representation, and as much where many do: half of it is taken to stay.
-        """
-        least, most = parse_measure(self.measure).range
-        at_zero = np.divide(of_pairs, 2 * variance, out=np.zeros_like(variance), where=variance > 0)
-        low, high = interval_on_scale(values, reach, self.scale, self.deviations.units, at_zero)
-        return np.maximum(low, least), np.minimum(high, most)
 
     def reader_rows(self, used: IntArray) -> FloatArray:
         """Return rows over the scores `used` whose products are the covariance that other readers bring them.
@@ -333,23 +304,6 @@ def _weights(places: Sequence[Term], size: int, kept: NDArray[np.bool_]) -> Floa
             return np.full(size, np.nan)
         np.add.at(out, there, weight / len(there))
     return out
-
-
-def _of_scores(deviations: Deviations, blocks: FloatArray, halves: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the variance that other sentences bring to scores, or to averages of scores, each a column.
-
-    What the jackknife counts too often of pairs of sentences is itself an estimate: where it is small it is left in,
-    and never more than half of the jackknife's variance is taken off. The variance is never less than what pairs add
-    alone: of a score near chance single sentences tell nothing.
-
-    Returns
-    -------
-    variance, of_pairs : ndarray, shape (K,)
-        The second is what pairs add to it.
-    """
-    whole, pairs = (blocks**2).sum(0), (halves**2).sum(0)
-    alone = pairs if deviations.closed else pairs / PAIRS
-    return np.maximum(whole - np.clip(pairs - KEPT_OF_PAIRS * whole, 0, whole / 2), alone), alone
 
 
 def _square(values: FloatArray) -> float:

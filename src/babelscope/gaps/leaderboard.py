@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 
 from babelscope.errors import UsageError, did_you_mean
 from babelscope.gaps.at_output import RETRIEVAL, at_output
-from babelscope.gaps.contrasts import NOTHING, Contrast, Scored
+from babelscope.gaps.contrasts import Contrast, Scored
 from babelscope.gaps.kinds import KINDS
 from babelscope.gaps.naming import by_preference, measure_head
 from babelscope.gaps.resample_table import SharedDraws, draws_of, same_draws, shared_draws
-from babelscope.gaps.resampling import Deviations, freedom
 from babelscope.gaps.result import Result
 from babelscope.gaps.selecting import MEAN
 from babelscope.similarity import holm, parse_measure
+from babelscope.similarity.deviations import NOTHING, Deviations, freedom
 
 #: Kinds of comparison that have a table, in order.
 SHOWN: tuple[str, ...] = ("modality_similarity", "language_similarity_speech", "language_similarity_text")

@@ -22,9 +22,9 @@ from babelscope.gaps import selecting
 from babelscope.gaps.clusters import compared, documents_of
 from babelscope.gaps.comparisons import Comparison, Place, check_kinds, plan
 from babelscope.gaps.contrasts import Contrast, Scored, Term
-from babelscope.gaps.resampling import Deviations, deviations, in_part
 from babelscope.similarity import pairwise, parse_measure
 from babelscope.similarity.blocks import BlockExecutor, Settings
+from babelscope.similarity.deviations import Deviations, deviations, in_part
 from babelscope.similarity.pair_table import PairTable
 from babelscope.similarity.score import null_kind
 

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from babelscope.capture.second_readings import FEWEST
 from babelscope.capture.store import Activations
 from babelscope.gaps.comparisons import Comparison, Place, by_space
-from babelscope.gaps.resampling import Deviations
 from babelscope.similarity import Measure
 from babelscope.similarity.blocks import NONE, BlockExecutor, Settings
+from babelscope.similarity.deviations import Deviations
 from babelscope.similarity.pair_table import PairTable
 
 FloatArray = NDArray[np.float64]

@@ -280,7 +280,7 @@ TABLE_COLUMNS: dict[str, tuple[str, ...]] = {
         "n",
     ),
     # How the scores at the output deviate from draw to draw: `part` is "blocks" (without one block of the sentences) or
-    # "halves" (on two halves), scaled so that sums of squares are variances (:mod:`babelscope.gaps.resampling`).
+    # "halves" (on two halves), scaled so that sums of squares are variances (:mod:`babelscope.similarity.deviations`).
     # `group` is a language (modality similarity) or "mean".
     "draws": ("kind", "measure", "point", "against", "group", "part", "draw", "deviation"),
     # Which text points each speech point was compared with; `shown` marks the one that stands for it along the depth.

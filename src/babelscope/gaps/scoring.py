@@ -46,13 +46,14 @@ from babelscope.gaps.readers import (
     with_readers,
 )
 from babelscope.gaps.repetition import repetition
-from babelscope.gaps.resampling import BLOCKS, HALVINGS, PARTITIONS, Deviations, resample
+from babelscope.gaps.resampling import resample
 from babelscope.gaps.result import CONTROLS, DEFAULT_CONTROLS, SCORE_COLUMNS, Result
 from babelscope.gaps.tables import tables_of_activations, tables_of_scores
 from babelscope.progress import Progress
 from babelscope.similarity import MEASURES, Measure, parse_measure
 from babelscope.similarity.arrays import on_device
 from babelscope.similarity.blocks import NONE, REGRESSED, SHUFFLED, VARIABLES, BlockExecutor, Settings
+from babelscope.similarity.deviations import BLOCKS, FEWEST_CLUSTERS, HALVINGS, PARTITIONS, Deviations
 from babelscope.similarity.intervals import SCALES
 from babelscope.similarity.pair_table import PairTable
 from babelscope.similarity.permutation import chance_corrected
@@ -90,9 +91,6 @@ STATISTICS = 4
 
 #: What is added to the null of a score that lies beyond its permutations.
 TAIL = "tail of an exponential law"
-
-#: Fewest clusters of sentences from which an interval is given.
-FEWEST_CLUSTERS = 16
 
 #: Which control of the pairs each control of a study is.
 _IN_TABLE = {"none": NONE, "length_regressed": REGRESSED, "shuffled": SHUFFLED}

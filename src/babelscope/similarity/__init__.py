@@ -12,7 +12,6 @@ from babelscope.similarity.cka import RBFCKA, LinearCKA, linear_cka, rbf_cka
 from babelscope.similarity.controls import Floor, drop_rogue, speaker_floor, standardise
 from babelscope.similarity.crossval import CVCCA, cv_cca
 from babelscope.similarity.diagnostics import anisotropy, effective_rank, rogue_dimensions, top_pc_share
-from babelscope.similarity.intervals import subsample_interval, subsamples
 from babelscope.similarity.measure import MEASURES, Measure, parse_measure
 from babelscope.similarity.multiplicity import Best, false_discovery, holm, max_over
 from babelscope.similarity.neighbours import MutualKNN, mutual_knn
@@ -82,8 +81,6 @@ __all__ = [
     "score",
     "speaker_floor",
     "standardise",
-    "subsample_interval",
-    "subsamples",
     "svcca",
     "top_pc_share",
     "xsim",

@@ -75,6 +75,11 @@ class Settings:
     tails: tuple[bool, ...] = ()
 
     @property
+    def units(self) -> int:
+        """How many sentences, or sets of sentences that are left out together, deviations are by."""
+        return 0 if self.clusters is None else int(self.clusters.max()) + 1
+
+    @property
     def deviating(self) -> tuple[int, ...]:
         """Which measures get deviations, by their place among all."""
         return tuple(at for at, measure in enumerate(self.measures) if measure.has_influence)
@@ -85,7 +90,7 @@ class Settings:
         drawn = np.full((pairs, len(self.measures), self.permutations), np.nan) if self.keep_null else None
         if self.clusters is None:
             return table, drawn, None
-        return table, drawn, np.full((pairs, len(self.deviating), int(self.clusters.max()) + 1 + SKETCHES), np.nan)
+        return table, drawn, np.full((pairs, len(self.deviating), self.units + SKETCHES), np.nan)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy.typing as npt
 
 from babelscope.cache import write_atomically
 from babelscope.errors import DataError, UsageError
+from babelscope.similarity.arrays import FloatArray, IntArray
 
 PLAN = "plan.json"
 
@@ -64,6 +66,23 @@ class Checkpoint:
     def save(self, name: str, block: dict[str, npt.NDArray[Any]]) -> None:
         """Write a finished block; a reader never sees half of it."""
         write_atomically(self._path(name), lambda path: _write(path, block))
+
+
+def kept_draws(score: Callable[[IntArray], FloatArray], checkpoint: Checkpoint) -> Callable[[IntArray], FloatArray]:
+    """Return a function that keeps the scores of parts of the sentences, by which call it is and for which rows."""
+    calls = 0
+
+    def scored(rows: IntArray) -> FloatArray:
+        nonlocal calls
+        name, calls = f"draw-{calls:03}", calls + 1
+        stored = checkpoint.load(name)
+        if stored is not None and np.array_equal(stored.get("rows", ()), rows) and "values" in stored:
+            return np.asarray(stored["values"], dtype=np.float64)
+        values = score(rows)
+        checkpoint.save(name, {"rows": rows, "values": values})
+        return values
+
+    return scored
 
 
 def _write(path: Path, block: dict[str, npt.NDArray[Any]]) -> None:

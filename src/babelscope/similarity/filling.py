@@ -10,7 +10,8 @@ from functools import partial
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from babelscope.similarity.arrays import FloatArray, IntArray, to_numpy
+from babelscope.errors import DataError
+from babelscope.similarity.arrays import FloatArray, IntArray, label_of, to_numpy
 from babelscope.similarity.blocks import NONE, REGRESSED, SHUFFLED, Block, Filled, Pair, Settings
 from babelscope.similarity.intervals import deviations_by_cluster
 from babelscope.similarity.measure import Measure, Outcome, State
@@ -31,13 +32,10 @@ ORDERS = 16
 class BlockWorker:
     """Computes blocks of one table of pairs, and keeps what it prepared from one block to the next.
 
-    The pool has as many threads as there are workers; BLAS is to have a single one in each. `rows` are the sentences to
-    take, by number of sentences; all if left out.
+    The pool has as many threads as there are workers; BLAS is to have a single one in each.
     """
 
-    def __init__(
-        self, settings: Settings, workers: int, pool: ThreadPoolExecutor, rows: dict[int, IntArray] | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, workers: int, pool: ThreadPoolExecutor) -> None:
         self.settings, self.workers, self.pool = settings, workers, pool
         again = REGRESSED in settings.controls and not all(m.regresses_states for m in settings.measures)
         self.sides = SideCache(
@@ -47,7 +45,6 @@ class BlockWorker:
             settings.single,
             settings.fingerprints,
             whole=again,
-            rows=rows,
             documents=settings.documents,
         )
         self._orders: dict[tuple[int, int, bytes], IntArray] = {}
@@ -69,7 +66,13 @@ class BlockWorker:
             for some in self._split(block, rows):
                 self._fill(block, some, filled)
             return
+        clusters = self.settings.clusters
         for a, b in pairs:
+            if clusters is not None and sides[a].n != clusters.size:
+                raise DataError(
+                    f"{label_of(a)} has {sides[a].n} sentences, others {clusters.size}: intervals take the same "
+                    "sentences on all sides"
+                )
             for measure in self.settings.measures:
                 measure.check_pair((sides[a].n, sides[a].d), (sides[b].n, sides[b].d), (a, b))
         together = self._products(pairs, sides) if NONE in self.settings.controls else {}

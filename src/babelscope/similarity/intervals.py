@@ -1,8 +1,4 @@
-"""Intervals: how far a score would move with other sentences, and an average over pairs with other languages.
-
-Sentences are subsampled *without* replacement. A bootstrap draws some sentences twice; two copies of a row agree on
-both sides whatever the representations, so that CCA, CKA and k-NN rise with every copy, and the interval lies above
-the value it is for.
+"""The scales on which intervals are symmetric, and the jackknife by cluster.
 
 An interval from a standard error is symmetric on the scale on which the standard error does not depend on the score
 (:data:`SCALES`), and so asymmetric on the score itself.
@@ -12,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from babelscope.errors import DataError, UsageError
 from babelscope.similarity.arrays import FloatArray, IntArray
 
 #: The scales of :func:`interval_on_scale`.
@@ -113,89 +108,3 @@ def deviations_by_cluster(influence: FloatArray, clusters: IntArray) -> FloatArr
     count = int(clusters.max()) + 1
     sums = np.bincount(clusters, influence - influence.mean(), minlength=count)
     return np.asarray(sums / influence.size * (count / (count - 1)) ** 0.5)
-
-
-def subsamples(n: int, draws: int, share: float = 0.8, seed: int = 0, *, least: int = 5) -> IntArray:
-    """Draw sets of sentences without replacement.
-
-    Parameters
-    ----------
-    n : int
-        Sentences there are.
-    draws : int
-        Sets; at least 10.
-    share : float
-        Share of the sentences in a set.
-    seed : int
-    least : int
-        Fewest sentences that the measure can do with.
-
-    Returns
-    -------
-    ndarray of int, shape (draws, m)
-        Sorted row numbers.
-
-    Raises
-    ------
-    UsageError
-        For a share outside (0, 1) or fewer than 10 draws.
-    DataError
-        If a set would be smaller than `least`.
-    """
-    if not 0 < share < 1:
-        raise UsageError(f"share={share!r}: a subsample takes a share between 0 and 1 of the sentences (0.8 is usual)")
-    if draws < 10:
-        raise UsageError(f"draws={draws}: at least 10 subsamples are needed for an interval (100 is usual)")
-    m = min(round(n * share), n - 1)
-    if m < least:
-        raise DataError(
-            f"a subsample of {m} of {n} sentences is too small (at least {least}): take more sentences or no interval"
-        )
-    rng = np.random.default_rng([seed, n, m])
-    return np.sort(np.argsort(rng.random((draws, n)), axis=1)[:, :m], axis=1).astype(np.int64)
-
-
-def subsample_interval(
-    value: float,
-    values: FloatArray,
-    n: int,
-    m: int,
-    *,
-    alpha: float = 0.05,
-    within: tuple[float, float] = (-np.inf, np.inf),
-) -> tuple[float, float]:
-    """Return an interval for a score from its values on subsamples of m of n sentences.
-
-    The subsamples' deviations from their own mean, widened by sqrt(m / (n - m)), stand for the deviation of the score
-    at n. (A mean over m of n rows has variance (1 - m/n) s^2 / m; times m / (n - m) this is s^2 / n.) Taking them
-    about their own mean leaves out the shift that CCA has from fewer sentences.
-
-    Parameters
-    ----------
-    value : float
-        Score on all sentences.
-    values : ndarray
-        Scores on the subsamples.
-    n, m : int
-        Sentences, sentences in a subsample.
-    alpha : float
-        1 - level.
-    within : tuple of float
-        The range of the measure; the interval's ends are cut there, since no score lies beyond.
-
-    Returns
-    -------
-    low, high : float
-        NaN where no subsample moves the score (it is saturated): how far others would cannot be estimated.
-
-    References
-    ----------
-    Politis, Romano, Wolf 1999, "Subsampling"; Shao & Wu 1989 (delete-d jackknife).
-    """
-    values = np.asarray(values, dtype=np.float64)
-    if np.ptp(values) <= 1e-9:
-        return float("nan"), float("nan")
-    deviations = (values - values.mean()) * (m / (n - m)) ** 0.5
-    low, high = np.quantile(deviations, [alpha / 2, 1 - alpha / 2])
-    # An upper deviation says that the truth may lie as far below (the basic interval).
-    return float(max(value - high, within[0])), float(min(value - low, within[1]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,6 @@ from babelscope.similarity.arrays import FloatArray, IntArray, is_tensor, label_
 from babelscope.similarity.blocks import VARIABLES, Block, BlockExecutor, Filled, Pair, Settings
 from babelscope.similarity.checkpoint import Checkpoint
 from babelscope.similarity.filling import BlockWorker
-from babelscope.similarity.intervals import subsample_interval, subsamples
 from babelscope.similarity.sides import SideCache, fingerprint_of
 
 #: Representations on a side of a block.
@@ -57,6 +55,7 @@ class PairTable:
         self.workers, self.progress, self.executor = _worker_count(workers), progress, executor
         self.done, self.total = 0, len(self.pairs)
         self.checkpoint: Checkpoint | None = None
+        self.decided: dict[str, Any] = {}
         self.numbers, self.drawn, self.deviations = settings.room_for(len(self.pairs))
 
     def keep_in(self, folder: Path | str, plan: Any = None) -> None:
@@ -65,7 +64,7 @@ class PairTable:
         `plan` is what decides the numbers besides the pairs and settings, JSON-able.
         """
         settings = self.settings
-        decided = {
+        self.decided = {
             "pairs": [[label_of(a), label_of(b)] for a, b in self.pairs],
             "measures": [str(measure) for measure in settings.measures],
             "null": settings.kinds,
@@ -78,7 +77,7 @@ class PairTable:
             "numbers": VARIABLES,
             "more": plan,
         }
-        self.checkpoint = Checkpoint(folder, decided)
+        self.checkpoint = Checkpoint(folder, self.decided)
 
     def compute(self) -> None:
         """Compute all numbers."""
@@ -123,14 +122,14 @@ class PairTable:
         missing: dict[int, IntArray] = {}
         for number, rows in enumerate(self.blocks(self._first_size(worker.sides, pool))):
             if self._restore(f"block-{number:05d}", rows, worker.sides):
-                self._report(len(rows))
+                self.report(len(rows))
             else:
                 missing[number] = rows
         for number, filled in self._computed(missing, worker):
             rows = missing[number]
             self._place(rows, filled)
             self._keep(f"block-{number:05d}", rows, filled)
-            self._report(len(rows))
+            self.report(len(rows))
 
     def _first_size(self, sides: SideCache, pool: ThreadPoolExecutor) -> int:
         first = self.pairs[0][0]
@@ -193,50 +192,11 @@ class PairTable:
         more = {"drawn": filled.drawn, "deviations": filled.deviations}
         self.checkpoint.save(name, content | {key: array for key, array in more.items() if array is not None})
 
-    def _report(self, count: int) -> None:
+    def report(self, count: int) -> None:
+        """Count so many pairs as done."""
         self.done += count
         if self.progress is not None:
             self.progress(self.done, self.total)
-
-    # -- intervals by subsampling
-    # ----------------------------------------------------------------------------------------------------------------
-    def subsample(self, pool: ThreadPoolExecutor, draws: int, share: float) -> None:
-        """Fill in intervals from scores on parts of the sentences."""
-        measures = self.settings.measures
-        least = max(measure.minimum_sentences for measure in measures)
-        plain = self.numbers[:, :, 0]
-        lengths = {int(n) for n in np.unique(plain["n"][:, 0])}
-        sets = {n: subsamples(n, draws, share, self.settings.seed, least=least) for n in sorted(lengths)}
-        values = np.full((draws, len(self.pairs), len(measures)), np.nan)
-        for number in range(draws):
-            kept = self.checkpoint.load(f"draw-{number:05d}") if self.checkpoint else None
-            if kept is not None:
-                values[number] = kept["values"]
-            else:
-                values[number] = self._drawn_values(pool, {n: rows[number] for n, rows in sets.items()})
-                if self.checkpoint is not None:
-                    self.checkpoint.save(f"draw-{number:05d}", {"values": values[number]})
-            self._report(len(self.pairs))
-        for index in range(len(self.pairs)):
-            n = int(plain["n"][index, 0])
-            for at, measure in enumerate(measures):
-                plain["low"][index, at], plain["high"][index, at] = subsample_interval(
-                    plain["value"][index, at],
-                    values[:, index, at],
-                    n,
-                    sets[n].shape[1],
-                    alpha=self.settings.alpha,
-                    within=measure.range,
-                )
-
-    def _drawn_values(self, pool: ThreadPoolExecutor, rows: dict[int, IntArray]) -> FloatArray:
-        kinds = ("none",) * len(self.settings.measures)
-        settings = dataclasses.replace(self.settings, kinds=kinds, keep_null=False, fingerprints=False)
-        table = PairTable(self.source, self.pairs, settings, workers=self.workers)
-        worker = BlockWorker(settings, self.workers, pool, rows=rows)
-        for number, block in enumerate(table.blocks(table._first_size(worker.sides, pool))):
-            table._place(block, worker.fill(table._block(number, block, self.source)))
-        return np.asarray(table.numbers["value"][:, :, 0])
 
 
 def _worker_count(workers: int | None) -> int:

@@ -8,6 +8,8 @@ interpreter while it computes.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -17,12 +19,14 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from babelscope.errors import UsageError, did_you_mean
-from babelscope.similarity.arrays import label_of
+from babelscope.similarity.arrays import FloatArray, IntArray, is_tensor, label_of, like
 from babelscope.similarity.blocks import NONE, VARIABLES, BlockExecutor, Pair, Settings
+from babelscope.similarity.checkpoint import Checkpoint, kept_draws
+from babelscope.similarity.deviations import FEWEST_CLUSTERS, Deviations, deviations, in_part, intervals, steps
 from babelscope.similarity.measure import Measure, parse_measure
 from babelscope.similarity.pair_table import PairTable
 from babelscope.similarity.permutation import chance_corrected
-from babelscope.similarity.score import check_interval, coded, null_kind
+from babelscope.similarity.score import coded, null_kind, wants_interval
 
 
 def pairwise(
@@ -33,9 +37,7 @@ def pairwise(
     null: str | None = "auto",
     permutations: int = 200,
     seed: int = 0,
-    interval: str | None = None,
-    draws: int = 100,
-    share: float = 0.8,
+    interval: bool = False,
     alpha: float = 0.05,
     keep_null: bool = False,
     precision: str = "double",
@@ -60,8 +62,9 @@ def pairwise(
     null : {"auto", "exact", "permutation", None}
         As :func:`~babelscope.similarity.score`. One set of permutations serves all pairs with the same number of
         sentences.
-    permutations, seed, interval, draws, share, alpha
-        As :func:`~babelscope.similarity.score`. One set of subsamples serves all pairs.
+    permutations, seed, interval, alpha
+        As :func:`~babelscope.similarity.score`. Intervals take the same number of sentences on all sides, and leave out
+        the same ones of all pairs.
     keep_null : bool
         Also return the permuted scores (``null_draws``), for a maximum over layers
         (:func:`~babelscope.similarity.max_over`); needs null="permutation".
@@ -74,7 +77,8 @@ def pairwise(
         Bytes for prepared representations; beyond, pairs are taken in blocks and representations prepared again. The
         sides of one pair are held whatever their size, and each thread prepares one more representation.
     progress : callable, optional
-        Called with (pairs done, pairs in all) after each block; subsamples count as further pairs.
+        Called with (pairs done, pairs in all) after each block; each part of the sentences that is drawn for
+        intervals counts as all pairs again.
     checkpoint : path, optional
         A folder that keeps each finished block. Called again with the same arguments, the run resumes there.
     clusters : sequence, shape (n,), optional
@@ -109,7 +113,7 @@ def pairwise(
     kinds = [null_kind(measure, null, clustered=documents is not None) for measure in chosen]
     if keep_null and any(kind == "exact" for kind in kinds):
         raise UsageError("keep_null=True needs null='permutation': a closed form draws nothing")
-    check_interval(interval, documents)
+    interval = wants_interval(interval)
     wanted = list(combinations(representations, 2)) if pairs is None else [(a, b) for a, b in pairs]
     _known(wanted, representations)
     if precision not in ("double", "single"):
@@ -125,17 +129,96 @@ def pairwise(
         memory=memory,
         fingerprints=checkpoint is not None,
         documents=documents,
+        clusters=_units(representations, wanted, documents) if interval else None,
     )
     table = PairTable(representations, wanted, settings, workers=workers, progress=progress, executor=executor)
-    if interval == "subsample":
-        table.total += draws * len(wanted)
+    moves = settings.units >= (1 if documents is None else FEWEST_CLUSTERS)
+    drawn = [at for at, measure in enumerate(chosen) if moves and not measure.has_influence]
+    if drawn:
+        table.total *= 1 + steps(settings.units)
     if checkpoint is not None:
-        table.keep_in(checkpoint, [names, interval, draws, share])
-    with table.computing() as pool:
-        table.fill(pool)
-        if interval == "subsample":
-            table.subsample(pool, draws, share)
+        table.keep_in(checkpoint, [names, interval])
+    table.compute()
+    if moves:
+        moving = {}
+        if drawn:
+            options = {"memory": memory, "precision": precision, "workers": workers, "executor": executor}
+            moving = _drawn(table, drawn, checkpoint, options)
+        for place, at in enumerate(settings.deviating):
+            assert table.deviations is not None
+            moving[at] = Deviations.of_clusters(table.deviations[:, place].T)
+        plain = table.numbers[:, :, 0]
+        for at, deviating in moving.items():
+            ends = intervals(chosen[at], plain["value"][:, at].copy(), deviating, alpha)
+            plain["low"][:, at], plain["high"][:, at] = ends
     return _dataset(table, names)
+
+
+def _units(representations: Mapping[Any, Any], pairs: Sequence[Pair], documents: IntArray | None) -> IntArray | None:
+    """Return which sentences are left out together: clusters, or each by itself; None where there is no pair."""
+    if documents is not None or not pairs:
+        return documents
+    given = representations[pairs[0][0]]
+    return np.arange(len(given() if callable(given) and not is_tensor(given) else given))
+
+
+def _drawn(
+    table: PairTable, drawn: Sequence[int], checkpoint: Path | str | None, options: Mapping[str, Any]
+) -> dict[int, Deviations]:
+    """Return how the scores of some of the measures move, by their place, from scores on parts of the sentences."""
+    settings = table.settings
+    assert settings.clusters is not None
+    measures = [settings.measures[at] for at in drawn]
+    n = settings.clusters.size
+    score: Callable[[IntArray], FloatArray]
+    score = partial(scores_of_part, table.source, table.pairs, measures, n, settings.documents, **options)
+    if checkpoint is not None:
+        score = kept_draws(score, Checkpoint(Path(checkpoint) / "draws", table.decided))
+    moving = deviations(
+        score,
+        n,
+        seed=settings.seed,
+        clusters=settings.documents,
+        progress=lambda done, total: table.report(len(table.pairs)),
+    )
+    return {
+        at: replace(moving, blocks=moving.blocks[:, row], halves=moving.halves[:, row]).without_short_halves()
+        for row, at in enumerate(drawn)
+    }
+
+
+def scores_of_part(
+    sides: Mapping[Any, Any],
+    pairs: Sequence[Pair],
+    measures: Sequence[Measure],
+    n: int,
+    clusters: IntArray | None,
+    rows: IntArray,
+    **options: Any,
+) -> FloatArray:
+    """Return the scores on some of n sentences, by each measure as it scores all of them, shape (measures, pairs).
+
+    NaN where the sentences are too few for a measure. `options` are those of :func:`pairwise`.
+    """
+    values = np.full((len(measures), len(pairs)), np.nan)
+    by = {
+        at: in_part(measure, rows, n, clusters)
+        for at, measure in enumerate(measures)
+        if measure.minimum_sentences <= len(rows)
+    }
+    if by and pairs:
+        parts = {label: partial(_rows_of, sides[label], rows) for pair in pairs for label in pair}
+        once = list(dict.fromkeys(by.values()))
+        within = None if clusters is None else clusters[rows]
+        table = pairwise(parts, once, pairs=pairs, null=None, clusters=within, **options)["value"].values
+        for at, measure in by.items():
+            values[at] = table[:, once.index(measure)]
+    return values
+
+
+def _rows_of(given: Any, rows: IntArray) -> Any:
+    whole = given() if callable(given) and not is_tensor(given) else given
+    return whole[like(rows, whole)] if is_tensor(whole) else np.asarray(whole)[rows]
 
 
 def cross_layer(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import warnings
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -11,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from babelscope.errors import DataError, UsageError, did_you_mean
+from babelscope.errors import DataError, RenamedWarning, UsageError, did_you_mean
 from babelscope.similarity import permutation
 from babelscope.similarity.arrays import FloatArray, IntArray, is_tensor
-from babelscope.similarity.intervals import subsample_interval, subsamples
+from babelscope.similarity.deviations import FEWEST_CLUSTERS, Deviations, deviations, in_part, intervals
+from babelscope.similarity.intervals import deviations_by_cluster
 from babelscope.similarity.measure import Measure, State, parse_measure
 from babelscope.similarity.nulls import NullLaw
 from babelscope.similarity.permutation import (
@@ -28,7 +30,6 @@ from babelscope.similarity.permutation import (
 from babelscope.similarity.representation import Representation
 
 NULLS = ("auto", "exact", "permutation", "none")
-INTERVALS = ("subsample", "none")
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Score:
     p : float
         One-sided: how often chance does as well.
     low, high : float
-        Interval by subsampling; NaN unless asked for.
+        95 % interval for other sentences; NaN unless asked for.
     n : int
         Sentences.
     kx, ky : float
@@ -98,7 +99,7 @@ class Score:
     def _lines(self) -> list[tuple[str, str]]:
         lines = [("value", f"{self.value:.4f}" + ("" if self.higher_is_better else "  (smaller is better)"))]
         if not math.isnan(self.low):
-            lines.append(("interval", f"{self.low:.4f} to {self.high:.4f}  (95 %, sentences subsampled)"))
+            lines.append(("interval", f"{self.low:.4f} to {self.high:.4f}  (95 %, for other sentences)"))
         if self.null != "none":
             side = "95" if self.higher_is_better else "5"
             lines.append(
@@ -223,9 +224,7 @@ def score(
     null: str | None = "auto",
     permutations: int = 200,
     seed: int = 0,
-    interval: str | None = None,
-    draws: int = 100,
-    share: float = 0.8,
+    interval: bool = False,
     alpha: float = 0.05,
     clusters: Sequence[Hashable] | NDArray[Any] | None = None,
 ) -> Score:
@@ -243,19 +242,16 @@ def score(
     permutations : int
         How many, where they are drawn.
     seed : int
-        Of the permutations and the subsamples.
-    interval : {"subsample", None}
-        95 % interval by drawing sentences without replacement. (A bootstrap repeats sentences, and repeated rows
-        raise CCA, CKA and k-NN by themselves.)
-    draws : int
-        Subsamples.
-    share : float
-        Share of the sentences in a subsample.
+        Of the permutations, and of the parts of the sentences that intervals are drawn from.
+    interval : bool
+        Whether to give the interval that a study gives: from a jackknife in closed form where the measure has one, else
+        from scores on parts of the sentences (:mod:`babelscope.similarity.deviations`).
     alpha : float
         Level of the calibration's threshold and of the interval.
     clusters : sequence, shape (n,), optional
-        What each sentence belongs to, such as its document. Sentences of one cluster are not independent: permutations
-        (and the folds of ``cv_cca``) keep clusters together, and no closed form is taken.
+        What each sentence belongs to, such as its document. Sentences of one cluster are not independent: permutations,
+        intervals (and the folds of ``cv_cca``) keep clusters together, and no closed form of the null is taken. Fewer
+        than 16 clusters give no interval.
 
     Returns
     -------
@@ -278,11 +274,11 @@ def score(
     chosen = parse_measure(measure)
     documents = coded(clusters)
     kind = null_kind(chosen, null, clustered=documents is not None)
-    check_interval(interval, documents)
+    interval = wants_interval(interval)
     left, right = Representation(x, "x", clusters=documents), Representation(y, "y", clusters=documents)
     chosen.check_pair(left, right)
     a, b = chosen.prepare(left), chosen.prepare(right)
-    outcome = chosen.outcome(a, b, law=kind == "exact")
+    outcome = chosen.outcome(a, b, law=kind == "exact", influence=interval and chosen.has_influence)
     value = outcome.value
 
     def orders(count: int) -> IntArray:
@@ -290,21 +286,27 @@ def score(
 
     calibration, kind, _ = calibration_of(chosen, a, b, value, kind, orders, permutations, alpha, law=outcome.law)
     low = high = math.nan
-    if interval == "subsample":
-        samples = subsamples(left.n, draws, share, seed, least=chosen.minimum_sentences)
-        by = chosen.in_part(samples.shape[1], left.n)
-        values = np.array([by.value(by.prepare(left.subset(rows)), by.prepare(right.subset(rows))) for rows in samples])
-        low, high = subsample_interval(value, values, left.n, samples.shape[1], alpha=alpha, within=chosen.range)
+    few = documents is not None and documents.max() + 1 < FEWEST_CLUSTERS
+    if interval and not few:
+        if outcome.influence is not None and outcome.pairs is not None:
+            units = np.arange(left.n) if documents is None else documents
+            moved = np.concatenate([deviations_by_cluster(outcome.influence, units), outcome.pairs])
+            moving = Deviations.of_clusters(moved[:, None])
+        else:
+            moving = _drawn(chosen, left, right, seed)
+        (low,), (high,) = intervals(chosen, np.array([value]), moving, alpha)
     kx, ky = chosen.ranks(a, b)
     notes = (*chosen.notes(a, b), *input_notes(left), *input_notes(right))
+    if interval and few:
+        notes += (f"no interval: fewer than {FEWEST_CLUSTERS} clusters do not show how far the score would move",)
     return Score(
         str(chosen),
         value,
         *((calibration.mean, calibration.sd, calibration.q95) if calibration else (math.nan,) * 3),
         float(chance_corrected(value, calibration.mean, chosen.best)) if calibration else math.nan,
         *((calibration.calibrated, calibration.p) if calibration else (math.nan,) * 2),
-        low,
-        high,
+        float(low),
+        float(high),
         left.n,
         kx,
         ky,
@@ -335,15 +337,27 @@ def coded(clusters: Sequence[Hashable] | NDArray[Any] | None) -> IntArray | None
     return codes if len(numbers) < codes.size else None
 
 
-def check_interval(interval: str | None, documents: IntArray | None) -> None:
-    """Refuse an interval that there is not, or that does not hold for sentences in clusters."""
-    if interval not in (None, *INTERVALS):
-        raise UsageError(f"there is no interval {interval!r}: {did_you_mean(str(interval), INTERVALS)}")
-    if interval == "subsample" and documents is not None:
-        raise UsageError(
-            "interval='subsample' draws single sentences, which does not hold with clusters: leave one of the two out "
-            "(babelscope.compare gives intervals by cluster)"
-        )
+def wants_interval(interval: bool | str | None) -> bool:
+    """Return whether an interval is asked for; "subsample", of earlier versions, asks for the one there is now."""
+    if interval == "subsample":
+        message = "interval='subsample' is now interval=True, and gives the interval of a study"
+        warnings.warn(message, RenamedWarning, stacklevel=3)
+        return True
+    if isinstance(interval, bool) or interval in (None, "none"):
+        return interval is True
+    raise UsageError(f"there is no interval {interval!r}: write interval=True or interval=False")
+
+
+def _drawn(measure: Measure, x: Representation, y: Representation, seed: int) -> Deviations:
+    """Return how a score moves, from scores on parts of the sentences."""
+
+    def scored(rows: IntArray) -> FloatArray:
+        if len(rows) < measure.minimum_sentences:
+            return np.array([math.nan])
+        by = in_part(measure, rows, x.n, x.clusters)
+        return np.array([by.value(*(by.prepare(side.subset(rows)) for side in (x, y)))])
+
+    return deviations(scored, x.n, seed=seed, clusters=x.clusters).without_short_halves()
 
 
 def input_notes(x: Representation) -> tuple[str, ...]:

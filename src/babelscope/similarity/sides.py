@@ -45,7 +45,6 @@ class SideCache:
     single: bool = False
     fingerprints: bool = False
     whole: bool = False  # whether representations are kept as well as what is prepared of them
-    rows: dict[int, IntArray] | None = None  # n -> which sentences, for subsamples
     documents: IntArray | None = None  # which sentences belong together
     seen: dict[Hashable, str] = field(default_factory=dict)
     kept: OrderedDict[Hashable, Side] = field(default_factory=OrderedDict)
@@ -66,16 +65,13 @@ class SideCache:
         x = Representation(given, label, single=self.single, clusters=self.documents)
         fingerprint = fingerprint_of(given) if self.fingerprints and not is_tensor(given) else ""
         self.check_unchanged(label, fingerprint)
-        n, d = x.n, x.d
-        if self.rows is not None:
-            x = x.subset(self.rows[n])
         for measure in self.measures:
             measure.check(x.n, label)
-        states = [measure.in_part(x.n, n).prepare(x) for measure in self.measures]
+        states = [measure.prepare(x) for measure in self.measures]
         if self.single:
             states = [measure.narrow(state) for measure, state in zip(self.measures, states, strict=True)]
         size = sum(size_of(state) for state in states) + (size_of(x.rows) if self.whole else 0)
-        return Side(n, d, states, size, fingerprint, x.bare() if self.whole else None)
+        return Side(x.n, x.d, states, size, fingerprint, x.bare() if self.whole else None)
 
     def check_unchanged(self, label: Hashable, fingerprint: str) -> None:
         """Refuse a representation that is not what was read of it before."""

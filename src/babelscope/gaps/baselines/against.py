@@ -17,12 +17,12 @@ from babelscope.capture.store import Activations
 from babelscope.gaps.contrasts import Scored, Term
 from babelscope.gaps.paired import together
 from babelscope.gaps.pairing import pairs_of_points, shown_points
-from babelscope.gaps.resampling import Deviations
 from babelscope.gaps.result import TABLE_COLUMNS, table_of
 from babelscope.gaps.selecting import groups
 from babelscope.gaps.simultaneous import Simultaneous, simultaneous
 from babelscope.similarity import parse_measure
 from babelscope.similarity.blocks import BlockExecutor
+from babelscope.similarity.deviations import Deviations
 
 _PAIR = ["language_a", "language_b"]
 
