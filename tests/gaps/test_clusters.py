@@ -21,7 +21,6 @@ from babelscope.gaps import compare
 from babelscope.gaps.clusters import documents_of
 from babelscope.gaps.paired import paired
 from babelscope.models import Model
-from babelscope.report import write_report
 from babelscope.similarity import cv_cca, parse_measure, score
 from babelscope.similarity.blocks import REGRESSED, SHUFFLED, Settings
 from babelscope.similarity.crossval import CVCCA
@@ -33,6 +32,7 @@ from babelscope.similarity.representation import Representation
 from babelscope.similarity.residuals import span_of
 from babelscope.similarity.score import calibration_of, coded
 from babelscope.testing import Planted, planted_activations
+from conftest import write_page
 from test_coverage_of_intervals import ends_of, share_held
 
 MEASURES = ("linear_cka", "svcca(variance=0.9)", "retrieval", "mutual_knn", "rsa", "procrustes", "cv_cca")
@@ -375,14 +375,12 @@ def test_sentences_whose_cluster_is_not_known_are_left_out_and_the_result_says_s
     said = {one["id"]: one["text"] for one in found.meta["caveats"]}
     assert said["clusters-left-out"].startswith("The cluster (document) of 9 of 36 sentences is not known")
     assert set(paired(store, store)["n"]) == {27}
-    assert "12 known; 9 sentences without one left out" in write_report(found, tmp_path, figures=False).read_text(
-        "utf-8"
-    )
+    assert "12 known; 9 sentences without one left out" in write_page(found, tmp_path).read_text("utf-8")
     alone = compare(store, ["linear_cka"], clusters="alone", **only)
     assert set(alone.scores["n"]) == {36} and alone.meta["options"]["clusters"]["count"] == 21
     said = {one["id"]: one["text"] for one in alone.meta["caveats"]}
     assert "treated as independent of all others" in said["clusters-known-in-part"]
-    page = write_report(alone, tmp_path, figures=False)
+    page = write_page(alone, tmp_path)
     assert "21 known; 9 sentences without one taken as independent" in page.read_text("utf-8")
 
 

@@ -18,9 +18,9 @@ from babelscope.gaps import GAPS, Result, compare, plan
 from babelscope.gaps.findings import CORRECTED
 from babelscope.gaps.old_names import DIAGNOSIS
 from babelscope.monitor import read_log
-from babelscope.report import write_report
 from babelscope.study import Study
 from babelscope.testing import Planted, planted_activations
+from conftest import write_page
 
 #: Present names to earlier ones.
 _KINDS = {new: old for old, new in GAPS.items()}
@@ -88,7 +88,7 @@ def test_an_old_result_is_read_under_present_names_with_a_line(result: Result, t
     apart = (classes["chance_corrected"] - wanted["chance_corrected"])[known].abs()
     assert known.any() and apart.max() < 0.02  # of averages, where the present one is an average
     assert all(verdict.passed for verdict in no_worse(read, present))
-    page = write_report(read, tmp_path / "old", figures=False)
+    page = write_page(read, tmp_path / "old")
     assert "Similarity of speech and text" in Path(page).read_text(encoding="utf-8")
 
 

@@ -125,7 +125,8 @@ def _nulls(meta: dict[str, Any], citing: Any, named: dict[str, Reference]) -> li
         "sentences give on average, 1 perfect agreement."
     )
     if interval := options.get("interval"):
-        sentences.append(f"Intervals: {interval}{citing(named['politis1999subsampling'])}.")
+        sources = [named["efron1981jackknife"]] + [named["shao1989general"]] * ("drawn" in str(interval))
+        sentences.append(f"Intervals: {interval}{citing(*sources)}.")
         if str(options.get("interval_of_means", "")).endswith("languages"):
             sentences.append(
                 "Those of means over languages or pairs are for other languages too: the jackknife over languages adds "

@@ -122,8 +122,12 @@ _ALL = (
         "International Conference on Machine Learning", 2026, "2602.14486",
     ),
     Reference(
-        "politis1999subsampling", "Politis et al., 1999", "Politis, D. N.; Romano, J. P.; Wolf, M.", "Subsampling",
-        "Springer", 1999,
+        "efron1981jackknife", "Efron and Stein, 1981", "Efron, B.; Stein, C.", "The Jackknife Estimate of Variance",
+        "The Annals of Statistics 9", 1981,
+    ),
+    Reference(
+        "shao1989general", "Shao and Wu, 1989", "Shao, J.; Wu, C. F. J.",
+        "A General Theory for Jackknife Variance Estimation", "The Annals of Statistics 17", 1989,
     ),
     Reference(
         "lee2025multimodal", "Lee et al., 2025", "Lee, H.; Liu, D.; Sinhamahapatra, S.; Niehues, J.",
