@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numcodecs import Zstd  # type: ignore[import-untyped]
 
 from babelscope import cli, compare, encode
 from babelscope.capture import Activations
@@ -18,7 +20,7 @@ from babelscope.capture.position_encoding import encode_positions
 from babelscope.capture.second_readings import place_of_language
 from babelscope.capture.verify import stores_beside, verify
 from babelscope.corpora import Corpus
-from babelscope.errors import BabelscopeError
+from babelscope.errors import BabelscopeError, DataError
 from babelscope.models import Model
 from babelscope.testing.planted import Planted, planted_activations
 
@@ -111,6 +113,20 @@ def test_a_coordinate_is_named_by_all_commands(
     assert cli.main(["compare", str(path), "--measure", "linear_cka", "-o", str(tmp_path / "out")]) == 1
     told = capsys.readouterr().err.strip().splitlines()
     assert f"at its coordinate {name}: run 'babelscope verify" in told[-1] and "defect" not in told[-1]
+
+
+def test_texts_that_claim_to_be_many_take_no_memory(whole: Path, tmp_path: Path) -> None:
+    """One changed bit says that there are 2 ** 31 of them, for which 16 GB would be taken."""
+    for name, codec in (("language/c/0", Zstd()), ("text/c.0.0", None)):
+        path = Path(shutil.copytree(whole, tmp_path / name.partition("/")[0] / "activations.zarr"))
+        stored = (path / name).read_bytes()
+        content = bytearray(codec.decode(stored) if codec else stored)
+        content[3] ^= 0x40
+        (path / name).write_bytes(codec.encode(bytes(content)) if codec else content)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with pytest.raises(DataError, match="is damaged"):
+            Activations(path).column("text", "xa")
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1_000_000, name  # kB
 
 
 ANYTHING = [

@@ -42,7 +42,7 @@ from babelscope.capture.layout import (
     versions,
 )
 from babelscope.capture.locking import lock
-from babelscope.capture.storage import LOCK_KEY, storage_of
+from babelscope.capture.storage import LOCK_KEY, counting_texts, storage_of
 from babelscope.errors import BabelscopeError, DataError, UsageError, did_you_mean
 from babelscope.stages import MODALITIES, Modality, Stage
 
@@ -129,7 +129,8 @@ class Activations:
         self._held: dict[tuple[str, str, str], NDArray[np.float32]] = {}
 
     def _open(self) -> None:
-        self.dataset = xr.open_zarr(self.storage.store(), consolidated=True, chunks=None)
+        with counting_texts():
+            self.dataset = xr.open_zarr(self.storage.store(), consolidated=True, chunks=None)
         self.schema = int(self.dataset.attrs.get("schema", 0))
         if self.schema not in READABLE or "activation" not in self.dataset:
             raise DataError(f"{self.path} is not a store of activations of schema {SCHEMA}: encode again")
@@ -143,21 +144,22 @@ class Activations:
 
     def _damaged_labels(self) -> list[str]:
         """Return the coordinates that are not as they were written."""
-        try:
-            group = zarr.open_group(self.storage.store(), mode="r")
-            digests = json.loads(str(group.attrs.get("labels", "{}")))
-            there = set(group.array_keys()) & set(LABELS)
-        except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError):
-            return []  # that is another damage
         damaged = []
-        for name in sorted(there | digests.keys()):
+        with counting_texts():
             try:
-                values = np.asarray(cast(Any, group[name])[:])
-                sound = digest_of_labels(values) == digests[name] if name in digests else _plausible(name, values)
-            except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, OverflowError):
-                sound = False
-            if not sound:
-                damaged.append(name)
+                group = zarr.open_group(self.storage.store(), mode="r")
+                digests = json.loads(str(group.attrs.get("labels", "{}")))
+                there = set(group.array_keys()) & set(LABELS)
+            except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError):
+                return []  # that is another damage
+            for name in sorted(there | digests.keys()):
+                try:
+                    values = np.asarray(cast(Any, group[name])[:])
+                    sound = digest_of_labels(values) == digests[name] if name in digests else _plausible(name, values)
+                except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, OverflowError):
+                    sound = False
+                if not sound:
+                    damaged.append(name)
         return damaged
 
     def hold(self, room: int) -> None:
@@ -211,7 +213,7 @@ class Activations:
     @cached_property
     def _activation(self) -> Any:
         """The Zarr array itself: reading a row of it is ten times as quick as a labelled selection."""
-        return zarr.open_group(self.storage.store(), mode="r")["activation"]
+        return self.storage.arrays()["activation"]
 
     def _strings(self, name: str) -> list[str]:
         return [str(value) for value in self.dataset[name].values]
@@ -254,7 +256,7 @@ class Activations:
         if "skipped" not in self.dataset:
             return ()
         with self._naming("skipped"):
-            array: Any = zarr.open_group(self.storage.store(), mode="r")["skipped"]
+            array = self.storage.arrays()["skipped"]
             # Nothing is there of a block without any: what is there is listed, not asked for block by block.
             for key in sorted(self.storage.keys("skipped")):
                 if not (chunk := _MARKS.fullmatch(key)):
@@ -485,7 +487,7 @@ class Activations:
         row, column = self.modalities.index(modality), self._all_languages.index(language)
         place = [self._row(point, modality) for point in points]
         with self._naming(f"{modality} in {language!r}"):
-            arrays = dict(zarr.open_group(self.storage.store(), mode="r").arrays())
+            arrays = self.storage.arrays()
             vectors = {
                 point: np.asarray(arrays["activation"][row, at, column, rows, :width], dtype=np.float32)
                 for point, (at, width, _, _) in zip(points, place, strict=True)

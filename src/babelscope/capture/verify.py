@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 
 from babelscope.capture.inventory import INVENTORY, read_inventory
 from babelscope.capture.journal import Journal, folder_of
@@ -292,7 +291,7 @@ class _Checked:
 
     def __init__(self, stored: Activations) -> None:
         self.stored = stored
-        self.arrays: dict[str, Any] = dict(zarr.open_group(stored.storage.store(), mode="r").arrays())
+        self.arrays = stored.storage.arrays()
         names = [str(name) for name in stored.dataset["point"].values]
         self.rows = {
             modality: [(names.index(point), point, stored.width(point, modality)) for point in stored.points(modality)]
