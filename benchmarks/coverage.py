@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from babelscope.gaps.contrasts import Scored
 from babelscope.similarity import Measure, parse_measure
 from babelscope.similarity.deviations import Deviations, deviations, in_part
-from babelscope.similarity.intervals import deviations_by_cluster
+from babelscope.similarity.jackknife import deviations_by_cluster
 from babelscope.similarity.representation import Representation
 from babelscope.similarity.score import coded
 from rejections import SIZES, SPECTRA, clusters_of, side

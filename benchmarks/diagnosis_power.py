@@ -28,7 +28,7 @@ from babelscope.gaps.simultaneous import simultaneous
 from babelscope.gaps.speech_path import PathPoint
 from babelscope.similarity import parse_measure
 from babelscope.similarity.deviations import Deviations
-from babelscope.similarity.intervals import deviations_by_cluster
+from babelscope.similarity.jackknife import deviations_by_cluster
 from babelscope.similarity.representation import Representation
 
 STAGES = ("front end", "encoder", "length adaptation", "shared", "pooled")

@@ -13,7 +13,8 @@ from babelscope.errors import UsageError
 from babelscope.gaps import compare
 from babelscope.similarity import Retrieval, parse_measure
 from babelscope.similarity.deviations import Deviations
-from babelscope.similarity.intervals import SCALES, deviations_by_cluster, interval_on_scale
+from babelscope.similarity.intervals import SCALES, interval_on_scale
+from babelscope.similarity.jackknife import deviations_by_cluster
 from babelscope.similarity.representation import Representation
 from babelscope.similarity.retrieval import Vectors
 from babelscope.testing import Planted, planted_activations

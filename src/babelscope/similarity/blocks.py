@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from babelscope.similarity.arrays import FloatArray, IntArray
+from babelscope.similarity.jackknife import SKETCHES
 from babelscope.similarity.measure import Measure
-from babelscope.similarity.pair_sketches import SKETCHES
 
 Pair = tuple[Hashable, Hashable]
 

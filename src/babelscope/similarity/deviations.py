@@ -15,8 +15,8 @@ import numpy as np
 from babelscope.similarity import student
 from babelscope.similarity.arrays import FloatArray, IntArray
 from babelscope.similarity.intervals import interval_on_scale
+from babelscope.similarity.jackknife import SKETCHES
 from babelscope.similarity.measure import Measure
-from babelscope.similarity.pair_sketches import SKETCHES
 
 #: Partitions of the sentences, blocks of each that are left out in turn, and halvings of the sentences. Few large
 #: blocks, because the directions that SVCCA keeps, and a nearest neighbour, change by jumps: a jackknife multiplies the

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from babelscope.errors import DataError
 from babelscope.similarity.arrays import FloatArray, IntArray, label_of, to_numpy
 from babelscope.similarity.blocks import NONE, REGRESSED, SHUFFLED, Block, Filled, Pair, Settings
-from babelscope.similarity.intervals import deviations_by_cluster
+from babelscope.similarity.jackknife import deviations_by_cluster
 from babelscope.similarity.measure import Measure, Outcome, State
 from babelscope.similarity.permutation import permutations
 from babelscope.similarity.representation import Representation

@@ -1,4 +1,4 @@
-"""The scales on which intervals are symmetric, and the jackknife by cluster.
+"""The scales on which intervals are symmetric.
 
 An interval from a standard error is symmetric on the scale on which the standard error does not depend on the score
 (:data:`SCALES`), and so asymmetric on the score itself.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from babelscope.similarity.arrays import FloatArray, IntArray
+from babelscope.similarity.arrays import FloatArray
 
 #: The scales of :func:`interval_on_scale`.
 SCALES = {
@@ -88,23 +88,3 @@ def _from_z_of_root(z: FloatArray, offset: FloatArray) -> FloatArray:
     whole = (1 + offset) ** 0.5
     root = whole * np.tanh(np.maximum(z, 0) * whole / 2 + np.arctanh(offset**0.5 / whole))
     return np.asarray(np.where(z < 0, z * offset**0.5, root**2 - offset))
-
-
-def deviations_by_cluster(influence: FloatArray, clusters: IntArray) -> FloatArray:
-    """Return the delete-a-cluster jackknife's deviations of a score, scaled so that their squares sum to its variance.
-
-    Parameters
-    ----------
-    influence : ndarray, shape (n,)
-        :meth:`babelscope.similarity.Measure.influence`: pseudo-values less the score.
-    clusters : ndarray of int, shape (n,)
-        From 0; with a cluster for every sentence this is the plain jackknife.
-
-    Returns
-    -------
-    ndarray, shape (clusters,)
-        They add up: those of a sum of scores are the sums of theirs.
-    """
-    count = int(clusters.max()) + 1
-    sums = np.bincount(clusters, influence - influence.mean(), minlength=count)
-    return np.asarray(sums / influence.size * (count / (count - 1)) ** 0.5)

@@ -23,8 +23,8 @@ import numpy as np
 from babelscope.errors import DataError, UsageError, did_you_mean
 from babelscope.lazy_imports import load_entries
 from babelscope.similarity.arrays import FloatArray, IntArray, label_of, same_sentences
+from babelscope.similarity.jackknife import SKETCHES
 from babelscope.similarity.nulls import NullLaw
-from babelscope.similarity.pair_sketches import SKETCHES
 from babelscope.similarity.representation import Representation
 
 #: What :meth:`Measure.prepare` returns: opaque to everyone but the measure.
@@ -197,7 +197,7 @@ class Measure(ABC):
 
         A jackknife counts the variance that pairs of sentences add twice; the sum of the squares of these is what it
         counts too often. They add up over any sum or difference of scores, as the influence does. Zeros where pairs
-        count for little. See :func:`babelscope.similarity.pair_sketches.sketched`.
+        count for little. See :func:`babelscope.similarity.jackknife.sketched`.
         """
         return np.zeros(SKETCHES)
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from babelscope.similarity.arrays import Array, FloatArray, IntArray, is_tensor, like, single, to_numpy
+from babelscope.similarity.jackknife import SKETCHES, sketched_entries
 from babelscope.similarity.measure import Measure, Outcome, chunks, count, make, one_of, register
 from babelscope.similarity.nulls import Cells, NullLaw, assignment_counts
-from babelscope.similarity.pair_sketches import SKETCHES, sketched_entries
 from babelscope.similarity.representation import Representation
 from babelscope.similarity.residuals import ROUNDING, NothingLeft
 

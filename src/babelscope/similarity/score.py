@@ -16,7 +16,7 @@ from babelscope.errors import DataError, RenamedWarning, UsageError, did_you_mea
 from babelscope.similarity import permutation
 from babelscope.similarity.arrays import FloatArray, IntArray, is_tensor
 from babelscope.similarity.deviations import FEWEST_CLUSTERS, Deviations, deviations, in_part, intervals
-from babelscope.similarity.intervals import deviations_by_cluster
+from babelscope.similarity.jackknife import deviations_by_cluster
 from babelscope.similarity.measure import Measure, State, parse_measure
 from babelscope.similarity.nulls import NullLaw
 from babelscope.similarity.permutation import (

@@ -14,9 +14,9 @@ import numpy as np
 
 from babelscope.similarity.arrays import Array, FloatArray, IntArray, is_tensor, like, set_diagonal, to_numpy
 from babelscope.similarity.cluster_sums import Clusters
+from babelscope.similarity.jackknife import sketched
 from babelscope.similarity.measure import Measure, chunks
 from babelscope.similarity.nulls import CentredSums, NullLaw, centred_moments, residual_moments, trace_of_cube
-from babelscope.similarity.pair_sketches import sketched
 from babelscope.similarity.representation import lazy
 
 #: Numbers copied at a time for the product of many matrices with many (tens of megabytes).

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from babelscope.errors import DataError
 from babelscope.similarity import student
-from babelscope.similarity.intervals import deviations_by_cluster
+from babelscope.similarity.jackknife import deviations_by_cluster
 from babelscope.tokens.warping import FloatArray, IntArray, Stack, dtw, paths, soft_dtw
 from babelscope.tokens.words import shuffled
 

@@ -1,4 +1,4 @@
-"""What pairs of sentences add to the variance of a score, as few numbers that add up over scores."""
+"""The jackknife of a score in closed form: by cluster, and what pairs of sentences add, both in numbers that add up."""
 
 from __future__ import annotations
 
@@ -58,3 +58,23 @@ def sketched_entries(rows: IntArray, columns: IntArray, values: FloatArray, coun
 def _scaled(sketches: FloatArray, squares: float) -> FloatArray:
     length = float((sketches**2).sum())
     return np.asarray(sketches * (squares / length) ** 0.5 if length else np.zeros(SKETCHES))
+
+
+def deviations_by_cluster(influence: FloatArray, clusters: IntArray) -> FloatArray:
+    """Return the delete-a-cluster jackknife's deviations of a score, scaled so that their squares sum to its variance.
+
+    Parameters
+    ----------
+    influence : ndarray, shape (n,)
+        :meth:`babelscope.similarity.Measure.influence`: pseudo-values less the score.
+    clusters : ndarray of int, shape (n,)
+        From 0; with a cluster for every sentence this is the plain jackknife.
+
+    Returns
+    -------
+    ndarray, shape (clusters,)
+        They add up: those of a sum of scores are the sums of theirs.
+    """
+    count = int(clusters.max()) + 1
+    sums = np.bincount(clusters, influence - influence.mean(), minlength=count)
+    return np.asarray(sums / influence.size * (count / (count - 1)) ** 0.5)
