@@ -7,7 +7,6 @@ written before a power loss is there after it. An object store keeps an object w
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import re
 import secrets
@@ -20,13 +19,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import zarr
-from zarr import codecs
 from zarr.abc.store import Store
 from zarr.core.buffer import Buffer
-from zarr.registry import register_codec
 from zarr.storage import LocalStore
 
 from babelscope.cache import flush_folder, naming_the_disk
+from babelscope.capture.text_codec import counting_texts
 from babelscope.errors import DataError, UsageError, did_you_mean
 
 #: URL schemes of object stores, and of the one in this process's memory.
@@ -40,24 +38,6 @@ LOCK_KEY = ".babelscope.lock"
 
 _URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):/+(.*)$")  # one slash is what pathlib makes of two
 _MEMORY: dict[str, Any] = {}
-
-
-class VLenUTF8Codec(codecs.VLenUTF8Codec):  # zarr looks at the name
-    """Texts of a chunk, of which there must be as many as it says: otherwise one changed bit takes all memory."""
-
-    def _decode_sync(self, chunk_bytes: Buffer, chunk_spec: Any) -> Any:
-        stated, expected = int.from_bytes(chunk_bytes.to_bytes()[:4], "little"), math.prod(chunk_spec.shape)
-        if stated != expected:
-            raise ValueError(f"a chunk of {expected} texts says that it has {stated}")
-        return super()._decode_sync(chunk_bytes, chunk_spec)
-
-
-register_codec("vlen-utf8", VLenUTF8Codec)
-
-
-def counting_texts() -> Any:
-    """Return a context in which arrays that are opened count the texts of a chunk before they read them."""
-    return zarr.config.set({"codecs.vlen-utf8": f"{__name__}.VLenUTF8Codec"})
 
 
 class Storage(ABC):

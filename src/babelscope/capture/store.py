@@ -42,7 +42,8 @@ from babelscope.capture.layout import (
     versions,
 )
 from babelscope.capture.locking import lock
-from babelscope.capture.storage import LOCK_KEY, counting_texts, storage_of
+from babelscope.capture.storage import LOCK_KEY, storage_of
+from babelscope.capture.text_codec import counting_texts
 from babelscope.errors import BabelscopeError, DataError, UsageError, did_you_mean
 from babelscope.stages import MODALITIES, Modality, Stage
 

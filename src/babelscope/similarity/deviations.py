@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -107,7 +108,7 @@ class Deviations:
         """Return those of scores of which none are known."""
         return cls(np.full((0, count), np.nan), np.full((0, count), np.nan), 0.0)
 
-    @property
+    @cached_property
     def variances(self) -> tuple[FloatArray, FloatArray]:
         """The variance that other sentences bring to each score, and what pairs of sentences add to it, shapes (K,).
 
@@ -135,7 +136,7 @@ class Deviations:
         return replace(self, blocks=self.blocks[:, rows], halves=self.halves[:, rows], readers=readers)
 
     def averaged(self) -> Deviations:
-        """Return the deviations of the plain mean of the scores, without what readers add."""
+        """Return the deviations of the mean of the scores, for other sentences alone."""
         blocks, halves = (rows.mean(1, keepdims=True) for rows in (self.blocks, self.halves))
         return replace(self, blocks=blocks, halves=halves, readers=None)
 
@@ -203,7 +204,7 @@ def deviations(
     progress : callable, optional
         Called with (draws done, draws).
     clusters : ndarray of int, shape (n,), optional
-        As :func:`resample`.
+        Which sentences belong together, from 0: blocks and halves have all of a cluster or none.
     """
     blocks, halves = draws(n, seed, clusters)
     total, done = len(blocks) + 2 * len(halves), 0
