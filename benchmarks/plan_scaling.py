@@ -328,8 +328,8 @@ def _comparing(n: int) -> Iterator[tuple[str, float]]:
 
 def state_bytes(measure: Any, rows: Any) -> float:
     """Return the bytes of a prepared side."""
+    from babelscope.similarity.blocks import size_of
     from babelscope.similarity.representation import Representation
-    from babelscope.similarity.sides import size_of
 
     return float(size_of(measure.prepare(Representation(rows))))
 

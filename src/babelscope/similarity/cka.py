@@ -10,7 +10,7 @@ import numpy as np
 
 from babelscope.errors import DataError, UsageError
 from babelscope.similarity.arrays import Array, FloatArray, is_tensor, label_of, like, set_diagonal
-from babelscope.similarity.cluster_sums import Clusters
+from babelscope.similarity.jackknife import Clusters
 from babelscope.similarity.measure import make, register
 from babelscope.similarity.representation import Representation, lazy
 from babelscope.similarity.residuals import NothingLeft

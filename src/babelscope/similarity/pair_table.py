@@ -14,10 +14,19 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from babelscope.errors import UsageError
 from babelscope.similarity.arrays import FloatArray, IntArray, is_tensor, label_of
-from babelscope.similarity.blocks import VARIABLES, Block, BlockExecutor, Filled, Pair, Settings
+from babelscope.similarity.blocks import (
+    VARIABLES,
+    Block,
+    BlockExecutor,
+    BlockWorker,
+    Filled,
+    Pair,
+    Settings,
+    SideCache,
+    fingerprint_of,
+    labels_of,
+)
 from babelscope.similarity.checkpoint import Checkpoint
-from babelscope.similarity.filling import BlockWorker
-from babelscope.similarity.sides import SideCache, fingerprint_of
 
 #: Representations on a side of a block.
 TILE = 48
@@ -95,7 +104,7 @@ class PairTable:
 
         They fit if all are of the size given; where they are larger, a block is cut further when it is computed.
         """
-        labels = list(dict.fromkeys(label for pair in self.pairs for label in pair))
+        labels = labels_of(self.pairs)
         room = max(int(self.settings.memory / max(side_bytes, 1.0)), 2)
         group = max(room // 2, 1) if len(labels) > room else len(labels)
         # Tiles within what memory holds: a product of TILE with TILE matrices pays, and a block is a step of progress.
@@ -145,8 +154,7 @@ class PairTable:
             return
         blocks = []
         for number, rows in missing.items():
-            labels = dict.fromkeys(label for row in rows for label in self.pairs[row])
-            blocks.append(self._block(number, rows, {label: self.source[label] for label in labels}))
+            blocks.append(self._block(number, rows, {label: self.source[label] for label in self._labels(rows)}))
         for number, filled in self.executor.compute(self.settings, blocks):
             for label, fingerprint in filled.fingerprints.items():
                 worker.sides.check_unchanged(label, fingerprint)
@@ -163,6 +171,9 @@ class PairTable:
             tuple(self.shuffles[row] for row in rows) if self.shuffles else (),
         )
 
+    def _labels(self, rows: IntArray) -> list[Hashable]:
+        return labels_of(self.pairs[row] for row in rows)
+
     def _place(self, rows: IntArray, filled: Filled) -> None:
         self.numbers[rows] = filled.table
         if self.drawn is not None:
@@ -174,8 +185,7 @@ class PairTable:
         kept = self.checkpoint.load(name) if self.checkpoint else None
         if kept is None or not np.array_equal(kept.get("index", ()), rows):
             return False
-        labels = dict.fromkeys(label for row in rows for label in self.pairs[row])
-        for label, fingerprint in zip(labels, kept["fingerprints"].tolist(), strict=True):
+        for label, fingerprint in zip(self._labels(rows), kept["fingerprints"].tolist(), strict=True):
             given = self.source[label]
             sides.check_unchanged(label, fingerprint)
             if not (callable(given) or is_tensor(given)):
@@ -186,8 +196,7 @@ class PairTable:
     def _keep(self, name: str, rows: IntArray, filled: Filled) -> None:
         if self.checkpoint is None:
             return
-        labels = dict.fromkeys(label for row in rows for label in self.pairs[row])
-        fingerprints = np.array([filled.fingerprints[label] for label in labels])
+        fingerprints = np.array([filled.fingerprints[label] for label in self._labels(rows)])
         content = {"index": rows, "table": filled.table, "fingerprints": fingerprints}
         more = {"drawn": filled.drawn, "deviations": filled.deviations}
         self.checkpoint.save(name, content | {key: array for key, array in more.items() if array is not None})

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from babelscope.similarity.arrays import Array, FloatArray, IntArray, like, linalg, to_numpy
-from babelscope.similarity.cluster_sums import Clusters
+from babelscope.similarity.jackknife import Clusters
 from babelscope.similarity.measure import Measure, chunks, make, one_of, register
 from babelscope.similarity.representation import Representation
 

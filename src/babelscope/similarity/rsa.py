@@ -10,7 +10,7 @@ import numpy as np
 
 from babelscope.errors import DataError
 from babelscope.similarity.arrays import FloatArray, label_of, to_numpy
-from babelscope.similarity.cluster_sums import Clusters
+from babelscope.similarity.jackknife import Clusters
 from babelscope.similarity.measure import make, one_of, register
 from babelscope.similarity.representation import Representation
 from babelscope.similarity.trace import Kernel, TraceForm, row_weighted

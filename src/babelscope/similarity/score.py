@@ -288,12 +288,12 @@ def score(
     low = high = math.nan
     few = documents is not None and documents.max() + 1 < FEWEST_CLUSTERS
     if interval and not few:
-        if outcome.influence is not None and outcome.pairs is not None:
-            units = np.arange(left.n) if documents is None else documents
-            moved = np.concatenate([deviations_by_cluster(outcome.influence, units), outcome.pairs])
-            moving = Deviations.of_clusters(moved[:, None])
-        else:
+        if outcome.influence is None or outcome.pairs is None:
             moving = _drawn(chosen, left, right, seed)
+        else:
+            units = np.arange(left.n) if documents is None else documents
+            moved = deviations_by_cluster(outcome.influence, units, outcome.pairs)
+            moving = Deviations.of_clusters(moved[:, None])
         (low,), (high,) = intervals(chosen, np.array([value]), moving, alpha)
     kx, ky = chosen.ranks(a, b)
     notes = (*chosen.notes(a, b), *input_notes(left), *input_notes(right))

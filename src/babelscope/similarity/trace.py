@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from babelscope.similarity.arrays import Array, FloatArray, IntArray, is_tensor, like, set_diagonal, to_numpy
-from babelscope.similarity.cluster_sums import Clusters
-from babelscope.similarity.jackknife import sketched
+from babelscope.similarity.jackknife import Clusters, sketched
 from babelscope.similarity.measure import Measure, chunks
 from babelscope.similarity.nulls import CentredSums, NullLaw, centred_moments, residual_moments, trace_of_cube
 from babelscope.similarity.representation import lazy

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from babelscope.plugins.ray.environment import Environment
-from babelscope.similarity.blocks import Block, Filled, Settings
-from babelscope.similarity.filling import Filler
+from babelscope.similarity.blocks import Block, Filled, Filler, Settings
 
 
 class Comparing:
@@ -31,6 +30,6 @@ class Comparing:
         Raises
         ------
         BabelscopeError
-            As :meth:`babelscope.similarity.filling.Filler.fill`, or if the store cannot be read from here.
+            As :meth:`babelscope.similarity.blocks.Filler.fill`, or if the store cannot be read from here.
         """
         return self._filler.fill(table, settings, block)
