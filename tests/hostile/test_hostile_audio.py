@@ -17,7 +17,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from babelscope import corpora
-from babelscope.audio import MAX_SECONDS, Recording, decode, decoders, limits, load_audio, seconds_of
+from babelscope.audio import MAX_SECONDS, Recording, decode, decoders, load_audio, reading, recording, seconds_of
 from babelscope.errors import DataError
 
 
@@ -74,7 +74,7 @@ def test_three_hours_are_told_from_the_header_and_refused_before_a_sample_is_dec
 def test_three_hours_whose_header_does_not_tell_are_refused_on_the_way(
     three_hours: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "MAX_SECONDS", 120.0)
+    monkeypatch.setattr(reading, "MAX_SECONDS", 120.0)
     data = bytearray(three_hours.read_bytes())
     data[21] &= 0xF0  # STREAMINFO's number of samples; 0 is "not known"
     data[22:26] = bytes(4)
@@ -209,7 +209,7 @@ def test_a_member_whose_compression_is_damaged_is_one_line(tmp_path: Path, compr
 def test_a_member_that_unpacks_to_too_much_is_refused_before_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "MAX_MEMBER_BYTES", 1_000)
+    monkeypatch.setattr(recording, "MAX_MEMBER_BYTES", 1_000)
     path = zipped(tmp_path / "a.zip", bytes(1_001))
     with pytest.raises(DataError, match="1001 bytes, more than the 1000"):
         load_audio(Recording(path, "a.wav", 1.0, "", "s", "en"))

@@ -11,20 +11,25 @@ before anything is decoded, and with what comes out. A duration that a decoder e
 """
 
 from babelscope.audio.decoders import SUFFIXES, Samples
-from babelscope.audio.durations import seconds_of, seconds_of_member
-from babelscope.audio.facts import AudioFacts, inspect
-from babelscope.audio.limits import (
-    CLIPPED,
-    MAX_MEMBER_BYTES,
+from babelscope.audio.facts import CLIPPED, AudioFacts, inspect
+from babelscope.audio.reading import (
     MAX_PEAK,
     MAX_SECONDS,
     MIN_SECONDS,
     SAMPLE_RATE,
     SAMPLE_RATES,
     SILENCE_PEAK,
+    decode,
+    seconds_of,
 )
-from babelscope.audio.recording import ARCHIVE_ERRORS, Recording, load_audio, read_member
-from babelscope.audio.samples import decode
+from babelscope.audio.recording import (
+    ARCHIVE_ERRORS,
+    MAX_MEMBER_BYTES,
+    Recording,
+    load_audio,
+    read_member,
+    seconds_of_member,
+)
 
 __all__ = [
     "ARCHIVE_ERRORS",

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from babelscope.audio.decoders import Sound
-from babelscope.audio.level import Level
-from babelscope.audio.limits import CLIPPED, SILENCE_PEAK, refuse_long
-from babelscope.audio.reading import Source, begin, lacks, opened, read, through
+from babelscope.audio.reading import SILENCE_PEAK, Level, Source, begin, lacks, opened, read, refuse_long, through
 from babelscope.audio.recording import Recording
+
+#: Full scale is 1. Samples that reach this count as clipped.
+CLIPPED = 0.9995
 
 
 @dataclass(frozen=True, slots=True)
