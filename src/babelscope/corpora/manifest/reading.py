@@ -11,7 +11,6 @@ import pandas as pd
 
 from babelscope.corpora.corpus import Corpus
 from babelscope.corpora.manifest.choices import Choices
-from babelscope.corpora.manifest.durations import SAMPLE, check_durations
 from babelscope.corpora.manifest.errors import BrokenRowError, RowError
 from babelscope.corpora.manifest.layouts import arrange
 from babelscope.corpora.manifest.relations import (
@@ -19,10 +18,10 @@ from babelscope.corpora.manifest.relations import (
     note_shared_recordings,
     note_texts_as_ids,
     unify_forms,
+    unify_spellings,
 )
-from babelscope.corpora.manifest.rows import Rows
+from babelscope.corpora.manifest.rows import SAMPLE, Rows
 from babelscope.corpora.manifest.sources import chained, open_source
-from babelscope.corpora.manifest.spellings import unify_spellings
 from babelscope.corpora.manifest.tables import Table
 from babelscope.corpora.problems import Problem, ProblemLog
 from babelscope.errors import DataError
@@ -273,7 +272,5 @@ def _corpus(
 ) -> Corpus:
     note_shared_recordings(table, rows, log)
     note_texts_as_ids(table, log, f"manifest {path}")
-    if rows.timed:
-        check_durations(table, rows.lengths, log, lambda index: rows.place(index)[1], f"manifest {path}", most_headers)
-        rows.lengths.close()
+    rows.check_durations(table, f"manifest {path}", most_headers)
     return Corpus(table, notes=rows.notes(), problems=log.problems(), **about)

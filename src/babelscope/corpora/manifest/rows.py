@@ -1,4 +1,4 @@
-"""Checks the fields of each row, and keeps them in Arrow columns."""
+"""Checks each row, its fields and the length of its recording, and keeps them in Arrow columns."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import math
 import os
 import stat
 import unicodedata
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from babelscope.audio import MIN_SECONDS
+from babelscope.audio import ARCHIVE_ERRORS, MIN_SECONDS, seconds_of, seconds_of_member
 from babelscope.corpora.corpus import COLUMNS, OPTIONAL_COLUMNS
-from babelscope.corpora.manifest.durations import Lengths
 from babelscope.corpora.manifest.errors import RowError, shown
 from babelscope.corpora.problems import ProblemLog
 from babelscope.errors import DataError
@@ -25,6 +26,8 @@ from babelscope.errors import DataError
 MAX_ROWS = 20_000_000
 #: Characters of a sentence's id, a language's code or a reader's name.
 MAX_NAME = 1_000
+#: Recordings whose headers are read when a manifest gives their durations.
+SAMPLE = 200
 
 _REQUIRED = ("sentence", "language")
 _NAMES = (*_REQUIRED, "reader", "cluster")
@@ -36,11 +39,54 @@ _BLOCK = 2**16
 #: Seconds by which a segment may end after its file: times are often rounded.
 _ROUNDING = 0.01
 _WHOLE = 0.1
+#: A duration disagrees with a header if it is so far off, in seconds and relative to the header's.
+_OFF, _OFF_RELATIVE = 0.1, 0.05
 
 _KINDS = {
     column: pa.float64() if column in ("seconds", "start") else pa.large_string()
     for column in (*COLUMNS, *OPTIONAL_COLUMNS)
 }
+
+
+class Lengths:
+    """Durations of recordings by their headers; archives stay open until :meth:`close`."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str | None], float] = {}
+        self._archives: dict[str, zipfile.ZipFile] = {}
+
+    def of(self, file: str, member: str | None) -> float:
+        """Return a duration in seconds.
+
+        Raises
+        ------
+        DataError
+            If there is no such recording, or it is damaged.
+        """
+        if (known := self._known.get((file, member))) is None:
+            known = seconds_of(file) if member is None else self._of_member(file, member)
+            if len(self._known) >= _BLOCK:
+                self._known.clear()
+            self._known[file, member] = known
+        return known
+
+    def _of_member(self, file: str, member: str) -> float:
+        if file not in self._archives:
+            try:
+                self._archives[file] = zipfile.ZipFile(file)
+            except ARCHIVE_ERRORS as error:
+                raise DataError(f"{file} is no zip archive ({error})") from error
+        try:
+            info = self._archives[file].getinfo(member)
+        except KeyError:
+            raise DataError(f"{file} has no member {member!r}") from None
+        return seconds_of_member(info, self._archives[file])
+
+    def close(self) -> None:
+        """Close the archives."""
+        for archive in self._archives.values():
+            archive.close()
+        self._archives.clear()
 
 
 class Rows:
@@ -154,6 +200,31 @@ class Rows:
         table: pd.DataFrame = pa.concat_tables(self._blocks).to_pandas(self_destruct=True, split_blocks=True)
         self._blocks.clear()
         return table
+
+    def check_durations(self, table: pd.DataFrame, name: str, most: int | None) -> None:
+        """Compare durations that rows give with the headers of `most` whole recordings, spread evenly; None for all."""
+        if not self.timed:
+            return
+        whole = table.loc[table["audio"].notna() & table["start"].isna(), ["audio", "member", "seconds"]]
+        chosen = np.arange(len(whole))
+        if most is not None and len(whole) > most:
+            chosen = np.unique(np.linspace(0, len(whole) - 1, most).round().astype(int))
+        for index, file, member, seconds in whole.iloc[chosen].itertuples(name=None):
+            try:
+                length = self.lengths.of(file, None if pd.isna(member) else member)
+            except DataError as error:
+                message = f"{name}: a recording cannot be read: {error}"
+                self.log.add(
+                    "audio-broken", "error", message, "get it again, or remove its row", where=self.place(index)[1]
+                )
+                continue
+            if abs(length - seconds) <= max(_OFF, _OFF_RELATIVE * length):
+                continue
+            unit = f"; are they {kind}?" if (kind := _unit(seconds / length)) else ""
+            message = f"{name}, column 'seconds' says {seconds:g} for {file}, which lasts {length:.2f} s{unit}"
+            remedy = "correct the column, or remove it: durations are then read from the recordings"
+            self.log.add("seconds-disagree", "warning", message, remedy, where=self.place(index)[1])
+        self.lengths.close()
 
     def notes(self) -> tuple[str, ...]:
         """Return caveats for the results of a study."""
@@ -338,3 +409,10 @@ def _size(file: str) -> int | None:
     except OSError:
         return None
     return state.st_size if stat.S_ISREG(state.st_mode) else None
+
+
+def _unit(ratio: float) -> str:
+    """Return what numbers that are so many times too large probably count."""
+    if abs(ratio / 1_000 - 1) < _OFF_RELATIVE:
+        return "milliseconds"
+    return "samples" if ratio > 4_000 else ""
