@@ -213,6 +213,46 @@ def to_device(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
     return [tensor.to(device, non_blocking=True) for tensor in pinned]
 
 
+def pad(arrays: Sequence[Tensor], value: float = 0) -> Tensor:
+    """Stack arrays, each padded after its end along every axis to the longest.
+
+    Parameters
+    ----------
+    arrays : sequence of Tensor
+        Of the same number of axes.
+    value : float
+        What stands in the padding.
+
+    Returns
+    -------
+    Tensor
+        With a first axis of arrays.
+    """
+    first = arrays[0].shape
+    if all(array.shape == first for array in arrays):
+        return torch.stack(list(arrays))
+    shape = [max(sizes) for sizes in zip(*(array.shape for array in arrays), strict=True)]
+    padded = arrays[0].new_full((len(arrays), *shape), value)
+    for row, array in zip(padded, arrays, strict=True):
+        row[tuple(slice(size) for size in array.shape)] = array
+    return padded
+
+
+def real_positions(lengths: Sequence[int], positions: int | None = None) -> Tensor:
+    """Return where positions are real.
+
+    Parameters
+    ----------
+    positions : int, optional
+        The longest if left out.
+
+    Returns
+    -------
+    Tensor of bool, shape (lengths, positions)
+    """
+    return torch.arange(max(lengths) if positions is None else positions)[None] < torch.tensor(lengths)[:, None]
+
+
 class Side(ABC):
     """One way into a model: its text side or its speech side.
 

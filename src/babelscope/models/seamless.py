@@ -45,7 +45,6 @@ from transformers.models.seamless_m4t_v2.modeling_seamless_m4t_v2 import (
 from babelscope import languages
 from babelscope.cache import sha256_of
 from babelscope.errors import DataError, FetchError, UsageError, did_you_mean
-from babelscope.models import padding
 from babelscope.models.adapters.speech import SpeechSide, in_dtype_of
 from babelscope.models.adapters.text import TaggedText
 from babelscope.models.filterbank import FramePairs, pairs
@@ -78,6 +77,7 @@ from babelscope.sides import (
     WeightsFile,
     dtype_named,
     layer_points,
+    real_positions,
     spread_depths_before,
 )
 
@@ -267,7 +267,7 @@ class SeamlessSpeech(SpeechSide):
         mask = batch.inputs["attention_mask"]
         with _adapter_without_padding(encoder, mask.bool()):
             encoded = encoder(**in_dtype_of(encoder, batch.inputs)).last_hidden_state
-        after = padding.mask([adapted(length) for length in batch.lengths], encoded.shape[1])
+        after = real_positions([adapted(length) for length in batch.lengths], encoded.shape[1])
         _decode(self, self.forced, encoded, after.long().to(mask.device))
         return {}
 

@@ -21,7 +21,7 @@ from babelscope.errors import DataError
 from babelscope.models.adapters.loading import whole_line
 from babelscope.models.adapters.processors import Processors
 from babelscope.models.adapters.prompts import Prompt, adds_special_tokens, place
-from babelscope.models.padding import pad
+from babelscope.sides import pad
 
 SAMPLE_RATE = 16_000
 

@@ -24,8 +24,7 @@ from babelscope.models.adapters.loading import Configuration, first_line
 from babelscope.models.adapters.recordings import SAMPLE_RATE, Samples, noise
 from babelscope.models.adapters.tracing import Layer, Shape, Stack, Trace, positions_of, ran_between, trace, trunk
 from babelscope.models.adapters.weightless import shapes_only
-from babelscope.models.padding import mask, pad
-from babelscope.sides import Batch, Layout, Point, Prepared, Side, Stage, spread_depths
+from babelscope.sides import Batch, Layout, Point, Prepared, Side, Stage, pad, real_positions, spread_depths
 from babelscope.verification.measurements import Lengths
 
 #: Recordings that are traced, in samples: their counts at a module tell its axis of time.
@@ -155,7 +154,7 @@ class SpeechSide(Side):
         features = [item.inputs[self.features.name] for item in items]
         inputs = {self.features.name: pad(features)}
         if self.mask and self.features.time is not None:
-            inputs[self.mask] = mask([each.shape[self.features.time] for each in features]).long()
+            inputs[self.mask] = real_positions([each.shape[self.features.time] for each in features]).long()
         return Batch(inputs, tuple(item.length for item in items))
 
     def forward(self, batch: Batch) -> Mapping[str, Tensor]:

@@ -33,8 +33,7 @@ from babelscope.models.adapters.tracing import (
     trunk,
 )
 from babelscope.models.adapters.weightless import shapes_only
-from babelscope.models.padding import mask, pad
-from babelscope.sides import Batch, Point, Prepared, Side, Stage, first_tensor, spread_depths
+from babelscope.sides import Batch, Point, Prepared, Side, Stage, first_tensor, pad, real_positions, spread_depths
 
 #: Tokens of the text that is traced.
 _TRACED = 12
@@ -145,7 +144,7 @@ class TextSide(Side):
     def collate(self, items: Sequence[Prepared]) -> Batch:
         """Pad on the right."""
         ids = [item.inputs["input_ids"] for item in items]
-        inputs = {"input_ids": pad(ids, self.pad), "attention_mask": mask([len(each) for each in ids]).long()}
+        inputs = {"input_ids": pad(ids, self.pad), "attention_mask": real_positions([len(each) for each in ids]).long()}
         if self.decodes:
             return Batch.of(inputs, items)
         return Batch(inputs, tuple(item.length for item in items))
@@ -161,8 +160,8 @@ class TextSide(Side):
         own = batch.inputs["attention_mask"].bool()
         if self.decodes:
             starts = [item.starts[_OWN] for item in batch.utterances()]
-            before = mask(starts, own.shape[1])
-            within = mask([a + b for a, b in zip(starts, batch.lengths, strict=True)], own.shape[1])
+            before = real_positions(starts, own.shape[1])
+            within = real_positions([a + b for a, b in zip(starts, batch.lengths, strict=True)], own.shape[1])
             own = (within & ~before).to(own.device)
         return {self.points[-1].name: self.embedding(hidden, own)}
 

@@ -44,7 +44,6 @@ from babelscope.models.adapters.text import TextSide, one, text_points
 from babelscope.models.adapters.windows import cut_positions
 from babelscope.models.catalogue import CATALOGUE, Declaration
 from babelscope.models.options import LoadOptions
-from babelscope.models.padding import pad
 from babelscope.models.weights.folder import read_tokenizer
 from babelscope.models.weights.places import expanded
 from babelscope.plugins.pocket import E5_ASSET, whisper
@@ -70,6 +69,7 @@ from babelscope.sides import (
     WeightsFile,
     dtype_named,
     layer_points,
+    pad,
     ready,
     spread_depths_before,
 )
