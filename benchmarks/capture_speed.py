@@ -43,7 +43,7 @@ from babelscope import corpora, models
 from babelscope.audio import load_audio
 from babelscope.capture import Capture, encode
 from babelscope.capture.jobs import EncodeConfig
-from babelscope.capture.streams import run_batches
+from babelscope.capture.running import run_batches
 from babelscope.capture.threads import one_thread
 from babelscope.corpora import Corpus
 from babelscope.models import Model, Side

@@ -24,13 +24,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from babelscope import corpora
-from babelscope.capture import Activations, encode
-from babelscope.capture import jobs as jobs_module
-from babelscope.capture.job import Job
-from babelscope.capture.jobs import EncodeConfig, encode_job
+from babelscope.capture import Activations, encode, running
+from babelscope.capture.encoding import AsyncWriter
+from babelscope.capture.jobs import EncodeConfig, Job
 from babelscope.capture.preparing import Prefetcher, Utterance, prepare_job
+from babelscope.capture.running import encode_job
 from babelscope.capture.store import Block, Writer
-from babelscope.capture.writing import AsyncWriter
 from babelscope.corpora import Corpus
 from babelscope.errors import DataError, UsageError
 from babelscope.models import Model, Side
@@ -313,14 +312,14 @@ def test_what_an_earlier_run_skipped_and_this_one_can_encode_is_there_again(
     tiny_model: Model, tones: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A short memory, not a bad recording: the corpus is the same, and so is the store."""
-    real = jobs_module._too_short
+    real = running._too_short
 
     def once(side: Side, job: Job, sentence: str, utterance: Utterance) -> DataError | None:
         bad = (sentence, job.language, job.modality) == ("s03", "xc", "text")
         return DataError("out of memory") if bad else real(side, job, sentence, utterance)
 
     with monkeypatch.context() as patch:
-        patch.setattr(jobs_module, "_too_short", once)
+        patch.setattr(running, "_too_short", once)
         stored = encode(tiny_model, tones, tmp_path / "a.zarr", block=5, skip_bad=True)
     assert "s03" not in stored.sentences and stored.skipped[0].reason == "out of memory"
     assert encode(tiny_model, tones, tmp_path / "a.zarr", block=5).sentences == tones.sentences

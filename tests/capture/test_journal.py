@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from babelscope.capture import Activations, encode, streams
+from babelscope.capture import Activations, encode, running
 from babelscope.capture.encoding import _layout
 from babelscope.capture.jobs import EncodeConfig
 from babelscope.capture.journal import Journal, KeptBatches
@@ -31,7 +31,7 @@ class Counted:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ran, self.stop_at = 0, -1
-        real: Callable[..., Any] = vars(streams)["_run"]
+        real: Callable[..., Any] = vars(running)["_run"]
 
         def run(*given: Any) -> Any:
             if self.ran == self.stop_at:
@@ -39,7 +39,7 @@ class Counted:
             self.ran += 1
             return real(*given)
 
-        monkeypatch.setattr(streams, "_run", run)
+        monkeypatch.setattr(running, "_run", run)
         monkeypatch.setattr("torch.get_num_threads", lambda: 1)  # one batch at a time
 
     def encoded(self, model: Model, corpus: Corpus, path: Path, stop_at: int = -1, **more: Any) -> int:
@@ -215,7 +215,7 @@ def test_a_number_that_is_not_finite_is_computed_again(
     tiny_model: Model, tones: Corpus, tmp_path: Path, counted: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a.zarr"
-    real: Callable[..., Any] = vars(streams)["_run"]
+    real: Callable[..., Any] = vars(running)["_run"]
 
     def spoilt(*given: Any) -> Any:
         found = real(*given)
@@ -224,7 +224,7 @@ def test_a_number_that_is_not_finite_is_computed_again(
         return found
 
     with monkeypatch.context() as patch, pytest.raises(DataError, match="not finite"):
-        patch.setattr(streams, "_run", spoilt)
+        patch.setattr(running, "_run", spoilt)
         counted.encoded(tiny_model, tones, path)
     ran = counted.ran
     assert counted.encoded(tiny_model, tones, path) == BATCHES - ran + 1
@@ -244,11 +244,11 @@ def test_beside_a_gpu_batches_are_kept_from_time_to_time(
     tiny_model: Model, tones: Corpus, tmp_path: Path, counted: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The path of a GPU, run on the processor."""
-    monkeypatch.setattr(streams, "on_the_processor", lambda side: False)
+    monkeypatch.setattr(running, "on_the_processor", lambda side: False)
     path = tmp_path / "a.zarr"
     counted.encoded(tiny_model, tones, path, stop_at=4)
     assert counted.encoded(tiny_model, tones, path) == BATCHES, "a quick block has none kept"
-    monkeypatch.setattr(streams, "KEEP_SECONDS", 0.0)
+    monkeypatch.setattr(running, "KEEP_SECONDS", 0.0)
     whole, path = path, tmp_path / "b.zarr"
     counted.encoded(tiny_model, tones, path, stop_at=4)
     assert counted.encoded(tiny_model, tones, path) == BATCHES - 4

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from babelscope.capture import POOLINGS, pool
-from babelscope.capture.batching import by_length
+from babelscope.capture.jobs import by_length
 from babelscope.capture.pooling import pooling_named
 from babelscope.errors import UsageError
 

@@ -18,11 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from babelscope.capture import Activations, encode
-from babelscope.capture import streams as streams_module
-from babelscope.capture.job import Job
-from babelscope.capture.jobs import EncodeConfig, encode_job
+from babelscope.capture import running as running_module
+from babelscope.capture.jobs import EncodeConfig, Job
 from babelscope.capture.replicate import replicate
-from babelscope.capture.streams import run_batches
+from babelscope.capture.running import encode_job, run_batches
 from babelscope.corpora import Corpus
 from babelscope.errors import DataError
 from babelscope.models import Batch, Model, Prepared, Side
@@ -128,13 +127,13 @@ def test_heavy_batches_run_alone_or_beside_light_ones_to_the_same_bits(
     side = tiny_model.sides["text"]
     batches = _texts(side, 9)
     expected = run_batches(side, batches, "mean", 3)
-    most = streams_module.MOST_SQUARE_SECONDS
+    most = running_module.MOST_SQUARE_SECONDS
     shares = [0.1, 0.2, 0.7, 0.5, 1.5, 0.3, 0.1, 0.0, 0.6]
     weight_of = {batch[0].length: share * most for batch, share in zip(batches, shares, strict=True)}
     running: list[float] = []
     begun: list[float] = []
     together: list[list[float]] = []
-    real: Any = vars(streams_module)["_run"]
+    real: Any = vars(running_module)["_run"]
 
     def run(capture: Any, batch: Any) -> Any:
         weight = weight_of[batch[0].length]
@@ -146,7 +145,7 @@ def test_heavy_batches_run_alone_or_beside_light_ones_to_the_same_bits(
         running.remove(weight)
         return found
 
-    monkeypatch.setattr(streams_module, "_run", run)
+    monkeypatch.setattr(running_module, "_run", run)
     found = run_batches(side, batches, "mean", 3, weights=[share * most for share in shares])
     assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
     assert all(sum(weights) <= most or len(weights) == 1 for weights in together)

@@ -119,12 +119,12 @@ def beside(study: Study, kind: str) -> Path:
 
 def _run(study: Study, stage: Path, write: int | None = None) -> None:
     """Run a study; count what it encodes and when; be killed before so manieth a write, if one is given."""
-    from babelscope.capture import encoding, streams
+    from babelscope.capture import encoding, running
     from babelscope.study import encoding as study_encoding
     from babelscope.study import model as study_model
     from babelscope.study import run
 
-    real, real_batch = vars(encoding)["encode_job"], vars(streams)["_run"]
+    real, real_batch = vars(encoding)["encode_job"], vars(running)["_run"]
     batches = os.open(beside(study, BATCHES), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     begun = os.open(beside(study, LOG), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     times = os.open(beside(study, TIMES), os.O_WRONLY | os.O_TRUNC | os.O_CREAT)
@@ -152,7 +152,7 @@ def _run(study: Study, stage: Path, write: int | None = None) -> None:
     if MODEL:
         vars(study_model)["build_model"] = lambda _: MODEL[0]
     vars(encoding)["encode_job"] = counting
-    vars(streams)["_run"] = counting_batches
+    vars(running)["_run"] = counting_batches
     writes = _counting_writes(write)
     tell("starting")
     run(study, progress=tell)

@@ -5,28 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
-from babelscope.capture.job import Job
-from babelscope.capture.jobs import (
-    BATCH_SIZE,
-    EncodeConfig,
-    Encoder,
-    HasEncoder,
-    Work,
-    encode_job,
-    kept_of,
-    open_jobs,
-)
+from babelscope.capture.jobs import BATCH_SIZE, EncodeConfig, Encoder, HasEncoder, Job, Work, open_jobs
 from babelscope.capture.journal import Journal
 from babelscope.capture.layout import check_store_dtype
 from babelscope.capture.preparing import Prefetcher, known_columns
 from babelscope.capture.reuse import PreviousStore, SharedSide
+from babelscope.capture.running import encode_job, kept_of
 from babelscope.capture.storage import tidy
 from babelscope.capture.store import Activations, Block, Layout, Writer, lock, now, versions
-from babelscope.capture.writing import AsyncWriter
 from babelscope.corpora import Corpus
 from babelscope.errors import DataError, UsageError
 from babelscope.models.base import Model
@@ -208,6 +200,40 @@ class LocalEncoder:
                 block = partial(work.writer.write_block, job.modality, job.column, job.rows, encoded)
                 writes.put(partial(_in_turn, work.describe(job.column), block, kept.discard))
                 work.report(job, True)
+
+
+class AsyncWriter:
+    """A thread that does the writes it is given, in order, for as long as the ``with`` block lasts.
+
+    Leaving the block waits for what was given before. An error of a write is raised where the next is given, which is
+    not begun, or on leaving; an error of the block itself goes first.
+    """
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="babelscope-writes")
+        self._last: Future[None] | None = None
+
+    def __enter__(self) -> AsyncWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(wait=True)
+        if error is None and self._last is not None:
+            self._last.result()
+
+    def put(self, write: Callable[[], None]) -> None:
+        """Give one write; waits until the one before is done.
+
+        Raises
+        ------
+        BaseException
+            What an earlier write raised.
+        """
+        if self._last is not None:
+            self._last.result()
+        self._last = self._pool.submit(write)
 
 
 def _in_turn(*writes: Callable[[], None] | None) -> None:

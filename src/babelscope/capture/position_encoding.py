@@ -28,8 +28,8 @@ from babelscope.capture.locking import lock
 from babelscope.capture.pooling import Spans
 from babelscope.capture.positions import INDEX, SCHEMA, Positions, key_of_utterance, listed, parsed_index
 from babelscope.capture.preparing import prepare, recording_of, text_of
+from babelscope.capture.running import MOST_STREAMS, on_the_processor, sides_beside
 from babelscope.capture.storage import storage_of, tidy
-from babelscope.capture.streams import MOST_STREAMS, on_the_processor, sides_beside
 from babelscope.capture.threads import SingleThreads, one_blas_thread
 from babelscope.corpora import Corpus
 from babelscope.errors import DataError, UsageError, did_you_mean

@@ -29,7 +29,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import nn
 
 from babelscope.audio import SAMPLE_RATE, load_audio
-from babelscope.capture.job import Job
+from babelscope.capture.jobs import Job
 from babelscope.capture.threads import SingleThreads, one_blas_thread, one_thread
 from babelscope.corpora import Corpus, Recording
 from babelscope.errors import DataError, UsageError

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from babelscope.capture.job import Job
+from babelscope.capture.jobs import Job
 from babelscope.capture.layout import MAY_DIFFER, Block, Layout
 from babelscope.capture.storage import Folder, storage_of
 from babelscope.capture.store import Activations

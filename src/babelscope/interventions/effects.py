@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from babelscope.capture.hooks import Capture
-from babelscope.capture.job import Job
-from babelscope.capture.jobs import EncodeConfig
+from babelscope.capture.jobs import EncodeConfig, Job
 from babelscope.capture.pooling import Spans, pool
 from babelscope.capture.preparing import prepare_job
 from babelscope.capture.store import Activations

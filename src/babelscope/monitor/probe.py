@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from babelscope.audio import load_audio
-from babelscope.capture.batching import by_length
 from babelscope.capture.hooks import Capture
+from babelscope.capture.jobs import by_length
 from babelscope.capture.pooling import pooling_named
 from babelscope.corpora import Corpus
 from babelscope.errors import DataError, UsageError

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from babelscope.audio import SAMPLE_RATE, SILENCE_PEAK, Samples, decode, load_audio
 from babelscope.capture import Capture
-from babelscope.capture.batching import by_length
+from babelscope.capture.jobs import by_length
 from babelscope.errors import DataError, UsageError
 from babelscope.models.base import Modality, Model
 from babelscope.search.items import Item

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from babelscope.capture import Capture
-from babelscope.capture.streams import run_batches
+from babelscope.capture.running import run_batches
 from babelscope.errors import BabelscopeError
 from babelscope.sides import MODALITIES, Model, Prepared, Side
 from babelscope.verification import deviations as deviations

@@ -272,5 +272,6 @@ def _corpus(
 ) -> Corpus:
     note_shared_recordings(table, rows, log)
     note_texts_as_ids(table, log, f"manifest {path}")
-    rows.check_durations(table, f"manifest {path}", most_headers)
+    if rows.timed:
+        rows.check_durations(table, f"manifest {path}", most_headers)
     return Corpus(table, notes=rows.notes(), problems=log.problems(), **about)

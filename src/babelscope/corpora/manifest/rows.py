@@ -203,8 +203,6 @@ class Rows:
 
     def check_durations(self, table: pd.DataFrame, name: str, most: int | None) -> None:
         """Compare durations that rows give with the headers of `most` whole recordings, spread evenly; None for all."""
-        if not self.timed:
-            return
         whole = table.loc[table["audio"].notna() & table["start"].isna(), ["audio", "member", "seconds"]]
         chosen = np.arange(len(whole))
         if most is not None and len(whole) > most:

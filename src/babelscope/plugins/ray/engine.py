@@ -18,8 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from babelscope.capture.job import Job
-from babelscope.capture.jobs import Work
+from babelscope.capture.jobs import Job, Work
 from babelscope.capture.storage import tidy
 from babelscope.errors import UsageError
 from babelscope.models.base import Model

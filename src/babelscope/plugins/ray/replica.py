@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from babelscope.capture.job import Job
-from babelscope.capture.jobs import EncodeConfig, encode_job, kept_of
+from babelscope.capture.jobs import EncodeConfig, Job
 from babelscope.capture.journal import Journal
 from babelscope.capture.preparing import Prefetcher, Utterance
+from babelscope.capture.running import encode_job, kept_of
 from babelscope.capture.storage import storage_of
 from babelscope.capture.store import Layout, Writer
 from babelscope.corpora import Corpus
@@ -164,7 +164,7 @@ class Replica:
         Raises
         ------
         BabelscopeError
-            As :func:`babelscope.capture.jobs.encode_job` and :meth:`babelscope.capture.store.Writer.write_block`.
+            As :func:`babelscope.capture.running.encode_job` and :meth:`babelscope.capture.store.Writer.write_block`.
         """
         session = self._session
         assert session is not None
