@@ -8,9 +8,8 @@ the corpus; legends name every line and band.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import altair as alt
 import numpy as np
@@ -18,32 +17,26 @@ import pandas as pd
 
 from babelscope.gaps.result import Result
 from babelscope.report import queries
-from babelscope.report.figure import (
-    LANGUAGE_COLOURS,
-    PALETTE,
-    Drawable,
-    Entry,
-    finished,
-    labels_in_lanes,
-    tooltips,
-)
+from babelscope.report.figure import LANGUAGE_COLOURS, PALETTE, Drawable, Entry, finished, tooltips
 
 INK, MUTED, THIN, BASELINE = (PALETTE[name] for name in ("ink", "muted", "thin", "language-1"))
 
 #: Height of a line of stage names, in pixels.
 _LANE = 12
 
+#: Scales of a chart's legends of lines, which :func:`~babelscope.report.figure.key_of` draws: each has its own.
+OWN_LEGENDS: dict[str, Any] = dict.fromkeys(("stroke", "strokeDash", "strokeWidth"), "independent")
+
+Channel = TypeVar("Channel", alt.Color, alt.Shape, alt.StrokeDash)
+
 
 def about(result: Result, n: int | None = None) -> str:
     """Return what a figure is of, in a few words: sentences, model, corpus."""
     counts = result.curves["n"].dropna()
     n = n if n is not None else (int(counts.max()) if len(counts) else None)
-    model, corpus = (_named(result.meta.get(key)) for key in ("model", "corpus"))
-    return "; ".join(text for text in (f"n = {n} sentences" if n else "", model, corpus) if text)
-
-
-def _named(about: object) -> str:
-    return str(about.get("name") or about.get("title") or "") if isinstance(about, dict) else ""
+    named = [queries.mapping(result.meta, key) for key in ("model", "corpus")]
+    names = [str(each.get("name") or each.get("title") or "") for each in named]
+    return "; ".join(text for text in (f"n = {n} sentences" if n else "", *names) if text)
 
 
 def depth_axis(stages: pd.DataFrame) -> alt.X:
@@ -76,36 +69,39 @@ def bands(
 
 def language_colours(names: Sequence[str]) -> tuple[alt.Color, list[Entry]]:
     """Return the colours of few languages, and their legend entries."""
-    colours = list(LANGUAGE_COLOURS[: len(names)])
+    colours = LANGUAGE_COLOURS[: len(names)]
     entries = [Entry(name, colour, 1.6) for name, colour in zip(names, colours, strict=True)]
-    return alt.Color("group:N", scale=alt.Scale(domain=list(names), range=colours), legend=None), entries
+    return scaled(alt.Color, "group", names, colours, legend=None), entries
 
 
-@dataclass(frozen=True)
-class StageRun:
-    """A stretch of the depth that belongs to one stage."""
-
-    stage: str
-    start: float
-    end: float
-
-
-def stage_runs(result: Result, kind: str) -> list[StageRun]:
-    """Return which stretch of the depth belongs to which stage, from 0 to the last point; empty without stages."""
-    along = queries.points(result, kind)
-    starts = [0.0 if index == 0 else (along[index - 1].depth + point.depth) / 2 for index, point in enumerate(along)]
-    first = [index for index, point in enumerate(along) if index == 0 or along[index - 1].stage != point.stage]
-    if not any(along[index].stage for index in first):
-        return []
-    last = max(1.0, along[-1].depth) if len(along) > 1 else along[-1].depth
-    ends = [*(starts[index] for index in first[1:]), last]
-    return [StageRun(along[index].stage, starts[index], end) for index, end in zip(first, ends, strict=True)]
+def scaled(channel: type[Channel], column: str, names: Iterable[str], looks: Iterable[Any], **options: Any) -> Channel:
+    """Return a channel of a chart that gives each of the names in a column its look, such as a colour."""
+    return channel(f"{column}:N", scale=alt.Scale(domain=list(names), range=list(looks)), **options)
 
 
 def stage_labels(result: Result, kind: str, width: int) -> pd.DataFrame:
-    """Place the names of all stages below the axis, in as many lines as they need."""
-    runs = [run for run in stage_runs(result, kind) if run.stage]
-    return labels_in_lanes([(run.stage, run.start, run.end) for run in runs], width)
+    """Place the names of all stages below the axis so that none is cut and none runs into another.
+
+    The columns are label, start and end of the stretch of the depth that is the stage's, and the label's middle and
+    lane (0 is the first below the axis).
+    """
+    along = queries.points(result, kind)
+    starts = [0.0 if index == 0 else (along[index - 1].depth + point.depth) / 2 for index, point in enumerate(along)]
+    first = [index for index, point in enumerate(along) if index == 0 or along[index - 1].stage != point.stage]
+    ends = [starts[index] for index in first[1:]]
+    ends += [max(1.0, point.depth) if len(along) > 1 else point.depth for point in along[-1:]]
+    rows: list[dict[str, Any]] = []
+    taken: list[float] = []  # up to where, by lane
+    for index, end in zip(first, ends, strict=True):
+        stage, start = along[index].stage, starts[index]
+        if stage:
+            room = (0.56 * 10 * len(stage) + 6) / width
+            middle = min(max((start + end) / 2, room / 2), max(room / 2, 1 - room / 2))
+            left, right = middle - room / 2, middle + room / 2
+            lane = next((number for number, reached in enumerate(taken) if left >= reached), len(taken))
+            taken[lane : lane + 1] = [right]
+            rows.append({"label": stage, "start": start, "end": end, "middle": middle, "lane": lane})
+    return pd.DataFrame(rows, columns=["label", "start", "end", "middle", "lane"])
 
 
 def stage_strip(labels: pd.DataFrame, x: alt.X, height: int) -> list[alt.Chart]:
@@ -130,15 +126,18 @@ def stage_strip(labels: pd.DataFrame, x: alt.X, height: int) -> list[alt.Chart]:
 
 
 def forest(
-    rows: pd.DataFrame, width: int, *, label: str, x_title: str, lines: Sequence[str], title: str,
-    colours: dict[str, str] | None = None, zero: str = "0: no difference",
+    rows: pd.DataFrame, columns: Sequence[str], names: Sequence[str], width: int, *, label: str, x_title: str,
+    lines: Sequence[str], title: str, verdicts: Sequence[str] | None = None, colours: dict[str, str] | None = None,
+    zero: str = "0: no difference",
 ) -> Drawable:  # fmt: skip
     """Draw effects with their intervals around 0, one row an effect.
 
-    The rows have the columns `label` (their names), effect, low, high and, for `colours` by verdict, which then have a
-    legend, verdict. The lines stand below the title; `zero` says what the line at 0 is.
+    The columns are those of the effect and of the ends of its interval. The names of the rows stand in the figure's
+    column `label`. Verdicts have their colours, and a legend. The lines stand below the title; `zero` says what the
+    line at 0 is.
     """
-    names = [str(name) for name in rows[label]]
+    effects = {name: rows[column] for name, column in zip(("effect", "low", "high"), columns, strict=True)}
+    rows = pd.DataFrame({label: names, **effects} | ({} if verdicts is None else {"verdict": verdicts}))
     broken = [textwrap.wrap(name, max(20, int((width + 30) / 5.7))) for name in names]
     most = max(map(len, broken), default=1)
     rows = rows.assign(text=["\n".join([" "] * (most - len(lines)) + lines) for lines in broken])
@@ -151,11 +150,12 @@ def forest(
     y = alt.Y(f"{label}:N", sort=names, title=None, axis=None)
     base = alt.Chart(rows)
     colour: Any = alt.value(INK)
-    if colours:
+    if verdicts is not None:
         said = set(rows["verdict"].astype(str))
-        there = [name for name in colours if name in said] + sorted(said - set(colours))
-        shades = alt.Scale(domain=there, range=[colours.get(name, INK) for name in there])
-        colour = alt.Color("verdict:N", scale=shades, legend=alt.Legend(title=None, orient="bottom"))
+        known = colours or {}
+        there = [name for name in known if name in said] + sorted(said - set(known))
+        shades = [known.get(name, INK) for name in there]
+        colour = scaled(alt.Color, "verdict", there, shades, legend=alt.Legend(title=None, orient="bottom"))
     tooltip = tooltips([label], ["effect", "low", "high"])
 
     def at(column: str) -> alt.X:
@@ -167,15 +167,10 @@ def forest(
         marks.mark_rule(strokeWidth=2).encode(x=at("low"), x2="high:Q"),
         marks.mark_point(filled=True, size=60, opacity=1).encode(x=at("effect")),
         base.mark_text(
-            align="left",
-            baseline="bottom",
-            dy=-6 - 13 * (most - 1),
-            lineHeight=13,
-            fontSize=11,
-            color=INK,
+            align="left", baseline="bottom", dy=-6 - 13 * (most - 1), lineHeight=13, fontSize=11, color=INK,
             lineBreak="\n",
         ).encode(x=alt.value(0), y=y, text="text:N"),
-    ]
+    ]  # fmt: skip
     lines = [*lines[:-1], f"{lines[-1]}; {zero}"]
     return finished(alt.LayerChart(layer=layers), width, alt.Step(22 + 13 * most), title, lines)
 

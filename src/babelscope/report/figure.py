@@ -12,7 +12,7 @@ import re
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,16 +23,8 @@ from altair.utils.schemapi import debug_mode
 
 from babelscope.cache import write_atomically
 
-__all__ = [
-    "LANGUAGE_COLOURS", "NARROW", "PALETTE", "SUFFIXES", "WIDE", "Drawable", "Entry", "Figure", "captioned", "finished",
-    "key_of", "labels_in_lanes", "restyled", "to_svg", "tooltips", "vega_script", "write",
-]  # fmt: skip
-
 #: Width of a plot in pixels: on a desk, and on a phone.
 WIDE, NARROW = 520, 250
-
-#: Files of each figure.
-SUFFIXES = ("svg", "png", "pdf", "csv")
 
 #: Colours by their name in the page's style sheet, as they are on white paper. Safe for colour-blind readers: Okabe and
 #: Ito's, without black (the mean is black) and with the yellow darkened, which is lost on white.
@@ -133,14 +125,10 @@ class Figure:
 def write(figures: Iterable[Figure], folder: Path) -> list[Path]:
     """Write figures as ``NAME.svg``, ``.png``, ``.pdf`` and ``.csv``, each replaced whole."""
     return [
-        write_atomically(folder / f"{figure.name}.{suffix}", partial(_put, data))
+        write_atomically(folder / f"{figure.name}.{suffix}", lambda path, data=data: path.write_bytes(data))  # type: ignore[misc]
         for figure in figures
         for suffix, data in figure.files()
     ]
-
-
-def _put(data: bytes, path: Path) -> None:
-    path.write_bytes(data)
 
 
 def _undated(pdf: bytes) -> bytes:
@@ -273,20 +261,13 @@ def key_of(entries: Sequence[Entry], width: int, name: str = "key") -> alt.Chart
     names = [entry.name for entry in entries]
     longest = max((len(name) for name in names), default=1)
     legend = alt.Legend(
-        title=None,
-        orient="bottom",
-        direction="horizontal",
-        columns=max(1, min(8, int((width + 40) // (longest * 5.7 + 32)))),
-        labelLimit=0,
-        symbolType="stroke",
-        symbolSize=260,
-        rowPadding=1,
-        columnPadding=12,
-        offset=4,
-    )
+        title=None, orient="bottom", direction="horizontal", labelLimit=0, symbolType="stroke", symbolSize=260,
+        columns=max(1, min(8, int((width + 40) // (longest * 5.7 + 32)))), rowPadding=1, columnPadding=12, offset=4,
+    )  # fmt: skip
 
-    def scale(values: list[Any]) -> alt.Scale:
-        return alt.Scale(type="ordinal", domain=names, range=values)
+    def by(channel: type[Any], values: list[Any]) -> Any:
+        scale = alt.Scale(type="ordinal", domain=names, range=values)
+        return channel(f"{name}:N", scale=scale, legend=legend)
 
     drawn: alt.Chart = (
         alt.Chart(pd.DataFrame({name: names}))
@@ -294,33 +275,13 @@ def key_of(entries: Sequence[Entry], width: int, name: str = "key") -> alt.Chart
         .encode(
             x=alt.value(0),
             y=alt.value(0),
-            stroke=alt.Stroke(f"{name}:N", scale=scale([entry.colour for entry in entries]), legend=legend),
-            strokeDash=alt.StrokeDash(
-                f"{name}:N", scale=scale([list(e.dash) or [1, 0] for e in entries]), legend=legend
-            ),
-            strokeWidth=alt.StrokeWidth(f"{name}:N", scale=scale([e.width for e in entries]), legend=legend),
+            stroke=by(alt.Stroke, [entry.colour for entry in entries]),
+            strokeDash=by(alt.StrokeDash, [list(entry.dash) or [1, 0] for entry in entries]),
+            strokeWidth=by(alt.StrokeWidth, [entry.width for entry in entries]),
         )
         .properties(name=name)
     )
     return drawn
-
-
-def labels_in_lanes(labels: Sequence[tuple[str, float, float]], width: int, size: float = 10) -> pd.DataFrame:
-    """Place labels above stretches of the unit interval so that none is cut and none runs into another.
-
-    Labels are (text, start, end), the unit interval has so many pixels, and the font a size. The columns are label,
-    start, end, middle and lane (0 is the lowest).
-    """
-    rows: list[dict[str, Any]] = []
-    ends: list[float] = []
-    for text, start, end in labels:
-        room = (0.56 * size * len(text) + 6) / width
-        middle = min(max((start + end) / 2, room / 2), max(room / 2, 1 - room / 2))
-        left, right = middle - room / 2, middle + room / 2
-        lane = next((number for number, taken in enumerate(ends) if left >= taken), len(ends))
-        ends[lane : lane + 1] = [right]
-        rows.append({"label": text, "start": start, "end": end, "middle": middle, "lane": lane})
-    return pd.DataFrame(rows, columns=["label", "start", "end", "middle", "lane"])
 
 
 def captioned(title: str, lines: Iterable[str], width: int) -> alt.TitleParams:
@@ -339,12 +300,7 @@ def tooltips(texts: Iterable[str], numbers: Iterable[str]) -> list[alt.Tooltip]:
 
 
 def finished(
-    chart: Styled,
-    width: int,
-    height: int | alt.Step,
-    title: str,
-    lines: Iterable[str],
-    text: str = "",
+    chart: Styled, width: int, height: int | alt.Step, title: str, lines: Iterable[str], text: str = ""
 ) -> Styled:
     """Give a chart the size of its plot, a title with lines below it, and the report's style."""
     chart.width, chart.height, chart.title = width, height, captioned(title, lines, width)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -81,10 +81,8 @@ def to_latex(
         If the result has no such rows.
     """
     queries.known("table for LaTeX", table, TABLES)
-    if table == "findings":
-        return _findings(result, digits)
-    if table == "decomposition":
-        return _decomposition(result, digits)
+    if table != "gaps":
+        return _findings(result, digits) if table == "findings" else _decomposition(result, digits)
     kind = queries.known("kind of comparison", kind, queries.kinds(result))
     queries.known("control", control, list(CONTROLS))
     queries.known("column", column, ("value", "chance_corrected", "calibrated"))
@@ -94,50 +92,40 @@ def to_latex(
 def _gaps(result: Result, kind: str, point: str | None, control: str, column: str, digits: int) -> str:
     names = [at.name for at in queries.points(result, kind)]
     point = names[-1] if point is None else queries.known("point", point, names)
-    measures = queries.measures(result)
     columns: dict[str, dict[str, pd.Series[Any]]] = {}
-    for measure in measures:
+    for measure in queries.measures(result):
         curve = queries.rows(queries.curve(result, kind, measure, control), point=point)
-        columns[measure] = {str(row["group"]): row for _, row in curve.iterrows()}
-    measures = [measure for measure in measures if columns[measure]]
-    if not measures:
+        if len(curve):
+            columns[measure] = {str(row["group"]): row for _, row in curve.iterrows()}
+    if not columns:
         raise DataError(f"the result has no {kind} at {point} under the control {control!r}: choose another")
     groups = [name for name in dict.fromkeys(name for rows in columns.values() for name in rows) if name != "mean"]
-    body = [
-        [escape(group), *(_cell(columns[measure].get(group), column, digits) for measure in measures)]
-        for group in groups
-    ]
-    means = [columns[measure].get("mean") for measure in measures]
+    body = [[escape(name), *(_cell(rows.get(name), column, digits) for rows in columns.values())] for name in groups]
+    means = [rows.get("mean") for rows in columns.values()]
     last = [["Mean", *(_cell(row, column, digits) for row in means)]]
     if column == "value":
         last.append(["Chance, 95th percentile", *(_number(_of(row, "null_q95"), digits) for row in means)])
     first = next(row for row in means if row is not None)
     against = str(first["against"])
-    options = result.meta.get("options", {})
     caption = [
         f"{KIND_TITLES[kind]} ({KIND_LINES[kind]}) at {point}" + ("" if against == point else f" and {against}"),
         f"n = {int(first['n'])} sentences",
-        f"null: {_null(options)}",
+        f"null: {_null(result)}",
         f"control: {CONTROLS[control]}",
     ]
     if column == "calibrated":
         caption.append("calibrated (Gröger et al. 2026): 0 up to the null's 95th percentile, 1 perfect agreement")
     elif column == "chance_corrected":
         caption.append("chance-corrected: 0 is the mean of the null, 1 perfect agreement")
-    elif any(math.isfinite(_of(row, "low")) for row in means if row is not None):
-        caption.append(f"in brackets the interval ({options.get('interval') or '95 %'})")
-    head = [_UNITS.get(kind, "Pair"), *(escape(measure_title(measure)) for measure in measures)]
-    return _table(
-        [head], body, last, _caption(result, caption), f"tab:{kind.replace('_', '-')}", "l" + "r" * len(measures)
-    )
-
-
-_UNITS = {"modality_similarity": "Language"}
+    elif any(math.isfinite(_of(row, "low")) for row in means):
+        caption.append(f"in brackets the interval ({result.meta.get('options', {}).get('interval') or '95 %'})")
+    unit = "Language" if kind == "modality_similarity" else "Pair"
+    head = [unit, *(escape(measure_title(measure)) for measure in columns)]
+    return _table(result, kind.replace("_", "-"), head, body, caption, "l" + "r" * len(columns), last)
 
 
 def _findings(result: Result, digits: int) -> str:
-    findings = result.tables.get("findings")
-    if findings is None or findings.empty:
+    if (findings := queries.table(result, "findings")) is None:
         raise DataError("the result has no findings: the study allowed none, or was made before there were any")
     body = [
         [
@@ -151,22 +139,19 @@ def _findings(result: Result, digits: int) -> str:
     ]
     n = sorted({int(value) for value in findings["n"].dropna()})
     caption = ["Findings", f"n = {' or '.join(map(str, n))} sentences", "effects with 95 % intervals"]
-    options = result.meta.get("options", {})
-    caption.append(f"null: {_null(options)}")
-    caption.append(f"control: {CONTROLS['none']}")
+    caption += [f"null: {_null(result)}", f"control: {CONTROLS['none']}"]
     head = ["Finding", "Basis", "Effect", "$p$", "Verdict"]
-    return _table([head], body, [], _caption(result, caption), "tab:findings", r"p{0.42\linewidth}lrrl")
+    return _table(result, "findings", head, body, caption, r"p{0.42\linewidth}lrrl")
 
 
 def _decomposition(result: Result, digits: int) -> str:
-    shares = result.tables.get("decomposition")
-    if shares is None or shares.empty:
+    if (shares := queries.table(result, "decomposition")) is None:
         raise DataError("the result has no decomposition: no point is shared by speech and text, or languages are one")
     modalities = "all" if (shares["part"] == "all").any() else str(shares["part"].iloc[0])
     shares = shares[shares["part"] == modalities]
-    components = [str(name) for name in dict.fromkeys(shares["component"])]
+    components = queries.in_order(shares["component"])
     body = []
-    for point in dict.fromkeys(shares["point"]):
+    for point in queries.in_order(shares["point"]):
         rows = {str(row["component"]): row for _, row in shares[shares["point"] == point].iterrows()}
         body.append([escape(point), *(_cell(rows.get(name), "share", digits) for name in components)])
     caption = [
@@ -177,19 +162,14 @@ def _decomposition(result: Result, digits: int) -> str:
         f"control: {CONTROLS['none']}",
     ]
     head = ["Point", *(escape(name.replace(":", " × ")) for name in components)]
-    return _table([head], body, [], _caption(result, caption), "tab:decomposition", "l" + "r" * len(components))
+    return _table(result, "decomposition", head, body, caption, "l" + "r" * len(components))
 
 
-def _null(options: Mapping[str, Any]) -> str:
+def _null(result: Result) -> str:
     """Return what the null was; results of earlier versions drew as many permutations for every score."""
+    options = result.meta.get("options", {})
     null = str(options.get("null", "permutations of the sentences"))
     return f"{options.get('permutations', '?')} {null}" if null.startswith("permutation") else null
-
-
-def _caption(result: Result, parts: Sequence[str]) -> str:
-    model, corpus = (result.meta.get(name, {}).get("name", "") for name in ("model", "corpus"))
-    of = [f"model: {model}"] * bool(model) + [f"corpus: {corpus}"] * bool(corpus)
-    return escape("; ".join([*parts, *of]) + ".")
 
 
 def _of(row: pd.Series[Any] | None, column: str) -> float:
@@ -215,13 +195,13 @@ def _p(value: object) -> str:
 
 
 def _table(
-    head: Iterable[Sequence[str]],
-    body: Iterable[Sequence[str]],
-    last: Sequence[Sequence[str]],
-    caption: str,
-    label: str,
-    columns: str,
-) -> str:
+    result: Result, label: str, head: list[str], body: list[list[str]], caption: list[str], columns: str,
+    last: Sequence[list[str]] = (),
+) -> str:  # fmt: skip
+    """Return the table's environment; the last rows are set off, and the caption ends with the model and the corpus."""
+    names = {name: result.meta.get(name, {}).get("name", "") for name in ("model", "corpus")}
+    written = escape("; ".join(caption + [f"{what}: {name}" for what, name in names.items() if name]) + ".")
+
     def line(cells: Sequence[str]) -> str:
         return "    " + " & ".join(cells) + r" \\"
 
@@ -229,11 +209,11 @@ def _table(
         [
             r"\begin{table}",
             r"  \centering",
-            rf"  \caption{{{caption}}}",
-            rf"  \label{{{label}}}",
+            rf"  \caption{{{written}}}",
+            rf"  \label{{tab:{label}}}",
             rf"  \begin{{tabular}}{{{columns}}}",
             r"    \toprule",
-            *map(line, head),
+            line(head),
             r"    \midrule",
             *map(line, body),
             *([r"    \midrule"] if last else []),

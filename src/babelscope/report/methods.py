@@ -1,18 +1,22 @@
-"""How it was done, fit to paste into a paper: written from the provenance and from nothing else, with what it cites."""
+"""How it was done: the method, fit to paste into a paper with what it cites, and what it takes to run the study again.
+
+Both are written from what the result's ``meta`` and tables record, and from nothing else.
+"""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from babelscope.gaps.baselines.regressed import described_in_words
 from babelscope.gaps.result import CONTROLS, Result
 from babelscope.report import queries, references
-from babelscope.report.meta import get, items, mapping
+from babelscope.report.queries import get, items, mapping
 from babelscope.report.references import REFERENCES, Reference, cite
-from babelscope.report.wording import CONTROL_TITLES, listed, measure_title
+from babelscope.report.wording import CONTROL_TITLES, listed, measure_title, number, span
 
-#: The analysis that this package follows.
-LEE = "lee2025multimodal"
+#: Lines on what was left out that a page shows.
+MOST_LINES = 100
 
 
 def section(result: Result) -> dict[str, Any]:
@@ -23,29 +27,19 @@ def section(result: Result) -> dict[str, Any]:
         cited.update({one.key: one for one in works})
         return cite(works)
 
-    named = {key: REFERENCES[key] for key in REFERENCES}
     meta = result.meta
     paragraphs = [
         _data(result, meta, citing),
         _representations(result, meta, citing),
-        _measures(result, citing, named),
-        _nulls(meta, citing, named),
+        _measures(result, citing),
+        _nulls(meta, citing),
         _controls(result, meta),
-        _further(result, citing, named),
+        _further(result, citing),
     ]
     texts = [" ".join(sentences) for sentences in paragraphs if sentences]
     ordered = sorted(cited.values(), key=lambda one: (one.authors.lower(), one.year, one.title))
-    return {
-        "paragraphs": texts,
-        "references": ordered,
-        "bibtex": "\n\n".join(one.bibtex for one in ordered),
-    }
-
-
-def families(meta: dict[str, Any]) -> list[str]:
-    """Return the model's name and the families of its sides."""
-    names = [get(meta, "model", "name"), *(get(side, "family") for side in items(get(meta, "model", "sides")))]
-    return [str(name) for name in names if name]
+    bibtex = "\n\n".join(one.bibtex for one in ordered)
+    return {"paragraphs": texts, "references": ordered, "bibtex": bibtex}
 
 
 def sentences_of(result: Result) -> int | None:
@@ -67,8 +61,10 @@ def _data(result: Result, meta: dict[str, Any], citing: Any) -> list[str]:
     of_corpus = citing(*references.of_corpus(str(corpus.get("name") or "")))
     source = f" of the corpus {data}{of_corpus}" if data else ""
     name = str(model.get("name") or "the model")
+    families = [str(get(side, "family") or "") for side in items(model.get("sides"))]
+    of_model = citing(*references.of_model(str(model.get("name") or ""), *families))
     sentences = [
-        f"{n} sentences{where}{source} went through {name}{citing(*references.of_model(*families(meta)))}.",
+        f"{n} sentences{where}{source} went through {name}{of_model}.",
         "Every language has the same sentences.",
     ]
     if revision := model.get("revision"):
@@ -84,38 +80,31 @@ def _representations(result: Result, meta: dict[str, Any], citing: Any) -> list[
     if pooling := options.get("pooling"):
         sentences.append(
             f"At each point an utterance's activations were pooled to one vector over its valid positions ({pooling}), "
-            f"after{_bare(citing(REFERENCES[LEE]))}."
+            f"after{_bare(citing(REFERENCES['lee2025multimodal']))}."
         )
     sentences.append("In every comparison rows are sentences and columns are features.")
     if match := options.get("match_text") or options.get("match"):
         sentences.append(f"Speech points and text points were matched so: {match}.")
-    if partner := partner_of(result):
-        sentences.append(f"Shown here is every speech point compared with {partner}.")
+    faced = queries.facing(result)
+    if len(faced) > 1 and len(set(faced.values())) == 1:
+        sentences.append(f"Shown here is every speech point compared with {next(iter(faced.values()))}.")
     return sentences
 
 
-def partner_of(result: Result) -> str | None:
-    """Return the one text point that every speech point is compared with, if there is one."""
-    faced = queries.facing(result)
-    return next(iter(faced.values())) if len(faced) > 1 and len(set(faced.values())) == 1 else None
+def _measures(result: Result, citing: Any) -> list[str]:
+    measured = [f"{measure_title(name)}{citing(*references.of_measure(name))}" for name in queries.measures(result)]
+    said = f"The similarity of two sets of representations was measured by {listed(measured, 40)}."
+    return [said] if measured else []
 
 
-def _measures(result: Result, citing: Any, named: dict[str, Reference]) -> list[str]:
-    measures = queries.measures(result)
-    if not measures:
-        return []
-    measured = [f"{measure_title(name)}{citing(*references.of_measure(name))}" for name in measures]
-    return [f"The similarity of two sets of representations was measured by {listed(measured, 40)}."]
-
-
-def _nulls(meta: dict[str, Any], citing: Any, named: dict[str, Reference]) -> list[str]:
+def _nulls(meta: dict[str, Any], citing: Any) -> list[str]:
     options = mapping(meta, "options")
     sentences = []
     if null := options.get("null"):
         sentences.append(f"The null is a {null}." if str(null).startswith("permutation") else f"The null: {null}.")
     if permutations := options.get("permutations"):
         most = "" if str(null).startswith("permutation") else "at most "  # what earlier versions drew for every score
-        cited = citing(named["groger2026revisiting"])
+        cited = citing(REFERENCES["groger2026revisiting"])
         sentences.append(
             f"Where permutations were drawn, there were {most}{permutations} permutations{cited}; p is the "
             "probability that the null reaches the score."
@@ -125,7 +114,7 @@ def _nulls(meta: dict[str, Any], citing: Any, named: dict[str, Reference]) -> li
         "sentences give on average, 1 perfect agreement."
     )
     if interval := options.get("interval"):
-        sources = [named["efron1981jackknife"]] + [named["shao1989general"]] * ("drawn" in str(interval))
+        sources = [REFERENCES["efron1981jackknife"]] + [REFERENCES["shao1989general"]] * ("drawn" in str(interval))
         sentences.append(f"Intervals: {interval}{citing(*sources)}.")
         if str(options.get("interval_of_means", "")).endswith("languages"):
             sentences.append(
@@ -138,7 +127,7 @@ def _nulls(meta: dict[str, Any], citing: Any, named: dict[str, Reference]) -> li
 
 
 def _controls(result: Result, meta: dict[str, Any]) -> list[str]:
-    used = queries.distinct(result.scores["control"])
+    used = queries.in_order(result.scores["control"])
     there = [name for name in CONTROLS if name != "none" and name in used]
     if not there:
         return []
@@ -150,7 +139,7 @@ def _controls(result: Result, meta: dict[str, Any]) -> list[str]:
     return [f"Every comparison was repeated under the controls {listed(controls, 9)}.", *forms]
 
 
-def _further(result: Result, citing: Any, named: dict[str, Reference]) -> list[str]:
+def _further(result: Result, citing: Any) -> list[str]:
     sentences = []
     decomposition = result.tables.get("decomposition")
     if decomposition is not None and len(decomposition):
@@ -159,12 +148,14 @@ def _further(result: Result, citing: Any, named: dict[str, Reference]) -> list[s
             f"({decomposition['convention'].iloc[0]})."
         )
     if "centroids" in result.tables:
-        sentences.append(f"Distances between the means of two groups follow{_bare(citing(named['liang2022mind']))}.")
+        sentences.append(
+            f"Distances between the means of two groups follow{_bare(citing(REFERENCES['liang2022mind']))}."
+        )
     classes = [
         table["resource_class"] for name in ("languages", "diagnosis") if (table := result.tables.get(name)) is not None
     ]
     if any(column.notna().any() and (column.astype(str) != "").any() for column in classes):
-        sentences.append(f"Resource classes are those of{_bare(citing(named['joshi2020state']))}, in three.")
+        sentences.append(f"Resource classes are those of{_bare(citing(REFERENCES['joshi2020state']))}, in three.")
     if "projection" in result.tables:
         sentences.append("Point maps show the first two principal axes.")
     return sentences
@@ -172,3 +163,80 @@ def _further(result: Result, citing: Any, named: dict[str, Reference]) -> list[s
 
 def _bare(citation: str) -> str:
     return citation.replace(" (", " ", 1).removesuffix(")")
+
+
+def provenance(result: Result) -> list[tuple[str, list[str]]]:
+    """Return what it takes to run the study again, pairs of a name and its lines; what was not recorded is left out."""
+    meta = result.meta
+
+    def lines(value: object) -> list[str]:
+        if value is None or value == "" or value == [] or value == {}:
+            return []
+        if isinstance(value, dict):
+            return [
+                f"{key}: {', '.join(map(str, one)) if isinstance(one, (list, tuple)) else one}"
+                for key, one in value.items()
+            ]
+        return [str(one) for one in value] if isinstance(value, (list, tuple)) else [str(value)]
+
+    weights = []
+    for file in items(get(meta, "model", "weights")):
+        if isinstance(file, dict):
+            checksum = f"sha256 {file['sha256']}" if file.get("sha256") else None
+            weights.append("  ".join(str(one) for one in (file.get("file"), checksum, file.get("source")) if one))
+    dropped = mapping(meta, "corpus", "dropped")
+    minutes = mapping(meta, "corpus", "minutes")
+    seconds = get(meta, "study", "seconds")
+    table = [
+        ("Study", lines(get(meta, "study", "name"))),
+        ("Command", lines(get(meta, "study", "command"))),
+        ("Time taken", [span(seconds)] if seconds is not None else []),
+        ("Model", lines(get(meta, "model", "name"))),
+        ("Revision", lines(get(meta, "model", "revision"))),
+        ("Weights", weights),
+        ("Model notes", lines(get(meta, "model", "notes"))),
+        ("Corpus", lines(get(meta, "corpus", "title") or get(meta, "corpus", "name"))),
+        ("Corpus fingerprint", lines(get(meta, "corpus", "fingerprint"))),
+        ("Corpus notes", lines(get(meta, "corpus", "notes"))),
+        ("Dropped by filters", [f"{name}: {count} sentences" for name, count in dropped.items() if count]),
+        ("Not in the corpus", _first(lines(get(meta, "corpus", "left_out")))),
+        ("Sentences skipped", _first(_skipped(meta))),
+        ("Readers", [", ".join(lines(get(meta, "corpus", "readers")))]),
+        ("Minutes of speech", [", ".join(f"{key}: {number(one, 1)}" for key, one in minutes.items())]),
+        ("Options", lines({key: one for key, one in mapping(meta, "options").items() if key != "conventions"})),
+        ("Versions", [", ".join(f"{key} {one}" for key, one in mapping(meta, "versions").items())]),
+    ]
+    return [(name, text_lines) for name, text_lines in table if any(text_lines)]
+
+
+def _first(lines: list[str]) -> list[str]:
+    """Return the first lines, and how many more there are."""
+    more = len(lines) - MOST_LINES
+    return [*lines[:MOST_LINES], f"… and {more} more: result.json has all"] if more > 0 else lines
+
+
+def _skipped(meta: dict[str, Any]) -> list[str]:
+    """Return what could not be encoded, a line each, under a line that says what that means."""
+    skipped = [cell for cell in items(get(meta, "corpus", "skipped")) if isinstance(cell, dict)]
+    if not skipped:
+        return []
+    count = len({cell.get("sentence") for cell in skipped})
+    heading = f"{count} sentence{' was' if count == 1 else 's were'} left out of all languages and both modalities:"
+    return [heading, *(str(cell.get("reason")) for cell in skipped)]
+
+
+def title(result: Result) -> str:
+    """Return what the study is called."""
+    names = (get(result.meta, "study", "name"), get(result.meta, "model", "name"), "babelscope study")
+    return next(str(name) for name in names if name)
+
+
+def date(result: Result) -> str:
+    """Return when it was made, to the minute."""
+    created = str(get(result.meta, "study", "created") or "")
+    try:
+        moment = datetime.fromisoformat(created)
+    except ValueError:
+        return created
+    zone = {None: "", "UTC": " UTC"}.get(moment.tzname(), f" {moment:%z}")
+    return f"{moment:%Y-%m-%d %H:%M}{zone}" if len(created) > 10 else created

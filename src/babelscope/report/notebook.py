@@ -20,7 +20,7 @@ from babelscope.gaps.findings import CORRECTED
 from babelscope.gaps.result import Result
 from babelscope.report import latex, queries
 from babelscope.report.plots import Plots
-from babelscope.report.wording import KIND_TITLES, measure_title, number, p_value
+from babelscope.report.wording import KIND_TITLES, NOTHING, measure_title, number, p_value
 
 
 @dataclass(frozen=True, repr=False)
@@ -93,20 +93,14 @@ def html(result: Result) -> Markup:
 
 
 def _findings(result: Result) -> Markup:
-    findings = result.tables.get("findings")
-    if findings is None or findings.empty:
+    if (findings := queries.table(result, "findings")) is None:
         return Markup("")
     shown = findings[findings["basis"] == CORRECTED]
-    rows = [
-        [
-            str(row["statement"]) + ("" if row["group"] == "all" else f" ({row['group']})"),
-            str(row["verdict"]),
-            number(row["effect"]),
-            f"{number(row['low'])} to {number(row['high'])}",
-            p_value(row["p"]),
-        ]
-        for _, row in (shown if len(shown) else findings).iterrows()
-    ]
+    rows = []
+    for _, row in (shown if len(shown) else findings).iterrows():
+        claim = str(row["statement"]) + ("" if row["group"] == "all" else f" ({row['group']})")
+        interval = f"{number(row['low'])} to {number(row['high'])}"
+        rows.append([claim, str(row["verdict"]), number(row["effect"]), interval, p_value(row["p"])])
     return _html_table("Findings", ["", "verdict", "effect", "95 % interval", "p"], rows)
 
 
@@ -118,36 +112,20 @@ def _means(result: Result) -> Markup:
             if mean.empty:
                 continue
             last = mean.iloc[-1]
-            interval = (
-                f"{number(last['low'])} to {number(last['high'])}" if math.isfinite(last["low"]) else number(None)
+            value, low, high, null, corrected = (
+                number(last[name]) for name in ("value", "low", "high", "null_q95", "chance_corrected")
             )
-            rows.append(
-                [
-                    KIND_TITLES[kind],
-                    measure_title(measure),
-                    str(last["point"]),
-                    number(last["value"]),
-                    interval,
-                    number(last["null_q95"]),
-                    number(last["chance_corrected"]),
-                ]
-            )
-    return _html_table(
-        "Means at the last point",
-        ["", "measure", "point", "value", "95 % interval", "null, 95 %", "chance-corrected"],
-        rows,
-    )
-
-
-_CELLS = {
-    "th": Markup('<th style="text-align:left">{}</th>'),
-    "td": Markup('<td style="text-align:left">{}</td>'),
-}
+            interval = f"{low} to {high}" if math.isfinite(last["low"]) else NOTHING
+            texts = [KIND_TITLES[kind], measure_title(measure), str(last["point"])]
+            rows.append([*texts, value, interval, null, corrected])
+    head = ["", "measure", "point", "value", "95 % interval", "null, 95 %", "chance-corrected"]
+    return _html_table("Means at the last point", head, rows)
 
 
 def _html_table(caption: str, head: list[str], rows: list[list[str]]) -> Markup:
     def line(kind: str, texts: list[str]) -> Markup:
-        return Markup("<tr>{}</tr>").format(Markup("").join(_CELLS[kind].format(text) for text in texts))
+        cell = Markup('<{0} style="text-align:left">{1}</{0}>')
+        return Markup("<tr>{}</tr>").format(Markup("").join(cell.format(kind, text) for text in texts))
 
     return Markup("<table><caption>{}</caption><thead>{}</thead><tbody>{}</tbody></table>").format(
         caption, line("th", head), Markup("").join(line("td", row) for row in rows)

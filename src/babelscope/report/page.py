@@ -18,18 +18,15 @@ from markupsafe import Markup
 
 from babelscope.cache import write_atomically
 from babelscope.gaps.result import Result
-from babelscope.report import figure, methods, provenance, queries
+from babelscope.report import figure, methods, queries
 from babelscope.report import section as sections_of
-from babelscope.report.cache import Settled
-from babelscope.report.evidence.curves import MOST_LINES
+from babelscope.report.evidence.curves import MOST_LINES, hero
 from babelscope.report.figure import NARROW, PALETTE, WIDE, Figure
 from babelscope.report.first_screen import FirstScreen, first_screen
-from babelscope.report.hero import hero
-from babelscope.report.meta import mapping
 from babelscope.report.recordings import Heard
 from babelscope.report.section import Section, Table, figures_of
 from babelscope.report.sentences import plain
-from babelscope.report.wording import listed, number, p_value, slug, span
+from babelscope.report.wording import listed, number, slug
 
 #: Colours on dark paper, by the names of :data:`~babelscope.report.figure.PALETTE`.
 DARK: dict[str, str] = {
@@ -193,8 +190,6 @@ def _environment(kind: str) -> jinja2.Environment:
     )
     environment.filters |= {
         "number": number,
-        "p": p_value,
-        "span": span,
         "listed": listed,
         "slug": slug,
         "sorted_by": _sorted_by,
@@ -226,31 +221,23 @@ def _rendered(report: Report, files: Sequence[str], heard: Sequence[Heard]) -> s
     vega = figure.vega_script()
     shown = [each for each in (report.hero, *(section.figure for section in report.sections)) if each is not None]
     on_demand = [each for each in report.figures() if all(each is not other for other in shown)]
-    carried = figure.carried(shown, on_demand) | {
-        "study": slug(provenance.title(report.result)),
-        "light": PALETTE,
-        "narrow": NARROW,
-    }
-    return (
-        _environment("html")
-        .get_template("report.html.j2")
-        .render(
-            **_shared(report),
-            style=Markup(style),  # noqa: S704 - a file of this package
-            script=Markup(script),  # noqa: S704 - a file of this package
-            vega=Markup(vega),  # noqa: S704 - the renderer's own script
-            hashes=[_hash(script), _hash(vega)],
-            heard=_by_sentence(heard),
-            files=files,
-            wide=WIDE,
-            narrow=NARROW,
-            data=_for_script(carried),
-        )
-    )
-
-
-def _hash(script: str) -> str:
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    study = slug(methods.title(report.result))
+    carried = figure.carried(shown, on_demand) | {"study": study, "light": PALETTE, "narrow": NARROW}
+    by_sentence: dict[str, list[Heard]] = {}
+    for recording in heard:
+        by_sentence.setdefault(recording.sentence, []).append(recording)
+    return _environment("html").get_template("report.html.j2").render(
+        **_shared(report),
+        style=Markup(style),  # noqa: S704 - a file of this package
+        script=Markup(script),  # noqa: S704 - a file of this package
+        vega=Markup(vega),  # noqa: S704 - the renderer's own script
+        hashes=[base64.b64encode(hashlib.sha256(each.encode()).digest()).decode() for each in (script, vega)],
+        heard=[{"sentence": sentence, "cells": cells} for sentence, cells in by_sentence.items()],
+        files=files,
+        wide=WIDE,
+        narrow=NARROW,
+        data=_for_script(carried),
+    )  # fmt: skip
 
 
 def _for_script(value: object) -> Markup:
@@ -276,9 +263,9 @@ def _shared(report: Report) -> dict[str, Any]:
     """Return what both the page and the Markdown show."""
     result = report.result
     return {
-        **{name: mapping(result.meta, name) for name in ("study", "model", "corpus")},
-        "name": provenance.title(result),
-        "created": provenance.date(result),
+        **{name: queries.mapping(result.meta, name) for name in ("study", "model", "corpus")},
+        "name": methods.title(result),
+        "created": methods.date(result),
         "languages": queries.languages(result),
         "sentences": methods.sentences_of(result),
         "first": report.first,
@@ -290,14 +277,7 @@ def _shared(report: Report) -> dict[str, Any]:
     }
 
 
-def _by_sentence(heard: Sequence[Heard]) -> list[dict[str, Any]]:
-    by_sentence: dict[str, list[Heard]] = {}
-    for recording in heard:
-        by_sentence.setdefault(recording.sentence, []).append(recording)
-    return [{"sentence": sentence, "cells": cells} for sentence, cells in by_sentence.items()]
-
-
-def _lean(result: Result) -> Settled:
+def _lean(result: Result) -> queries.Settled:
     """Make a large result quick to select from: texts as categories, and no curves that are too many to be drawn.
 
     Rows keep their number in the file as index, which the page's numbers name.
@@ -313,4 +293,4 @@ def _lean(result: Result) -> Settled:
     if crowded:
         curves = curves[~curves["kind"].isin(crowded) | (curves["group"] == "mean")]
     tables = {name: leaner(table, _LONG.get(name, ())) for name, table in sorted(result.tables.items()) if len(table)}
-    return Settled(leaner(result.scores, _TEXTUAL), curves, result.meta, tables)
+    return queries.Settled(leaner(result.scores, _TEXTUAL), curves, result.meta, tables)

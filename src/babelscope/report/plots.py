@@ -113,7 +113,7 @@ class Plots:
         DataError
             If it has no decomposition.
         """
-        parts = queries.distinct(self.result.to_dataframe("decomposition")["part"])
+        parts = queries.in_order(self.result.to_dataframe("decomposition")["part"])
         queries.known("part of the decomposition", part, parts)
         return variance.chart(self.result, part, width=width, height=height)
 

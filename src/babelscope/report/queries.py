@@ -1,10 +1,11 @@
-"""What the report takes out of a result. Rows are selected and pivoted here; no number is computed."""
+"""What the report takes out of a result and its ``meta``, of whatever shape: rows are selected, nothing is computed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import numpy as np
 import pandas as pd
@@ -16,9 +17,6 @@ from babelscope.gaps.old_names import current_kind
 from babelscope.gaps.pairing import shown_points
 from babelscope.gaps.result import KINDS, Result
 from babelscope.gaps.selecting import rows as rows
-from babelscope.languages import known_language
-from babelscope.report.cache import remembered
-from babelscope.report.meta import get, items
 from babelscope.report.wording import measure_head
 
 #: A null mean from which on a measure does not distinguish related from unrelated data: it has no room up to 1.
@@ -44,6 +42,68 @@ ALONG = ("text-speech", "readers")
 
 #: Kinds in which a speech point is compared with a text point.
 ACROSS = ("modality_similarity", "cross_similarity")
+
+
+Asked = ParamSpec("Asked")
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class Settled(Result):
+    """A result that nobody changes any more, so that what :func:`remembered` functions read off it holds."""
+
+    remembered: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+def remembered(
+    function: Callable[Concatenate[Result, Asked], Found],
+) -> Callable[Concatenate[Result, Asked], Found]:
+    """Read once what a function of a :class:`Settled` result returns; its callers must not change it.
+
+    For any other result, and for arguments that cannot be keys, the function is simply called.
+    """
+
+    @functools.wraps(function)
+    def once(result: Result, *args: Asked.args, **kwargs: Asked.kwargs) -> Found:
+        if not isinstance(result, Settled):
+            return function(result, *args, **kwargs)
+        key = (function.__qualname__, args, tuple(sorted(kwargs.items())))
+        try:
+            there = key in result.remembered
+        except TypeError:  # an argument is a list
+            return function(result, *args, **kwargs)
+        if not there:
+            result.remembered[key] = function(result, *args, **kwargs)
+        value: Found = result.remembered[key]
+        return value
+
+    return cast("Callable[Concatenate[Result, Asked], Found]", once)
+
+
+def get(meta: Any, *keys: str) -> Any:
+    """Return what stands under nested keys, or None."""
+    for key in keys:
+        meta = meta.get(key) if isinstance(meta, dict) else None
+    return meta
+
+
+def mapping(meta: Any, *keys: str) -> dict[str, Any]:
+    """Return the dictionary under nested keys; empty where there is none."""
+    value = get(meta, *keys)
+    return value if isinstance(value, dict) else {}
+
+
+def items(value: object) -> list[Any]:
+    """Return a value as a list: a text is one item, whatever is no list is none."""
+    if isinstance(value, str):
+        return [value] if value else []
+    return list(value) if isinstance(value, (list, tuple)) else []
+
+
+def table(result: Result, name: str) -> pd.DataFrame | None:
+    """Return a table of a result, scores and curves too; None where there is none, or an empty one."""
+    frame = {"scores": result.scores, "curves": result.curves}.get(name, result.tables.get(name))
+    return None if frame is None or frame.empty else frame
 
 
 @dataclass(frozen=True)
@@ -76,12 +136,8 @@ class Saturation:
 
 
 def in_order(values: Iterable[Any]) -> list[str]:
-    """Return the distinct texts in order of first appearance, without missing ones."""
-    return [str(value) for value in pd.unique(pd.Series(list(values), dtype=object)) if not pd.isna(value)]
-
-
-def distinct(column: pd.Series[Any]) -> list[str]:
-    """Return the distinct texts of a column in order of first appearance, without missing ones."""
+    """Return the distinct texts in order of first appearance, without missing ones; quick for a column."""
+    column = values if isinstance(values, pd.Series) else pd.Series(list(values), dtype=object)
     return [str(value) for value in column.drop_duplicates() if not pd.isna(value)]
 
 
@@ -98,14 +154,14 @@ def lowest(frame: pd.DataFrame, column: str) -> pd.Series[Any]:
 @remembered
 def kinds(result: Result) -> list[str]:
     """Return the kinds of comparison that the curves hold, in the order of :data:`~babelscope.gaps.result.KINDS`."""
-    there = set(distinct(result.curves["kind"]))
+    there = set(in_order(result.curves["kind"]))
     return [kind for kind in KINDS if kind in there]
 
 
 @remembered
 def measures(result: Result) -> list[str]:
     """Return the measures that the curves hold: in the study's order, then in order of appearance."""
-    there = distinct(result.curves["measure"])
+    there = in_order(result.curves["measure"])
     asked = [str(name) for name in items(get(result.meta, "options", "measures"))]
     return [name for name in asked if name in there] + [name for name in there if name not in asked]
 
@@ -113,7 +169,7 @@ def measures(result: Result) -> list[str]:
 @remembered
 def languages(result: Result) -> list[str]:
     """Return the languages that were compared: in the corpus's order, then in order of appearance."""
-    there = in_order([*distinct(result.scores["language_a"]), *distinct(result.scores["language_b"])])
+    there = in_order([*in_order(result.scores["language_a"]), *in_order(result.scores["language_b"])])
     named = [str(name) for name in items(get(result.meta, "corpus", "languages"))]
     if not there:
         return in_order(named)
@@ -132,12 +188,16 @@ def points(result: Result, kind: str) -> list[PointAt]:
         for point in items(get(side, "points"))
     ]
     rank = {name: index for index, name in enumerate(listed)}
-    places = rows(result.curves, kind=kind)[["point", "stage", "depth"]].drop_duplicates("point")
-    there = [
-        PointAt(str(point), "" if pd.isna(stage) else str(stage), float(depth))
-        for point, stage, depth in places.itertuples(index=False)
-    ]
+    there = _places(rows(result.curves, kind=kind)[["point", "stage", "depth"]].drop_duplicates("point"))
     return sorted(there, key=lambda point: (point.depth, rank.get(point.name, len(rank))))
+
+
+def _places(rows: pd.DataFrame) -> list[PointAt]:
+    """Return the points of rows whose columns are the name, the stage and the depth."""
+    return [
+        PointAt(str(point), "" if pd.isna(stage) else str(stage), float(depth))
+        for point, stage, depth in rows.itertuples(index=False)
+    ]
 
 
 def spread(points: Sequence[str], most: int) -> list[str]:
@@ -187,7 +247,7 @@ def mean_of(curves: pd.DataFrame) -> pd.DataFrame:
 @remembered
 def groups(result: Result, kind: str) -> list[str]:
     """Return the languages (modality similarity) or pairs of languages of a kind, in the order of the languages."""
-    there = [name for name in distinct(rows(result.curves, kind=kind)["group"]) if name != "mean"]
+    there = [name for name in in_order(rows(result.curves, kind=kind)["group"]) if name != "mean"]
     order = languages(result)
     if kind in OF_ONE_LANGUAGE:
         rank = {name: index for index, name in enumerate(order)}
@@ -232,16 +292,6 @@ def leading_measure(result: Result) -> str | None:
 def retrieval_measure(result: Result) -> str | None:
     """Return the first measure of the retrieval family, or None."""
     return next((name for name in measures(result) if measure_head(name) == "retrieval"), None)
-
-
-@remembered
-def value_range(result: Result, kind: str, measure: str) -> tuple[float, float]:
-    """Return the smallest and the largest of the lines that the curves of a kind and measure draw, zero included."""
-    plain = curve(result, kind, measure)
-    lines = [plain["value"], plain["ceiling"], mean_of(curve(result, kind, measure, "length_regressed"))["value"]]
-    drawn = np.concatenate([line.to_numpy(dtype=float) for line in lines] + [np.zeros(1)])
-    drawn = drawn[np.isfinite(drawn)]
-    return float(drawn.min()), float(drawn.max())
 
 
 @remembered
@@ -299,76 +349,44 @@ def crossings(result: Result) -> tuple[list[PointAt], list[PointAt]]:
     sides = []
     for side in ("a", "b"):
         columns = [f"point_{side}", f"stage_{side}", f"depth_{side}"]
-        there = scores[columns].drop_duplicates(columns[0]).sort_values(columns[2], kind="stable")
-        sides.append([PointAt(str(p), "" if pd.isna(s) else str(s), float(d)) for p, s, d in there.to_numpy()])
+        sides.append(_places(scores[columns].drop_duplicates(columns[0]).sort_values(columns[2], kind="stable")))
     return sides[0], sides[1]
-
-
-@remembered
-def traits(result: Result, name: str) -> dict[str, str]:
-    """Return what is known of a language: name, script, family, resource class; empty texts are left out."""
-    table = result.tables.get("languages")
-    if table is not None and len(here := table[table["language"] == name]):
-        texts = here.iloc[0][["name", "script", "family", "resource_class"]].tolist()
-    elif (known_as := known_language(name)) is not None:
-        texts = [known_as.name, known_as.script, known_as.family, known_as.resource]
-    else:
-        return {}
-    named = zip(("name", "script", "family", "resource class"), texts, strict=True)
-    return {key: value for key, value in named if isinstance(value, str) and value}
 
 
 @remembered
 def retrieval_rows(result: Result, kind: str, most: int | None = None) -> pd.DataFrame:
     """Pivot the retrieval scores of a kind into one row a language or pair.
 
-    The columns are language_a, language_b, first, value, p, chance, length_regressed, baseline, shuffled, n: the score
+    The columns are language_a, language_b, first, value, p, chance, length_regressed, shuffled, baseline, n: the score
     at the first point and at the last, its p-value and its null mean, the controls at the last point, and the strongest
     baseline. The attributes ``first`` and ``last`` name the points, ``baseline`` the baseline. With more rows than
     `most`, only the pairs with English are kept, or with the first language if there is no English.
     """
-    columns = [
-        "language_a",
-        "language_b",
-        "first",
-        "value",
-        "p",
-        "chance",
-        "length_regressed",
-        "baseline",
-        "shuffled",
-        "n",
-    ]
-    measure = retrieval_measure(result)
+    measure = retrieval_measure(result) or ""
     along = points(result, kind)
-    scores = rows(result.scores, kind=kind, measure=measure or "")
+    scores = rows(result.scores, kind=kind, measure=measure)
     if kind in ACROSS:
         scores = scores[_faced(result, scores["point_a"], scores["point_b"])]
     scores = scores[scores["value"].notna()]
     if scores.empty or not along:
-        return pd.DataFrame(columns=columns)
+        return pd.DataFrame()
     first, last = along[0].name, along[-1].name
     keys = ["language_a", "language_b"]
 
     def at(control: str, point: str) -> pd.DataFrame:
-        rows_of_control = rows(scores, control=control)
-        here = rows(rows_of_control, point_a=point)
-        here = here.astype(dict.fromkeys(keys, object))
+        here = rows(scores, control=control, point_a=point).astype(dict.fromkeys(keys, object))
         return here.drop_duplicates(keys).set_index(keys)
 
     plain = at("none", last)
     if plain.empty:
-        return pd.DataFrame(columns=columns)
-    table = pd.DataFrame(
-        {"first": at("none", first)["value"].reindex(plain.index), "value": plain["value"], "p": plain["p"]}
-    )
-    table["chance"] = plain["null_mean"]
-    for control in ("length_regressed", "shuffled"):
-        table[control] = at(control, last)["value"].reindex(plain.index)
-    name, of_baseline = baseline_scores(result, kind, measure or "")
-    table["baseline"] = of_baseline.reindex(plain.index)
-    table["n"] = plain["n"]
-    table = table.reset_index()
+        return pd.DataFrame()
+    name, of_baseline = baseline_scores(result, kind, measure)
+    columns = {
+        "first": at("none", first)["value"], "value": plain["value"], "p": plain["p"], "chance": plain["null_mean"],
+        "length_regressed": at("length_regressed", last)["value"], "shuffled": at("shuffled", last)["value"],
+        "baseline": of_baseline, "n": plain["n"],
+    }  # fmt: skip
+    table = pd.DataFrame({name: column.reindex(plain.index) for name, column in columns.items()}).reset_index()
     order = {name: index for index, name in enumerate(languages(result))}
     table = table.sort_values(keys, key=lambda column: column.map(order), kind="stable").reset_index(drop=True)
     table.attrs.update(first=first, last=last, of=len(table), pivot=None, baseline=name)
@@ -413,9 +431,3 @@ def known(what: str, name: str, there: Sequence[str]) -> str:
     if name not in there:
         raise UsageError(f"the result has no {what} {name!r}: {did_you_mean(name, there)}")
     return name
-
-
-def has_cells(result: Result, modality: str, measure: str) -> bool:
-    """Return whether a map of the last point shows anything."""
-    values = cells(result, modality, measure)["value"]
-    return bool(values.shape[0]) and bool(np.isfinite(values[-1]).any())

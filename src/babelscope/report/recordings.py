@@ -64,25 +64,12 @@ def embed(cells: Iterable[tuple[str, Recording]], budget: int = BUDGET) -> list[
     spent = 0
     for text, recording in cells:
         samples = load_audio(recording)
-        sound = "data:audio/mpeg;base64," + base64.b64encode(_mp3(samples)).decode("ascii")
+        buffer = io.BytesIO()
+        soundfile.write(buffer, samples, SAMPLE_RATE, format="MP3", subtype="MPEG_LAYER_III")
+        sound = "data:audio/mpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
         spent += len(sound)
         if spent > budget:
-            cut = recording.sentence
-            return [recorded for recorded in embedded if recorded.sentence != cut]
-        embedded.append(
-            Heard(
-                recording.sentence,
-                recording.language,
-                text,
-                recording.reader,
-                len(samples) / SAMPLE_RATE,
-                sound,
-            )
-        )
+            return [recorded for recorded in embedded if recorded.sentence != recording.sentence]
+        seconds = len(samples) / SAMPLE_RATE
+        embedded.append(Heard(recording.sentence, recording.language, text, recording.reader, seconds, sound))
     return embedded
-
-
-def _mp3(samples: object) -> bytes:
-    buffer = io.BytesIO()
-    soundfile.write(buffer, samples, SAMPLE_RATE, format="MP3", subtype="MPEG_LAYER_III")
-    return buffer.getvalue()

@@ -64,8 +64,8 @@ def of_parts(sentence: str, parts: object) -> Sentence | str:
     The parts are as :meth:`babelscope.gaps.traced.Traced.parts` gives them. They come from a file and are escaped like
     all data.
     """
-    pieces: dict[str, Any] = {}
-    for place, piece in enumerate(parts if isinstance(parts, list) else []):
+    pieces = []
+    for piece in parts if isinstance(parts, list) else []:
         if isinstance(piece, dict):
             try:
                 rows = tuple(int(row) for row in piece["rows"])
@@ -73,10 +73,13 @@ def of_parts(sentence: str, parts: object) -> Sentence | str:
                 piece = Number(float(piece["value"]), table, rows, column, text)
             except (KeyError, TypeError, ValueError):
                 return sentence
-        pieces[f"part{place}"] = piece
-    if "".join(map(str, pieces.values())) != sentence:
-        return sentence
-    return Sentence("".join(f"{{{name}}}" for name in pieces), **pieces)
+        pieces.append(piece)
+    return _joined(pieces) if "".join(map(str, pieces)) == sentence else sentence
+
+
+def _joined(pieces: Iterable[Any]) -> Sentence:
+    parts = {f"part{place}": piece for place, piece in enumerate(pieces)}
+    return Sentence("".join(f"{{{name}}}" for name in parts), **parts)
 
 
 _NUMBER = re.compile(r"[-−]?\d+\.\d+")
@@ -93,16 +96,14 @@ def placed(text: str, table: str, rows: pd.DataFrame, columns: Iterable[str]) ->
         for _, row in rows.iterrows():
             value = tell(table, row, column)
             numbers.setdefault(value.text.replace("−", "-"), value)
-    pieces: dict[str, Any] = {}
+    pieces: list[Any] = []
     end = 0
     for match in _NUMBER.finditer(text):
         number_there = numbers.get(match.group().replace("−", "-"))
         if number_there is not None:
-            pieces[f"part{len(pieces)}"] = text[end : match.start()]
-            pieces[f"part{len(pieces)}"] = replace(number_there, text=match.group())
+            pieces += [text[end : match.start()], replace(number_there, text=match.group())]
             end = match.end()
-    pieces[f"part{len(pieces)}"] = text[end:]
-    return Sentence("".join(f"{{{name}}}" for name in pieces), **pieces)
+    return _joined([*pieces, text[end:]])
 
 
 class Sentence:

@@ -6,26 +6,11 @@ import math
 import re
 
 from babelscope.gaps.findings import CANNOT_TELL, HOLDS, HOLDS_NOT
-from babelscope.gaps.naming import measure_head, measure_title
-from babelscope.numbers import NOTHING, number, p_value
-
-__all__ = [
-    "CONTROL_TITLES",
-    "GAP_TITLES",
-    "KIND_LINES",
-    "KIND_TITLES",
-    "MAP_TITLES",
-    "NOTHING",
-    "VERDICT_TITLES",
-    "listed",
-    "measure_head",
-    "measure_title",
-    "number",
-    "p_value",
-    "plural",
-    "slug",
-    "span",
-]
+from babelscope.gaps.naming import measure_head as measure_head
+from babelscope.gaps.naming import measure_title as measure_title
+from babelscope.numbers import NOTHING as NOTHING
+from babelscope.numbers import number as number
+from babelscope.numbers import p_value as p_value
 
 #: What a reader calls the comparisons.
 KIND_TITLES: dict[str, str] = {

@@ -17,8 +17,7 @@ from babelscope.report.wording import KIND_TITLES, NOTHING, measure_title
 
 def at_output(result: Result) -> pd.DataFrame | None:
     """Return the rows of ``against_baselines`` at the last point of each kind and measure; None without any."""
-    table = result.tables.get("against_baselines")
-    if table is None or table.empty:
+    if (table := queries.table(result, "against_baselines")) is None:
         return None
     last = table.groupby(["kind", "measure"], sort=False, observed=True)["point"].transform("last")
     return table[table["point"].astype(str) == last.astype(str)]
@@ -38,34 +37,28 @@ def evidence(result: Result) -> Evidence | None:
 
 
 def _described(result: Result, names: list[str]) -> list[Sentence]:
-    options = result.meta.get("options")
-    listed = options.get("baselines") if isinstance(options, dict) else None
     sentences = []
-    for baseline in listed if isinstance(listed, list) else []:
-        if isinstance(baseline, dict) and (baseline.get("name") in names or baseline.get("note")):
-            text = "{title}: {text}." + (" Missing: {note}." if baseline.get("note") else "")
-            sentences.append(Sentence(text, **{key: str(baseline.get(key) or "") for key in ("title", "text", "note")}))
+    for baseline in queries.items(queries.get(result.meta, "options", "baselines")):
+        parts = {key: str(queries.get(baseline, key) or "") for key in ("title", "text", "note")}
+        if parts["note"] or queries.get(baseline, "name") in names:
+            sentences.append(Sentence("{title}: {text}." + (" Missing: {note}." if parts["note"] else ""), **parts))
     return sentences
 
 
 def _table(here: pd.DataFrame, kind: str, names: list[str]) -> Table:
     measures = queries.in_order(here["measure"])
-    rows = []
     model: list[Any] = ["the model"]
     for measure in measures:
         own = here[(here["measure"] == measure) & (here["groups"] == here["of"])]
         model += [tell("against_baselines", own.iloc[0], "value") if len(own) else NOTHING, ""]
-    rows.append(tuple(model))
+    rows = [model]
     for name in names:
-        own_rows = here[here["baseline"] == name]
-        if own_rows.empty:
-            continue
-        cells: list[Any] = [title_of(name)]
-        if own_rows.iloc[0]["groups"] < own_rows.iloc[0]["of"]:
-            cells[0] += f" ({own_rows.iloc[0]['groups']:.0f} of {own_rows.iloc[0]['of']:.0f})"
-        for measure in measures:
-            cells += _cells(own_rows[own_rows["measure"] == measure])
-        rows.append(tuple(cells))
+        own = here[here["baseline"] == name]
+        if len(own):
+            first = own.iloc[0]
+            known = f" ({first['groups']:.0f} of {first['of']:.0f})" if first["groups"] < first["of"] else ""
+            cells = [cell for measure in measures for cell in _cells(own[own["measure"] == measure])]
+            rows.append([title_of(name) + known, *cells])
     columns = [Column("", False)]
     for measure in measures:
         columns += [Column(measure_title(measure)), Column("model less baseline (95 % interval)")]
@@ -74,7 +67,7 @@ def _table(here: pd.DataFrame, kind: str, names: list[str]) -> Table:
         f"{KIND_TITLES[kind]}, at {points}. Differences are chance-corrected; intervals are for other sentences, "
         "all points of a kind and measure together. ◆: the strongest baseline."
     )
-    return Table(caption, tuple(columns), tuple(rows))
+    return Table(caption, tuple(columns), tuple(map(tuple, rows)))
 
 
 def _cells(rows: pd.DataFrame) -> list[Any]:

@@ -35,17 +35,14 @@ def evidence(result: Result) -> Evidence | None:
         rows = rows[rows["group"].isin(list(CLASSES))]
         if rows["group"].nunique() < 2:
             continue
-        ends = (
-            rows.sort_values("depth", kind="stable")
-            .drop_duplicates("group", keep="last")
-            .set_index("group", drop=False)
-        )
+        ends = rows.sort_values("depth", kind="stable").drop_duplicates("group", keep="last")
         parts: dict[str, Any] = {"kind": KIND_TITLES[kind], "point": str(ends["point"].iloc[-1])}
         means = []
-        for index, name in enumerate(name for name in CLASSES if name in ends.index):
-            row = rows.loc[rows[(rows["group"] == name) & (rows["point"] == ends.loc[name, "point"])].index[0]]
-            parts |= {f"n{index}": name, f"v{index}": tell("by_class", row, "chance_corrected")}
-            means.append(f"{{v{index}}} ({{n{index}}})")
+        for name in CLASSES:
+            for point in ends[ends["group"] == name]["point"]:
+                row = rows[(rows["group"] == name) & (rows["point"] == point)].iloc[0]
+                parts[name] = tell("by_class", row, "chance_corrected")
+                means.append(f"{{{name}}} ({name})")
         lead = Sentence(f"{{kind}}: at {{point}} the chance-corrected mean is {listed(means)}.", **parts)
         figure = Figure(
             f"by_class.{kind}",
@@ -70,20 +67,14 @@ def _chart(result: Result, rows: pd.DataFrame, kind: str, measure: str, width: i
     there = [name for name in CLASSES if name in set(rows["group"].astype(str))]
     columns = ["point", "stage", "depth", "group", "value", "low", "high", "null_q95", "chance_corrected", "groups"]
     legend = alt.Legend(title=None, orient="bottom", symbolType="stroke")
-    made: alt.Chart = (
-        alt.Chart(rows[columns])
-        .mark_line(strokeWidth=2)
-        .encode(
-            x=alt.X("depth:Q", title="depth (first point to last)", scale=alt.Scale(domain=[0, 1])),
-            y=alt.Y("chance_corrected:Q", title="similarity, chance-corrected"),
-            color=alt.Color(
-                "group:N", scale=alt.Scale(domain=there, range=[CLASSES[name][0] for name in there]), legend=legend
-            ),
-            strokeDash=alt.StrokeDash(
-                "group:N", scale=alt.Scale(domain=there, range=[CLASSES[name][1] for name in there]), legend=legend
-            ),
-            tooltip=tooltips(["group", "point"], ["chance_corrected", "value", "low", "high"]),
-        )
+    colours, dashes = zip(*(CLASSES[name] for name in there), strict=True)
+    made: alt.Chart = alt.Chart(rows[columns]).mark_line(strokeWidth=2)
+    made = made.encode(
+        x=alt.X("depth:Q", title="depth (first point to last)", scale=alt.Scale(domain=[0, 1])),
+        y=alt.Y("chance_corrected:Q", title="similarity, chance-corrected"),
+        color=charts.scaled(alt.Color, "group", there, colours, legend=legend),
+        strokeDash=charts.scaled(alt.StrokeDash, "group", there, dashes, legend=legend),
+        tooltip=tooltips(["group", "point"], ["chance_corrected", "value", "low", "high"]),
     )
     lines = [f"{measure_title(measure)}, mean of each class; 0: null’s mean", charts.about(result)]
     return finished(made, width, 190, f"{KIND_TITLES[kind]}, by resource class", lines)

@@ -29,13 +29,11 @@ def evidence(result: Result) -> Evidence | None:
     if not means["chance_corrected"].notna().any():
         return None
     lead = _lead(result, means, measure)
-    figure = Figure(
-        "cross_layer",
-        lambda width: chart(result, measure, width=width, height=360 if width >= WIDE else 300),
-        means,
-        lead,
-        str(lead),
-    )
+
+    def draw(width: int) -> alt.Chart:
+        return chart(result, measure, width=width, height=360 if width >= WIDE else 300)
+
+    figure = Figure("cross_layer", draw, means, lead, str(lead))
     return Evidence("Every speech layer with every text layer", (lead, figure))
 
 
@@ -51,31 +49,24 @@ def chart(result: Result, measure: str, group: str | None = None, *, width: int,
     if group is not None:
         rows = queries.rows(rows, group=group)
     elif len(rows) <= MOST_ROWS and len(names := queries.languages(result)) > 1:
-        chosen = alt.param(
-            name="shown", value="mean", bind=alt.binding_select(options=["mean", *names], name="language ")
-        )
+        menu = alt.binding_select(options=["mean", *names], name="language ")
+        chosen = alt.param(name="shown", value="mean", bind=menu)
     else:
         rows = queries.mean_of(rows)
     columns = ["point", "against", "group", "value", "null_q95", "chance_corrected", "n"]
     many = max(len(speech), len(text)) > 40
-    drawn: alt.Chart = (
-        alt.Chart(rows[columns])
-        .mark_rect()
-        .encode(
-            x=alt.X("point:N", title="speech point", sort=[point.name for point in speech]).axis(
-                labelAngle=-90, labelOverlap=many
-            ),
-            y=alt.Y("against:N", title="text point", sort=[point.name for point in reversed(text)]).axis(
-                labelOverlap=many
-            ),
-            color=alt.Color(
-                "chance_corrected:Q",
-                title="similarity, chance-corrected",
-                scale=alt.Scale(scheme="viridis", domainMin=0, clamp=True),
-                legend=alt.Legend(orient="bottom", gradientLength=160),
-            ),
-            tooltip=tooltips(["group", "point", "against"], ["value", "null_q95", "chance_corrected"]),
-        )
+    across, up = [point.name for point in speech], [point.name for point in reversed(text)]
+    drawn: alt.Chart = alt.Chart(rows[columns]).mark_rect()
+    drawn = drawn.encode(
+        x=alt.X("point:N", title="speech point", sort=across).axis(labelAngle=-90, labelOverlap=many),
+        y=alt.Y("against:N", title="text point", sort=up).axis(labelOverlap=many),
+        color=alt.Color(
+            "chance_corrected:Q",
+            title="similarity, chance-corrected",
+            scale=alt.Scale(scheme="viridis", domainMin=0, clamp=True),
+            legend=alt.Legend(orient="bottom", gradientLength=160),
+        ),
+        tooltip=tooltips(["group", "point", "against"], ["value", "null_q95", "chance_corrected"]),
     )
     if chosen is not None:
         drawn = drawn.add_params(chosen).transform_filter("datum.group == shown")

@@ -28,10 +28,13 @@ from babelscope.report.figure import (
 )
 from babelscope.report.section import Evidence, Table
 from babelscope.report.sentences import Sentence, tell
-from babelscope.report.wording import KIND_TITLES, measure_title, number
+from babelscope.report.wording import KIND_TITLES, measure_title, number, plural
 
 #: More languages or pairs than this are not drawn one by one: the mean stands for them.
 MOST_LINES = 120
+
+#: More languages than this are not drawn one by one on the first screen.
+MOST_IN_HERO = 12
 
 #: Numbers of the mean curves are also written as a table up to this many points.
 TABLE_POINTS = 80
@@ -51,6 +54,23 @@ def evidence(result: Result) -> Evidence | None:
         table = _numbers(result, kind, measure)
         blocks += [table] if table is not None else []
     return Evidence("Every comparison and measure along the depth", tuple(blocks)) if blocks else None
+
+
+def hero(result: Result) -> Figure | None:
+    """Return the leading measure of speech and text along the depth; of another kind where there is none of that."""
+    measure = queries.leading_measure(result)
+    for kind in queries.kinds(result):
+        if measure is None or (said := sentence(result, kind, measure)) is None:
+            continue
+        each = len(queries.groups(result, kind)) <= MOST_IN_HERO
+
+        def draw(width: int, kind: str = kind, measure: str = measure, each: bool = each) -> object:
+            height = 220 if width >= WIDE else 200
+            return layer_curves(result, kind, measure, each=each, width=width, height=height)
+
+        rows = queries.curve(result, kind, measure)
+        return Figure("similarity", draw, rows, said, panel_text(result, kind, measure))
+    return None
 
 
 def figure(result: Result, kind: str, lead: Sentence) -> Figure:
@@ -111,13 +131,9 @@ def _numbers(result: Result, kind: str, measure: str) -> Table | None:
     mean = queries.mean_of(queries.curve(result, kind, measure))
     if len(mean) > TABLE_POINTS:
         return None
-    there = [
-        name
-        for name in ("depth", "value", "low", "high", "null_mean", "null_q95", "chance_corrected", "ceiling")
-        if mean[name].notna().any()
-    ]
+    names = ("depth", "value", "low", "high", "null_mean", "null_q95", "chance_corrected", "ceiling")
+    numbers = {name: name.replace("_", " ") for name in names if mean[name].notna().any()}
     caption = f"{KIND_TITLES[kind]}: mean {measure_title(measure)}"
-    numbers = {name: name.replace("_", " ") for name in there}
     return listing("curves", mean, caption, {"point": "point"}, numbers, digits=3)
 
 
@@ -182,16 +198,11 @@ def layer_curves(
             )
             for name in measures
         ]
-        chart: alt.ConcatChart = alt.concat(
-            *panels,
-            columns=columns,
-            title=captioned(title, [charts.about(result)], width * columns),
-        ).resolve_scale(stroke="independent", strokeDash="independent", strokeWidth="independent", color="independent")
-        texts = [
-            f"{KIND_TITLES[kind]} along the depth, one panel a measure.",
-            *(panel_text(result, kind, name) for name in measures),
-        ]
-        return restyled(chart, " ".join(texts))
+        about = captioned(title, [charts.about(result)], width * columns)
+        chart: alt.ConcatChart = alt.concat(*panels, columns=columns, title=about)
+        chart = chart.resolve_scale(**charts.OWN_LEGENDS, color="independent")
+        texts = [panel_text(result, kind, name) for name in measures]
+        return restyled(chart, " ".join([f"{KIND_TITLES[kind]} along the depth, one panel a measure.", *texts]))
     queries.known("measure", measure, queries.measures(result))
     panel = _curve_panel(result, kind, measure, each, regressed, legend, width, height)
     panel.title = captioned(title, [f"{measure_title(measure)}; {charts.about(result)}"], width)
@@ -229,13 +240,15 @@ def curves_domain(result: Result, kind: str, measure: str) -> tuple[float, float
     It reaches from 0, what unrelated sentences give, to 1, perfect agreement; further only where a value lies outside.
     An interval or null that reaches beyond is drawn up to the edge.
     """
-    low, high = queries.value_range(result, kind, measure)
-    return min(0.0, math.floor(low * 20) / 20), max(1.0, math.ceil(high * 20) / 20)
+    plain, regressed = (queries.curve(result, kind, measure, control) for control in ("none", "length_regressed"))
+    lines = [plain["value"], plain["ceiling"], queries.mean_of(regressed)["value"]]
+    drawn = np.concatenate([[0.0, 1.0], *(line.to_numpy(dtype=float) for line in lines)])
+    drawn = drawn[np.isfinite(drawn)]
+    return math.floor(drawn.min() * 20) / 20, math.ceil(drawn.max() * 20) / 20
 
 
 def _unit(kind: str, count: int) -> str:
-    word = "language" if kind in queries.OF_ONE_LANGUAGE else "pair of languages"
-    return word if count == 1 else {"language": "languages"}.get(word, "pairs of languages")
+    return plural("language", count) if kind in queries.OF_ONE_LANGUAGE else f"{plural('pair', count)} of languages"
 
 
 def _curve_panel(
@@ -302,7 +315,5 @@ def _curve_panel(
         layers.append(key_of(key, width))
         if languages:
             layers.append(key_of(languages, width, "languages"))
-    chart: alt.LayerChart = alt.LayerChart(layer=layers, width=width, height=height).resolve_scale(
-        stroke="independent", strokeDash="independent", strokeWidth="independent"
-    )
+    chart: alt.LayerChart = alt.LayerChart(layer=layers, width=width, height=height).resolve_scale(**charts.OWN_LEGENDS)
     return chart

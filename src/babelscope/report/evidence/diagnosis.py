@@ -22,17 +22,10 @@ NUMBERS = (
     "deficit_low", "deficit_high", "deficit_shrunk",
 )  # fmt: skip
 
-#: What the losses are against; results of earlier versions have no column ``detectable``.
-_AGAINST = {
-    True: "the mean of the other languages",
-    False: "the language whose speech ends most similar to its text",
-}
-
 
 def leading_rows(result: Result) -> pd.DataFrame | None:
     """Return the rows of the first measure that was diagnosed; None where there are none."""
-    table = result.tables.get("diagnosis")
-    if table is None or table.empty:
+    if (table := queries.table(result, "diagnosis")) is None:
         return None
     return queries.rows(table, measure=str(table["measure"].iloc[0]))
 
@@ -48,7 +41,8 @@ def evidence(result: Result) -> Evidence | None:
 
 def _losses(table: pd.DataFrame) -> Table:
     stages = [str(name) for name in table["stage"].drop_duplicates()]
-    together = "detectable" in table
+    together = "detectable" in table  # not in results of earlier versions
+    against = "mean of the other languages" if together else "language whose speech ends most similar to its text"
     level = 98 if "deficit" in table else 97
     order = table.groupby("language", sort=False)["rank"].min().sort_values(kind="stable")
     rows = []
@@ -58,7 +52,7 @@ def _losses(table: pd.DataFrame) -> Table:
         rows.append((str(language), *(_cell(cell_rows.iloc[0]) if len(cell_rows) else NOTHING for cell_rows in cells)))
     caption = (
         f"Loss at each stage: how much less chance-corrected {measure_title(str(table['measure'].iloc[0]))} of "
-        f"speech and text a language gains over it than {_AGAINST[together]}, with {level} % intervals"
+        f"speech and text a language gains over it than the {against}, with {level} % intervals"
         f"{' for all languages and stages together' if together else ''}. ◆: where a deficit arises."
     )
     return Table(caption, (Column("language", False), *(Column(stage) for stage in stages)), tuple(rows))
@@ -78,59 +72,48 @@ def lead(table: pd.DataFrame) -> Sentence:
         return Sentence("{why}", why=why)
     worst = table[table["worst"].astype(bool)]
     lower = table[table["deficit_low"] > 0] if "deficit_low" in table else worst
-    first = table.drop_duplicates("language")
+    every = told_count("diagnosis", table.drop_duplicates("language"))
     if lower.empty:
         return Sentence(
             "In none of the {all} languages is the similarity of speech and text found to be lower than in the others.",
-            all=told_count("diagnosis", first),
+            all=every,
         )
-    if worst.empty:
-        return Sentence(
-            "In {some} of {all} languages the similarity of speech and text is found to be lower than in the others; "
-            "at which stage this arises is inconclusive.",
-            some=told_count("diagnosis", lower.drop_duplicates("language")),
-            all=told_count("diagnosis", first),
-        )
-    stage = str(worst["stage"].value_counts().index[0])
-    arising = worst[worst["stage"] == stage]
+    stage, arising = "", lower
+    outcome = "; at which stage this arises is inconclusive."
+    if len(worst):
+        stage = str(worst["stage"].value_counts().index[0])
+        arising = worst[worst["stage"] == stage]
+        outcome = ", which arises at the {stage} stage."
     return Sentence(
-        "In {some} of {all} languages the similarity of speech and text is found to be lower than in the others, which "
-        "arises at the {stage} stage.",
-        some=told_count("diagnosis", arising.drop_duplicates("language")),
-        all=told_count("diagnosis", first),
-        stage=stage,
-    )
+        "In {some} of {all} languages the similarity of speech and text is found to be lower than in the others"
+        + outcome,
+        some=told_count("diagnosis", arising.drop_duplicates("language")), all=every, stage=stage,
+    )  # fmt: skip
 
 
 def _largest(worst: pd.DataFrame) -> list[Sentence]:
-    lost = worst[worst["loss"].notna()]
-    if lost.empty:
+    if not worst["loss"].notna().any():
         return []
-    row = queries.highest(lost, "loss")
+    row = queries.highest(worst, "loss")
     text = "The largest loss at such a stage is that of {language} at the {stage} stage: {loss}."
     loss = tell("diagnosis", row, "loss")
     return [Sentence(text, language=str(row["language"]), stage=str(row["stage"]), loss=loss)]
 
 
-def _placed(text: str, rows: pd.DataFrame, row: pd.Series[Any]) -> Sentence:
-    """Return an advice whose numbers know their places."""
-    own = rows[rows["language"] == row["language"]]
-    own = pd.concat([own.loc[[row.name]], own.drop(index=row.name)])
-    if "detectable" not in rows and row["rank"] == 1:
-        return placed(text, "diagnosis", own[:1], ["similarity", "text_similarity"])
-    return placed(text, "diagnosis", own, NUMBERS)
-
-
 def _advice(result: Result, rows: pd.DataFrame) -> list[Any]:
     """Return each advice once, with the languages that it is for, in their ranks; then the rows behind it."""
-    advised_rows: dict[str, list[pd.Series[Any]]] = {}
-    advised = rows[rows["advice"].fillna("").astype(str).str.strip() != ""]
-    led = advised.sort_values(["rank", "worst"], ascending=[True, False], kind="stable").drop_duplicates("language")
-    for _, row in led.iterrows():
-        advised_rows.setdefault(str(row["advice"]).strip(), []).append(row)
+    advice = rows["advice"].fillna("").astype(str).str.strip()
+    led = rows.assign(advice=advice)[advice != ""]
+    led = led.sort_values(["rank", "worst"], ascending=[True, False], kind="stable").drop_duplicates("language")
     blocks: list[Any] = []
-    for text, those in advised_rows.items():
-        names = listed([str(row["language"]) for row in those], 14)
-        blocks.append(Sentence("{names}: {text}", names=names, text=_placed(text, rows, those[0])))
-        blocks += evidence_rows.table(result, those[0]["evidence"])
+    for text, those in led.groupby("advice", sort=False):
+        row = those.iloc[0]
+        own = rows[rows["language"] == row["language"]]
+        own = pd.concat([own.loc[[row.name]], own.drop(index=row.name)])
+        said = placed(str(text), "diagnosis", own, NUMBERS)
+        if "detectable" not in rows and row["rank"] == 1:
+            said = placed(str(text), "diagnosis", own[:1], ("similarity", "text_similarity"))
+        names = listed(list(those["language"].astype(str)), 14)
+        blocks.append(Sentence("{names}: {text}", names=names, text=said))
+        blocks += evidence_rows.table(result, row["evidence"])
     return blocks

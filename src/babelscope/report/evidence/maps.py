@@ -23,6 +23,9 @@ MOST_NUMBERS = 14
 #: Cells that a map holds: as many layers as fit, evenly spread.
 MOST_CELLS = 16_000
 
+_QUANTITIES = ("value", "null_mean", "chance_corrected", "p")
+_BRACKETS = "in brackets: not above the null (p > 0.05, uncorrected)"
+
 
 def evidence(result: Result) -> Evidence | None:
     """Return one map a kind of comparison under the leading measure; None where there is none."""
@@ -32,16 +35,14 @@ def evidence(result: Result) -> Evidence | None:
         return None
     blocks: list[Any] = []
     for modality, kind in queries.MAP_KINDS.items():
-        if kind not in there or not queries.has_cells(result, modality, measure):
+        if kind not in there or not np.isfinite(queries.cells(result, modality, measure)["value"][-1:]).any():
             continue
-        if len(queries.languages(result)) < (1 if modality in queries.ALONG else 2):
+        along, layers = modality in queries.ALONG, queries.points(result, kind)
+        if len(queries.languages(result)) * (len(layers) if along else 1) < 2:
             continue
         lead = _lead(result, modality, measure)
-        last = queries.points(result, kind)[-1].name
+        last = layers[-1].name
         rows = queries.rows(result.scores, kind=kind, measure=measure, control="none")
-        along = modality in queries.ALONG
-        if along and len(queries.languages(result)) * len(queries.points(result, kind)) < 2:
-            continue
         text = f"{MAP_TITLES[modality]}, {measure_title(measure)}" + ("" if along else f", at {last}") + "."
         figure = Figure(
             f"heat_map.{modality}",
@@ -52,14 +53,9 @@ def evidence(result: Result) -> Evidence | None:
         )
         blocks += [lead] if lead is not None else []
         blocks.append(figure)
-        layers, shown = queries.points(result, kind), _layers(result, kind)
-        if not along and len(shown) < len(layers):
-            blocks.append(
-                Sentence(
-                    "The map has {some} of {all} layers, evenly spread; scores.parquet has every one.",
-                    some=len(shown), all=len(layers),
-                )
-            )  # fmt: skip
+        if not along and len(shown := _layers(result, kind)) < len(layers):
+            said = "The map has {some} of {all} layers, evenly spread; scores.parquet has every one."
+            blocks.append(Sentence(said, some=len(shown), all=len(layers)))
     return Evidence("Each language with each other", tuple(blocks)) if blocks else None
 
 
@@ -120,7 +116,7 @@ def heat_map(
     measure = queries.known("measure", measure or "", queries.measures(result))
     names = queries.languages(result)
     shown = [queries.known("language", name, names) for name in order] if order is not None else names
-    pivoted = queries.cells(result, modality, measure, control, ("value", "null_mean", "chance_corrected", "p"))
+    pivoted = queries.cells(result, modality, measure, control, _QUANTITIES)
     here = {quantity: filled[along.index(point)] for quantity, filled in pivoted.items()}
     records: list[dict[str, Any]] = []
     for a in shown:
@@ -136,30 +132,24 @@ def heat_map(
             f"nothing was compared at point {point!r} under {measure!r} and control {control!r}: "
             "choose another point or control"
         )
-    low, high = value_domain(result, modality, measure)
+    low, high = value_domain(result, measure)
     middle = low + 0.55 * (high - low)
     many = len(shown) > MOST_NUMBERS
-    axis = alt.Axis(
-        title="text" if modality == "cross" else None, labelAngle=-90 if many else 0, ticks=False, domain=False,
-        labelOverlap=len(shown) > 60,
-    )  # fmt: skip
-    across = alt.Axis(
-        title="speech" if modality == "cross" else None, ticks=False, domain=False, labelOverlap=len(shown) > 60
-    )
+
+    def axis(title: str, **options: Any) -> alt.Axis:
+        title_or_none = title if modality == "cross" else None
+        return alt.Axis(title=title_or_none, ticks=False, domain=False, labelOverlap=len(shown) > 60, **options)
+
+    scale = alt.Scale(domain=shown)
     base = alt.Chart(pd.DataFrame(records)).encode(
-        x=alt.X("b:N", sort=shown, axis=axis, scale=alt.Scale(domain=shown)),
-        y=alt.Y("a:N", sort=shown, axis=across, scale=alt.Scale(domain=shown)),
+        x=alt.X("b:N", sort=shown, axis=axis("text", labelAngle=-90 if many else 0), scale=scale),
+        y=alt.Y("a:N", sort=shown, axis=axis("speech"), scale=scale),
     )
-    painted = base.mark_rect(
-        stroke=PALETTE["paper"], strokeWidth=1 if len(shown) <= 40 else 0, aria=len(shown) <= 40
-    ).encode(
-        color=alt.Color(
-            "value:Q",
-            scale=alt.Scale(scheme="viridis", domain=[low, high]),
-            legend=alt.Legend(title=f"similarity ({measure_title(measure)})", orient="bottom", gradientLength=160),
-        ),
-        tooltip=tooltips(["a", "b"], here),
-    )
+    legend = alt.Legend(title=f"similarity ({measure_title(measure)})", orient="bottom", gradientLength=160)
+    colour = alt.Color("value:Q", scale=alt.Scale(scheme="viridis", domain=[low, high]), legend=legend)
+    few = len(shown) <= 40
+    painted = base.mark_rect(stroke=PALETTE["paper"], strokeWidth=1 if few else 0, aria=few)
+    painted = painted.encode(color=colour, tooltip=tooltips(["a", "b"], here))
     layers = [painted.properties(name="cells")]
     if not many:
         cell = size / len(shown)
@@ -171,7 +161,7 @@ def heat_map(
     lines = [
         f"depth {number(depth)}; {measure_title(measure)}; {CONTROL_TITLES.get(control, control)}",
         charts.about(result),
-        "" if many else "in brackets: not above the null (p > 0.05, uncorrected)",
+        "" if many else _BRACKETS,
     ]
     values = [float(record["value"]) for record in records]
     text = (
@@ -181,14 +171,11 @@ def heat_map(
     return finished(alt.LayerChart(layer=layers), size, size, f"{KIND_TITLES[kind]} at {point}", lines, text)
 
 
-def value_domain(result: Result, modality: str, measure: str) -> tuple[float, float]:
+def value_domain(result: Result, measure: str) -> tuple[float, float]:
     """Return the ends of the colour scale: the same for every map and point, so that they can be compared."""
-    columns = []
-    for kind in queries.MAP_KINDS.values():
-        values = queries.rows(result.scores, kind=kind, measure=measure)
-        values = values[values["control"].isin(["none", "length_regressed"])]
-        columns.append(values["value"].to_numpy(dtype=float))
-    drawn = np.concatenate(columns)
+    kinds, controls = list(queries.MAP_KINDS.values()), ["none", "length_regressed"]
+    scores = queries.rows(result.scores, kind=kinds, measure=measure, control=controls)
+    drawn = scores["value"].to_numpy(dtype=float)
     drawn = drawn[np.isfinite(drawn)]
     if not len(drawn):
         return 0.0, 1.0
@@ -201,13 +188,12 @@ def chart(result: Result, modality: str, measure: str, width: int) -> Any:
     if modality in queries.ALONG:
         return along(result, modality, measure, width)
     kind = queries.MAP_KINDS[modality]
-    points, names = queries.points(result, kind), queries.languages(result)
+    points, names, layers = queries.points(result, kind), queries.languages(result), _layers(result, kind)
     size = min(width, max(200, 40 * len(names)))
     last = heat_map(result, modality, None, measure, size=size)
-    layers = _layers(result, kind)
     if len(layers) < 2:
         return last
-    pivoted = queries.cells(result, modality, measure, "none", ("value", "null_mean", "chance_corrected", "p"))
+    pivoted = queries.cells(result, modality, measure, "none", _QUANTITIES)
     drawn = np.array([point.name in layers for point in points])
     at, a, b = np.nonzero(np.isfinite(pivoted["value"]) & drawn[:, None, None])
     values, p = pivoted["value"][at, a, b], pivoted["p"][at, a, b]
@@ -227,12 +213,8 @@ def chart(result: Result, modality: str, measure: str, width: int) -> Any:
     chosen = alt.param(name="layer", value=there[-1], bind=alt.binding_select(options=there, name="layer "))
     last.layer = [one.transform_filter("datum.point == layer") for one in last.layer]
     last.layer[0] = last.layer[0].add_params(chosen)
-    last.title = captioned(
-        f"{KIND_TITLES[kind]} (at first: {there[-1]})",
-        [measure_title(measure), charts.about(result),
-         "" if len(names) > MOST_NUMBERS else "in brackets: not above the null (p > 0.05, uncorrected)"],
-        size,
-    )  # fmt: skip
+    lines = [measure_title(measure), charts.about(result), "" if len(names) > MOST_NUMBERS else _BRACKETS]
+    last.title = captioned(f"{KIND_TITLES[kind]} (at first: {there[-1]})", lines, size)
     return last
 
 
@@ -245,21 +227,15 @@ def along(result: Result, modality: str, measure: str, width: int) -> alt.Chart:
     curves = curves[curves["group"] != "mean"] if (curves["group"] != "mean").any() else curves
     names = [name for name in queries.languages(result) if name in set(curves["group"].astype(str))] or ["mean"]
     points = [point.name for point in queries.points(result, kind)]
-    low, high = value_domain(result, modality, measure)
-    made: alt.Chart = (
-        alt.Chart(curves[["point", "group", "value", "chance_corrected", "p"]])
-        .mark_rect()
-        .encode(
-            x=alt.X("point:N", sort=points, title="speech point").axis(labelAngle=-90, labelOverlap=len(points) > 40),
-            y=alt.Y("group:N", sort=names, title=None, axis=alt.Axis(labelOverlap=len(names) > 60)),
-            color=alt.Color(
-                "value:Q",
-                title=f"similarity ({measure_title(measure)})",
-                scale=alt.Scale(scheme="viridis", domain=[low, high]),
-                legend=alt.Legend(orient="bottom", gradientLength=160),
-            ),
-            tooltip=tooltips(["group", "point"], ["value", "chance_corrected", "p"]),
-        )
+    low, high = value_domain(result, measure)
+    columns = ["point", "group", "value", "chance_corrected", "p"]
+    scale, legend = alt.Scale(scheme="viridis", domain=[low, high]), alt.Legend(orient="bottom", gradientLength=160)
+    made: alt.Chart = alt.Chart(curves[columns]).mark_rect()
+    made = made.encode(
+        x=alt.X("point:N", sort=points, title="speech point").axis(labelAngle=-90, labelOverlap=len(points) > 40),
+        y=alt.Y("group:N", sort=names, title=None, axis=alt.Axis(labelOverlap=len(names) > 60)),
+        color=alt.Color("value:Q", title=f"similarity ({measure_title(measure)})", scale=scale, legend=legend),
+        tooltip=tooltips(["group", "point"], columns[2:]),
     )
     height = max(40, min(20, 900 // len(names)) * len(names))
     lines = [measure_title(measure), charts.about(result)]

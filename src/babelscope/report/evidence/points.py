@@ -9,7 +9,7 @@ import pandas as pd
 
 from babelscope.gaps.result import Result
 from babelscope.report import charts, queries
-from babelscope.report.figure import LANGUAGE_COLOURS, NARROW, PALETTE, Figure, finished
+from babelscope.report.figure import LANGUAGE_COLOURS, NARROW, Figure, finished
 from babelscope.report.section import Evidence
 from babelscope.report.sentences import Sentence, percent
 
@@ -19,28 +19,21 @@ MOST_ROWS = 12_000
 
 def evidence(result: Result) -> Evidence | None:
     """Return the cloud of the last point that has both modalities; None where nothing was projected."""
-    table = result.tables.get("projection")
-    if table is None or table.empty or not queries.languages(result):
+    if (table := queries.table(result, "projection")) is None or not queries.languages(result):
         return None
     point = last_point(table)
     here = queries.rows(table, point=point)
-    first = here.iloc[0]
     lead = Sentence(
-        "At {point} the first axis holds {x} of the variance and the second {y}: the picture shows that part, "
-        "and no more.",
+        "At {point} the first axis holds {share_x} of the variance and the second {share_y}: the picture shows that "
+        "part, and no more.",
         point=point,
-        x=percent("projection", first, "share_x"),
-        y=percent("projection", first, "share_y"),
+        **{name: percent("projection", here.iloc[0], name) for name in ("share_x", "share_y")},
     )
     blocks: list[Any] = [lead]
-    layers, shown = queries.distinct(table["point"]), _layers(table, point)
+    layers, shown = queries.in_order(table["point"]), _layers(table, point)
     if len(shown) < len(layers):
-        blocks.append(
-            Sentence(
-                "The figure has {some} of {all} layers, evenly spread; tables/projection.parquet has every one.",
-                some=len(shown), all=len(layers),
-            )
-        )  # fmt: skip
+        said = "The figure has {some} of {all} layers, evenly spread; tables/projection.parquet has every one."
+        blocks.append(Sentence(said, some=len(shown), all=len(layers)))
     text = f"{here['sentence'].nunique()} sentences at {point}, each a point on the first two principal axes."
     figure = Figure("point_map", lambda width: chart(result, width=width), here, lead, text)
     return Evidence("Sentences as points", (*blocks, figure))
@@ -54,7 +47,7 @@ def last_point(table: pd.DataFrame) -> str:
 
 def _layers(table: pd.DataFrame, last: str) -> list[str]:
     """Return the points that can be chosen: all, or as many as fit, evenly spread up to the last."""
-    names = queries.distinct(table["point"])
+    names = queries.in_order(table["point"])
     if len(table) <= MOST_ROWS:
         return names
     names = [*(name for name in names[: names.index(last)]), last]
@@ -71,40 +64,30 @@ def chart(result: Result, point: str | None = None, *, width: int = 420, height:
         point = last_point(table)
         names = _layers(table, point)
     else:
-        names = [queries.known("point", point, queries.distinct(table["point"]))]
+        names = [queries.known("point", point, queries.in_order(table["point"]))]
     chosen = None
     if len(names) > 1:
         chosen = alt.param(name="layer", value=point, bind=alt.binding_select(options=names, name="layer "))
     shown = table[table["point"].isin(names)].head(MOST_ROWS)
     here = table[table["point"] == point]
     shares = [100 * float(here[name].iloc[0]) for name in ("share_x", "share_y")]
-    there, modalities = queries.distinct(table["language"]), queries.distinct(table["modality"])
+    there, modalities = queries.in_order(table["language"]), queries.in_order(table["modality"])
     spoken = [name for name in queries.languages(result) if name in there] or there
     modalities.sort(key=lambda name: name != "text")
+    legend = alt.Legend(orient="bottom")
     if len(spoken) <= len(LANGUAGE_COLOURS):
-        colour = alt.Color(
-            "language:N", title=None, legend=alt.Legend(orient="bottom", columns=7),
-            scale=alt.Scale(domain=spoken, range=list(LANGUAGE_COLOURS[: len(spoken)])),
-        )  # fmt: skip
+        colours, columns = LANGUAGE_COLOURS[: len(spoken)], alt.Legend(orient="bottom", columns=7)
+        colour = charts.scaled(alt.Color, "language", spoken, colours, title=None, legend=columns)
     else:
-        colour = alt.Color(
-            "modality:N", title=None, legend=alt.Legend(orient="bottom"),
-            scale=alt.Scale(domain=modalities, range=[PALETTE["language-0"], PALETTE["language-1"]]),
-        )  # fmt: skip
-    made: alt.Chart = (
-        alt.Chart(shown[["point", "modality", "language", "sentence", "x", "y"]])
-        .mark_point(size=35, filled=True, opacity=0.7)
-        .encode(
-            x=alt.X("x:Q", title=f"first axis ({shares[0]:.0f} % of the variance)", scale=alt.Scale(zero=False)),
-            y=alt.Y("y:Q", title=f"second axis ({shares[1]:.0f} %)", scale=alt.Scale(zero=False)),
-            color=colour,
-            shape=alt.Shape(
-                "modality:N", title=None, legend=alt.Legend(orient="bottom"),
-                scale=alt.Scale(domain=modalities, range=["circle", "cross"]),
-            ),
-            tooltip=["sentence:N", "language:N", "modality:N"],
-        )
-    )  # fmt: skip
+        colour = charts.scaled(alt.Color, "modality", modalities, LANGUAGE_COLOURS[:2], title=None, legend=legend)
+    made: alt.Chart = alt.Chart(shown[["point", "modality", "language", "sentence", "x", "y"]])
+    made = made.mark_point(size=35, filled=True, opacity=0.7).encode(
+        x=alt.X("x:Q", title=f"first axis ({shares[0]:.0f} % of the variance)", scale=alt.Scale(zero=False)),
+        y=alt.Y("y:Q", title=f"second axis ({shares[1]:.0f} %)", scale=alt.Scale(zero=False)),
+        color=colour,
+        shape=charts.scaled(alt.Shape, "modality", modalities, ["circle", "cross"], title=None, legend=legend),
+        tooltip=["sentence:N", "language:N", "modality:N"],
+    )
     if chosen is not None:
         made = made.add_params(chosen).transform_filter("datum.point == layer")
     title = f"Sentences at {point}" if chosen is None else f"Sentences on two axes (at first: {point})"

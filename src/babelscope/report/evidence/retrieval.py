@@ -13,7 +13,7 @@ from babelscope.gaps.baselines.sentences import title_of
 from babelscope.gaps.old_names import current_kind
 from babelscope.gaps.result import Result
 from babelscope.report import charts, queries
-from babelscope.report.charts import BASELINE, INK, MUTED, THIN
+from babelscope.report.charts import BASELINE, INK, MUTED, THIN, scaled
 from babelscope.report.figure import PALETTE, Figure, finished, tooltips
 from babelscope.report.section import Column, Evidence, Table
 from babelscope.report.sentences import Sentence
@@ -108,52 +108,33 @@ def retrieval_chart(result: Result, kind: str, *, most: int = 60, width: int = 3
         str(a) if kind in queries.OF_ONE_LANGUAGE else f"{a}–{b}"
         for a, b in zip(table["language_a"], table["language_b"], strict=True)
     ]
-    series = {"value": CONTROL_TITLES["none"]} | {
-        "length_regressed": CONTROL_TITLES["length_regressed"],
-        "baseline": title_of(table.attrs["baseline"]),
-        "shuffled": CONTROL_TITLES["shuffled"],
+    drawn = {
+        "value": (CONTROL_TITLES["none"], INK, "circle"),
+        "length_regressed": (CONTROL_TITLES["length_regressed"], PALETTE["language-0"], "diamond"),
+        "baseline": (title_of(table.attrs["baseline"]), BASELINE, "triangle-up"),
+        "shuffled": (CONTROL_TITLES["shuffled"], THIN, "cross"),
     }
-    records = [
-        {"pair": pair, "series": title, "value": float(value)}
-        for column, title in series.items()
-        for pair, value in zip(pairs, table[column], strict=True)
-        if np.isfinite(value)
-    ]
-    there = [title for title in series.values() if any(record["series"] == title for record in records)]
-    colours = dict(zip(series.values(), (INK, PALETTE["language-0"], BASELINE, THIN), strict=True))
-    shapes = dict(zip(series.values(), ("circle", "diamond", "triangle-up", "cross"), strict=True))
+
+    def records(column: str, **more: str) -> list[dict[str, Any]]:
+        values = zip(pairs, table[column], strict=True)
+        return [{"pair": pair, **more, "value": float(value)} for pair, value in values if np.isfinite(value)]
+
+    there = {column: look for column, look in drawn.items() if table[column].notna().any()}
+    titles, colours, shapes = (list(looks) for looks in zip(*there.values(), strict=True))
+    rows = [row for column, title in zip(there, titles, strict=True) for row in records(column, series=title)]
     x = alt.X("value:Q", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(title="retrieval P@1", tickCount=5))
     y = alt.Y("pair:N", sort=pairs, axis=alt.Axis(title=None, ticks=False, domain=False, grid=True, labelOverlap=False))
     legend = alt.Legend(title=None, orient="bottom", columns=2)
-    scores = (
-        alt.Chart(pd.DataFrame(records))
-        .properties(name="scores")
-        .mark_point(filled=True, size=55, opacity=1)
-        .encode(
-            x=x,
-            y=y,
-            color=alt.Color(
-                "series:N", sort=there, scale=alt.Scale(domain=there, range=[colours[name] for name in there]),
-                legend=legend,
-            ),
-            shape=alt.Shape(
-                "series:N", sort=there, scale=alt.Scale(domain=there, range=[shapes[name] for name in there]),
-                legend=legend,
-            ),
-            tooltip=tooltips(["pair", "series"], ["value"]),
-        )
-    )  # fmt: skip
-    chances = [
-        {"pair": pair, "value": float(value)}
-        for pair, value in zip(pairs, table["chance"], strict=True)
-        if np.isfinite(value)
-    ]
-    chance = (
-        alt.Chart(pd.DataFrame(chances, columns=["pair", "value"]))
-        .properties(name="chance")
-        .mark_tick(color=MUTED, thickness=1.5, size=14)
-        .encode(x=x, y=y)
+    scores = alt.Chart(pd.DataFrame(rows)).properties(name="scores").mark_point(filled=True, size=55, opacity=1)
+    scores = scores.encode(
+        x=x,
+        y=y,
+        color=scaled(alt.Color, "series", titles, colours, sort=titles, legend=legend),
+        shape=scaled(alt.Shape, "series", titles, shapes, sort=titles, legend=legend),
+        tooltip=tooltips(["pair", "series"], ["value"]),
     )
+    ticks = alt.Chart(pd.DataFrame(records("chance"), columns=["pair", "value"])).properties(name="chance")
+    chance = ticks.mark_tick(color=MUTED, thickness=1.5, size=14).encode(x=x, y=y)
     lines = [f"at {table.attrs['last']}; the grey tick is the null’s mean (chance)", charts.about(result)]
     text = f"Retrieval P@1, {KIND_LINES[kind]}, at {table.attrs['last']}: " + "; ".join(
         f"{pair} {number(value)} (p {p_value(p)})"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from babelscope.gaps.result import Result
 from babelscope.gaps.traced import Number, file_of
-from babelscope.report.cache import remembered
+from babelscope.report import queries
 from babelscope.report.section import Column, Table
 from babelscope.report.sentences import cell, known, percent
 from babelscope.report.wording import NOTHING, listed, number
@@ -33,29 +33,17 @@ def listing(
 ) -> Table:
     """Return rows of a table of the result as a table to read: columns of texts, then of numbers, by their headings.
 
-    Parameters
-    ----------
-    table : str
-        By its name; index labels of `rows` are row numbers there.
-    rows : DataFrame
-    caption : str
-    texts, numbers : mapping of column to heading
-    percents : collection of str
-        Numbers that are shares.
-    digits : int
+    Index labels of the rows are row numbers in the table. The columns `percents` are shares.
     """
+
+    def written(row: pd.Series[Any], name: str) -> Number | str:
+        return known(table, row, name, percent) or NOTHING if name in percents else cell(table, row, name, digits)
+
     columns = (*(Column(heading, False) for heading in texts.values()), *map(Column, numbers.values()))
-    cells = tuple(
-        (
-            *(str(row[name]) for name in texts),
-            *(
-                known(table, row, name, percent) or NOTHING if name in percents else cell(table, row, name, digits)
-                for name in numbers
-            ),
-        )
-        for _, row in rows.iterrows()
-    )
-    return Table(caption, columns, cells)
+    cells = [
+        (*(str(row[name]) for name in texts), *(written(row, name) for name in numbers)) for _, row in rows.iterrows()
+    ]
+    return Table(caption, columns, tuple(cells))
 
 
 def parsed(column: object) -> list[Any]:
@@ -91,10 +79,8 @@ def table(result: Result, evidence: object) -> list[Table]:
     if not rows:
         return []
     more = f" (first {MOST_ITEMS} of {len(items)})" if len(items) > MOST_ITEMS else ""
-    columns = (
-        *(Column(head, False) for head in ("file", "rows where", "column")),
-        *map(Column, ("value", "rows", "weight")),
-    )
+    heads = {"file": False, "rows where": False, "column": False, "value": True, "rows": True, "weight": True}
+    columns = tuple(Column(head, numeric) for head, numeric in heads.items())
     kept_columns = len(columns) if any(row[-1] for row in rows) else len(columns) - 1
     shown = tuple(row[:kept_columns] for row in rows)
     return [Table(f"What it is computed from{more}", columns[:kept_columns], shown)]
@@ -102,7 +88,7 @@ def table(result: Result, evidence: object) -> list[Table]:
 
 def _where(result: Result, name: str, filters: dict[str, Any]) -> NDArray[np.intp]:
     """Return the numbers of the rows in which every column has the given value, or one of a list of values."""
-    frame = _frame(result, name)
+    frame = queries.table(result, name)
     if frame is None or any(column not in frame for column in filters):
         return np.empty(0, dtype=np.intp)
     keep = np.ones(len(frame), dtype=bool)
@@ -111,14 +97,10 @@ def _where(result: Result, name: str, filters: dict[str, Any]) -> NDArray[np.int
     return np.asarray(frame.index[keep], dtype=np.intp)
 
 
-@remembered
-def _frame(result: Result, name: str) -> pd.DataFrame | None:
-    return {"scores": result.scores, "curves": result.curves}.get(name, result.tables.get(name))
-
-
-@remembered
+@queries.remembered
 def _having(result: Result, name: str, column: str, wanted: str) -> NDArray[np.bool_]:
-    frame = _frame(result, name)
+    """Return in which rows of a table a column has a value, or one of several, which are given as JSON: a key."""
+    frame = queries.table(result, name)
     assert frame is not None
     values = json.loads(wanted)
     values = values if isinstance(values, list) else [values]

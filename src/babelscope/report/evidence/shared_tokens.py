@@ -30,8 +30,7 @@ def evidence(result: Result) -> Evidence | None:
 
     One dot is one pair of languages, at the last text point and under the leading measure.
     """
-    table = result.tables.get("tokens")
-    if table is None or table.empty:
+    if (table := queries.table(result, "tokens")) is None:
         return None
     there = table[table["shared_token_share"].notna() & table["chance_corrected"].notna()]
     there = _one_row_a_pair(result, there)
@@ -47,14 +46,11 @@ def evidence(result: Result) -> Evidence | None:
         score=tell("tokens", most, "chance_corrected"), other=tell("tokens", least, "chance_corrected"),
         measure=measure_title(measure), point=point,
     )  # fmt: skip
-    associations = result.tables.get("associations")
-    tests: list[Any] = []
-    if associations is not None:
-        tests = [row for _, row in associations[associations["measure"] == measure].iterrows()]
-    figure = Figure(
-        "shared_tokens", lambda width: chart(result, there, width), there, lead, f"Each dot a pair of languages. {lead}"
-    )
-    return Evidence("Tokens in common", (lead, *map(_association, tests), figure, _table(there)))
+    associations = result.tables.get("associations", pd.DataFrame({"measure": []}))
+    tests = [_association(row) for _, row in associations[associations["measure"] == measure].iterrows()]
+    text = f"Each dot a pair of languages. {lead}"
+    figure = Figure("shared_tokens", lambda width: chart(result, there, width), there, lead, text)
+    return Evidence("Tokens in common", (lead, *tests, figure, _table(there)))
 
 
 def _one_row_a_pair(result: Result, table: pd.DataFrame) -> pd.DataFrame:
@@ -75,14 +71,11 @@ def chart(result: Result, rows: pd.DataFrame, width: int) -> alt.Chart:
     """Draw one dot a pair of languages."""
     measure, point = str(rows["measure"].iloc[0]), str(rows["point"].iloc[0])
     columns = ["language_a", "language_b", "shared_token_share", "chance_corrected"]
-    made: alt.Chart = (
-        alt.Chart(rows[columns])
-        .mark_point(filled=True, size=45, opacity=0.75, color=PALETTE["language-0"])
-        .encode(
-            x=alt.X("shared_token_share:Q", title="share of tokens in common", axis=alt.Axis(format=".0%")),
-            y=alt.Y("chance_corrected:Q", title="similarity of the two texts, chance-corrected"),
-            tooltip=tooltips(columns[:2], columns[2:]),
-        )
+    made: alt.Chart = alt.Chart(rows[columns])
+    made = made.mark_point(filled=True, size=45, opacity=0.75, color=PALETTE["language-0"]).encode(
+        x=alt.X("shared_token_share:Q", title="share of tokens in common", axis=alt.Axis(format=".0%")),
+        y=alt.Y("chance_corrected:Q", title="similarity of the two texts, chance-corrected"),
+        tooltip=tooltips(columns[:2], columns[2:]),
     )
     lines = [f"one dot a pair of languages; {measure_title(measure)} at {point}", charts.about(result)]
     return finished(made, width, 220, "Shared tokens and similarity of texts", lines)
@@ -90,20 +83,14 @@ def chart(result: Result, rows: pd.DataFrame, width: int) -> alt.Chart:
 
 def _association(row: pd.Series[Any]) -> Sentence:
     """Say how far tokens go with the similarity of texts, as a correlation and no more."""
-    parts: dict[str, Any] = {
-        "what": _PREDICTORS.get(str(row["predictor"]), str(row["predictor"])),
-        "measure": measure_title(str(row["measure"])),
-        "point": str(row["point"]),
-        "rho": tell("associations", row, "rho"),
-        "p": tell("associations", row, "p"),
-        "pairs": tell("associations", row, "pairs", 0),
-    }
-    ends = interval("associations", row)
+    p, ends = tell("associations", row, "p"), interval("associations", row)
     return Sentence(
         "{what} and the chance-corrected {measure} of their texts at {point} have a rank correlation of {rho} over "
-        "{pairs} pairs (" + ("{low} to {high} for other languages; " if ends else "") + p_clause(parts["p"])
+        "{pairs} pairs (" + ("{low} to {high} for other languages; " if ends else "") + p_clause(p)
         + ", by permuting the languages).",
-        **parts, **ends,
+        what=_PREDICTORS.get(str(row["predictor"]), str(row["predictor"])), point=str(row["point"]), p=p, **ends,
+        measure=measure_title(str(row["measure"])), rho=tell("associations", row, "rho"),
+        pairs=tell("associations", row, "pairs", 0),
     )  # fmt: skip
 
 

@@ -33,8 +33,7 @@ MOST_LINES = 120
 
 def evidence(result: Result) -> Evidence | None:
     """Return one figure a part; None where nothing was decomposed."""
-    table = result.tables.get("decomposition")
-    if table is None or table.empty:
+    if (table := queries.table(result, "decomposition")) is None:
         return None
     blocks: list[Any] = []
     for design, title in PARTS.items():
@@ -42,8 +41,8 @@ def evidence(result: Result) -> Evidence | None:
         if rows.empty:
             continue
         last = str(rows.sort_values("depth", kind="stable")["point"].iloc[-1])
-        lead = _lead(rows, last) if design == "all" else _meaning(rows, last, title)
         at = rows[rows["point"] == last]
+        lead = _lead(at, design, last)
         text = f"Shares of the variance along the depth, {title}. At {last}: " + "; ".join(
             f"{COMPONENTS.get(str(name), (str(name), ''))[0]} {number(100 * float(share), 0)} %"
             for name, share in zip(at["component"], at["share"], strict=True)
@@ -71,56 +70,36 @@ def chart(result: Result, design: str = "all", *, width: int = 420, height: int 
     data = shown[["point", "stage", "depth", "component", "share", "low", "high"]].assign(
         order=component.map(rank), name=component.map(titles)
     )
-    made: alt.Chart = (
-        alt.Chart(data)
-        .mark_area(line={"strokeWidth": 0.5, "color": PALETTE["paper"]})
-        .encode(
-            x=alt.X("depth:Q", title="depth (first point to last)", scale=alt.Scale(nice=False, zero=False)),
-            y=alt.Y("share:Q", title="share of variance", stack="zero", axis=alt.Axis(format=".0%")),
-            color=alt.Color(
-                "name:N",
-                title=None,
-                sort=list(titles.values()),
-                scale=alt.Scale(domain=list(titles.values()), range=[COMPONENTS[name][1] for name in there]),
-                legend=alt.Legend(orient="bottom", columns=max(1, width // 150)),
-            ),
-            order="order:Q",
-            tooltip=tooltips(["point", "name"], ["share", "low", "high"]),
-        )
+    names, colours = list(titles.values()), [COMPONENTS[name][1] for name in there]
+    legend = alt.Legend(orient="bottom", columns=max(1, width // 150))
+    made: alt.Chart = alt.Chart(data).mark_area(line={"strokeWidth": 0.5, "color": PALETTE["paper"]})
+    made = made.encode(
+        x=alt.X("depth:Q", title="depth (first point to last)", scale=alt.Scale(nice=False, zero=False)),
+        y=alt.Y("share:Q", title="share of variance", stack="zero", axis=alt.Axis(format=".0%")),
+        color=charts.scaled(alt.Color, "name", names, colours, title=None, sort=names, legend=legend),
+        order="order:Q",
+        tooltip=tooltips(["point", "name"], ["share", "low", "high"]),
     )
     title = f"What the variance is made of: {PARTS.get(design, design)}"
     return finished(made, width, height, title, [charts.about(result)])
 
 
-def _at(rows: pd.DataFrame, point: str, component: str) -> pd.Series[Any] | None:
-    matches = rows[(rows["point"] == point) & (rows["component"] == component) & rows["share"].notna()]
-    return matches.iloc[0] if len(matches) else None
-
-
-def _lead(rows: pd.DataFrame, last: str) -> list[Sentence]:
-    meaning, language, modality = (_at(rows, last, name) for name in ("sentence", "language", "modality"))
-    if meaning is None or language is None or modality is None:
-        return _meaning(rows, last, "")
-    return [
-        Sentence(
-            "At {point} {meaning} of the variance is meaning, common to a sentence in all languages and both "
-            "modalities; {language} tells languages apart, {modality} tells speech from text.",
-            point=last,
-            meaning=percent("decomposition", meaning, "share"),
-            language=percent("decomposition", language, "share"),
-            modality=percent("decomposition", modality, "share"),
-        )
-    ]
-
-
-def _meaning(rows: pd.DataFrame, last: str, title: str) -> list[Sentence]:
-    meaning = _at(rows, last, "sentence")
-    if meaning is None:
+def _lead(at: pd.DataFrame, design: str, last: str) -> list[Sentence]:
+    """Say what the variance at the last point is made of; of one modality, how much of it is meaning."""
+    known = at[at["share"].notna()].drop_duplicates("component").iterrows()
+    shares = {str(row["component"]): percent("decomposition", row, "share") for _, row in known}
+    if "sentence" not in shares:
         return []
-    share = percent("decomposition", meaning, "share")
-    return [
-        Sentence("In {title}, {share} of the variance at {point} is meaning.", title=title, point=last, share=share)
-    ]
+    if design == "all" and {"language", "modality"} <= shares.keys():
+        return [
+            Sentence(
+                "At {point} {sentence} of the variance is meaning, common to a sentence in all languages and both "
+                "modalities; {language} tells languages apart, {modality} tells speech from text.",
+                point=last, **{name: shares[name] for name in ("sentence", "language", "modality")},
+            )
+        ]  # fmt: skip
+    text = "In {title}, {share} of the variance at {point} is meaning."
+    return [Sentence(text, title="" if design == "all" else PARTS[design], point=last, share=shares["sentence"])]
 
 
 # -- distances between means --------------------------------------------------------------------------
@@ -128,8 +107,7 @@ def _meaning(rows: pd.DataFrame, last: str, title: str) -> list[Sentence]:
 
 def centroid_evidence(result: Result) -> Evidence | None:
     """Return the distances between mean vectors along the depth; None where there are none."""
-    table = result.tables.get("centroids")
-    if table is None or table.empty or not table["distance"].notna().any():
+    if (table := queries.table(result, "centroids")) is None or not table["distance"].notna().any():
         return None
     lead = []
     for kind, title in GAP_TITLES.items():
@@ -140,20 +118,12 @@ def centroid_evidence(result: Result) -> Evidence | None:
                 Sentence(
                     "{title}: the distance between the means is smallest at {point} ({low}) and largest at {other} "
                     "({high}).",
-                    title=title,
-                    low=tell("centroids", low, "distance"),
-                    high=tell("centroids", high, "distance"),
-                    point=str(low["point"]),
-                    other=str(high["point"]),
+                    title=title, point=str(low["point"]), low=tell("centroids", low, "distance"),
+                    other=str(high["point"]), high=tell("centroids", high, "distance"),
                 )
-            )
-    figure = Figure(
-        "centroids",
-        lambda width: centroid_chart(result, width=width),
-        table,
-        lead[0],
-        " ".join(map(str, lead)),
-    )
+            )  # fmt: skip
+    text = " ".join(map(str, lead))
+    figure = Figure("centroids", lambda width: centroid_chart(result, width=width), table, lead[0], text)
     both = "modality_gap" in set(table["kind"])
     return Evidence(f"How far apart the means{' of speech and text' if both else ''} lie", (*lead, figure))
 
@@ -164,28 +134,19 @@ def centroid_chart(result: Result, *, width: int = 420, height: int = 220) -> al
     table = table[table["distance"].notna()].astype({"kind": object, "language_a": object, "language_b": object})
     table = table.assign(group=groups(table), gap=table["kind"].map(lambda kind: GAP_TITLES.get(kind, kind)))
     table = table[["gap", "group", "point", "depth", "distance", "low", "high"]]
-    colour = alt.Color("gap:N", title=None, legend=alt.Legend(orient="bottom"), scale=alt.Scale(
-        domain=[name for name in GAP_TITLES.values() if name in set(table["gap"])],
-        range=[PALETTE[f"language-{index}"] for index in (1, 0, 2, 3)],
-    ))  # fmt: skip
-    x = alt.X("depth:Q", title="depth (first point to last)", scale=alt.Scale(domain=[0, 1]))
-    title = "distance (within-group SDs)"
+    gaps = [name for name in GAP_TITLES.values() if name in set(table["gap"])]
+    colours = [PALETTE[f"language-{index}"] for index in (1, 0, 2, 3)]
+    channels = {
+        "x": alt.X("depth:Q", title="depth (first point to last)", scale=alt.Scale(domain=[0, 1])),
+        "y": alt.Y("distance:Q", title="distance (within-group SDs)"),
+        "color": charts.scaled(alt.Color, "gap", gaps, colours, title=None, legend=alt.Legend(orient="bottom")),
+    }
     layers: list[alt.Chart] = []
     if table["group"].nunique() <= MOST_LINES:
-        layers.append(
-            alt.Chart(table)
-            .mark_line(strokeWidth=0.6, opacity=0.4)
-            .encode(
-                x=x,
-                y=alt.Y("distance:Q", title=title),
-                color=colour,
-                detail="group:N",
-                tooltip=tooltips(["group", "point"], ["distance", "low", "high"]),
-            )
-        )
+        thin = alt.Chart(table).mark_line(strokeWidth=0.6, opacity=0.4)
+        tooltip = tooltips(["group", "point"], ["distance", "low", "high"])
+        layers.append(thin.encode(**channels, detail="group:N", tooltip=tooltip))
     means = table.groupby(["gap", "point", "depth"], as_index=False, observed=True)["distance"].mean()
-    layers.append(
-        alt.Chart(means).mark_line(strokeWidth=2.5).encode(x=x, y=alt.Y("distance:Q", title=title), color=colour)
-    )
+    layers.append(alt.Chart(means).mark_line(strokeWidth=2.5).encode(**channels))
     lines = ["thick: mean over languages or pairs", charts.about(result)]
     return finished(alt.LayerChart(layer=layers), width, height, "Gap: distance between means", lines)

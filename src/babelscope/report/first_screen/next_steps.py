@@ -15,7 +15,7 @@ from babelscope.languages import name_of
 from babelscope.report.first_screen.content import INSIDE, LanguageRow, Tile
 from babelscope.report.first_screen.languages import lower_languages
 from babelscope.report.first_screen.reading import caveat_ids, finding, sentences_of, some_of
-from babelscope.report.meta import mapping
+from babelscope.report.queries import mapping
 from babelscope.report.sentences import Sentence, tell
 
 #: A deficit that a study shall be able to find: the sentences that it takes are among the next steps.

@@ -12,7 +12,7 @@ from babelscope.gaps.findings import CORRECTED
 from babelscope.gaps.naming import measure_head
 from babelscope.gaps.result import Result
 from babelscope.gaps.traced import Number
-from babelscope.report.meta import get, items
+from babelscope.report.queries import get, items
 from babelscope.report.sentences import percent, tell
 from babelscope.report.wording import listed
 

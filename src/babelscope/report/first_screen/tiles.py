@@ -15,6 +15,7 @@ from babelscope.gaps.naming import measure_title
 from babelscope.gaps.result import Result
 from babelscope.gaps.selecting import MEAN
 from babelscope.gaps.traced import Number
+from babelscope.report import queries
 from babelscope.report.first_screen.content import INSIDE, INSIDE_TITLE, TILES, Baseline, Tile
 from babelscope.report.first_screen.reading import finding, writer
 from babelscope.report.sentences import Sentence, interval, known, tell
@@ -107,8 +108,7 @@ def _baseline(result: Result, row: pd.Series[Any]) -> Baseline | None:
 
 def _inside(result: Result) -> Tile | None:
     """Return the tile of the point at which speech and text are most similar, which knows that it was chosen."""
-    table = result.tables.get("most_similar")
-    if table is None or table.empty:
+    if (table := queries.table(result, "most_similar")) is None:
         return None
     best = table[table["best"].astype(bool)].iloc[0]
     curves = result.curves

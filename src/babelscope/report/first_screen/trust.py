@@ -7,7 +7,7 @@ from babelscope.gaps.result import Result
 from babelscope.languages import name_of
 from babelscope.report.first_screen.content import Fact
 from babelscope.report.first_screen.reading import caveat_ids, one_reader, sentences_of, some_of
-from babelscope.report.meta import get, items, mapping
+from babelscope.report.queries import get, items, mapping
 from babelscope.report.wording import plural
 
 

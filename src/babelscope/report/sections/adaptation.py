@@ -43,9 +43,8 @@ def adaptation(result: Result) -> Section | None:
     classes = table[(table["group"] != "all") & (table["group"] != "high-low")]
     by_class = [_of_class(one) for _, one in classes.iterrows()] if classes["group"].nunique() > 1 else []
     evidence = Evidence("The rows behind it", (*by_class, *evidence_rows.table(result, row["evidence"])))
-    return Section(
-        "adaptation", "What does length adaptation do?", (lead,), _figure(result, measure, lead), None, (evidence,)
-    )
+    figure = _figure(result, measure, lead)
+    return Section("adaptation", "What does length adaptation do?", (lead,), figure, None, (evidence,))
 
 
 def _parts(row: pd.Series[Any]) -> tuple[str, dict[str, Any]]:
@@ -59,22 +58,17 @@ def _parts(row: pd.Series[Any]) -> tuple[str, dict[str, Any]]:
 
 def _sentence(row: pd.Series[Any]) -> Sentence:
     text, parts = _parts(row)
-    start = _SAYS.get(str(row["verdict"]), _SAYS[CANNOT_TELL])
     if not np.isfinite(float(row["effect"])):
         return Sentence("The effect of length adaptation could not be tested.")
-    return Sentence(
-        start + " (chance-corrected {measure}" + text + ").", effect=tell("findings", row, "effect"), **parts
-    )
+    start = _SAYS.get(str(row["verdict"]), _SAYS[CANNOT_TELL]) + " (chance-corrected {measure}"
+    return Sentence(start + text + ").", effect=tell("findings", row, "effect"), **parts)
 
 
 def _of_class(row: pd.Series[Any]) -> Sentence:
     text, parts = _parts(row)
-    effect = cell("findings", row, "effect")
-    return Sentence(
-        "{group}-resource languages: {verdict}, {effect}" + text + ".",
-        group=str(row["group"]), verdict=VERDICT_TITLES.get(str(row["verdict"]), str(row["verdict"])),
-        effect=effect, **{name: value for name, value in parts.items() if name != "measure"},
-    )  # fmt: skip
+    parts |= {"group": str(row["group"]), "effect": cell("findings", row, "effect")}
+    parts["verdict"] = VERDICT_TITLES.get(str(row["verdict"]), str(row["verdict"]))
+    return Sentence("{group}-resource languages: {verdict}, {effect}" + text + ".", **parts)
 
 
 def _figure(result: Result, measure: str, lead: Sentence) -> Figure | None:
@@ -107,7 +101,5 @@ def _chart(result: Result, curves: pd.DataFrame, measure: str, width: int) -> An
     layers += [drawn.encode(x=x, y=at("value")), key_of(key, width)]
     if languages:
         layers.append(key_of(languages, width, "languages"))
-    made = alt.LayerChart(layer=layers).resolve_scale(
-        stroke="independent", strokeDash="independent", strokeWidth="independent"
-    )
+    made = alt.LayerChart(layer=layers).resolve_scale(**charts.OWN_LEGENDS)
     return finished(made, width, 190, "Similarity of speech and text through length adaptation", [charts.about(result)])

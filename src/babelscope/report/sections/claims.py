@@ -11,7 +11,7 @@ import pandas as pd
 from babelscope.gaps.findings import CANNOT_TELL, CORRECTED, CORRECTED_SVCCA, HOLDS, HOLDS_NOT, RAW_SVCCA
 from babelscope.gaps.result import Result
 from babelscope.gaps.traced import told_count
-from babelscope.report import charts
+from babelscope.report import charts, queries
 from babelscope.report.evidence import rows as evidence_rows
 from babelscope.report.figure import PALETTE, Figure
 from babelscope.report.section import Evidence, Section, section
@@ -34,25 +34,27 @@ _COLOURS = {
 }  # fmt: skip
 
 
+#: A verdict as it is said of one claim, and of several.
+_SAYS = {
+    HOLDS: ("holds", "hold"),
+    HOLDS_NOT: ("does not hold", "do not hold"),
+    CANNOT_TELL: ("is inconclusive", "are inconclusive"),
+}
+
+
 @section(order=50)
 def claims(result: Result) -> Section | None:
     """Return the verdicts over all languages; None where nothing was tested."""
-    table = result.tables.get("findings")
-    if table is None or table.empty:
+    if (table := queries.table(result, "findings")) is None:
         return None
     mains = pd.DataFrame([_main(table[table["id"] == name]) for name in table["id"].drop_duplicates()])
     lead = _sentence(mains)
     figure = None
-    if mains["effect"].notna().any():
+    shown = mains[mains["effect"].notna()]
+    if len(shown):
         text = "; ".join(f"{row['statement']} {_title(row['verdict'])}" for _, row in mains.iterrows())
-        shown = mains[mains["effect"].notna()]
-        figure = Figure(
-            "claims",
-            lambda width: _chart(result, shown, width),
-            shown.drop(columns=["evidence", "caveats"]),
-            lead,
-            text,
-        )
+        data = shown.drop(columns=["evidence", "caveats"])
+        figure = Figure("claims", lambda width: _chart(result, shown, width), data, lead, text)
     blocks = tuple(block for _, row in mains.iterrows() for block in _evidence(result, row, table))
     evidence = (Evidence("What each claim rests on", blocks),)
     return Section("claims", "Which general claims hold here?", (lead,), figure, None, evidence)
@@ -81,10 +83,9 @@ def _sentence(mains: pd.DataFrame) -> Sentence:
     for verdict in VERDICT_TITLES:
         rows = mains[mains["verdict"] == verdict]
         if len(rows):
-            parts[verdict.replace(" ", "_")] = told_count("findings", rows)
-            plural = {HOLDS: "hold", HOLDS_NOT: "do not hold", CANNOT_TELL: "are inconclusive"}[verdict]
-            single = {HOLDS: "holds", HOLDS_NOT: "does not hold", CANNOT_TELL: "is inconclusive"}[verdict]
-            said.append(f"{{{verdict.replace(' ', '_')}}} {single if len(rows) == 1 else plural}")
+            name = verdict.replace(" ", "_")
+            parts[name] = told_count("findings", rows)
+            said.append(f"{{{name}}} {_SAYS[verdict][len(rows) > 1]}")
     voices = mains[[_reason(row) == VOICES for _, row in mains.iterrows()]]
     text = "Of {all} claims that were tested, " + listed(said)
     if len(voices):
@@ -94,25 +95,12 @@ def _sentence(mains: pd.DataFrame) -> Sentence:
 
 
 def _chart(result: Result, mains: pd.DataFrame, width: int) -> Any:
-    rows = pd.DataFrame(
-        {
-            "claim": mains["statement"].astype(str),
-            "effect": mains["effect"],
-            "low": mains["low"],
-            "high": mains["high"],
-            "verdict": [_reason(row) for _, row in mains.iterrows()],
-        }
-    )
     return charts.forest(
-        rows,
-        width,
-        label="claim",
-        x_title="effect (difference of similarity, chance-corrected)",
-        title="Claims",
-        lines=["above 0: as claimed; 95 % intervals", charts.about(result)],
-        colours=_COLOURS,
-        zero="0: no effect",
-    )
+        mains, ("effect", "low", "high"), [str(claim) for claim in mains["statement"]], width,
+        label="claim", title="Claims", x_title="effect (difference of similarity, chance-corrected)",
+        lines=["above 0: as claimed; 95 % intervals", charts.about(result)], zero="0: no effect",
+        verdicts=[_reason(row) for _, row in mains.iterrows()], colours=_COLOURS,
+    )  # fmt: skip
 
 
 def _evidence(result: Result, row: pd.Series[Any], table: pd.DataFrame) -> tuple[Any, ...]:
@@ -131,11 +119,8 @@ def _evidence(result: Result, row: pd.Series[Any], table: pd.DataFrame) -> tuple
         Sentence("Caveat: {text}", text=str((one.get("text") or one.get("id")) if isinstance(one, dict) else one))
         for one in evidence_rows.parsed(row["caveats"])
     ]
-    head = Sentence(
-        "<strong>{verdict}: {statement}</strong>",
-        verdict=_capital(_title(row["verdict"])),
-        statement=str(row["statement"]),
-    )
+    verdict = _capital(_title(row["verdict"]))
+    head = Sentence("<strong>{verdict}: {statement}</strong>", verdict=verdict, statement=str(row["statement"]))
     return (head, effect, *_differing(row, rows), *others, *caveats, *evidence_rows.table(result, row["evidence"]))
 
 

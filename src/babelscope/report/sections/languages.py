@@ -43,19 +43,15 @@ def languages(result: Result) -> Section | None:
     if len(names) < 2:
         return None
     table = diagnosis.leading_rows(result)
-    evidence = (
-        diagnosis.evidence(result),
-        _table(result),
-        classes.evidence(result),
-        maps.evidence(result),
-        retrieval.evidence(result),
-        shared_tokens.evidence(result),
-    )
-    there = tuple(one for one in evidence if one is not None)
+    makers = (
+        diagnosis.evidence, _table, classes.evidence, maps.evidence, retrieval.evidence, shared_tokens.evidence,
+    )  # fmt: skip
+    there = tuple(made for make in makers if (made := make(result)) is not None)
     across = "modality_similarity" in queries.kinds(result)
     question = "For which languages do they not?" if across else "Which languages are similar?"
     if table is None:
-        return Section("languages", question, (_untested(result),), None, None, there) if there else None
+        untested = Sentence("{count} languages were compared; whether they differ was not tested.", count=len(names))
+        return Section("languages", question, (untested,), None, None, there) if there else None
     lead = diagnosis.lead(table)
     sentences = (lead, *_costly(result))
     figure = None if uncompared(table) else _figure(result, table, lead)
@@ -76,10 +72,12 @@ def _costly(result: Result) -> list[Sentence]:
     ]
 
 
-def _untested(result: Result) -> Sentence:
-    return Sentence(
-        "{count} languages were compared; whether they differ was not tested.", count=len(queries.languages(result))
-    )
+def _named(result: Result, code: str) -> str:
+    """Return what the study calls a language, else its known name, else its code."""
+    table = queries.table(result, "languages")
+    names = [] if table is None else list(table.loc[table["language"] == code, "name"])
+    name = names[0] if names else name_of(code)
+    return name if isinstance(name, str) and name else code
 
 
 def _figure(result: Result, table: pd.DataFrame, lead: Sentence) -> Figure | None:
@@ -89,43 +87,31 @@ def _figure(result: Result, table: pd.DataFrame, lead: Sentence) -> Figure | Non
     last = last[last["output_deficit"].notna()].sort_values("output_deficit", ascending=False, kind="stable")
     if len(last) < 2:
         return None
-    rows = pd.DataFrame(
-        {
-            "language": [queries.traits(result, str(code)).get("name", str(code)) for code in last["language"]],
-            "effect": last["output_deficit"],
-            "low": last["output_deficit_low"],
-            "high": last["output_deficit_high"],
-            "verdict": np.where(last["output_deficit_low"] > 0, "found to be lower", "not found to be lower"),
-        }
-    )
+    names = [_named(result, str(code)) for code in last["language"]]
+    verdicts = np.where(last["output_deficit_low"] > 0, "found to be lower", "not found to be lower")
     measure, point = measure_title(str(last["measure"].iloc[0])), str(last["point"].iloc[0])
     interval = "98 % intervals, for all languages and stages together"
 
     def draw(width: int) -> Any:
         return charts.forest(
-            rows,
-            width,
-            label="language",
+            last, ("output_deficit", "output_deficit_low", "output_deficit_high"), names, width,
+            label="language", title="Deficit of each language",
             x_title="deficit (similarity lower than the others’ mean)",
-            title="Deficit of each language",
             lines=[f"{measure}, chance-corrected, at {point}; {interval}", charts.about(result)],
+            verdicts=list(verdicts), zero="0: as similar as the others",
             colours={"found to be lower": PALETTE["language-1"], "not found to be lower": PALETTE["null-edge"]},
-            zero="0: as similar as the others",
-        )
+        )  # fmt: skip
 
     return Figure("deficits", draw, last.drop(columns=["evidence", "advice"]), lead, str(lead))
 
 
 def _table(result: Result) -> Evidence | None:
     """Return what is known of each language, at the point where its speech and text are most similar."""
-    table = result.tables.get("languages")
-    if table is None or table.empty:
+    if (table := queries.table(result, "languages")) is None:
         return None
     table = table.sort_values("rank", kind="stable", na_position="last")
     shown = [name for name in _COLUMNS if _says_something(table[name])]
-    rows = []
-    for _, row in table.iterrows():
-        rows.append(tuple(_cell(row, name) for name in shown))
+    rows = tuple(tuple(_cell(row, name) for name in shown) for _, row in table.iterrows())
     columns = tuple(Column(_COLUMNS[name], name not in _TEXTS) for name in shown)
     lead = Sentence("What is known of each language.")
     if table["measure"].notna().any():
@@ -133,7 +119,7 @@ def _table(result: Result) -> Evidence | None:
             "Each language at its own most similar point, under {measure}; the order was not tested.",
             measure=measure_title(str(table["measure"].dropna().iloc[0])),
         )
-    return Evidence("Every language", (lead, Table("Languages", columns, tuple(rows))))
+    return Evidence("Every language", (lead, Table("Languages", columns, rows)))
 
 
 def _says_something(column: pd.Series[Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from babelscope.gaps.result import Result
+from babelscope.report import queries
 from babelscope.report.evidence.rows import listing
 from babelscope.report.section import Section, section
 from babelscope.report.sentences import Sentence, percent, tell
@@ -12,8 +13,7 @@ from babelscope.report.wording import number
 @section(order=70)
 def lens(result: Result) -> Section | None:
     """Return where most positions read as words of the transcript, and the shares by layer; None without a lens."""
-    table = result.tables.get("lens")
-    if table is None or table.empty:
+    if (table := queries.table(result, "lens")) is None:
         return None
     means = table[(table["language"] == "mean") & (table["of"] == "transcript")]
     best = means.sort_values("excess", kind="stable").iloc[-1]

@@ -30,22 +30,20 @@ STROKES: tuple[tuple[str, tuple[int, ...]], ...] = (
 @section(order=40)
 def models(result: Result) -> Section | None:
     """Return the differences from each other model at the last common point; None without other models."""
-    table = result.tables.get("beside")
-    if table is None or table.empty:
+    if (table := queries.table(result, "beside")) is None:
         return None
     own = str(result.meta.get("model", {}).get("name") or "the model")
     rows = _differences(result)
-    lead = _sentence(rows, own) if rows is not None and len(rows) else None
-    figure = None
-    if lead is not None and rows is not None:
+    lead, figure = Sentence("No difference from the other models was tested."), None
+    if rows is not None and len(rows):
+        lead = _sentence(rows, own)
         figure = Figure("models", lambda width: _chart(result, rows, own, width), rows, lead, str(lead))
-    curves = list(_curves(result, table, own))
-    notes = _notes(result)
-    evidence = [Evidence("The models along the depth", tuple(curves))] if curves else []
-    if notes:
-        evidence.append(Evidence("About the other models", tuple(notes)))
-    sentences = (lead,) if lead is not None else (Sentence("No difference from the other models was tested."),)
-    return Section("models", "How does this model compare?", sentences, figure, None, tuple(evidence))
+    blocks = {
+        "The models along the depth": tuple(_curves(result, table, own)),
+        "About the other models": tuple(_notes(result)),
+    }
+    evidence = tuple(Evidence(title, shown) for title, shown in blocks.items() if shown)
+    return Section("models", "How does this model compare?", (lead,), figure, None, evidence)
 
 
 def _differences(result: Result) -> pd.DataFrame | None:
@@ -65,53 +63,37 @@ def _sentence(rows: pd.DataFrame, own: str) -> Sentence:
     parts: dict[str, Any] = {"own": own, "measure": measure_title(measure), "point": str(here["point"].iloc[0])}
     said = []
     for index, (_, row) in enumerate(here.iterrows()):
-        parts |= {
-            f"name{index}": str(row["baseline"]),
-            f"theirs{index}": tell("against_baselines", row, "baseline_value"),
-        }
-        text = f"{{name{index}}} reaches {{theirs{index}}}"
+        parts[f"name{index}"] = str(row["baseline"])
+        columns, text = ["baseline_value"], f"{{name{index}}} reaches {{baseline_value{index}}}"
         if interval("against_baselines", row):
-            for column in ("difference", "low", "high"):
-                parts[f"{column}{index}"] = tell("against_baselines", row, column)
+            columns += ["difference", "low", "high"]
             outcome = "exceeded (by" if float(row["low"]) > 0 else "not found to be exceeded (difference"
             text += f" and is {outcome} {{difference{index}}}, 95 % {{low{index}}} to {{high{index}}})"
         else:
             text += " (not tested)"
+        parts |= {f"{column}{index}": tell("against_baselines", row, column) for column in columns}
         said.append(text)
     parts["value"] = tell("against_baselines", here.iloc[0], "value")
-    return Sentence(
-        "{own} reaches {measure} {value} between speech and text at {point}; " + "; ".join(said) + ".",
-        **parts,
-    )
+    start = "{own} reaches {measure} {value} between speech and text at {point}; "
+    return Sentence(start + "; ".join(said) + ".", **parts)
 
 
 def _chart(result: Result, rows: pd.DataFrame, own: str, width: int) -> Any:
-    drawn = pd.DataFrame(
-        {
-            "comparison": [
-                f"{name}, {measure_title(measure)}"
-                for name, measure in zip(rows["baseline"], rows["measure"], strict=True)
-            ],
-            "effect": rows["difference"],
-            "low": rows["low"],
-            "high": rows["high"],
-        }
-    )
+    compared = zip(rows["baseline"], rows["measure"], strict=True)
+    names = [f"{name}, {measure_title(measure)}" for name, measure in compared]
     points = ", ".join(queries.in_order(rows["point"]))
     return charts.forest(
-        drawn, width, label="comparison", x_title=f"{own} less the other model (similarity, chance-corrected)",
-        title="Differences from other models", zero="0: no difference",
+        rows, ("difference", "low", "high"), names, width, label="comparison", title="Differences from other models",
+        x_title=f"{own} less the other model (similarity, chance-corrected)",
         lines=[f"speech and text at {points}; 95 % intervals, all points together", charts.about(result)],
     )  # fmt: skip
 
 
 def _notes(result: Result) -> list[Sentence]:
-    models = result.meta.get("beside")
-    listed = [one for one in models if isinstance(one, dict)] if isinstance(models, list) else []
     return [
-        Sentence("{label}: {note}", label=str(one.get("label")), note=str(note))
-        for one in listed
-        for note in (one.get("notes") or [])[:1]
+        Sentence("{label}: {note}", label=str(queries.get(one, "label")), note=str(note))
+        for one in queries.items(result.meta.get("beside"))
+        for note in queries.items(queries.get(one, "notes"))[:1]
     ]
 
 
@@ -121,22 +103,18 @@ def _curves(result: Result, table: pd.DataFrame, own: str) -> Iterator[Figure]:
     others = table[table["group"] == "mean"]
     for kind in queries.in_order(others["kind"]):
         for measure in queries.in_order(others[others["kind"] == kind]["measure"]):
-            theirs = others[(others["kind"] == kind) & (others["measure"] == measure)]
-            mine = plain[(plain["kind"] == kind) & (plain["measure"] == measure)]
-            mine = mine[mine["point"].astype(str).isin(set(theirs["point"].astype(str)))]
+            theirs = queries.rows(others, kind=kind, measure=measure)
+            mine = queries.rows(plain, kind=kind, measure=measure, point=queries.in_order(theirs["point"]))
             if mine["value"].notna().any() and kind in KIND_TITLES:
                 title = f"{KIND_TITLES[kind]}: {measure_title(measure)}"
                 series = [(own, mine), *((label, theirs[theirs["model"] == label]) for label in labels)]
-                text = f"{title}. " + "; ".join(
-                    f"{label} {number(float(rows['value'].iloc[-1]))}" for label, rows in series if len(rows)
-                )
-                yield Figure(
-                    f"models.{kind}.{slug(measure_title(measure))}",
-                    lambda width, series=series, title=title: _curve(result, series, title, width),  # type: ignore[misc]
-                    theirs,
-                    text,
-                    text,
-                )
+                ends = [f"{label} {number(float(rows['value'].iloc[-1]))}" for label, rows in series if len(rows)]
+                text = f"{title}. {'; '.join(ends)}"
+
+                def draw(width: int, series: Any = series, title: str = title) -> Any:
+                    return _curve(result, series, title, width)
+
+                yield Figure(f"models.{kind}.{slug(measure_title(measure))}", draw, theirs, text, text)
 
 
 def _curve(result: Result, series: list[tuple[str, pd.DataFrame]], title: str, width: int) -> Any:
@@ -152,11 +130,8 @@ def _curve(result: Result, series: list[tuple[str, pd.DataFrame]], title: str, w
     entries, layers = charts.bands(own, x, at, series[0][0])
     for (label, rows), (colour, dash) in zip(series, STROKES, strict=False):
         key.append(Entry(label, colour, 2, dash))
-        drawn = alt.Chart(rows[list(charts.DRAWN_COLUMNS)]).encode(
-            x=x,
-            y=at("value"),
-            tooltip=tooltips(["point"], ["value", "null_q95"]),
-        )
+        tooltip = tooltips(["point"], ["value", "null_q95"])
+        drawn = alt.Chart(rows[list(charts.DRAWN_COLUMNS)]).encode(x=x, y=at("value"), tooltip=tooltip)
         if len(rows) > 1:
             layers.append(drawn.mark_line(color=colour, strokeWidth=2, strokeDash=list(dash) or [1, 0]))
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from babelscope.gaps.result import Result
+from babelscope.report import queries
 from babelscope.report.evidence.rows import listing
 from babelscope.report.section import Section, section
 from babelscope.report.sentences import Sentence, percent, tell
@@ -11,8 +12,7 @@ from babelscope.report.sentences import Sentence, percent, tell
 @section(order=74)
 def neurons(result: Result) -> Section | None:
     """Return the largest share of selective features, and the shares by layer; None where nobody asked."""
-    table = result.tables.get("neurons")
-    if table is None or table.empty:
+    if (table := queries.table(result, "neurons")) is None:
         return None
     best = table.sort_values("share", kind="stable").iloc[-1]
     what = "speech from text" if best["question"] == "modality" else f"a language from the others in {best['modality']}"

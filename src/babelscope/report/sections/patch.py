@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from babelscope.gaps.result import Result
 from babelscope.gaps.traced import told_count
+from babelscope.report import queries
 from babelscope.report.evidence.rows import listing
 from babelscope.report.section import Section, section
 from babelscope.report.sentences import Sentence, tell
@@ -28,8 +29,7 @@ OUTCOMES = {
 @section(order=72)
 def patch(result: Result) -> Section | None:
     """Return how many outcomes improve beyond random patches, and all of them; None without patches."""
-    table = result.tables.get("patch")
-    if table is None or table.empty:
+    if (table := queries.table(result, "patch")) is None:
         return None
     means = table[table["language"] == "mean"]
     closing = means[means["closes"].astype(bool)]

@@ -24,8 +24,7 @@ _TEXTS = {"language": "language", "speech_point": "speech", "text_point": "text"
 @section(order=70)
 def tokens(result: Result) -> Section | None:
     """Return the alignment layer by layer, the strongest pair of layers and what the paths say."""
-    table = result.tables.get(_TABLE)
-    if table is None or table.empty:
+    if (table := queries.table(result, _TABLE)) is None:
         return None
     rows = table[table["measure"] == MEASURE]
     strongest = rows.loc[rows.groupby("language", sort=False)["excess"].idxmax()]

@@ -11,36 +11,27 @@ from babelscope.gaps.baselines.sentences import title_of
 from babelscope.gaps.baselines.sides import BASELINES
 from babelscope.gaps.result import Result
 from babelscope.gaps.traced import told_count
-from babelscope.report import charts, methods, provenance, queries
+from babelscope.report import charts, methods, queries
 from babelscope.report.evidence import baselines
 from babelscope.report.figure import PALETTE, Figure
-from babelscope.report.meta import items
 from babelscope.report.section import Column, Evidence, Section, Table, section
 from babelscope.report.sentences import Sentence, of_parts
-from babelscope.report.wording import KIND_LINES, listed, measure_title
+from babelscope.report.wording import KIND_LINES, listed, measure_title, plural
 
 
 @section(order=60)
 def trust(result: Result) -> Section | None:
     """Return the comparison with the baselines, the caveats, the method and the provenance."""
     rows = _rows(result)
-    sentences: list[Any] = []
+    lead = Sentence("No baseline was computed: nothing here was compared with what needs no model.")
     figure = None
     if rows is not None and len(rows):
         lead = _sentence(rows)
-        sentences.append(lead)
         shown = _hardest(rows)
         figure = Figure("baselines", lambda width: _chart(result, shown, width), shown, lead, str(lead))
-    else:
-        sentences.append(Sentence("No baseline was computed: nothing here was compared with what needs no model."))
-    evidence = (
-        baselines.evidence(result),
-        _caveats(result),
-        _method(result),
-        _conventions(result),
-        _provenance(result),
-    )
-    return Section("trust", "Can I trust it?", tuple(sentences), figure, None, tuple(one for one in evidence if one))
+    makers = (baselines.evidence, _caveats, _method, _conventions, _provenance)
+    evidence = tuple(made for make in makers if (made := make(result)) is not None)
+    return Section("trust", "Can I trust it?", (lead,), figure, None, evidence)
 
 
 def _rows(result: Result) -> pd.DataFrame | None:
@@ -69,12 +60,9 @@ def _sentence(rows: pd.DataFrame) -> Sentence:
     tested = rows[rows["low"].notna()]
     if tested.empty:
         return Sentence("Differences from the baselines were not tested.")
-    above = tested[tested["low"] > 0]
-    missed = tested[~(tested["low"] > 0)]
-    parts: dict[str, Any] = {
-        "some": told_count("against_baselines", above),
-        "all": told_count("against_baselines", tested),
-    }
+    above, missed = tested[tested["low"] > 0], tested[~(tested["low"] > 0)]
+    parts: dict[str, Any] = {"some": told_count("against_baselines", above)}
+    parts["all"] = told_count("against_baselines", tested)
     text = "The model is found to exceed what needs no model in {some} of {all} comparisons at the output"
     if len(missed):
         names = [f"{title_of(str(row['baseline']))} ({_what(row)})" for _, row in missed.iterrows()]
@@ -93,52 +81,32 @@ def _what(row: pd.Series[Any]) -> str:
 
 
 def _chart(result: Result, rows: pd.DataFrame, width: int) -> Any:
-    drawn = pd.DataFrame(
-        {
-            "comparison": [f"{_what(row)}: {title_of(str(row['baseline']))}" for _, row in rows.iterrows()],
-            "effect": rows["difference"],
-            "low": rows["low"],
-            "high": rows["high"],
-            "verdict": np.where(
-                rows["low"].isna(), "not tested", np.where(rows["low"] > 0, "exceeded", "not found to be exceeded")
-            ),
-        }
-    )
+    names = [f"{_what(row)}: {title_of(str(row['baseline']))}" for _, row in rows.iterrows()]
+    exceeded = np.where(rows["low"] > 0, "exceeded", "not found to be exceeded")
     return charts.forest(
-        drawn,
-        width,
-        label="comparison",
-        x_title="model less baseline (similarity, chance-corrected)",
-        title="The model less its strongest baselines",
+        rows, ("difference", "low", "high"), names, width, label="comparison",
+        x_title="model less baseline (similarity, chance-corrected)", title="The model less its strongest baselines",
         zero="0: no better than the baseline",
         lines=["at the output; 95 % intervals, all points together", charts.about(result)],
+        verdicts=list(np.where(rows["low"].isna(), "not tested", exceeded)),
         colours={
-            "exceeded": PALETTE["language-0"],
-            "not found to be exceeded": PALETTE["language-1"],
+            "exceeded": PALETTE["language-0"], "not found to be exceeded": PALETTE["language-1"],
             "not tested": PALETTE["null-edge"],
         },
-    )
-
-
-def caveats_of(result: Result) -> list[dict[str, Any]]:
-    """Return the caveats, each with its title and its text, whose numbers know their places."""
-    return [
-        one | {"text": of_parts(str(one.get("text") or ""), one.get("parts"))}
-        for one in items(result.meta.get("caveats"))
-        if isinstance(one, dict)
-    ]
+    )  # fmt: skip
 
 
 def _caveats(result: Result) -> Evidence | None:
+    """Return the caveats, each with its title and its text, whose numbers know their places."""
+    caveats = [one for one in queries.items(result.meta.get("caveats")) if isinstance(one, dict)]
     sentences = [
-        Sentence("{title}: {text}", title=str(one.get("title") or one.get("id") or "Caveat"), text=one["text"])
-        for one in caveats_of(result)
-    ]
-    return (
-        Evidence(f"{len(sentences)} caveat{'' if len(sentences) == 1 else 's'}", tuple(sentences))
-        if sentences
-        else None
-    )
+        Sentence(
+            "{title}: {text}", title=str(one.get("title") or one.get("id") or "Caveat"),
+            text=of_parts(str(one.get("text") or ""), one.get("parts")),
+        )
+        for one in caveats
+    ]  # fmt: skip
+    return Evidence(f"{len(caveats)} {plural('caveat', len(caveats))}", tuple(sentences)) if caveats else None
 
 
 def _method(result: Result) -> Evidence:
@@ -151,23 +119,18 @@ def _method(result: Result) -> Evidence:
 def _conventions(result: Result) -> Evidence | None:
     rows = []
     for measure in queries.measures(result):
-        conventions = queries.rows(result.scores, measure=measure, control="none")["convention"]
-        said = queries.in_order(conventions.drop_duplicates().dropna())[:3]
-        rows.append((measure_title(measure), measure, "; ".join(said)))
-    if not rows:
-        return None
-    columns = (Column("measure", False), Column("written", False), Column("convention", False))
-    return Evidence("What each measure computes", (Table("Measures", columns, tuple(rows)),))
+        said = queries.in_order(queries.rows(result.scores, measure=measure, control="none")["convention"])
+        rows.append((measure_title(measure), measure, "; ".join(said[:3])))
+    columns = tuple(Column(head, False) for head in ("measure", "written", "convention"))
+    return Evidence("What each measure computes", (Table("Measures", columns, tuple(rows)),)) if rows else None
 
 
 def _provenance(result: Result) -> Evidence:
-    lines = provenance.section(result)
-    corpus = result.meta.get("corpus")
-    corpus = corpus if isinstance(corpus, dict) else {}
+    lines = methods.provenance(result)
     for name in ("licence", "attribution"):
-        said = corpus.get(name)
+        said = queries.get(result.meta, "corpus", name)
         if isinstance(said, dict):
             said = [f"{key}: {text}" for key, text in said.items()]
-        lines.append((name.capitalize(), [str(one) for one in items(said)] or ["none was recorded"]))
+        lines.append((name.capitalize(), [str(one) for one in queries.items(said)] or ["none was recorded"]))
     rows = tuple((name, "; ".join(said)) for name, said in lines)
     return Evidence("Provenance", (Table("How to run it again", (Column("", False), Column("", False)), rows),))

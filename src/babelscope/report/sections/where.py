@@ -22,14 +22,8 @@ from babelscope.report.wording import measure_title
 @section(order=10)
 def where(result: Result) -> Section | None:
     """Return the answer from the table ``most_similar``, else from the curves; None without any curve."""
-    evidence = (
-        curves.evidence(result),
-        crosslayer.evidence(result),
-        variance.evidence(result),
-        variance.centroid_evidence(result),
-        points.evidence(result),
-    )
-    there = tuple(one for one in evidence if one is not None)
+    makers = (curves.evidence, crosslayer.evidence, variance.evidence, variance.centroid_evidence, points.evidence)
+    there = tuple(made for make in makers if (made := make(result)) is not None)
     if not there:
         return None
     table = result.tables.get("most_similar")
@@ -37,12 +31,11 @@ def where(result: Result) -> Section | None:
         lead = _chance(result, table) or _sentence(table)
         figure = Figure("most_similar", lambda width: chart(result, width), table, lead, str(lead))
         return Section("where", "Where do speech and text meet?", (lead,), figure, None, there)
-    kinds = queries.kinds(result)
-    measure = queries.leading_measure(result)
-    told_of = [curves.sentence(result, kind, measure) for kind in kinds if measure]
+    kinds, measure = queries.kinds(result), queries.leading_measure(result)
+    said = [curves.sentence(result, kind, measure) for kind in kinds if measure]
     across = "modality_similarity" in kinds
     question = "Where do speech and text meet?" if across else "How does similarity change with depth?"
-    return Section("where", question, tuple(one for one in told_of if one is not None)[:2], None, None, there)
+    return Section("where", question, tuple(each for each in said if each is not None)[:2], None, None, there)
 
 
 def _chance(result: Result, table: pd.DataFrame) -> Sentence | None:
@@ -59,30 +52,21 @@ def _chance(result: Result, table: pd.DataFrame) -> Sentence | None:
 
 def _sentence(table: pd.DataFrame) -> Sentence:
     best = table[table["best"].astype(bool)].iloc[0]
-    parts: dict[str, Any] = {
-        "best": str(best["point"]),
-        "stage": str(best["stage"]),
-        "measure": measure_title(str(best["measure"])),
-        "value": tell("most_similar", best, "value"),
-        "all": told_count("most_similar", table),
-    }
-    text = "{measure} of speech and text is highest at {best} ({stage}): {value}"
-    if ends := interval("most_similar", best):
-        parts |= ends
-        text += " ({low} to {high})"
+    ends = interval("most_similar", best)
+    parts: dict[str, Any] = {"best": str(best["point"]), "stage": str(best["stage"]), **ends}
+    parts |= {"measure": measure_title(str(best["measure"])), "value": tell("most_similar", best, "value")}
+    parts["all"] = told_count("most_similar", table)
+    text = "{measure} of speech and text is highest at {best} ({stage}): {value}" + " ({low} to {high})" * bool(ends)
     if table["candidate"].isna().any():
         return Sentence(text + "; it was not tested against the other points.", **parts)
     candidates = table[table["candidate"].astype(bool)]
-    parts |= {"some": told_count("most_similar", candidates), "first": str(candidates["point"].iloc[0])}
-    parts["last"] = str(candidates["point"].iloc[-1])
     if len(candidates) == 1:
         return Sentence(text + ", more than at any other of {all} points.", **parts)
     if len(candidates) == len(table):
         return Sentence(text + ", but no point is found to be lower than another ({all} points).", **parts)
-    return Sentence(
-        text + ", but {some} of {all} points cannot be distinguished, from {first} to {last}.",
-        **parts,
-    )
+    parts |= {"some": told_count("most_similar", candidates), "first": str(candidates["point"].iloc[0])}
+    parts["last"] = str(candidates["point"].iloc[-1])
+    return Sentence(text + ", but {some} of {all} points cannot be distinguished, from {first} to {last}.", **parts)
 
 
 def chart(result: Result, width: int) -> Any:
@@ -91,33 +75,25 @@ def chart(result: Result, width: int) -> Any:
     tested = bool(table["candidate"].notna().all())
     names = ["may be the most similar", "found to be lower"] if tested else ["not tested"]
     candidate = table["candidate"].fillna(0).astype(bool)
-    rows = table[["point", "stage", "depth", "value", "low", "high", "chance_corrected"]].assign(
-        is_="not tested" if not tested else np.where(candidate, *names)
-    )
+    rows = table[["point", "stage", "depth", "value", "low", "high", "chance_corrected"]]
+    rows = rows.assign(is_=np.where(candidate, names[0], names[-1]))
     labels = charts.stage_labels(result, "modality_similarity", width)
-    low, high = min(0.0, float(rows["value"].min())), max(1.0, float(rows["value"].max()))
     height = 210
     x = charts.depth_axis(labels)
     title = f"similarity ({measure_title(str(table['measure'].iloc[0]))})"
-    scale = alt.Scale(domain=[low, high], nice=False)
-    colour = alt.Color(
-        "is_:N", title=None, legend=alt.Legend(orient="bottom"),
-        scale=alt.Scale(domain=names, range=[PALETTE["language-0"], PALETTE["null-edge"]][: len(names)]),
-    )  # fmt: skip
-    tooltip = tooltips(["point", "stage"], ["value", "low", "high"])
-    base = alt.Chart(rows)
-    layers: list[alt.Chart] = []
-    if rows["low"].notna().any():
-        layers.append(
-            base.mark_rule(strokeWidth=1.5, clip=True)
-            .encode(x=x, y=alt.Y("low:Q", title=title, scale=scale), y2="high:Q", color=colour, tooltip=tooltip)
-            .properties(name="intervals")
-        )
-    layers.append(
-        base.mark_point(filled=True, size=40, opacity=1)
-        .encode(x=x, y=alt.Y("value:Q", title=title, scale=scale), color=colour, tooltip=tooltip)
-        .properties(name="points")
-    )
+    domain = [min(0.0, float(rows["value"].min())), max(1.0, float(rows["value"].max()))]
+    shades, legend = (PALETTE["language-0"], PALETTE["null-edge"])[: len(names)], alt.Legend(orient="bottom")
+    colour = charts.scaled(alt.Color, "is_", names, shades, title=None, legend=legend)
+    base = alt.Chart(rows).encode(x=x, color=colour, tooltip=tooltips(["point", "stage"], ["value", "low", "high"]))
+
+    def at(column: str) -> alt.Y:
+        return alt.Y(f"{column}:Q", title=title, scale=alt.Scale(domain=domain, nice=False))
+
+    layers = [base.mark_point(filled=True, size=40, opacity=1).encode(y=at("value")).properties(name="points")]
+    known = bool(rows["low"].notna().any())
+    if known:
+        rules = base.mark_rule(strokeWidth=1.5, clip=True).encode(y=at("low"), y2="high:Q")
+        layers.insert(0, rules.properties(name="intervals"))
     layers += charts.stage_strip(labels, x, height)
-    lines = ["95 % intervals, for all points together" if rows["low"].notna().any() else "", charts.about(result)]
+    lines = ["95 % intervals, for all points together" if known else "", charts.about(result)]
     return finished(alt.LayerChart(layer=layers), width, height, "Where speech and text are most similar", lines)
