@@ -65,7 +65,7 @@ NEW_MODULES: dict[str, str] = {
     "corpora/datasets.py": "data sets in memory",
     "gaps/leaderboard.py": "leaderboard", "report/leaderboard.py": "leaderboard", "gaps/readers.py": "readers",
     "capture/second_readings.py": "readers", "gaps/baselines/*": "baselines", "gaps/own_tasks.py": "tasks",
-    "gaps/tasks.py": "tasks", "gaps/folder.py": "leaderboard", "report/evidence/baselines.py": "baselines",
+    "gaps/tasks.py": "tasks", "report/evidence/baselines.py": "baselines",
     "mteb_adapter.py": "mteb", "publishing.py": "publishing", "tracking.py": "trackers", "tracking/*": "trackers",
     "text_table.py": "tables and JSON", "key_values.py": "tables and JSON", "runs.py": "leaderboard",
     "preflight.py": "preflight", "study/preflight.py": "preflight", "capture/inventory.py": "store integrity",

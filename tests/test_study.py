@@ -93,7 +93,7 @@ def test_another_seed_compares_again_but_encodes_only_if_the_sentences_change(
     text = study_file.read_text().replace("seed = 3", "seed = 3\nintervals = false")
     study_file.write_text(re.sub("measures = .*", 'measures = ["linear_cka"]', text))
     with monkeypatch.context() as earlier:
-        for module in ("gaps.scoring", "study.scores"):
+        for module in ("gaps.options", "study.scores"):
             earlier.setattr(f"babelscope.{module}.STATISTICS", 1)
         run(Study.load(study_file))
     steps: list[str] = []

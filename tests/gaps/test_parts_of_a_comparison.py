@@ -11,7 +11,7 @@ import pytest
 from babelscope.capture import Activations, encode
 from babelscope.corpora import Corpus
 from babelscope.gaps import Result, compare
-from babelscope.gaps.checkpoints import clear
+from babelscope.gaps.folder import clear
 from babelscope.models import Model
 from babelscope.similarity import checkpoint as module
 

@@ -94,8 +94,7 @@ def compare(
     from babelscope.capture import Activations
     from babelscope.engines import open_engine
     from babelscope.gaps import compare as compare_activations
-    from babelscope.gaps.checkpoints import CHECKPOINTS
-    from babelscope.gaps.folder import locked_output, save
+    from babelscope.gaps.folder import CHECKPOINTS, locked_output, save
     from babelscope.key_values import parse_pairs
     from babelscope.report.first_screen import first_screen
     from babelscope.report.terminal import summary, summary_table

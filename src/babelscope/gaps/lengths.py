@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from babelscope.capture.store import Activations
+from babelscope.similarity.residuals import span_of
 
 
 def standardised_log(lengths: NDArray[np.float64]) -> NDArray[np.float64] | None:
@@ -24,12 +25,21 @@ def standardised_log(lengths: NDArray[np.float64]) -> NDArray[np.float64] | None
     return ((logged - logged.mean()) / spread)[:, None] if spread > 1e-9 else None
 
 
-def log_lengths(activations: Activations, languages: Iterable[str]) -> NDArray[np.float64]:
-    """Return the standardised log tokens and log seconds of every language, shape (n, c); c may be 0."""
-    columns = [
-        column
-        for language in dict.fromkeys(languages)
-        for modality in ("text", "speech")
-        if (column := standardised_log(activations.lengths(modality, language))) is not None
-    ]
-    return np.hstack(columns) if columns else np.empty((len(activations.sentences), 0))
+def length_covariates(
+    activations: Activations, pairs: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], NDArray[np.float64]]:
+    """Return the span of the log tokens and log seconds of each pair of languages, which are regressed out of it.
+
+    Pairs of which no length is known, or of too few sentences for their lengths, are left out.
+    """
+    spans = {}
+    for pair in dict.fromkeys(pairs):
+        columns = [
+            column
+            for language in dict.fromkeys(pair)
+            for modality in ("text", "speech")
+            if (column := standardised_log(activations.lengths(modality, language))) is not None
+        ]
+        if 0 < len(columns) < len(activations.sentences) - 3:
+            spans[pair] = span_of(np.hstack(columns))
+    return spans

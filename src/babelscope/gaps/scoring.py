@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -14,23 +13,22 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from babelscope.capture.second_readings import open_second
-from babelscope.capture.store import Activations, now, versions
-from babelscope.errors import DataError, UsageError, did_you_mean
+from babelscope.capture.store import Activations
+from babelscope.errors import DataError, UsageError
 from babelscope.gaps.above_chance import LEVEL as ABOVE_CHANCE
 from babelscope.gaps.baselines.against import against_baselines, baselines_table
 from babelscope.gaps.baselines.regressed import FORMS, form_covariates
 from babelscope.gaps.baselines.sides import Baseline, baselines_of
 from babelscope.gaps.by_class import intervals_of_means
 from babelscope.gaps.caveats import caveats
-from babelscope.gaps.checkpoints import Checkpoints
-from babelscope.gaps.clusters import compared, described, documents_of
-from babelscope.gaps.comparisons import MATCHES, Comparison, Place, by_space, plan
+from babelscope.gaps.clusters import compared, documents_of
+from babelscope.gaps.comparisons import Comparison, Place, by_space
 from babelscope.gaps.contrasts import FEWEST_LANGUAGES, Scored, scored_by_measure, with_intervals
 from babelscope.gaps.curves import curves
 from babelscope.gaps.headline import headline
-from babelscope.gaps.lengths import log_lengths
+from babelscope.gaps.lengths import length_covariates
 from babelscope.gaps.naming import by_preference
-from babelscope.gaps.old_names import current_controls
+from babelscope.gaps.options import Options, checked_controls, checked_measures, checked_plan, intervals_of, meta_of
 from babelscope.gaps.pairing import pairing_table
 from babelscope.gaps.readers import (
     SECOND,
@@ -45,19 +43,16 @@ from babelscope.gaps.readers import (
     with_ceilings,
     with_readers,
 )
-from babelscope.gaps.repetition import repetition
 from babelscope.gaps.resampling import resample
 from babelscope.gaps.result import CONTROLS, DEFAULT_CONTROLS, SCORE_COLUMNS, Result
 from babelscope.gaps.tables import tables_of_activations, tables_of_scores
 from babelscope.progress import Progress
-from babelscope.similarity import MEASURES, Measure, parse_measure
+from babelscope.similarity import Measure
 from babelscope.similarity.arrays import on_device
 from babelscope.similarity.blocks import NONE, REGRESSED, SHUFFLED, VARIABLES, BlockExecutor, Settings
-from babelscope.similarity.deviations import BLOCKS, FEWEST_CLUSTERS, HALVINGS, PARTITIONS, Deviations
-from babelscope.similarity.intervals import SCALES
+from babelscope.similarity.deviations import Deviations
 from babelscope.similarity.pair_table import PairTable
 from babelscope.similarity.permutation import chance_corrected
-from babelscope.similarity.residuals import span_of
 from babelscope.similarity.score import null_kind
 
 DEFAULT_MEASURES: tuple[str, ...] = ("svcca", "linear_cka", "retrieval")
@@ -66,28 +61,6 @@ DEFAULT_PERMUTATIONS = 2000
 
 #: Bytes of activations that comparing holds.
 MEMORY = 2e9
-
-#: Clusters of sentences at most that intervals rest on: more sentences are taken together, in their order.
-CLUSTERS = 500
-
-CLOSED_FORM = (
-    "closed form: from the score without each sentence in turn (delete-one jackknife), less what it counts twice of "
-    "pairs of sentences"
-)
-CLOSED_FORM_BY_CLUSTER = CLOSED_FORM.replace(
-    "each sentence in turn (delete-one jackknife)", "each cluster of sentences in turn (delete-one-cluster jackknife)"
-)
-DRAWN = (
-    f"drawn: from the score without each of {BLOCKS} blocks of the sentences in turn, in {PARTITIONS} partitions, less "
-    f"what {HALVINGS} halvings of the sentences show to be counted too often"
-)
-DRAWN_BY_CLUSTER = DRAWN.replace("blocks of the sentences", "blocks of whole clusters of sentences").replace(
-    "halvings of the sentences", "halvings by whole clusters"
-)
-NOT_ASKED = "none: without a closed form, and not named in intervals"
-
-#: Raised when the same activations and options give other numbers, so that a study compares again.
-STATISTICS = 4
 
 #: What is added to the null of a score that lies beyond its permutations.
 TAIL = "tail of an exponential law"
@@ -150,7 +123,7 @@ def compare(
     checkpoint : Path, optional
         A folder that keeps finished blocks of pairs and draws. Called again with the same arguments and activations,
         the comparison resumes there, to the same bits; parts of another comparison in it are removed. To be
-        removed once the scores are saved (:func:`babelscope.gaps.checkpoints.clear`), and for one run at a time.
+        removed once the scores are saved (:func:`babelscope.gaps.folder.clear`), and for one run at a time.
     memory : float
         Bytes for activations, half of them for what was read and half for what was prepared to be compared. The store
         is never held whole: beyond, parts are read and prepared again. docs/stores.md says what comes on top.
@@ -182,217 +155,104 @@ def compare(
     DataError
         If there are fewer sentences than a measure needs.
     """
-    chosen = [parse_measure(item) for item in ([measures] if isinstance(measures, (str, Measure)) else measures)]
-    for measure in chosen:
-        if measure.name not in MEASURES:  # an object of a class that was not registered: tables name it by its name
-            MEASURES.add(measure)
-    names = [str(measure) for measure in chosen]
-    if not names:
-        raise UsageError("measures is empty: name at least one, such as linear_cka")
-    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
-        raise UsageError(f"measures: {twice[0]} is named twice")
-    controls = current_controls(controls)
-    if not controls:
-        raise UsageError(f"controls is empty: name at least one of {', '.join(CONTROLS)}")
-    for control in controls:
-        if control not in CONTROLS:
-            raise UsageError(f"controls: {control!r} is unknown; {did_you_mean(control, CONTROLS)}")
+    chosen, controls = checked_measures(measures), checked_controls(controls)
     whole, activations = activations, compared(activations, clusters)
     documents = documents_of(activations, clusters)
-    intervals = _intervals(chosen, interval, documents) if "none" in controls else {}
-    comparisons = plan(activations, match, kinds)
-    if not any(one.same_space for one in comparisons) and all(measure.same_space for measure in chosen):
-        raise UsageError(
-            f"{', '.join(names)}: vectors of one space are compared, and no two points that are compared share one; "
-            "add a measure that needs no common space, such as linear_cka"
-        )
-    readings = readings_of(activations, open_second(activations) if second is None else second)
-    n = len(activations.sentences)
-    settings: dict[str, Any] = {
-        "permutations": permutations, "seed": seed, "alpha": 0.05, "memory": memory / 2, "documents": documents
-    }  # fmt: skip
-    read = _Reader(activations, device)
-    checkpoints = Checkpoints(
-        checkpoint,
-        {
-            "activations": [activations.dataset.attrs["identity"], activations.meta["created"]],
-            "skipped": [list(sentence) for sentence in activations.skipped],
-            "left out": [one for one in whole.without_cluster if one not in set(activations.sentences)],
-            "second": [[one.language, one.store.dataset.attrs["identity"]] for one in readings],
-            "comparisons": [[comparison.kind, list(comparison.a), list(comparison.b)] for comparison in comparisons],
-            "settings": [
-                names,
-                settings | {"documents": None if documents is None else documents.tolist()},
-                list(controls),
-                intervals,
-                device,
-                baselines,
-            ],
-            "versions": versions(),
-            "statistics": STATISTICS,
-        },
+    options = Options(
+        whole,
+        activations,
+        chosen,
+        controls,
+        documents,
+        intervals_of(chosen, interval, documents) if "none" in controls else {},
+        checked_plan(activations, chosen, match, kinds),
+        readings_of(activations, open_second(activations) if second is None else second),
+        permutations=permutations,
+        seed=seed,
+        match=match,
+        device=device,
+        memory=memory,
+        clusters=clusters,
+        baselines=baselines,
+        progress=progress,
+        checkpoint=checkpoint,
+        executor=executor,
     )
     activations.hold(int(memory / 2))
     try:
-        closed = [name for name, how in intervals.items() if how in (CLOSED_FORM, CLOSED_FORM_BY_CLUSTER)]
-        units = np.arange(n) if documents is None else documents
-        count = int(units.max()) + 1
-        left_out = units * min(count, CLUSTERS) // count if closed else None
-        how = _Options(settings, checkpoints, left_out, progress, executor)
-        scoring = _Scoring(read, activations, comparisons, controls, how)
+        scoring = _Scoring(_Reader(activations, device), options.comparisons, controls, options)
         scoring.take(chosen)
-        effects: dict[str, ReaderEffects] = {}
-        if readings and "none" in controls:
-            seconds = [(one, _Reader(one.store, device)) for one in readings]
-            if closed and len(readings) >= FEWEST_LANGUAGES:  # of fewer, nothing is known of how readers differ
-                effects = reader_effects(read, seconds, comparisons, chosen, left_out, settings, executor)
-            comparisons = [*comparisons, *reader_comparisons(activations, readings)]
-            scoring.take_readers(chosen, seconds, comparisons)
+        comparisons, effects = _with_second_readings(scoring, options)
         scores = with_ceilings(scoring.scores())
-        further: dict[str, pd.DataFrame] = {}
+        tables: dict[str, pd.DataFrame] = {}
+        scored: dict[str, Scored] = {}
         freedoms: dict[str, float] = {}
         means, holds_for = None, None
-        scored: dict[str, Scored] = {}
-        drawn = [name for name, how in intervals.items() if how in (DRAWN, DRAWN_BY_CLUSTER)]
         if "none" in controls:
-            deviating = scoring.deviating(names, closed, drawn, n)
             deviating = {
                 name: with_readers(deviations, effects.get(name), comparisons, len(activations.languages))
-                for name, deviations in deviating.items()
+                for name, deviations in scoring.deviating(options.names, options.closed, options.drawn).items()
             }
             scored = scored_by_measure(scores, comparisons, deviating)
-        if interval and "none" in controls:
-            freedoms = {name: deviations.freedom for name, deviations in deviating.items()}
-            scores = with_intervals(scores, scored)
-            further = tables_of_scores(activations, scores, scored)
-            means, holds_for = intervals_of_means(scored, further["by_class"], activations.languages)
+            if interval:
+                freedoms = {name: deviations.freedom for name, deviations in deviating.items()}
+                scores = with_intervals(scores, scored)
+                tables = tables_of_scores(activations, scores, scored)
+                means, holds_for = intervals_of_means(scored, tables["by_class"], activations.languages)
         described_baselines: list[dict[str, str]] = []
         if baselines:
-            every = baselines_of(activations, scoring.comparisons, read)
-            by_baseline: dict[str, dict[str, Scored]] = {}
-            for baseline in every:
-                by_baseline[baseline.name], note = _scored_baseline(baseline, activations, chosen, closed, drawn, how)
-                described_baselines.append(baseline.described() | ({"note": note} if note else {}))
-            further["baselines"] = baselines_table(by_baseline)
-            further["against_baselines"] = against_baselines(scored, by_baseline)
-            further = {name: table for name, table in further.items() if len(table)}
+            described_baselines, compared_with = _baselines(scoring, scored)
+            tables |= compared_with
         if {"modality_similarity", "cross_similarity"} & {comparison.kind for comparison in comparisons}:
-            further["pairing"] = pairing_table(activations, match)
+            tables["pairing"] = pairing_table(activations, match)
         along = curves(scores, means)
-        options = {
-            "statistics": STATISTICS,
-            "measures": names,
-            "conventions": scores.drop_duplicates("measure").set_index("measure")["convention"].to_dict(),
-            "controls": list(controls),
-            "baselines": described_baselines,
-            "regressed": scoring.regressed,
-            "permutations": permutations,
-            "null": NULL_TEXT if documents is None else NULL_TEXT_BY_CLUSTER,
-            "clusters": described(whole, activations, clusters, documents),
-            "interval": _interval_text(intervals) if scores["low"].notna().any() else None,
-            "intervals": intervals,
-            "freedom": freedoms,
-            "interval_of_means": holds_for if along["low"].notna().any() else None,
-            "seed": seed,
-            "match": match,
-            "match_text": MATCHES[match],
-            "kinds": list(dict.fromkeys(comparison.kind for comparison in comparisons)),
-            "pooling": activations.meta["pooling"],
-            "window_seconds": _window(activations.meta["model"]["options"]),
-        }
-        if options["clusters"] is None:
-            options["repetition"] = repetition(activations)
-        options["ceilings"] = {one.language: len(one.rows) for one in readings}
-        corpus = activations.meta["corpus"] | _who_and_how_long(activations)
-        meta: dict[str, Any] = {
-            "study": {"created": now()},
-            "model": activations.meta["model"],
-            "corpus": corpus,
-            "options": options,
-            "versions": versions(),
-            "activations": {"created": activations.meta["created"], "versions": activations.meta["versions"]},
-        }
-        said = headline(along, scores, meta, further)
-        meta["headline"] = [str(sentence) for sentence in said]
-        meta["headline_parts"] = [sentence.parts() for sentence in said]
+        meta = meta_of(
+            options,
+            scores,
+            baselines=described_baselines,
+            regressed=scoring.regressed,
+            freedoms=freedoms,
+            interval_of_means=holds_for if along["low"].notna().any() else None,
+            kinds=list(dict.fromkeys(comparison.kind for comparison in comparisons)),
+        )
+        sentences = headline(along, scores, meta, tables)
+        meta["headline"] = [str(sentence) for sentence in sentences]
+        meta["headline_parts"] = [sentence.parts() for sentence in sentences]
         meta["caveats"] = caveats(scores, meta)
-        return Result(scores, along, meta, further | tables_of_activations(activations, scores, seed, documents))
+        tables |= tables_of_activations(activations, scores, seed, documents)
+        return Result(scores, along, meta, tables)
     finally:
         activations.hold(0)
 
 
-#: What the null of a study is, in one line.
-NULL_TEXT = (
-    "unrelated sentences: the law of the score over permutations of the sentences, in closed form where there is one, "
-    "else from permutations that are drawn until p is decided (column null)"
-)
-NULL_TEXT_BY_CLUSTER = (
-    "unrelated sentences: the score over permutations that keep clusters together (whole clusters change places with "
-    "clusters of the same size, and sentences within their cluster), drawn until p is decided"
-)
-
-
-def _intervals(
-    measures: Sequence[Measure],
-    asked: bool | str | Measure | Sequence[str | Measure],
-    documents: NDArray[np.int64] | None,
-) -> dict[str, str]:
-    """Return how each measure gets its intervals; UsageError for one that the study does not have."""
-    if asked is False:
-        return {}
-    names = {str(measure): measure for measure in measures}
-    asked = [asked] if isinstance(asked, (str, Measure)) else asked
-    closed, drawn = (CLOSED_FORM, DRAWN) if documents is None else (CLOSED_FORM_BY_CLUSTER, DRAWN_BY_CLUSTER)
-    if documents is not None and documents.max() + 1 < FEWEST_CLUSTERS:
-        closed = drawn = (
-            f"none: the sentences are of {documents.max() + 1} clusters, and fewer than {FEWEST_CLUSTERS} do not show "
-            "how far the score would move with others"
+def _with_second_readings(scoring: _Scoring, options: Options) -> tuple[list[Comparison], dict[str, ReaderEffects]]:
+    """Score second recordings too, uncontrolled; return all comparisons, and how scores move with the reader."""
+    comparisons, readings, measures = options.comparisons, options.readings, options.measures
+    effects: dict[str, ReaderEffects] = {}
+    if not readings or "none" not in options.controls:
+        return comparisons, effects
+    seconds = [(one, _Reader(one.store, options.device)) for one in readings]
+    if options.closed and len(readings) >= FEWEST_LANGUAGES:  # of fewer, nothing is known of how readers differ
+        effects = reader_effects(
+            scoring.read, seconds, comparisons, measures, options.units, options.settings, options.executor
         )
-    if isinstance(asked, bool):
-        wanted = {name for name, measure in names.items() if measure.has_influence or measure.drawn_by_default}
-    else:
-        for item in asked:
-            if str(parse_measure(item)) not in names:
-                raise UsageError(f"intervals: the study has no measure {item!r}; {did_you_mean(str(item), names)}")
-        wanted = {str(parse_measure(item)) for item in asked}
-    return {
-        name: NOT_ASKED if name not in wanted else closed if measure.has_influence else drawn
-        for name, measure in names.items()
+    comparisons = [*comparisons, *reader_comparisons(options.activations, readings)]
+    scoring.take_readers(measures, seconds, comparisons)
+    return comparisons, effects
+
+
+def _baselines(scoring: _Scoring, scored: Mapping[str, Scored]) -> tuple[list[dict[str, str]], dict[str, pd.DataFrame]]:
+    """Return what a result says of its baselines, and their tables; none without rows."""
+    described: list[dict[str, str]] = []
+    by_baseline: dict[str, dict[str, Scored]] = {}
+    for baseline in baselines_of(scoring.activations, scoring.comparisons, scoring.read):
+        by_baseline[baseline.name], note = _scored_baseline(baseline, scoring.options)
+        described.append(baseline.described() | ({"note": note} if note else {}))
+    tables = {
+        "baselines": baselines_table(by_baseline),
+        "against_baselines": against_baselines(scored, by_baseline),
     }
-
-
-def _interval_text(intervals: Mapping[str, str]) -> str:
-    """Return how intervals were made, in one line."""
-    ways: dict[str, list[str]] = {}
-    for name, how in intervals.items():
-        scale = parse_measure(name).interval_scale
-        symmetric = "" if scale == "score" or how.startswith("none") else f"; symmetric on {SCALES[scale]}"
-        ways.setdefault(how + symmetric, []).append(name)
-    return "95 %, for other sentences; " + "; ".join(f"{', '.join(names)}: {how}" for how, names in ways.items())
-
-
-@dataclass(frozen=True)
-class _Options:
-    """How all scores of a study are computed, the model's and those of the baselines.
-
-    `settings` are fields of :class:`babelscope.similarity.blocks.Settings`: permutations, seed, alpha, memory,
-    documents; `clusters`, shape (n,), the sentences that intervals in closed form leave out together.
-    """
-
-    settings: Mapping[str, Any]
-    checkpoints: Checkpoints
-    clusters: NDArray[np.int64] | None
-    progress: Progress | None
-    executor: BlockExecutor | None
-
-    @property
-    def clustered(self) -> bool:
-        """Whether sentences belong together."""
-        return self.settings["documents"] is not None
-
-    def progress_of(self, what: str) -> Callable[[int, int], None] | None:
-        """Return what is called with how many pairs are done."""
-        return None if self.progress is None else partial(self.progress, what)
+    return described, {name: table for name, table in tables.items() if len(table)}
 
 
 class _Scoring:
@@ -401,14 +261,13 @@ class _Scoring:
     def __init__(
         self,
         read: Callable[[Place], Any],
-        activations: Activations,
         comparisons: Sequence[Comparison],
         controls: Sequence[str],
-        options: _Options,
+        options: Options,
         baseline: str = "",
     ) -> None:
-        self.read, self.activations, self.comparisons, self.baseline = read, activations, list(comparisons), baseline
-        self.controls, self.options = controls, options
+        self.read, self.comparisons, self.controls, self.baseline = read, list(comparisons), controls, baseline
+        self.options, self.activations, self.clustered = options, options.activations, options.documents is not None
         self.frames: list[pd.DataFrame] = []
         self.deviations: dict[str, NDArray[np.float64]] = {}
         self.regressed: dict[str, dict[str, float]] = {}
@@ -433,10 +292,8 @@ class _Scoring:
             if control in FORMS:
                 self._regress_form(measures, control)
 
-    def deviating(
-        self, names: Sequence[str], closed: Sequence[str], drawn: Sequence[str], n: int
-    ) -> dict[str, Deviations]:
-        """Return how the uncontrolled scores of each measure move with n sentences, in closed form or drawn.
+    def deviating(self, names: Sequence[str], closed: Sequence[str], drawn: Sequence[str]) -> dict[str, Deviations]:
+        """Return how the uncontrolled scores of each measure move with the sentences, in closed form or drawn.
 
         `closed` and `drawn` name the measures with deviations in closed form, and those whose deviations are drawn;
         others have none.
@@ -446,12 +303,12 @@ class _Scoring:
             self.read,
             self.comparisons,
             drawn,
-            n,
-            seed=self.options.settings["seed"],
+            len(self.activations.sentences),
+            seed=self.options.seed,
             progress=self.options.progress_of(f"intervals{self._of_baseline}"),
             checkpoint=self.options.checkpoints.of(self._part("intervals")),
             memory=self.options.settings["memory"],
-            clusters=self.options.settings["documents"],
+            clusters=self.options.documents,
             executor=self.options.executor,
         )
         count = len(self.comparisons)
@@ -469,7 +326,7 @@ class _Scoring:
         keys: list[tuple[str, str] | None] = []
         covariates: dict[Any, NDArray[np.float64]] = {}
         if REGRESSED in wanted:
-            covariates = self._covariates(comparisons)
+            covariates = length_covariates(self.activations, map(_languages, comparisons))
             keys = [key if (key := _languages(one)) in covariates else None for one in comparisons]
         table = self._table(
             comparisons,
@@ -511,9 +368,8 @@ class _Scoring:
             sides = sides_of(self.read, second, one, [place for pair in pairs for place in pair])
             fitting = [measure for measure in measures if measure.minimum_sentences <= len(one.rows)]
             for _, chosen, _ in by_space(fitting, [comparisons[at] for at in rows]):
-                clustered = self.options.clustered
-                nulls = [null_kind(measure, "auto", clustered=clustered) for measure in chosen]
-                units = self.options.clusters if any(measure.has_influence for measure in chosen) else None
+                nulls = [null_kind(measure, "auto", clustered=self.clustered) for measure in chosen]
+                units = self.options.units if any(measure.has_influence for measure in chosen) else None
                 table = scored_table(
                     sides, pairs, chosen, nulls, one.rows, units, self.options.settings, self.options.executor
                 )
@@ -538,16 +394,6 @@ class _Scoring:
             )
             self._add(comparisons, chosen, table.numbers[:, :, 0], control)
 
-    def _covariates(self, comparisons: Sequence[Comparison]) -> dict[Any, NDArray[np.float64]]:
-        """Return the lengths that are regressed out of a pair: log seconds and log tokens of its languages."""
-        n = len(self.activations.sentences)
-        spans = {}
-        for languages in dict.fromkeys(map(_languages, comparisons)):
-            lengths = log_lengths(self.activations, languages)
-            if 0 < lengths.shape[1] < n - 3:
-                spans[languages] = span_of(lengths)
-        return spans
-
     def _table(
         self,
         comparisons: Sequence[Comparison],
@@ -561,9 +407,9 @@ class _Scoring:
         folder = self.options.checkpoints.of(self._part(f"{name}-{control}" if control else name))
         settings = Settings(
             tuple(measures),
-            tuple(null_kind(measure, "auto", clustered=self.options.clustered) for measure in measures),
+            tuple(null_kind(measure, "auto", clustered=self.clustered) for measure in measures),
             controls=(NONE, *(one for one in controls if one != NONE)) if plain else controls,
-            clusters=self.options.clusters if plain and any(measure.has_influence for measure in measures) else None,
+            clusters=self.options.units if plain and any(measure.has_influence for measure in measures) else None,
             sequential=True,
             tails=self._tails(measures),
             fingerprints=folder is not None,
@@ -585,12 +431,12 @@ class _Scoring:
         languages and points (:mod:`babelscope.gaps.above_chance`): its p is a model's only where permutations could not
         pass that correction.
         """
-        if not self.options.clustered:
+        if not self.clustered:
             return ()
         if self.baseline:
             return (True,) * len(measures)
         tested = sum(one.kind == "modality_similarity" for one in self.comparisons)
-        decide = tested <= ABOVE_CHANCE * (self.options.settings["permutations"] + 1)
+        decide = tested <= ABOVE_CHANCE * (self.options.permutations + 1)
         leading = by_preference(str(measure) for measure in measures if not measure.same_space)[:1]
         return tuple(not (decide and str(measure) in leading) for measure in measures)
 
@@ -616,7 +462,7 @@ class _Scoring:
         frame["ceiling"] = np.nan
         frame["chance_corrected"] = chance_corrected(frame["value"], frame["null_mean"], best)
         exact, known = flat["exact"] == 1, np.isfinite(flat["null_mean"])
-        drawn = "permutation of clusters" if self.options.clustered else "permutation"
+        drawn = "permutation of clusters" if self.clustered else "permutation"
         tail = flat["tail"] == 1
         frame["null"] = np.where(known, np.select([exact, tail], ["closed form", f"{drawn}, {TAIL}"], drawn), "")
         frame["convention"] = [measure.convention_text for measure in measures] * len(comparisons)
@@ -642,20 +488,13 @@ class _Scoring:
         }
 
 
-def _scored_baseline(
-    baseline: Baseline,
-    activations: Activations,
-    measures: Sequence[Measure],
-    closed: Sequence[str],
-    drawn: Sequence[str],
-    options: _Options,
-) -> tuple[dict[str, Scored], str]:
+def _scored_baseline(baseline: Baseline, options: Options) -> tuple[dict[str, Scored], str]:
     """Score a baseline as the model is scored; by measure, and what could not be computed."""
-    taken = {str(one): one.of_one_column() if baseline.one_column else one for one in measures}
+    taken = {str(one): one.of_one_column() if baseline.one_column else one for one in options.measures}
     forms = {name: form for name, form in taken.items() if form is not None}
     if not baseline.comparisons or not forms:
         return {}, ""
-    scoring = _Scoring(baseline.read, activations, baseline.comparisons, ("none",), options, baseline.name)
+    scoring = _Scoring(baseline.read, baseline.comparisons, ("none",), options, baseline.name)
     distinct = list(dict.fromkeys(forms.values()))
     try:
         scoring.take(distinct)
@@ -664,9 +503,8 @@ def _scored_baseline(
         scores = scoring.scores()
         deviating = scoring.deviating(
             [str(one) for one in distinct],
-            list(dict.fromkeys(str(forms[name]) for name in closed if name in forms)),
-            list(dict.fromkeys(str(forms[name]) for name in drawn if name in forms)),
-            len(activations.sentences),
+            list(dict.fromkeys(str(forms[name]) for name in options.closed if name in forms)),
+            list(dict.fromkeys(str(forms[name]) for name in options.drawn if name in forms)),
         )
     except DataError as error:  # such as texts that are all the same: the model can be compared all the same
         return {}, str(error)
@@ -717,21 +555,3 @@ def _reader_there(path: str, identity: str, created: str, device: str, sentences
         raise DataError(f"{path} was replaced, or is another store on {socket.gethostname()}: run again")
     activations.hold(int(MEMORY / 2))
     return _Reader(activations, device)
-
-
-def _window(options: Mapping[str, Any]) -> float | None:
-    """The window that a model hears, wherever in its options (a pair's are one level down)."""
-    inner = [value for value in options.values() if isinstance(value, Mapping)]
-    return next((each["window_seconds"] for each in (options, *inner) if "window_seconds" in each), None)
-
-
-def _who_and_how_long(activations: Activations) -> dict[str, Any]:
-    readers = {
-        language: sorted({str(reader) for reader in activations.column("reader", language)} - {""})
-        for language in activations.languages
-    }
-    minutes = {
-        language: round(float(activations.lengths("speech", language).sum()) / 60, 2)
-        for language in (activations.languages if "speech" in activations.modalities else ())
-    }
-    return {"readers": readers, "minutes": minutes}

@@ -17,9 +17,8 @@ from babelscope.corpora import Corpus
 from babelscope.corpora.checks.output import in_short, problems_to_json
 from babelscope.engines import open_engine
 from babelscope.gaps.caveats import with_corpus_caveat
-from babelscope.gaps.checkpoints import clear
 from babelscope.gaps.clusters import compared, documents_of
-from babelscope.gaps.folder import locked_output, save
+from babelscope.gaps.folder import clear, locked_output, save
 from babelscope.gaps.result import Result
 from babelscope.progress import Progress, silent
 from babelscope.report import write_report

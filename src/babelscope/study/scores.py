@@ -11,9 +11,10 @@ from typing import Any
 from babelscope.capture.store import Activations
 from babelscope.errors import DataError
 from babelscope.gaps.baselines.sides import BASELINES
-from babelscope.gaps.checkpoints import CHECKPOINTS
+from babelscope.gaps.folder import CHECKPOINTS
+from babelscope.gaps.options import STATISTICS
 from babelscope.gaps.result import Result
-from babelscope.gaps.scoring import STATISTICS, compare
+from babelscope.gaps.scoring import compare
 from babelscope.progress import Progress
 from babelscope.similarity import parse_measure
 from babelscope.similarity.blocks import BlockExecutor

@@ -26,7 +26,7 @@ from babelscope.capture.positions import place_of_positions
 from babelscope.capture.store import Activations
 from babelscope.corpora import Corpus
 from babelscope.errors import BabelscopeError, UsageError
-from babelscope.gaps.checkpoints import Checkpoints
+from babelscope.gaps.folder import Checkpoints
 from babelscope.gaps.own_tasks import TaskOptions, tasks_table
 from babelscope.gaps.result import Result
 from babelscope.interventions import PatchOptions, patch_table, plan_patch, points_to_patch
