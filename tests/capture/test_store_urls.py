@@ -76,7 +76,7 @@ def test_a_damaged_object_is_named_and_made_anew(url: str, tiny_model: Model, to
     place, key = storage_of(url), shard_key(0, 0, 1)
     content = bytearray(place.read(key) or b"")
     content[50] ^= 1
-    place.reached.put(key, bytes(content))  # type: ignore[attr-defined]
+    place.reached.put(key, bytes(content))  # type: ignore[union-attr]
     assert [damage.where for damage in verify(url, repair=True).damages] == ["text xa, sentences 's05' to 's09'"]
     assert Activations(url).done.sum() == 5
     np.testing.assert_array_equal(encode(tiny_model, few, url, block=5).matrix("text.pooled", "text", "xa"), before)
@@ -90,11 +90,11 @@ def test_a_lock_is_put_only_if_there_is_none(url: str) -> None:
         assert place.exists(LOCK_KEY)
     assert not place.exists(LOCK_KEY)
     elsewhere = dataclasses.replace(Owner.me(), host="node-17", pid=42)
-    place.reached.put(LOCK_KEY, elsewhere.encoded())  # type: ignore[attr-defined]
+    place.reached.put(LOCK_KEY, elsewhere.encoded())  # type: ignore[union-attr]
     with pytest.raises(DataError, match=r"process 42 of .* on node-17 .*last sign of life"), lock(url):
         pass
     dead = dataclasses.replace(Owner.me(), pid=2**22 + 1)
-    place.reached.put(LOCK_KEY, dead.encoded())  # type: ignore[attr-defined]
+    place.reached.put(LOCK_KEY, dead.encoded())  # type: ignore[union-attr]
     with lock(url):
         pass
 

@@ -224,13 +224,7 @@ class AsyncWriter:
             self._last.result()
 
     def put(self, write: Callable[[], None]) -> None:
-        """Give one write; waits until the one before is done.
-
-        Raises
-        ------
-        BaseException
-            What an earlier write raised.
-        """
+        """Give one write; waits until the one before is done, and raises what that raised."""
         if self._last is not None:
             self._last.result()
         self._last = self._pool.submit(write)
@@ -318,13 +312,5 @@ def _layout(model: Model, corpus: Corpus, config: EncodeConfig, block: int, stor
         "versions": versions(),
     }
     json.dumps(provenance)
-    return Layout(
-        tuple(corpus.sentences),
-        tuple(corpus.languages),
-        model.modalities,
-        points,
-        block,
-        identity,
-        provenance,
-        store_dtype,
-    )
+    labels = tuple(corpus.sentences), tuple(corpus.languages), model.modalities, points
+    return Layout(*labels, block, identity, provenance, store_dtype)

@@ -41,7 +41,7 @@ class Inventory:
     block : int
         Sentences a block.
     files : mapping of key to str
-        As :meth:`~babelscope.capture.storage.Storage.fingerprints`; the CRC-32 of the root's ``zarr.json`` is of all
+        As :meth:`~babelscope.capture.storage.Folder.fingerprints`; the CRC-32 of the root's ``zarr.json`` is of all
         but the time when the store was made. Earlier versions included that time: their inventories are read as such.
     """
 

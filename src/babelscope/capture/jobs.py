@@ -29,16 +29,7 @@ GPU_BATCH_TOKENS, GPU_BATCH_SECONDS = 1024, 60.0
 
 @dataclass(frozen=True)
 class Job:
-    """A block of sentences in one modality of one language.
-
-    Attributes
-    ----------
-    modality : {"text", "speech"}
-    column : int
-        Index of the language in the store.
-    start, stop : int
-        Which sentences of the corpus.
-    """
+    """Some sentences (`start` to `stop`) in one modality of one language, whose index in the store is `column`."""
 
     modality: Modality
     language: str
@@ -60,23 +51,7 @@ class Job:
 
 @dataclass(frozen=True)
 class EncodeConfig:
-    """Settings of encoding: how jobs are run.
-
-    Attributes
-    ----------
-    pooling : {"mean", "max", "first", "last"}
-    batch_size : int
-        Most utterances in one forward pass.
-    batch_tokens : int, optional
-        Most tokens of a padded batch of texts: utterances x longest. :data:`BATCH_TOKENS` if left out, on a GPU
-        :data:`GPU_BATCH_TOKENS`.
-    batch_seconds : float, optional
-        The same for recordings; a model that hears a window of fixed length counts the window. :data:`BATCH_SECONDS` or
-        :data:`GPU_BATCH_SECONDS` if left out.
-    skip_bad : bool
-        Skip sentences that cannot be encoded, with the reason, instead of raising it.
-    workers : int, optional
-        How many prepare recordings ahead of the model (:class:`babelscope.capture.preparing.Prefetcher`).
+    """Settings of encoding: how jobs are run; each is that of :func:`babelscope.encode`.
 
     Raises
     ------
@@ -114,7 +89,7 @@ class EncodeConfig:
 
 
 def by_length(lengths: Sequence[int], size: int, budget: int | None = None) -> list[list[int]]:
-    """Group utterances into batches of like length, longest first.
+    """Group utterances into batches of like length, longest first; the same input gives the same batches.
 
     Parameters
     ----------
@@ -124,16 +99,6 @@ def by_length(lengths: Sequence[int], size: int, budget: int | None = None) -> l
         Most utterances in a batch.
     budget : int, optional
         Most units in a padded batch (utterances x longest). An utterance longer than the budget runs alone.
-
-    Returns
-    -------
-    list of list of int
-        Indices into `lengths`; each stands in exactly one batch. The same input gives the same batches.
-
-    Raises
-    ------
-    UsageError
-        If `size` is not positive.
     """
     if size < 1:
         raise UsageError(f"batch_size: {size} is not a positive number")
@@ -149,13 +114,7 @@ def by_length(lengths: Sequence[int], size: int, budget: int | None = None) -> l
 
 
 def open_jobs(layout: Layout, is_done: Callable[[Modality, int, slice], bool]) -> list[Job]:
-    """Return the jobs that are not done, language by language.
-
-    Parameters
-    ----------
-    is_done : callable
-        Such as :meth:`babelscope.capture.store.Writer.is_done`.
-    """
+    """Return the jobs that are not done, language by language; `is_done` is such as that of the store's writer."""
     return [
         Job(modality, language, column, rows.start, rows.stop)
         for column, language in enumerate(layout.languages)
@@ -195,13 +154,7 @@ class Encoder(Protocol):
     """Runs jobs."""
 
     def encode(self, work: Work) -> None:
-        """Run and write all jobs, in any order; when it returns, all of them are in the store.
-
-        Raises
-        ------
-        BabelscopeError
-            What a job raised; what was written before is kept.
-        """
+        """Run and write all jobs, in any order, before it returns; raise what a job raises."""
 
 
 class HasEncoder(Protocol):

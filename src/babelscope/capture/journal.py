@@ -31,15 +31,7 @@ _SIZE, _CRC = struct.Struct("<II"), struct.Struct("<I")
 
 
 class Journal:
-    """The batches next to one store.
-
-    Parameters
-    ----------
-    location : Path or str
-        Of the store.
-    layout : Layout
-        Batches of a store of other contents, or of other versions of the packages, are not taken.
-    """
+    """The batches next to the store at `location`; those of a store of other contents or versions are not taken."""
 
     def __init__(self, location: Path | str, layout: Layout) -> None:
         self._folder = folder_of(location)
@@ -52,16 +44,10 @@ class Journal:
         return KeptBatches(self._folder, "-".join([self._identity, *map(str, job)]))
 
     def open(self, *, clear_all: bool) -> None:
-        """Make room for batches, and remove those of other contents; only to be called while the store is locked.
-
-        Parameters
-        ----------
-        clear_all : bool
-            Remove all: there was no store, so what is there belongs to one that was deleted.
-        """
+        """Make room for batches, and remove those of other contents, or all; only while the store is locked."""
         if self._folder is None:
             return
-        if clear_all:
+        if clear_all:  # there was no store: what is there belongs to one that was deleted
             shutil.rmtree(self._folder, ignore_errors=True)
         with contextlib.suppress(OSError):  # where it cannot be made, nothing is kept
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -86,15 +72,7 @@ def folder_of(location: Path | str) -> Path | None:
 
 
 class KeptBatches:
-    """What is kept of one job's batches.
-
-    Parameters
-    ----------
-    folder : Path or None
-        None keeps nothing.
-    name : str
-        The job's, the same in every run.
-    """
+    """What is kept of the batches of a job, which has one `name` in every run; without a folder nothing is."""
 
     def __init__(self, folder: Path | None, name: str) -> None:
         self._folder, self._name, self._lock = folder, name, Lock()

@@ -39,20 +39,8 @@ STORE_DTYPES: dict[str, str] = {
 #: The arrays of a store.
 CONTENTS: tuple[str, ...] = (
     *("modality", "language", "sentence", "point", "point_modality", "stage", "depth", "width", "module"),
-    *(
-        "activation",
-        "positions",
-        "rounding",
-        "text",
-        "recording",
-        "reader",
-        "content",
-        "seconds",
-        "tokens",
-        "token_ids",
-        "skipped",
-        "cluster",
-    ),
+    *("activation", "positions", "rounding", "text", "recording", "reader", "content", "seconds", "tokens"),
+    *("token_ids", "skipped", "cluster"),
 )
 
 #: The coordinates: what rows, columns and points are called. They are written with the store and never change.
@@ -79,13 +67,7 @@ def now() -> str:
 
 
 def check_store_dtype(name: str) -> None:
-    """Check the name of a number format.
-
-    Raises
-    ------
-    UsageError
-        If it is unknown.
-    """
+    """Refuse the name of an unknown number format."""
     if name not in STORE_DTYPES:
         raise UsageError(f"store_dtype {name!r} is unknown; {did_you_mean(name, STORE_DTYPES)}")
 
@@ -94,12 +76,7 @@ def check_store_dtype(name: str) -> None:
 class Layout:
     """What a store will hold: its labels, and the identity of everything that determines its numbers.
 
-    Attributes
-    ----------
-    block : int
-        Sentences a block.
-    dtype : str
-        One of :data:`STORE_DTYPES`.
+    `block` is how many sentences a block has; `dtype` one of :data:`STORE_DTYPES`.
     """
 
     sentences: tuple[str, ...]
@@ -167,25 +144,10 @@ def small_keys(modality: int, language: int, block: int, *, text: bool) -> list[
 
 
 def rounded(values: NDArray[np.float32], dtype: str) -> NDArray[Any]:
-    """Return activations as they are kept.
+    """Return activations as they are kept, in float32 or float16; an OverflowError says that one is beyond the format.
 
-    Parameters
-    ----------
-    values : ndarray
-        In float32, finite but for the NaN of rows that were skipped.
-    dtype : str
-        One of :data:`STORE_DTYPES`.
-
-    Returns
-    -------
-    ndarray, of the same shape
-        In float32 or float16. For "bfloat16" in float32 with the lower half of the bits 0, rounded to nearest, ties to
-        even: Zarr has no bfloat16 of its own, every reader has this, and the zeros take no space on the disk.
-
-    Raises
-    ------
-    OverflowError
-        If a value is beyond the format.
+    "bfloat16" is float32 with the lower half of the bits 0, rounded to nearest, ties to even: Zarr has no bfloat16 of
+    its own, every reader has this, and the zeros take no space on the disk. Rows that were skipped are NaN.
     """
     if dtype == "float32":
         return values
@@ -213,18 +175,8 @@ def rounding_of(values: NDArray[np.float32], kept: NDArray[Any]) -> NDArray[np.f
 def padded(layout: Layout, modality: Modality, rows: Mapping[str, int], span: slice, block: Block) -> dict[str, Any]:
     """Return a block as it is written: ``activation``, ``positions`` and, where numbers are rounded, ``rounding``.
 
-    Parameters
-    ----------
-    modality : {"text", "speech"}
-    rows : mapping of point to int
-        Where each point stands in the store.
-    span : slice
-        Which sentences.
-
-    Raises
-    ------
-    DataError
-        If an activation is beyond the format that the store keeps.
+    `rows` says where each point stands in the store, `span` which sentences these are. A DataError names an activation
+    beyond the format that the store keeps.
     """
     size, width = span.stop - span.start, max(point["width"] for point in layout.points)
     dtype = np.float16 if layout.dtype == "float16" else np.float32
@@ -275,24 +227,25 @@ def consolidate(store: Store) -> None:
 
 def _coordinates(layout: Layout) -> xr.Dataset:
     def strings(values: Sequence[str]) -> NDArray[Any]:
-        return np.array(list(values), dtype=object)
+        return np.array(values, dtype=object)
 
-    points = layout.points
-    columns = {key: strings([point[key] for point in points]) for key in ("name", "modality", "stage", "module")}
+    def values_of(key: str, dtype: Any = object) -> NDArray[Any]:
+        return np.array([point[key] for point in layout.points], dtype=dtype)
+
     coordinates = {
         "modality": ("modality", strings(layout.modalities), "text or speech"),
         "language": ("language", strings(layout.languages), "language code"),
         "sentence": ("sentence", strings(layout.sentences), "sentence id, the same in all languages"),
-        "point": ("point", columns["name"], "name of the point in the model"),
-        "point_modality": ("point", columns["modality"], "modality whose side has the point"),
-        "stage": ("point", columns["stage"], "what the point is for"),
+        "point": ("point", values_of("name"), "name of the point in the model"),
+        "point_modality": ("point", values_of("modality"), "modality whose side has the point"),
+        "stage": ("point", values_of("stage"), "what the point is for"),
         "depth": (
             "point",
-            np.array([point["depth"] for point in points], dtype=np.float64),
+            values_of("depth", np.float64),
             "position of the point within its side, 0 at the input and 1 at the output",
         ),
-        "width": ("point", np.array([point["width"] for point in points], dtype=np.int32), "features of the point"),
-        "module": ("point", columns["module"], "module that is hooked"),
+        "width": ("point", values_of("width", np.int32), "features of the point"),
+        "module": ("point", values_of("module"), "module that is hooked"),
     }
     units = {"depth": {"units": "1"}, "width": {"units": "1"}}
     return xr.Dataset(
@@ -312,98 +265,65 @@ def _coordinates(layout: Layout) -> xr.Dataset:
     )
 
 
+#: Of numbers and short texts: a checksum behind light compression.
+_SMALL = (ZstdCodec(level=1), Crc32cCodec())
+_FILLS: dict[str, Any] = {"string": "", "int32": 0, "float16": math.nan, "float32": math.nan, "float64": math.nan}
+
+
+def _array(
+    dimensions: Sequence[str], shape: tuple[int, ...], dtype: str, chunks: tuple[int, ...], about: str, unit: str = ""
+) -> dict[str, Any]:
+    return {
+        "shape": shape,
+        "dimension_names": tuple(dimensions),
+        "attributes": {"long_name": about} | ({"units": unit} if unit else {}),
+        "compressors": _SMALL,
+        "dtype": dtype,
+        "fill_value": _FILLS[dtype],
+        "chunks": chunks,
+    }
+
+
 def cluster_array(sentences: int) -> dict[str, Any]:
     """Return how the array ``cluster`` is made, which a store of an earlier version lacks."""
-    return {
-        "shape": (sentences,),
-        "dimension_names": ("sentence",),
-        "attributes": {"long_name": "document or family that the sentence belongs to, where that is known"},
-        "compressors": (ZstdCodec(level=1), Crc32cCodec()),
-        "dtype": "string",
-        "fill_value": "",
-        "chunks": (sentences,),
-    }
+    about = "document or family that the sentence belongs to, where that is known"
+    return _array(("sentence",), (sentences,), "string", (sentences,), about)
 
 
 def _arrays(layout: Layout) -> dict[str, dict[str, Any]]:
     """Return how each array is made. None of them is written to here: what is not there is its fill value."""
-    languages, sentences, points = len(layout.languages), len(layout.sentences), len(layout.points)
+    modalities, languages = len(layout.modalities), len(layout.languages)
+    sentences, points = len(layout.sentences), len(layout.points)
     width = max(point["width"] for point in layout.points)
     block = min(layout.block, sentences)
-    shape = (len(layout.modalities), points, languages, sentences)
+    shape = (modalities, points, languages, sentences)
     dims = ("modality", "point", "language", "sentence")
+
+    def by_point(dtype: str, about: str) -> dict[str, Any]:
+        return _array(dims, shape, dtype, (1, points, 1, block), about, "1")
+
+    def by_text(dtype: str, size: int, about: str, unit: str = "") -> dict[str, Any]:
+        return _array(dims[2:], (languages, sentences), dtype, (1, size), about, unit)
+
+    dtype = "float16" if layout.dtype == "float16" else "float32"
+    activation = _array((*dims, "feature"), (*shape, width), dtype, (1, 1, 1, block, width), "pooled activation", "1")
     # Bits of one rank side by side: signs and exponents repeat, and so do the zeros of numbers that were rounded.
     packed = (BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle"), Crc32cCodec())
-    small = (ZstdCodec(level=1), Crc32cCodec())
-
-    def array(dimensions: tuple[str, ...], cells: tuple[int, ...], about: str, **more: Any) -> dict[str, Any]:
-        described = {"long_name": about} | more.pop("attributes", {})
-        made = {"shape": cells, "dimension_names": dimensions, "attributes": described, "compressors": small}
-        return made | more
-
-    made = {
-        "activation": array(
-            (*dims, "feature"),
-            (*shape, width),
-            "pooled activation",
-            dtype="float16" if layout.dtype == "float16" else "float32",
-            fill_value=math.nan,
-            chunks=(1, 1, 1, block, width),
-            shards=(1, points, 1, block, width),
-            compressors=packed,
-            serializer=BytesCodec(),
-            attributes={"units": "1"},
-        ),
-        "positions": array(
-            dims,
-            shape,
-            "valid positions that were pooled",
-            dtype="int32",
-            fill_value=0,
-            chunks=(1, points, 1, block),
-            attributes={"units": "1"},
-        ),
-    }
+    further = {"shards": (1, points, 1, block, width), "compressors": packed, "serializer": BytesCodec()}
+    made = {"activation": activation | further, "positions": by_point("int32", "valid positions that were pooled")}
     if layout.dtype != "float32":
-        made["rounding"] = array(
-            dims,
-            shape,
-            f"what keeping it in {layout.dtype} did: the norm of the error over the norm",
-            dtype="float32",
-            fill_value=math.nan,
-            chunks=(1, points, 1, block),
-            attributes={"units": "1"},
-        )
-    made["skipped"] = array(
-        ("modality", "language", "sentence"),
-        (len(layout.modalities), languages, sentences),
-        "why it could not be encoded, where it was skipped",
-        dtype="string",
-        fill_value="",
-        chunks=(1, 1, block),
-    )
+        about = f"what keeping it in {layout.dtype} did: the norm of the error over the norm"
+        made["rounding"] = by_point("float32", about)
+    about, cells = "why it could not be encoded, where it was skipped", (modalities, languages, sentences)
+    made["skipped"] = _array(("modality", "language", "sentence"), cells, "string", (1, 1, block), about)
     made["cluster"] = cluster_array(sentences)
-    per_text, cells = ("language", "sentence"), (languages, sentences)
-    for name, about in (
-        ("text", "what is written"),
-        ("recording", "what is heard"),
-        ("reader", "who speaks"),
-        ("content", "what is heard, by its content: sha256 of a file, CRC-32 and size of an archive's member"),
-    ):
-        made[name] = array(per_text, cells, about, dtype="string", fill_value="", chunks=(1, sentences))
-    for name, about, attributes in (
-        ("seconds", "duration of the recording", {"units": "s"}),
-        ("tokens", "tokens of the text, special ones included", {"units": "1"}),
-    ):
-        made[name] = array(
-            per_text, cells, about, dtype="float64", fill_value=math.nan, chunks=(1, block), attributes=attributes
-        )
-    made["token_ids"] = array(
-        per_text,
-        cells,
-        "these tokens as numbers of the model's vocabulary, spaces between",
-        dtype="string",
-        fill_value="",
-        chunks=(1, block),
-    )
-    return made
+    content = "what is heard, by its content: sha256 of a file, CRC-32 and size of an archive's member"
+    return made | {
+        "text": by_text("string", sentences, "what is written"),
+        "recording": by_text("string", sentences, "what is heard"),
+        "reader": by_text("string", sentences, "who speaks"),
+        "content": by_text("string", sentences, content),
+        "seconds": by_text("float64", block, "duration of the recording", "s"),
+        "tokens": by_text("float64", block, "tokens of the text, special ones included", "1"),
+        "token_ids": by_text("string", block, "these tokens as numbers of the model's vocabulary, spaces between"),
+    }

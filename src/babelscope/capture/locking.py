@@ -12,7 +12,6 @@ written whole, and two runs of one study write the same.
 from __future__ import annotations
 
 import contextlib
-import datetime
 import getpass
 import json
 import os
@@ -27,7 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from babelscope.cache import naming_the_disk
-from babelscope.capture.storage import LOCK_KEY, Bucket, Folder, storage_of
+from babelscope.capture.layout import now
+from babelscope.capture.storage import LOCK_KEY, Bucket, storage_of
 from babelscope.errors import DataError
 
 #: Seconds between two signs of life.
@@ -53,13 +53,7 @@ if hasattr(os, "register_at_fork"):
 
 @dataclass(frozen=True)
 class Owner:
-    """Who writes.
-
-    Attributes
-    ----------
-    since : str
-        When the lock was taken, in UTC.
-    """
+    """Who writes, and since when, in UTC."""
 
     host: str
     pid: int
@@ -73,8 +67,7 @@ class Owner:
             user = getpass.getuser()
         except (OSError, KeyError, ImportError):  # an account without a name, as in many containers
             user = str(os.getuid()) if hasattr(os, "getuid") else "?"
-        since = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        return cls(socket.gethostname(), os.getpid(), user, since)
+        return cls(socket.gethostname(), os.getpid(), user, now())
 
     @classmethod
     def parse(cls, content: bytes) -> Owner | None:
@@ -113,26 +106,13 @@ class Owner:
 
 @contextmanager
 def lock(path: Path | str) -> Iterator[None]:
-    """Hold a store, or any folder, for one writer.
+    """Hold a store, or any folder, for one writer; it need not exist.
 
-    Parameters
-    ----------
-    path : Path or str
-        A folder or URL; it need not exist.
-
-    Raises
-    ------
-    DataError
-        If a living owner holds it; the line names it. The lock of a dead one is released.
+    A DataError names the living owner that holds it. The lock of a dead one is released.
     """
     place = storage_of(path)
-    if isinstance(place, Bucket):
-        with _bucket_lock(place):
-            yield
-    else:
-        assert isinstance(place, Folder)
-        with _folder_lock(place.location):
-            yield
+    with _bucket_lock(place) if isinstance(place, Bucket) else _folder_lock(place.location):
+        yield
 
 
 def _refused(path: Path | str, owner: Owner | None, more: str = "") -> DataError:
@@ -257,15 +237,13 @@ def _taken_over(place: Bucket, me: Owner) -> Any:
         lock_object = place.reached.get(LOCK_KEY)
         owner, tag = Owner.parse(bytes(lock_object.bytes())), lock_object.meta["e_tag"]
         silent = time.time() - lock_object.meta["last_modified"].timestamp()
+        mode: Any = {"e_tag": tag}
+        if owner is not None and not owner.dead and silent < SILENCE:
+            more = "" if owner.here else _elsewhere(f"{place.location}/{LOCK_KEY}", silent)
+            raise _refused(place.location, owner, more)
     except FileNotFoundError:  # let go this moment
-        try:
-            return place.reached.put(LOCK_KEY, me.encoded(), mode="create")
-        except AlreadyExistsError as error:
-            raise _refused(place.location, None) from error
-    if owner is not None and not owner.dead and silent < SILENCE:
-        more = "" if owner.here else _elsewhere(f"{place.location}/{LOCK_KEY}", silent)
-        raise _refused(place.location, owner, more)
+        mode = "create"
     try:
-        return place.reached.put(LOCK_KEY, me.encoded(), mode={"e_tag": tag})
-    except PreconditionError as error:
+        return place.reached.put(LOCK_KEY, me.encoded(), mode=mode)
+    except (AlreadyExistsError, PreconditionError) as error:
         raise _refused(place.location, None) from error

@@ -11,13 +11,7 @@ from babelscope.errors import UsageError, did_you_mean
 
 
 class Spans:
-    """How many positions of each utterance of a batch are valid: known on the host, brought to a device once.
-
-    Parameters
-    ----------
-    tensor : Tensor, shape (batch,), optional
-        The same where the activations are, if it is there already.
-    """
+    """How many positions of each utterance are valid: known on the host, brought once to where activations are."""
 
     def __init__(self, lengths: Sequence[int], tensor: Tensor | None = None) -> None:
         self.lengths = tuple(lengths)
@@ -83,13 +77,7 @@ POOLINGS: dict[str, Callable[[Tensor, Spans], Tensor]] = {"mean": mean, "max": m
 
 
 def pooling_named(name: str) -> Callable[[Tensor, Spans], Tensor]:
-    """Return a pooling by its name.
-
-    Raises
-    ------
-    UsageError
-        If there is none of that name.
-    """
+    """Return a pooling by its name; a UsageError says that there is none."""
     if name not in POOLINGS:
         raise UsageError(f"pooling {name!r} is unknown; {did_you_mean(name, POOLINGS)}")
     return POOLINGS[name]

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import save
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import Tensor
 
 from babelscope.audio import SAMPLE_RATE
@@ -27,10 +28,10 @@ from babelscope.capture.layout import now, versions
 from babelscope.capture.locking import lock
 from babelscope.capture.pooling import Spans
 from babelscope.capture.positions import INDEX, SCHEMA, Positions, key_of_utterance, listed, parsed_index
-from babelscope.capture.preparing import prepare, recording_of, text_of
+from babelscope.capture.preparing import item_of, prepare
 from babelscope.capture.running import MOST_STREAMS, on_the_processor, sides_beside
 from babelscope.capture.storage import storage_of, tidy
-from babelscope.capture.threads import SingleThreads, one_blas_thread
+from babelscope.capture.threads import SingleThreads
 from babelscope.corpora import Corpus
 from babelscope.errors import DataError, UsageError, did_you_mean
 from babelscope.models.base import MODALITIES, Modality, Model, Point, Prepared, Side
@@ -204,10 +205,11 @@ def plan_positions(model: Model, corpus: Corpus, n: int = SENTENCES, seed: int =
 
 def _counts(side: Side, corpus: Corpus, modality: Modality, sentence: str, language: str) -> list[int]:
     try:
-        if modality == "text":
-            prepared = side.prepare(text_of(corpus, sentence, language), language)
+        item = item_of(corpus, modality, sentence, language)
+        if isinstance(item, str):
+            prepared = side.prepare(item, language)
             return [prepared.positions_at(point) for point in side.points]
-        seconds = recording_of(corpus, sentence, language).seconds or 0.0
+        seconds = item.seconds or 0.0
     except DataError:
         return [0 for _ in side.points]
     samples = round(seconds * SAMPLE_RATE)
@@ -325,7 +327,7 @@ def _run_each(
     if not work:
         return
     with ExitStack() as stack:
-        stack.enter_context(one_blas_thread())
+        stack.enter_context(threadpool_limits(1, user_api="blas"))
         if not on_the_processor(side):
             capture = stack.enter_context(PositionCapture(side, dtype))
             for each in work:
@@ -358,7 +360,7 @@ def _encoded(capture: PositionCapture, corpus: Corpus, sentence: str, language: 
     """Run one utterance, and return its file."""
     side = capture.side
     text = side.modality == "text"
-    item = text_of(corpus, sentence, language) if text else recording_of(corpus, sentence, language)
+    item = item_of(corpus, side.modality, sentence, language)
     utterance = prepare(side, item, sentence, language)
     prepared = utterance.prepared
     for point in side.points:

@@ -30,7 +30,7 @@ from torch import nn
 
 from babelscope.audio import SAMPLE_RATE, load_audio
 from babelscope.capture.jobs import Job
-from babelscope.capture.threads import SingleThreads, one_blas_thread, one_thread
+from babelscope.capture.threads import SingleThreads, one_thread
 from babelscope.corpora import Corpus, Recording
 from babelscope.errors import DataError, UsageError
 from babelscope.models.base import Modality, Model, Prepared, Side
@@ -52,47 +52,21 @@ def default_workers(device: torch.device) -> int:
     return max(1, min(4, torch.get_num_threads() if device.type == "cpu" else (os.cpu_count() or 2) - 1))
 
 
-def text_of(corpus: Corpus, sentence: str, language: str) -> str:
-    """Return what is written in a cell.
-
-    Raises
-    ------
-    DataError
-        If there is nothing.
-    """
+def item_of(corpus: Corpus, modality: Modality, sentence: str, language: str) -> str | Recording:
+    """Return the text or the primary recording of a cell; a DataError says that there is none."""
+    if modality == "speech":
+        recordings = corpus.recordings(sentence, language)
+        if not recordings:
+            raise DataError(f"sentence {sentence!r} has no recording in {language!r}: leave it or the language out")
+        return recordings[0]
     text = corpus.text(sentence, language)
     if not text or not text.strip():
         raise DataError(f"sentence {sentence!r} has no text in {language!r}: leave it or the language out")
     return text
 
 
-def recording_of(corpus: Corpus, sentence: str, language: str) -> Recording:
-    """Return the primary recording of a cell.
-
-    Raises
-    ------
-    DataError
-        If there is none.
-    """
-    recordings = corpus.recordings(sentence, language)
-    if not recordings:
-        raise DataError(f"sentence {sentence!r} has no recording in {language!r}: leave it or the language out")
-    return recordings[0]
-
-
 def prepare(side: Side, item: str | Recording, sentence: str, language: str) -> Utterance:
-    """Return one utterance as the side takes it.
-
-    Parameters
-    ----------
-    side : Side
-        The language's own.
-
-    Raises
-    ------
-    DataError
-        If the recording is missing or broken, or the model cannot take it.
-    """
+    """Return one utterance as the side of its language takes it; a DataError says why it cannot."""
     loaded: str | NDArray[np.float32] = item if isinstance(item, str) else load_audio(item)
     try:
         prepared = side.prepare(loaded, language)
@@ -114,16 +88,10 @@ def known_columns(corpus: Corpus, language: str, sentences: Sequence[str]) -> di
 
 
 def prepare_job(model: Model, corpus: Corpus, job: Job) -> list[Utterance | DataError]:
-    """Prepare a job's utterances here and now: what could not be read is the error itself, in its place.
-
-    Raises
-    ------
-    UsageError
-        If the side does not take the language.
-    """
+    """Prepare a job's utterances here and now: what could not be read is the error itself, in its place."""
     side = model.sides[job.modality].for_language(job.language)
     utterances: list[Utterance | DataError] = []
-    with one_thread(), one_blas_thread():
+    with one_thread(), threadpool_limits(1, user_api="blas"):
         for sentence in corpus.sentences[job.rows]:
             try:
                 item = item_of(corpus, job.modality, sentence, job.language)
@@ -131,17 +99,6 @@ def prepare_job(model: Model, corpus: Corpus, job: Job) -> list[Utterance | Data
             except DataError as error:
                 utterances.append(error)
     return utterances
-
-
-def item_of(corpus: Corpus, modality: Modality, sentence: str, language: str) -> str | Recording:
-    """Return the text or the primary recording of a cell.
-
-    Raises
-    ------
-    DataError
-        If there is none.
-    """
-    return text_of(corpus, sentence, language) if modality == "text" else recording_of(corpus, sentence, language)
 
 
 class Prefetcher:
@@ -153,11 +110,6 @@ class Prefetcher:
         In the order in which they will be asked for.
     workers : int, optional
         0: nothing is done ahead. :func:`default_workers` if left out. It does not change the numbers.
-
-    Raises
-    ------
-    UsageError
-        If `workers` is negative.
     """
 
     def __init__(self, model: Model, corpus: Corpus, jobs: Iterable[Job], workers: int | None = None) -> None:
@@ -167,14 +119,14 @@ class Prefetcher:
             raise UsageError(f"workers: {workers} is below 0")
         self.workers = 0 if side is None else default_workers(side.device) if workers is None else workers
         self._coming = self._recordings([job for job in jobs if job.modality == "speech"])
-        self._given: deque[tuple[str, str, Future[Utterance]]] = deque()
+        self._given: deque[tuple[str, str, Future[Utterance] | Future[_Packed]]] = deque()
         self._executor: Executor | None = None
         self._blas = ExitStack()
         if side is not None and self.workers:
             self._executor = _executor(side, sorted({job.language for job in jobs}), self.workers)
 
     def __enter__(self) -> Prefetcher:
-        self._blas.enter_context(one_blas_thread())
+        self._blas.enter_context(threadpool_limits(1, user_api="blas"))
         return self
 
     def __exit__(
@@ -185,15 +137,7 @@ class Prefetcher:
                 self._executor.shutdown(wait=True, cancel_futures=True)
 
     def take(self, job: Job) -> list[Utterance | DataError]:
-        """Return a job's utterances in the order of its sentences: what could not be read is the error in its place.
-
-        Raises
-        ------
-        DataError
-            If a worker process died.
-        UsageError
-            If the side does not take the language.
-        """
+        """Return a job's utterances in the order of its sentences: what could not be read is the error in its place."""
         if self._executor is None or job.modality == "text":
             return prepare_job(self.model, self.corpus, job)
         utterances: list[Utterance | DataError] = []
@@ -204,7 +148,8 @@ class Prefetcher:
             if (language, taken) != expected:
                 raise RuntimeError(f"asked for {expected} where {(language, taken)} was to come")
             try:
-                utterances.append(future.result())
+                given = future.result()
+                utterances.append(given if isinstance(given, Utterance) else _unpacked(*given))
             except DataError as error:
                 utterances.append(error)
             except BrokenProcessPool as error:
@@ -216,29 +161,22 @@ class Prefetcher:
         return utterances
 
     def _recordings(self, jobs: Sequence[Job]) -> Iterator[tuple[str, str]]:
-        for job in jobs:
-            for sentence in self.corpus.sentences[job.rows]:
-                yield job.language, sentence
+        return ((job.language, sentence) for job in jobs for sentence in self.corpus.sentences[job.rows])
 
     def _fill(self) -> None:
         while len(self._given) < MOST_AHEAD and (coming := next(self._coming, None)) is not None:
             self._given.append((*coming, self._submit(*coming)))
 
-    def _submit(self, language: str, sentence: str) -> Future[Utterance]:
+    def _submit(self, language: str, sentence: str) -> Future[Utterance] | Future[_Packed]:
         assert self._executor is not None
         try:
-            recording = recording_of(self.corpus, sentence, language)
-        except DataError as error:
-            missing: Future[Utterance] = Future()
-            missing.set_exception(error)
-            return missing
-        if isinstance(self._executor, ProcessPoolExecutor):
-            try:
-                return _unpacking(self._executor.submit(_prepare_there, recording, sentence, language))
-            except BrokenProcessPool as error:  # reported by take(), when it comes to this recording
-                broken: Future[Utterance] = Future()
-                broken.set_exception(error)
-                return broken
+            recording = item_of(self.corpus, "speech", sentence, language)
+            if isinstance(self._executor, ProcessPoolExecutor):
+                return self._executor.submit(_prepare_there, recording, sentence, language)
+        except (DataError, BrokenProcessPool) as error:  # reported by take(), when it comes to this recording
+            failed: Future[Utterance] = Future()
+            failed.set_exception(error)
+            return failed
         side = self.model.sides["speech"].for_language(language)
         return self._executor.submit(prepare, side, recording, sentence, language)
 
@@ -251,7 +189,8 @@ def _executor(side: Side, languages: Sequence[str], workers: int) -> Executor:
         except (pickle.PicklingError, AttributeError, TypeError):  # a side that holds a function: threads will do
             pass
         else:
-            return processes(bare, workers)
+            context = multiprocessing.get_context("spawn")
+            return ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_there, initargs=(bare,))
     return SingleThreads(workers, "babelscope-prepare")
 
 
@@ -259,12 +198,6 @@ def _without_weights(side: Side) -> Side:
     bare = copy.copy(side)
     bare.root, bare.points = nn.Identity(), ()
     return bare
-
-
-def processes(sides: dict[str, Side], workers: int) -> ProcessPoolExecutor:
-    """Return processes that prepare for each language's side, which come without weights."""
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_there, initargs=(sides,))
 
 
 _sides_there: dict[str, Side] = {}
@@ -291,24 +224,12 @@ def _begin_there(sides: dict[str, Side]) -> None:
 _Packed = tuple[dict[str, NDArray[np.generic]], Utterance]
 
 
-def _prepare_there(recording: Recording, sentence: str, language: str) -> _Packed:
+def _prepare_there(recording: str | Recording, sentence: str, language: str) -> _Packed:
     utterance = prepare(_sides_there[language], recording, sentence, language)
     inputs = {name: tensor.numpy() for name, tensor in utterance.prepared.inputs.items()}
     return inputs, replace(utterance, prepared=replace(utterance.prepared, inputs={}))
 
 
-def _unpacking(packed: Future[_Packed]) -> Future[Utterance]:
-    unpacked: Future[Utterance] = Future()
-
-    def pass_on(done: Future[_Packed]) -> None:
-        if done.cancelled():
-            unpacked.cancel()
-        elif (error := done.exception()) is not None:
-            unpacked.set_exception(error)
-        else:
-            inputs, bare = done.result()
-            tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
-            unpacked.set_result(replace(bare, prepared=replace(bare.prepared, inputs=tensors)))
-
-    packed.add_done_callback(pass_on)
-    return unpacked
+def _unpacked(inputs: dict[str, NDArray[np.generic]], bare: Utterance) -> Utterance:
+    tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
+    return replace(bare, prepared=replace(bare.prepared, inputs=tensors))

@@ -67,24 +67,16 @@ def encode_job(
     streams: int | None = None,
     kept: KeptBatches | None = None,
 ) -> Block:
-    """Run one job.
+    """Run one job; what it gives are plain arrays and lists, to be sent to whoever writes.
 
     Parameters
     ----------
     prepared : sequence of Utterance or DataError, optional
-        What :meth:`babelscope.capture.preparing.Prefetcher.take` gives; prepared here and now if left out, to the same
-        bits.
+        What :meth:`~babelscope.capture.preparing.Prefetcher.take` gives; prepared here, to the same bits, if left out.
     streams : int, optional
-        How many batches run at once on the processor, as for :func:`run_batches`: as many as
-        torch has threads if left out. It does not change the numbers.
+        As for :func:`run_batches`.
     kept : KeptBatches, optional
-        What an earlier run of the job left of its batches, which is taken instead of running them again; and where
-        those that run now are kept.
-
-    Returns
-    -------
-    Block
-        Plain arrays and lists, to be sent to whoever writes.
+        Batches that an earlier run of the job computed, which are taken; those that run now are kept there.
 
     Raises
     ------
@@ -229,15 +221,13 @@ def run_batches(
     keep: Callable[[int, Tensor], None] | None = None,
     weights: Sequence[float] | None = None,
 ) -> list[Tensor]:
-    """Run batches with every point captured.
+    """Run batches with every point captured; return one array a batch, shape (utterances, widths of all points).
+
+    On the processor several batches run at once, torch having one thread for each. Elsewhere they run one after the
+    other in the thread that calls, and nothing is waited for.
 
     Parameters
     ----------
-    side : Side
-        On the processor several batches run at once, torch having one thread for each. Elsewhere they run one after the
-        other in the thread that calls, and nothing is waited for.
-    batches : sequence of sequence of Prepared
-    pooling : {"mean", "max", "first", "last"}
     streams : int, optional
         How many run at once on the processor: as many as torch has threads if left out, at most :data:`MOST_STREAMS`.
         It does not change the numbers.
@@ -247,11 +237,6 @@ def run_batches(
     weights : sequence of float, optional
         One a batch, in square seconds. On the processor those that run at once weigh :data:`MOST_SQUARE_SECONDS`
         together at most; one that weighs more runs alone. The heaviest begin first, with lighter ones at the same time.
-
-    Returns
-    -------
-    list of Tensor, shape (utterances, widths of all points)
-        One a batch, in their order; float32.
 
     Raises
     ------
@@ -295,13 +280,7 @@ def run_batches(
 
 
 class _Turns:
-    """Which batch comes next, for several threads that ask.
-
-    Parameters
-    ----------
-    weights : sequence of float
-        One a batch.
-    """
+    """Which batch comes next, by the weight of each, for several threads that ask."""
 
     def __init__(self, weights: Sequence[float]) -> None:
         self._weights = weights

@@ -7,6 +7,7 @@ written before a power loss is there after it. An object store keeps an object w
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import secrets
@@ -15,6 +16,7 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -40,85 +42,8 @@ _URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):/+(.*)$")  # one slash is what pa
 _MEMORY: dict[str, Any] = {}
 
 
-class Storage(ABC):
-    """Where a store is; its keys are paths within it, with ``/`` between.
-
-    Attributes
-    ----------
-    location : Path or str
-        A folder, or a URL.
-    name : str
-        Its last part.
-    """
-
-    location: Path | str
-    name: str
-
-    @abstractmethod
-    def store(self, *, read_only: bool = True) -> Store:
-        """Return it as Zarr takes it."""
-
-    def arrays(self) -> dict[str, Any]:
-        """Return the arrays of a store, to be read."""
-        with counting_texts():
-            return dict(zarr.open_group(self.store(), mode="r").arrays())
-
-    @abstractmethod
-    def read(self, key: str) -> bytes | None:
-        """Return what stands under a key; None if nothing does."""
-
-    @abstractmethod
-    def write(self, key: str, content: bytes) -> None:
-        """Write what stands under a key: it is there whole, or what stood there before is."""
-
-    @abstractmethod
-    def fingerprints(self) -> dict[str, str]:
-        """Return what the content of each key looks like: its size, and where that is cheap its CRC-32."""
-
-    @abstractmethod
-    def exists(self, key: str) -> bool:
-        """Whether something stands under a key."""
-
-    @abstractmethod
-    def keys(self, folder: str = "") -> Iterator[str]:
-        """Yield every key, or every one in a folder."""
-
-    @abstractmethod
-    def delete(self, key: str) -> None:
-        """Remove what stands under a key, if something does."""
-
-    @abstractmethod
-    def clear(self) -> None:
-        """Remove the store, last what makes it one: a removal that was stopped is resumed, not taken for a store."""
-
-    @abstractmethod
-    def set_aside(self) -> None:
-        """Make room for another store: this one is kept aside until :meth:`drop_previous`, or removed."""
-
-    @abstractmethod
-    def drop_previous(self) -> None:
-        """Remove what was set aside."""
-
-    @abstractmethod
-    def create(self, contents: Mapping[str, bytes]) -> None:
-        """Write a new store: it is there with all of `contents`, or not at all."""
-
-    @abstractmethod
-    def naming(self) -> Any:
-        """Return a context that turns what the place itself complains of into one line."""
-
-    def __str__(self) -> str:
-        return str(self.location)
-
-
 def storage_of(location: Path | str) -> Storage:
-    """Return the place of a path or URL.
-
-    Raises
-    ------
-    UsageError
-        If the URL's scheme is unknown, or its package is not installed.
-    """
+    """Return the place of a path or URL; a UsageError says that it can be none, or that a package is missing."""
     url = _URL.match(str(location))
     if url is None or len(url[1]) == 1:  # one letter is a drive
         return Folder(Path(location))
@@ -168,7 +93,26 @@ def write_flushed(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-class Folder(Storage):
+class _Place(ABC):
+    """What the places of stores share; keys are paths within a place, with ``/`` between."""
+
+    location: Path | str  # a folder, or a URL
+    name: str  # its last part
+
+    @abstractmethod
+    def store(self, *, read_only: bool = True) -> Store:
+        """Return it as Zarr takes it."""
+
+    def arrays(self) -> dict[str, Any]:
+        """Return the arrays of a store, to be read."""
+        with counting_texts():
+            return dict(zarr.open_group(self.store(), mode="r").arrays())
+
+    def __str__(self) -> str:
+        return str(self.location)
+
+
+class Folder(_Place):
     """A store in a folder of a file system."""
 
     def __init__(self, path: Path) -> None:
@@ -181,10 +125,9 @@ class Folder(Storage):
 
     def read(self, key: str) -> bytes | None:
         """Return what stands under a key; None if nothing does."""
-        try:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             return (self.location / key).read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+        return None
 
     def write(self, key: str, content: bytes) -> None:
         """Write what stands under a key: it is there whole, or what stood there before is."""
@@ -196,10 +139,9 @@ class Folder(Storage):
         prints = {}
         for key in self.keys():
             path = self.location / key
-            large = key.startswith("activation/c")
-            prints[key] = (
-                f"{path.stat().st_size}" if large else f"{path.stat().st_size} {zlib.crc32(path.read_bytes())}"
-            )
+            prints[key] = str(path.stat().st_size)
+            if not key.startswith("activation/c"):
+                prints[key] += f" {zlib.crc32(path.read_bytes())}"
         return prints
 
     def exists(self, key: str) -> bool:
@@ -273,20 +215,17 @@ class Folder(Storage):
         return naming_the_disk(self.location)
 
 
-class Bucket(Storage):
+class Bucket(_Place):
     """A store below a URL of an object store, as obstore reaches it: credentials come from the environment."""
 
     def __init__(self, url: str) -> None:
         self.location: str = url
         self.name = url.rstrip("/").rpartition("/")[2]
-        self._reached: Any = None
 
-    @property
+    @cached_property
     def reached(self) -> Any:
         """The object store, rooted at the URL."""
-        if self._reached is None:
-            self._reached = _reach(self.location)
-        return self._reached
+        return _reach(self.location)
 
     def store(self, *, read_only: bool = True) -> Store:
         """Return it as Zarr takes it."""
@@ -296,11 +235,9 @@ class Bucket(Storage):
 
     def read(self, key: str) -> bytes | None:
         """Return what stands under a key; None if nothing does."""
-        with self.naming():
-            try:
-                return bytes(self.reached.get(key).bytes())
-            except FileNotFoundError:
-                return None
+        with self.naming(), contextlib.suppress(FileNotFoundError):
+            return bytes(self.reached.get(key).bytes())
+        return None
 
     def write(self, key: str, content: bytes) -> None:
         """Write what stands under a key: an object store does that in one step."""
@@ -314,12 +251,10 @@ class Bucket(Storage):
 
     def exists(self, key: str) -> bool:
         """Whether something stands under a key."""
-        with self.naming():
-            try:
-                self.reached.head(key)
-            except FileNotFoundError:
-                return False
+        with self.naming(), contextlib.suppress(FileNotFoundError):
+            self.reached.head(key)
             return True
+        return False
 
     def keys(self, folder: str = "") -> Iterator[str]:
         """Yield every key, or every one in a folder."""
@@ -329,11 +264,8 @@ class Bucket(Storage):
 
     def delete(self, key: str) -> None:
         """Remove what stands under a key, if something does."""
-        with self.naming():
-            try:
-                self.reached.delete(key)
-            except FileNotFoundError:
-                return
+        with self.naming(), contextlib.suppress(FileNotFoundError):
+            self.reached.delete(key)
 
     def clear(self) -> None:
         """Remove the store, and first what makes it one."""
@@ -342,9 +274,7 @@ class Bucket(Storage):
         for key in keys:
             self.delete(key)
 
-    def set_aside(self) -> None:
-        """Remove the store: objects cannot be renamed."""
-        self.clear()
+    set_aside = clear  # objects cannot be renamed
 
     def drop_previous(self) -> None:
         """There is nothing."""
@@ -369,6 +299,10 @@ class Bucket(Storage):
                 f"{self.location}: the object store does not answer as it should ({reason}): check the URL, the "
                 f"credentials in the environment and the network, and run again"
             ) from error
+
+
+#: Where a store is.
+Storage = Folder | Bucket
 
 
 def _reach(url: str) -> Any:

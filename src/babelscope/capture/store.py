@@ -66,13 +66,7 @@ class Skipped(NamedTuple):
 
 
 class DamagedLabelsError(DataError):
-    """What rows, columns or points are called is not as it was written.
-
-    Attributes
-    ----------
-    labels : tuple of str
-        The coordinates that are damaged.
-    """
+    """What rows, columns or points are called is not as it was written: the coordinates that are damaged."""
 
     def __init__(self, path: Path | str, labels: Sequence[str]) -> None:
         self.labels = tuple(labels)
@@ -259,19 +253,13 @@ class Activations:
         with self._naming("skipped"):
             array = self.storage.arrays()["skipped"]
             # Nothing is there of a block without any: what is there is listed, not asked for block by block.
-            for key in sorted(self.storage.keys("skipped")):
-                if not (chunk := _MARKS.fullmatch(key)):
-                    continue
+            for chunk in filter(None, map(_MARKS.fullmatch, sorted(self.storage.keys("skipped")))):
                 modality, language, number = (int(place) for place in chunk.groups())
-                start = number * self.block
-                reasons = array[modality, language, start : start + self.block]
-                skipped += [
-                    Skipped(
-                        self._all_sentences[start + row], self._all_languages[language], self.modalities[modality], text
-                    )
-                    for row, text in enumerate(str(reason) for reason in np.asarray(reasons))
-                    if text
-                ]
+                rows = slice(number * self.block, (number + 1) * self.block)
+                cell = self._all_languages[language], self.modalities[modality]
+                reasons = map(str, np.asarray(array[modality, language, rows]))
+                named = zip(self._all_sentences[rows], reasons, strict=True)
+                skipped += [Skipped(sentence, *cell, reason) for sentence, reason in named if reason]
         order = {sentence: row for row, sentence in enumerate(self._all_sentences)}
         return tuple(sorted(skipped, key=lambda each: (order[each.sentence], each.language, each.modality)))
 
@@ -295,21 +283,16 @@ class Activations:
 
     def only(self, sentences: Collection[str]) -> Activations:
         """Return the store with some of its sentences, as if the others had not been encoded."""
-        some = copy.copy(self)
-        for name in ("meta", "sentences", "_kept", "clusters", "without_cluster"):
-            some.__dict__.pop(name, None)
-        some._chosen, some._held = frozenset(sentences), {}
+        some = self._without("meta", "sentences", "_kept", "clusters", "without_cluster")
+        some._chosen = frozenset(sentences)
         return some
 
     @cached_property
     def without_cluster(self) -> tuple[str, ...]:
         """Sentences whose cluster is not known, where that of others is."""
         names = self._cluster_names()
-        return (
-            tuple(sentence for sentence, name in zip(self.sentences, names, strict=True) if not name)
-            if any(names)
-            else ()
-        )
+        without = tuple(sentence for sentence, name in zip(self.sentences, names, strict=True) if not name)
+        return without if any(names) else ()
 
     def _cluster_names(self) -> list[str]:
         if "cluster" not in self.dataset:
@@ -356,15 +339,24 @@ class Activations:
             If there is no such language, or none is named.
         """
         for language in languages:
-            if language not in self.languages:
-                raise UsageError(f"{self.name} has no language {language!r}; {did_you_mean(language, self.languages)}")
+            self._check_language(language)
         if not languages:
             raise UsageError(f"name at least one of the languages of {self.name}: {', '.join(self.languages)}")
-        selected = copy.copy(self)
-        selected.__dict__.pop("meta", None)
+        selected = self._without("meta")
         selected.languages = tuple(dict.fromkeys(languages))
-        selected._held = {}
         return selected
+
+    def _without(self, *computed: str) -> Activations:
+        """Return a copy that has nothing in memory, and computes some properties again."""
+        copied = copy.copy(self)
+        for name in computed:
+            copied.__dict__.pop(name, None)
+        copied._held = {}
+        return copied
+
+    def _check_language(self, language: str) -> None:
+        if language not in self.languages:
+            raise UsageError(f"{self.name} has no language {language!r}; {did_you_mean(language, self.languages)}")
 
     @cached_property
     def modalities(self) -> tuple[Modality, ...]:
@@ -430,8 +422,7 @@ class Activations:
         if (cached := self._held.get((point, modality, language))) is not None:
             return cached
         row, width, _, _ = self._row(point, modality)
-        if language not in self.languages:
-            raise UsageError(f"{self.name} has no language {language!r}; {did_you_mean(language, self.languages)}")
+        self._check_language(language)
         cell = self.modalities.index(cast(Modality, modality)), self._all_languages.index(language)
         if not self.done[cell].all():
             raise DataError(
@@ -472,18 +463,7 @@ class Activations:
     def block_at(self, modality: Modality, language: str, rows: slice, points: Sequence[str]) -> Block:
         """Return one block as it was written, rows that were skipped included; nothing of it is held.
 
-        Parameters
-        ----------
-        modality : {"text", "speech"}
-        language : str
-        rows : slice
-            Which of all sentences that the store was made for.
-        points : sequence of str
-
-        Raises
-        ------
-        DataError
-            If it cannot be read.
+        `rows` are of all sentences that the store was made for. A DataError says that it cannot be read.
         """
         row, column = self.modalities.index(modality), self._all_languages.index(language)
         place = [self._row(point, modality) for point in points]
@@ -506,9 +486,7 @@ class Activations:
 
     def positions(self, modality: str, language: str) -> NDArray[np.int32]:
         """Return how many positions were pooled, in the order of the store's points: shape (points, sentences)."""
-        with self._naming(f"positions of {modality} in {language!r}"):
-            positions = np.asarray(self.dataset["positions"].sel(modality=modality, language=language).values)
-            return positions[:, self._kept]
+        return self._by_point("positions", modality, language)
 
     def rounding(self, modality: str, language: str) -> NDArray[np.float32] | None:
         """Return what the number format of the store did to each vector: the norm of its error over its own norm.
@@ -516,11 +494,11 @@ class Activations:
         Shape (points, sentences), in the order of the store's points, NaN at the other modality's; None in float32,
         which keeps all.
         """
-        if "rounding" not in self.dataset:
-            return None
-        with self._naming(f"rounding of {modality} in {language!r}"):
-            errors = np.asarray(self.dataset["rounding"].sel(modality=modality, language=language).values)
-            return errors[:, self._kept]
+        return self._by_point("rounding", modality, language) if "rounding" in self.dataset else None
+
+    def _by_point(self, name: str, modality: str, language: str) -> NDArray[Any]:
+        with self._naming(f"{name} of {modality} in {language!r}"):
+            return np.asarray(self.dataset[name].sel(modality=modality, language=language).values)[:, self._kept]
 
     def lengths(self, modality: str, language: str) -> NDArray[np.float64]:
         """Return each sentence's seconds (speech) or tokens (text): shape (sentences,)."""
@@ -541,11 +519,9 @@ class Activations:
         return [str(text) for text in self.column("text", language)]
 
     def __repr__(self) -> str:
-        return (
-            f"<Activations {self.name}: {self.meta['model']['name']} on {self.meta['corpus']['name']}, "
-            f"{len(self.sentences)} sentences x "
-            f"{len(self.languages)} languages x {'/'.join(self.modalities)}, {len(self._rows)} points>"
-        )
+        size = f"{len(self.sentences)} sentences x {len(self.languages)} languages x {'/'.join(self.modalities)}"
+        what = f"{self.meta['model']['name']} on {self.meta['corpus']['name']}"
+        return f"<Activations {self.name}: {what}, {size}, {len(self._rows)} points>"
 
 
 def _plausible(name: str, values: NDArray[Any]) -> bool:
@@ -572,8 +548,6 @@ class Writer:
 
     Parameters
     ----------
-    path : Path or str
-        A folder or URL.
     overwrite : bool
         Delete a store of other contents that stands at `path`. One without a finished block is replaced unasked.
 
@@ -589,7 +563,7 @@ class Writer:
     UsageError
         If a store of other contents stands there and `overwrite` is false.
     DataError
-        If something else stands there, the disk is full, or another run is writing.
+        If something else stands there, or the disk is full.
     """
 
     def __init__(self, path: Path | str, layout: Layout, *, overwrite: bool = False) -> None:
@@ -663,11 +637,8 @@ class Writer:
     def _resumable(self, overwrite: bool) -> bool:
         stored = Activations(self.path)
         wanted = json.loads(json.dumps(self.layout.identity))
-        changed = sorted(
-            key for key in wanted.keys() | stored.identity.keys() if wanted.get(key) != stored.identity.get(key)
-        )
-        if "block" in changed:  # the store's own size of blocks is kept
-            changed.remove("block")
+        keys = (wanted.keys() | stored.identity.keys()) - {"block"}  # the store's own size of blocks is kept
+        changed = sorted(key for key in keys if wanted.get(key) != stored.identity.get(key))
         if not changed and (stored.schema == SCHEMA or stored.complete):
             return True
         if overwrite or not stored.done.any():  # a run that failed before its first block was whole left nothing
@@ -703,10 +674,6 @@ class Writer:
         """Write the cluster of each sentence that has one, unless the store has the same already.
 
         They are no part of what identifies a store, since no activation depends on them.
-
-        Parameters
-        ----------
-        clusters : mapping of sentence to cluster
         """
         wanted = np.array([clusters.get(sentence, "") for sentence in self.layout.sentences], dtype=object)
         if self._earlier:
@@ -728,18 +695,7 @@ class Writer:
     def write_block(self, modality: Modality, language: int, rows: slice, block: Block) -> None:
         """Write one block at all points: when it is there, it is there whole, and :meth:`is_done`.
 
-        Parameters
-        ----------
-        modality : {"text", "speech"}
-        language : int
-            Index of the language.
-        rows : slice
-            Which sentences; one of the layout's blocks.
-
-        Raises
-        ------
-        DataError
-            If an activation is beyond the number format of the store, or the place is full or cannot be written.
+        A DataError says that an activation is beyond the number format of the store, or that the place is full.
         """
         row = self._modalities.index(modality)
         made = padded(self.layout, modality, self._points, rows, block)

@@ -11,14 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import torch
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """Have NumPy's products computed with one thread, in the whole process."""
-    with threadpool_limits(1, user_api="blas"):
-        yield
 
 
 @contextmanager

@@ -27,17 +27,7 @@ DESCRIBING = ("text", "recording", "reader", "content")
 
 @dataclass(frozen=True)
 class Damage:
-    """Something that is not as it was written.
-
-    Attributes
-    ----------
-    where : str
-        Such as ``"speech en, sentences 's0128' to 's0255'"``.
-    what : str
-        What is wrong with it.
-    keys : tuple of str
-        What has to be removed for it to be made again.
-    """
+    """Something that is not as it was written: where, what is wrong, and what is removed for it to be made again."""
 
     where: str
     what: str
@@ -49,17 +39,14 @@ class Damage:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found.
+    """What was found in the store of a name.
 
     Attributes
     ----------
-    store : str
-        The store's name.
     blocks, done : int
         Blocks that the store will have, and that are there; 0 if its description is damaged.
     read : int
         Bytes of activations that were read, as numbers.
-    damages : tuple of Damage
     leftovers : tuple of str
         Unfinished files of killed runs: they harm nothing, and the next run removes them.
     repaired : bool
@@ -122,18 +109,7 @@ def stores_beside(path: Path | str) -> list[Path]:
 
 
 def verify_all(path: Path | str, *, repair: bool = False, progress: Progress | None = None) -> list[Verdict]:
-    """Check a store and those that belong to it: second readings, and positions that are not pooled.
-
-    Parameters
-    ----------
-    path, repair, progress
-        As for :func:`verify`.
-
-    Raises
-    ------
-    DataError, UsageError
-        As :func:`verify`.
-    """
+    """Check a store and those that belong to it: second readings, and positions that are not pooled."""
     verdicts = [verify(each, repair=repair, progress=progress) for each in (path, *stores_beside(path))]
     positions = place_of_positions(path)
     if storage_of(positions).exists(INDEX):
@@ -152,16 +128,9 @@ def verify(path: Path | str, *, repair: bool = False, progress: Progress | None 
 
     Parameters
     ----------
-    path : Path or str
-        A folder or URL.
     repair : bool
         Remove what is damaged, and with it the mark that it is done: ``babelscope encode`` and ``run`` make exactly
         that again. The store is locked meanwhile.
-    progress : callable, optional
-
-    Returns
-    -------
-    Verdict
 
     Raises
     ------
@@ -231,17 +200,9 @@ def _verdict(place: Storage, progress: Progress | None, *, repaired: bool) -> Ve
 
 
 def verify_positions(path: Path | str, *, repair: bool = False, progress: Progress | None = None) -> Verdict:
-    """Read a whole store of positions, utterance by utterance, and check it.
+    """Read a whole store of positions, utterance by utterance, and check it, as :func:`verify`.
 
-    Parameters
-    ----------
-    repair : bool
-        Remove what is damaged: a study with [tokens] makes exactly that again.
-
-    Raises
-    ------
-    DataError
-        If, to repair it, another run is writing.
+    What `repair` removes, a study with [tokens] makes again.
     """
     if not repair:
         return _verdict_on_positions(path, progress, repaired=False)
@@ -299,22 +260,16 @@ class _Checked:
         }
         self.sentences = [str(sentence) for sentence in stored.dataset["sentence"].values]
 
-    def _part(self, block: int) -> slice:
+    def _rows_of(self, block: int) -> slice:
         start = block * self.stored.block
         return slice(start, min(start + self.stored.block, len(self.sentences)))
 
-    def where(self, modality: int, language: int, block: int) -> str:
-        rows = self._part(block)
-        return (
-            f"{self.stored.modalities[modality]} {self.stored.languages[language]}, sentences "
-            f"{self.sentences[rows.start]!r} to {self.sentences[rows.stop - 1]!r}"
-        )
-
     def damaged_block(self, modality: int, language: int, block: int, wrong: str) -> Damage:
         """Return the damage of a block, all of which is made again."""
-        text = self.stored.modalities[modality] == "text"
-        keys = (shard_key(modality, language, block), *small_keys(modality, language, block, text=text))
-        return Damage(self.where(modality, language, block), wrong, keys)
+        rows, name = self._rows_of(block), self.stored.modalities[modality]
+        sentences = f"{self.sentences[rows.start]!r} to {self.sentences[rows.stop - 1]!r}"
+        keys = (shard_key(modality, language, block), *small_keys(modality, language, block, text=name == "text"))
+        return Damage(f"{name} {self.stored.languages[language]}, sentences {sentences}", wrong, keys)
 
     def damaged_file(self, key: str, wrong: str) -> Damage:
         """Return the damage of a file, by what it is a part of."""
@@ -347,7 +302,7 @@ class _Checked:
             return 0, " ".join(f"it cannot be read ({error})".split())
 
     def _block(self, modality: int, language: int, block: int) -> tuple[int, str]:
-        rows, name = self._part(block), self.stored.modalities[modality]
+        rows, name = self._rows_of(block), self.stored.modalities[modality]
         kept = self._kept(modality, language, rows)
         size = 0
         positions = np.asarray(self.arrays["positions"][modality, :, language, rows])
@@ -361,9 +316,8 @@ class _Checked:
         amounts = np.asarray(self.arrays["tokens" if name == "text" else "seconds"][language, rows])
         if not np.isfinite(amounts[kept]).all():
             return size, "lengths are missing"
-        for more in ("token_ids",) if name == "text" else ():
-            if more in self.arrays:
-                np.asarray(self.arrays[more][language, rows])
+        if name == "text" and "token_ids" in self.arrays:
+            np.asarray(self.arrays["token_ids"][language, rows])
         if "rounding" in self.arrays:
             rounding = np.asarray(self.arrays["rounding"][modality, :, language, rows])
             if not all(np.isfinite(rounding[row][kept]).all() for row, _, _ in self.rows[name]):
