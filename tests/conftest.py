@@ -75,6 +75,14 @@ def reports_are_plain_pages() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def disks_are_not_waited_for() -> Iterator[None]:
+    """Leave out what guards files from a power loss alone: no test cuts the power."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda descriptor: None)
+        yield
+
+
 @pytest.fixture(scope="module")
 def whole_pages() -> Iterator[None]:
     """Let the studies of a test file write pages with all figures, though no files of them."""

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
-import runpy
 import shlex
 import subprocess
 import sys
 import tomllib
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +18,7 @@ import typer.main
 from _pytest.mark import ParameterSet
 
 from babelscope.cli import app
-from conftest import let_reports_be_written_by, write_page
+from run_apart import run_apart
 from study_keys import described_keys
 
 ROOT = Path(__file__).parent.parent
@@ -132,33 +129,6 @@ def test_the_code_of_a_page_runs(page: Path, with_assets: bool, tmp_path: Path) 
             program.append("\n" * (block.line - sum(part.count("\n") for part in program) - 1) + block.body)
     code, printed = run_apart("".join(program), tmp_path / f"{page.stem}_md.py")
     assert code == 0, f"docs/{page.name} (line numbers are the page's):\n{printed}"
-
-
-def run_apart(program: str, script: Path) -> tuple[int | None, str]:
-    """Run a program in a process of its own, in its folder; return its code and the end of what it prints."""
-    script.write_text(program, encoding="utf-8")
-    printed = script.parent.with_name(f"{script.parent.name}.printed")
-    process = READY.Process(target=_run_page, args=(script, printed))
-    process.start()
-    process.join()
-    return process.exitcode, printed.read_text(encoding="utf-8")[-3000:]
-
-
-# Each page is a process of its own, forked from one that has imported what most pages import and has run nothing.
-READY = multiprocessing.get_context("forkserver")
-READY.set_forkserver_preload(["babelscope.study.running", "babelscope.report", "babelscope.testing"])
-
-
-def _run_page(script: Path, printed: Path) -> None:
-    with printed.open("w", encoding="utf-8") as output:
-        os.dup2(output.fileno(), 1)
-        os.dup2(output.fileno(), 2)
-    os.chdir(script.parent)
-    os.environ |= {"PYTHONPATH": str(script.parent), "TOKENIZERS_PARALLELISM": "false"}
-    sys.path.insert(0, str(script.parent))
-    let_reports_be_written_by(write_page, pytest.MonkeyPatch())
-    warnings.simplefilter("error", SyntaxWarning)
-    runpy.run_path(str(script), run_name="__main__")
 
 
 def _commands() -> dict[str, Any]:

@@ -24,7 +24,8 @@ from babelscope.report.pdf import find_browser
 from babelscope.study import Study
 from babelscope.testing import tiny
 from conftest import SAMPLE_RATE, tone, write_manifest
-from test_docs import PAGES, ROOT, blocks, run_apart
+from run_apart import run_apart
+from test_docs import PAGES, ROOT, blocks
 
 README = ROOT / "README.md"
 PRINTED = [README, ROOT / "CONTRIBUTING.md", *PAGES]

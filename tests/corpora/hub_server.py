@@ -9,6 +9,10 @@ import json
 import threading
 import urllib.parse
 from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from huggingface_hub import constants
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -174,3 +178,17 @@ def serving(repository: str, files: dict[str, bytes], kind: str = "dataset") -> 
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def point_the_client_to(
+    url: str, patch: pytest.MonkeyPatch, cache: Path | None = None, *, offline: bool = False
+) -> None:
+    """Let huggingface_hub ask this address, without a proxy; its own cache is the folder, if one is given."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        patch.delenv(name, raising=False)
+        patch.delenv(name.lower(), raising=False)
+    patch.setattr(constants, "ENDPOINT", url)
+    patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", f"{url}/{{repo_id}}/resolve/{{revision}}/{{filename}}")
+    patch.setattr(constants, "HF_HUB_OFFLINE", offline)
+    if cache is not None:
+        patch.setattr(constants, "HF_HUB_CACHE", str(cache))

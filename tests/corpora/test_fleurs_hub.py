@@ -1,4 +1,4 @@
-"""FLEURS from a loopback server that speaks the hub's routes; each run is a process of its own, as it is for a user."""
+"""FLEURS from a loopback server that speaks the hub's routes."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from typing import Any
 import pytest
 
 from babelscope import corpora
+from babelscope.errors import BabelscopeError
 from fleurs_fixture import files_of, tones, write
-from hub_server import COMMIT, Hub, digest_of, serving
+from hub_server import COMMIT, Hub, digest_of, point_the_client_to, serving
 
 TAR, TSV = "data/en_us/audio/test.tar.gz", "data/en_us/test.tsv"
 
-SCRIPT = """
-import json, sys
-from babelscope import corpora
-from babelscope.errors import BabelscopeError
-try:
-    options = json.loads(sys.argv[1])
-    corpus = corpora.load(options.pop("corpus", "fleurs"), progress=False, **options)
-except BabelscopeError as error:
-    print(json.dumps({"error": str(error), "kind": type(error).__name__}))
-else:
-    told = {"fingerprint": corpus.fingerprint(), "sentences": len(corpus), "languages": corpus.languages}
-    print(json.dumps(told | {"notes": corpus.notes}))
-"""
+SCRIPT = "import json, sys, test_fleurs_hub; print(json.dumps(test_fleurs_hub.loaded(**json.loads(sys.argv[1]))))"
+
+
+def loaded(corpus: str = "fleurs", **options: Any) -> dict[str, Any]:
+    """Load the corpus, and describe it, or the error."""
+    try:
+        data = corpora.load(corpus, progress=False, **options)
+    except BabelscopeError as error:
+        assert "\n" not in str(error)
+        return {"error": str(error), "kind": type(error).__name__}
+    described = {"fingerprint": data.fingerprint(), "sentences": len(data), "languages": list(data.languages)}
+    return described | {"notes": list(data.notes)}
 
 
 @pytest.fixture
@@ -42,38 +42,39 @@ def hub() -> Iterator[Hub]:
 
 
 class Runs:
-    """Loads the corpus in a fresh process with a cache of its own."""
+    """Loads the corpus with a cache of its own."""
 
-    def __init__(self, folder: Path, url: str) -> None:
-        self.folder, self.url = folder, url
+    def __init__(self, folder: Path, url: str, patch: pytest.MonkeyPatch) -> None:
+        self.folder, self.url, self._patch = folder, url, patch
 
     def __call__(self, *, offline: bool = False, url: str | None = None, **options: Any) -> dict[str, Any]:
+        with self._patch.context() as patch:
+            patch.setenv("BABELSCOPE_CACHE", str(self.folder / "cache"))
+            point_the_client_to(url or self.url, patch, self.folder / "hf" / "hub", offline=offline)
+            return loaded(**{"languages": ["en"]} | options)
+
+    def apart(self, **options: Any) -> dict[str, Any]:
+        """Load it in a process of its own, where the environment says what is set, as it is for a user."""
         environment = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")} | {
-            "HF_ENDPOINT": url or self.url,
+            "HF_ENDPOINT": self.url,
             "HF_HOME": str(self.folder / "hf"),
             "BABELSCOPE_CACHE": str(self.folder / "cache"),
-            "HF_HUB_OFFLINE": str(int(offline)),
+            "HF_HUB_OFFLINE": "0",
+            "PYTHONPATH": os.pathsep.join(sys.path),
         }
-        options = {"languages": ["en"]} | options
-        done = subprocess.run(
-            [sys.executable, "-c", SCRIPT, json.dumps(options)],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        command = [sys.executable, "-c", SCRIPT, json.dumps({"languages": ["en"]} | options)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
-        told: dict[str, Any] = json.loads(done.stdout)
-        assert "\n" not in told.get("error", "")
-        return told
+        described: dict[str, Any] = json.loads(done.stdout)
+        return described
 
     def parts(self) -> list[Path]:
         return sorted(each for each in (self.folder / "cache").rglob("*") if each.is_file())
 
 
 @pytest.fixture
-def load(tmp_path: Path, hub: Hub) -> Runs:
-    return Runs(tmp_path, hub.url)
+def load(tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Runs:
+    return Runs(tmp_path, hub.url, monkeypatch)
 
 
 def test_the_hub_gives_what_a_local_copy_gives(
@@ -136,7 +137,7 @@ def test_and_by_the_next_run(hub: Hub, load: Runs) -> None:
 
 def test_two_processes_fetch_it_once(hub: Hub, load: Runs) -> None:
     with ThreadPoolExecutor(2) as pool:
-        one, two = pool.map(lambda _: load(), range(2))
+        one, two = pool.map(lambda _: load.apart(), range(2))
     assert one == two and one["sentences"] == 4
     assert [path for method, path, _ in hub.asked if method == "GET"].count(TAR) == 1
 
@@ -174,7 +175,7 @@ def test_what_the_hub_does_not_have(hub: Hub, load: Runs) -> None:
     assert load(revision="../../x")["kind"] == "UsageError"
 
 
-def test_a_copy_in_the_cache_of_huggingface_hub_is_used(hub: Hub, load: Runs) -> None:
+def test_a_copy_in_the_cache_of_huggingface_hub_is_used(hub: Hub, load: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = load()
     place = load.folder / "hf" / "hub" / "datasets--google--fleurs"
     (place / "refs").mkdir(parents=True)
@@ -186,7 +187,7 @@ def test_a_copy_in_the_cache_of_huggingface_hub_is_used(hub: Hub, load: Runs) ->
         link = place / "snapshots" / COMMIT / path
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(os.path.relpath(blob, link.parent))
-    fresh = Runs(load.folder / "fresh", hub.url)
+    fresh = Runs(load.folder / "fresh", hub.url, monkeypatch)
     fresh.folder.mkdir()
     (load.folder / "hf").rename(fresh.folder / "hf")
     hub.asked.clear()

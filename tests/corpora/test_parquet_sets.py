@@ -16,7 +16,7 @@ from babelscope.audio import load_audio
 from babelscope.corpora import Corpus
 from babelscope.errors import DataError, FetchError, UsageError
 from fleurs_fixture import RATE, Reading, speech, spoil_sound, tones, write
-from hub_server import COMMIT, serving
+from hub_server import COMMIT, point_the_client_to, serving
 from slu_fixture import WRITERS, link_of, write_2m, write_belebele, write_sib
 
 LANGUAGES = ["en_us", "it_it"]
@@ -117,20 +117,12 @@ def _files(folder: Path) -> dict[str, bytes]:
 def test_the_hub_gives_what_a_local_copy_gives(
     name: str, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import huggingface_hub
-
     copy = _copy(name, tmp_path / "copy")
     local = corpora.load(name, path=copy)
     monkeypatch.setenv("BABELSCOPE_CACHE", str(tmp_path / "another"))
     repository = {"2m-belebele": "facebook/2M-Belebele"}.get(name, f"WueNLP/{name}")
     with serving(repository, _files(copy)) as hub:
-        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", hub.url)
-        monkeypatch.setattr(
-            huggingface_hub.constants,
-            "HUGGINGFACE_CO_URL_TEMPLATE",
-            hub.url + "/{repo_id}/resolve/{revision}/{filename}",
-        )
-        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hf"))
+        point_the_client_to(hub.url, monkeypatch, tmp_path / "hf")
         told = corpora.load(name, languages=["en", "it"], progress=False)
         assert told.fingerprint() == local.fingerprint() and told.clusters == local.clusters
         assert told.labels.equals(local.labels) and any(COMMIT in note for note in told.notes)
@@ -139,7 +131,7 @@ def test_the_hub_gives_what_a_local_copy_gives(
         assert len(hub.asked) == asked
     left = [path for path in (tmp_path / "another" / "downloads").rglob("*") if path.is_file()]
     assert not left  # packed, and gone
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    point_the_client_to(hub.url, monkeypatch, offline=True)
     again = corpora.load(name, languages=["en", "it"], progress=False)
     assert again.fingerprint() == local.fingerprint()
     with pytest.raises(FetchError, match=rf"data set {repository} \(v2\) is not here"):

@@ -210,21 +210,8 @@ def test_real_recordings_and_weights_that_were_damaged_are_refused_and_heal(
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[hub_server.Hub]:
     with hub_server.serving("someone/e5-like", {}, "model") as state:
-        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-            monkeypatch.delenv(name, raising=False)
-            monkeypatch.delenv(name.lower(), raising=False)
-        _point_to(state.url, monkeypatch)
-        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hf"))
+        hub_server.point_the_client_to(state.url, monkeypatch, tmp_path / "hf")
         yield state
-
-
-def _point_to(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    constants = huggingface_hub.constants
-    monkeypatch.setattr(constants, "ENDPOINT", url)
-    monkeypatch.setattr(
-        constants, "HUGGINGFACE_CO_URL_TEMPLATE", f"{url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-    )
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
 
 
 def _snapshot(hub: hub_server.Hub, folder: Path) -> Recipe:
@@ -273,7 +260,7 @@ def test_a_hub_that_does_not_answer_is_known_soon_and_the_registry_asked(
         listening.bind(("127.0.0.1", 0))
         if how == "silent":  # takes the connection and says nothing
             listening.listen()
-        _point_to(f"http://127.0.0.1:{listening.getsockname()[1]}", monkeypatch)
+        hub_server.point_the_client_to(f"http://127.0.0.1:{listening.getsockname()[1]}", monkeypatch)
         if how == "unresolved":
             real = socket.getaddrinfo
 
@@ -283,7 +270,7 @@ def test_a_hub_that_does_not_answer_is_known_soon_and_the_registry_asked(
                 return real(host, *more, **named)
 
             monkeypatch.setattr(socket, "getaddrinfo", slow)
-            _point_to("http://nowhere.example", monkeypatch)
+            hub_server.point_the_client_to("http://nowhere.example", monkeypatch)
         if how == "offline":
             monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
         assert hub_client.REACHED_WITHIN <= 5

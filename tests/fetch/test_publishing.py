@@ -98,17 +98,10 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Writable]:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         state.url = f"http://127.0.0.1:{server.server_port}"
-        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-            monkeypatch.delenv(name, raising=False)
-            monkeypatch.delenv(name.lower(), raising=False)
         monkeypatch.setenv("BABELSCOPE_CACHE", str(tmp_path / "cache"))
         monkeypatch.setenv("HF_TOKEN", "hf_secret")
-        constants = huggingface_hub.constants
-        template = f"{readable.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-        monkeypatch.setattr(constants, "ENDPOINT", state.url)
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hf"))
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        hub_server.point_the_client_to(readable.url, monkeypatch, tmp_path / "hf")
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", state.url)
         yield state
         server.shutdown()
         server.server_close()

@@ -16,7 +16,7 @@ from babelscope.fetch.hub import hub_folder
 from babelscope.models.planning import plan
 from babelscope.models.weights.places import locate
 from babelscope.testing import tiny
-from hub_server import COMMIT, Hub, digest_of, serving
+from hub_server import COMMIT, Hub, digest_of, point_the_client_to, serving
 
 NAME = "someone/e5-like"
 WEIGHTS, TOKENIZER = "model.safetensors", "tokenizer.json"
@@ -27,17 +27,8 @@ def hub(tmp_path: Path, e5_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     files = {path.name: path.read_bytes() for path in e5_folder.iterdir()}
     files |= {"pytorch_model.bin": b"pickled", "onnx/model.safetensors": b"of another kind"}
     with serving(NAME, files, "model") as state:
-        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-            monkeypatch.delenv(name, raising=False)
-            monkeypatch.delenv(name.lower(), raising=False)
         monkeypatch.setenv("BABELSCOPE_CACHE", str(tmp_path / "cache"))
-        constants = huggingface_hub.constants
-        monkeypatch.setattr(constants, "ENDPOINT", state.url)
-        monkeypatch.setattr(
-            constants, "HUGGINGFACE_CO_URL_TEMPLATE", f"{state.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-        )
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hf"))
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        point_the_client_to(state.url, monkeypatch, tmp_path / "hf")
         yield state
 
 

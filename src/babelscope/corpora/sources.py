@@ -58,10 +58,7 @@ def takes(name: str, option: str) -> bool:
     UsageError
         If there is no such corpus.
     """
-    known = sources()
-    if name not in known:
-        raise UsageError(f"there is no corpus {name!r}: {did_you_mean(name, known)}")
-    return option in inspect.signature(_resolve(name, known[name])).parameters
+    return option in inspect.signature(_resolve(name, _reference(name))).parameters
 
 
 def load(name: Any, /, path: Path | str | None = None, **options: Any) -> Corpus:
@@ -88,14 +85,11 @@ def load(name: Any, /, path: Path | str | None = None, **options: Any) -> Corpus
     DataError, FetchError
         If the data are broken, or were not fetched yet.
     """
-    known = sources()
-    if not isinstance(name, str):
+    if isinstance(name, str):
+        function = _resolve(name, _reference(name))
+    else:
         options = {"dataset": name, **options}
         function, name = _resolve("of a data set", "babelscope.corpora.dataset_objects:load"), "of a data set"
-    elif name not in known:
-        raise UsageError(f"there is no corpus {name!r}: {did_you_mean(name, known)}")
-    else:
-        function = _resolve(name, known[name])
     given = dict(options) if path is None else {"path": path, **options}
     takes = inspect.signature(function).parameters
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes.values()):
@@ -111,6 +105,13 @@ def load(name: Any, /, path: Path | str | None = None, **options: Any) -> Corpus
             what = ": the file or folder that it is read from" if parameter.name == "path" else ""
             raise UsageError(f"corpus {name!r} needs {parameter.name!r}{what}")
     return function(**given)
+
+
+def _reference(name: str) -> str:
+    known = SOURCES if name in SOURCES else sources()  # what is installed is searched only where it has to be
+    if name not in known:
+        raise UsageError(f"there is no corpus {name!r}: {did_you_mean(name, known)}")
+    return known[name]
 
 
 def _resolve(name: str, reference: str) -> Callable[..., Corpus]:

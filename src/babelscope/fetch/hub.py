@@ -42,7 +42,7 @@ from babelscope.fetch.archives import is_safe_name
 from babelscope.fetch.integrity import git_name, is_as_recorded
 from babelscope.fetch.progress import Progress, SilentProgress
 from babelscope.fetch.sources import HubSnapshot, WebFile
-from babelscope.fetch.web import download_web_file
+from babelscope.fetch.web import certificates, download_web_file
 
 #: Bytes. Files that git holds itself are small; a larger one without a sha256 is refused.
 MAX_PLAIN_BYTES = 64 * 2**20
@@ -175,7 +175,7 @@ def download_hub_file(file: HubFile, target: Path, progress: Progress | None = N
     try:
         # Unencoded, for the size and the hash are of the bytes themselves.
         plain = build_hf_headers() | {"Accept-Encoding": "identity"}
-        answer = httpx.get(file.url, follow_redirects=True, timeout=30.0, headers=plain)
+        answer = httpx.get(file.url, follow_redirects=True, timeout=30.0, headers=plain, verify=certificates())
         answer.raise_for_status()
     except httpx.HTTPStatusError as error:
         raise FetchError(f"{file.url} answered {error.response.status_code}: it may have moved") from error
@@ -351,7 +351,7 @@ def check_hub(seconds: float | None = None) -> None:
 
     def ask() -> None:
         try:
-            httpx.head(url, timeout=seconds)
+            httpx.head(url, timeout=seconds, verify=certificates())
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             reasons.append(str(error) or type(error).__name__)
         else:

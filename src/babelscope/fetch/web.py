@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -15,6 +17,12 @@ from babelscope.fetch.sources import WebFile
 
 #: Attempts after a broken connection, without a single new byte.
 ATTEMPTS = 4
+
+
+@cache
+def certificates() -> ssl.SSLContext:
+    """Return the authorities to trust, read once in a process: reading them takes longer than a small file."""
+    return httpx.create_ssl_context()
 
 
 class _OverlongError(Exception):
@@ -54,7 +62,9 @@ def download_web_file(
     target.parent.mkdir(parents=True, exist_ok=True)
     timeout = httpx.Timeout(30.0, connect=15.0)
     attempt, reason = 0, "nothing was sent"
-    with httpx.Client(follow_redirects=True, timeout=timeout, headers=dict(headers or {})) as client:
+    with httpx.Client(
+        follow_redirects=True, timeout=timeout, headers=dict(headers or {}), verify=certificates()
+    ) as client:
         while attempt < ATTEMPTS:
             before = partial.stat().st_size if partial.exists() else 0
             if before >= source.size:
