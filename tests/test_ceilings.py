@@ -52,7 +52,6 @@ weights = {{ whisper-base = "{whisper_folder}", e5-small = "{e5_folder}" }}
     return path
 
 
-@pytest.mark.usefixtures("whole_pages")
 def test_second_recordings_are_encoded_where_a_language_has_enough(study_file: Path) -> None:
     study = Study.load(study_file)
     expected = forecast(study)

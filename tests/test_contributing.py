@@ -29,9 +29,10 @@ PROGRAM = """
 import numpy as np
 import pandas as pd
 
-from babelscope import compare, corpora, models, similarity, write_report
+from babelscope import compare, corpora, models, similarity
 from babelscope.gaps.result import TABLE_COLUMNS
 from babelscope.testing import Planted, planted_activations, tiny
+from conftest import write_page
 
 hubert = models.load("our-hubert", weights=str(tiny("hubert", "hubert")))
 assert hubert.licence == "MIT" and "Trained on telephone speech." in hubert.notes
@@ -44,7 +45,7 @@ result = compare(store, ["linear_cka"], baselines=False, controls=["none"])
 assert "around_english" in set(result.tables["findings"]["id"])
 seconds = pd.DataFrame({"language": ["en", "fr"], "seconds_median": [3.25, 4.5]})
 result.tables["languages"] = seconds.reindex(columns=list(TABLE_COLUMNS["languages"]))
-page = write_report(result, "out", figures=False).read_text(encoding="utf-8")
+page = write_page(result, "out").read_text(encoding="utf-8")
 assert "English is more similar to other languages" in page and "How long are the recordings?" in page
 """
 
@@ -127,7 +128,7 @@ def test_each_contribution_works_where_it_is_said_to_go(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(tree.parent)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tree.parent), str(Path(__file__).parent)])},
         capture_output=True,
         text=True,
         check=False,

@@ -83,8 +83,12 @@ def blocks(page: Path) -> list[Block]:
     return found
 
 
-#: Pages whose code on real weights is that of README, with other languages: test_printed_commands.py runs that.
-AS_IN_README = {"first-study"}
+#: Pages whose code on real weights takes long, and what runs the like on small ones or in README.
+LONG = {
+    "first-study": "README has the same with other languages: test_printed_commands.py",
+    "stores": "positions of small models: capture/test_positions.py",
+    "verifying-models": "small models: models/test_verification.py",
+}
 
 
 def _cases() -> Iterator[ParameterSet]:
@@ -94,7 +98,7 @@ def _cases() -> Iterator[ParameterSet]:
             yield pytest.param(page, False, id=page.stem)
         if any(block.assets for block in here):
             marks = [pytest.mark.assets, pytest.mark.plugins]
-            marks += [pytest.mark.slow] if page.stem in AS_IN_README else []
+            marks += [pytest.mark.slow] if page.stem in LONG else []
             yield pytest.param(page, True, id=f"{page.stem}-assets", marks=marks)
 
 

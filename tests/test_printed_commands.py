@@ -44,9 +44,9 @@ NOT_HERE = {
 #: Commands that take minutes, or that need what such a command made.
 LONG = {
     r"^babelscope demo": "two studies of three models on real recordings",
-    r"^babelscope run study\.toml$@README": "Whisper on its own window",
+    r"^babelscope run study\.toml( --dry-run)?$@README": "Whisper on its own window",
     r"^babelscope (run|encode) examples/study\.toml$": "Whisper on its own window",
-    r"^babelscope run examples/study\.toml --dry-run": "Whisper on its own window, as the same line of README",
+    r"^babelscope run examples/study\.toml --dry-run": "Whisper on its own window",
     r"^babelscope (compare|report) results/first-study": "the results of the line before",
     r"^babelscope models verify (whisper-base|pocket)": "three real models, run some ten times each",
     r"^babelscope corpora check asterisk": "all recordings of two languages are decoded",

@@ -16,7 +16,6 @@ from babelscope.cache import cache_folder
 
 SOURCE = Path(babelscope.__file__).parent
 PROGRAM = """
-import functools
 import warnings
 from pathlib import Path
 
@@ -73,12 +72,10 @@ settings = {
     "permutations": 19,
     "intervals": False,
 }
-from babelscope.report import figure
-from babelscope.study import running
+import pytest
+from conftest import let_reports_be_written_by, write_page
 
-running.write_report = functools.partial(running.write_report, figures=False)
-plain = figure.carried((), ())
-figure.carried = lambda shown, on_demand: plain
+let_reports_be_written_by(write_page, pytest.MonkeyPatch())
 outcome = study.run(study.Study.model_validate(settings))
 assert len(outcome.result.scores) and outcome.report.is_file()
 assert cli.main(["models", "list"]) == 0
@@ -89,7 +86,7 @@ assert cli.main(["models", "list"]) == 0
 def core(tmp_path: Path) -> dict[str, str]:
     """Return an environment in which the package lies without its plug-ins."""
     shutil.copytree(SOURCE, tmp_path / "core" / "babelscope", ignore=shutil.ignore_patterns("plugins"))
-    path = os.pathsep.join([str(tmp_path / "core"), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
+    path = os.pathsep.join([str(tmp_path / "core"), str(Path(__file__).parents[1]), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
     return os.environ | {"PYTHONPATH": path.rstrip(os.pathsep), "BABELSCOPE_CACHE": str(tmp_path / "cache")}
 
 

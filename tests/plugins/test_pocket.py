@@ -106,6 +106,7 @@ class TestRealPocket(ModelTests):
         return real
 
 
+@pytest.mark.slow  # as for tiny ones, and as Whisper and E5 are: capture/test_hooks.py
 @pytest.mark.assets
 def test_the_real_weights_are_exact_under_padding(real: Model) -> None:
     shown = planned("pocket")

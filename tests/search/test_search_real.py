@@ -9,7 +9,8 @@ import pytest
 from babelscope import corpora, models, search
 from babelscope.audio import load_audio
 
-pytestmark = [pytest.mark.assets, pytest.mark.plugins]
+#: README, whose commands are run as printed, searches real recordings with the same model.
+pytestmark = [pytest.mark.assets, pytest.mark.plugins, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
