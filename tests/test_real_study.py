@@ -19,6 +19,8 @@ from babelscope.tokens.transcriber import Transcriber
 
 pytestmark = [pytest.mark.assets, pytest.mark.plugins]
 
+#: What is known of real speech and text; that real models run and give numbers, README's study shows each time.
+WHOLE = pytest.mark.slow
 LANGUAGES = ["en", "it", "ru"]
 N = 24
 CHANCE = 1 / N
@@ -60,6 +62,7 @@ def _values(result: Result, kind: str, point: str, measure: str, control: str = 
     return dict(zip(names, chosen["value"].astype(float), strict=True))
 
 
+@WHOLE
 def test_text_finds_its_translation(outcome: Outcome) -> None:
     """One draw moves by .05 and more (s.d., Russian): here a loose bound, below the mean over draws."""
     found = _values(outcome.result, "language_similarity_text", "text.pooled", "retrieval")
@@ -86,6 +89,7 @@ def test_text_finds_its_translation_over_many_draws() -> None:
         assert found >= 0.84, (other, found)  # measured: fr .93, it .97, ru .85
 
 
+@WHOLE
 def test_speech_finds_its_translation_beyond_chance_and_beyond_its_length(outcome: Outcome) -> None:
     found = _values(outcome.result, "language_similarity_speech", "speech.norm", "retrieval")
     table = outcome.result.tables["baselines"]
@@ -98,6 +102,7 @@ def test_speech_finds_its_translation_beyond_chance_and_beyond_its_length(outcom
         assert less[f"en-{other}"] > 4 * CHANCE, less
 
 
+@WHOLE
 def test_shuffled_sentences_are_at_chance(outcome: Outcome) -> None:
     rows = outcome.result.scores
     shuffled = rows[rows["control"] == "shuffled"]
@@ -107,6 +112,7 @@ def test_shuffled_sentences_are_at_chance(outcome: Outcome) -> None:
     assert abs(cka.mean()) < 0.05 and cka.max() < 0.35
 
 
+@WHOLE
 def test_speech_comes_nearest_to_text_in_the_upper_half_of_whisper(outcome: Outcome) -> None:
     curves = outcome.result.curves
     rows = curves[
@@ -120,6 +126,7 @@ def test_speech_comes_nearest_to_text_in_the_upper_half_of_whisper(outcome: Outc
     assert (at_best["value"] > 0.3).all() and (at_best["p"] <= 0.05).all()
 
 
+@WHOLE
 def test_the_report_names_the_window_and_shows_the_headline(outcome: Outcome) -> None:
     page = outcome.report.read_text(encoding="utf-8")
     assert "window of 5 s" in page and "CC-BY-SA-3.0" in page

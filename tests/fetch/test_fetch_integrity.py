@@ -175,7 +175,13 @@ def test_a_wheel_of_a_registry_heals_too(tmp_path: Path, monkeypatch: pytest.Mon
     [
         ("asterisk", "en.zip", _cut, lambda: corpora.load("asterisk")),
         ("asterisk", "fr.txt", _cut, lambda: corpora.load("asterisk")),
-        pytest.param("whisper-base", "model.bin", _cut, lambda: models.load("whisper-base"), marks=pytest.mark.plugins),
+        pytest.param(
+            "whisper-base",
+            "model.bin",
+            _cut,
+            lambda: models.load("whisper-base"),
+            marks=[pytest.mark.plugins, pytest.mark.slow],
+        ),
         pytest.param(
             "whisper-base", "model.bin", _zeroed, lambda: models.load("whisper-base"), marks=pytest.mark.plugins
         ),

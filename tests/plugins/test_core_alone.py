@@ -86,7 +86,9 @@ assert cli.main(["models", "list"]) == 0
 def core(tmp_path: Path) -> dict[str, str]:
     """Return an environment in which the package lies without its plug-ins."""
     shutil.copytree(SOURCE, tmp_path / "core" / "babelscope", ignore=shutil.ignore_patterns("plugins"))
-    path = os.pathsep.join([str(tmp_path / "core"), str(Path(__file__).parents[1]), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
+    path = os.pathsep.join(
+        [str(tmp_path / "core"), str(Path(__file__).parents[1]), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    )
     return os.environ | {"PYTHONPATH": path.rstrip(os.pathsep), "BABELSCOPE_CACHE": str(tmp_path / "cache")}
 
 

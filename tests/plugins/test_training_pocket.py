@@ -104,6 +104,7 @@ def test_the_loss_falls_and_the_file_loads(small: Material, trained: Run) -> Non
         assert torch.equal(tensor, trained.adapter.state_dict()[name].half().float())
 
 
+@pytest.mark.slow  # as studies do: faults/test_kills.py
 def test_killed_it_goes_on_bit_for_bit(
     small: Material, trained: Run, manifest: Path, whisper_folder: Path, e5_folder: Path, tmp_path: Path
 ) -> None:

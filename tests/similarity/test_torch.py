@@ -60,7 +60,7 @@ def test_pairwise_takes_tensors(pair: Any, device: str) -> None:
 @pytest.mark.parametrize("device", ["cpu:0", *(["cuda"] if torch.cuda.is_available() else [])])
 def test_a_study_on_a_device_has_the_numbers_of_one_in_numpy(device: str, tmp_path: Path) -> None:
     points = {"shared.0": Planted(meaning=0.2, length=0.1), "shared.1": Planted(meaning=0.5)}
-    store = planted_activations(tmp_path / "a.zarr", points, n=70, languages=("xa", "xb", "xc"), width=80)
+    store = planted_activations(tmp_path / "a.zarr", points, n=60, languages=("xa", "xb"), width=70)
     measures = [
         "svcca(variance=0.9)",
         "svcca(squared=True)",
