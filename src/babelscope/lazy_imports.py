@@ -5,29 +5,36 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import Any
 
 
-def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+def lazy_names(
+    package: str, offered: Mapping[str, Sequence[str]]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return a package's ``__getattr__`` and ``__dir__``.
 
     Parameters
     ----------
     package : str
         Its ``__name__``; its ``__all__`` is what completion shows.
-    homes : mapping of str to str
-        The module of each name, or ``module:name`` where it has another name there; a name that is its own home is a
-        module.
+    offered : mapping of str to sequence of str
+        What is taken from each module, ``load as load_corpus`` where the package calls it otherwise; a module that the
+        package has itself under that name is the module.
     """
+    homes: dict[str, tuple[str, str]] = {}
+    for home, names in offered.items():
+        for name in names:
+            attribute, _, called = name.partition(" as ")
+            homes[called or attribute] = home, attribute
 
     def get(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        home, _, attribute = homes[name].partition(":")
+        home, attribute = homes[name]
         module = importlib.import_module(home)
-        return module if home == f"{package}.{name}" else getattr(module, attribute or name)
+        return module if home == f"{package}.{attribute}" else getattr(module, attribute)
 
     return get, public_names(package)
 

@@ -22,13 +22,11 @@ __all__ = ["POOLINGS", "Activations", "Capture", "Positions", "encode", "encode_
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "POOLINGS": "babelscope.capture.pooling",
-        "Activations": "babelscope.capture.store",
-        "Capture": "babelscope.capture.hooks",
-        "Positions": "babelscope.capture.positions",
-        "encode": "babelscope.capture.encoding",
-        "encode_positions": "babelscope.capture.position_encoding",
-        "open_activations": "babelscope.capture.store",
-        "pool": "babelscope.capture.pooling",
+        "babelscope.capture.encoding": ("encode",),
+        "babelscope.capture.hooks": ("Capture",),
+        "babelscope.capture.pooling": ("POOLINGS", "pool"),
+        "babelscope.capture.position_encoding": ("encode_positions",),
+        "babelscope.capture.positions": ("Positions",),
+        "babelscope.capture.store": ("Activations", "open_activations"),
     },
 )

@@ -35,11 +35,9 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "COLUMNS": "babelscope.corpora.corpus",
-        "OPTIONAL_COLUMNS": "babelscope.corpora.corpus",
-        "Corpus": "babelscope.corpora.corpus",
-        "Problem": "babelscope.corpora.problems",
-        "Recording": "babelscope.audio",
-        "count_words": "babelscope.corpora.words",
+        "babelscope.audio": ("Recording",),
+        "babelscope.corpora.corpus": ("COLUMNS", "OPTIONAL_COLUMNS", "Corpus"),
+        "babelscope.corpora.problems": ("Problem",),
+        "babelscope.corpora.words": ("count_words",),
     },
 )

@@ -28,4 +28,4 @@ __all__ = [
 ]
 
 #: Imported when it is first used: what reads results needs no torch.
-__getattr__, __dir__ = lazy_names(__name__, {"compare": "babelscope.gaps.scoring"})
+__getattr__, __dir__ = lazy_names(__name__, {"babelscope.gaps.scoring": ("compare",)})

@@ -54,9 +54,7 @@ ENTRY_POINTS = "babelscope.models"
 #: Imported when they are first used: names and what is known of them need no torch.
 __getattr__, __dir__ = lazy_names(
     __name__,
-    dict.fromkeys(
-        ("Batch", "Modality", "Model", "Point", "Prepared", "Side", "Stage", "WeightsFile"), "babelscope.sides"
-    ),
+    {"babelscope.sides": ("Batch", "Modality", "Model", "Point", "Prepared", "Side", "Stage", "WeightsFile")},
 )
 
 

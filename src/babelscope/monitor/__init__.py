@@ -27,4 +27,4 @@ if TYPE_CHECKING:
 __all__ = ["FunctionProbe", "GapCallback", "GapMonitor", "ModelProbe", "Probe", "read_log"]
 
 #: Imported when it is first used: its base class imports all of transformers' Trainer.
-__getattr__, __dir__ = lazy_names(__name__, {"GapCallback": "babelscope.monitor.trainer"})
+__getattr__, __dir__ = lazy_names(__name__, {"babelscope.monitor.trainer": ("GapCallback",)})

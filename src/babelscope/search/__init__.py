@@ -25,11 +25,10 @@ __all__ = ["Embedder", "Index", "Item", "evaluate", "items_of", "write_page"]
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "Embedder": "babelscope.search.vectors",
-        "Index": "babelscope.search.index",
-        "Item": "babelscope.search.items",
-        "evaluate": "babelscope.search.evaluation",
-        "items_of": "babelscope.search.items",
-        "write_page": "babelscope.search.page",
+        "babelscope.search.evaluation": ("evaluate",),
+        "babelscope.search.index": ("Index",),
+        "babelscope.search.items": ("Item", "items_of"),
+        "babelscope.search.page": ("write_page",),
+        "babelscope.search.vectors": ("Embedder",),
     },
 )

@@ -30,15 +30,10 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "SET": "babelscope.study.settings",
-        "Outcome": "babelscope.study.running",
-        "Study": "babelscope.study.settings",
-        "build_corpus": "babelscope.study.corpus",
-        "build_model": "babelscope.study.model",
-        "check_start": "babelscope.study.preflight",
-        "checked_corpus": "babelscope.study.preflight",
-        "presets": "babelscope.study.settings",
-        "run": "babelscope.study.running",
-        "schema": "babelscope.study.settings",
+        "babelscope.study.corpus": ("build_corpus",),
+        "babelscope.study.model": ("build_model",),
+        "babelscope.study.preflight": ("check_start", "checked_corpus"),
+        "babelscope.study.running": ("Outcome", "run"),
+        "babelscope.study.settings": ("SET", "Study", "presets", "schema"),
     },
 )

@@ -19,4 +19,4 @@ if TYPE_CHECKING:
 __all__ = ["ModelTests", "Planted", "planted_activations", "planted_likeness", "planted_vectors", "tiny"]
 
 #: Imported when it is first used: it needs pytest.
-__getattr__, __dir__ = lazy_names(__name__, {"ModelTests": "babelscope.testing.model_tests"})
+__getattr__, __dir__ = lazy_names(__name__, {"babelscope.testing.model_tests": ("ModelTests",)})
