@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 import warnings
 from collections.abc import Iterable, Sequence
@@ -16,7 +15,7 @@ import torch
 from babelscope.errors import UsageError
 from babelscope.gaps.comparisons import check_kinds
 from babelscope.monitor.loggers import logger_of
-from babelscope.monitor.measuring import DEFAULT_MEASURES, gaps, means
+from babelscope.monitor.measuring import DEFAULT_MEASURES, finite, gaps, means
 from babelscope.monitor.pace import Pace
 from babelscope.monitor.probe import Probe
 from babelscope.monitor.record import Record
@@ -92,10 +91,7 @@ class GapMonitor:
         if last := self._record.last:
             pace = self._pace
             pace.spent, pace.trained, pace.cost = last["spent"], last["trained"], last["seconds"]
-        self._begun = False
-        self._failed = False
-        self._probed = False
-        self._waits = False
+        self._begun = self._failed = self._probed = self._waits = False
 
     def __enter__(self) -> GapMonitor:
         return self
@@ -144,13 +140,8 @@ class GapMonitor:
         if not pace.affordable():
             if not self._waits:
                 self._waits = True
-                self._record.write(
-                    "waits",
-                    step=step,
-                    every=pace.every,
-                    interval=pace.interval,
-                    because=f"a probe takes {pace.cost:.3g} s; probing may cost {pace.budget:.1%} of the training time",
-                )
+                why = f"a probe takes {pace.cost:.3g} s; probing may cost {pace.budget:.1%} of the training time"
+                self._record.write("waits", step=step, every=pace.every, interval=pace.interval, because=why)
             return False
         self._take(step)
         return True
@@ -175,9 +166,8 @@ class GapMonitor:
         self._arrive(last)
         if pace.last != last and pace.affordable():
             self._take(last)
-        self._record.write(
-            "end", step=last, spent=pace.spent, trained=pace.trained, share=_share(pace), last_probe=pace.last
-        )
+        cost = {"spent": pace.spent, "trained": pace.trained, "share": finite(pace.share)}
+        self._record.write("end", step=last, **cost, last_probe=pace.last)
         self._begun = False
         pace.stop()
 
@@ -193,9 +183,8 @@ class GapMonitor:
             self._record.write("resume", step=step, time=_now())
             pace.last = max((done for done in self._record.steps if done < step), default=None)
         else:
-            self._record.write(
-                "start", time=_now(), monitor=self._record.identity, every=pace.every, budget=_finite(pace.budget)
-            )
+            options = {"every": pace.every, "budget": finite(pace.budget)}
+            self._record.write("start", time=_now(), monitor=self._record.identity, **options)
 
     def _take(self, step: int, *, careful: bool = False) -> list[dict[str, Any]]:
         pace = self._pace
@@ -216,7 +205,7 @@ class GapMonitor:
         seconds = pace.leave(began)
         steps = None if pace.last is None else step - pace.last
         pace.last, self._waits = step, False
-        cost = {"seconds": seconds, "spent": pace.spent, "trained": pace.trained, "share": _share(pace)}
+        cost = {"seconds": seconds, "spent": pace.spent, "trained": pace.trained, "share": finite(pace.share)}
         if failure:
             self._record.write("failed", step=step, time=_now(), because=failure, **cost)
             if not self._failed:
@@ -236,14 +225,6 @@ class GapMonitor:
         if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             for device in {p.device for module in self.probe.modules for p in module.parameters() if p.is_cuda}:
                 torch.cuda.synchronize(device)
-
-
-def _share(pace: Pace) -> float | None:
-    return _finite(pace.share)
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _now() -> str:

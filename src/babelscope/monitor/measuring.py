@@ -17,7 +17,8 @@ from babelscope.similarity import pairwise, parse_measure
 #: The similarity of speech and text by geometry and by neighbours, and the distance of their means.
 DEFAULT_MEASURES: tuple[str, ...] = ("linear_cka", "retrieval", "centroid_gap")
 
-#: Numbers of a row, besides its labels.
+#: Labels of a row, and its numbers besides ``n``.
+LABELS: tuple[str, ...] = ("kind", "point", "against", "language_a", "language_b", "measure")
 NUMBERS: tuple[str, ...] = ("value", "null_mean", "null_q95", "chance_corrected", "calibrated", "p")
 
 
@@ -66,36 +67,23 @@ def gaps(
     """Return one row a comparison and measure.
 
     Measures that need one space (retrieval, centroid_gap) are computed where both sides are the same point. A row has
-    kind, point, against, language_a, language_b, measure, n, and :data:`NUMBERS`; None where a number means nothing (a
-    centroid gap has no null). DataError names a representation that holds NaN, or has other sentences than another.
+    :data:`LABELS`, n, and :data:`NUMBERS`; None where a number means nothing (a centroid gap has no null). DataError
+    names a representation that holds NaN, or has other sentences than another.
     """
     planned = comparisons(vectors, kinds)
     rows: list[dict[str, Any]] = []
     for _, chosen, allowed in by_space([parse_measure(measure) for measure in measures], planned):
         fitting = [planned[at] for at in allowed]
         pairs = [(comparison.a, comparison.b) for comparison in fitting]
-        scores = pairwise(
-            {place: vectors[place] for pair in pairs for place in pair},
-            chosen,
-            pairs=pairs,
-            permutations=permutations,
-            seed=seed,
-        )
+        compared = {place: vectors[place] for pair in pairs for place in pair}
+        scores = pairwise(compared, chosen, pairs=pairs, permutations=permutations, seed=seed)
         columns = {name: np.asarray(scores[name].values) for name in (*NUMBERS, "n")}
-        for row, comparison in enumerate(fitting):
-            rows += [
-                {
-                    "kind": comparison.kind,
-                    "point": comparison.a.point,
-                    "against": comparison.b.point,
-                    "language_a": comparison.a.language,
-                    "language_b": comparison.b.language,
-                    "measure": str(measure),
-                    "n": int(columns["n"][row, column]),
-                    **{name: _number(columns[name][row, column]) for name in NUMBERS},
-                }
-                for column, measure in enumerate(chosen)
-            ]
+        for row, (kind, a, b) in enumerate((each.kind, each.a, each.b) for each in fitting):
+            for column, measure in enumerate(chosen):
+                labels = (kind, a.point, b.point, a.language, b.language, str(measure))
+                numbers = {name: finite(float(columns[name][row, column])) for name in NUMBERS}
+                n = int(columns["n"][row, column])
+                rows.append(dict(zip(LABELS, labels, strict=True)) | {"n": n} | numbers)
     if not rows:
         raise DataError(
             f"none of {', '.join(measures)} fits the probe: they compare vectors of one space, and no point of speech "
@@ -104,8 +92,9 @@ def gaps(
     return rows
 
 
-def _number(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
+def finite(value: float) -> float | None:
+    """Return a number as JSON holds it: None for one that is not finite."""
+    return value if math.isfinite(value) else None
 
 
 def means(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:

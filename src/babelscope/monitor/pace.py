@@ -15,36 +15,18 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Pace:
-    """When to probe.
+    """When to probe; times are in seconds."""
 
-    Attributes
-    ----------
-    every : int
-        Steps between probes, as requested.
-    budget : float
-        Largest share of the training time that probing may cost; infinity for no limit.
-    clock : callable
-        Seconds, from anywhere.
-    spent, trained : float
-        Seconds of probing and of training so far.
-    cost : float
-        Seconds of the last probe: the expected cost of the next.
-    last : int or None
-        The step of the last probe.
-    step_now : int or None
-        The step of the last call of :meth:`arrive`.
-    """
-
-    every: int
-    budget: float
+    every: int  # steps between probes, as requested
+    budget: float  # largest share of the training time that probing may cost; infinity for no limit
     clock: Callable[[], float] = time.perf_counter
-    spent: float = 0.0
-    trained: float = 0.0
-    cost: float = 0.0
-    last: int | None = None
+    spent: float = 0.0  # for probing so far
+    trained: float = 0.0  # for training so far
+    cost: float = 0.0  # of the last probe: the expected cost of the next
+    last: int | None = None  # the step of the last probe
     _mark: float | None = field(default=None, repr=False)
     _first: tuple[int, float] | None = field(default=None, repr=False)
-    step_now: int | None = None
+    step_now: int | None = None  # that of the last call of :meth:`arrive`
 
     def arrive(self, step: int) -> None:
         """Count the time since the last call as training."""

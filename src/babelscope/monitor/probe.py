@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -109,13 +109,11 @@ def _by_language(source: Source, modality: str) -> dict[str, Mapping[str, Any]]:
         return {ONE_LANGUAGE: given}
     if not all(inner):
         raise UsageError(f"the probe's {modality} mixes points and languages: {', '.join(map(str, given))}")
-    out: dict[str, Mapping[str, Any]] = {}
-    for language, value in given.items():
-        points = value() if callable(value) else value
+    called = {str(language): value() if callable(value) else value for language, value in given.items()}
+    for language, points in called.items():
         if not isinstance(points, Mapping) or not points:
             raise UsageError(f"the probe's {modality} in {language!r} is not a mapping of point to array")
-        out[str(language)] = points
-    return out
+    return called
 
 
 def _array(vectors: Any, label: str) -> NDArray[np.float32]:
@@ -203,16 +201,16 @@ class ModelProbe(Probe):
 
 def _prepared(side: Side, corpus: Corpus, language: str) -> list[Prepared]:
     out: list[Prepared] = []
+    speech = side.modality == "speech"
     for sentence in corpus.sentences:
-        recordings: Sequence[Any] = corpus.recordings(sentence, language) if side.modality == "speech" else ()
-        text = corpus.text(sentence, language) if side.modality == "text" else ""
+        recordings = corpus.recordings(sentence, language) if speech else ()
+        text = "" if speech else corpus.text(sentence, language) or ""
         what = f"sentence {sentence!r}, {side.modality} in {language!r}"
-        if side.modality == "speech" and not recordings:
-            raise DataError(f"{what}: there is no recording; exclude the sentence or the language")
-        if side.modality == "text" and not (text or "").strip():
-            raise DataError(f"{what}: there is no text; exclude the sentence or the language")
+        if not (recordings or text.strip()):
+            lacking = "recording" if speech else "text"
+            raise DataError(f"{what}: there is no {lacking}; exclude the sentence or the language")
         try:
-            out.append(side.prepare(load_audio(recordings[0]) if recordings else text or "", language))
+            out.append(side.prepare(load_audio(recordings[0]) if recordings else text, language))
         except DataError as error:
             raise DataError(f"{what}: {error}") from error
     return out

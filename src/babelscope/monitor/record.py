@@ -17,40 +17,17 @@ import pandas as pd
 from babelscope.cache import naming_the_disk
 from babelscope.errors import DataError, UsageError
 from babelscope.gaps.old_names import renewed_log
+from babelscope.monitor.measuring import LABELS, NUMBERS
 
 #: Columns of :func:`read_log`.
-LOG_COLUMNS: tuple[str, ...] = (
-    "step",
-    "time",
-    "kind",
-    "point",
-    "against",
-    "language_a",
-    "language_b",
-    "measure",
-    "value",
-    "null_mean",
-    "null_q95",
-    "chance_corrected",
-    "calibrated",
-    "p",
-    "n",
-    "seconds",
-    "share",
-)
+LOG_COLUMNS: tuple[str, ...] = ("step", "time", *LABELS, *NUMBERS, "n", "seconds", "share")
 
 
 class Record:
     """A log that is being written: created, or continued; an incomplete last line of a killed run is removed.
 
-    `identity` are the monitor's options, JSON-able.
-
-    Raises
-    ------
-    UsageError
-        If the log is another monitor's.
-    DataError
-        If it is damaged or cannot be written.
+    `identity` are the monitor's options, JSON-able. UsageError if the log is another monitor's, DataError if it is
+    damaged or cannot be written.
     """
 
     def __init__(self, path: Path, identity: dict[str, Any]) -> None:
@@ -63,14 +40,11 @@ class Record:
             events = _events(path, cut=True) if path.exists() else []
         for event in events:
             if event["event"] == "start" and event["monitor"] != self.identity:
-                differing = [
-                    key
-                    for key in self.identity.keys() | event["monitor"].keys()
-                    if self.identity.get(key) != event["monitor"].get(key)
-                ]
+                own, other = self.identity, event["monitor"]
+                differing = sorted(key for key in own.keys() | other.keys() if own.get(key) != other.get(key))
                 raise UsageError(
-                    f"{path} is the log of another monitor (other {', '.join(sorted(differing))}): name another log, "
-                    "or delete it"
+                    f"{path} is the log of another monitor (other {', '.join(differing)}): name another log, or delete "
+                    "it"
                 )
             self._note(event)
 
@@ -120,10 +94,9 @@ def read_log(path: Path | str) -> pd.DataFrame:
     -------
     DataFrame
         One row a probe, comparison and measure; columns ``step, time, kind, point, against, language_a, language_b,
-        measure, value, null_mean, null_q95, chance_corrected, calibrated, p, n, seconds,
-        share``: seconds of the probe, and what all
-        probing had cost by then as a share of the training time. Probes of steps that a resumed run repeated are
-        excluded.
+        measure, value, null_mean, null_q95, chance_corrected, calibrated, p, n, seconds, share``: seconds of the probe,
+        and what all probing had cost by then as a share of the training time. Probes of steps that a resumed run
+        repeated are excluded.
 
     Raises
     ------
@@ -139,11 +112,7 @@ def read_log(path: Path | str) -> pd.DataFrame:
             probes = [probe for probe in probes if probe["step"] < event["step"]]
         elif event["event"] == "gaps":
             probes.append(event)
-    rows = [
-        {**{name: probe[name] for name in ("step", "time", "seconds", "share")}, **row}
-        for probe in probes
-        for row in probe["gaps"]
-    ]
+    of_probe = ("step", "time", "seconds", "share")
+    rows = [{name: probe[name] for name in of_probe} | row for probe in probes for row in probe["gaps"]]
     table = pd.DataFrame(rows, columns=list(LOG_COLUMNS))
-    numbers = ["value", "null_mean", "null_q95", "chance_corrected", "calibrated", "p", "share"]
-    return table.astype(dict.fromkeys(numbers, "float64"))
+    return table.astype(dict.fromkeys((*NUMBERS, "share"), "float64"))
