@@ -24,7 +24,7 @@ from babelscope.cache import write_atomically
 from babelscope.capture.store import lock, now
 from babelscope.errors import DataError, UsageError, did_you_mean
 from babelscope.models.base import MODALITIES
-from babelscope.progress import Progress
+from babelscope.progress import Progress, silent
 from babelscope.search import nearest
 from babelscope.search.items import HOP_SECONDS, WINDOW_SECONDS, Item
 from babelscope.search.vectors import Embedder, Vectors
@@ -38,19 +38,7 @@ LARGE = 50_000
 LEAST_CENTRED = 20
 
 #: Columns of the result of :meth:`Index.find`.
-FOUND_COLUMNS: tuple[str, ...] = (
-    "rank",
-    "score",
-    "kind",
-    "language",
-    "sentence",
-    "text",
-    "audio",
-    "member",
-    "start",
-    "end",
-    "whole",
-)
+FOUND_COLUMNS: tuple[str, ...] = ("rank", "score", *(field.name for field in fields(Item) if field.name != "stamp"))
 
 
 class Index:
@@ -137,11 +125,9 @@ class Index:
         expected, given = self.about["identity"], json.loads(json.dumps(embedder.identity))
         other = [key for key in expected.keys() | given.keys() if expected.get(key) != given.get(key)]
         if other:
-            differences = "; ".join(
-                f"{key} {expected.get(key)!r} there, {given.get(key)!r} here" for key in sorted(other)
-            )
+            differing = [f"{key} {expected.get(key)!r} there, {given.get(key)!r} here" for key in sorted(other)]
             raise UsageError(
-                f"the index {self.path} was made with another model ({differences}): use that, or index again"
+                f"the index {self.path} was made with another model ({'; '.join(differing)}): use that, or index again"
             )
 
     def add(self, items: Sequence[Item], embedder: Embedder, *, progress: Progress | None = None) -> int:
@@ -167,6 +153,7 @@ class Index:
             If an item is broken (earlier items are kept), another process is writing, or the disk is full.
         """
         self.check(embedder)
+        tell = progress or silent
         added = 0
         with lock(self.path):
             self._reread()
@@ -174,23 +161,21 @@ class Index:
             new = [item for item in dict.fromkeys(items) if item.key not in there]
             new.sort(key=lambda item: (item.kind, item.language))
             for start in range(0, len(new), PART):
-                block = new[start : start + PART]
-                if progress:
-                    progress("indexing", start, len(new))
-                kept, vectors = embedder.items(block)
+                tell("indexing", start, len(new))
+                kept, vectors = embedder.items(new[start : start + PART])
                 if kept:
                     table = pd.DataFrame([{"key": item.key, **asdict(item)} for item in kept])
                     self._write_part(table, vectors)
                     added += len(kept)
-            if progress:
-                progress("indexing", len(new), len(new))
+            tell("indexing", len(new), len(new))
             self._tidy()
         return added
 
     def _write_part(self, table: pd.DataFrame, vectors: Vectors, instead_of: Sequence[str] = ()) -> None:
         name = secrets.token_hex(8)
         folder = self.path / "parts"
-        write_atomically(folder / f"{name}.npy", lambda path: _save(path, vectors))
+        own = np.ascontiguousarray(vectors, dtype=np.float32)
+        write_atomically(folder / f"{name}.npy", lambda path: np.save(path, own, allow_pickle=False))
         write_atomically(folder / f"{name}.parquet", lambda path: table.to_parquet(path, index=False))
         kept = [entry for entry in self.about["parts"] if entry["name"] not in instead_of]
         self.about["parts"] = [*kept, {"name": name, "items": len(table)}]
@@ -237,10 +222,9 @@ class Index:
     @cached_property
     def items(self) -> pd.DataFrame:
         """The items, one row each: ``key`` and the fields of :class:`babelscope.search.Item`."""
+        nothing = pd.DataFrame(columns=["key", *(field.name for field in fields(Item))])
         tables = [self._part(entry["name"])[0] for entry in self.about["parts"]]
-        if not tables:
-            return pd.DataFrame(columns=["key", *(field.name for field in fields(Item))])
-        return pd.concat(tables, ignore_index=True)
+        return pd.concat(tables, ignore_index=True) if tables else nothing
 
     @cached_property
     def vectors(self) -> Vectors:
@@ -316,13 +300,11 @@ class Index:
         """
         rows = self._chosen(k, modality, languages)
         means = self._means if centre else {}
-        fallback = next(iter(means.values()), None)
-        group: NDArray[np.int64] | None = None
         taken: list[Vectors] = []
         wanted = query
-        if fallback is not None:
+        if means:
+            fallback = next(iter(means.values()))
             taken = [means.get(each, fallback) for each in MODALITIES]
-            group = (self.items["kind"].to_numpy() == MODALITIES[1]).astype(np.int64)
             wanted = query - means.get(kind, fallback)
         everything = len(rows) == len(self)
         if approximate is None:
@@ -331,11 +313,10 @@ class Index:
             near = nearest.candidates(self._held, query, 4 * k)
             rows = near if everything else near[np.isin(near, rows)]
         # Overlapping windows are dropped afterwards, so that more are needed than are shown.
-        matches, scores = nearest.exact(
-            self.vectors, wanted, min(4 * k + 16, len(rows)), means=taken, group=group, rows=rows
-        )
-        table = self.items.iloc[matches].assign(score=scores)
-        table = _apart(table).head(k)
+        group = (self.items["kind"].to_numpy() == MODALITIES[1]).astype(np.int64)
+        most = min(4 * k + 16, len(rows))
+        matches, scores = nearest.exact(self.vectors, wanted, most, means=taken, group=group, rows=rows)
+        table = _apart(self.items.iloc[matches].assign(score=scores)).head(k)
         return table.assign(rank=range(1, len(table) + 1))[list(FOUND_COLUMNS)].reset_index(drop=True)
 
     def _chosen(self, k: int, modality: str | None, languages: Sequence[str] | None) -> NDArray[np.int64]:
@@ -364,17 +345,12 @@ def _apart(table: pd.DataFrame) -> pd.DataFrame:
     columns = (table[name].tolist() for name in ("kind", "audio", "member", "start", "end"))
     for row, (kind, audio, member, start, end) in enumerate(zip(*columns, strict=True)):
         spans = spans_of.setdefault((audio, member), [])
-        if kind == "speech" and any(start < other_end and other_start < end for other_start, other_end in spans):
-            continue
         if kind == "speech":
+            if any(start < other_end and other_start < end for other_start, other_end in spans):
+                continue
             spans.append((start, end))
         kept.append(row)
     return table.iloc[kept]
-
-
-def _save(path: Path, vectors: Vectors) -> None:
-    with path.open("wb") as handle:
-        np.save(handle, np.ascontiguousarray(vectors, dtype=np.float32), allow_pickle=False)
 
 
 def _write_json(path: Path, about: dict[str, Any]) -> None:

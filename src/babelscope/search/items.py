@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from babelscope import corpora
 from babelscope.audio import SUFFIXES, Recording, seconds_of
@@ -163,10 +162,9 @@ def _corpus(source: Path | str, path: Path, languages: Sequence[str] | None) -> 
     if path.suffix.lower() in MANIFESTS:
         return corpora.load("manifest", path=path)
     check_source(source)
-    narrowed: dict[str, Any] = {}
     if languages and corpora.takes(str(source), "languages"):
-        narrowed["languages"] = list(languages)
-    return corpora.load(str(source), **narrowed)
+        return corpora.load(str(source), languages=list(languages))
+    return corpora.load(str(source))
 
 
 def _of_corpus(
@@ -223,24 +221,15 @@ def _read(path: Path) -> str:
 
 
 def _cut(recording: Recording, language: str, sentence: str, text: str, window: float, hop: float) -> Iterator[Item]:
-    state = _stat(recording.path)
-    cuts = windows(recording.seconds, window, hop)
-    first = recording.start or 0.0
-    common: dict[str, Any] = {
-        "audio": str(recording.path.resolve()),
-        "member": recording.member or "",
-        "stamp": state,
-        "whole": len(cuts) == 1 and recording.start is None,
-    }
-    for start, end in cuts:
-        yield Item(
-            "speech", language, sentence, text, start=round(first + start, 3), end=round(first + end, 3), **common
-        )
-
-
-def _stat(path: Path) -> str:
+    path = recording.path
     try:
         state = path.stat()
     except OSError as error:
         raise DataError(f"recording {path} is missing or cannot be read ({error.strerror})") from error
-    return f"{state.st_size}.{state.st_mtime_ns}"
+    stamp = f"{state.st_size}.{state.st_mtime_ns}"
+    audio, member = str(path.resolve()), recording.member or ""
+    cuts = windows(recording.seconds, window, hop)
+    whole, first = len(cuts) == 1 and recording.start is None, recording.start or 0.0
+    for start, end in cuts:
+        ends = round(first + start, 3), round(first + end, 3)
+        yield Item("speech", language, sentence, text, audio, member, *ends, whole, stamp)

@@ -115,10 +115,9 @@ class Embedder:
         for (kind, language), group in groupby(sides, key=lambda item: (item.kind, item.language)):
             contents = list(_contents(list(group)))
             if contents:
-                kept += [item for item, _ in contents]
-                blocks.append(
-                    self.vectors(kind, language, [made for _, made in contents], [str(item) for item, _ in contents])
-                )
+                those, made = zip(*contents, strict=True)
+                kept += those
+                blocks.append(self.vectors(kind, language, made, list(map(str, those))))
         return kept, np.concatenate(blocks) if blocks else np.empty((0, self.width), dtype=np.float32)
 
     def vectors(self, kind: Modality, language: str, contents: Sequence[Any], names: Sequence[str]) -> Vectors:
