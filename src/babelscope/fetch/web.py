@@ -39,23 +39,9 @@ def download_web_file(
 ) -> None:
     """Download `source` to `target`, resuming from ``target.part``.
 
-    Parameters
-    ----------
-    source : WebFile
-        The file to download; its hash is checked.
-    target : Path
-        Where the verified file goes.
-    progress : Progress, optional
-        Receives the number of bytes.
-    headers : mapping, optional
-        Sent with the request; one for authorisation is not passed on to another host.
-    wait : float
-        Seconds before the second try, doubled before each further one.
-
-    Raises
-    ------
-    FetchError
-        No network, a refusal by the server, or other bytes than pinned (the file is removed then).
+    A header for authorisation is not passed on to another host. The second try waits so many seconds, each further one
+    twice as long. FetchError: no network, a refusal by the server, or other bytes than pinned (the file is removed
+    then).
     """
     progress = progress or SilentProgress()
     partial = target.with_name(target.name + ".part")
@@ -74,13 +60,11 @@ def download_web_file(
             except _OverlongError:
                 break
             except httpx.HTTPStatusError as error:
-                code = error.response.status_code
+                code, phrase = error.response.status_code, error.response.reason_phrase
                 if code == 416:  # what is here already does not fit what is there now
                     partial.unlink(missing_ok=True)
                 elif code < 500 and code not in (408, 429):
-                    raise FetchError(
-                        f"{source.url} answered {code} {error.response.reason_phrase}: it may have moved"
-                    ) from error
+                    raise FetchError(f"{source.url} answered {code} {phrase}: it may have moved") from error
                 reason = f"answered {code}"
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 reason = str(error) or type(error).__name__
@@ -104,14 +88,12 @@ def _receive(client: httpx.Client, source: WebFile, partial: Path, start: int, p
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
     with client.stream("GET", source.url, headers=headers) as response:
         response.raise_for_status()
-        resumed = response.status_code == 206 and response.headers.get("Content-Range", "").startswith(
-            f"bytes {start}-"
-        )
+        there = response.headers.get("Content-Range", "")
+        resumed = response.status_code == 206 and there.startswith(f"bytes {start}-")
         done = start if resumed else 0
         with naming_the_disk(partial), partial.open("ab" if resumed else "wb") as handle:
-            for (
-                chunk
-            ) in response.iter_raw():  # as it comes: a chunk size would lose what is gathered when the line is cut
+            # As it comes: a chunk size would lose what is gathered when the line is cut.
+            for chunk in response.iter_raw():
                 handle.write(chunk)
                 done += len(chunk)
                 progress.update(done)
