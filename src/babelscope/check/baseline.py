@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,7 +82,7 @@ def no_worse(result: Result, baseline: Result, *, tolerance: float = 0.0, name: 
         If the two are of different corpora, sentences or measures, or have no intervals and no `tolerance` is given.
     """
     _check_comparable(result, baseline, name)
-    comparison = _Comparison(result, baseline, tolerance, name)
+    draws = shared_draws(draws_of(result), draws_of(baseline)) if same_draws(result, baseline) else {}
     now, before = _outputs(result), _outputs(baseline)
     if not before:
         return [verdict_on(f"no worse than {name}", False, "it has no uncontrolled score")]
@@ -92,7 +92,10 @@ def no_worse(result: Result, baseline: Result, *, tolerance: float = 0.0, name: 
         try:
             if (kind, measure) not in now:
                 raise _NotComparedError(f"{name} has {kind} by {measure}, the result has not")
-            changes[kind, measure] = comparison.changes(kind, measure, now[kind, measure], before[kind, measure])
+            # What the ends of an interval are from its middle, in errors.
+            reaches = [student.quantile(0.975, _freedom(each, measure)) for each in (result, baseline)]
+            rows = now[kind, measure], before[kind, measure]
+            changes[kind, measure] = _changes((kind, measure), rows, reaches, draws, tolerance, name)
         except _NotComparedError as reason:
             failed[kind, measure] = f"matches no row: {reason}"
     if not failed and not any(changes.values()):
@@ -117,15 +120,11 @@ def no_worse(result: Result, baseline: Result, *, tolerance: float = 0.0, name: 
 
 def _verdict(rule: str, changes: list[_Change], reach: float, tolerance: float) -> Verdict:
     """Return whether none of the changes is worse than the noise, and the one that comes nearest to that."""
-    rooms = sorted(
-        ((change.now - change.before + change.error * reach + tolerance, change) for change in changes),
-        key=lambda pair: pair[0],
-    )
+    rooms = [(change.now - change.before + change.error * reach + tolerance, change) for change in changes]
+    rooms.sort(key=lambda pair: pair[0])
     (room, change), worse = rooms[0], [change.group for room, change in rooms if room < 0]
-    line = (
-        f"{change.group} {significant(change.now)}, was {significant(change.before)}, may fall to "
-        f"{significant(change.now - room)}"
-    )
+    now, before, least = (significant(number) for number in (change.now, change.before, change.now - room))
+    line = f"{change.group} {now}, was {before}, may fall to {least}"
     if worse[1:]:
         line += f"; {len(worse) - 1} more: {', '.join(worse[1:9])}"
     if not worse and len(changes) > 1:
@@ -169,43 +168,35 @@ def _outputs(result: Result) -> dict[tuple[str, str], pd.DataFrame]:
     return outputs
 
 
-class _Comparison:
-    """Two results of the same sentences."""
+def _changes(
+    of: tuple[str, str], rows: tuple[pd.DataFrame, pd.DataFrame], reaches: Sequence[float], draws: SharedDraws,
+    tolerance: float, name: str,
+) -> list[_Change]:  # fmt: skip
+    """Return the changes by one kind and measure, from its rows now and before; none if no score has an interval.
 
-    def __init__(self, result: Result, baseline: Result, tolerance: float, name: str) -> None:
-        self.results, self.tolerance, self.name = (result, baseline), tolerance, name
-        shared = same_draws(result, baseline)
-        self.draws: SharedDraws = shared_draws(draws_of(result), draws_of(baseline)) if shared else {}
-
-    def changes(self, kind: str, measure: str, now: pd.DataFrame, before: pd.DataFrame) -> list[_Change]:
-        """Return the changes by one kind and measure; none if no score has an interval.
-
-        _NotComparedError if the result lacks a group, or chance reaches perfect agreement everywhere.
-        """
-        # What the ends of an interval are from its middle, in errors.
-        reaches = [student.quantile(0.975, _freedom(each, measure)) for each in self.results]
-        changes: list[_Change] = []
-        unknown = False
-        later = {str(row["group"]): row for _, row in now.iterrows()}
-        for _, row in before.iterrows():
-            group = str(row["group"])
-            if group not in later:
-                raise _NotComparedError(f"{self.name} has {group} in {kind} by {measure}, the result has not")
-            new, old = _scaled(measure, later[group]), _scaled(measure, row)
-            if not (math.isfinite(new.value) and math.isfinite(old.value)):
-                continue  # chance reaches perfect agreement: the measure says nothing here
-            error = _paired_error(self.draws.get((kind, measure, group), {}), new.unit, old.unit)
-            if error is None:
-                error = math.hypot((new.high - new.value) / reaches[0], (old.value - old.low) / reaches[1])
-            if not math.isfinite(error):
-                if not self.tolerance:
-                    unknown = True
-                    continue
-                error = 0.0
-            changes.append(_Change(group, new.value, old.value, error))
-        if not changes and not unknown:
-            raise _NotComparedError(f"by {measure}, chance reaches perfect agreement everywhere, so it says nothing")
-        return changes
+    _NotComparedError if the result lacks a group, or chance reaches perfect agreement everywhere.
+    """
+    (kind, measure), (now, before) = of, rows
+    changes: list[_Change] = []
+    unknown = False
+    later = {str(row["group"]): row for _, row in now.iterrows()}
+    for _, row in before.iterrows():
+        group = str(row["group"])
+        if group not in later:
+            raise _NotComparedError(f"{name} has {group} in {kind} by {measure}, the result has not")
+        new, old = _scaled(measure, later[group]), _scaled(measure, row)
+        if not (math.isfinite(new.value) and math.isfinite(old.value)):
+            continue  # chance reaches perfect agreement: the measure says nothing here
+        error = _paired_error(draws.get((kind, measure, group), {}), new.unit, old.unit)
+        if error is None:
+            error = math.hypot((new.high - new.value) / reaches[0], (old.value - old.low) / reaches[1])
+        if math.isfinite(error) or tolerance:
+            changes.append(_Change(group, new.value, old.value, error if math.isfinite(error) else 0.0))
+        else:
+            unknown = True
+    if not changes and not unknown:
+        raise _NotComparedError(f"by {measure}, chance reaches perfect agreement everywhere, so it says nothing")
+    return changes
 
 
 def _paired_error(
