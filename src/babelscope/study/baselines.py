@@ -62,14 +62,8 @@ def add_baselines(
                 kinds=own.kinds,
                 executor=engine.executor,
             )
-        described.append(
-            {
-                "label": label,
-                "name": models.readable(table.name),
-                "options": dict(baseline.options),
-                "notes": list(baseline.notes),
-            }
-        )
+        named = {"label": label, "name": models.readable(table.name)}
+        described.append(named | {"options": dict(baseline.options), "notes": list(baseline.notes)})
     result.tables.update(beside(results))
     if not described:
         return

@@ -114,9 +114,7 @@ def _loaded(
 def _examined(path: Path, options: dict[str, Any]) -> tuple[Corpus | None, tuple[Problem, ...]]:
     """Read a manifest with all that is wrong with it; without a corpus, the problems say why."""
     examined = manifest.examine(path, **options)
-    if examined.corpus is not None:
-        return examined.corpus, examined.problems
-    return None, examined.problems
+    return examined.corpus, examined.problems
 
 
 def _check_study(

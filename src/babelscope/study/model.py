@@ -68,14 +68,8 @@ def variant_of(model: Model, own: ModelTable, other: ModelTable) -> Model | None
 
 def without_front_end(model: Model) -> Model:
     """Return the model without its speech points before length adaptation, if it shares points behind that."""
-    late = {Stage.LENGTH_ADAPTATION, Stage.SHARED, Stage.POOLED}
     if not model.shared_points:
         return model
-    return model.select_points(
-        [
-            point.name
-            for modality, side in model.sides.items()
-            for point in side.points
-            if modality == "text" or point.stage in late
-        ]
-    )
+    late = {Stage.LENGTH_ADAPTATION, Stage.SHARED, Stage.POOLED}
+    points = [(modality, point) for modality, side in model.sides.items() for point in side.points]
+    return model.select_points([point.name for modality, point in points if modality == "text" or point.stage in late])

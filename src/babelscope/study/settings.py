@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -43,6 +43,9 @@ SET = "--set"
 
 def _choices(choices: Mapping[str, str]) -> str:
     return "; ".join(f"{name}: {text}" for name, text in choices.items())
+
+
+T = TypeVar("T", bound=BaseModel | None)
 
 
 class _Table(BaseModel):
@@ -273,26 +276,16 @@ class Study(_Table):
             said = merged(said, from_working_folder(settings, said), SET)
         study = cls.parse(said, _named(str(path), settings))
         folder = path.resolve().parent
-        corpus = study.corpus
-        if corpus.path is not None:
-            corpus = corpus.model_copy(update={"path": folder / corpus.path.expanduser()})
         model, *others = (table.located(folder) for table in (study.model, *study.baselines))
-        tracking = study.tracking
-        if tracking is not None and tracking.folder is not None:
-            tracking = tracking.model_copy(update={"folder": folder / tracking.folder.expanduser()})
-        store = study.store if study.store is None or is_url(study.store) else str(folder / study.store)
-        tokens = study.tokens
-        if tokens is not None and tokens.timings is not None:
-            tokens = tokens.model_copy(update={"timings": folder / tokens.timings.expanduser()})
         return study.model_copy(
             update={
-                "corpus": corpus,
+                "corpus": _below(folder, study.corpus, "path"),
                 "model": model,
                 "baselines": others,
-                "tokens": tokens,
-                "tracking": tracking,
+                "tokens": _below(folder, study.tokens, "timings"),
+                "tracking": _below(folder, study.tracking, "folder"),
                 "output": folder / study.output,
-                "store": store,
+                "store": study.store if study.store is None or is_url(study.store) else str(folder / study.store),
             }
         )
 
@@ -411,6 +404,12 @@ class Study(_Table):
             except UsageError as error:
                 raise UsageError(f"{where}: {key}: {error}") from error
         return study
+
+
+def _below(folder: Path, table: T, key: str) -> T:
+    """Return a table of a study with a path of its own, where it has one, below a folder."""
+    path = getattr(table, key, None)
+    return table if table is None or path is None else table.model_copy(update={key: folder / path.expanduser()})
 
 
 def _given(**values: Any) -> dict[str, Any]:
