@@ -41,15 +41,8 @@ from babelscope.verification.items import make_samples, make_text
 #: The shortest recording of every side that was asked.
 _SHORTEST: WeakKeyDictionary[Side, int] = WeakKeyDictionary()
 
-_PROPERTY = settings(
-    max_examples=20,
-    deadline=None,
-    suppress_health_check=[
-        HealthCheck.function_scoped_fixture,
-        HealthCheck.differing_executors,
-        HealthCheck.too_slow,
-    ],
-)
+_UNCHECKED = (HealthCheck.function_scoped_fixture, HealthCheck.differing_executors, HealthCheck.too_slow)
+_PROPERTY = settings(max_examples=20, deadline=None, suppress_health_check=_UNCHECKED)
 
 
 class ModelTests:
@@ -156,18 +149,12 @@ class ModelTests:
         for name in model.shared_points:
             sides = (model.sides[modality] for modality in MODALITIES)
             text, speech = (next(point for point in side.points if point.name == name) for side in sides)
-            assert (text.stage, text.depth, text.width, text.module) == (
-                speech.stage,
-                speech.depth,
-                speech.width,
-                speech.module,
-            ), f"{name}: the two sides describe it differently: {text}, {speech}"
+            alike = [(point.stage, point.depth, point.width, point.module) for point in (text, speech)]
+            assert alike[0] == alike[1], f"{name}: the two sides describe it differently: {text}, {speech}"
             if text.module:
-                both = [
-                    model.sides[modality].for_language(self.languages[0]).root.get_submodule(text.module)
-                    for modality in MODALITIES
-                ]
-                assert both[0] is both[1], f"{name}: the two sides have different modules there"
+                own = [model.sides[modality].for_language(self.languages[0]) for modality in MODALITIES]
+                first, second = (side.root.get_submodule(text.module) for side in own)
+                assert first is second, f"{name}: the two sides have different modules there"
 
     def test_the_model_evaluates(self, model: Model) -> None:
         """Evaluation mode throughout (dropout off, batch norms fixed), and no gradients."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -233,57 +234,36 @@ def planted_activations(
         "seed": seed,
         "width": width,
     }
-    if falling:
-        identity["falling"] = falling
-    if together:
-        identity["together"] = together
+    identity |= {name: value for name, value in (("falling", falling), ("together", together)) if value}
     writer = Writer(Path(path), Layout(sentences, tuple(languages), MODALITIES, rows, n, identity, provenance))
     if clusters:
         writer.write_clusters(dict(zip(sentences, clusters, strict=True)))
-    vectors, lengths = planted_vectors(
-        points,
-        n=n,
-        languages=languages,
-        width=width,
-        seed=seed,
-        falling=falling,
-        clusters=clusters,
+    draw = partial(
+        planted_vectors, points, n=n, languages=languages, width=width, seed=seed, falling=falling, clusters=clusters,
         together=together,
-    )
+    )  # fmt: skip
+    vectors, lengths = draw()
     names = [f"reader {index % readers}" for index in range(n)]
     for column, language in enumerate(languages):
-        writer.write_language(
-            column,
-            {
-                "text": list(texts[language] if isinstance(texts, Mapping) else texts)
-                or [f"text of {sentence}" for sentence in sentences],
-                "recording": [""] * n,
-                "reader": names,
-            },
-        )
+        given = list(texts[language] if isinstance(texts, Mapping) else texts)
+        written = given or [f"text of {sentence}" for sentence in sentences]
+        writer.write_language(column, {"text": written, "recording": [""] * n, "reader": names})
         for modality in MODALITIES:
             positions = {name: [1] * n for name in points}
-            block = Block(
-                vectors[modality, language], positions, [float(value) for value in lengths[modality, language]]
-            )
+            block = Block(vectors[modality, language], positions, list(map(float, lengths[modality, language])))
             writer.write_block(modality, column, slice(0, n), block)
     writer.finish()
     if second is not False:
         chosen = list(range(n)) if second is True else list(second)
-        others, _ = planted_vectors(
-            points, n=n, languages=languages, width=width, seed=seed, falling=falling, clusters=clusters,
-            together=together, second=True,
-        )  # fmt: skip
+        others, _ = draw(second=True)
+        spoken = tuple(row | {"modality": "speech"} for row in rows)
+        read = tuple(sentences[row] for row in chosen)
         for language in languages:
-            spoken = tuple(row | {"modality": "speech"} for row in rows)
-            layout = Layout(
-                tuple(sentences[row] for row in chosen), (language,), ("speech",), spoken, n,
-                identity | {"second": [language, chosen]}, provenance,
-            )  # fmt: skip
+            second_identity = identity | {"second": [language, chosen]}
+            layout = Layout(read, (language,), ("speech",), spoken, n, second_identity, provenance)
             own = Writer(place_of_language(Path(path), language), layout)
-            own.write_language(0, {name: [""] * len(chosen) for name in ("text", "recording")} | {
-                "reader": [f"other of {language}"] * len(chosen)
-            })  # fmt: skip
+            nothing, reader = [""] * len(chosen), [f"other of {language}"] * len(chosen)
+            own.write_language(0, {"text": nothing, "recording": nothing, "reader": reader})
             vectors_there = {name: values[chosen] for name, values in others["speech", language].items()}
             amounts = [float(lengths["speech", language][row]) for row in chosen]
             ones = {name: [1] * len(chosen) for name in points}
@@ -352,23 +332,18 @@ def planted_vectors(
         for modality, language in logs:
             length = (logs[modality, language] - logs[modality, language].mean()) / logs[modality, language].std()
             share = max(spoken[language], 0.0) if modality == "speech" else planted.meaning
-            vectors[modality, language][name] = np.asarray(
-                scale
-                * (
-                    np.sqrt(share) * meaning
-                    + np.sqrt(planted.modality) * of_modality[modality]
-                    + np.sqrt(planted.language) * of_language[language]
-                    + np.sqrt(planted.length) * length[:, None] * direction
-                    + np.sqrt(max(planted.noise + planted.meaning - share, 0.0)) * drawn()
-                ),
-                dtype=np.float32,
+            made = (
+                np.sqrt(share) * meaning
+                + np.sqrt(planted.modality) * of_modality[modality]
+                + np.sqrt(planted.language) * of_language[language]
+                + np.sqrt(planted.length) * length[:, None] * direction
+                + np.sqrt(max(planted.noise + planted.meaning - share, 0.0)) * drawn()
             )
+            vectors[modality, language][name] = np.asarray(scale * made, dtype=np.float32)
         if planted.reader or planted.readers_differ:
             for language in languages:
                 share = planted.reader + 3.0**0.5 * planted.readers_differ * of_readers.uniform(-1, 1)
                 voice = scale * of_readers.standard_normal((n, width))
-                readings = vectors["speech", language]
-                readings[name] = np.asarray(
-                    np.sqrt(1 - share) * readings[name] + np.sqrt(share) * voice, dtype=np.float32
-                )
+                heard = np.sqrt(1 - share) * vectors["speech", language][name] + np.sqrt(share) * voice
+                vectors["speech", language][name] = np.asarray(heard, dtype=np.float32)
     return vectors, {key: np.exp(logged) for key, logged in logs.items()}

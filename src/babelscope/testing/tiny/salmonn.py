@@ -83,52 +83,32 @@ _LINES = ("user: the cat in the hat and the other one", "un chat et un autre cha
 
 
 def folder(place: Path, seconds: int = 10) -> Path:
-    """Write all files into one folder.
-
-    Parameters
-    ----------
-    place : Path
-    seconds : int
-        Whisper's window; the released one has 30.
-
-    Returns
-    -------
-    Path
-        The folder.
-    """
+    """Write all files into one folder; Whisper's window has so many seconds, the released one's 30."""
     _whisper(place / WHISPER_FOLDER, 50 * seconds)
     _vicuna(place / VICUNA_FOLDER)
     beats = beats_state()
     torch.save({"cfg": BEATS_SETTINGS, "model": beats}, place / BEATS_FILE)
     trained = _drawn(dict(_trained_arrays()), 3)
     first = trained["speech_query_tokens"]
-    # what training wrote next to the weights: the optimiser's state, the loss scaler's, the settings; buffers, and what
-    # goes by several names
-    torch.save(
-        {
-            "model": trained
-            | {
-                "speech_Qformer.bert.embeddings.position_ids": torch.arange(512)[None],
-                **{
-                    f"llama_model.base_model.model.model.layers.{layer}.self_attn.rotary_emb.inv_freq": _frequencies()
-                    for layer in range(LAYERS["vicuna"])
-                },
-                **{
-                    f"beats.{name}": bias
-                    for name, bias in beats.items()
-                    if name.endswith("relative_attention_bias.weight") and ".layers.0." not in name
-                },
-            },
-            "optimizer": {
-                "state": {0: {"step": torch.tensor(3.0), "exp_avg": first.clone(), "exp_avg_sq": first**2}},
-                "param_groups": [{"lr": 3e-5, "betas": (0.9, 0.999), "params": [0]}],
-            },
-            "config": {"model": {"lora": True, "lora_rank": _RANK, "lora_alpha": 32, "whisper_path": "whisper"}},
-            "scaler": {"scale": 65536.0, "growth_factor": 2.0, "_growth_tracker": 0},
-            "epoch": 7,
+    # what training wrote next to the weights: buffers, and what goes by several names; the optimiser's state, the loss
+    # scaler's, the settings
+    trained["speech_Qformer.bert.embeddings.position_ids"] = torch.arange(512)[None]
+    for layer in range(LAYERS["vicuna"]):
+        at = f"llama_model.base_model.model.model.layers.{layer}"
+        trained[f"{at}.self_attn.rotary_emb.inv_freq"] = _frequencies()
+    for name, bias in beats.items():
+        if name.endswith("relative_attention_bias.weight") and ".layers.0." not in name:
+            trained[f"beats.{name}"] = bias
+    left = {
+        "optimizer": {
+            "state": {0: {"step": torch.tensor(3.0), "exp_avg": first.clone(), "exp_avg_sq": first**2}},
+            "param_groups": [{"lr": 3e-5, "betas": (0.9, 0.999), "params": [0]}],
         },
-        place / CHECKPOINT,
-    )
+        "config": {"model": {"lora": True, "lora_rank": _RANK, "lora_alpha": 32, "whisper_path": "whisper"}},
+        "scaler": {"scale": 65536.0, "growth_factor": 2.0, "_growth_tracker": 0},
+        "epoch": 7,
+    }
+    torch.save({"model": trained, **left}, place / CHECKPOINT)
     return place
 
 
@@ -162,15 +142,10 @@ def _vicuna(place: Path) -> None:
     state = _drawn(dict(_vicuna_arrays(vocabulary)), 1)
     for layer in range(LAYERS["vicuna"]):
         state[f"model.layers.{layer}.self_attn.rotary_emb.inv_freq"] = _frequencies()
-    shards = {
-        f"pytorch_model-0000{number}-of-00002.bin": {
-            name: tensor for name, tensor in state.items() if (name.startswith("model.layers.")) == (number == 1)
-        }
-        for number in (1, 2)
-    }
-    for file, arrays in shards.items():
-        torch.save(arrays, place / file)
-    index = {"metadata": {}, "weight_map": {name: file for file, arrays in shards.items() for name in arrays}}
+    files = {name: f"pytorch_model-0000{1 if name.startswith('model.layers.') else 2}-of-00002.bin" for name in state}
+    for file in sorted(set(files.values())):
+        torch.save({name: tensor for name, tensor in state.items() if files[name] == file}, place / file)
+    index = {"metadata": {}, "weight_map": dict(sorted(files.items(), key=lambda pair: pair[1]))}
     (place / "pytorch_model.bin.index.json").write_text(json.dumps(index), encoding="utf-8")
 
 
@@ -197,9 +172,8 @@ def _vicuna_arrays(vocabulary: int) -> Iterator[tuple[str, tuple[int, ...]]]:
         at = f"model.layers.{layer}"
         for name in ("q_proj", "k_proj", "v_proj", "o_proj"):
             yield f"{at}.self_attn.{name}.weight", (width, width)
-        yield f"{at}.mlp.gate_proj.weight", (inner, width)
-        yield f"{at}.mlp.up_proj.weight", (inner, width)
-        yield f"{at}.mlp.down_proj.weight", (width, inner)
+        for name, shape in (("gate", (inner, width)), ("up", (inner, width)), ("down", (width, inner))):
+            yield f"{at}.mlp.{name}_proj.weight", shape
         yield f"{at}.input_layernorm.weight", (width,)
         yield f"{at}.post_attention_layernorm.weight", (width,)
     yield "model.norm.weight", (width,)

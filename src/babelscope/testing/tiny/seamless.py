@@ -23,15 +23,7 @@ from transformers import (
 )
 from transformers.utils.logging import disable_progress_bar
 
-from babelscope.testing.tiny.fairseq_names import (
-    ADAPTER,
-    CONFORMER,
-    CROSS,
-    TRANSFORMER,
-    in_layers,
-    lines,
-    under,
-)
+from babelscope.testing.tiny.fairseq_names import ADAPTER, CONFORMER, CROSS, TRANSFORMER, in_layers, lines, under
 
 #: The languages that a tiny model knows as text.
 LANGUAGES = ("arb", "cmn", "deu", "eng", "fra", "rus", "spa", "swh")
@@ -80,14 +72,12 @@ _SMALL_1: dict[str, Any] = {"unit_vocab_size": 20, "max_source_positions": 64}
 
 def version_2(folder: Path) -> Path:
     """Write a tiny SeamlessM4T v2 as transformers saves it; return the folder."""
-    _write(folder, SeamlessM4Tv2Model, SeamlessM4Tv2Config, _SMALL_2)
-    return folder
+    return _write(folder, SeamlessM4Tv2Model, SeamlessM4Tv2Config, _SMALL_2)
 
 
 def version_1(folder: Path) -> Path:
     """Write a tiny SeamlessM4T v1 as transformers saves it; return the folder."""
-    _write(folder, SeamlessM4TModel, SeamlessM4TConfig, _SMALL_1)
-    return folder
+    return _write(folder, SeamlessM4TModel, SeamlessM4TConfig, _SMALL_1)
 
 
 def version_2_fairseq2(folder: Path) -> Path:
@@ -148,12 +138,13 @@ def _draw(name: str, tensor: Tensor) -> None:
         tensor.copy_(1.5 * torch.randn_like(tensor) / max(fan, 1) ** 0.5)
 
 
-def _write(folder: Path, kind: Any, config_kind: Any, small: dict[str, Any]) -> None:
+def _write(folder: Path, kind: Any, config_kind: Any, small: dict[str, Any]) -> Path:
     disable_progress_bar()
     model, tokenizer = _drawn(kind, config_kind, small)
     model.save_pretrained(folder, max_shard_size="250KB")
     tokenizer.save_pretrained(folder)
     SeamlessM4TFeatureExtractor().save_pretrained(folder)
+    return folder
 
 
 def _checkpoint(
@@ -203,12 +194,8 @@ _STACKS = (
 
 def _renamed(state: dict[str, Tensor], naming: Literal["fairseq", "fairseq2"]) -> dict[str, Tensor]:
     """Rename arrays as an original checkpoint does. Of the text-to-unit model one array is kept."""
-    left = {
-        name: tensor
-        for name, tensor in state.items()
-        if not name.startswith(("t2u_model.", "vocoder."))
-        and not name.endswith(("embed_tokens.weight", "lm_head.weight"))
-    }
+    starts, ends = ("t2u_model.", "vocoder."), ("embed_tokens.weight", "lm_head.weight")
+    left = {name: array for name, array in state.items() if not (name.startswith(starts) or name.endswith(ends))}
     embedding = left.pop("shared.weight")
     names, unit = ("final_proj", "text_encoder_frontend.embed", "text_decoder_frontend.embed"), "t2u_model.encoder"
     if naming == "fairseq":

@@ -21,15 +21,7 @@ from transformers.models.nllb.tokenization_nllb import FAIRSEQ_LANGUAGE_CODES
 from babelscope.models.sonar import TEXT_FILE
 from babelscope.models.sonar_sides import SonarSpeechEncoder
 from babelscope.models.weights.sonar import SpeechSizes
-from babelscope.testing.tiny.fairseq_names import (
-    CONFORMER,
-    CROSS,
-    TRANSFORMER,
-    Names,
-    in_layers,
-    lines,
-    under,
-)
+from babelscope.testing.tiny.fairseq_names import CONFORMER, CROSS, TRANSFORMER, Names, in_layers, lines, under
 
 WIDTH = 32
 TEXT_LAYERS = 3
@@ -70,26 +62,14 @@ def _modules(pooler_layers: int) -> Iterator[Names]:
 
 
 def text(folder: Path) -> Path:
-    """Write the converted port: config.json, model.safetensors, tokenizer.json.
-
-    Returns
-    -------
-    Path
-        The folder.
-    """
+    """Write the converted port (config.json, model.safetensors, tokenizer.json), and return the folder."""
     _text_encoder().save_pretrained(folder)
     _tokenizer().save_pretrained(folder)
     return folder
 
 
 def text_original(folder: Path) -> Path:
-    """Write the same encoder as ``sonar_text_encoder.pt``, under fairseq2's names, and the tokenizer next to it.
-
-    Returns
-    -------
-    Path
-        The folder.
-    """
+    """Write the same encoder as ``sonar_text_encoder.pt``, under fairseq2's names, and the tokenizer next to it."""
     arrays = dict(_text_encoder().state_dict())
     embedding = arrays.pop("embed_tokens.weight")
     modules = in_layers("layers.{n}. encoder.layers.{n}. layers.{n}.", TRANSFORMER, range(TEXT_LAYERS))
@@ -106,13 +86,7 @@ def text_original(folder: Path) -> Path:
 def speech(
     folder: Path, languages: Sequence[str] = tuple(SPEECH_FILES), naming: Literal["fairseq", "fairseq2"] = "fairseq"
 ) -> Path:
-    """Write speech encoders under the released file names; fairseq's have remains of pre-training, too.
-
-    Returns
-    -------
-    Path
-        The folder.
-    """
+    """Write speech encoders under the released file names; fairseq's have remains of pre-training, too."""
     for language in languages:
         file, layers = SPEECH_FILES[language]
         state = under(naming, _modules(layers), _speech_encoder(language, layers).state_dict())
@@ -129,13 +103,7 @@ speech_fairseq2 = partial(speech, naming="fairseq2")
 
 
 def both(folder: Path) -> Path:
-    """Write the converted text encoder and the speech encoders into one folder.
-
-    Returns
-    -------
-    Path
-        The folder.
-    """
+    """Write the converted text encoder and the speech encoders into one folder."""
     return speech(text(folder))
 
 
