@@ -32,13 +32,7 @@ def cache_folder() -> Path:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder with its parents; one in the cache may be written by whoever may write the cache folder itself.
-
-    Raises
-    ------
-    DataError
-        If the disk is full or the place cannot be written.
-    """
+    """Make a folder with its parents; one in the cache may be written by whoever may write the cache folder itself."""
     with naming_the_disk(folder):
         cache = cache_folder()
         missing = [each for each in (folder, *folder.parents) if not each.exists()]
@@ -51,13 +45,7 @@ def make_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def naming_the_disk(path: Path) -> Iterator[None]:
-    """Turn "no space left", "read-only" and "permission denied" into one line that names `path` and the remedy.
-
-    Raises
-    ------
-    DataError
-        In place of those three kinds of :class:`OSError`.
-    """
+    """Turn "no space left", "read-only" and "permission denied" into a DataError that names `path` and the remedy."""
     try:
         yield
     except OSError as error:
@@ -80,24 +68,8 @@ def _elsewhere(path: Path) -> str:
 def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
     """Let `write` fill a temporary file next to `path`, flush it to the disk, and put it in place in one step.
 
-    Written files survive a power loss.
-
-    Parameters
-    ----------
-    path : Path
-        The file to make or replace. Its folder is made.
-    write : callable
-        Gets the temporary path (same suffix) and writes it.
-
-    Returns
-    -------
-    Path
-        `path`.
-
-    Raises
-    ------
-    DataError
-        If the disk is full or the place cannot be written; an earlier file at `path` is kept.
+    `write` is given the temporary path, of the same suffix. The folder of `path`, which is returned, is made. Written
+    files survive a power loss; where one cannot be written, a DataError says why, and an earlier file is kept.
     """
     with naming_the_disk(path):
         make_folder(path.parent)
@@ -126,13 +98,7 @@ def flush_folder(folder: Path) -> None:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove temporary files of a killed :func:`write_atomically`; only where no other process is writing.
-
-    Raises
-    ------
-    DataError
-        If the place cannot be written.
-    """
+    """Remove temporary files of a killed :func:`write_atomically`; only where no other process is writing."""
     with naming_the_disk(folder):
         for path in folder.iterdir() if folder.is_dir() else ():
             if _UNFINISHED.fullmatch(path.name) and path.is_file():

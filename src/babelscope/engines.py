@@ -31,15 +31,10 @@ GROUP = "babelscope.engines"
 
 
 class Engine(Protocol):
-    """What a study needs of an engine.
-
-    Attributes
-    ----------
-    has_weights : bool
-        Whether the models that :meth:`load_model` gives can be run in this process.
-    """
+    """What a study needs of an engine."""
 
     has_weights: bool
+    """Whether the models that :meth:`load_model` gives can be run in this process."""
 
     @property
     def encoder(self) -> Encoder | None:
@@ -50,13 +45,7 @@ class Engine(Protocol):
         """What computes blocks of pairs; None: the process that asks."""
 
     def load_model(self, load: Callable[[], Model], device: str = "cpu") -> Model:
-        """Return the model that a function loads, wherever the engine runs it.
-
-        Raises
-        ------
-        BabelscopeError
-            Whatever is wrong with the model, or with whoever should load it.
-        """
+        """Return the model that a function loads, wherever the engine runs it."""
 
 
 class Local:
@@ -77,13 +66,7 @@ def engines() -> list[str]:
 
 
 def check_engine(name: str) -> None:
-    """Check the name of an engine.
-
-    Raises
-    ------
-    UsageError
-        If it is unknown.
-    """
+    """Refuse the name of an unknown engine."""
     if name != "local" and name not in (known := engines()):
         raise UsageError(f"{name!r} is unknown; {did_you_mean(name, known)}")
 

@@ -74,24 +74,10 @@ def load(*, languages: list[str] | None = None, second_reader: bool = True) -> C
 
 
 def read_transcript(path: Path, language: str) -> dict[str, str]:
-    """Read one list of transcripts.
+    """Return id to text of one list of transcripts, without entries that are not speech.
 
-    Parameters
-    ----------
-    path : Path
-        The list: ``id: text`` a line, ``;`` begins a comment, with or without a byte order mark.
-    language : str
-        For the encoding, where it is not UTF-8.
-
-    Returns
-    -------
-    dict
-        Id to text, without entries that are not speech.
-
-    Raises
-    ------
-    DataError
-        If the list is missing, or holds no transcript.
+    A line is ``id: text``, ``;`` begins a comment; a byte order mark may stand first. Where the list is not UTF-8, its
+    encoding is that of the language.
     """
     try:
         raw = path.read_bytes()

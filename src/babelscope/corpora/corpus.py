@@ -149,10 +149,8 @@ class Corpus:
         if again.size:
             row = self._table.iloc[int(again[0])]
             what = "recording" if _or_none(row["audio"]) is not None else "text-only row"
-            raise DataError(
-                f"corpus {self.name!r} has a {what} twice for sentence {row['sentence']!r}, "
-                f"language {row['language']!r}"
-            )
+            cell_of = f"sentence {row['sentence']!r}, language {row['language']!r}"
+            raise DataError(f"corpus {self.name!r} has a {what} twice for {cell_of}")
         written = self._table.loc[self._table["text"].notna(), [*cell, "text"]].drop_duplicates()
         twice = written[written.duplicated(cell, keep=False)]
         if len(twice):
@@ -525,19 +523,8 @@ class Corpus:
         DataError
             If a recording is missing, unless `skip_bad`.
         """
-        if skip_bad not in self._fingerprints:
-            self._fingerprints[skip_bad] = self._fingerprint(skip_bad)
-        return self._fingerprints[skip_bad]
-
-    def content(self, sentence: str, language: str) -> str:
-        """Return a digest of the content of a sentence's first recording, which does not depend on its path.
-
-        "missing" if it cannot be read, empty if there is none. Nothing is read twice.
-        """
-        recordings = self.recordings(sentence, language)
-        return self._contents.of(recordings[0], skip_bad=True) if recordings else ""
-
-    def _fingerprint(self, skip_bad: bool) -> str:
+        if skip_bad in self._fingerprints:
+            return self._fingerprints[skip_bad]
         total = hashlib.sha256()
         for (sentence, language), cell in sorted(self._cells.items()):
             fields = [sentence, language, "\0" if cell.text is None else cell.text]
@@ -550,7 +537,16 @@ class Corpus:
                 data = field.encode()
                 total.update(len(data).to_bytes(8, "little") + data)
             total.update(b"\xff" * 8)
-        return total.hexdigest()
+        self._fingerprints[skip_bad] = total.hexdigest()
+        return self._fingerprints[skip_bad]
+
+    def content(self, sentence: str, language: str) -> str:
+        """Return a digest of the content of a sentence's first recording, which does not depend on its path.
+
+        "missing" if it cannot be read, empty if there is none. Nothing is read twice.
+        """
+        recordings = self.recordings(sentence, language)
+        return self._contents.of(recordings[0], skip_bad=True) if recordings else ""
 
 
 class _Contents:
@@ -561,41 +557,31 @@ class _Contents:
         self._files: dict[Path, str] = {}
 
     def of(self, recording: Recording, *, skip_bad: bool) -> str:
+        path, member = recording.path, recording.member
         try:
-            return self._of(recording)
-        except DataError:
-            if not skip_bad:
-                raise
-            return "missing"
-
-    def _of(self, recording: Recording) -> str:
-        if recording.member is None:
-            if recording.path not in self._files:
-                try:
-                    self._files[recording.path] = sha256_of(recording.path)
-                except OSError as error:
-                    raise DataError(f"recording {recording} is missing or cannot be read ({error.strerror})") from error
-            return self._files[recording.path]
-        if recording.path not in self._archives:
-            try:
-                with zipfile.ZipFile(recording.path) as archive:
+            if member is None:
+                if path not in self._files:
+                    self._files[path] = sha256_of(path)
+                return self._files[path]
+            if path not in self._archives:
+                with zipfile.ZipFile(path) as archive:
                     listed = {info.filename: f"{info.CRC:08x}:{info.file_size}" for info in archive.infolist()}
-            except (OSError, zipfile.BadZipFile) as error:
-                raise DataError(f"recording {recording}: its archive is missing or damaged ({error})") from error
-            self._archives[recording.path] = listed
-        try:
-            return self._archives[recording.path][recording.member]
-        except KeyError:
-            raise DataError(f"recording {recording} is missing: the archive has no such member") from None
+                self._archives[path] = listed
+            return self._archives[path][member]
+        except (OSError, zipfile.BadZipFile, KeyError) as error:
+            if skip_bad:
+                return "missing"
+            if member is None and isinstance(error, OSError):
+                reason = f"recording {recording} is missing or cannot be read ({error.strerror})"
+            elif isinstance(error, KeyError):
+                reason = f"recording {recording} is missing: the archive has no such member"
+            else:
+                reason = f"recording {recording}: its archive is missing or damaged ({error})"
+            raise DataError(reason) from error
 
 
 def check_modalities(modalities: Sequence[str]) -> None:
-    """Refuse what is not a list of modalities.
-
-    Raises
-    ------
-    UsageError
-    """
+    """Refuse what is not a list of modalities."""
     if isinstance(modalities, str) or not modalities:
         raise UsageError("modalities is a list of 'text' and 'speech'")
     for modality in modalities:
@@ -604,12 +590,7 @@ def check_modalities(modalities: Sequence[str]) -> None:
 
 
 def check_languages(languages: Sequence[str]) -> None:
-    """Refuse what is not a list of languages, each once.
-
-    Raises
-    ------
-    UsageError
-    """
+    """Refuse what is not a list of languages, each once."""
     if isinstance(languages, str):
         raise UsageError(f"languages is a list, as in [{languages!r}]")
     if not languages or len(set(languages)) < len(languages):

@@ -71,19 +71,10 @@ def load(*, languages: list[str] | None = None) -> Corpus:
 
 
 def read_dialogues(content: bytes, language: str) -> Iterator[tuple[str, str, str]]:
-    """Yield (name, text, speaker) from one list of dialogues.
+    """Yield (name, text, speaker) of the lines with a text in one list of dialogues.
 
-    Parameters
-    ----------
-    content : bytes
-        UTF-8; what cannot be decoded is replaced.
-    language : str
-        In ``en`` the text is that of ``dialogId``, otherwise that of the ``dialogStr`` after it.
-
-    Yields
-    ------
-    tuple of str
-        Lines without a text are left out.
+    In ``en`` the text is that of ``dialogId``, otherwise that of the ``dialogStr`` after it. What is not UTF-8 is
+    replaced.
     """
     for match in _DIALOGUE.finditer(content.decode("utf-8-sig", "replace")):
         name, font, english, translated = match.groups()

@@ -22,17 +22,7 @@ _TEXTS = (*_PARQUET[:-1], "audio.path")
 
 @dataclass(frozen=True)
 class Reading:
-    """How a split of a language is read.
-
-    Attributes
-    ----------
-    normalised : bool
-        Lower case without punctuation, instead of the text as written.
-    claims : bool
-        Whether ``num_samples`` says how long a recording is.
-    broken : Broken
-        Collects what is wrong with rows.
-    """
+    """How a split of a language is read; see :class:`babelscope.corpora.fleurs.Release` for `claims`."""
 
     language: str
     split: str
@@ -42,13 +32,7 @@ class Reading:
 
 
 def read_tsv(path: Path, reading: Reading) -> list[Row]:
-    """Read a TSV file of seven fields; an eighth one before the last, which the first release has, is the speaker.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be read or has no good row, or a row is broken and that is refused.
-    """
+    """Read a TSV file of seven fields; an eighth one before the last, which the first release has, is the speaker."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -77,13 +61,7 @@ def read_tsv(path: Path, reading: Reading) -> list[Row]:
 
 
 def read_parquet(files: list[Path], reading: Reading) -> list[Row]:
-    """Read Parquet files.
-
-    Raises
-    ------
-    DataError
-        As :func:`read_tsv`, or if a column is missing.
-    """
+    """Read Parquet files."""
     rows: list[Row] = []
     seen: dict[str, str] = {}
     for path in files:

@@ -21,13 +21,7 @@ _NAMED = 3
 
 @dataclass(frozen=True)
 class Choice:
-    """Which recordings of a sentence are used; see :func:`babelscope.corpora.fleurs.load_release` for the options.
-
-    Raises
-    ------
-    UsageError
-        For an unknown option or value.
-    """
+    """Which recordings of a sentence are used; see :func:`babelscope.corpora.fleurs.load_release` for the options."""
 
     corpus: str
     recording: str = "first"
@@ -72,13 +66,7 @@ class Broken:
     sentences: dict[str, set[str]] = field(default_factory=dict)
 
     def add(self, language: str, message: str, sentence: str | None = None) -> None:
-        """Record a problem, or refuse it.
-
-        Raises
-        ------
-        DataError
-            Unless the policy is to drop it.
-        """
+        """Record a problem, or raise it as a DataError unless the policy is to drop it."""
         if self.policy == "refuse":
             raise DataError(f"{message}; get the file again, or exclude such rows with broken='drop'")
         self.messages.setdefault(language, []).append(message)
@@ -95,24 +83,13 @@ class Broken:
 
 
 def one_of(corpus: str, name: str, value: str, known: Sequence[str]) -> None:
-    """Refuse a value that an option does not have.
-
-    Raises
-    ------
-    UsageError
-    """
+    """Refuse a value that an option does not have."""
     if value not in known:
         raise UsageError(f"corpus {corpus!r} has no {name}={value!r}: {did_you_mean(value, known)}")
 
 
 def chosen_splits(corpus: str, given: str | Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
-    """Return splits in the order of `known`; ``"train+dev"`` is a union, and validation is another name of dev.
-
-    Raises
-    ------
-    UsageError
-        For an unknown split, one twice, or none.
-    """
+    """Return splits in the order of `known`; ``"train+dev"`` is a union, and validation is another name of dev."""
     names = given.replace(" ", "").split("+") if isinstance(given, str) else list(given)
     names = ["dev" if name == "validation" else name for name in names]
     for name in names:
@@ -124,13 +101,7 @@ def chosen_splits(corpus: str, given: str | Sequence[str], known: Sequence[str])
 
 
 def chosen_languages(given: Sequence[str] | None) -> list[str]:
-    """Return FLEURS codes; none if nothing was given.
-
-    Raises
-    ------
-    UsageError
-        For an unknown language, one twice, or an empty list.
-    """
+    """Return FLEURS codes; none if nothing was given."""
     if given is None:
         return []
     check_languages(given)
@@ -150,13 +121,7 @@ def same_language(code: str, other: str) -> bool:
 
 
 def pick_languages(corpus: str, given: Sequence[str] | None, known: Mapping[str, object]) -> list[str]:
-    """Return the languages of `known` that are asked for, by any of their codes; all if nothing was given.
-
-    Raises
-    ------
-    UsageError
-        For a language that is not known, one twice, or an empty list.
-    """
+    """Return the languages of `known` that are asked for, by any of their codes; all if nothing was given."""
     if given is None:
         return list(known)
     check_languages(given)
@@ -171,13 +136,7 @@ def pick_languages(corpus: str, given: Sequence[str] | None, known: Mapping[str,
 
 
 def data_folder(corpus: str, path: Path) -> Path:
-    """Return the folder of a local copy.
-
-    Raises
-    ------
-    UsageError
-        If it is no folder.
-    """
+    """Return the folder of a local copy, or refuse what is no folder."""
     if not path.is_dir():
         raise UsageError(f"corpus {corpus!r}: {path} is no folder")
     return path

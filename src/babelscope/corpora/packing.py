@@ -34,18 +34,10 @@ Members = Iterable[tuple[str, bytes]]
 
 @dataclass(frozen=True)
 class Packed:
-    """A zip of recordings.
+    """A zip of recordings, and what is known of each member.
 
-    Attributes
-    ----------
-    path : Path
-        The zip.
-    seconds : dict
-        Member to duration.
-    contents : dict
-        Member to CRC-32 and size: two that agree are the same recording.
-    broken : dict
-        Name to what is wrong, for members that are not in the zip because :func:`babelscope.audio.decode` refuses them.
+    `contents` are its CRC-32 and size: two that agree are the same recording. `broken` says what is wrong with those
+    that are not in the zip because :func:`babelscope.audio.decode` refuses them.
     """
 
     path: Path
@@ -105,13 +97,7 @@ def packed_before(path: Path) -> Packed | None:
 
 
 def read_tar_gz(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield name, without folders, and content of every regular file of a ``.tar.gz``, in one pass.
-
-    Raises
-    ------
-    DataError
-        If the archive is missing, damaged, or exceeds the limits of this module.
-    """
+    """Yield name, without folders, and content of every regular file of a ``.tar.gz``, in one pass."""
     for name, data in archives.read_tar_gz(path, most=MAX_TOTAL_BYTES, error=DataError, remedy="get it again"):
         yield PurePosixPath(name).name, data
 

@@ -29,16 +29,10 @@ class Row:
     ----------
     where : str
         File and row, for messages.
-    split : str
-    sentence : str
-        Its id, the same in every language.
     file : str
         The recording's name, as :attr:`Split.locate` takes it; empty if there is none.
-    text : str
     seconds : float or None
         Duration of the recording as the data set states it.
-    reader : str
-        As the corpus names them.
     gender : str
         In lower case, or empty.
     cluster : str or None
@@ -126,23 +120,9 @@ def assemble(
     labels: Mapping[str, Mapping[str, Any]] | None = None,
     readers_are_groups: bool = False,
 ) -> Corpus:
-    """Return the corpus of what was read.
+    """Return the corpus of the splits of each language; labels are by sentence.
 
-    Parameters
-    ----------
-    splits : mapping
-        Language to its splits.
-    broken : Broken
-        Holds the problems of rows; those of recordings are added.
-    title, licence, attribution, notes, readers_are_groups
-        As :class:`babelscope.corpora.Corpus` takes them.
-    labels : mapping, optional
-        Sentence to its labels.
-
-    Raises
-    ------
-    DataError
-        If there is no row, or something is broken and broken data are refused.
+    `broken` has the problems of rows, and gets those of recordings. A DataError says that there is no row.
     """
     chosen = list(splits)
     read = {language: _read(language, own, choice, broken) for language, own in splits.items()}
@@ -163,9 +143,8 @@ def assemble(
         rows += own_rows
     order = {language: place for place, language in enumerate(chosen)}
     numbers = all(row[0].isdecimal() for row in rows)
-    rows.sort(
-        key=lambda row: (int(row[0]) if numbers else row[0], order[row[1]])
-    )  # stable: recordings keep their order
+    # Stable: recordings keep their order.
+    rows.sort(key=lambda row: (int(row[0]) if numbers else row[0], order[row[1]]))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     if clusters:
         table["cluster"] = table["sentence"].map(clusters)
@@ -180,9 +159,7 @@ def assemble(
         notes=[*([excluded] if copies else []), *choice.notes(), *notes, *broken.notes()],
         languages=chosen,
         lost=_lost(chosen, choice, without, broken),
-        labels=pd.DataFrame.from_dict({key: dict(own) for key, own in labels.items()}, orient="index")
-        if labels
-        else None,
+        labels=pd.DataFrame.from_dict(labels, orient="index") if labels else None,
         problems=problems,
         readers_are_groups=readers_are_groups,
     )

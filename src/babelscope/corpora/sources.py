@@ -51,14 +51,8 @@ def described() -> dict[str, str]:
 
 
 def takes(name: str, option: str) -> bool:
-    """Return whether a corpus is loaded with an option of that name.
-
-    Raises
-    ------
-    UsageError
-        If there is no such corpus.
-    """
-    return option in inspect.signature(_resolve(name, _reference(name))).parameters
+    """Return whether a corpus is loaded with an option of that name; a UsageError says that there is no such corpus."""
+    return option in inspect.signature(_function_of(name)).parameters
 
 
 def load(name: Any, /, path: Path | str | None = None, **options: Any) -> Corpus:
@@ -86,7 +80,7 @@ def load(name: Any, /, path: Path | str | None = None, **options: Any) -> Corpus
         If the data are broken, or were not fetched yet.
     """
     if isinstance(name, str):
-        function = _resolve(name, _reference(name))
+        function = _function_of(name)
     else:
         options = {"dataset": name, **options}
         function, name = _resolve("of a data set", "babelscope.corpora.dataset_objects:load"), "of a data set"
@@ -97,21 +91,18 @@ def load(name: Any, /, path: Path | str | None = None, **options: Any) -> Corpus
             if option not in takes:
                 raise UsageError(f"corpus {name!r} takes no {option!r}: {did_you_mean(option, takes)}")
     for parameter in takes.values():
-        if (
-            parameter.default is parameter.empty
-            and parameter.kind is not parameter.VAR_KEYWORD
-            and parameter.name not in given
-        ):
+        optional = parameter.default is not parameter.empty or parameter.kind is parameter.VAR_KEYWORD
+        if not optional and parameter.name not in given:
             what = ": the file or folder that it is read from" if parameter.name == "path" else ""
             raise UsageError(f"corpus {name!r} needs {parameter.name!r}{what}")
     return function(**given)
 
 
-def _reference(name: str) -> str:
+def _function_of(name: str) -> Callable[..., Corpus]:
     known = SOURCES if name in SOURCES else sources()  # what is installed is searched only where it has to be
     if name not in known:
         raise UsageError(f"there is no corpus {name!r}: {did_you_mean(name, known)}")
-    return known[name]
+    return _resolve(name, known[name])
 
 
 def _resolve(name: str, reference: str) -> Callable[..., Corpus]:

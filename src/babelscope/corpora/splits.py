@@ -42,24 +42,8 @@ class HubSplits:
 
     A split of which only texts were requested has a record that names no zip; it is fetched whole when speech is.
 
-    Parameters
-    ----------
-    name : str
-        The corpus; its folder in the cache.
-    revision : str
-        A branch, a tag or a commit.
-    progress : bool
-        Whether downloads are shown on the error stream.
-
-    Attributes
-    ----------
-    commits : set of str
-        Of the splits that were requested.
-
-    Raises
-    ------
-    UsageError
-        If the revision's name is refused.
+    `name` is the corpus and its folder in the cache, `revision` a branch, a tag or a commit; `commits` are those of the
+    splits that were requested.
     """
 
     def __init__(self, name: str, revision: str, progress: bool) -> None:
@@ -73,19 +57,7 @@ class HubSplits:
     def get(self, language: str, split: str, suffix: str, audio: bool, fetch: Fetch) -> Kept:
         """Return a split; what was fetched before is used without contacting the hub again.
 
-        Parameters
-        ----------
-        language, split : str
-        suffix : str
-            Of the file with the rows: ``".tsv"``.
-        audio : bool
-            Whether recordings are requested.
-        fetch : callable
-            Called, by one process at a time, if the cache does not have it.
-
-        Returns
-        -------
-        Kept
+        `suffix` is that of the file with the rows; `fetch` is called, by one process at a time, if the cache lacks it.
         """
         folder = cache_folder() / "corpora" / self.name / "hub" / self.revision.replace("/", "_") / language
         rows, record = folder / f"{split}{suffix}", folder / f"{split}.json"
@@ -148,11 +120,6 @@ def read_splits(
 
     `path` is a local copy, or None for the hub; the other options are those of
     :func:`babelscope.corpora.fleurs.load_release`.
-
-    Raises
-    ------
-    UsageError
-        If the local copy has no such language, or none is given for the hub.
     """
     chosen = chosen_languages(languages)
     if path is None:

@@ -65,15 +65,7 @@ def load(*, languages: list[str] | None = None) -> Corpus:
 def read_stamp(content: bytes) -> dict[str, str]:
     """Return language to name, from the text of one stamp; English is ``en``.
 
-    Parameters
-    ----------
-    content : bytes
-        UTF-8, with or without a byte order mark; what cannot be decoded is left out with its line.
-
-    Returns
-    -------
-    dict
-        Without empty names.
+    A line that is not UTF-8 is left out, and so are empty names; a byte order mark may stand first.
     """
     names: dict[str, str] = {}
     for number, raw in enumerate(content.removeprefix(b"\xef\xbb\xbf").splitlines()):
