@@ -56,6 +56,11 @@ _PACKAGES = ("babelscope", "torch", "transformers", "numpy", "scipy", "xarray", 
 _FLOAT16_MOST = float(np.finfo(np.float16).max)
 
 
+def differing(identity: Mapping[str, Any], other: Mapping[str, Any]) -> set[str]:
+    """Return the keys at which two identities differ."""
+    return {key for key in identity.keys() | other.keys() if identity.get(key) != other.get(key)}
+
+
 def versions() -> dict[str, str]:
     """Return the versions of the packages that numbers depend on."""
     return {name: version(name) for name in _PACKAGES}

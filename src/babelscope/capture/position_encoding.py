@@ -24,12 +24,12 @@ from torch import Tensor
 
 from babelscope.audio import SAMPLE_RATE
 from babelscope.capture.hooks import Capture
-from babelscope.capture.layout import now, versions
+from babelscope.capture.layout import differing, now, versions
 from babelscope.capture.locking import lock
 from babelscope.capture.pooling import Spans
 from babelscope.capture.positions import INDEX, SCHEMA, Positions, key_of_utterance, listed, parsed_index
 from babelscope.capture.preparing import item_of, prepare
-from babelscope.capture.running import MOST_STREAMS, on_the_processor, sides_beside
+from babelscope.capture.running import MOST_STREAMS, on_the_processor, sides_beside, token_ids
 from babelscope.capture.storage import storage_of, tidy
 from babelscope.capture.threads import SingleThreads
 from babelscope.corpora import Corpus
@@ -376,7 +376,7 @@ def _encoded(capture: PositionCapture, corpus: Corpus, sentence: str, language: 
     }
     if text:
         header["text"] = item
-        ids = _ids(prepared)
+        ids = token_ids(prepared)
         header["ids"] = ids
         header["pieces"] = side.pieces(ids)
         header["token_span"] = {point.name: _token_span(prepared, point, len(ids)) for point in side.points}
@@ -389,11 +389,6 @@ def _encoded(capture: PositionCapture, corpus: Corpus, sentence: str, language: 
 
 def _raw(tensor: Tensor) -> bytes:
     return tensor.contiguous().view(torch.uint8).numpy().tobytes()
-
-
-def _ids(prepared: Prepared) -> list[int]:
-    ids = prepared.inputs.get("input_ids")
-    return [] if ids is None else [int(number) for number in ids.flatten().tolist()]
 
 
 def _token_span(prepared: Prepared, point: Point, ids: int) -> tuple[int, int] | None:
@@ -447,8 +442,7 @@ def _open(path: Path | str, index: Mapping[str, Any], overwrite: bool) -> None:
     place = storage_of(path)
     if (content := place.read(INDEX)) is not None:
         there = parsed_index(path, content)
-        wanted = index["identity"]
-        changed = sorted(key for key in wanted | there["identity"] if wanted.get(key) != there["identity"].get(key))
+        changed = sorted(differing(index["identity"], there["identity"]))
         if not changed:
             return
         if not overwrite and listed(place):

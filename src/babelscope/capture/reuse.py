@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from babelscope.capture.jobs import Job
-from babelscope.capture.layout import MAY_DIFFER, Block, Layout
+from babelscope.capture.layout import MAY_DIFFER, Block, Layout, differing
 from babelscope.capture.storage import Folder, storage_of
 from babelscope.capture.store import Activations
 from babelscope.corpora import Corpus
@@ -22,7 +22,7 @@ from babelscope.errors import BabelscopeError
 from babelscope.models.base import Modality, Model
 
 #: What must be the same in two models' stores.
-_SAME = ("corpus", "sentences", "languages", "pooling")
+_SAME = frozenset({"corpus", "sentences", "languages", "pooling"})
 
 
 class SharedSide(NamedTuple):
@@ -35,14 +35,7 @@ class SharedSide(NamedTuple):
         """Return a block as the other model's store holds it; None if this model may compute another.
 
         It computes the same where the two sides say so (:meth:`babelscope.models.base.Side.computes_as`), and the other
-        store holds the same sentences, pooled alike, all of them, and unrounded.
-
-        Parameters
-        ----------
-        layout : Layout
-            Of the store to be filled.
-        job : Job
-            The block.
+        store holds the same sentences, pooled alike, all of them, and unrounded. `layout` is of the store to be filled.
         """
         stored, modality = self.activations, job.modality
         theirs, side = self.model.sides.get(modality), model.sides[modality]
@@ -52,7 +45,7 @@ class SharedSide(NamedTuple):
             or not side.computes_as(theirs)
             or stored.skipped
             or stored.store_dtype != "float32"
-            or any(stored.identity.get(key) != layout.identity.get(key) for key in _SAME)
+            or not _SAME.isdisjoint(differing(stored.identity, layout.identity))
             or not set(names) <= set(stored.points(modality))
         ):
             return None
@@ -62,13 +55,8 @@ class SharedSide(NamedTuple):
 class PreviousStore:
     """The store that stood where this one is written, of the same model and options: what is the same is reused.
 
-    A block is the same if it holds the same sentences with the same texts, or recordings of the same content, and
-    nothing in it was skipped.
-
-    Parameters
-    ----------
-    corpus : Corpus
-        The new one.
+    A block is the same if it holds the same sentences with the same texts, or recordings of the same content, as the
+    new corpus, and nothing in it was skipped.
     """
 
     def __init__(self, stored: Activations, corpus: Corpus) -> None:
@@ -88,8 +76,7 @@ class PreviousStore:
             return None
         try:
             stored = Activations(place.previous)
-            keys = stored.identity.keys() | layout.identity.keys()
-            changed = {key for key in keys if stored.identity.get(key) != layout.identity.get(key)}
+            changed = differing(stored.identity, layout.identity)
             known = "content" in stored.dataset and stored.store_dtype == layout.dtype == "float32"
             versions = stored.meta["versions"] == layout.provenance["versions"]
             return cls(stored, corpus) if known and versions and not changed - MAY_DIFFER else None
@@ -114,17 +101,11 @@ class PreviousStore:
         stored = self._stored
         if modality not in stored.modalities or language not in stored.languages:
             return False
-        done = stored.done[
-            stored.modalities.index(modality), stored.languages.index(language), rows.start // stored.block
-        ]
-        return bool(done) and set(points) <= set(stored.points(modality))
+        cell = stored.modalities.index(modality), stored.languages.index(language), rows.start // stored.block
+        return bool(stored.done[cell]) and set(points) <= set(stored.points(modality))
 
     def _same(self, job: Job, language: str, rows: slice) -> bool:
-        name = "text" if job.modality == "text" else "content"
+        name, now_at = ("text", self._corpus.text) if job.modality == "text" else ("content", self._corpus.content)
         before = self._stored.dataset[name].sel(language=language).values[rows]
-        sentences = self._corpus.sentences[job.rows]
-        if job.modality == "text":
-            now = [self._corpus.text(sentence, language) or "" for sentence in sentences]
-        else:
-            now = [self._corpus.content(sentence, language) for sentence in sentences]
+        now = [now_at(sentence, language) or "" for sentence in self._corpus.sentences[job.rows]]
         return [str(value) for value in before] == now and "" not in now and "missing" not in now

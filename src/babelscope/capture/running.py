@@ -115,18 +115,14 @@ def encode_job(
             skipped.setdefault(rows[row], reason)
     for values in vectors.values():
         values[list(skipped)] = np.nan
-    whole = {row: utterance for row, utterance in good if row not in skipped}
-    tokens = dict(zip(rows, _token_ids(items), strict=False)) if modality == "text" else {}
+    of_row = dict(good)
+    whole = [None if row in skipped else of_row[row] for row in range(len(sentences))]
+    tokenized = modality == "text" and bool(items) and all("input_ids" in item.inputs for item in items)
     return Block(
         vectors,
-        {
-            point.name: [
-                whole[row].prepared.positions_at(point) if row in whole else 0 for row in range(len(sentences))
-            ]
-            for point in side.points
-        },
-        [whole[row].amount if row in whole else math.nan for row in range(len(sentences))],
-        [tokens[row] if row in whole else [] for row in range(len(sentences))] if tokens else (),
+        {point.name: [each.prepared.positions_at(point) if each else 0 for each in whole] for point in side.points},
+        [each.amount if each else math.nan for each in whole],
+        [token_ids(each.prepared) if each else [] for each in whole] if tokenized else (),
         dict(sorted(skipped.items())),
     )
 
@@ -164,10 +160,7 @@ def _activations(
     kept: KeptBatches,
     rows: Sequence[int],
 ) -> dict[str, NDArray[np.float32]]:
-    """Run utterances in batches of like length; one array a point, its rows in the order of `items`.
-
-    `rows` are the items' in the job: what batches are known by in `kept`.
-    """
+    """Run utterances in batches of like length; one array a point. `rows` are the items' in the job, as in `kept`."""
     if not items:
         return {}
     batches = config.batches(side, [item.length for item in items])
@@ -206,11 +199,10 @@ def _weight(side: Side, lengths: Sequence[int]) -> float:
     return len(lengths) * (max(lengths) / SAMPLE_RATE) ** 2
 
 
-def _token_ids(prepared: Sequence[Prepared]) -> list[list[int]]:
-    """Return the tokens of each text where the side calls them what transformers does; else nothing."""
-    if not all("input_ids" in item.inputs for item in prepared):
-        return []
-    return [[int(token) for token in item.inputs["input_ids"].flatten().tolist()] for item in prepared]
+def token_ids(prepared: Prepared) -> list[int]:
+    """Return the tokens of a text where the side calls them what transformers does; else nothing."""
+    ids = prepared.inputs.get("input_ids")
+    return [] if ids is None else [int(token) for token in ids.flatten().tolist()]
 
 
 def run_batches(

@@ -35,6 +35,7 @@ from babelscope.capture.layout import (
     cluster_array,
     consolidate,
     contents_of,
+    differing,
     digest_of_labels,
     key_of,
     now,
@@ -52,6 +53,8 @@ __all__ = ["Activations", "Block", "Layout", "Writer", "lock", "now", "open_acti
 #: Earlier schemas that can still be read. Schema 1 had a chunk a point and block, and an array ``done``.
 READABLE = (1, SCHEMA)
 
+#: What is raised where the description or a coordinate of a store is damaged.
+_DAMAGE = (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, OverflowError)
 _MARKS = re.compile(r"skipped/c\.(\d+)\.(\d+)\.(\d+)")
 _SHARD = re.compile(r"activation/c\.(\d+)\.0\.(\d+)\.(\d+)\.0")
 
@@ -116,7 +119,7 @@ class Activations:
                 self._open()
             except BabelscopeError:
                 raise
-            except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, OverflowError) as error:
+            except _DAMAGE as error:
                 if damaged := self._damaged_labels():
                     raise DamagedLabelsError(self.path, damaged) from error
                 raise DataError(f"the store {self.path} is damaged ({error}): {_remedy(self.path)}") from error
@@ -145,13 +148,13 @@ class Activations:
                 group = zarr.open_group(self.storage.store(), mode="r")
                 digests = json.loads(str(group.attrs.get("labels", "{}")))
                 there = set(group.array_keys()) & set(LABELS)
-            except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError):
+            except _DAMAGE:
                 return []  # that is another damage
             for name in sorted(there | digests.keys()):
                 try:
                     values = np.asarray(cast(Any, group[name])[:])
                     sound = digest_of_labels(values) == digests[name] if name in digests else _plausible(name, values)
-                except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, OverflowError):
+                except _DAMAGE:
                     sound = False
                 if not sound:
                     damaged.append(name)
@@ -192,17 +195,13 @@ class Activations:
     @cached_property
     def done(self) -> NDArray[np.bool_]:
         """Which blocks are there: shape (modalities, languages, blocks). Read once."""
-        blocks = -(-len(self._all_sentences) // self.block)
-        finished = np.zeros((len(self.modalities), len(self._all_languages), blocks), dtype=bool)
+        starts = np.arange(0, len(self._all_sentences), self.block)
+        finished = np.zeros((len(self.modalities), len(self._all_languages), len(starts)), dtype=bool)
         with self.storage.naming():
             if self.schema == 1:
-                marks = np.asarray(self.dataset["done"].values) == 1
-                for number in range(blocks):
-                    finished[:, :, number] = marks[:, :, number * self.block : (number + 1) * self.block].all(axis=2)
-                return finished
-            for key in self.storage.keys("activation"):
-                if shard := _SHARD.fullmatch(key):
-                    finished[tuple(int(place) for place in shard.groups())] = True
+                return np.logical_and.reduceat(self.dataset["done"].values == 1, starts, axis=2)
+            for shard in filter(None, map(_SHARD.fullmatch, self.storage.keys("activation"))):
+                finished[tuple(int(place) for place in shard.groups())] = True
         return finished
 
     @cached_property
@@ -637,8 +636,7 @@ class Writer:
     def _resumable(self, overwrite: bool) -> bool:
         stored = Activations(self.path)
         wanted = json.loads(json.dumps(self.layout.identity))
-        keys = (wanted.keys() | stored.identity.keys()) - {"block"}  # the store's own size of blocks is kept
-        changed = sorted(key for key in keys if wanted.get(key) != stored.identity.get(key))
+        changed = sorted(differing(wanted, stored.identity) - {"block"})  # the store's own size of blocks is kept
         if not changed and (stored.schema == SCHEMA or stored.complete):
             return True
         if overwrite or not stored.done.any():  # a run that failed before its first block was whole left nothing

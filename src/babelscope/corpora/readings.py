@@ -159,7 +159,7 @@ def assemble(
         notes=[*([excluded] if copies else []), *choice.notes(), *notes, *broken.notes()],
         languages=chosen,
         lost=_lost(chosen, choice, without, broken),
-        labels=pd.DataFrame.from_dict(labels, orient="index") if labels else None,
+        labels=pd.DataFrame.from_dict(dict(labels), orient="index") if labels else None,
         problems=problems,
         readers_are_groups=readers_are_groups,
     )
