@@ -25,6 +25,8 @@ The table is ``languages.csv``, one row a language. Where its columns come from:
     their list as LangResourceAtlas gives it (Kyrgyz as Kirghiz, Oriya as Odia, Nyanja as Chichewa, Ganda as Luganda,
     Filipino as Tagalog, Punjabi as Eastern Punjabi, Norwegian as Norwegian (Bokmål)); empty where no name is there, or
     two are.
+``further``
+    Further ISO 639 codes of two and three letters that are in common use.
 
 Two codes need a remark. FLEURS's Fula is read in Senegal, while NLLB and Seamless know the language as Nigerian
 Fulfulde (``fuv``). FLEURS's Arabic is Modern Standard Arabic, read in Egypt, and is ``arb``, not ``arz``.
@@ -38,7 +40,7 @@ import unicodedata
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Literal
+from typing import Any, Literal
 
 import langcodes
 from langcodes.tag_parser import LanguageTagError
@@ -47,27 +49,6 @@ from babelscope.errors import UsageError, did_you_mean
 
 #: Joshi's classes in three: what :attr:`Language.resource` says. The thresholds are this package's own.
 RESOURCE_CLASSES: dict[str, tuple[int, ...]] = {"high": (4, 5), "medium": (3,), "low": (0, 1, 2)}
-
-#: Further ISO 639 codes of two and three letters that are in common use.
-_ALIASES: dict[str, tuple[str, ...]] = {
-    "ar_eg": ("ara",),
-    "az_az": ("aze",),
-    "cmn_hans_cn": ("zho", "zh_cn", "zh_hans"),
-    "fa_ir": ("fas",),
-    "ff_sn": ("ful",),
-    "jv_id": ("jv",),
-    "lv_lv": ("lav",),
-    "mn_mn": ("mon",),
-    "ms_my": ("msa", "zlm"),
-    "nb_no": ("nor",),
-    "ne_np": ("nep",),
-    "om_et": ("orm",),
-    "or_in": ("ori",),
-    "ps_af": ("pus",),
-    "sw_ke": ("swa",),
-    "uz_uz": ("uzb",),
-    "yue_hant_hk": ("zh_yue",),
-}
 
 
 @dataclass(frozen=True)
@@ -128,24 +109,16 @@ class Language:
         return f"{self.name} ({self.fleurs})"
 
 
-def _read() -> tuple[Language, ...]:
-    text = files("babelscope").joinpath("languages.csv").read_text(encoding="utf-8")
-    return tuple(
-        Language(
-            **{column: row[column] for column in ("fleurs", "name", "iso", "family", "branch", "seamless", "nllb")},
-            seamless_text=row["seamless_text"] == "yes",
-            seamless_speech=row["seamless_speech"] == "yes",
-            sonar_speech=row["sonar_speech"],
-            whisper=row["whisper"],
-            nllb_resource=row["nllb_resource"],
-            joshi=int(row["joshi"]) if row["joshi"] else None,
-        )
-        for row in csv.DictReader(text.splitlines())
-    )
+def _language(row: dict[str, Any]) -> Language:
+    spoken = {column: row[column] == "yes" for column in ("seamless_text", "seamless_speech")}
+    return Language(**row | spoken | {"joshi": int(row["joshi"]) if row["joshi"] else None})
 
+
+_ROWS = list(csv.DictReader(files("babelscope").joinpath("languages.csv").read_text(encoding="utf-8").splitlines()))
+_FURTHER = {row["fleurs"]: row.pop("further").split() for row in _ROWS}
 
 #: All 102, by their FLEURS codes.
-LANGUAGES: tuple[Language, ...] = _read()
+LANGUAGES: tuple[Language, ...] = tuple(map(_language, _ROWS))
 
 
 def codes_of(known: Language) -> tuple[str, ...]:
@@ -153,7 +126,7 @@ def codes_of(known: Language) -> tuple[str, ...]:
     iso, script = known.iso.split("_")
     short = known.fleurs.split("_")[0]
     codes = (known.fleurs, short, known.iso, iso, f"{short}_{script}", known.nllb, known.nllb.split("_")[0])
-    return tuple(dict.fromkeys(filter(None, (*codes, known.seamless, known.whisper, *_ALIASES.get(known.fleurs, ())))))
+    return tuple(dict.fromkeys(filter(None, (*codes, known.seamless, known.whisper, *_FURTHER[known.fleurs]))))
 
 
 def _plain(code: str) -> str:
