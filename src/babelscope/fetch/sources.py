@@ -11,20 +11,13 @@ from pathlib import Path
 class _Package:
     """A package of an archive that the user's own tool is configured for; it is read as an archive, never installed.
 
-    Attributes
-    ----------
-    package, version : str
-        As the archive names them.
-    sha256 : str
-        Of the file. An archive that rebuilt the package has other bytes under the same version: they are refused.
-    size : int
-        In bytes.
+    An archive that rebuilt the package has other bytes under the same version: they are refused.
     """
 
     package: str
     version: str
     sha256: str
-    size: int
+    size: int  # in bytes
 
     def __str__(self) -> str:
         return f"{self.package} {self.version}"
@@ -50,21 +43,11 @@ class DebianPackage(_Package):
 
 @dataclass(frozen=True)
 class WebFile:
-    """A file at a fixed address.
-
-    Attributes
-    ----------
-    url : str
-        Where it is.
-    sha256 : str
-        Of the file.
-    size : int
-        In bytes.
-    """
+    """A file at a fixed address."""
 
     url: str
     sha256: str
-    size: int
+    size: int  # in bytes
 
     @property
     def file_name(self) -> str:
@@ -77,27 +60,13 @@ class WebFile:
 
 @dataclass(frozen=True)
 class HubSnapshot:
-    """Files of one commit of a model's own repository on the Hugging Face hub.
+    """Files of one commit of a model's own repository on the Hugging Face hub."""
 
-    Attributes
-    ----------
-    repository : str
-        As ``openai/whisper-base``.
-    revision : str
-        The commit.
-    files : tuple of str
-        Their names in it. Each is checked against the hub's hash of it in this commit.
-    sha256 : str
-        Of ``model.safetensors``, whatever hash the hub gives.
-    size : int
-        Of all files together, in bytes, about.
-    """
-
-    repository: str
-    revision: str
-    files: tuple[str, ...]
-    sha256: str
-    size: int
+    repository: str  # as ``openai/whisper-base``
+    revision: str  # the commit
+    files: tuple[str, ...]  # each is checked against the hub's hash of it in this commit
+    sha256: str  # of ``model.safetensors``, whatever hash the hub gives
+    size: int  # of all files together, in bytes, about
 
     @property
     def file_name(self) -> str:
@@ -122,19 +91,12 @@ ORIGINS: dict[str, str] = {
 class Recipe:
     """One way to make an asset: what to download, and how its files are extracted.
 
-    Attributes
-    ----------
-    title : str
-        Its name in messages and in ``asset.json``.
-    sources : tuple of Source
-        All of them are needed.
-    build : callable
-        ``build(downloads, folder)`` writes the asset's files into the empty `folder`; ``downloads`` maps
-        :attr:`Source.file_name` to the verified file (of a :class:`HubSnapshot`: the folder of its files).
+    ``build(downloads, folder)`` writes the asset's files into the empty `folder`; ``downloads`` maps
+    :attr:`Source.file_name` to the verified file (of a :class:`HubSnapshot`: the folder of its files).
     """
 
-    title: str
-    sources: tuple[Source, ...]
+    title: str  # in messages and in ``asset.json``
+    sources: tuple[Source, ...]  # all of them are needed
     build: Callable[[Mapping[str, Path], Path], None]
 
     @property

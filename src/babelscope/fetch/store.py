@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import filelock
 
 from babelscope.cache import LOCK_MODE, cache_folder, make_folder, naming_the_disk, sha256_of, write_atomically
-from babelscope.errors import BabelscopeError, DataError, FetchError, UsageError, did_you_mean
+from babelscope.errors import DataError, FetchError, UsageError, did_you_mean
 from babelscope.fetch.catalogue import ASSETS
 from babelscope.fetch.integrity import is_as_recorded, record_digest
 from babelscope.fetch.packages import download_debian_package, download_registry_file
@@ -80,10 +80,7 @@ def asset_folder(name: str) -> Path:
     DataError
         If a file is damaged.
     """
-    located = _located(_named(name))
-    if located is None:
-        raise FetchError(f"{name} is not here yet: run 'babelscope fetch {name}'")
-    folder, record = located
+    folder, record = _fetched(name)
     for damaged in _damaged(folder, record):
         raise DataError(
             f"{folder / damaged} is damaged (it is not as it was fetched): run 'babelscope fetch {folder.name}', which "
@@ -106,10 +103,15 @@ def asset_record(name: str) -> dict[str, Any]:
     UsageError, FetchError
         As :func:`asset_folder`.
     """
+    return _fetched(name)[1]
+
+
+def _fetched(name: str) -> tuple[Path, dict[str, Any]]:
+    """Return the folder of a fetched asset, and its record."""
     located = _located(_named(name))
     if located is None:
         raise FetchError(f"{name} is not here yet: run 'babelscope fetch {name}'")
-    return located[1]
+    return located
 
 
 def asset_source(name: str) -> str:
@@ -221,12 +223,6 @@ def _locked(asset: Asset, progress: Progress) -> Iterator[None]:
         lock.release()
 
 
-def _recipes(asset: Asset, source: str) -> tuple[Recipe, ...]:
-    """Return the recipes of a source; all of them for an asset with only one origin."""
-    chosen = tuple(recipe for recipe in asset.recipes if source in ("auto", recipe.origin))
-    return chosen or asset.recipes
-
-
 def _is_here(asset: Asset, recipes: tuple[Recipe, ...], source: str, progress: Progress) -> bool:
     """Whether an asset is here, from the requested source, and undamaged."""
     located = _located(asset)
@@ -243,7 +239,8 @@ def _is_here(asset: Asset, recipes: tuple[Recipe, ...], source: str, progress: P
 
 
 def _fetch_one(asset: Asset, progress: Progress, source: str, force: bool) -> None:
-    recipes = _recipes(asset, source)
+    # An asset with only one origin is made in all its ways.
+    recipes = tuple(recipe for recipe in asset.recipes if source in ("auto", recipe.origin)) or asset.recipes
     here = f"{asset.name} is here"
     if not force and _is_here(asset, recipes, source, progress):
         progress.say(f"{here}: {_where(asset)}")
@@ -256,7 +253,7 @@ def _fetch_one(asset: Asset, progress: Progress, source: str, force: bool) -> No
             try:
                 _make(asset, recipe, progress)
             except FetchError as error:
-                if _is_disk(error):
+                if str(error).startswith("the disk is full"):
                     raise
                 reasons.append(f"{recipe.title}: {error}" if len(recipes) > 1 else str(error))
             else:
@@ -272,10 +269,6 @@ def _fetch_one(asset: Asset, progress: Progress, source: str, force: bool) -> No
 def _where(asset: Asset) -> str:
     located = _located(asset)
     return f"{located[0]}, from {located[1].get('way')}, verified" if located else "nowhere"
-
-
-def _is_disk(error: BabelscopeError) -> bool:
-    return str(error).startswith("the disk is full")
 
 
 def _make(asset: Asset, recipe: Recipe, progress: Progress) -> None:
