@@ -163,6 +163,12 @@ def write_json(path: Path | None, value: Any) -> bool:
     return False
 
 
+def write_csv(path: Path | None, table: Any) -> None:
+    """Write a table to a CSV file, if one is named."""
+    if path is not None:
+        write_atomically(path, lambda file: table.to_csv(file, index=False))
+
+
 def _json(value: Any) -> str:
     return json.dumps(_plain(value), ensure_ascii=False, indent=2, allow_nan=False)
 

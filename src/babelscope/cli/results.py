@@ -7,8 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from babelscope.cache import write_atomically
-from babelscope.cli.console import note, say, say_where, show
+from babelscope.cli.console import note, say, say_where, show, write_csv
 from babelscope.cli.program import RESULTS, AsJson, command
 from babelscope.errors import UsageError
 
@@ -30,7 +29,7 @@ def report(
 
     Example: babelscope report results/first --format pdf
     """
-    from babelscope.errors import UsageError, did_you_mean
+    from babelscope.errors import did_you_mean
     from babelscope.gaps import Result
     from babelscope.report import print_pdf, write_markdown, write_report
 
@@ -96,7 +95,7 @@ def _heard(result: Any, folder: Path, corpus_path: Path | None) -> Any:
     """Read the recordings of a study, if its corpus is still the same."""
     from babelscope import corpora
     from babelscope.capture import Activations
-    from babelscope.errors import DataError, UsageError
+    from babelscope.errors import DataError
     from babelscope.report import embed
     from babelscope.study.paths import store_beside
 
@@ -109,12 +108,10 @@ def _heard(result: Any, folder: Path, corpus_path: Path | None) -> Any:
     options = {"languages": about["languages"], "skip_bad": True, "allow_short": True}
     activations = Activations(store_beside(result, folder))
     sentences, drawn = activations.sentences, {*activations.sentences, *(cell.sentence for cell in activations.skipped)}
-    corpus = corpora.load(
-        source, path=corpus_path, **{name: value for name, value in options.items() if corpora.takes(source, name)}
-    )
-    corpus = corpus.select(
-        languages=about["languages"], ids=[sentence for sentence in corpus.sentences if sentence in drawn]
-    )
+    taken = {name: value for name, value in options.items() if corpora.takes(source, name)}
+    corpus = corpora.load(source, path=corpus_path, **taken)
+    ids = [sentence for sentence in corpus.sentences if sentence in drawn]
+    corpus = corpus.select(languages=about["languages"], ids=ids)
     if corpus.fingerprint(skip_bad=True) != about["fingerprint"]:
         raise DataError(
             f"--embed-audio: the corpus {about['name']!r} is not the one of the study (its fingerprint differs): give "
@@ -162,8 +159,7 @@ def relate(
         raise UsageError(f"{result} has no tasks of its own: name a table of tasks, or run the study with [tasks]")
     table = own_tasks(loaded.tables["tasks"]) if tasks is None else read_tasks(tasks)
     relations = related(loaded.scores, table, given=given or (), draws=draws, seed=seed)
-    if output is not None:
-        write_atomically(output, lambda file: relations.to_csv(file, index=False))
+    write_csv(output, relations)
     show(as_json, relations, relations_table(relations, given or ()))
     if output is not None and not as_json:
         say(f"All points: {output}")

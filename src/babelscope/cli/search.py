@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from babelscope.cache import write_atomically
-from babelscope.cli.console import records, say, show, showing, volume
+from babelscope.cli.console import records, say, show, showing, volume, write_csv
 from babelscope.cli.program import RESULTS, AsJson, app, command, print_help
 from babelscope.errors import UsageError
 from babelscope.text_table import Column, TextTable
@@ -61,27 +60,18 @@ def search_index(
         tell("loading the model", 0, 0)
         loaded = every.load(model, weights=weights, device=device)
         embedder = Embedder(loaded, {"name": model, "weights": weights}, batch_size)
-        made = Index.create(
-            index, embedder, window=window or WINDOW_SECONDS, hop=hop or min(HOP_SECONDS, window or WINDOW_SECONDS)
-        )
+        longest = window or WINDOW_SECONDS
+        made = Index.create(index, embedder, window=longest, hop=hop or min(HOP_SECONDS, longest))
         cut = {"window": made.about["window_seconds"], "hop": made.about["hop_seconds"]}
-        for asked, present, option in (
-            (window, cut["window"], "--window-seconds"),
-            (hop, cut["hop"], "--hop-seconds"),
-        ):
-            if asked is not None and asked != present:
+        for name, asked in (("window", window), ("hop", hop)):
+            if asked is not None and asked != cut[name]:
                 raise UsageError(
-                    f"{option} {asked:g}: the index {index} has {present:g}; leave it out, or make another index"
+                    f"--{name}-seconds {asked:g}: the index {index} has {cut[name]:g}; leave it out, or make another "
+                    "index"
                 )
         tell("reading", 0, 0)
-        items = items_of(
-            source,
-            language=language,
-            languages=only or None,
-            modality=modality,
-            ids=every.held_out(model, source) if held_out else None,
-            **cut,
-        )
+        ids = every.held_out(model, source) if held_out else None
+        items = items_of(source, language=language, languages=only or None, modality=modality, ids=ids, **cut)
         added = made.add(items, embedder, progress=tell)
     outcome = {"index": index, "added": added, "items": len(Index(index)), "model": model, "seconds": cut}
     show(as_json, outcome)
@@ -137,8 +127,7 @@ def search_query(
         f"{len(searched)} items, model {made['name']} (revision {embedder.model.revision}), cosine at {embedder.point}"
         + (", after subtracting the means of texts and of speech" if centre else "")
     )
-    if csv is not None:
-        write_atomically(csv, lambda path: nearest.to_csv(path, index=False))
+    write_csv(csv, nearest)
     page = write_page(nearest, html, query=query, heard=samples, about=about) if html is not None else None
     rows = records(nearest)
     for row in rows:
@@ -173,8 +162,7 @@ def search_evaluate(
     from babelscope.search import evaluate as measure
 
     retrieval = measure(Index(index), centre=centre)
-    if csv is not None:
-        write_atomically(csv, lambda path: retrieval.to_csv(path, index=False))
+    write_csv(csv, retrieval)
     rows = records(retrieval)
     for row in rows:
         row |= {end: f"{row[f'{end}_kind']} {row[f'{end}_language']}" for end in ("from", "to")}

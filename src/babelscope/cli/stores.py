@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from babelscope.cli.completion import measure_names
-from babelscope.cli.console import say, say_json, show, showing, volume
+from babelscope.cli.console import say, say_json, show, showing, volume, write_csv
 from babelscope.cli.program import STORES, AsJson, command
 from babelscope.cli.studies import Address, EngineName, Settings, codes
 from babelscope.errors import UsageError
@@ -254,7 +254,6 @@ def diff(
 
     Example: babelscope diff results/old results/new --point shared.norm
     """
-    from babelscope.cache import write_atomically
     from babelscope.capture import Activations
     from babelscope.gaps.paired import paired_stores
     from babelscope.report.terminal import differences_table
@@ -274,8 +273,7 @@ def diff(
             seed=seed,
             progress=lambda done, total: tell("drawing", done, total),
         )
-    if output is not None:
-        write_atomically(output, lambda file: differences.to_csv(file, index=False))
+    write_csv(output, differences)
     show(as_json, differences, differences_table(differences))
     if output is not None and not as_json:
         say(f"All differences: {output}")

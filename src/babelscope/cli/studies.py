@@ -258,16 +258,8 @@ def encode(
     from babelscope.study.model import build_model_on
     from babelscope.study.preflight import check_start, checked_corpus
 
-    chosen = _study(
-        study,
-        settings,
-        languages,
-        skip_bad=skip_bad,
-        workers=workers,
-        engine=engine,
-        replicas=replicas,
-        device=device,
-    )
+    run_by = {"engine": engine, "replicas": replicas, "device": device}
+    chosen = _study(study, settings, languages, skip_bad=skip_bad, workers=workers, **run_by)
     planned = check_start(chosen, compared=False)
     with (
         showing() as tell,
