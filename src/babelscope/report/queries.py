@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pandas as pd
@@ -44,8 +44,7 @@ ALONG = ("text-speech", "readers")
 ACROSS = ("modality_similarity", "cross_similarity")
 
 
-Asked = ParamSpec("Asked")
-Found = TypeVar("Found")
+Query = TypeVar("Query", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -55,16 +54,14 @@ class Settled(Result):
     remembered: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
-def remembered(
-    function: Callable[Concatenate[Result, Asked], Found],
-) -> Callable[Concatenate[Result, Asked], Found]:
+def remembered(function: Query) -> Query:
     """Read once what a function of a :class:`Settled` result returns; its callers must not change it.
 
     For any other result, and for arguments that cannot be keys, the function is simply called.
     """
 
     @functools.wraps(function)
-    def once(result: Result, *args: Asked.args, **kwargs: Asked.kwargs) -> Found:
+    def once(result: Result, *args: Any, **kwargs: Any) -> Any:
         if not isinstance(result, Settled):
             return function(result, *args, **kwargs)
         key = (function.__qualname__, args, tuple(sorted(kwargs.items())))
@@ -74,10 +71,9 @@ def remembered(
             return function(result, *args, **kwargs)
         if not there:
             result.remembered[key] = function(result, *args, **kwargs)
-        value: Found = result.remembered[key]
-        return value
+        return result.remembered[key]
 
-    return cast("Callable[Concatenate[Result, Asked], Found]", once)
+    return cast(Query, once)
 
 
 def get(meta: Any, *keys: str) -> Any:
@@ -412,22 +408,10 @@ def baseline_scores(result: Result, kind: str, measure: str) -> tuple[str, pd.Se
     return name, chosen.set_index(["language_a", "language_b"])["value"]
 
 
-def baseline_level(result: Result, kind: str, measure: str) -> tuple[str, float | None]:
-    """Return the strongest baseline of a kind and measure, and its mean; None where none was computed."""
-    name, scores = baseline_scores(result, kind, measure)
-    return name, float(scores.mean()) if len(scores) else None
-
-
 def known(what: str, name: str, there: Sequence[str]) -> str:
-    """Return `name` if it is there; of a kind of comparison, by its present name.
-
-    Raises
-    ------
-    UsageError
-        If it is not; the line says what there is.
-    """
-    if what == "kind of comparison" or what.startswith("kind in "):
-        name = name if name in there else current_kind(name, "kind")
+    """Return `name` if it is there; of a kind of comparison, by its present name. UsageError says what there is."""
+    if what == "kind of comparison" and name not in there:
+        name = current_kind(name, "kind")
     if name not in there:
         raise UsageError(f"the result has no {what} {name!r}: {did_you_mean(name, there)}")
     return name

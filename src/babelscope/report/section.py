@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
@@ -37,30 +37,17 @@ class Column:
 class Table:
     """A table: the same in the page, where a click on a heading sorts it, and in Markdown.
 
-    Attributes
-    ----------
-    caption : str
-    columns : tuple of Column
-        The first names the row.
-    rows : tuple of tuple
-        Cells: texts, numbers that know their place (:class:`~babelscope.gaps.traced.Number`) or sentences.
+    Cells are texts, numbers that know their place (:class:`~babelscope.gaps.traced.Number`) or sentences.
     """
 
     caption: str
-    columns: tuple[Column, ...]
+    columns: tuple[Column, ...]  # the first names the row
     rows: tuple[tuple[Any, ...], ...]
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What stands behind an answer, shown on demand.
-
-    Attributes
-    ----------
-    title : str
-    blocks : tuple
-        Of sentences, tables and figures, in the order in which they are shown.
-    """
+    """What stands behind an answer, shown on demand: sentences, tables and figures, in this order."""
 
     title: str
     blocks: tuple[Any, ...]
@@ -68,27 +55,14 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Section:
-    """A question of the report and its answer.
+    """A question of the report and its answer."""
 
-    Attributes
-    ----------
-    name : str
-        Anchor in the page.
-    question : str
-    sentences : tuple of Sentence
-        The answer: one sentence, two at most.
-    figure : Figure or None
-    table : Table or None
-        Shown without being asked for; most sections have none.
-    evidence : tuple of Evidence
-    """
-
-    name: str
+    name: str  # anchor in the page
     question: str
-    sentences: tuple[Any, ...] = ()
+    sentences: tuple[Any, ...] = ()  # the answer: one sentence, two at most
     figure: Figure | None = None
-    table: Table | None = None
-    evidence: tuple[Evidence, ...] = field(default_factory=tuple)
+    table: Table | None = None  # shown without being asked for; most sections have none
+    evidence: tuple[Evidence, ...] = ()
 
 
 Maker = Callable[[Result], Section | None]

@@ -39,13 +39,10 @@ def _rows(result: Result) -> pd.DataFrame | None:
     here = baselines.at_output(result)
     if here is None:
         return None
-    wanted = {queries.retrieval_measure(result) or queries.leading_measure(result)}
-    kinds = {"modality_similarity": queries.leading_measure(result)}
-    shown = [
-        str(measure) == kinds.get(str(kind), "") or str(measure) in wanted
-        for kind, measure in zip(here["kind"], here["measure"], strict=True)
-    ]
-    here = here[np.array(shown, dtype=bool) & here["baseline"].isin(list(BASELINES)).to_numpy()]
+    leading, measure = queries.leading_measure(result), here["measure"].astype(str)
+    shown = measure == (queries.retrieval_measure(result) or leading)
+    shown |= (here["kind"] == "modality_similarity") & (measure == leading)
+    here = here[shown & here["baseline"].isin(list(BASELINES))]
     return here[(here["groups"] == here["of"]) & here["difference"].notna()]
 
 
