@@ -73,16 +73,20 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
     """
     with naming_the_disk(path):
         make_folder(path.parent)
-        temporary = path.with_name(f".{path.stem}.{secrets.token_hex(6)}{path.suffix}")
-        try:
-            write(temporary)
-            with temporary.open("rb+") as handle:
-                os.fsync(handle.fileno())
-            temporary.replace(path)
-            flush_folder(path.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
+        put_in_place(path, path.with_name(f".{path.stem}.{secrets.token_hex(6)}{path.suffix}"), write)
     return path
+
+
+def put_in_place(path: Path, temporary: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary file, flush it, put it in place in one step, and flush the folder's entry of it."""
+    try:
+        write(temporary)
+        with temporary.open("rb+") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+        flush_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def flush_folder(folder: Path) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import re
 import secrets
 import shutil
@@ -25,7 +24,7 @@ from zarr.abc.store import Store
 from zarr.core.buffer import Buffer
 from zarr.storage import LocalStore
 
-from babelscope.cache import flush_folder, naming_the_disk
+from babelscope.cache import flush_folder, naming_the_disk, put_in_place
 from babelscope.capture.text_codec import counting_texts
 from babelscope.errors import DataError, UsageError, did_you_mean
 
@@ -82,15 +81,7 @@ def write_flushed(path: Path, content: bytes) -> None:
     """Write a file whole, flush it, put it in place in one step, and flush the folder's entry of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{PARTIAL}")
-    try:
-        with temporary.open("wb") as handle:
-            handle.write(content)
-            handle.flush()
-            os.fsync(handle.fileno())
-        temporary.replace(path)
-        flush_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+    put_in_place(path, temporary, lambda place: place.write_bytes(content))
 
 
 class _Place(ABC):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -35,8 +35,15 @@ _NAMED = 100
 
 
 class _Cell(NamedTuple):
-    text: str | None
-    recordings: tuple[Recording, ...]
+    text: str | None = None
+    recordings: tuple[Recording, ...] = ()
+
+    def has(self, modalities: Sequence[str]) -> bool:
+        spoken = "speech" not in modalities or bool(self.recordings)
+        return spoken and ("text" not in modalities or self.text is not None)
+
+
+_EMPTY = _Cell()
 
 
 class Corpus:
@@ -246,7 +253,7 @@ class Corpus:
     def _cell(self, sentence: str, language: str) -> _Cell:
         self._check_language(language)
         self._check_sentence(sentence)
-        return self._cells.get((sentence, language), _Cell(None, ()))
+        return self._cells.get((sentence, language), _EMPTY)
 
     def text(self, sentence: str, language: str) -> str | None:
         """Return the text of a cell, or None.
@@ -406,15 +413,18 @@ class Corpus:
             lost.append((name, "any", len(gone)))
             left = [sentence for sentence in left if sentence not in gone]
 
-        def failing(test: Any) -> dict[str, set[str]]:
-            return {own: {sentence for sentence in left if test(self._cells.get((sentence, own)))} for own in chosen}
+        def failing(test: Callable[[_Cell], bool]) -> dict[str, set[str]]:
+            cells = self._cells
+            return {own: {name for name in left if test(cells.get((name, own), _EMPTY))} for own in chosen}
 
-        lacking = failing(lambda cell: not _has(cell, wanted))
+        lacking = failing(lambda cell: not cell.has(wanted))
         drop("complete" if complete else "present", lacking, every=complete)
         if min_words is not None:
-            drop(f"min_words={min_words}", failing(lambda cell: _words(cell, min_words)))
+            few = failing(lambda cell: cell.text is not None and count_words(cell.text) < min_words)
+            drop(f"min_words={min_words}", few)
         if max_seconds is not None:
-            drop(f"max_seconds={max_seconds:g}", failing(lambda cell: _seconds(cell) > max_seconds))
+            long = failing(lambda cell: any(each.seconds > max_seconds for each in cell.recordings[:1]))
+            drop(f"max_seconds={max_seconds:g}", long)
         if distinct:
             drop("distinct", {language: self._repeated(left, language) for language in chosen})
         if not left:
@@ -444,8 +454,7 @@ class Corpus:
         """Yield a line for each of the first cells that lack something."""
         cells = ((sentence, own) for sentence in self.sentences for own in lacking if sentence in lacking[own])
         for sentence, language in islice(cells, _NAMED):
-            cell = self._cells.get((sentence, language))
-            what = [name for name in modalities if not _has(cell, (name,))]
+            what = [name for name in modalities if not self._cells.get((sentence, language), _EMPTY).has([name])]
             names = " and no ".join({"text": "text", "speech": "recording"}[name] for name in what)
             yield f"sentence {sentence!r} has no {names} in {language!r}"
         if (more := sum(map(len, lacking.values())) - _NAMED) > 0:
@@ -455,10 +464,9 @@ class Corpus:
         seen: set[str] = set()
         repeated: set[str] = set()
         for sentence in sentences:
-            cell = self._cells.get((sentence, language))
-            if cell is None or cell.text is None:
+            if (text := self._cells.get((sentence, language), _EMPTY).text) is None:
                 continue
-            wording = "".join(character for character in cell.text.casefold() if character.isalnum()) or cell.text
+            wording = "".join(character for character in text.casefold() if character.isalnum()) or text
             (repeated if wording in seen else seen).add(sentence if wording in seen else wording)
         return repeated
 
@@ -599,22 +607,6 @@ def check_languages(languages: Sequence[str]) -> None:
 
 def _or_none(value: Any) -> Any:
     return None if value is None or value is pd.NA or value != value else value
-
-
-def _has(cell: _Cell | None, modalities: Sequence[str]) -> bool:
-    return (
-        cell is not None
-        and ("text" not in modalities or cell.text is not None)
-        and ("speech" not in modalities or bool(cell.recordings))
-    )
-
-
-def _words(cell: _Cell | None, least: int) -> bool:
-    return cell is not None and cell.text is not None and count_words(cell.text) < least
-
-
-def _seconds(cell: _Cell | None) -> float:
-    return cell.recordings[0].seconds if cell is not None and cell.recordings else 0.0
 
 
 def _draw(seed: int, sentence: str) -> bytes:

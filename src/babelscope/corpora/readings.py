@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -77,11 +77,10 @@ class _Recording:
 
 @dataclass
 class _Language:
-    """The contents of one language's rows."""
+    """The first row of each sentence in one language, and its recordings."""
 
-    texts: dict[str, str]
-    clusters: dict[str, str]
-    recordings: dict[str, list[_Recording]]
+    first: dict[str, Row] = field(default_factory=dict)
+    recordings: dict[str, list[_Recording]] = field(default_factory=dict)
     copies: int = 0
 
 
@@ -125,16 +124,13 @@ def assemble(
     `broken` has the problems of rows, and gets those of recordings. A DataError says that there is no row.
     """
     chosen = list(splits)
-    read = {language: _read(language, own, choice, broken) for language, own in splits.items()}
-    if not any(own.texts for own in read.values()):
+    clusters: dict[str, str] = {}
+    read = {language: _read(language, own, broken, clusters) for language, own in splits.items()}
+    if not any(own.first for own in read.values()):
         names = dict.fromkeys(row.split for own in splits.values() for split in own for row in split.rows)
         raise DataError(
             f"corpus {choice.corpus!r} has no row in {', '.join(names) or 'its files'} of {', '.join(chosen)}"
         )
-    clusters: dict[str, str] = {}
-    for own in read.values():  # one sentence may be in two documents: the same one counts in all languages
-        for sentence, cluster in own.clusters.items():
-            clusters[sentence] = min(cluster, clusters.get(sentence, cluster))
     problems = _truncated(read, choice)
     rows: list[tuple[Any, ...]] = []
     without: dict[str, int] = {}
@@ -165,12 +161,11 @@ def assemble(
     )
 
 
-def _read(language: str, splits: Sequence[Split], choice: Choice, broken: Broken) -> _Language:
-    first: dict[str, Row] = {}
-    read = _Language({}, {}, {})
+def _read(language: str, splits: Sequence[Split], broken: Broken, clusters: dict[str, str]) -> _Language:
+    read = _Language()
     for split in splits:
         for row in split.rows:
-            earlier = first.setdefault(row.sentence, row)
+            earlier = read.first.setdefault(row.sentence, row)
             wrong = ""
             if earlier.split != row.split:
                 wrong = f"{row.where} has id {row.sentence}, and so has {earlier.where}: an id is in one split only"
@@ -179,9 +174,8 @@ def _read(language: str, splits: Sequence[Split], choice: Choice, broken: Broken
             if wrong:
                 broken.add(language, wrong, row.sentence)
                 continue
-            read.texts.setdefault(row.sentence, row.text)
-            if row.cluster is not None:
-                read.clusters[row.sentence] = min(row.cluster, read.clusters.get(row.sentence, row.cluster))
+            if row.cluster is not None:  # of two documents the same one counts in all languages
+                clusters[row.sentence] = min(row.cluster, clusters.get(row.sentence, row.cluster))
             recordings = read.recordings.setdefault(row.sentence, [])
             if split.locate is None or not row.file:
                 continue
@@ -216,17 +210,10 @@ def _truncated(read: Mapping[str, _Language], choice: Choice) -> list[Problem]:
                     own.recordings[each.row.sentence].remove(each)
     if not where:
         return []
-    dropped = choice.truncated == "drop"
-    return [
-        Problem(
-            TOO_SHORT,
-            "note" if dropped else "warning",
-            f"{len(where)} recordings are far too short for their text{', and were dropped' if dropped else ''}",
-            "" if dropped else "exclude them with truncated='drop'",
-            len(where),
-            tuple(where[:20]),
-        )
-    ]
+    what, places = f"{len(where)} recordings are far too short for their text", tuple(where[:20])
+    if choice.truncated == "drop":
+        return [Problem(TOO_SHORT, "note", f"{what}, and were dropped", "", len(where), places)]
+    return [Problem(TOO_SHORT, "warning", what, "exclude them with truncated='drop'", len(where), places)]
 
 
 def _cells(language: str, read: _Language, choice: Choice) -> tuple[list[tuple[Any, ...]], int]:
@@ -237,7 +224,7 @@ def _cells(language: str, read: _Language, choice: Choice) -> tuple[list[tuple[A
     for sentence, recordings in read.recordings.items():
         kept = _ordered(recordings, choice.recording)
         lacking += bool(recordings) and not kept
-        start = (sentence, language, read.texts[sentence])
+        start = (sentence, language, read.first[sentence].text)
         for each in kept if others else kept[:1]:
             place = each.place
             table.append((*start, place.audio, place.member, each.row.reader or None, place.seconds))
