@@ -95,38 +95,23 @@ CURVE_COLUMNS: tuple[str, ...] = (
     "groups",  # how many languages or pairs the row averages (1 unless group == "mean")
 )
 
-#: Columns of the further tables, by name.
-TABLE_COLUMNS: dict[str, tuple[str, ...]] = {
+_TABLES: dict[str, str] = {
     # The curves averaged over the languages (or pairs) of one resource class: `group` is "all", "high", "medium",
     # "low", or "high-low" for pairs across classes (cross similarity: speech-text); the other columns are those of the
     # curves. `low` and `high` are for other sentences and other languages (control "none" only).
-    "by_class": CURVE_COLUMNS,
+    "by_class": " ".join(CURVE_COLUMNS),
     # Shares of a point's variance; `component` is sentence, language, modality, sentence:language, sentence:modality,
     # language:modality or rest. `part` is "all" (speech and text crossed), or "text" or "speech" alone.
-    "decomposition": ("part", "point", "stage", "depth", "component", "share", "low", "high", "n", "convention"),
+    "decomposition": "part point stage depth component share low high n convention",
     # Distances between mean vectors at one point, over the spread within; `kind` is one of GAPS.
-    "centroids": ("kind", "point", "stage", "depth", "language_a", "language_b", "distance", "low", "high", "n"),
+    "centroids": "kind point stage depth language_a language_b distance low high n",
     # The study's findings as tests. `basis` is "chance_corrected" (the leading measure), "raw_svcca" or
     # "chance_corrected_svcca" (where the leading measure is another); `group` is "all", a resource class, or "high-low"
-    # (a difference of two classes); one row an id, group and basis. `verdict` is holds, holds not or cannot tell;
-    # `evidence` and `caveats` are JSON lists (of {table, where, column, value}; of {id, text}).
+    # (a difference of two classes); one row an id, group and basis. `p_adjusted` is Holm's, over all findings of the
+    # basis; `verdict` is holds, holds not or cannot tell; `evidence` and `caveats` are JSON lists (of {table, where,
+    # column, value}; of {id, text}).
     "findings": (
-        "id",
-        "group",
-        "basis",
-        "measure",
-        "statement",
-        "effect",
-        "effect_of",
-        "low",
-        "high",
-        "p",
-        "p_adjusted",  # Holm, over all findings of the basis
-        "verdict",
-        "n",
-        "groups",
-        "evidence",
-        "caveats",
+        "id group basis measure statement effect effect_of low high p p_adjusted verdict n groups evidence caveats"
     ),
     # Where a language's speech fails to reach its text: one row a language and stage. `similarity` is that of speech
     # and text at the stage's end (`point`), chance-corrected; `text_similarity` is that of the language's texts with
@@ -140,154 +125,62 @@ TABLE_COLUMNS: dict[str, tuple[str, ...]] = {
     # that would be found with 80 % probability; `evidence` is a JSON list as in the findings. (Before `detectable` was
     # a column, losses were against the language whose speech ended most similar to its text.)
     "diagnosis": (
-        "language",
-        "resource_class",
-        "measure",
-        "stage",
-        "point",
-        "similarity",
-        "text_similarity",
-        "loss",
-        "low",
-        "high",
-        "worst",
-        "rank",
-        "output_deficit",
-        "output_deficit_low",
-        "output_deficit_high",
-        "deficit",
-        "deficit_low",
-        "deficit_high",
-        "deficit_shrunk",
-        "detectable",
-        "advice",
-        "evidence",
+        "language resource_class measure stage point similarity text_similarity loss low high worst rank "
+        "output_deficit output_deficit_low output_deficit_high deficit deficit_low deficit_high deficit_shrunk "
+        "detectable advice evidence"
     ),
     # One row a language: the names and classes that it goes by, its lengths, its modality similarity where it is
     # highest (`p` is corrected for all languages and points, Holm).
     "languages": (
-        "language",
-        "name",
-        "script",
-        "family",
-        "resource_class",
-        "tokens_per_word",
-        "tokens_median",
-        "seconds_median",
-        "point",
-        "measure",
-        "value",
-        "chance_corrected",
-        "ceiling",
-        "low",
-        "high",
-        "p",
-        "rank",
+        "language name script family resource_class tokens_per_word tokens_median seconds_median point measure "
+        "value chance_corrected ceiling low high p rank"
     ),
     # What each language costs in retrieval at the output: its own speech against text (`value`), the mean of the other
     # languages, and `cost`, how much lower it is, with an interval that holds for all languages together (98 %, max-t).
-    "costs": ("language", "measure", "point", "against", "value", "others", "cost", "low", "high", "n"),
+    "costs": "language measure point against value others cost low high n",
     # Where speech and text are most similar, on average over the languages: one row a speech point. `low` and `high`
     # are of `value` and hold for all points together (max-t); `chance_corrected` is their mean; `best` marks
     # the largest; `candidate` whether no other point is known to be higher (99.5 %, all pairs of points together).
-    "most_similar": (
-        "measure",
-        "point",
-        "against",
-        "stage",
-        "depth",
-        "value",
-        "low",
-        "high",
-        "chance_corrected",
-        "best",
-        "candidate",
-        "n",
-        "languages",
-    ),
+    "most_similar": "measure point against stage depth value low high chance_corrected best candidate n languages",
     # One row a pair of languages: what the tokenizer does to them, and how similar their texts are.
     "tokens": (
-        "language_a",
-        "language_b",
-        "tokens_per_word_a",
-        "tokens_per_word_b",
-        "shared_token_share",
-        "point",
-        "measure",
-        "chance_corrected",
+        "language_a language_b tokens_per_word_a tokens_per_word_b shared_token_share point measure chance_corrected"
     ),
     # How far tokens go with similarity over pairs of languages, at the text side's output: Spearman's `rho`;
     # `predictor` is "shared_token_share", or "tokens_per_word_ratio", |log| of the two languages' tokens a word; `p` is
     # Mantel's.
-    "associations": ("point", "measure", "predictor", "rho", "low", "high", "p", "languages", "pairs"),
+    "associations": "point measure predictor rho low high p languages pairs",
     # What is reached in place of the model (`baseline`: lengths, strings, sounds, input), by the same measures: one row
     # a language (speech against text) or pair, and their mean (`group` as in the curves). The interval is for other
     # sentences.
     "baselines": (
-        "baseline",
-        "kind",
-        "measure",
-        "language_a",
-        "language_b",
-        "group",
-        "value",
-        "null_mean",
-        "null_q95",
-        "chance_corrected",
-        "p",
-        "low",
-        "high",
-        "n",
-        "groups",
-        "convention",
+        "baseline kind measure language_a language_b group value null_mean null_q95 chance_corrected p low high n "
+        "groups convention"
     ),
     # The model against each baseline (those above, and other models by their label): one row a point, over the
     # languages or pairs that both have, `groups` of `of`. `difference` is of the chance-corrected means, with its
     # interval for other sentences, all points of a kind and measure together (max-t); `strongest` marks the baseline
     # with the largest chance-corrected mean at that point.
     "against_baselines": (
-        "kind",
-        "measure",
-        "point",
-        "against",
-        "baseline",
-        "value",
-        "chance_corrected",
-        "baseline_value",
-        "baseline_chance_corrected",
-        "difference",
-        "low",
-        "high",
-        "strongest",
-        "n",
-        "groups",
-        "of",
+        "kind measure point against baseline value chance_corrected baseline_value baseline_chance_corrected "
+        "difference low high strongest n groups of"
     ),
     # The curves (control "none") of other models on the same sentences, `model` being their label.
-    "beside": ("model", *CURVE_COLUMNS),
+    "beside": " ".join(["model", *CURVE_COLUMNS]),
     # Their distances between mean vectors.
-    "beside_centroids": (
-        "model",
-        "kind",
-        "point",
-        "stage",
-        "depth",
-        "language_a",
-        "language_b",
-        "distance",
-        "low",
-        "high",
-        "n",
-    ),
+    "beside_centroids": "model kind point stage depth language_a language_b distance low high n",
     # How the scores at the output deviate from draw to draw: `part` is "blocks" (without one block of the sentences) or
     # "halves" (on two halves), scaled so that sums of squares are variances (:mod:`babelscope.similarity.deviations`).
     # `group` is a language (modality similarity) or "mean".
-    "draws": ("kind", "measure", "point", "against", "group", "part", "draw", "deviation"),
+    "draws": "kind measure point against group part draw deviation",
     # Which text points each speech point was compared with; `shown` marks the one that stands for it along the depth.
-    "pairing": ("speech_point", "text_point", "shown"),
+    "pairing": "speech_point text_point shown",
     # Two dimensions of each sentence at each point, for looking at: `x` and `y` are the first two principal axes.
-    "projection": ("point", "modality", "language", "sentence", "x", "y", "share_x", "share_y"),
+    "projection": "point modality language sentence x y share_x share_y",
 }
+
+#: Columns of the further tables, by name.
+TABLE_COLUMNS: dict[str, tuple[str, ...]] = {name: tuple(columns.split()) for name, columns in _TABLES.items()}
 
 CONTROLS: dict[str, str] = {
     "none": "as it is",
