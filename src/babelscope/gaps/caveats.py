@@ -217,21 +217,15 @@ def _readers(meta: dict[str, Any]) -> Caveat | None:
     second = meta["options"].get("ceilings", {})  # languages of which sentences were recorded by two readers
     alone = [language for language, names in readers.items() if len(names) == 1 and language not in second]
     unknown = [language for language, names in readers.items() if not names and language not in second]
-    if unknown:
-        text = (
-            f"The corpus does not say who reads {', '.join(unknown)}: what looks like a difference between languages "
-            f"in "
-            "speech may be one between voices or recordings."
-        )
-        return {"id": "unknown-readers", "title": "Language and reader cannot be distinguished", "text": text}
-    if not alone:
+    if not (alone or unknown):
         return None
+    who = "The corpus does not say who reads" if unknown else "One reader speaks each of"
     text = (
-        f"One reader speaks each of {', '.join(alone)}: what looks like a difference between languages in speech may "
-        f"be one between voices or "
-        "recordings."
+        f"{who} {', '.join(unknown or alone)}: what looks like a difference between languages in speech may be one "
+        "between voices or recordings."
     )
-    return {"id": "one-reader", "title": "Language and reader cannot be distinguished", "text": text}
+    title = "Language and reader cannot be distinguished"
+    return {"id": "unknown-readers" if unknown else "one-reader", "title": title, "text": text}
 
 
 def _notes(name: str, title: str, notes: list[str]) -> Caveat | None:
@@ -241,11 +235,8 @@ def _notes(name: str, title: str, notes: list[str]) -> Caveat | None:
 def _towers(meta: dict[str, Any]) -> Caveat | None:
     if meta["model"].get("shared") or len(meta["model"]["sides"]) < 2:
         return None
-    text = (
-        "The two sides share no layer, so there is no common depth. Each speech point is compared "
-        + meta["options"]["match_text"]
-        + "."
-    )
+    compared = f"Each speech point is compared {meta['options']['match_text']}."
+    text = f"The two sides share no layer, so there is no common depth. {compared}"
     return {"id": "towers", "title": "Two separate towers", "text": text}
 
 
@@ -255,8 +246,7 @@ def _weights_by_language(meta: dict[str, Any]) -> Caveat | None:
         return None
     text = (
         f"Each language has weights of its own in {' and '.join(apart)}: a layer of one language is not the same "
-        f"layer as that "
-        "of another, so that a language gap there is also one between two networks."
+        "layer as that of another, so that a language gap there is also one between two networks."
     )
     return {"id": "weights-by-language", "title": "Another encoder a language", "text": text}
 

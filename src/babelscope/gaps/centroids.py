@@ -29,6 +29,7 @@ from babelscope.capture.store import Activations
 from babelscope.errors import DataError
 from babelscope.gaps.result import table_of
 from babelscope.similarity import student
+from babelscope.similarity.jackknife import Clusters
 from babelscope.similarity.score import coded
 
 #: Fewest sentences.
@@ -115,19 +116,10 @@ def centroid_distance(
 def centroids_table(activations: Activations, clusters: NDArray[np.int64] | None = None) -> pd.DataFrame:
     """Measure the distances between the means of all languages and modalities at every point where both stand.
 
-    Parameters
-    ----------
-    activations : Activations
-        Complete.
-    clusters : ndarray of int, shape (n,), optional
-        Which sentences belong together, from 0.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``centroids`` of :data:`babelscope.gaps.result.TABLE_COLUMNS`: ``modality_gap`` and ``cross_gap`` (a is
-        speech, b is text) at the points that both modalities have, the language gaps at every point. No rows with fewer
-        than four sentences.
+    `clusters`, from 0, say which sentences belong together. The columns are ``centroids`` of
+    :data:`babelscope.gaps.result.TABLE_COLUMNS`: ``modality_gap`` and ``cross_gap`` (a is speech, b is text) at the
+    points that both modalities have, the language gaps at every point. There are no rows with fewer than four
+    sentences.
     """
     rows: list[dict[str, Any]] = []
     n = len(activations.sentences)
@@ -211,18 +203,15 @@ def _distances(
         put(vectors @ vectors.transpose(0, 2, 1), of_cells[0, block], of_pairs[0, block])
         put(vectors @ totals.T, of_cells[1, block], of_pairs[1, block])
     # And of each cluster with itself.
-    units = np.arange(n) if clusters is None else clusters
-    sizes = np.bincount(units)
-    inside_cells, inside_pairs = np.empty((len(sizes), count)), np.empty((len(sizes), len(first)))
-    for cluster in range(len(sizes)) if clusters is not None else ():
-        summed = (cells[:, units == cluster] - centre).sum(1)
-        put((summed @ summed.T)[None], inside_cells[cluster][None], inside_pairs[cluster][None])
-    if clusters is None:
-        inside_cells, inside_pairs = of_cells[0], of_pairs[0]
-    else:
-        order = np.argsort(units, kind="stable")
-        starts = np.flatnonzero(np.diff(units[order], prepend=-1))
-        of_cells, of_pairs = (np.add.reduceat(sums[:, order], starts, axis=1) for sums in (of_cells, of_pairs))
+    groups = Clusters(np.arange(n) if clusters is None else clusters)
+    sizes = groups.sizes
+    inside_cells, inside_pairs = of_cells[0], of_pairs[0]
+    if clusters is not None:
+        inside_cells, inside_pairs = np.empty((len(sizes), count)), np.empty((len(sizes), len(first)))
+        for cluster in range(len(sizes)):
+            summed = (cells[:, clusters == cluster] - centre).sum(1)
+            put((summed @ summed.T)[None], inside_cells[cluster][None], inside_pairs[cluster][None])
+        of_cells, of_pairs = groups.sums(of_cells), groups.sums(of_pairs)
     spread = _unlike(of_cells[0], of_cells[1], inside_cells, sizes, variance=True)
     size = (np.abs(centre).max() ** 2 + of_cells[0].max()) * 1e-24  # what rounding leaves of equal vectors
     within = (spread[:, first] + spread[:, second]) / 2

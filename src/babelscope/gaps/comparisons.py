@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations, permutations
+from itertools import combinations, permutations, product
 from typing import Literal, NamedTuple
 
 from babelscope.errors import UsageError, did_you_mean
@@ -84,16 +84,15 @@ def plan(activations: Places, match: str = "output", kinds: Sequence[str] | None
         raise UsageError(f"match {match!r} is unknown; {did_you_mean(match, MATCHES)}")
     wanted = check_kinds(kinds)
     languages, modalities = activations.languages, activations.modalities
-    comparisons: list[Comparison] = []
     across = pairs_of_points(activations, match) if {"text", "speech"} <= set(modalities) else []
-    if "modality_similarity" in wanted:
-        for speech_point, text_point in across:
-            comparisons += [
-                Comparison(
-                    "modality_similarity", Place("speech", speech_point, language), Place("text", text_point, language)
-                )
-                for language in languages
-            ]
+
+    def speech_against_text(kind: Kind, pairs: Iterable[tuple[str, str]]) -> list[Comparison]:
+        return [
+            Comparison(kind, Place("speech", speech_point, spoken), Place("text", text_point, written))
+            for (speech_point, text_point), (spoken, written) in product(across if kind in wanted else (), pairs)
+        ]
+
+    comparisons = speech_against_text("modality_similarity", zip(languages, languages, strict=True))
     within: dict[str, Kind] = {"text": "language_similarity_text", "speech": "language_similarity_speech"}
     for modality in modalities:
         for point in activations.points(modality) if within[modality] in wanted else ():
@@ -101,14 +100,7 @@ def plan(activations: Places, match: str = "output", kinds: Sequence[str] | None
                 Comparison(within[modality], Place(modality, point, first), Place(modality, point, second))
                 for first, second in combinations(languages, 2)
             ]
-    if "cross_similarity" in wanted:
-        for speech_point, text_point in across:
-            comparisons += [
-                Comparison(
-                    "cross_similarity", Place("speech", speech_point, spoken), Place("text", text_point, written)
-                )
-                for spoken, written in permutations(languages, 2)
-            ]
+    comparisons += speech_against_text("cross_similarity", permutations(languages, 2))
     if not comparisons:
         asked = "nothing" if kinds is None else f"none of {', '.join(wanted)}"
         raise UsageError(

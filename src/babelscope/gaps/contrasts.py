@@ -20,6 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from babelscope.gaps.comparisons import Comparison
+from babelscope.gaps.selecting import matching
 from babelscope.similarity import chance_corrected, parse_measure, student
 from babelscope.similarity.deviations import NOTHING, Deviations, intervals
 
@@ -40,17 +41,10 @@ Term = tuple[float, IntArray]
 class Contrast:
     """A weighted sum of averages of scores.
 
-    Attributes
-    ----------
-    value : float
-    error : float
-        Standard error; NaN if it cannot be had, 0 where no sentence moves the scores, so that it is not estimable.
-    of_sentences, of_languages : float
-        Its two parts: error**2 is the sum of their squares. The second is 0 where the languages differ by no more than
-        their sentences' noise.
-    freedom : float
-        Degrees of freedom of Student's t: languages - 1 where the languages differ, else those of the draws.
-    languages : int
+    `error` is its standard error: NaN if it cannot be had, 0 where no sentence moves the scores, so that it is not
+    estimable. Its square is the sum of those of `of_sentences` and `of_languages`; the second is 0 where the languages
+    differ by no more than their sentences' noise. `freedom` are the degrees of freedom of Student's t: languages - 1
+    where the languages differ, else those of the draws.
     """
 
     value: float
@@ -78,14 +72,8 @@ class Contrast:
 class Scored:
     """Scores of one measure without controls, and how they move with the sentences.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        Columns :data:`babelscope.gaps.result.SCORE_COLUMNS`, K rows of one measure.
-    deviations : Deviations
-        Of the same K scores.
-    values : ndarray, shape (K,), optional
-        What is averaged; the column ``value`` by default.
+    `rows` are rows of the table of scores, of one measure; `values` are what is averaged, the column ``value`` by
+    default.
     """
 
     def __init__(self, rows: pd.DataFrame, deviations: Deviations, values: FloatArray | None = None) -> None:
@@ -160,16 +148,7 @@ class Scored:
     def interval_of_average(self, rows: IntArray, *, other_languages: bool = True) -> tuple[float, float]:
         """Return the 95 % interval of the plain mean of some scores, on the scale that single scores have.
 
-        Parameters
-        ----------
-        rows : ndarray of int
-        other_languages : bool
-            As :meth:`contrast`.
-
-        Returns
-        -------
-        low, high : float
-            NaN where there is no error, or none that can be estimated.
+        It is NaN where there is no error, or none that can be estimated; `other_languages` as :meth:`contrast`.
         """
         contrast = self.contrast([(1.0, rows)], other_languages=other_languages)
         if not contrast.error > NOTHING:
@@ -221,30 +200,16 @@ class Scored:
 
     def where(self, **equal: Any) -> IntArray:
         """Return the numbers of the rows in which every named column equals the given text, or is in the given list."""
-        keep = np.ones(len(self.rows), dtype=bool)
-        for column, wanted in equal.items():
-            values = self.rows[column]
-            keep &= np.asarray(values.isin(wanted) if isinstance(wanted, (list, tuple, set)) else values == wanted)
-        return np.flatnonzero(keep).astype(np.int64)
+        return np.flatnonzero(matching(self.rows, **equal)).astype(np.int64)
 
     def contrast(
         self, terms: Sequence[Term], *, other_languages: bool = True, strata: Mapping[str, str] | None = None
     ) -> Contrast:
-        """Return a weighted sum of averages, with its error.
+        """Return a weighted sum of averages, with its error: of each term its weight times the mean over its rows.
 
-        Parameters
-        ----------
-        terms : sequence of (weight, rows)
-            Each weight times the plain mean over its rows.
-        other_languages : bool
-            Whether the interval shall hold for other languages too; if not, only for other sentences.
-        strata : mapping of language to class, optional
-            Languages were taken class by class: the jackknife runs within each class.
-
-        Returns
-        -------
-        Contrast
-            Without an error (NaN) where languages are too few (:data:`FEWEST_LANGUAGES`, in each class).
+        The interval holds for other sentences, and with `other_languages` for other languages too: there is no error
+        (NaN) then where they are too few (:data:`FEWEST_LANGUAGES`, in each class). With `strata`, the class of each
+        language, the jackknife over languages runs within each class.
         """
         used = np.unique(np.concatenate([rows for _, rows in terms]))
         first, second = (side[used] for side in self._languages)

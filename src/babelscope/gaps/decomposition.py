@@ -41,16 +41,8 @@ from babelscope.gaps.result import table_of
 from babelscope.similarity.score import coded
 
 #: The seven components of sentence x language x modality, and the three of one modality alone.
-COMPONENTS: tuple[str, ...] = (
-    "sentence",
-    "language",
-    "modality",
-    "sentence:language",
-    "sentence:modality",
-    "language:modality",
-    "rest",
-)
-COMPONENTS_OF_ONE: tuple[str, ...] = ("sentence", "language", "rest")
+COMPONENTS = ("sentence", "language", "modality", "sentence:language", "sentence:modality", "language:modality", "rest")
+COMPONENTS_OF_ONE = ("sentence", "language", "rest")
 
 #: Fewest sentences, and fewest languages behind an interval that speaks for languages too.
 LEAST_SENTENCES, LEAST_LANGUAGES = 4, 3
@@ -159,18 +151,9 @@ def decompose(
 def decomposition_table(activations: Activations, clusters: NDArray[np.int64] | None = None) -> pd.DataFrame:
     """Decompose every point: speech and text crossed where both have the point, and each of them alone everywhere.
 
-    Parameters
-    ----------
-    activations : Activations
-        Complete.
-    clusters : ndarray of int, shape (n,), optional
-        Which sentences belong together, from 0.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``decomposition`` of :data:`babelscope.gaps.result.TABLE_COLUMNS`; no rows with fewer than two languages
-        or four sentences. Points that do not vary are left out.
+    `clusters`, from 0, say which sentences belong together. The columns are ``decomposition`` of
+    :data:`babelscope.gaps.result.TABLE_COLUMNS`; there are no rows with fewer than two languages or four sentences, and
+    points that do not vary are left out.
     """
     languages, n = activations.languages, len(activations.sentences)
     rows: list[dict[str, Any]] = []
@@ -191,23 +174,13 @@ def decomposition_table(activations: Activations, clusters: NDArray[np.int64] | 
                 decomposition = _decompose(read, (n, len(languages), len(modalities)), True, 0.05, clusters)
             except _ConstantError:
                 continue
-            where = {
-                "part": design,
-                "point": point,
-                "stage": str(activations.stage(point, modalities[0])),
-                "depth": activations.depth(point, modalities[0]),
-            }
+            low, high = decomposition.low, decomposition.high
+            stage, depth = str(activations.stage(point, modalities[0])), activations.depth(point, modalities[0])
+            where = {"part": design, "point": point, "stage": stage, "depth": depth, "n": n}
+            where["convention"] = decomposition.convention
             rows += [
-                {
-                    **where,
-                    "component": component,
-                    "share": decomposition.shares[component],
-                    "low": decomposition.low[component],
-                    "high": decomposition.high[component],
-                    "n": n,
-                    "convention": decomposition.convention,
-                }
-                for component in decomposition.shares
+                {**where, "component": component, "share": share, "low": low[component], "high": high[component]}
+                for component, share in decomposition.shares.items()
             ]
     return table_of("decomposition", rows)
 

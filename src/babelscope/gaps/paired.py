@@ -8,7 +8,6 @@ side by side suggest.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -22,10 +21,11 @@ from babelscope.gaps import selecting
 from babelscope.gaps.clusters import compared, documents_of
 from babelscope.gaps.comparisons import Comparison, Place, check_kinds, plan
 from babelscope.gaps.contrasts import Contrast, Scored, Term
-from babelscope.similarity import pairwise, parse_measure
+from babelscope.similarity import parse_measure
 from babelscope.similarity.blocks import BlockExecutor, Settings
-from babelscope.similarity.deviations import Deviations, deviations, in_part
+from babelscope.similarity.deviations import Deviations, deviations
 from babelscope.similarity.pair_table import PairTable
+from babelscope.similarity.pairwise import scores_of_part
 from babelscope.similarity.score import null_kind
 
 #: Columns of what :func:`paired` returns.
@@ -236,8 +236,6 @@ def together(
     *,
     kinds: Sequence[str] | None = None,
     match: str = "output",
-    permutations: int = 200,
-    seed: int = 0,
     executor: BlockExecutor | None = None,
 ) -> tuple[list[Comparison], Scored]:
     """Score what two stores compare at points of the same name, so that differences have their deviations.
@@ -255,7 +253,7 @@ def together(
     both = [_Both(one, one) for one in there[0] if one in there[1] and (one.same_space or not one_space)]
     if not both:
         return [], Scored(pd.DataFrame({"measure": [], "value": []}), Deviations.none(0))
-    return [one.a for one in both], _scored(a, b, both, measure, permutations, seed, executor=executor)
+    return [one.a for one in both], _scored(a, b, both, measure, executor=executor)
 
 
 def _scored(
@@ -263,8 +261,8 @@ def _scored(
     b: Activations,
     compared: Sequence[_Both],
     measure: str,
-    permutations: int,
-    seed: int,
+    permutations: int = 200,
+    seed: int = 0,
     *,
     progress: Callable[[int, int], None] | None = None,
     executor: BlockExecutor | None = None,
@@ -279,12 +277,9 @@ def _scored(
             kept[label] = stores[which].matrix(place.point, place.modality, place.language)
         return kept[label]
 
-    def some(label: tuple[int, Place], rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        return read(label)[rows]
-
     sided = [(which, both[which]) for which in (0, 1) for both in compared]
     pairs = [((which, one.a), (which, one.b)) for which, one in sided]
-    labels = list(dict.fromkeys(label for pair in pairs for label in pair))
+    sides = {label: partial(read, label) for pair in pairs for label in pair}
     parsed = parse_measure(measure)
     documents = documents_of(a)
     settings = Settings(
@@ -296,24 +291,13 @@ def _scored(
         clusters=(np.arange(n) if documents is None else documents) if parsed.has_influence else None,
         documents=documents,
     )
-    whole = PairTable({label: partial(read, label) for label in labels}, pairs, settings, executor=executor)
+    whole = PairTable(sides, pairs, settings, executor=executor)
     whole.compute()
-
-    def score(rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        if len(rows) < parsed.minimum_sentences:
-            return np.full(len(pairs), np.nan)
-        sides = {label: partial(some, label, rows) for label in labels}
-        within = None if documents is None else documents[rows]
-        used = in_part(parsed, rows, n, documents)
-        table = pairwise(sides, [used], pairs=pairs, null=None, clusters=within, executor=executor)
-        return np.asarray(table["value"].values[:, 0])
-
     if whole.deviations is not None:
         drawn = Deviations.of_clusters(whole.deviations[:, 0].T)
     else:
-        drawn = deviations(score, n, seed=seed, progress=progress, clusters=documents)
-        if not np.isfinite(drawn.halves).all():
-            drawn = replace(drawn, halves=drawn.halves[:0])
+        score = partial(scores_of_part, sides, pairs, [parsed], n, documents, executor=executor)
+        drawn = deviations(score, n, seed=seed, progress=progress, clusters=documents).at(0).without_short_halves()
     numbers = whole.numbers[:, 0, 0]
     table = pd.DataFrame(
         {

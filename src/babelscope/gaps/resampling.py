@@ -17,57 +17,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from babelscope.gaps.comparisons import Comparison, Place
+from babelscope.gaps.options import Options
 from babelscope.similarity import parse_measure
-from babelscope.similarity.blocks import BlockExecutor
 from babelscope.similarity.checkpoint import Checkpoint, kept_draws
 from babelscope.similarity.deviations import Deviations, deviations
 from babelscope.similarity.pairwise import scores_of_part
-
-IntArray = NDArray[np.int64]
 
 
 def resample(
     read: Callable[[Place], NDArray[Any]],
     comparisons: Sequence[Comparison],
     measures: Sequence[str],
-    n: int,
+    options: Options,
     *,
-    seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
     checkpoint: Path | None = None,
-    memory: float = 1e9,
-    clusters: IntArray | None = None,
-    executor: BlockExecutor | None = None,
 ) -> dict[str, Deviations]:
-    """Score all comparisons again on parts of the sentences.
+    """Score all comparisons again on parts of the sentences; return their deviations by measure.
 
-    Parameters
-    ----------
-    read : callable
-        Gives the activations of a place, shape (n, width).
-    comparisons : sequence of Comparison
-    measures : sequence of str
-    n : int
-        Sentences.
-    seed : int
-        Of the blocks and halvings; the same ones for all comparisons and measures.
-    progress : callable, optional
-        Called with (draws done, draws).
-    checkpoint : Path, optional
-        A folder that keeps finished draws, of one comparison of one store; a run that is called again goes on there.
-    memory : float
-        As :func:`babelscope.similarity.pairwise`.
-    clusters : ndarray of int, shape (n,), optional
-        Which sentences belong together, from 0: blocks and halves have all of a cluster or none.
-    executor : BlockExecutor, optional
-        As :func:`babelscope.similarity.pairwise`.
-
-    Returns
-    -------
-    dict of str to Deviations
-        By measure. NaN where a measure needs one space and a comparison has two, and wherever a draw has too few
-        sentences for the measure.
+    They are NaN where a measure needs one space and a comparison has two, and wherever a draw has too few sentences for
+    the measure. `progress` is called with (draws done, draws); `checkpoint` is a folder that keeps finished draws, of
+    these comparisons of one store: a run that is called again goes on there.
     """
+    n, seed, clusters = len(options.activations.sentences), options.seed, options.documents
     one_space = np.array([comparison.same_space for comparison in comparisons], dtype=bool)
     # Comparisons that allow the same measures are scored together: each part of each representation is prepared once.
     groups: list[tuple[bool, list[str]]] = []
@@ -85,15 +57,14 @@ def resample(
         score: Callable[[NDArray[np.int64]], NDArray[np.float64]]
         sides = {place: partial(read, place) for pair in pairs for place in pair}
         by = [parse_measure(measure) for measure in chosen]
+        memory, executor = options.settings["memory"], options.executor
         score = partial(scores_of_part, sides, pairs, by, n, clusters, memory=memory, executor=executor)
         if checkpoint is not None:
             plan = {"measures": chosen, "pairs": len(pairs), "n": n, "seed": seed}
             score = kept_draws(score, Checkpoint(checkpoint / ("one-space" if same_space else "two-spaces"), plan))
         resampled = deviations(score, n, seed=seed, progress=report_progress, clusters=clusters)
         for column, measure in enumerate(chosen):
-            drawn[measure][same_space] = replace(
-                resampled, blocks=resampled.blocks[:, column], halves=resampled.halves[:, column]
-            )
+            drawn[measure][same_space] = resampled.at(column)
     return {measure: _joined(by_space, one_space) for measure, by_space in drawn.items() if by_space}
 
 

@@ -303,13 +303,9 @@ class _Scoring:
             self.read,
             self.comparisons,
             drawn,
-            len(self.activations.sentences),
-            seed=self.options.seed,
+            self.options,
             progress=self.options.progress_of(f"intervals{self._of_baseline}"),
             checkpoint=self.options.checkpoints.of(self._part("intervals")),
-            memory=self.options.settings["memory"],
-            clusters=self.options.documents,
-            executor=self.options.executor,
         )
         count = len(self.comparisons)
         return by_measure | {name: Deviations.none(count) for name in names if name not in by_measure}

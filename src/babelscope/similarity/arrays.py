@@ -77,11 +77,6 @@ def set_diagonal(matrix: Array, values: Array) -> Array:
     return matrix
 
 
-def row_name(row: int) -> str:
-    """Return how a row is called in a message."""
-    return f"row {row} (counted from 0)"
-
-
 def as_rows(x: Any, name: Hashable = "x") -> tuple[Array, float]:
     """Check sentences x features, NumPy or torch, of any real type, and widen them to float64.
 
@@ -106,9 +101,7 @@ def as_rows(x: Any, name: Hashable = "x") -> tuple[Array, float]:
             given = np.asarray(x)
             if given.dtype.kind not in "fiub":
                 raise TypeError
-            resolution = (
-                float(np.finfo(given.dtype).eps) if given.dtype.kind == "f" else float(np.finfo(np.float64).eps)
-            )
+            resolution = float(np.finfo(given.dtype if given.dtype.kind == "f" else np.float64).eps)
             rows = given.astype(np.float64, copy=False)
         except (TypeError, ValueError) as error:
             raise DataError(
@@ -123,13 +116,11 @@ def as_rows(x: Any, name: Hashable = "x") -> tuple[Array, float]:
         raise DataError(f"{label} is empty ({rows.shape[0]} sentences x {rows.shape[1]} features)")
     # A finite sum has finite terms; only where it is not (or where it overflows) is every entry looked at.
     if not np.isfinite(float(rows.sum())) and not bool((ok := finite(rows)).all()):
-        bad = int(np.flatnonzero(~np.asarray(to_numpy(ok.all(1)), dtype=bool))[0])
-        value = to_numpy(rows[bad])
-        kind = "NaN" if np.isnan(value).any() else "infinity"
-        count = int(np.sum(~np.asarray(to_numpy(ok.all(1)), dtype=bool)))
+        bad = np.flatnonzero(to_numpy(ok.all(1)) == 0)
+        kind = "NaN" if np.isnan(to_numpy(rows[int(bad[0])])).any() else "infinity"
         raise DataError(
-            f"{label} holds {kind} in {row_name(bad)}"
-            + (f" and in {count - 1} more rows" if count > 1 else "")
+            f"{label} holds {kind} in row {bad[0]} (counted from 0)"
+            + (f" and in {len(bad) - 1} more rows" if len(bad) > 1 else "")
             + ": leave these sentences out on both sides, or encode them again"
         )
     return rows, resolution

@@ -52,29 +52,16 @@ ORDERS = 16
 
 @dataclass(frozen=True)
 class Settings:
-    """What is the same for all blocks of a table.
+    """What is the same for all blocks of a table; options of :func:`babelscope.similarity.pairwise` are as there.
 
-    Attributes
-    ----------
-    measures : tuple of Measure
-    kinds : tuple of str
-        The null of each measure: ``exact``, ``permutation`` or ``none``.
-    permutations, seed, alpha, keep_null, memory
-        As :func:`babelscope.similarity.pairwise`.
-    single, fingerprints : bool
-        Whether prepared sides are kept in single precision, and whether what is read is fingerprinted.
-    controls : tuple of str
-        :data:`NONE` first, or :data:`REGRESSED` alone.
-    clusters : ndarray of int, shape (n,), or None
-        Which cluster each sentence is in, from 0: deviations are given where a measure has a closed form of them.
-    documents : ndarray of int, shape (n,), or None
-        Which sentences are not independent of one another: permutations and folds keep them together. `kinds` names no
-        closed form then.
-    sequential : bool
-        Whether permutations are drawn until the p-value is decided, `permutations` at most.
-    tails : tuple of bool
-        Of each measure, whether drawing ends where a score is out of the permutations' reach, p being a model's then
-        (:func:`~babelscope.similarity.permutation.out_of_reach`); empty: of none.
+    `kinds` are the nulls of the measures: ``exact``, ``permutation`` or ``none``. `single` says whether prepared sides
+    are kept in single precision, `fingerprints` whether what is read is fingerprinted. `controls` are :data:`NONE` and
+    others, or :data:`REGRESSED` alone. `clusters`, shape (n,), say from 0 which sentences are left out together:
+    deviations are given where a measure has a closed form of them. `documents`, shape (n,), say which are not
+    independent of one another: permutations and folds keep them together, and `kinds` names no closed form then. With
+    `sequential`, permutations are drawn until the p-value is decided, `permutations` at most; `tails` says of each
+    measure whether drawing ends where a score is out of their reach, p being a model's then
+    (:func:`~babelscope.similarity.permutation.out_of_reach`), and is empty for none.
     """
 
     measures: tuple[Measure, ...]
@@ -450,8 +437,8 @@ class BlockWorker:
         numbers = self._enter(filled, row, at, control, x, y, outcome.value, n)
         numbers["exact"], numbers["tail"] = used == "exact", used == "tail"
         if calibration is not None:
-            for name, number in calibration.numbers().items():
-                numbers[name] = number
+            for name in ("null_mean", "null_sd", "null_q95", "calibrated", "p", "saturated"):
+                numbers[name] = getattr(calibration, name.removeprefix("null_"))
         return drawn
 
     def _enter(

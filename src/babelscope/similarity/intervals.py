@@ -28,31 +28,16 @@ _MOST_UNITS = 1e6
 def interval_on_scale(
     values: FloatArray, reach: FloatArray, scale: str, units: float = np.inf, at_zero: FloatArray | float = 0.0
 ) -> tuple[FloatArray, FloatArray]:
-    """Return intervals that are symmetric on a scale, by the delta method.
+    """Return the ends of intervals that are symmetric on a scale of :data:`SCALES`, by the delta method, shapes (K,).
 
-    Parameters
-    ----------
-    values : ndarray, shape (K,)
-        Scores.
-    reach : ndarray, shape (K,)
-        How far a symmetric interval on the scores would reach to each side.
-    scale : str
-        Of :data:`SCALES`. A score s that behaves as a squared correlation, such as CKA, varies as (1 - s) sqrt(s + c):
-        intervals that ignore this miss the true value where the score came out low, since its standard error did too.
-        Fisher's z of the root has a constant standard error: z of sqrt((s + c) / (1 + c)). Below a score of 0 the scale
-        is linear. A proportion's is that of arcsin sqrt((s + c) / (1 + 2 c)), c = 3 / (8 units).
-    units : float
-        Sentences, or clusters of sentences: c is 1 / (2 units) at least, as in Anscombe's transformation of counts.
-    at_zero : ndarray, shape (K,), or float
-        The share of the variance that a score of 0 would have as well, below 1: c is s times this over the rest.
+    `reach` is how far a symmetric interval on the scores would reach to each side.
 
-    Returns
-    -------
-    low, high : ndarray, shape (K,)
-
-    References
-    ----------
-    Fisher 1921 (z); Anscombe 1948.
+    A score s that behaves as a squared correlation, such as CKA, varies as (1 - s) sqrt(s + c): intervals that ignore
+    this miss the true value where the score came out low, since its standard error did too. Fisher's z of the root has
+    a constant standard error: z of sqrt((s + c) / (1 + c)) (Fisher 1921). Below a score of 0 the scale is linear. c is
+    1 / (2 units) at least, units being sentences or clusters of sentences, as in Anscombe's transformation of counts
+    (1948); and s times `at_zero` over the rest, the share of the variance, below 1, that a score of 0 would have as
+    well. A proportion's scale is that of arcsin sqrt((s + c) / (1 + 2 c)), c = 3 / (8 units).
     """
     if scale == "score":
         return values - reach, values + reach

@@ -23,19 +23,11 @@ def _signs(count: int) -> FloatArray:
 
 
 def sketched(pairs: Array) -> FloatArray:
-    """Return sums with random signs of what pairs of sentences, or of clusters, add to a score.
+    """Return sums with random signs of what pairs of sentences, or of clusters, add to a score, shape (SKETCHES,).
 
-    Parameters
-    ----------
-    pairs : array, shape (n, n)
-        Symmetric, with a diagonal of 0; the score is the sum of all entries, to second order.
-
-    Returns
-    -------
-    ndarray, shape (:data:`SKETCHES`,)
-        s' P s for vectors s of random signs, scaled so that their squares sum to 2 |P|^2: the variance that the pairs
-        add, and the mean of the sum of these squares over all signs (Hutchinson 1990). They add up: those of a sum of
-        scores are the sums of theirs.
+    P, shape (n, n), is symmetric, with a diagonal of 0; the score is the sum of all entries, to second order. The sums
+    are s' P s for vectors s of random signs, scaled so that their squares sum to 2 |P|^2: the variance that the pairs
+    add, and the mean of the sum of these squares over all signs (Hutchinson 1990).
     """
     signs = _signs(int(pairs.shape[0]))
     signs = like(signs, pairs) if is_tensor(pairs) else signs.astype(pairs.dtype, copy=False)
@@ -45,13 +37,7 @@ def sketched(pairs: Array) -> FloatArray:
 def sketched_entries(rows: IntArray, columns: IntArray, values: FloatArray, count: int) -> FloatArray:
     """Return what :func:`sketched` gives for a matrix of few entries above its diagonal, and their mirror images.
 
-    Parameters
-    ----------
-    rows, columns : ndarray of int, shape (e,)
-        In any order; entries of one place add up.
-    values : ndarray, shape (e,)
-    count : int
-        Rows of the matrix.
+    `count` is the number of its rows; entries of one place add up.
     """
     signs = _signs(count)
     _, place = np.unique(np.minimum(rows, columns) * count + np.maximum(rows, columns), return_inverse=True)
@@ -67,18 +53,9 @@ def _scaled(sketches: FloatArray, squares: float) -> FloatArray:
 def deviations_by_cluster(influence: FloatArray, clusters: IntArray, pairs: FloatArray | None = None) -> FloatArray:
     """Return the delete-a-cluster jackknife's deviations of a score, scaled so that their squares sum to its variance.
 
-    Parameters
-    ----------
-    influence : ndarray, shape (n,)
-        :meth:`babelscope.similarity.Measure.influence`: pseudo-values less the score.
-    clusters : ndarray of int, shape (n,)
-        From 0; with a cluster for every sentence this is the plain jackknife.
-    pairs : ndarray, shape (SKETCHES,), optional
-        :meth:`babelscope.similarity.Measure.pair_sketch`.
-
-    Returns
-    -------
-    ndarray, shape (clusters,), or (clusters + SKETCHES,) with `pairs` behind them
+    They are made of :meth:`babelscope.similarity.Measure.influence`, shape (n,); the clusters are numbered from 0, and
+    with one for every sentence this is the plain jackknife. Behind them come the sketches of `pairs`, if they are given
+    (:meth:`babelscope.similarity.Measure.pair_sketch`).
     """
     count = int(clusters.max()) + 1
     sums = np.bincount(clusters, influence - influence.mean(), minlength=count)
@@ -87,19 +64,7 @@ def deviations_by_cluster(influence: FloatArray, clusters: IntArray, pairs: Floa
 
 
 class Clusters:
-    """Which sentences belong together.
-
-    Parameters
-    ----------
-    codes : ndarray of int, shape (n,)
-        The cluster of each sentence, from 0 to C - 1.
-
-    Attributes
-    ----------
-    codes : ndarray of int, shape (n,)
-    sizes : ndarray of int, shape (C,)
-        Sentences of each cluster.
-    """
+    """Which sentences belong together: the cluster of each, from 0 to C - 1, and the sizes of clusters, shape (C,)."""
 
     def __init__(self, codes: IntArray) -> None:
         self.codes, self.sizes = codes, np.bincount(codes)

@@ -92,7 +92,6 @@ class Measure(ABC):
     shown: ClassVar[tuple[str, ...]] = ()
 
     # -- what it is
-    # -------------------------------------------------------------------------------------------------------------
     @property
     @abstractmethod
     def convention_text(self) -> str:
@@ -167,7 +166,6 @@ class Measure(ABC):
         return f"{self.name}({', '.join(parts)})" if parts else self.name
 
     # -- how it is computed
-    # -----------------------------------------------------------------------------------------------------
     @abstractmethod
     def prepare(self, x: Representation) -> State:
         """Return what a pair needs of one side."""
@@ -306,7 +304,6 @@ class Measure(ABC):
         return None
 
     # -- checks
-    # -----------------------------------------------------------------------------------------------------------------
     def check(self, n: int, name: Hashable = "x") -> None:
         """Raise DataError if n sentences are too few."""
         if n < self.minimum_sentences:
@@ -348,24 +345,20 @@ class Registry(Mapping[str, Measure]):
         self._known: dict[str, Measure] = {}
         self._asked = False
 
-    def _ask_packages(self) -> None:
-        if self._asked:
-            return
-        self._asked = True
-        load_entries(GROUP, "measure")
+    def _with_packages(self) -> dict[str, Measure]:
+        if not self._asked:
+            self._asked = True
+            load_entries(GROUP, "measure")
+        return self._known
 
     def __getitem__(self, name: str) -> Measure:
-        if name not in self._known:
-            self._ask_packages()
-        return self._known[name]
+        return self._known[name] if name in self._known else self._with_packages()[name]
 
     def __iter__(self) -> Iterator[str]:
-        self._ask_packages()
-        return iter(self._known)
+        return iter(self._with_packages())
 
     def __len__(self) -> int:
-        self._ask_packages()
-        return len(self._known)
+        return len(self._with_packages())
 
     def add(self, measure: Measure) -> None:
         """Make a measure known under its name; UsageError if another class has that name."""
@@ -394,8 +387,7 @@ def parse_measure(text: str | Measure) -> Measure:
     ----------
     text : str or Measure
         ``"svcca"``, ``"svcca(variance=0.90)"``, ``"retrieval(metric='euclidean', k=5)"``: keyword arguments with
-        plain values only.
-        Nothing is evaluated but literals.
+        plain values only. Nothing is evaluated but literals.
 
     Returns
     -------
@@ -457,12 +449,8 @@ def _fitting(measure: str, parameter: str, value: Any, default: Any) -> Any:
     where = f"{measure}({parameter}={value!r})"
     if isinstance(value, np.generic):
         value = value.item()
-    for kind, wanted in (
-        (bool, "True or False"),
-        (str, "a word in quotes"),
-        (int, "a whole number"),
-        (float, "a number"),
-    ):
+    words = {bool: "True or False", str: "a word in quotes", int: "a whole number", float: "a number"}
+    for kind, wanted in words.items():
         if isinstance(default, kind):
             accepted = (int, float) if kind is float else kind
             if not isinstance(value, accepted) or isinstance(value, bool) is not (kind is bool):
@@ -487,10 +475,10 @@ def share(measure: str, parameter: str, value: float | None) -> None:
         raise UsageError(f"{measure}({parameter}={value!r}): a share above 0 and at most 1 is wanted")
 
 
-def count(measure: str, parameter: str, value: int | None, least: int = 1) -> None:
-    """Raise UsageError unless `value` is None or a whole number of at least `least`."""
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-        raise UsageError(f"{measure}({parameter}={value!r}): a whole number of at least {least} is wanted")
+def count(measure: str, parameter: str, value: int | None) -> None:
+    """Raise UsageError unless `value` is None or a whole number of at least 1."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise UsageError(f"{measure}({parameter}={value!r}): a whole number of at least 1 is wanted")
 
 
 def chunks(total: int, size: int) -> Iterator[slice]:

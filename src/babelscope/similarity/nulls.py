@@ -128,32 +128,18 @@ class CentredSums:
     """What the null of a trace form needs of one centred symmetric matrix A, shape (n, n), rows summing to 0.
 
     All but the trace are taken of A0 = A - tr A / (n - 1) (I - 11'/n), whose trace is 0: the mean of tr(A P B P')
-    then falls away by itself, and no large numbers cancel in its higher moments.
-
-    Attributes
-    ----------
-    n : int
-    trace : float
-        tr A.
-    square, cube : float
-        tr A0^2, tr A0^3.
-    diagonal, diagonal_cube : float
-        Sums of squared and cubed diagonal entries.
-    entries : float
-        Sum of all cubed entries.
-    by_square, by_entry : float
-        d' diag(A0^2) and d' A0 d with d the diagonal of A0.
+    then falls away by itself, and no large numbers cancel in its higher moments. d is the diagonal of A0.
     """
 
     n: int
     trace: float
-    square: float
-    cube: float
-    diagonal: float
+    square: float  # tr A0^2
+    cube: float  # tr A0^3
+    diagonal: float  # the sum of squared diagonal entries
     diagonal_cube: float
-    entries: float
-    by_square: float
-    by_entry: float
+    entries: float  # the sum of all cubed entries
+    by_square: float  # d' diag(A0^2)
+    by_entry: float  # d' A0 d
 
     @classmethod
     def of(cls, a: Array, cube: float | None = None) -> CentredSums:

@@ -8,7 +8,6 @@ interpreter while it computes.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -181,10 +180,7 @@ def _drawn(
         clusters=settings.documents,
         progress=lambda done, total: table.report(len(table.pairs)),
     )
-    return {
-        at: replace(moving, blocks=moving.blocks[:, row], halves=moving.halves[:, row]).without_short_halves()
-        for row, at in enumerate(drawn)
-    }
+    return {at: moving.at(row).without_short_halves() for row, at in enumerate(drawn)}
 
 
 def scores_of_part(

@@ -23,25 +23,8 @@ def permutations(n: int, count: int, seed: int = 0, clusters: IntArray | None = 
 
     Clusters, where they are given, are kept together: they change places with clusters of the same size, and sentences
     within their cluster. If the sentences of one side are exchangeable in this way, all these permutations of unrelated
-    data are equally likely.
-
-    Parameters
-    ----------
-    n, count : int
-        Sentences, and how many permutations.
-    seed : int
-        Of :func:`numpy.random.default_rng`, together with `n` and the number of clusters.
-    clusters : ndarray of int, shape (n,), optional
-        The cluster of each sentence.
-
-    Returns
-    -------
-    numpy.ndarray of int, shape (count, n)
-
-    Raises
-    ------
-    UsageError
-        If `count` is below 1.
+    data are equally likely. The seed of the generator is `seed` together with `n` and the number of clusters. What is
+    returned has shape (count, n); UsageError if `count` is below 1.
     """
     if count < 1:
         raise UsageError(f"permutations={count}: at least 1 is needed (200 is usual)")
@@ -136,17 +119,6 @@ class Calibration:
     calibrated: float
     p: float
     saturated: bool
-
-    def numbers(self) -> dict[str, float]:
-        """Return what a table of pairs gives of it, by the names of the table's columns."""
-        return {
-            "null_mean": self.mean,
-            "null_sd": self.sd,
-            "null_q95": self.q95,
-            "calibrated": self.calibrated,
-            "p": self.p,
-            "saturated": float(self.saturated),
-        }
 
 
 #: Permutations that are always drawn, and how many that reach the score decide its p-value.

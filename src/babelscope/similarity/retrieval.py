@@ -51,16 +51,12 @@ class Vectors:
 class Blocked:
     """What sentences would score more without another one, each number for a pair of them.
 
-    Attributes
-    ----------
-    rows, columns : ndarray of int, shape (e,)
-        The sentence that would score, and the one that prevents it; never two of one cluster, which leave together.
-    gains : ndarray, shape (e,)
+    The two are never of one cluster, which leave together.
     """
 
-    rows: IntArray
-    columns: IntArray
-    gains: FloatArray
+    rows: IntArray  # (e,), the sentence that would score
+    columns: IntArray  # (e,), the one that prevents it
+    gains: FloatArray  # (e,)
 
 
 @dataclass(frozen=True)
@@ -194,14 +190,8 @@ def nearest(x: Vectors, y: Vectors) -> tuple[list[IntArray], list[IntArray]] | N
 
     Rows have length 1, and the largest inner product is nearest. The product is one of single precision where there is
     one; a row for which its rounding could matter, which is known from the bound of its error, is looked at again in
-    double precision.
-
-    Returns
-    -------
-    best : list of ndarray of int, shape (n,)
-        The nearest row of `y` of each row of `x`, and the other way round.
-    above : list of ndarray of int, shape (n,)
-        How many are nearer than a row's own other side; exact up to 1.
+    double precision. Returned are the nearest of each row, shapes (n,), and how many are nearer than its own other
+    side, exact up to 1.
     """
     n, d = (int(size) for size in x.rows.shape)
     own = (x.rows * y.rows).sum(1)
@@ -312,6 +302,7 @@ class Retrieval(Assignment):
     source = (
         "Precision at k and mean reciprocal rank, as in Tatoeba retrieval (Artetxe & Schwenk 2019, arXiv 1812.10464)"
     )
+    interval_scale = "proportion"
 
     metric: str = "cosine"
     k: int = 1
@@ -328,10 +319,6 @@ class Retrieval(Assignment):
     def convention_text(self) -> str:
         what = "mean reciprocal rank" if self.mrr else f"precision at {self.k}"
         return f"{what} by {self.metric}; {DIRECTIONS[self.direction]}; {self._centred_text}; ties share a hit"
-
-    @property
-    def interval_scale(self) -> str:
-        return "proportion"
 
     @property
     def minimum_sentences(self) -> int:

@@ -32,6 +32,7 @@ class RSA(TraceForm):
     source = "Kriegeskorte, Mur, Bandettini 2008, Frontiers in Systems Neuroscience 2:4"
     centres = False
     range = (-1.0, 1.0)
+    interval_scale = "squared correlation"  # distances are squares of what the two sides have in common
 
     metric: str = "correlation"
     compare: str = "spearman"
@@ -51,10 +52,6 @@ class RSA(TraceForm):
             f"{self.compare.capitalize()} correlation, over all pairs of sentences, of the two sides' distances "
             f"({metric}); columns are not centred"
         )
-
-    @property
-    def interval_scale(self) -> str:
-        return "squared correlation"  # distances are squares of what the two sides have in common
 
     @property
     def invariances(self) -> frozenset[str]:

@@ -19,14 +19,7 @@ from babelscope.similarity.deviations import FEWEST_CLUSTERS, Deviations, deviat
 from babelscope.similarity.jackknife import deviations_by_cluster
 from babelscope.similarity.measure import Measure, State, parse_measure
 from babelscope.similarity.nulls import NullLaw
-from babelscope.similarity.permutation import (
-    ENOUGH,
-    FIRST,
-    Calibration,
-    calibrate,
-    chance_corrected,
-    out_of_reach,
-)
+from babelscope.similarity.permutation import ENOUGH, FIRST, Calibration, calibrate, chance_corrected, out_of_reach
 from babelscope.similarity.representation import Representation
 
 NULLS = ("auto", "exact", "permutation", "none")
@@ -102,19 +95,14 @@ class Score:
             lines.append(("interval", f"{self.low:.4f} to {self.high:.4f}  (95 %, for other sentences)"))
         if self.null != "none":
             side = "95" if self.higher_is_better else "5"
-            lines.append(
-                (
-                    "chance",
-                    f"{self.null_mean:.4f} ± {self.null_sd:.4f}, {side} % quantile {self.null_q95:.4f}  ({self.null} "
-                    "null)",
-                )
-            )
-            said = "saturated" if self.saturated else "not above chance" if self.calibrated == 0 else ""
-            lines.append(
-                ("corrected", f"{self.chance_corrected:.4f}  (for chance: 0 is the mean of chance, 1 the best)")
-            )
-            lines.append(("calibrated", f"{self.calibrated:.4f}" + (f"  ({said})" if said else "")))
-            lines.append(("p", p_text(self.p)))
+            chance = f"{self.null_mean:.4f} ± {self.null_sd:.4f}, {side} % quantile {self.null_q95:.4f}"
+            said = "  (saturated)" if self.saturated else "  (not above chance)" if self.calibrated == 0 else ""
+            lines += [
+                ("chance", f"{chance}  ({self.null} null)"),
+                ("corrected", f"{self.chance_corrected:.4f}  (for chance: 0 is the mean of chance, 1 the best)"),
+                ("calibrated", f"{self.calibrated:.4f}{said}"),
+                ("p", p_text(self.p)),
+            ]
         kept = "" if math.isnan(self.kx) else f", {self.kx:g} and {self.ky:g} directions"
         lines.append(("from", f"{self.n} sentences{kept}"))
         lines.append(("convention", self.convention))
@@ -125,12 +113,8 @@ class Score:
         return "\n".join([self.measure, *(f"  {name:<11} {text}" for name, text in self._lines())])
 
     def __repr__(self) -> str:
-        null = (
-            ""
-            if self.null == "none"
-            else f", chance {self.null_mean:.4f}, chance-corrected {self.chance_corrected:.4f}, p {p_text(self.p)}"
-        )
-        return f"<Score {self.measure}: {self.value:.4f}{null}, n {self.n}>"
+        null = f", chance {self.null_mean:.4f}, chance-corrected {self.chance_corrected:.4f}, p {p_text(self.p)}"
+        return f"<Score {self.measure}: {self.value:.4f}{'' if self.null == 'none' else null}, n {self.n}>"
 
     def _repr_html_(self) -> str:
         rows = "".join(
@@ -199,11 +183,9 @@ def calibration_of(
     beyond = out_of_reach(value, drawn, higher=higher) if sequential and stopping and count < permutations else None
     if beyond is not None:
         calibration = calibrate(value, drawn, alpha=alpha, best=best, higher=higher)
-        return (
-            (calibration, "permutation", drawn)
-            if calibration.saturated
-            else (replace(calibration, p=beyond), "tail", drawn)
-        )
+        if calibration.saturated:
+            return calibration, "permutation", drawn
+        return replace(calibration, p=beyond), "tail", drawn
     if sequential and count < permutations:
         slack = 1e-12 * max(1.0, abs(value))
         while len(drawn) < permutations:

@@ -30,27 +30,16 @@ SKETCHED = 600
 class Kernel:
     """One side: a matrix over pairs of sentences, and the sums that give its null.
 
-    Attributes
-    ----------
-    matrix : array, shape (n, n)
-        Rows sum to 0, Frobenius norm 1.
-    room : int
-        Dimensions that it could fill: n - 1, less the covariates that were regressed out.
-    lost : array, shape (n,), or None
-        The diagonal that debiasing took off the centred Gram matrix, but for its row and column means, on the scale of
-        `matrix`: centring ``matrix + diag(lost)`` gives the Gram matrix back. None where the matrix is the Gram matrix
-        or cannot be brought back to one.
-    cube : float or None
-        tr matrix^3, where that is known without a product of matrices.
-    clusters : Clusters or None
-        Which sentences belong together.
+    `lost`, shape (n,), is the diagonal that debiasing took off the centred Gram matrix, but for its row and column
+    means, on the scale of `matrix`: centring ``matrix + diag(lost)`` gives the Gram matrix back. It is None where the
+    matrix is the Gram matrix or cannot be brought back to one.
     """
 
-    matrix: Array
-    room: int = -1
+    matrix: Array  # (n, n), of which rows sum to 0, with Frobenius norm 1
+    room: int = -1  # dimensions that it could fill: n - 1, less the covariates that were regressed out
     lost: Array | None = None
-    cube: float | None = None
-    clusters: Clusters | None = None
+    cube: float | None = None  # tr matrix^3, where that is known without a product of matrices
+    clusters: Clusters | None = None  # which sentences belong together
 
     def __post_init__(self) -> None:
         self.room = self.n - 1 if self.room < 0 else self.room
