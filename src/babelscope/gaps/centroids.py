@@ -123,11 +123,9 @@ def centroids_table(activations: Activations, clusters: NDArray[np.int64] | None
     """
     rows: list[dict[str, Any]] = []
     n = len(activations.sentences)
-    points = {
-        point: [of for of in activations.modalities if point in activations.points(of)]
-        for point in _points(activations)
-    }
-    for point, modalities in points.items() if n >= LEAST_SENTENCES else ():
+    points = dict.fromkeys(point for modality in activations.modalities for point in activations.points(modality))
+    for point in points if n >= LEAST_SENTENCES else ():
+        modalities = [modality for modality in activations.modalities if point in activations.points(modality)]
         pairs = _pairs(modalities, activations.languages)
         cells = list(dict.fromkeys(cell for _, *pair in pairs for cell in pair))
         if not pairs:
@@ -154,10 +152,6 @@ def centroids_table(activations: Activations, clusters: NDArray[np.int64] | None
             if np.isfinite(distance)
         ]
     return table_of("centroids", rows)
-
-
-def _points(activations: Activations) -> list[str]:
-    return list(dict.fromkeys(point for modality in activations.modalities for point in activations.points(modality)))
 
 
 def _pairs(modalities: Sequence[str], languages: Sequence[str]) -> list[_Pair]:

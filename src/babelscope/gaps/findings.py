@@ -79,7 +79,8 @@ def findings(activations: Activations, scored: Mapping[str, Scored], scores: pd.
     """
     bases = _bases(scored)
     asked = claims(activations, scores)
-    second = _languages_with_ceilings(scores)
+    # Languages of which sentences were recorded by two readers.
+    second = [str(code) for code in scores.loc[scores["kind"] == "reader_similarity", "language_a"].drop_duplicates()]
     rows: dict[tuple[str, str, str], dict[str, Any]] = {}
     for basis, one in bases.items():
         tests = [test for claim in asked if (test := _estimated(claim, basis, one, second)) is not None]
@@ -89,11 +90,6 @@ def findings(activations: Activations, scored: Mapping[str, Scored], scores: pd.
             rows[test.claim.id, test.claim.group, basis] = _judged(test, float(adjusted), scores, activations)
     order = [(claim.id, claim.group, basis) for claim in asked for basis in bases]
     return table_of("findings", [rows[key] for key in order if key in rows])
-
-
-def _languages_with_ceilings(scores: pd.DataFrame) -> list[str]:
-    """Return the languages of which sentences were recorded by two readers."""
-    return [str(code) for code in scores.loc[scores["kind"] == "reader_similarity", "language_a"].drop_duplicates()]
 
 
 def leading(scored: Mapping[str, Scored]) -> str | None:

@@ -132,16 +132,16 @@ def leading(
     The Gram matrix serves where the directions kept stand far above its rounding; else the singular value
     decomposition.
     """
-    if variance is None and k is None:
-        u, s, _ = x.svd
-        return u, s
-    s = x.singular_values
-    wanted = kept_by_variance(s, variance, squared=squared) if variance is not None else min(k or 1, s.size)
-    if s[wanted - 1] < 1e-4 * s[0] or wanted == s.size:
-        u, s, _ = x.svd
-        wanted = kept_by_variance(s, variance, squared=squared) if variance is not None else min(k or 1, s.size)
-        return u[:, :wanted], s[:wanted]
-    return x.directions(wanted), s[:wanted]
+
+    def kept(s: FloatArray) -> int:
+        return kept_by_variance(s, variance, squared=squared) if variance is not None else min(k or s.size, s.size)
+
+    if variance is not None or k is not None:
+        s = x.singular_values
+        if kept(s) < s.size and s[kept(s) - 1] >= 1e-4 * s[0]:
+            return x.directions(kept(s)), s[: kept(s)]
+    u, s, _ = x.svd
+    return u[:, : kept(s)], s[: kept(s)]
 
 
 def basis_of(u: Array, s: FloatArray, *, epsilon: float = 0.0, loadings: Array | None = None) -> Basis:
@@ -252,6 +252,10 @@ class _MeanCorrelation(_Canonical):
             out[row] = sums / [self._divisor(x, y) for y in ys]
         return out
 
+    @property
+    def _what(self) -> str:
+        return "squared canonical correlations" if self.squared else "canonical correlations"
+
     def _sums(self, c: Array) -> FloatArray:
         return to_numpy((c * c).sum((1, 2))) if self.squared else np.asarray(correlations(c).sum(-1))
 
@@ -270,8 +274,8 @@ class _MeanCorrelation(_Canonical):
 
     def law(self, x: Basis, y: Basis) -> NullLaw | None:
         if self.squared:
-            mean, sd, skewness = residual_moments(centred_moments(x.sums, y.sums), x.n, min(x.room, y.room) - 1)
-            return NullLaw(mean, sd, skewness).scaled(1 / self._divisor(x, y))
+            moments = residual_moments(centred_moments(x.sums, y.sums), x.n, min(x.room, y.room) - 1)
+            return NullLaw(*moments).scaled(1 / self._divisor(x, y))
         _, variance, _ = centred_moments(x.spread, y.spread)
         n = min(x.room, y.room)
         free = min(x.k, y.k, n - 1 - x.k, n - 1 - y.k)
@@ -337,8 +341,7 @@ class CCA(_MeanCorrelation):
 
     @property
     def convention_text(self) -> str:
-        what = "squared canonical correlations" if self.squared else "canonical correlations"
-        return f"mean of the {what} over min(rank x, rank y), all directions kept; both sides centred"
+        return f"mean of the {self._what} over min(rank x, rank y), all directions kept; both sides centred"
 
     def prepare(self, x: Representation) -> Basis:
         u, s = leading(x, None, None)
@@ -409,9 +412,8 @@ class SVCCA(_MeanCorrelation):
             )
         else:
             kept = f"leading directions with {self.variance:g} of the variance"
-        what = "squared canonical correlations" if self.squared else "canonical correlations"
         return (
-            f"mean of the {what} between {kept} of each side; both centred; {self.convention}: "
+            f"mean of the {self._what} between {kept} of each side; both centred; {self.convention}: "
             f"{SVCCA_CONVENTIONS[self.convention]}"
         )
 

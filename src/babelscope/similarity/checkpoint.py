@@ -65,7 +65,12 @@ class Checkpoint:
 
     def save(self, name: str, block: dict[str, npt.NDArray[Any]]) -> None:
         """Write a finished block; a reader never sees half of it."""
-        write_atomically(self._path(name), lambda path: _write(path, block))
+
+        def write(path: Path) -> None:
+            with path.open("wb") as handle:
+                np.savez(handle, allow_pickle=False, **block)
+
+        write_atomically(self._path(name), write)
 
 
 def kept_draws(score: Callable[[IntArray], FloatArray], checkpoint: Checkpoint) -> Callable[[IntArray], FloatArray]:
@@ -83,8 +88,3 @@ def kept_draws(score: Callable[[IntArray], FloatArray], checkpoint: Checkpoint) 
         return values
 
     return scored
-
-
-def _write(path: Path, block: dict[str, npt.NDArray[Any]]) -> None:
-    with path.open("wb") as handle:
-        np.savez(handle, allow_pickle=False, **block)

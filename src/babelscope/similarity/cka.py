@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from babelscope.errors import DataError, UsageError
-from babelscope.similarity.arrays import Array, FloatArray, is_tensor, label_of, like, set_diagonal
+from babelscope.similarity.arrays import Array, FloatArray, label_of, like, set_diagonal, single
 from babelscope.similarity.jackknife import Clusters
 from babelscope.similarity.measure import make, register
 from babelscope.similarity.representation import Representation, lazy
@@ -86,7 +86,7 @@ class _CKA(TraceForm):
         return "squared correlation" if self.debiased else "score"
 
     def narrow(self, x: Kernel) -> Kernel:
-        x.matrix = x.matrix.float() if is_tensor(x.matrix) else x.matrix.astype(np.float32, copy=False)
+        x.matrix = single(x.matrix)
         return x
 
     def _side(self, kernel: Array, x: Representation) -> Kernel:

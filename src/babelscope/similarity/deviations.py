@@ -7,7 +7,7 @@ sentences, and two copies of a row agree on both sides whatever the representati
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -226,13 +226,8 @@ def draws(
         for _ in range(_partitions(n))
         for left_out in np.array_split(generator.permutation(n), BLOCKS)
     ]
-    return blocks, list(_halvings(n, generator))
-
-
-def _halvings(n: int, generator: np.random.Generator) -> Iterator[tuple[IntArray, IntArray]]:
-    for _ in range(HALVINGS):
-        order = generator.permutation(n)
-        yield np.sort(order[: n // 2]), np.sort(order[n // 2 : 2 * (n // 2)])
+    orders, half = (generator.permutation(n) for _ in range(HALVINGS)), n // 2
+    return blocks, [(np.sort(order[:half]), np.sort(order[half : 2 * half])) for order in orders]
 
 
 def _draws_of_clusters(

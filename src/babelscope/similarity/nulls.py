@@ -19,7 +19,7 @@ import numpy as np
 from scipy.fft import dct
 from scipy.special import betaln, gammaincc, gammainccinv, ndtr, ndtri
 
-from babelscope.similarity.arrays import Array, FloatArray, IntArray, is_tensor, set_diagonal
+from babelscope.similarity.arrays import Array, FloatArray, IntArray, double, set_diagonal, single
 from babelscope.similarity.permutation import Calibration, _against
 
 
@@ -117,10 +117,8 @@ def trace_of_cube(a: Array) -> float:
     if a.shape[0] < LARGE:
         return float((a @ a).reshape(-1) @ a.reshape(-1))
     scale = float(abs(a).max()) or 1.0
-    single = (a / scale).float() if is_tensor(a) else (a / scale).astype(np.float32)
-    square = single @ single
-    wide = square.double() if is_tensor(square) else square.astype(np.float64)
-    return float(wide.reshape(-1) @ a.reshape(-1)) * scale**2
+    narrow = single(a / scale)
+    return float(double(narrow @ narrow).reshape(-1) @ a.reshape(-1)) * scale**2
 
 
 @dataclass(frozen=True)

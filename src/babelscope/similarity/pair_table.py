@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -88,17 +87,6 @@ class PairTable:
         }
         self.checkpoint = Checkpoint(folder, self.decided)
 
-    def compute(self) -> None:
-        """Compute all numbers."""
-        with self.computing() as pool:
-            self.fill(pool)
-
-    @contextmanager
-    def computing(self) -> Iterator[ThreadPoolExecutor]:
-        """Return the threads that compute, each with a single BLAS thread."""
-        with threadpool_limits(1), ThreadPoolExecutor(self.workers) as pool:
-            yield pool
-
     def blocks(self, side_bytes: float) -> list[IntArray]:
         """Return the pairs in blocks whose representations fit in memory together, few of them read twice.
 
@@ -123,22 +111,22 @@ class PairTable:
             last = key
         return [np.asarray(indices, dtype=np.int64) for indices in out]
 
-    def fill(self, pool: ThreadPoolExecutor) -> None:
-        """Compute all numbers."""
+    def compute(self) -> None:
+        """Compute all numbers, on threads with a single BLAS thread each."""
         if not self.pairs:
             return
-        worker = BlockWorker(self.settings, self.workers, pool)
-        missing: dict[int, IntArray] = {}
-        for number, rows in enumerate(self.blocks(self._first_size(worker.sides, pool))):
-            if self._restore(f"block-{number:05d}", rows, worker.sides):
-                self.report(len(rows))
-            else:
-                missing[number] = rows
-        for number, filled in self._computed(missing, worker):
-            rows = missing[number]
-            self._place(rows, filled)
-            self._keep(f"block-{number:05d}", rows, filled)
-            self.report(len(rows))
+        with threadpool_limits(1), ThreadPoolExecutor(self.workers) as pool:
+            worker = BlockWorker(self.settings, self.workers, pool)
+            missing: dict[int, IntArray] = {}
+            for number, rows in enumerate(self.blocks(self._first_size(worker.sides, pool))):
+                if self._restore(f"block-{number:05d}", rows, worker.sides):
+                    self.report(len(rows))
+                else:
+                    missing[number] = rows
+            for number, filled in self._computed(missing, worker):
+                self._place(missing[number], filled)
+                self._keep(f"block-{number:05d}", missing[number], filled)
+                self.report(len(missing[number]))
 
     def _first_size(self, sides: SideCache, pool: ThreadPoolExecutor) -> int:
         first = self.pairs[0][0]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from babelscope.similarity.arrays import Array, FloatArray, IntArray, is_tensor, like, set_diagonal, to_numpy
+from babelscope.similarity.arrays import Array, FloatArray, IntArray, double, is_tensor, like, set_diagonal, to_numpy
 from babelscope.similarity.jackknife import Clusters, sketched
 from babelscope.similarity.measure import Measure, chunks
 from babelscope.similarity.nulls import CentredSums, NullLaw, centred_moments, residual_moments, trace_of_cube
@@ -47,9 +47,7 @@ class Kernel:
     @lazy
     def sums(self) -> CentredSums:
         """What the null needs; made when a null is asked for."""
-        matrix = self.matrix
-        wide = matrix.double() if is_tensor(matrix) else matrix.astype(np.float64, copy=False)
-        return CentredSums.of(wide, self.cube)
+        return CentredSums.of(double(self.matrix), self.cube)
 
     def gram(self) -> Array:
         """The centred Gram matrix on the scale of `matrix`, in double precision; not kept with the side."""
@@ -155,8 +153,7 @@ class TraceForm(Measure):
         return sketched(without_diagonal(each))
 
     def law(self, x: Kernel, y: Kernel) -> NullLaw | None:
-        mean, sd, skewness = residual_moments(centred_moments(x.sums, y.sums), x.n, min(x.room, y.room))
-        return NullLaw(mean, sd, skewness)
+        return NullLaw(*residual_moments(centred_moments(x.sums, y.sums), x.n, min(x.room, y.room)))
 
 
 def row_weighted(matrix: FloatArray) -> FloatArray:
