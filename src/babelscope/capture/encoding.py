@@ -198,7 +198,7 @@ class LocalEncoder:
                 kept = kept_of(journal, work.model, job)
                 encoded = encode_job(work.model, work.corpus, job, work.config, prefetcher.take(job), kept=kept)
                 block = partial(work.writer.write_block, job.modality, job.column, job.rows, encoded)
-                writes.put(partial(_in_turn, work.describe(job.column), block, kept.discard))
+                writes.put(work.describe(job.column), block, kept.discard)
                 work.report(job, True)
 
 
@@ -223,17 +223,16 @@ class AsyncWriter:
         if error is None and self._last is not None:
             self._last.result()
 
-    def put(self, write: Callable[[], None]) -> None:
-        """Give one write; waits until the one before is done, and raises what that raised."""
+    def put(self, *writes: Callable[[], None] | None) -> None:
+        """Give writes to be done one by one; waits until those before are done, and raises what these raised."""
+
+        def write() -> None:
+            for each in filter(None, writes):
+                each()
+
         if self._last is not None:
             self._last.result()
         self._last = self._pool.submit(write)
-
-
-def _in_turn(*writes: Callable[[], None] | None) -> None:
-    for write in writes:
-        if write is not None:
-            write()
 
 
 def _in_order(model: Model) -> tuple[dict[str, Any], ...]:
@@ -258,7 +257,6 @@ def _dropped(corpus: Corpus) -> dict[str, int]:
 
 def _layout(model: Model, corpus: Corpus, config: EncodeConfig, block: int, store_dtype: str) -> Layout:
     points = _in_order(model)
-    weights = [vars(file) for file in model.weights]
     identity = {
         "model": model.name,
         "weights": [file.sha256 for file in model.weights],
@@ -280,7 +278,7 @@ def _layout(model: Model, corpus: Corpus, config: EncodeConfig, block: int, stor
             "options": dict(model.options),
             "notes": list(model.notes),
             "shared": bool(model.shared_points),
-            "weights": weights,
+            "weights": [vars(file) for file in model.weights],
             "sides": [
                 {
                     "modality": modality,

@@ -91,14 +91,8 @@ class EncodeConfig:
 def by_length(lengths: Sequence[int], size: int, budget: int | None = None) -> list[list[int]]:
     """Group utterances into batches of like length, longest first; the same input gives the same batches.
 
-    Parameters
-    ----------
-    lengths : sequence of int
-        One an utterance.
-    size : int
-        Most utterances in a batch.
-    budget : int, optional
-        Most units in a padded batch (utterances x longest). An utterance longer than the budget runs alone.
+    At most `size` utterances are in a batch, and, padded, at most `budget` units (utterances x longest); one that is
+    longer than the budget runs alone.
     """
     if size < 1:
         raise UsageError(f"batch_size: {size} is not a positive number")

@@ -24,17 +24,9 @@ _CONTAINERS = (dict, OrderedDict, defaultdict, list, tuple, set)
 def replicate(side: Side) -> Side | None:
     """Return a side that gives the same bits with the same weights, and can run while the other runs.
 
-    Parameters
-    ----------
-    side : Side
-        Every module that its ``forward`` uses can be reached from the side by attributes of sides and modules, lists,
-        tuples and dictionaries.
-
-    Returns
-    -------
-    Side or None
-        Its modules are copies; tensors, hooks that hang on the modules, and everything else are shared. None if the
-        modules cannot be copied: compiled ones, and those whose weights accelerate brings when they are needed.
+    Every module that the side's ``forward`` uses can be reached from it by attributes of sides and modules, lists,
+    tuples and dictionaries. These modules are copied; tensors, hooks that hang on the modules, and everything else are
+    shared. None if they cannot be copied: compiled ones, and those whose weights accelerate brings when needed.
     """
     modules = _below(vars(side))
     replicas: dict[int, nn.Module] = {}

@@ -28,12 +28,7 @@ class SingleThreads(ThreadPoolExecutor):
     """Threads of which each has torch compute with that one alone.
 
     Torch keeps the number for each thread, but a thread that asks for another also sets what later ones begin with:
-    :meth:`shutdown` gives those the number of whoever calls it.
-
-    Parameters
-    ----------
-    name : str
-        What the threads' names begin with.
+    :meth:`shutdown` gives those the number of whoever calls it. The threads' names begin with `name`.
     """
 
     def __init__(self, count: int, name: str) -> None:

@@ -42,14 +42,9 @@ LICENCE = "CC-BY-4.0"
 
 @dataclass(frozen=True)
 class Release:
-    """A data set of FLEURS's sentences in FLEURS's layout.
+    """A data set of FLEURS's sentences in FLEURS's layout: its name here, and on the hub.
 
-    Attributes
-    ----------
-    corpus, repository : str
-        Its name here, and on the hub.
-    claims : bool
-        Whether its ``num_samples`` is known to be the length of the recording at 16 kHz.
+    `claims`: whether its ``num_samples`` is known to be the length of the recording at 16 kHz.
     """
 
     corpus: str

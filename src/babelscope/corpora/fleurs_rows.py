@@ -37,8 +37,7 @@ def read_tsv(path: Path, reading: Reading) -> list[Row]:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror})") from error
-    rows: list[Row] = []
-    seen: dict[str, str] = {}
+    rows: dict[str, Row] = {}
     for number, line in enumerate(content.split(b"\n"), 1):
         where = f"{path}, line {number}"
         if not line.strip():
@@ -54,26 +53,27 @@ def read_tsv(path: Path, reading: Reading) -> list[Row]:
         speaker = fields.pop(6) if len(fields) == 8 else None
         sentence, file, raw, normalised, _, samples, gender = fields
         values = (where, sentence, file, normalised if reading.normalised else raw, samples, gender, speaker)
-        _add(rows, seen, values, reading)
-    if not rows:
-        raise DataError(f"{path} has no good row: get it again")
-    return rows
+        _add(rows, values, reading)
+    return _good(rows, path)
 
 
 def read_parquet(files: list[Path], reading: Reading) -> list[Row]:
     """Read Parquet files."""
-    rows: list[Row] = []
-    seen: dict[str, str] = {}
+    rows: dict[str, Row] = {}
     for path in files:
         for number, fields in enumerate(read_rows(path, _PARQUET, columns=_TEXTS), 1):
             gender = fields["gender"]
             named = _GENDERS[gender] if isinstance(gender, int) and 0 <= gender < len(_GENDERS) else gender
             text = fields["transcription"] if reading.normalised else fields["raw_transcription"]
             values = (f"{path}, row {number}", fields["id"], _file(fields), text, fields["num_samples"], named, None)
-            _add(rows, seen, values, reading)
+            _add(rows, values, reading)
+    return _good(rows, files[0])
+
+
+def _good(rows: dict[str, Row], path: Path) -> list[Row]:
     if not rows:
-        raise DataError(f"{files[0]} has no good row: get it again")
-    return rows
+        raise DataError(f"{path} has no good row: get it again")
+    return list(rows.values())
 
 
 def parquet_recordings(files: list[Path]) -> Members:
@@ -85,15 +85,16 @@ def parquet_recordings(files: list[Path]) -> Members:
                 yield name, data
 
 
-def _add(rows: list[Row], seen: dict[str, str], values: tuple[Any, ...], reading: Reading) -> None:
+def _add(rows: dict[str, Row], values: tuple[Any, ...], reading: Reading) -> None:
+    """Add a row under the name of its file, or what is wrong with it to what is broken."""
     where, sentence, file, text, samples, gender, speaker = values
     wrong = ""
     if not str(sentence).isascii() or not str(sentence).isdigit():
         wrong = f"has the id {sentence!r}: it must be a number"
     elif not isinstance(file, str) or not is_safe_name(file) or "/" in file:
         wrong = f"names the file {file!r}: it must be a plain name"
-    elif file in seen:
-        wrong = f"names the file {file!r}, and so does {seen[file]}"
+    elif file in rows:
+        wrong = f"names the file {file!r}, and so does {rows[file].where}"
     elif not isinstance(text, str) or not text.strip():
         wrong = f"has no text for id {sentence}"
     elif not str(samples).isascii() or not str(samples).isdigit() or int(samples) == 0:
@@ -104,12 +105,11 @@ def _add(rows: list[Row], seen: dict[str, str], values: tuple[Any, ...], reading
         known = str(int(sentence)) if str(sentence).isdecimal() else None
         reading.broken.add(reading.language, f"{where} {wrong}", known)
         return
-    seen[file] = where
     gender = str(gender).lower()
     reader = f"{reading.language} {gender}" + (f" {speaker}" if speaker else "")
     claimed = int(samples) / SAMPLE_RATE if reading.claims else None
     text = " ".join(text.split())
-    rows.append(Row(where, reading.split, str(int(sentence)), file, text, claimed, reader, gender))
+    rows[file] = Row(where, reading.split, str(int(sentence)), file, text, claimed, reader, gender)
 
 
 def _file(fields: Mapping[str, Any]) -> str | None:

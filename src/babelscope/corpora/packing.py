@@ -49,25 +49,10 @@ class Packed:
 def pack(
     folder: str, label: str, sources: Sequence[Path], read: Callable[[], Members], *, digest: str | None = None
 ) -> Packed:
-    """Pack the recordings of an archive, or return what was packed before.
+    """Pack the recordings of an archive, or return what was packed before: in the corpus's `folder` of the cache.
 
-    Parameters
-    ----------
-    folder : str
-        Inside the cache, below ``corpora``: the corpus.
-    label : str
-        Prefix of the zip's name.
-    sources : sequence of Path
-        The files of the archive. Their sha256 is taken once; afterwards path, size and time of change stand for it.
-    read : callable
-        Returns name and content of every recording; called if there is no zip yet.
-    digest : str, optional
-        The sha256 of the single source, if it is known already.
-
-    Raises
-    ------
-    DataError
-        If the archive is missing or damaged, or the disk is full; nothing is kept then.
+    The sha256 of the files of the archive is taken once, unless that of a single one is given; afterwards path, size
+    and time of change stand for it. `read` is called if there is no zip yet, whose name begins with `label`.
     """
     place = cache_folder() / "corpora" / folder
     digests = [digest] if digest else [_digest(place, source) for source in sources]

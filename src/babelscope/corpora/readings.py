@@ -23,20 +23,10 @@ _SHORT = 0.1
 
 @dataclass(frozen=True)
 class Row:
-    """One recording of one sentence, as a data set lists it.
+    """One recording of one sentence, as a data set lists it; `where` is the file and row, for messages.
 
-    Attributes
-    ----------
-    where : str
-        File and row, for messages.
-    file : str
-        The recording's name, as :attr:`Split.locate` takes it; empty if there is none.
-    seconds : float or None
-        Duration of the recording as the data set states it.
-    gender : str
-        In lower case, or empty.
-    cluster : str or None
-        The document that the sentence is of.
+    `file` is the recording's name, as :attr:`Split.locate` takes it, and empty if there is none; `seconds` what the
+    data set states; `gender` is in lower case, or empty; `cluster` the document that the sentence is of.
     """
 
     where: str

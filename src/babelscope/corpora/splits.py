@@ -49,9 +49,7 @@ class HubSplits:
     def __init__(self, name: str, revision: str, progress: bool) -> None:
         if not is_safe_name(revision):
             raise UsageError(f"corpus {name!r} has no revision={revision!r}: give a branch, a tag or a commit")
-        self.name = name
-        self.revision = revision
-        self.progress = progress
+        self.name, self.revision, self.progress = name, revision, progress
         self.commits: set[str] = set()
 
     def get(self, language: str, split: str, suffix: str, audio: bool, fetch: Fetch) -> Kept:
