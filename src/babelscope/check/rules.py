@@ -65,23 +65,20 @@ class Rules:
                 raise UsageError(f"{path}: {name} is a table of {of}, [{name}]")
             return list(_flat(entries))
 
-        bounds: list[tuple[Bound, str, float]] = []
         sides: tuple[Bound, ...] = ("max", "min")
-        for bound in sides:
-            for rule, limit in table(bound, "rules"):
-                bounds.append((bound, rule, _number(limit, f"{path}: {bound} {rule}")))
+        bounds = [
+            (bound, rule, _number(limit, f"{path}: {bound} {rule}"))
+            for bound in sides
+            for rule, limit in table(bound, "rules")
+        ]
         baseline = keys.get("no_worse_than")
         if baseline is not None and not isinstance(baseline, str):
             raise UsageError(f"{path}: no_worse_than is the folder of a result, in quotes")
-        return cls(
-            tuple(bounds),
-            path.resolve().parent / baseline if baseline is not None else None,
-            _number(keys.get("tolerance", 0.0), f"{path}: tolerance"),
-            tuple(
-                (rule, _verdict(str(wanted), f"{path}: require {rule}"))
-                for rule, wanted in table("require", "findings and verdicts")
-            ),
-        )
+        folder = path.resolve().parent / baseline if baseline is not None else None
+        tolerance = _number(keys.get("tolerance", 0.0), f"{path}: tolerance")
+        asked = table("require", "findings and verdicts")
+        required = [(rule, _verdict(str(wanted), f"{path}: require {rule}")) for rule, wanted in asked]
+        return cls(tuple(bounds), folder, tolerance, tuple(required))
 
     def changed(
         self,

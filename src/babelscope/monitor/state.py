@@ -53,7 +53,8 @@ class _Kept:
 
     def __init__(self, roots: list[nn.Module]) -> None:
         self.modules = list(dict.fromkeys(module for root in roots for module in root.modules()))
-        self.attributes = [_shallow(module) for module in self.modules]
+        # With copies of the containers among them: parameters, buffers, hooks, caches.
+        self.attributes = [{name: (value, _copy(value)) for name, value in vars(each).items()} for each in self.modules]
         self.values = _small_tensors(self.modules)
         named = {id(tensor): (name, tensor) for root in roots for name, tensor in root.named_parameters()}
         self.parameters = [
@@ -93,11 +94,6 @@ class _Kept:
         if self.cuda:
             torch.cuda.set_rng_state_all(self.cuda)
         return written
-
-
-def _shallow(module: nn.Module) -> dict[str, tuple[Any, Any]]:
-    """Return a module's attributes, and copies of the dictionaries among them (parameters, buffers, hooks, caches)."""
-    return {name: (value, _copy(value)) for name, value in vars(module).items()}
 
 
 def _copy(value: Any) -> Any:
