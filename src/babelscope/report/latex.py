@@ -127,16 +127,11 @@ def _gaps(result: Result, kind: str, point: str | None, control: str, column: st
 def _findings(result: Result, digits: int) -> str:
     if (findings := queries.table(result, "findings")) is None:
         raise DataError("the result has no findings: the study allowed none, or was made before there were any")
-    body = [
-        [
-            escape(row["statement"]) + ("" if row["group"] == "all" else f" ({escape(row['group'])})"),
-            escape(str(row["basis"]).replace("_", " ")),
-            _cell(row, "effect", digits),
-            _p(row["p"]),
-            escape(row["verdict"]),
-        ]
-        for _, row in findings.iterrows()
-    ]
+    body = []
+    for _, row in findings.iterrows():
+        claim = escape(row["statement"]) + ("" if row["group"] == "all" else f" ({escape(row['group'])})")
+        basis = escape(str(row["basis"]).replace("_", " "))
+        body.append([claim, basis, _cell(row, "effect", digits), _p(row["p"]), escape(row["verdict"])])
     n = sorted({int(value) for value in findings["n"].dropna()})
     caption = ["Findings", f"n = {' or '.join(map(str, n))} sentences", "effects with 95 % intervals"]
     caption += [f"null: {_null(result)}", f"control: {CONTROLS['none']}"]

@@ -27,15 +27,8 @@ def section(result: Result) -> dict[str, Any]:
         cited.update({one.key: one for one in works})
         return cite(works)
 
-    meta = result.meta
-    paragraphs = [
-        _data(result, meta, citing),
-        _representations(result, meta, citing),
-        _measures(result, citing),
-        _nulls(meta, citing),
-        _controls(result, meta),
-        _further(result, citing),
-    ]
+    makers = (_data, _representations, _measures, _nulls, _controls, _further)
+    paragraphs = [maker(result, citing) for maker in makers]
     texts = [" ".join(sentences) for sentences in paragraphs if sentences]
     ordered = sorted(cited.values(), key=lambda one: (one.authors.lower(), one.year, one.title))
     bibtex = "\n\n".join(one.bibtex for one in ordered)
@@ -51,8 +44,8 @@ def sentences_of(result: Result) -> int | None:
     return int(counts.max()) if len(counts) else None
 
 
-def _data(result: Result, meta: dict[str, Any], citing: Any) -> list[str]:
-    corpus, model = mapping(meta, "corpus"), mapping(meta, "model")
+def _data(result: Result, citing: Any) -> list[str]:
+    corpus, model = mapping(result.meta, "corpus"), mapping(result.meta, "model")
     n, names = sentences_of(result), queries.languages(result)
     if not n:
         return []
@@ -69,13 +62,13 @@ def _data(result: Result, meta: dict[str, Any], citing: Any) -> list[str]:
     ]
     if revision := model.get("revision"):
         sentences.append(f"The weights are those of revision {revision}.")
-    if window := mapping(meta, "options").get("window_seconds"):
+    if window := mapping(result.meta, "options").get("window_seconds"):
         sentences.append(f"Speech entered in windows of {window} s.")
     return sentences
 
 
-def _representations(result: Result, meta: dict[str, Any], citing: Any) -> list[str]:
-    options = mapping(meta, "options")
+def _representations(result: Result, citing: Any) -> list[str]:
+    options = mapping(result.meta, "options")
     sentences = []
     if pooling := options.get("pooling"):
         sentences.append(
@@ -97,8 +90,8 @@ def _measures(result: Result, citing: Any) -> list[str]:
     return [said] if measured else []
 
 
-def _nulls(meta: dict[str, Any], citing: Any) -> list[str]:
-    options = mapping(meta, "options")
+def _nulls(result: Result, citing: Any) -> list[str]:
+    options = mapping(result.meta, "options")
     sentences = []
     if null := options.get("null"):
         sentences.append(f"The null is a {null}." if str(null).startswith("permutation") else f"The null: {null}.")
@@ -126,7 +119,7 @@ def _nulls(meta: dict[str, Any], citing: Any) -> list[str]:
     return sentences
 
 
-def _controls(result: Result, meta: dict[str, Any]) -> list[str]:
+def _controls(result: Result, citing: Any) -> list[str]:
     used = queries.in_order(result.scores["control"])
     there = [name for name in CONTROLS if name != "none" and name in used]
     if not there:
@@ -134,7 +127,7 @@ def _controls(result: Result, meta: dict[str, Any]) -> list[str]:
     controls = [f"{CONTROL_TITLES[name]} ({CONTROLS[name]})" for name in there]
     forms = [
         f"{CONTROL_TITLES[control].capitalize()}: {described_in_words(described)}."
-        for control, described in mapping(meta, "options", "regressed").items()
+        for control, described in mapping(result.meta, "options", "regressed").items()
     ]
     return [f"Every comparison was repeated under the controls {listed(controls, 9)}.", *forms]
 

@@ -16,7 +16,7 @@ import altair as alt
 from babelscope.errors import DataError, UsageError
 from babelscope.gaps.result import Result
 from babelscope.report import queries
-from babelscope.report.evidence import curves, maps, points, retrieval, variance
+from babelscope.report.evidence import curves, maps, retrieval, variance
 from babelscope.report.figure import WIDE, Figure
 from babelscope.report.page import Report
 
@@ -145,7 +145,7 @@ class Plots:
             If it has no projection.
         """
         self.result.to_dataframe("projection")
-        return points.chart(self.result, point, width=width, height=height)
+        return variance.points_chart(self.result, point, width=width, height=height)
 
     # -- languages
 
