@@ -8,9 +8,10 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from babelscope.gaps.contrasts import FEWEST_LANGUAGES, IntArray, Scored
+from babelscope.gaps.contrasts import FEWEST_LANGUAGES, Scored
 from babelscope.gaps.result import CURVE_COLUMNS
 from babelscope.languages import RESOURCE_CLASSES, known_language
+from babelscope.similarity.arrays import IntArray
 
 _PLACE = ["kind", "point_a", "point_b"]
 _AVERAGED = ("value", "null_mean", "null_q95", "chance_corrected", "calibrated", "ceiling")

@@ -29,6 +29,7 @@ from babelscope.capture.store import Activations
 from babelscope.errors import DataError
 from babelscope.gaps.result import table_of
 from babelscope.similarity import student
+from babelscope.similarity.arrays import FloatArray
 from babelscope.similarity.jackknife import Clusters
 from babelscope.similarity.score import coded
 
@@ -37,7 +38,6 @@ LEAST_SENTENCES = 4
 #: Sentences whose inner products are taken at once: what bounds the memory with many languages.
 _AT_ONCE = 16
 
-FloatArray = NDArray[np.float64]
 #: What is compared with what: gap, modality and language of a, modality and language of b.
 _Pair = tuple[str, tuple[str, str], tuple[str, str]]
 

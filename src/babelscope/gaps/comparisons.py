@@ -102,9 +102,10 @@ def plan(activations: Places, match: str = "output", kinds: Sequence[str] | None
             ]
     comparisons += speech_against_text("cross_similarity", permutations(languages, 2))
     if not comparisons:
+        count = "one language" if len(languages) == 1 else f"{len(languages)} languages"
         asked = "nothing" if kinds is None else f"none of {', '.join(wanted)}"
         raise UsageError(
-            f"{activations.name} has {_counted(languages)} ({', '.join(languages)}) and only "
+            f"{activations.name} has {count} ({', '.join(languages)}) and only "
             f"{'/'.join(modalities)}: {asked} can be compared; encode a second language or the other modality"
         )
     return comparisons
@@ -139,7 +140,3 @@ def check_kinds(kinds: Sequence[str] | None) -> list[str]:
     if kinds is not None and not kinds:
         raise UsageError(f"kinds is empty: name at least one of {', '.join(KINDS)}")
     return [kind for kind in KINDS if kinds is None or kind in kinds]
-
-
-def _counted(languages: Sequence[str]) -> str:
-    return "one language" if len(languages) == 1 else f"{len(languages)} languages"

@@ -22,10 +22,8 @@ from numpy.typing import NDArray
 from babelscope.gaps.comparisons import Comparison
 from babelscope.gaps.selecting import matching
 from babelscope.similarity import chance_corrected, parse_measure, student
+from babelscope.similarity.arrays import FloatArray, IntArray
 from babelscope.similarity.deviations import NOTHING, Deviations, intervals
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 #: Fewest languages from which anything is said of other languages.
 FEWEST_LANGUAGES = 3

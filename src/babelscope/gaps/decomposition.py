@@ -38,6 +38,7 @@ from scipy.special import stdtrit
 from babelscope.capture.store import Activations
 from babelscope.errors import DataError
 from babelscope.gaps.result import table_of
+from babelscope.similarity.arrays import FloatArray
 from babelscope.similarity.score import coded
 
 #: The seven components of sentence x language x modality, and the three of one modality alone.
@@ -47,7 +48,6 @@ COMPONENTS_OF_ONE = ("sentence", "language", "rest")
 #: Fewest sentences, and fewest languages behind an interval that speaks for languages too.
 LEAST_SENTENCES, LEAST_LANGUAGES = 4, 3
 
-FloatArray = NDArray[np.float64]
 
 #: Gives the vectors of one language (by index) in one modality (by index): shape (sentences, features).
 Read = Callable[[int, int], NDArray[Any]]

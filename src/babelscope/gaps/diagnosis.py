@@ -21,12 +21,13 @@ from babelscope.capture.store import Activations
 from babelscope.corpora.words import count_words
 from babelscope.gaps.above_chance import above_chance
 from babelscope.gaps.by_class import resource_classes
-from babelscope.gaps.contrasts import FloatArray, IntArray, Scored, Term
+from babelscope.gaps.contrasts import Scored, Term
 from babelscope.gaps.findings import CORRECTED, FEWEST_SENTENCES, Part, at_stop, evidence, leading
 from babelscope.gaps.result import table_of
 from babelscope.gaps.simultaneous import simultaneous
 from babelscope.gaps.speech_path import PathPoint, by_stage, ends, speech_path
 from babelscope.languages import known_language
+from babelscope.similarity.arrays import FloatArray, IntArray
 from babelscope.stages import Stage
 
 #: What there is to look at, stage by stage. It names the component, and promises nothing.
@@ -82,12 +83,11 @@ def diagnosis(activations: Activations, scored: Mapping[str, Scored], scores: pd
     measure with a null, or a second language. Intervals hold for other sentences, and for all languages and stages
     together with 98 % probability.
     """
-    measure, stops = leading(scored), ends(speech_path(activations, scores))
-    languages = activations.languages
+    measure, path = leading(scored), speech_path(activations, scores)
+    stops, languages = ends(path), activations.languages
     if measure is None or not stops or len(languages) < 2:
         return table_of("diagnosis")
     corrected = scored[measure].corrected
-    path = speech_path(activations, scores)
     at = {(code, stop.point): _row(corrected, stop, code) for code in languages for stop in path}
     if not np.isfinite(corrected.values[np.concatenate(list(at.values()))]).all():
         return table_of("diagnosis")

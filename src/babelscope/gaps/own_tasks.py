@@ -28,6 +28,7 @@ from babelscope.corpora import Corpus
 from babelscope.errors import DataError, UsageError, did_you_mean
 from babelscope.models.base import Model
 from babelscope.similarity import student
+from babelscope.similarity.arrays import FloatArray
 
 #: One row a task, modality and language. `chance` is the accuracy of a neighbour drawn at random; the interval is for
 #: other documents.
@@ -44,8 +45,6 @@ TASK_COLUMNS: tuple[str, ...] = (
     "point",
     "reference",
 )
-
-FloatArray = NDArray[np.float64]
 
 
 class TaskOptions(BaseModel):

@@ -18,13 +18,12 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from babelscope.capture.store import Activations
 from babelscope.errors import DataError, UsageError, did_you_mean
 from babelscope.gaps.result import table_of
+from babelscope.similarity.arrays import FloatArray
 
 #: What a projection takes at most, so that a report stays small: sentences, languages, and points of one side's own.
 MOST_SENTENCES, MOST_LANGUAGES, MOST_POINTS = 200, 12, 5
 #: Up to this size all eigenvectors are computed; beyond, the first two alone.
 _SMALL = 256
-
-FloatArray = NDArray[np.float64]
 
 
 def principal_axes(x: Any) -> tuple[FloatArray, FloatArray]:

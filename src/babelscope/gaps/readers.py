@@ -14,18 +14,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from babelscope.capture.second_readings import FEWEST
 from babelscope.capture.store import Activations
 from babelscope.gaps.comparisons import Comparison, Place, by_space
 from babelscope.similarity import Measure
+from babelscope.similarity.arrays import FloatArray, IntArray
 from babelscope.similarity.blocks import NONE, BlockExecutor, Settings
 from babelscope.similarity.deviations import Deviations
 from babelscope.similarity.pair_table import PairTable
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 #: The modality of a second recording's place.
 SECOND = "second speech"

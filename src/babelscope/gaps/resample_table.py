@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 
 from babelscope.gaps import selecting
-from babelscope.gaps.contrasts import FloatArray, IntArray, Scored
+from babelscope.gaps.contrasts import Scored
 from babelscope.gaps.result import TABLE_COLUMNS, Result, table_of
 from babelscope.gaps.selecting import MEAN, output
+from babelscope.similarity.arrays import FloatArray, IntArray
 
 #: By kind, measure and group, and by part: the deviations of a first and of a second result.
 SharedDraws = dict[tuple[str, str, str], dict[str, tuple[FloatArray, FloatArray]]]

@@ -11,13 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from babelscope.gaps.contrasts import Scored, Term, satterthwaite
 from babelscope.similarity import student
+from babelscope.similarity.arrays import FloatArray
 from babelscope.similarity.intervals import interval_on_scale
-
-FloatArray = NDArray[np.float64]
 
 #: Degrees of freedom up to which variances are left as the jackknife gives them, which is too large: those of drawn
 #: deviations, whose halves show only roughly what is counted twice.

@@ -19,12 +19,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.stats import norm, rankdata
 
 from babelscope.errors import DataError, UsageError, did_you_mean
-
-FloatArray = NDArray[np.float64]
+from babelscope.similarity.arrays import FloatArray
 
 #: Columns of :func:`relate`. `point` is the point of speech (or of the first language), `against` what it is compared
 #: with; `rho` is Spearman's; `low` and `high` are its 95 % interval for other languages; `p_adjusted` is corrected for

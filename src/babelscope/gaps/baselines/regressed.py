@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import eigh
 from scipy.sparse import csr_array
 
 from babelscope.capture.store import Activations
 from babelscope.errors import UsageError
 from babelscope.gaps.baselines.sides import SOUNDS, STRINGS, sound_vectors, string_vectors
+from babelscope.similarity.arrays import FloatArray
 from babelscope.similarity.residuals import span_of
-
-FloatArray = NDArray[np.float64]
 
 #: Controls that regress out the form of the sentences, and the baseline whose vectors they take.
 FORMS: dict[str, str] = {"strings_regressed": STRINGS, "sounds_regressed": SOUNDS}
