@@ -128,10 +128,7 @@ def by_space(
 def check_kinds(kinds: Sequence[str] | None) -> list[str]:
     """Return the kinds that are asked for, in the order of :data:`~babelscope.gaps.result.KINDS`; all if None.
 
-    Raises
-    ------
-    UsageError
-        If one is unknown, or none is asked for.
+    UsageError if one is unknown, or none is asked for.
     """
     kinds = None if kinds is None else [current_kind(kind, "kinds") for kind in kinds]
     for kind in kinds or ():

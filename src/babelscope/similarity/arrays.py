@@ -81,12 +81,8 @@ def as_rows(x: Any, name: Hashable = "x") -> tuple[Array, float]:
     """Check sentences x features, NumPy or torch, of any real type, and widen them to float64.
 
     A vector of n numbers counts as one feature. What comes back with the rows is the machine epsilon of the type they
-    came in (float16 1e-3, float32 1e-7): below it, differences are rounding.
-
-    Raises
-    ------
-    DataError
-        If it is not a real matrix, has no sentence or no feature, or holds NaN or infinity; the row is named.
+    came in (float16 1e-3, float32 1e-7): below it, differences are rounding. DataError if it is not a real matrix, has
+    no sentence or no feature, or holds NaN or infinity; the row is named.
     """
     label = label_of(name)
     if is_tensor(x):

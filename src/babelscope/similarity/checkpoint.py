@@ -22,12 +22,7 @@ PLAN = "plan.json"
 class Checkpoint:
     """A folder with one file a finished block, all of one plan: everything that decides the numbers, JSON-able.
 
-    Raises
-    ------
-    UsageError
-        If the folder holds blocks of another plan.
-    DataError
-        If its plan cannot be read.
+    UsageError if the folder holds blocks of another plan, DataError if its plan cannot be read.
     """
 
     def __init__(self, folder: Path | str, plan: dict[str, Any]) -> None:

@@ -79,10 +79,7 @@ class CVCCA(Measure):
     def parts(self, n: int, clusters: IntArray | None = None) -> list[IntArray]:
         """Return the parts, the same for every representation of n sentences in these clusters.
 
-        Raises
-        ------
-        DataError
-            If the clusters are too few or too large for parts of 6 sentences or more.
+        DataError if the clusters are too few or too large for parts of 6 sentences or more.
         """
         generator = np.random.default_rng([self.seed, n, self.folds])
         if clusters is None:

@@ -66,12 +66,7 @@ def eigenvalues(a: FloatArray) -> FloatArray:
 
 
 class Symmetric:
-    """A symmetric matrix brought to tridiagonal form: all eigenvalues at once, leading eigenvectors when asked for.
-
-    Parameters
-    ----------
-    a : ndarray of float64, shape (n, n)
-    """
+    """A symmetric matrix brought to tridiagonal form: all eigenvalues at once, leading eigenvectors when asked for."""
 
     def __init__(self, a: FloatArray) -> None:
         self.a, n = a, a.shape[0]

@@ -140,11 +140,7 @@ class Representation:
         """Rows less their mean, divided by their Frobenius norm; constant columns are exactly zero. Shape (n, d).
 
         The common divisor changes no measure that is computed from it, and keeps 1e-150 and 1e150 within range.
-
-        Raises
-        ------
-        DataError
-            If every sentence has the same vector.
+        DataError if every sentence has the same vector.
         """
         if self.constant == self.d:
             raise self.nothing_varies()
@@ -222,24 +218,12 @@ class Representation:
 
     @lazy
     def unit(self) -> Array:
-        """Rows divided by their length, not centred, shape (n, d).
-
-        Raises
-        ------
-        DataError
-            If a sentence has the zero vector: it has no direction.
-        """
+        """Rows divided by their length, not centred, shape (n, d); DataError for the zero vector, without direction."""
         return _unit(self.rows / float(abs(self.rows).max() or 1.0), self.name, "")
 
     @lazy
     def centred_unit(self) -> Array:
-        """Centred rows divided by their length, shape (n, d).
-
-        Raises
-        ------
-        DataError
-            If a sentence lies exactly on the mean: it has no direction.
-        """
+        """Centred rows divided by their length, shape (n, d); DataError if a sentence lies exactly on the mean."""
         return _unit(self.centred, self.name, " once the mean is taken off")
 
     def cosines(self, centre: bool) -> FloatArray:

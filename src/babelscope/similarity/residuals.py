@@ -29,10 +29,7 @@ class NothingLeft(DataError):  # noqa: N818  (what happened, not a failure of th
 def span_of(covariates: Any) -> FloatArray:
     """Return an orthonormal basis of centred covariates, shape (n, c); collinear and constant columns count once.
 
-    Raises
-    ------
-    DataError
-        For NaN or infinity, or so many independent covariates that fewer than three degrees of freedom are left.
+    DataError for NaN or infinity, or so many independent covariates that fewer than three degrees of freedom are left.
     """
     design = to_numpy(as_rows(covariates, "the covariates")[0])
     n = design.shape[0]
