@@ -20,8 +20,8 @@ def lazy_names(
     package : str
         Its ``__name__``; its ``__all__`` is what completion shows.
     offered : mapping of str to sequence of str
-        What is taken from each module, ``load as load_corpus`` where the package calls it otherwise; a module that the
-        package has itself under that name is the module.
+        What is taken from each module, ``load as load_corpus`` where the package calls it otherwise. Where
+        the module is the package's own of that name, the name stands for the module.
     """
     homes: dict[str, tuple[str, str]] = {}
     for home, names in offered.items():

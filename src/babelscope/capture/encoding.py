@@ -310,5 +310,5 @@ def _layout(model: Model, corpus: Corpus, config: EncodeConfig, block: int, stor
         "versions": versions(),
     }
     json.dumps(provenance)
-    labels = tuple(corpus.sentences), tuple(corpus.languages), model.modalities, points
-    return Layout(*labels, block, identity, provenance, store_dtype)
+    sentences, languages = tuple(corpus.sentences), tuple(corpus.languages)
+    return Layout(sentences, languages, model.modalities, points, block, identity, provenance, store_dtype)

@@ -148,7 +148,10 @@ class Encoder(Protocol):
     """Runs jobs."""
 
     def encode(self, work: Work) -> None:
-        """Run and write all jobs, in any order, before it returns; raise what a job raises."""
+        """Run all jobs, in any order: when it returns, all of them are in the store.
+
+        What a job raises is raised, and what was written before is kept.
+        """
 
 
 class HasEncoder(Protocol):

@@ -255,7 +255,8 @@ def run_batches(
             finally:
                 turns.give_back(number)
             if weights and weights[number] >= HEAVY_SQUARE_SECONDS:
-                _trim()(0)  # some milliseconds
+                give_back_memory = _trim()
+                give_back_memory(0)  # some milliseconds
 
     # All replicas are made before any of the side's modules has a hook of ours, which they would have, too.
     with ExitStack() as stack:

@@ -42,7 +42,7 @@ _MEMORY: dict[str, Any] = {}
 
 
 def storage_of(location: Path | str) -> Storage:
-    """Return the place of a path or URL; a UsageError says that it can be none, or that a package is missing."""
+    """Return the place of a path or URL; UsageError if its scheme is unknown, or its package is not installed."""
     url = _URL.match(str(location))
     if url is None or len(url[1]) == 1:  # one letter is a drive
         return Folder(Path(location))
@@ -85,7 +85,7 @@ def write_flushed(path: Path, content: bytes) -> None:
 
 
 class _Place(ABC):
-    """What the places of stores share; keys are paths within a place, with ``/`` between."""
+    """What :class:`Folder` and :class:`Bucket`, which have the same methods, share; keys are paths with ``/``."""
 
     location: Path | str  # a folder, or a URL
     name: str  # its last part
@@ -265,7 +265,9 @@ class Bucket(_Place):
         for key in keys:
             self.delete(key)
 
-    set_aside = clear  # objects cannot be renamed
+    def set_aside(self) -> None:
+        """Remove the store: objects cannot be renamed."""
+        self.clear()
 
     def drop_previous(self) -> None:
         """There is nothing."""

@@ -69,7 +69,7 @@ class Skipped(NamedTuple):
 
 
 class DamagedLabelsError(DataError):
-    """What rows, columns or points are called is not as it was written: the coordinates that are damaged."""
+    """Names of rows, columns or points are not as they were written; `labels` are the coordinates that are damaged."""
 
     def __init__(self, path: Path | str, labels: Sequence[str]) -> None:
         self.labels = tuple(labels)

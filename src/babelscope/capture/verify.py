@@ -39,10 +39,12 @@ class Damage:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found in the store of a name.
+    """The result of checking a store.
 
     Attributes
     ----------
+    store : str
+        Its name.
     blocks, done : int
         Blocks that the store will have, and that are there; 0 if its description is damaged.
     read : int

@@ -95,7 +95,7 @@ def no_worse(result: Result, baseline: Result, *, tolerance: float = 0.0, name: 
             # What the ends of an interval are from its middle, in errors.
             reaches = [student.quantile(0.975, _freedom(each, measure)) for each in (result, baseline)]
             rows = now[kind, measure], before[kind, measure]
-            changes[kind, measure] = _changes((kind, measure), rows, reaches, draws, tolerance, name)
+            changes[kind, measure] = _changes(kind, measure, rows, reaches, draws, tolerance, name)
         except _NotComparedError as reason:
             failed[kind, measure] = f"matches no row: {reason}"
     if not failed and not any(changes.values()):
@@ -169,14 +169,19 @@ def _outputs(result: Result) -> dict[tuple[str, str], pd.DataFrame]:
 
 
 def _changes(
-    of: tuple[str, str], rows: tuple[pd.DataFrame, pd.DataFrame], reaches: Sequence[float], draws: SharedDraws,
-    tolerance: float, name: str,
-) -> list[_Change]:  # fmt: skip
+    kind: str,
+    measure: str,
+    rows: tuple[pd.DataFrame, pd.DataFrame],
+    reaches: Sequence[float],
+    draws: SharedDraws,
+    tolerance: float,
+    name: str,
+) -> list[_Change]:
     """Return the changes by one kind and measure, from its rows now and before; none if no score has an interval.
 
     _NotComparedError if the result lacks a group, or chance reaches perfect agreement everywhere.
     """
-    (kind, measure), (now, before) = of, rows
+    now, before = rows
     changes: list[_Change] = []
     unknown = False
     later = {str(row["group"]): row for _, row in now.iterrows()}

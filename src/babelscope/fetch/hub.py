@@ -191,8 +191,8 @@ def hub_folder(
     """Return a folder with the files of a model or data set, every one checked against the hub's hash.
 
     Files that were fetched before are used without contacting the hub. Files in huggingface_hub's own cache are used if
-    all are there, and also if the hub cannot be reached. What is `wanted`, by shell wildcards, and missing is ignored;
-    some file must match the first of `needed`, whose second is the remedy.
+    all are there, and also if the hub cannot be reached. `wanted` are names, with shell wildcards;
+    those that match nothing are ignored. `needed` is a pattern that some file must match, and what to do if none does.
 
     FetchError if a file is missing and cannot be fetched, or does not match the hub's hash; DataError if one that was
     fetched before, or is in huggingface_hub's own cache, is damaged.
@@ -362,8 +362,8 @@ def hub_listing(
 ) -> Listing:
     """Ask the hub which files a data set or model has at a branch, a tag or a commit.
 
-    Files are `wanted` by shell wildcards; some file must match the first of `needed`, whose second says what to do if
-    none does. FetchError: no network, offline mode, nothing there by that name, a licence that was not accepted, or
+    `wanted` are names, with shell wildcards; `needed` is a pattern that some file must match, and what to do if none
+    does. FetchError: no network, offline mode, nothing there by that name, a licence that was not accepted, or
     none of the files.
     """
     name = f"{_NAMED[kind]} {repository} ({revision})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import time
 from collections.abc import Mapping
@@ -19,9 +20,14 @@ from babelscope.fetch.sources import WebFile
 ATTEMPTS = 4
 
 
-@cache
 def certificates() -> ssl.SSLContext:
-    """Return the authorities to trust, read once in a process: reading them takes longer than a small file."""
+    """Return the authorities to trust, by the system or by ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``."""
+    return _read_certificates(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+
+@cache
+def _read_certificates(file: str | None, folder: str | None) -> ssl.SSLContext:
+    """Read them once: that takes longer than a small file."""
     return httpx.create_ssl_context()
 
 
@@ -39,7 +45,7 @@ def download_web_file(
 ) -> None:
     """Download `source` to `target`, resuming from ``target.part``.
 
-    A header for authorisation is not passed on to another host. The second try waits so many seconds, each further one
+    A header for authorisation is not passed on to another host. The second try waits `wait` seconds, each further one
     twice as long. FetchError: no network, a refusal by the server, or other bytes than pinned (the file is removed
     then).
     """

@@ -130,7 +130,7 @@ class Options:
                 "skipped": [list(sentence) for sentence in activations.skipped],
                 "left out": [one for one in self.whole.without_cluster if one not in set(activations.sentences)],
                 "second": [[one.language, one.store.dataset.attrs["identity"]] for one in self.readings],
-                "comparisons": [[one.kind, list(one.a), list(one.b)] for one in self.comparisons],
+                "comparisons": [[each.kind, list(each.a), list(each.b)] for each in self.comparisons],
                 "settings": [
                     self.names,
                     self.settings | {"documents": None if documents is None else documents.tolist()},
@@ -236,10 +236,11 @@ def meta_of(
     interval_of_means: str | None,
     kinds: list[str],
 ) -> dict[str, Any]:
-    """Return what a result says of where it comes from, but for its sentences.
+    """Return what a result says of where it comes from: its `meta`, but for headline and caveats.
 
     `baselines` describe the baselines, `regressed` what was regressed out under a control; `freedoms` are the degrees
-    of freedom of the intervals, `interval_of_means` is what those of the averages hold for; `kinds` are all scores'.
+    of freedom of the intervals, `interval_of_means` is what those of the averages hold for; `kinds` are
+    the kinds of comparison that were scored.
     """
     activations, documents = options.activations, options.documents
     clusters = described(options.whole, activations, options.clusters, documents)

@@ -78,9 +78,10 @@ def gaps(
         compared = {place: vectors[place] for pair in pairs for place in pair}
         scores = pairwise(compared, chosen, pairs=pairs, permutations=permutations, seed=seed)
         columns = {name: np.asarray(scores[name].values) for name in (*NUMBERS, "n")}
-        for row, (kind, a, b) in enumerate((each.kind, each.a, each.b) for each in fitting):
+        for row, comparison in enumerate(fitting):
+            a, b = comparison.a, comparison.b
             for column, measure in enumerate(chosen):
-                labels = (kind, a.point, b.point, a.language, b.language, str(measure))
+                labels = (comparison.kind, a.point, b.point, a.language, b.language, str(measure))
                 numbers = {name: finite(float(columns[name][row, column])) for name in NUMBERS}
                 n = int(columns["n"][row, column])
                 rows.append(dict(zip(LABELS, labels, strict=True)) | {"n": n} | numbers)

@@ -109,11 +109,13 @@ def _by_language(source: Source, modality: str) -> dict[str, Mapping[str, Any]]:
         return {ONE_LANGUAGE: given}
     if not all(inner):
         raise UsageError(f"the probe's {modality} mixes points and languages: {', '.join(map(str, given))}")
-    called = {str(language): value() if callable(value) else value for language, value in given.items()}
-    for language, points in called.items():
+    vectors: dict[str, Mapping[str, Any]] = {}
+    for language, value in given.items():
+        points = value() if callable(value) else value
         if not isinstance(points, Mapping) or not points:
             raise UsageError(f"the probe's {modality} in {language!r} is not a mapping of point to array")
-    return called
+        vectors[str(language)] = points
+    return vectors
 
 
 def _array(vectors: Any, label: str) -> NDArray[np.float32]:

@@ -89,7 +89,9 @@ def stage_labels(result: Result, kind: str, width: int) -> pd.DataFrame:
     starts = [0.0 if index == 0 else (along[index - 1].depth + point.depth) / 2 for index, point in enumerate(along)]
     first = [index for index, point in enumerate(along) if index == 0 or along[index - 1].stage != point.stage]
     ends = [starts[index] for index in first[1:]]
-    ends += [max(1.0, point.depth) if len(along) > 1 else point.depth for point in along[-1:]]
+    if along:
+        last = along[-1].depth
+        ends.append(max(1.0, last) if len(along) > 1 else last)
     rows: list[dict[str, Any]] = []
     taken: list[float] = []  # up to where, by lane
     for index, end in zip(first, ends, strict=True):

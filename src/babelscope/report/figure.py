@@ -12,7 +12,7 @@ import re
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -111,10 +111,14 @@ class Figure:
 def write(figures: Iterable[Figure], folder: Path) -> list[Path]:
     """Write figures as ``NAME.svg``, ``.png``, ``.pdf`` and ``.csv``, each replaced whole."""
     return [
-        write_atomically(folder / f"{figure.name}.{suffix}", lambda path, data=data: path.write_bytes(data))  # type: ignore[misc]
+        write_atomically(folder / f"{figure.name}.{suffix}", partial(_put, data))
         for figure in figures
         for suffix, data in figure.files()
     ]
+
+
+def _put(data: bytes, path: Path) -> None:
+    path.write_bytes(data)
 
 
 def _undated(pdf: bytes) -> bytes:

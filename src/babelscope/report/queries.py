@@ -132,7 +132,7 @@ class Saturation:
 
 
 def in_order(values: Iterable[Any]) -> list[str]:
-    """Return the distinct texts in order of first appearance, without missing ones; quick for a column."""
+    """Return the distinct texts in order of first appearance, without missing ones."""
     column = values if isinstance(values, pd.Series) else pd.Series(list(values), dtype=object)
     return [str(value) for value in column.drop_duplicates() if not pd.isna(value)]
 

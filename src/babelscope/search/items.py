@@ -231,5 +231,7 @@ def _cut(recording: Recording, language: str, sentence: str, text: str, window: 
     cuts = windows(recording.seconds, window, hop)
     whole, first = len(cuts) == 1 and recording.start is None, recording.start or 0.0
     for start, end in cuts:
-        ends = round(first + start, 3), round(first + end, 3)
-        yield Item("speech", language, sentence, text, audio, member, *ends, whole, stamp)
+        yield Item(
+            "speech", language, sentence, text, audio=audio, member=member, start=round(first + start, 3),
+            end=round(first + end, 3), whole=whole, stamp=stamp,
+        )  # fmt: skip

@@ -212,7 +212,7 @@ class SideCache:
                 if label in self.kept:
                     self.kept.move_to_end(label)
             missing = [label for label in labels if label not in self.kept]
-            list(pool.map(partial(self._take, wanted=labels), missing))
+            list(pool.map(partial(self._take, wanted=frozenset(labels)), missing))
         return {label: self.kept[label] for label in labels} if self._fit(labels) else None
 
     def _fit(self, labels: Collection[Hashable]) -> bool:

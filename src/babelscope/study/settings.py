@@ -407,7 +407,7 @@ class Study(_Table):
 
 
 def _below(folder: Path, table: T, key: str) -> T:
-    """Return a table of a study with a path of its own, where it has one, below a folder."""
+    """Return a table with its path `key` taken relative to a folder; as it is if it has none."""
     path = getattr(table, key, None)
     return table if table is None or path is None else table.model_copy(update={key: folder / path.expanduser()})
 

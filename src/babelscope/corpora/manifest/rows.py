@@ -36,6 +36,8 @@ _DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 #: First characters of formulas in table programs; languages are in every CSV file of a study.
 _FORMULAS = "=+-@"
 _BLOCK = 2**16
+#: Durations that are kept, for rows that share a recording.
+_DURATIONS = 2**16
 #: Seconds by which a segment may end after its file: times are often rounded.
 _ROUNDING = 0.01
 _WHOLE = 0.1
@@ -65,7 +67,7 @@ class Lengths:
         """
         if (known := self._known.get((file, member))) is None:
             known = seconds_of(file) if member is None else self._of_member(file, member)
-            if len(self._known) >= _BLOCK:
+            if len(self._known) >= _DURATIONS:
                 self._known.clear()
             self._known[file, member] = known
         return known

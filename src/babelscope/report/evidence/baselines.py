@@ -56,9 +56,9 @@ def _table(here: pd.DataFrame, kind: str, names: list[str]) -> Table:
         own = here[here["baseline"] == name]
         if len(own):
             first = own.iloc[0]
-            known = f" ({first['groups']:.0f} of {first['of']:.0f})" if first["groups"] < first["of"] else ""
+            coverage = f" ({first['groups']:.0f} of {first['of']:.0f})" if first["groups"] < first["of"] else ""
             cells = [cell for measure in measures for cell in _cells(own[own["measure"] == measure])]
-            rows.append([title_of(name) + known, *cells])
+            rows.append([title_of(name) + coverage, *cells])
     columns = [Column("", False)]
     for measure in measures:
         columns += [Column(measure_title(measure)), Column("model less baseline (95 % interval)")]

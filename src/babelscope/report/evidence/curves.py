@@ -165,8 +165,9 @@ def class_evidence(result: Result) -> Evidence | None:
         parts: dict[str, Any] = {"kind": KIND_TITLES[kind], "point": str(ends["point"].iloc[-1])}
         means = []
         for name in CLASSES:
-            for point in ends[ends["group"] == name]["point"]:
-                row = rows[(rows["group"] == name) & (rows["point"] == point)].iloc[0]
+            last = ends.loc[ends["group"] == name, "point"]
+            if len(last):
+                row = rows[(rows["group"] == name) & (rows["point"] == last.iloc[0])].iloc[0]
                 parts[name] = tell("by_class", row, "chance_corrected")
                 means.append(f"{{{name}}} ({name})")
         lead = Sentence(f"{{kind}}: at {{point}} the chance-corrected mean is {listed(means)}.", **parts)

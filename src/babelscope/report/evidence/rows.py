@@ -99,7 +99,7 @@ def _where(result: Result, name: str, filters: dict[str, Any]) -> NDArray[np.int
 
 @queries.remembered
 def _having(result: Result, name: str, column: str, wanted: str) -> NDArray[np.bool_]:
-    """Return in which rows of a table a column has a value, or one of several, which are given as JSON: a key."""
+    """Return in which rows a column has a value, or one of several; `wanted` is JSON, so that it can be remembered."""
     frame = queries.table(result, name)
     assert frame is not None
     values = json.loads(wanted)

@@ -85,7 +85,8 @@ def _sentence(mains: pd.DataFrame) -> Sentence:
         if len(rows):
             name = verdict.replace(" ", "_")
             parts[name] = told_count("findings", rows)
-            said.append(f"{{{name}}} {_SAYS[verdict][len(rows) > 1]}")
+            singular, plural = _SAYS[verdict]
+            said.append(f"{{{name}}} {singular if len(rows) == 1 else plural}")
     voices = mains[[_reason(row) == VOICES for _, row in mains.iterrows()]]
     text = "Of {all} claims that were tested, " + listed(said)
     if len(voices):

@@ -62,7 +62,9 @@ def _sentence(table: pd.DataFrame) -> Sentence:
     parts: dict[str, Any] = {"best": str(best["point"]), "stage": str(best["stage"]), **ends}
     parts |= {"measure": measure_title(str(best["measure"])), "value": tell("most_similar", best, "value")}
     parts["all"] = told_count("most_similar", table)
-    text = "{measure} of speech and text is highest at {best} ({stage}): {value}" + " ({low} to {high})" * bool(ends)
+    text = "{measure} of speech and text is highest at {best} ({stage}): {value}"
+    if ends:
+        text += " ({low} to {high})"
     if table["candidate"].isna().any():
         return Sentence(text + "; it was not tested against the other points.", **parts)
     candidates = table[table["candidate"].astype(bool)]
