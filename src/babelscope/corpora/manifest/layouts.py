@@ -111,7 +111,10 @@ def arrange(table: Table, choices: Choices, log: ProblemLog) -> Table:
     if twice:
         raise DataError(f"manifest {where} has column {shown(min(twice))} twice: remove one of them")
     if layout is None:
-        return replace(table, rows=_translated(table, _renamed(table, choices), choices))
+        renamed = _renamed(table, choices)
+        if renamed is None and choices.language is None:
+            return table
+        return replace(table, rows=_translated(table, renamed, choices))
     lacking = [column for column in layout.needs if column not in table.columns]
     if lacking:
         hint = did_you_mean(lacking[0], table.columns)
@@ -201,9 +204,6 @@ def _renamed(table: Table, choices: Choices) -> Translate | None:
 
 def _translated(table: Table, translate: Translate | None, choices: Choices) -> Iterator[Row]:
     path, language = table.path, choices.language
-    if translate is None and language is None:
-        yield from table.rows
-        return
     for number, row in table.rows:
         if isinstance(row, Path):
             path = row
