@@ -68,8 +68,8 @@ def _elsewhere(path: Path) -> str:
 def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
     """Let `write` fill a temporary file next to `path`, flush it to the disk, and put it in place in one step.
 
-    `write` is given the temporary path, of the same suffix. The folder of `path`, which is returned, is made. Written
-    files survive a power loss; where one cannot be written, a DataError says why, and an earlier file is kept.
+    `write` is given the temporary path, of the same suffix. The folder is made; `path` is returned. Written files
+    survive a power loss; where one cannot be written, a DataError says why, and an earlier file is kept.
     """
     with naming_the_disk(path):
         make_folder(path.parent)

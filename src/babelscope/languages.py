@@ -26,7 +26,8 @@ The table is ``languages.csv``, one row a language. Where its columns come from:
     Filipino as Tagalog, Punjabi as Eastern Punjabi, Norwegian as Norwegian (Bokmål)); empty where no name is there, or
     two are.
 ``further``
-    Further ISO 639 codes of two and three letters that are in common use.
+    Further codes in common use, separated by spaces: ISO 639 codes of two and three letters, and tags such as
+    ``zh_hans``.
 
 Two codes need a remark. FLEURS's Fula is read in Senegal, while NLLB and Seamless know the language as Nigerian
 Fulfulde (``fuv``). FLEURS's Arabic is Modern Standard Arabic, read in Egypt, and is ``arb``, not ``arz``.
@@ -114,11 +115,16 @@ def _language(row: dict[str, Any]) -> Language:
     return Language(**row | spoken | {"joshi": int(row["joshi"]) if row["joshi"] else None})
 
 
-_ROWS = list(csv.DictReader(files("babelscope").joinpath("languages.csv").read_text(encoding="utf-8").splitlines()))
-_FURTHER = {row["fleurs"]: row.pop("further").split() for row in _ROWS}
+def _read() -> tuple[tuple[Language, ...], dict[str, list[str]]]:
+    """Return the languages of the table, and the further codes of each by its FLEURS code."""
+    text = files("babelscope").joinpath("languages.csv").read_text(encoding="utf-8")
+    rows = [(row.pop("further").split(), _language(row)) for row in csv.DictReader(text.splitlines())]
+    return tuple(known for _, known in rows), {known.fleurs: codes for codes, known in rows}
+
 
 #: All 102, by their FLEURS codes.
-LANGUAGES: tuple[Language, ...] = tuple(map(_language, _ROWS))
+LANGUAGES: tuple[Language, ...]
+LANGUAGES, _FURTHER = _read()
 
 
 def codes_of(known: Language) -> tuple[str, ...]:

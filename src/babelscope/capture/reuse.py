@@ -105,7 +105,7 @@ class PreviousStore:
         return bool(stored.done[cell]) and set(points) <= set(stored.points(modality))
 
     def _same(self, job: Job, language: str, rows: slice) -> bool:
-        name, now_at = ("text", self._corpus.text) if job.modality == "text" else ("content", self._corpus.content)
+        name, content_of = ("text", self._corpus.text) if job.modality == "text" else ("content", self._corpus.content)
         before = self._stored.dataset[name].sel(language=language).values[rows]
-        now = [now_at(sentence, language) or "" for sentence in self._corpus.sentences[job.rows]]
+        now = [content_of(sentence, language) or "" for sentence in self._corpus.sentences[job.rows]]
         return [str(value) for value in before] == now and "" not in now and "missing" not in now

@@ -85,7 +85,7 @@ def write_flushed(path: Path, content: bytes) -> None:
 
 
 class _Place(ABC):
-    """What :class:`Folder` and :class:`Bucket`, which have the same methods, share; keys are paths with ``/``."""
+    """What :class:`Folder` and :class:`Bucket` share, which have the same methods; keys are paths within, by ``/``."""
 
     location: Path | str  # a folder, or a URL
     name: str  # its last part

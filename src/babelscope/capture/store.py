@@ -462,7 +462,18 @@ class Activations:
     def block_at(self, modality: Modality, language: str, rows: slice, points: Sequence[str]) -> Block:
         """Return one block as it was written, rows that were skipped included; nothing of it is held.
 
-        `rows` are of all sentences that the store was made for. A DataError says that it cannot be read.
+        Parameters
+        ----------
+        modality : {"text", "speech"}
+        language : str
+        rows : slice
+            Which of all sentences that the store was made for.
+        points : sequence of str
+
+        Raises
+        ------
+        DataError
+            If it cannot be read.
         """
         row, column = self.modalities.index(modality), self._all_languages.index(language)
         place = [self._row(point, modality) for point in points]

@@ -258,8 +258,9 @@ def encode(
     from babelscope.study.model import build_model_on
     from babelscope.study.preflight import check_start, checked_corpus
 
-    run_by = {"engine": engine, "replicas": replicas, "device": device}
-    chosen = _study(study, settings, languages, skip_bad=skip_bad, workers=workers, **run_by)
+    chosen = _study(
+        study, settings, languages, skip_bad=skip_bad, workers=workers, engine=engine, replicas=replicas, device=device
+    )
     planned = check_start(chosen, compared=False)
     with (
         showing() as tell,

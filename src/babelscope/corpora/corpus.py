@@ -565,27 +565,32 @@ class _Contents:
         self._files: dict[Path, str] = {}
 
     def of(self, recording: Recording, *, skip_bad: bool) -> str:
-        path, member = recording.path, recording.member
         try:
-            if member is None:
-                if path not in self._files:
-                    self._files[path] = sha256_of(path)
-                return self._files[path]
-            if path not in self._archives:
-                with zipfile.ZipFile(path) as archive:
+            return self._of(recording)
+        except DataError:
+            if not skip_bad:
+                raise
+            return "missing"
+
+    def _of(self, recording: Recording) -> str:
+        if recording.member is None:
+            if recording.path not in self._files:
+                try:
+                    self._files[recording.path] = sha256_of(recording.path)
+                except OSError as error:
+                    raise DataError(f"recording {recording} is missing or cannot be read ({error.strerror})") from error
+            return self._files[recording.path]
+        if recording.path not in self._archives:
+            try:
+                with zipfile.ZipFile(recording.path) as archive:
                     listed = {info.filename: f"{info.CRC:08x}:{info.file_size}" for info in archive.infolist()}
-                self._archives[path] = listed
-            return self._archives[path][member]
-        except (OSError, zipfile.BadZipFile, KeyError) as error:
-            if skip_bad:
-                return "missing"
-            if member is None and isinstance(error, OSError):
-                reason = f"recording {recording} is missing or cannot be read ({error.strerror})"
-            elif isinstance(error, KeyError):
-                reason = f"recording {recording} is missing: the archive has no such member"
-            else:
-                reason = f"recording {recording}: its archive is missing or damaged ({error})"
-            raise DataError(reason) from error
+            except (OSError, zipfile.BadZipFile) as error:
+                raise DataError(f"recording {recording}: its archive is missing or damaged ({error})") from error
+            self._archives[recording.path] = listed
+        try:
+            return self._archives[recording.path][recording.member]
+        except KeyError:
+            raise DataError(f"recording {recording} is missing: the archive has no such member") from None
 
 
 def check_modalities(modalities: Sequence[str]) -> None:

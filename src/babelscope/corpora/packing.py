@@ -51,8 +51,9 @@ def pack(
 ) -> Packed:
     """Pack the recordings of an archive, or return what was packed before: in the corpus's `folder` of the cache.
 
-    The sha256 of the files of the archive is taken once, unless that of a single one is given; afterwards path, size
-    and time of change stand for it. `read` is called if there is no zip yet, whose name begins with `label`.
+    The sha256 of the archive's files is taken once; afterwards path, size and time of change stand for it. `digest` is
+    that of a single file where it is known already. `read` is called if there is no zip yet; the zip's name begins with
+    `label`. DataError if the archive is missing or damaged, or the disk is full: nothing is kept then.
     """
     place = cache_folder() / "corpora" / folder
     digests = [digest] if digest else [_digest(place, source) for source in sources]

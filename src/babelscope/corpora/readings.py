@@ -152,6 +152,7 @@ def assemble(
 
 
 def _read(language: str, splits: Sequence[Split], broken: Broken, clusters: dict[str, str]) -> _Language:
+    """Return the rows of a language; the documents of its sentences are added to `clusters`."""
     read = _Language()
     for split in splits:
         for row in split.rows:
@@ -164,7 +165,7 @@ def _read(language: str, splits: Sequence[Split], broken: Broken, clusters: dict
             if wrong:
                 broken.add(language, wrong, row.sentence)
                 continue
-            if row.cluster is not None:  # of two documents the same one counts in all languages
+            if row.cluster is not None:  # one sentence may be in two documents: the same one counts in all languages
                 clusters[row.sentence] = min(row.cluster, clusters.get(row.sentence, row.cluster))
             recordings = read.recordings.setdefault(row.sentence, [])
             if split.locate is None or not row.file:

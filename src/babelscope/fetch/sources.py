@@ -43,11 +43,21 @@ class DebianPackage(_Package):
 
 @dataclass(frozen=True)
 class WebFile:
-    """A file at a fixed address."""
+    """A file at a fixed address.
+
+    Attributes
+    ----------
+    url : str
+        Where it is.
+    sha256 : str
+        Of the file.
+    size : int
+        In bytes.
+    """
 
     url: str
     sha256: str
-    size: int  # in bytes
+    size: int
 
     @property
     def file_name(self) -> str:
@@ -60,13 +70,27 @@ class WebFile:
 
 @dataclass(frozen=True)
 class HubSnapshot:
-    """Files of one commit of a model's own repository on the Hugging Face hub."""
+    """Files of one commit of a model's own repository on the Hugging Face hub.
 
-    repository: str  # as ``openai/whisper-base``
-    revision: str  # the commit
-    files: tuple[str, ...]  # each is checked against the hub's hash of it in this commit
-    sha256: str  # of ``model.safetensors``, whatever hash the hub gives
-    size: int  # of all files together, in bytes, about
+    Attributes
+    ----------
+    repository : str
+        As ``openai/whisper-base``.
+    revision : str
+        The commit.
+    files : tuple of str
+        Their names in it. Each is checked against the hub's hash of it in this commit.
+    sha256 : str
+        Of ``model.safetensors``, whatever hash the hub gives.
+    size : int
+        Of all files together, in bytes, about.
+    """
+
+    repository: str
+    revision: str
+    files: tuple[str, ...]
+    sha256: str
+    size: int
 
     @property
     def file_name(self) -> str:
@@ -91,12 +115,19 @@ ORIGINS: dict[str, str] = {
 class Recipe:
     """One way to make an asset: what to download, and how its files are extracted.
 
-    ``build(downloads, folder)`` writes the asset's files into the empty `folder`; ``downloads`` maps
-    :attr:`Source.file_name` to the verified file (of a :class:`HubSnapshot`: the folder of its files).
+    Attributes
+    ----------
+    title : str
+        Its name in messages and in ``asset.json``.
+    sources : tuple of Source
+        All of them are needed.
+    build : callable
+        ``build(downloads, folder)`` writes the asset's files into the empty `folder`; ``downloads`` maps
+        :attr:`Source.file_name` to the verified file (of a :class:`HubSnapshot`: the folder of its files).
     """
 
-    title: str  # in messages and in ``asset.json``
-    sources: tuple[Source, ...]  # all of them are needed
+    title: str
+    sources: tuple[Source, ...]
     build: Callable[[Mapping[str, Path], Path], None]
 
     @property

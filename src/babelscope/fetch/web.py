@@ -21,13 +21,13 @@ ATTEMPTS = 4
 
 
 def certificates() -> ssl.SSLContext:
-    """Return the authorities to trust, by the system or by ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``."""
+    """Return the authorities to trust: those that ``SSL_CERT_FILE`` or ``SSL_CERT_DIR`` names, or certifi's."""
     return _read_certificates(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
 
 
 @cache
 def _read_certificates(file: str | None, folder: str | None) -> ssl.SSLContext:
-    """Read them once: that takes longer than a small file."""
+    """Read them once for each setting of the environment: that takes longer than a small file."""
     return httpx.create_ssl_context()
 
 

@@ -116,10 +116,19 @@ def centroid_distance(
 def centroids_table(activations: Activations, clusters: NDArray[np.int64] | None = None) -> pd.DataFrame:
     """Measure the distances between the means of all languages and modalities at every point where both stand.
 
-    `clusters`, from 0, say which sentences belong together. The columns are ``centroids`` of
-    :data:`babelscope.gaps.result.TABLE_COLUMNS`: ``modality_gap`` and ``cross_gap`` (a is speech, b is text) at the
-    points that both modalities have, the language gaps at every point. There are no rows with fewer than four
-    sentences.
+    Parameters
+    ----------
+    activations : Activations
+        Complete.
+    clusters : ndarray of int, shape (n,), optional
+        Which sentences belong together, from 0.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``centroids`` of :data:`babelscope.gaps.result.TABLE_COLUMNS`: ``modality_gap`` and ``cross_gap`` (a is
+        speech, b is text) at the points that both modalities have, the language gaps at every point. No rows with fewer
+        than four sentences.
     """
     rows: list[dict[str, Any]] = []
     n = len(activations.sentences)

@@ -48,7 +48,6 @@ COMPONENTS_OF_ONE = ("sentence", "language", "rest")
 #: Fewest sentences, and fewest languages behind an interval that speaks for languages too.
 LEAST_SENTENCES, LEAST_LANGUAGES = 4, 3
 
-
 #: Gives the vectors of one language (by index) in one modality (by index): shape (sentences, features).
 Read = Callable[[int, int], NDArray[Any]]
 
@@ -151,9 +150,18 @@ def decompose(
 def decomposition_table(activations: Activations, clusters: NDArray[np.int64] | None = None) -> pd.DataFrame:
     """Decompose every point: speech and text crossed where both have the point, and each of them alone everywhere.
 
-    `clusters`, from 0, say which sentences belong together. The columns are ``decomposition`` of
-    :data:`babelscope.gaps.result.TABLE_COLUMNS`; there are no rows with fewer than two languages or four sentences, and
-    points that do not vary are left out.
+    Parameters
+    ----------
+    activations : Activations
+        Complete.
+    clusters : ndarray of int, shape (n,), optional
+        Which sentences belong together, from 0.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``decomposition`` of :data:`babelscope.gaps.result.TABLE_COLUMNS`; no rows with fewer than two languages
+        or four sentences. Points that do not vary are left out.
     """
     languages, n = activations.languages, len(activations.sentences)
     rows: list[dict[str, Any]] = []

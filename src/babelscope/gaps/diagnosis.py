@@ -78,10 +78,20 @@ class _Differences:
 def diagnosis(activations: Activations, scored: Mapping[str, Scored], scores: pd.DataFrame) -> pd.DataFrame:
     """Say in which languages, and at which stage, speech is less similar to its text than in the others.
 
-    `scored` are the uncontrolled scores by measure, `scores` all. The columns are ``diagnosis`` of
-    :data:`babelscope.gaps.result.TABLE_COLUMNS`, one row a language and stage; there is none without speech and text, a
-    measure with a null, or a second language. Intervals hold for other sentences, and for all languages and stages
-    together with 98 % probability.
+    Parameters
+    ----------
+    activations : Activations
+    scored : mapping of measure to Scored
+        Of the uncontrolled scores.
+    scores : DataFrame
+        All scores.
+
+    Returns
+    -------
+    DataFrame
+        Columns as in :data:`babelscope.gaps.result.TABLE_COLUMNS`, one row a language and stage; empty without speech
+        and text, a measure with a null, or a second language. Intervals hold for other sentences, and for all languages
+        and stages together with 98 % probability.
     """
     measure, path = leading(scored), speech_path(activations, scores)
     stops, languages = ends(path), activations.languages
@@ -354,11 +364,21 @@ def _loss_of(stops: Sequence[PathPoint], index: int, code: str, languages: Seque
 def languages_table(activations: Activations, scored: Mapping[str, Scored], scores: pd.DataFrame) -> pd.DataFrame:
     """Give each language its names, lengths, and the point where its speech and text are most similar.
 
-    `scored` are the uncontrolled scores by measure, `scores` all. The columns are ``languages`` of
-    :data:`babelscope.gaps.result.TABLE_COLUMNS`, one row a language. The interval is the score's own, for other
-    sentences. ``p`` is corrected for all languages and points together, as in the headline
-    (:func:`babelscope.gaps.above_chance.above_chance`). ``rank`` is by chance-corrected score, 1 being the most
-    similar; that one language is above another is not tested here.
+    Parameters
+    ----------
+    activations : Activations
+    scored : mapping of measure to Scored
+        Of the uncontrolled scores.
+    scores : DataFrame
+        All scores.
+
+    Returns
+    -------
+    DataFrame
+        Columns as in :data:`babelscope.gaps.result.TABLE_COLUMNS`, one row a language. The interval is the score's own,
+        for other sentences. ``p`` is corrected for all languages and points together, as in the headline
+        (:func:`babelscope.gaps.above_chance.above_chance`). ``rank`` is by chance-corrected score, 1 being the most
+        similar; that one language is above another is not tested here.
     """
     measure, stops = leading(scored), speech_path(activations, scores)
     rows: list[dict[str, Any]] = []

@@ -72,10 +72,21 @@ class Claim:
 
 
 def findings(activations: Activations, scored: Mapping[str, Scored], scores: pd.DataFrame) -> pd.DataFrame:
-    """Test every finding that the study allows; `scored` are the uncontrolled scores by measure, `scores` all.
+    """Test every finding that the study allows.
 
-    The columns are ``findings`` of :data:`babelscope.gaps.result.TABLE_COLUMNS`. A finding that needs what the study
-    lacks (text or speech, two languages, length adaptation, languages of a class) has no row.
+    Parameters
+    ----------
+    activations : Activations
+    scored : mapping of measure to Scored
+        Of the uncontrolled scores.
+    scores : DataFrame
+        All scores.
+
+    Returns
+    -------
+    DataFrame
+        Columns as in :data:`babelscope.gaps.result.TABLE_COLUMNS`. A finding that needs what the study lacks (text or
+        speech, two languages, length adaptation, languages of a class) has no row.
     """
     bases = _bases(scored)
     asked = claims(activations, scores)

@@ -95,6 +95,7 @@ CURVE_COLUMNS: tuple[str, ...] = (
     "groups",  # how many languages or pairs the row averages (1 unless group == "mean")
 )
 
+#: Columns of the further tables, by name.
 _TABLES: dict[str, str] = {
     # The curves averaged over the languages (or pairs) of one resource class: `group` is "all", "high", "medium",
     # "low", or "high-low" for pairs across classes (cross similarity: speech-text); the other columns are those of the
@@ -179,7 +180,7 @@ _TABLES: dict[str, str] = {
     "projection": "point modality language sentence x y share_x share_y",
 }
 
-#: Columns of the further tables, by name.
+#: The same, each column by itself.
 TABLE_COLUMNS: dict[str, tuple[str, ...]] = {name: tuple(columns.split()) for name, columns in _TABLES.items()}
 
 CONTROLS: dict[str, str] = {

@@ -57,7 +57,14 @@ def _common(texts: Sequence[NDArray[np.int64]], most: int) -> int:
 def tokens_per_word(activations: Activations) -> dict[str, float]:
     """Return how many tokens a word of each language takes: all its tokens over all its words.
 
-    It is NaN where the store holds no tokens, or the texts no words.
+    Parameters
+    ----------
+    activations : Activations
+
+    Returns
+    -------
+    dict of str to float
+        By language; NaN where the store holds no tokens, or the texts no words.
     """
     rates: dict[str, float] = {}
     for language in activations.languages:
@@ -100,9 +107,17 @@ def shared_token_share(first: Sequence[NDArray[np.int64]], second: Sequence[NDAr
 def tokens_table(activations: Activations, scores: pd.DataFrame) -> pd.DataFrame:
     """Compare each pair of languages' tokens with how similar their texts are.
 
-    Of the scores, those of ``language_similarity_text`` without a control have a row each. The columns are ``tokens``
-    of :data:`babelscope.gaps.result.TABLE_COLUMNS`; there are no rows where the store holds no tokens, or the scores no
-    pair of texts.
+    Parameters
+    ----------
+    activations : Activations
+    scores : DataFrame
+        Their scores, of which those of ``language_similarity_text`` without a control are taken: one row each.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``tokens`` of :data:`babelscope.gaps.result.TABLE_COLUMNS`; no rows where the store holds no tokens or
+        the scores no pair of texts.
     """
     rows = selecting.rows(scores, kind="language_similarity_text", control="none")
     token_ids = {language: activations.token_ids(language) for language in activations.languages}

@@ -66,13 +66,27 @@ Drawable = alt.Chart | alt.LayerChart | alt.ConcatChart
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of the report."""
+    """A figure of the report.
 
-    name: str  # of its files and of its place in the page, such as ``layer_curves.modality_similarity``
-    draw: Callable[[int], Any]  # returns the Altair chart for a width of the plot in pixels
-    data: pd.DataFrame  # rows of a table of the result that it shows; the index is their row number there
-    sentence: Any  # what it shows, in one sentence
-    alt: str  # the same for those who cannot see it, with the numbers
+    Attributes
+    ----------
+    name : str
+        Of its files and of its place in the page, such as ``layer_curves.modality_similarity``.
+    draw : callable
+        Returns the Altair chart for a width of the plot in pixels.
+    data : DataFrame
+        Rows of a table of the result that it shows; the index is their row number there.
+    sentence : Sentence or str
+        What it shows, in one sentence.
+    alt : str
+        The same for those who cannot see it, with the numbers.
+    """
+
+    name: str
+    draw: Callable[[int], Any]
+    data: pd.DataFrame
+    sentence: Any
+    alt: str
     # By width: files, page and notebook show the same figure, and drawing it takes most of the time of a report.
     _specs: dict[int, dict[str, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
     _svgs: dict[int, str] = field(default_factory=dict, init=False, repr=False, compare=False)

@@ -16,7 +16,7 @@ import altair as alt
 from babelscope.errors import DataError, UsageError
 from babelscope.gaps.result import Result
 from babelscope.report import queries
-from babelscope.report.evidence import curves, maps, retrieval, variance
+from babelscope.report.evidence import crosslayer, curves, maps, points, retrieval, variance
 from babelscope.report.figure import WIDE, Figure
 from babelscope.report.page import Report
 
@@ -95,7 +95,7 @@ class Plots:
         measure = queries.known("measure", measure or "", queries.measures(self.result))
         if language is not None:
             queries.known("language", language, queries.languages(self.result))
-        return maps.layers_chart(self.result, measure, language, width=width, height=height)
+        return crosslayer.chart(self.result, measure, language, width=width, height=height)
 
     def decomposition(self, part: str = "all", *, width: int = 420, height: int = 240) -> alt.Chart:  # public name
         """Draw the parts of the variance along the depth: stacked areas of bias-corrected shares.
@@ -145,7 +145,7 @@ class Plots:
             If it has no projection.
         """
         self.result.to_dataframe("projection")
-        return variance.points_chart(self.result, point, width=width, height=height)
+        return points.chart(self.result, point, width=width, height=height)
 
     # -- languages
 

@@ -37,17 +37,30 @@ class Column:
 class Table:
     """A table: the same in the page, where a click on a heading sorts it, and in Markdown.
 
-    Cells are texts, numbers that know their place (:class:`~babelscope.gaps.traced.Number`) or sentences.
+    Attributes
+    ----------
+    caption : str
+    columns : tuple of Column
+        The first names the row.
+    rows : tuple of tuple
+        Cells: texts, numbers that know their place (:class:`~babelscope.gaps.traced.Number`) or sentences.
     """
 
     caption: str
-    columns: tuple[Column, ...]  # the first names the row
+    columns: tuple[Column, ...]
     rows: tuple[tuple[Any, ...], ...]
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What stands behind an answer, shown on demand: sentences, tables and figures, in this order."""
+    """What stands behind an answer, shown on demand.
+
+    Attributes
+    ----------
+    title : str
+    blocks : tuple
+        Of sentences, tables and figures, in the order in which they are shown.
+    """
 
     title: str
     blocks: tuple[Any, ...]
@@ -55,13 +68,26 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Section:
-    """A question of the report and its answer."""
+    """A question of the report and its answer.
 
-    name: str  # anchor in the page
+    Attributes
+    ----------
+    name : str
+        Anchor in the page.
+    question : str
+    sentences : tuple of Sentence
+        The answer: one sentence, two at most.
+    figure : Figure or None
+    table : Table or None
+        Shown without being asked for; most sections have none.
+    evidence : tuple of Evidence
+    """
+
+    name: str
     question: str
-    sentences: tuple[Any, ...] = ()  # the answer: one sentence, two at most
+    sentences: tuple[Any, ...] = ()
     figure: Figure | None = None
-    table: Table | None = None  # shown without being asked for; most sections have none
+    table: Table | None = None
     evidence: tuple[Evidence, ...] = ()
 
 

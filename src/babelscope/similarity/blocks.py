@@ -55,9 +55,9 @@ class Settings:
     """What is the same for all blocks of a table; options of :func:`babelscope.similarity.pairwise` are as there.
 
     `kinds` are the nulls of the measures: ``exact``, ``permutation`` or ``none``. `single` says whether prepared sides
-    are kept in single precision, `fingerprints` whether what is read is fingerprinted. `controls` are :data:`NONE` and
-    others, or :data:`REGRESSED` alone. `clusters`, shape (n,), say from 0 which sentences are left out together:
-    deviations are given where a measure has a closed form of them. `documents`, shape (n,), say which are not
+    are kept in single precision, `fingerprints` whether what is read is fingerprinted. `controls` are :data:`NONE`
+    first and others, or :data:`REGRESSED` alone. `clusters`, shape (n,), say from 0 which sentences are left out
+    together: deviations are given where a measure has a closed form of them. `documents`, shape (n,), say which are not
     independent of one another: permutations and folds keep them together, and `kinds` names no closed form then. With
     `sequential`, permutations are drawn until the p-value is decided, `permutations` at most; `tails` says of each
     measure whether drawing ends where a score is out of their reach, p being a model's then
@@ -437,8 +437,8 @@ class BlockWorker:
         numbers = self._enter(filled, row, at, control, x, y, outcome.value, n)
         numbers["exact"], numbers["tail"] = used == "exact", used == "tail"
         if calibration is not None:
-            for name in ("null_mean", "null_sd", "null_q95", "calibrated", "p", "saturated"):
-                numbers[name] = getattr(calibration, name.removeprefix("null_"))
+            for name, value in calibration.numbers().items():
+                numbers[name] = value
         return drawn
 
     def _enter(

@@ -45,13 +45,27 @@ FEWEST_CLUSTERS = 16
 class Deviations:
     """How scores deviate from draw to draw, scaled so that sums of squares are variances.
 
-    `blocks`, shape (B, K), are of K scores without each block of each partition. For any weights w the sum of squares
-    of ``blocks @ w`` is the delete-a-group jackknife's variance of the weighted sum, averaged over the partitions. It
-    counts more than twice what pairs of sentences add to it; that of `halves`, shape (H, K), estimates what is counted
-    too often (it has no rows where half of the sentences are too few for the measure). That of `readers`, shape (L, K),
-    is the variance that other readers add, from L languages that were heard from two readers
-    (:func:`babelscope.gaps.readers.with_readers`).
+    Attributes
+    ----------
+    blocks : ndarray, shape (B, K)
+        Of K scores, without each block of each partition. For any weights w, ``((blocks @ w) ** 2).sum()`` is the
+        delete-a-group jackknife's variance of the weighted sum, averaged over the partitions. It counts more than twice
+        what pairs of sentences add to it.
+    halves : ndarray, shape (H, K)
+        ``((halves @ w) ** 2).sum()`` estimates what is counted too often. Without rows where half of the sentences are
+        too few for the measure.
+    freedom : float
+        Degrees of freedom of a variance; 0 where nothing is known.
+    readers : ndarray, shape (L, K), optional
+        ``((readers @ w) ** 2).sum()`` is the variance that other readers add, from L languages that were heard from
+        two readers (:func:`babelscope.gaps.readers.with_readers`).
+    closed : bool
+        Whether the rows of `blocks` are single clusters, as :meth:`of_clusters` has them.
+    units : float
+        Sentences, or clusters of sentences.
 
+    Notes
+    -----
     Write a score as a sum of contributions of single sentences and of pairs, of variances v1 and v2 (a measure of
     similarity is nearly a U-statistic). Leaving out blocks gives v1 + c v2 in expectation (Efron & Stein 1981), with
     c = 2.22 for four blocks. The mean of the two halves' scores less the whole's has no contribution of single
@@ -60,10 +74,10 @@ class Deviations:
 
     blocks: FloatArray
     halves: FloatArray
-    freedom: float  # degrees of freedom of a variance; 0 where nothing is known
+    freedom: float
     readers: FloatArray | None = None
-    closed: bool = False  # whether the rows of `blocks` are single clusters, as `of_clusters` has them
-    units: float = np.inf  # sentences, or clusters of sentences
+    closed: bool = False
+    units: float = np.inf
 
     @property
     def freedoms(self) -> FloatArray:
@@ -169,10 +183,19 @@ def deviations(
     progress: Callable[[int, int], None] | None = None,
     clusters: IntArray | None = None,
 ) -> Deviations:
-    """Return the deviations of whatever scores a function gives for parts of n sentences, as sorted row numbers.
+    """Return the deviations of whatever scores a function gives for parts of the sentences.
 
-    The scores may be of any shape. Blocks and halves of the sentences have all of a cluster or none; clusters are
-    numbered from 0. `progress` is called with (draws done, draws).
+    Parameters
+    ----------
+    score : callable
+        Takes sorted row numbers, gives scores of any shape, the same each time.
+    n : int
+        Sentences.
+    seed : int
+    progress : callable, optional
+        Called with (draws done, draws).
+    clusters : ndarray of int, shape (n,), optional
+        Which sentences belong together, from 0: blocks and halves have all of a cluster or none.
     """
     blocks, halves = draws(n, seed, clusters)
     total, done = len(blocks) + 2 * len(halves), 0
@@ -213,9 +236,14 @@ def _partitions(n: int) -> int:
 def draws(
     n: int, seed: int, clusters: IntArray | None = None
 ) -> tuple[list[IntArray], list[tuple[IntArray, IntArray]]]:
-    """Return the sentences that each draw keeps: :data:`BLOCKS` sets a partition, each without another block.
+    """Return the sentences that each draw keeps: all but one block, and two halves.
 
-    And :data:`HALVINGS` pairs of halves, without a sentence in common.
+    Returns
+    -------
+    blocks : list of ndarray of int
+        :data:`BLOCKS` sets a partition, each without another block of about n / BLOCKS sentences.
+    halves : list of (ndarray of int, ndarray of int)
+        :data:`HALVINGS` pairs without a sentence in common.
     """
     generator = np.random.default_rng([seed, n, BLOCKS])
     if clusters is not None:

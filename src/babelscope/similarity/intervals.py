@@ -35,9 +35,9 @@ def interval_on_scale(
     A score s that behaves as a squared correlation, such as CKA, varies as (1 - s) sqrt(s + c): intervals that ignore
     this miss the true value where the score came out low, since its standard error did too. Fisher's z of the root has
     a constant standard error: z of sqrt((s + c) / (1 + c)) (Fisher 1921). Below a score of 0 the scale is linear. c is
-    1 / (2 units) at least, units being sentences or clusters of sentences, as in Anscombe's transformation of counts
-    (1948); and s times `at_zero` over the rest, the share of the variance, below 1, that a score of 0 would have as
-    well. A proportion's scale is that of arcsin sqrt((s + c) / (1 + 2 c)), c = 3 / (8 units).
+    the larger of 1 / (2 units), units being sentences or clusters of sentences, as in Anscombe's transformation of
+    counts (1948), and s a / (1 - a), a being `at_zero`: the share, below 1, of the variance that a score of 0 would
+    have as well. A proportion's scale is that of arcsin sqrt((s + c) / (1 + 2 c)), c = 3 / (8 units).
     """
     if scale == "score":
         return values - reach, values + reach

@@ -79,7 +79,7 @@ class Clusters:
         return np.concatenate([[0], np.cumsum(self.sizes)[:-1]]).astype(np.int64)
 
     def sums(self, matrix: Array) -> FloatArray:
-        """Return the sums of the columns of each cluster, shape (n, C), in double precision."""
+        """Return the sums of the columns (axis 1) of each cluster, shape (n, C), in double precision."""
         if is_tensor(matrix):
             out = matrix.new_zeros((matrix.shape[0], len(self.sizes)))
             return to_numpy(out.index_add_(1, like(self.codes, matrix), matrix))

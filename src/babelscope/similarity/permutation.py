@@ -120,6 +120,17 @@ class Calibration:
     p: float
     saturated: bool
 
+    def numbers(self) -> dict[str, float]:
+        """Return what a table of pairs gives of it, by the names of the table's columns."""
+        return {
+            "null_mean": self.mean,
+            "null_sd": self.sd,
+            "null_q95": self.q95,
+            "calibrated": self.calibrated,
+            "p": self.p,
+            "saturated": float(self.saturated),
+        }
+
 
 #: Permutations that are always drawn, and how many that reach the score decide its p-value.
 FIRST, ENOUGH = 200, 20

@@ -51,7 +51,7 @@ class Vectors:
 class Blocked:
     """What sentences would score more without another one, each number for a pair of them.
 
-    The two are never of one cluster, which leave together.
+    The two are never of the same cluster: sentences of a cluster are left out together.
     """
 
     rows: IntArray  # (e,), the sentence that would score

@@ -12,7 +12,7 @@ from babelscope.gaps.diagnosis import uncompared
 from babelscope.gaps.result import Result
 from babelscope.languages import name_of
 from babelscope.report import charts, queries
-from babelscope.report.evidence import curves, diagnosis, maps, retrieval, shared_tokens
+from babelscope.report.evidence import classes, diagnosis, maps, retrieval, shared_tokens
 from babelscope.report.figure import PALETTE, Figure
 from babelscope.report.section import Column, Evidence, Section, Table, section
 from babelscope.report.sentences import Sentence, cell, interval
@@ -44,7 +44,7 @@ def languages(result: Result) -> Section | None:
         return None
     table = diagnosis.leading_rows(result)
     makers = (
-        diagnosis.evidence, _table, curves.class_evidence, maps.evidence, retrieval.evidence, shared_tokens.evidence,
+        diagnosis.evidence, _table, classes.evidence, maps.evidence, retrieval.evidence, shared_tokens.evidence,
     )  # fmt: skip
     there = tuple(made for make in makers if (made := make(result)) is not None)
     across = "modality_similarity" in queries.kinds(result)

@@ -12,7 +12,7 @@ from babelscope.gaps.above_chance import above_chance
 from babelscope.gaps.result import Result
 from babelscope.gaps.traced import told_count
 from babelscope.report import charts, queries
-from babelscope.report.evidence import curves, maps, variance
+from babelscope.report.evidence import crosslayer, curves, points, variance
 from babelscope.report.figure import PALETTE, Figure, finished, tooltips
 from babelscope.report.section import Section, section
 from babelscope.report.sentences import Sentence, interval, tell
@@ -24,10 +24,10 @@ def where(result: Result) -> Section | None:
     """Return the answer from the table ``most_similar``, else from the curves; None without any curve."""
     makers = (
         curves.evidence,
-        maps.layers_evidence,
+        crosslayer.evidence,
         variance.evidence,
         variance.centroid_evidence,
-        variance.points_evidence,
+        points.evidence,
     )
     there = tuple(made for make in makers if (made := make(result)) is not None)
     if not there:
