@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from babelscope.corpora.manifest.errors import RowError
-from babelscope.corpora.manifest.tables import Row, Table
+from babelscope.corpora.manifest.tables import Row, Table, base_of
 from babelscope.corpora.manifest.text import lines_of
 from babelscope.errors import DataError
 
 _ARCHIVE = re.compile(r"\.ark(?::\d+)?(?:\[.*\])?$")
-#: Folders above a manifest's own in which its paths are looked for: recipes name files from where they are run.
-_ABOVE = 3
 _COLUMNS = ("sentence", "language", "text", "audio", "reader", "start", "seconds")
 
 
@@ -98,15 +96,6 @@ def _rows(folder: Path, path: Path, spoken: dict[str, str], language: str | None
             utterance = line.split(maxsplit=1)[0] if line.strip() else ""
             if texts.get(utterance):
                 yield number, row(utterance)
-
-
-def base_of(folder: Path, audio: str) -> Path:
-    """Return the folder from which a relative path is meant: a manifest's own, or one of those above it."""
-    bases = (folder, *list(folder.absolute().parents)[:_ABOVE])
-    try:
-        return next((base for base in bases if (base / audio).is_file()), folder)
-    except (OSError, ValueError):
-        return folder
 
 
 def _pairs(path: Path) -> dict[str, str]:

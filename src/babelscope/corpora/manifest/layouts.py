@@ -15,9 +15,8 @@ from typing import Any
 from babelscope.corpora.corpus import COLUMNS, OPTIONAL_COLUMNS
 from babelscope.corpora.manifest.choices import FORMATS, Choices
 from babelscope.corpora.manifest.errors import BrokenRowError, RefusedError, RowError, shown
-from babelscope.corpora.manifest.kaldi import base_of
 from babelscope.corpora.manifest.lhotse import cut_rows
-from babelscope.corpora.manifest.tables import Row, Table
+from babelscope.corpora.manifest.tables import Row, Table, base_of
 from babelscope.corpora.manifest.text import encoding_of, lines_of
 from babelscope.corpora.problems import COLUMN_NOT_READ, ProblemLog
 from babelscope.errors import DataError, did_you_mean

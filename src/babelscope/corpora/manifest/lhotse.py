@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from babelscope.corpora.manifest.errors import RefusedError, shown
-from babelscope.corpora.manifest.kaldi import base_of
+from babelscope.corpora.manifest.tables import base_of
 
 
 def cut_rows(cut: Mapping[str, Any], folder: Path) -> Iterator[Mapping[str, Any]]:

@@ -16,6 +16,9 @@ from babelscope.errors import BabelscopeError, DataError
 #: Bytes of a JSON file that is a single list, not one object a line.
 MAX_JSON = 2**28
 
+#: Folders above a manifest's own in which its paths are looked for: recipes name files from where they are run.
+_ABOVE = 3
+
 #: A row: its number, and its fields, or what is wrong with it. A path means that what follows comes from that file.
 Row = tuple[int, Mapping[str, Any] | BrokenRowError | Path]
 
@@ -121,3 +124,12 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = [key for key, _ in pairs]
         raise _Twice(next(key for key in keys if keys.count(key) > 1))
     return fields
+
+
+def base_of(folder: Path, audio: str) -> Path:
+    """Return the folder from which a relative path is meant: a manifest's own, or one of those above it."""
+    bases = (folder, *list(folder.absolute().parents)[:_ABOVE])
+    try:
+        return next((base for base in bases if (base / audio).is_file()), folder)
+    except (OSError, ValueError):
+        return folder
