@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
-from babelscope.cli import console, main
+from babelscope.cli import console, interrupt_again, main
 from babelscope.errors import FetchError
 from babelscope.gaps import Result
 from babelscope.similarity import MEASURES
@@ -246,7 +248,7 @@ def test_measures_say_what_they_are_invariant_to(capsys: pytest.CaptureFixture[s
 
 def test_what_lists_names_imports_no_torch() -> None:
     program = (
-        "import sys; from babelscope.cli import main; "
+        "import sys; from babelscope.cli import interrupt_again, main; "
         "codes = [main(command.split()) for command in ('models', 'corpora', 'fetch')]; "
         "sys.exit(any(codes) or 'torch' in sys.modules)"
     )
@@ -373,3 +375,20 @@ def test_an_interrupt_says_how_to_go_on(
 def test_the_installed_command_starts() -> None:
     done = subprocess.run([sys.executable, "-m", "babelscope", "--help"], capture_output=True, text=True, check=False)
     assert done.returncode == 0 and "layer by layer" in done.stdout
+
+
+def test_a_ctrl_c_is_not_lost_where_python_drops_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is raised while an object is deleted goes nowhere: a study went on to its end."""
+
+    class Interrupted:
+        def __del__(self) -> None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "unraisablehook", interrupt_again)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background ignore it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            Interrupted()
+            threading.Event().wait(10)
+    finally:
+        signal.signal(signal.SIGINT, before)

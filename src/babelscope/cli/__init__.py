@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -86,7 +89,26 @@ def _old_names_noted() -> Iterator[None]:
 
 def entry() -> None:
     """Start from the shell."""
+    sys.unraisablehook = interrupt_again
     sys.exit(main())
+
+
+def interrupt_again(unraisable: sys.UnraisableHookArgs) -> None:
+    """Interrupt the program once more where Python dropped a Ctrl-C, since an object was being deleted just then."""
+    if issubclass(unraisable.exc_type, KeyboardInterrupt):
+        timer = threading.Timer(0.05, _interrupt)  # a moment later, when the deletion is over
+        timer.daemon = True
+        timer.start()
+    else:
+        sys.__unraisablehook__(unraisable)
+
+
+def _interrupt() -> None:
+    """Send Ctrl-C to the main thread, which may be waiting for others."""
+    if os.name == "posix":
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
 
 
 __all__ = ["app", "entry", "main", "out"]
