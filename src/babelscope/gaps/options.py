@@ -239,8 +239,8 @@ def meta_of(
     """Return what a result says of where it comes from: its `meta`, but for headline and caveats.
 
     `baselines` describe the baselines, `regressed` what was regressed out under a control; `freedoms` are the degrees
-    of freedom of the intervals, `interval_of_means` is what those of the averages hold for; `kinds` are
-    the kinds of comparison that were scored.
+    of freedom of the intervals, `interval_of_means` is what those of the averages hold for; `kinds` are the kinds of
+    comparison that were scored.
     """
     activations, documents = options.activations, options.documents
     clusters = described(options.whole, activations, options.clusters, documents)

@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from babelscope.cache import write_atomically
 from babelscope.gaps.result import Result
-from babelscope.report import figure, methods, queries
+from babelscope.report import figure, methods, provenance, queries
 from babelscope.report import section as sections_of
 from babelscope.report.evidence.curves import MOST_LINES, hero
 from babelscope.report.figure import NARROW, PALETTE, WIDE, Figure
@@ -221,7 +221,7 @@ def _rendered(report: Report, files: Sequence[str], heard: Sequence[Heard]) -> s
     vega = figure.vega_script()
     shown = [each for each in (report.hero, *(section.figure for section in report.sections)) if each is not None]
     on_demand = [each for each in report.figures() if all(each is not other for other in shown)]
-    study = slug(methods.title(report.result))
+    study = slug(provenance.title(report.result))
     carried = figure.carried(shown, on_demand) | {"study": study, "light": PALETTE, "narrow": NARROW}
     by_sentence: dict[str, list[Heard]] = {}
     for recording in heard:
@@ -264,8 +264,8 @@ def _shared(report: Report) -> dict[str, Any]:
     result = report.result
     return {
         **{name: queries.mapping(result.meta, name) for name in ("study", "model", "corpus")},
-        "name": methods.title(result),
-        "created": methods.date(result),
+        "name": provenance.title(result),
+        "created": provenance.date(result),
         "languages": queries.languages(result),
         "sentences": methods.sentences_of(result),
         "first": report.first,

@@ -11,7 +11,7 @@ from babelscope.gaps.baselines.sentences import title_of
 from babelscope.gaps.baselines.sides import BASELINES
 from babelscope.gaps.result import Result
 from babelscope.gaps.traced import told_count
-from babelscope.report import charts, methods, queries
+from babelscope.report import charts, methods, provenance, queries
 from babelscope.report.evidence import baselines
 from babelscope.report.figure import PALETTE, Figure
 from babelscope.report.section import Column, Evidence, Section, Table, section
@@ -123,7 +123,7 @@ def _conventions(result: Result) -> Evidence | None:
 
 
 def _provenance(result: Result) -> Evidence:
-    lines = methods.provenance(result)
+    lines = provenance.provenance(result)
     for name in ("licence", "attribution"):
         said = queries.get(result.meta, "corpus", name)
         if isinstance(said, dict):
